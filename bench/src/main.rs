@@ -1,0 +1,3 @@
+//! Measures RocketMQ-compatible brokers.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! RocketMQ's wire protocol: bytes to meaning and back.

@@ -1,0 +1,1 @@
+//! The outside world behind one facade: live (glommio) and simulated.

@@ -1,0 +1,3 @@
+//! The RingMQ broker.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The RingMQ name server.

@@ -1,0 +1,3 @@
+//! The RingMQ name server.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! mqadmin: cluster administration on the command line.
+
+fn main() {}

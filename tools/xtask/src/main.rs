@@ -1,0 +1,3 @@
+//! Developer tasks: check, tidy, golden, compat.
+
+fn main() {}
