@@ -1,1 +1,3 @@
 //! The RingMQ name server.
+
+pub mod properties;

@@ -1,0 +1,401 @@
+//! The configuration file format of RocketMQ: Java properties.
+//!
+//! `key=value`, `key: value` or `key value`; `#` and `!` start a comment line; a backslash at the
+//! end of a line continues it; `\uXXXX` and the usual one-letter escapes work in keys and values. A
+//! key without a separator has an empty value. Files that are valid UTF-8 are read as UTF-8, all
+//! others as ISO-8859-1 (what Java assumes), so neither an umlaut typed today nor an old escaped
+//! file needs a change.
+
+use std::fmt::Write as _;
+
+/// Largest configuration file or 318/25 request body that is read, in bytes. Apache's full broker
+/// table is 30 KiB.
+pub const PROPERTIES_SIZE_MAX_BYTES: usize = 1 << 20;
+
+/// One `key=value` of a file, with the line its key stands on (1 is the first).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key, unescaped.
+    pub key: String,
+    /// The value, unescaped; leading white space is cut, trailing white space is kept, as in Java.
+    pub value: String,
+    /// Line number of the key, counted from 1.
+    pub line: u32,
+}
+
+/// A parsed file: its entries in file order. A key that appears twice counts with its last value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    entries: Vec<Entry>,
+}
+
+/// What is wrong with a properties text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PropertiesError {
+    /// A `\u` that four hexadecimal digits do not follow.
+    #[error("line {line}: '\\u' needs four hexadecimal digits, found \"{found}\"")]
+    BadUnicodeEscape {
+        /// Line of the escape, from 1.
+        line: u32,
+        /// What stood there.
+        found: String,
+    },
+    /// The text is larger than [`PROPERTIES_SIZE_MAX_BYTES`].
+    #[error("{have} bytes of configuration, at most {PROPERTIES_SIZE_MAX_BYTES} are read")]
+    TooLarge {
+        /// Its size in bytes.
+        have: usize,
+    },
+}
+
+/// A value that does not fit its key: names key, line, what was found and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {key} = \"{found}\": expected {expected}")]
+pub struct ValueError {
+    /// The key as written.
+    pub key: String,
+    /// Its line, from 1; 0 when it did not come from a file.
+    pub line: u32,
+    /// The refused value.
+    pub found: String,
+    /// What would have been accepted, for a person.
+    pub expected: String,
+}
+
+impl Properties {
+    /// Parses a whole file or request body.
+    ///
+    /// # Errors
+    /// A malformed `\u` escape, or more than [`PROPERTIES_SIZE_MAX_BYTES`]; everything else is some property.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PropertiesError> {
+        if bytes.len() > PROPERTIES_SIZE_MAX_BYTES {
+            return Err(PropertiesError::TooLarge { have: bytes.len() });
+        }
+        let text = decode(bytes);
+        let mut entries = Vec::new();
+        for logical in LogicalLines::new(&text) {
+            entries.push(parse_line(&logical)?);
+        }
+        Ok(Self { entries })
+    }
+
+    /// All entries in file order, overridden ones included.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry that counts for `key`: the last one.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.key == key)
+    }
+
+    /// Entries whose key is not among `known`, in file order: Apache ignores them in silence, we name them.
+    pub fn unknown<'a>(&'a self, known: impl Fn(&str) -> bool) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().filter(move |entry| !known(&entry.key))
+    }
+}
+
+impl Entry {
+    /// The error for this entry's value: `expected` says what is allowed.
+    pub fn refused(&self, expected: impl Into<String>) -> ValueError {
+        ValueError {
+            key: self.key.clone(),
+            line: self.line,
+            found: self.value.clone(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The value as a number within `range`, blanks around it allowed.
+    ///
+    /// # Errors
+    /// Not a decimal number, or outside the range; the message names the range.
+    pub fn number(&self, range: std::ops::RangeInclusive<i64>) -> Result<i64, ValueError> {
+        let number = self.value.trim().parse::<i64>().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            self.refused(format!("a whole number from {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// The value as `true` or `false`, in any letter case.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn boolean(&self) -> Result<bool, ValueError> {
+        let text = self.value.trim();
+        if text.eq_ignore_ascii_case("true") {
+            Ok(true)
+        } else if text.eq_ignore_ascii_case("false") {
+            Ok(false)
+        } else {
+            Err(self.refused("true or false"))
+        }
+    }
+}
+
+/// Appends `key=value` and a line break, escaped so that [`Properties::parse`] and Java read the
+/// same text back.
+pub fn write_entry(out: &mut String, key: &str, value: &str) {
+    escape(out, key, true);
+    out.push('=');
+    escape(out, value, false);
+    out.push('\n');
+}
+
+fn escape(out: &mut String, text: &str, is_key: bool) {
+    let mut leading = true;
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{c}' => out.push_str("\\f"),
+            ' ' if is_key || leading => out.push_str("\\ "),
+            '=' | ':' if is_key => out.extend(['\\', character]),
+            '#' | '!' if is_key && leading => out.extend(['\\', character]),
+            ' '..='~' => out.push(character),
+            other => {
+                for unit in other.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+        leading = false;
+    }
+}
+
+fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into(),
+    }
+}
+
+/// One property line after joining continuations: `text` starts at its first visible character.
+struct LogicalLine {
+    text: String,
+    line: u32,
+}
+
+struct LogicalLines<'a> {
+    natural: std::iter::Peekable<NaturalLines<'a>>,
+}
+
+impl<'a> LogicalLines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { natural: NaturalLines { rest: text, line: 0 }.peekable() }
+    }
+}
+
+impl Iterator for LogicalLines<'_> {
+    type Item = LogicalLine;
+
+    fn next(&mut self) -> Option<LogicalLine> {
+        loop {
+            let (line, text) = self.natural.next()?;
+            let text = text.trim_start_matches(is_blank);
+            if text.is_empty() || text.starts_with(['#', '!']) {
+                continue;
+            }
+            let mut joined = text.to_owned();
+            while ends_with_continuation(&joined) {
+                joined.pop();
+                match self.natural.next() {
+                    Some((_, more)) => joined.push_str(more.trim_start_matches(is_blank)),
+                    None => break,
+                }
+            }
+            return Some(LogicalLine { text: joined, line });
+        }
+    }
+}
+
+/// Lines ended by `\n`, `\r` or `\r\n`, with their numbers.
+struct NaturalLines<'a> {
+    rest: &'a str,
+    line: u32,
+}
+
+impl<'a> Iterator for NaturalLines<'a> {
+    type Item = (u32, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.line += 1;
+        let end = self.rest.find(['\n', '\r']).unwrap_or(self.rest.len());
+        let (text, tail) = self.rest.split_at(end);
+        self.rest = tail.strip_prefix("\r\n").unwrap_or(tail.get(1..).unwrap_or(""));
+        Some((self.line, text))
+    }
+}
+
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\u{c}')
+}
+
+fn ends_with_continuation(text: &str) -> bool {
+    // An odd number of backslashes: the last one is not itself escaped.
+    text.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
+}
+
+fn parse_line(logical: &LogicalLine) -> Result<Entry, PropertiesError> {
+    let text = logical.text.as_str();
+    let key_end = unescaped_end(text);
+    let value = text[key_end..].trim_start_matches(is_blank);
+    let value = value.strip_prefix(['=', ':']).unwrap_or(value).trim_start_matches(is_blank);
+    let key = unescape(&text[..key_end], logical.line)?;
+    let value = unescape(value, logical.line)?;
+    Ok(Entry { key, value, line: logical.line })
+}
+
+/// Byte index of the first blank, `=` or `:` that no backslash protects.
+fn unescaped_end(text: &str) -> usize {
+    let mut escaped = false;
+    for (index, character) in text.char_indices() {
+        if !escaped && (is_blank(character) || matches!(character, '=' | ':')) {
+            return index;
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    text.len()
+}
+
+fn unescape(text: &str, line: u32) -> Result<String, PropertiesError> {
+    let mut units: Vec<u16> = Vec::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let literal = if character != '\\' {
+            character
+        } else {
+            match characters.next() {
+                None => break,
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('f') => '\u{c}',
+                Some('u') => {
+                    units.push(hex_unit(&mut characters, line)?);
+                    continue;
+                }
+                Some(other) => other,
+            }
+        };
+        units.extend_from_slice(literal.encode_utf16(&mut [0; 2]));
+    }
+    // Escapes name UTF-16 units, so a pair of them may spell one character; a lone half becomes U+FFFD.
+    Ok(String::from_utf16_lossy(&units))
+}
+
+fn hex_unit(characters: &mut std::str::Chars<'_>, line: u32) -> Result<u16, PropertiesError> {
+    let rest = characters.as_str();
+    let digits: String = rest.chars().take(4).collect();
+    let all_hex = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match u16::from_str_radix(&digits, 16) {
+        Ok(unit) if all_hex => {
+            *characters = rest[4..].chars();
+            Ok(unit)
+        }
+        _ => Err(PropertiesError::BadUnicodeEscape { line, found: digits }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(&str, &str, u32)]) {
+        let parsed = Properties::parse(text.as_bytes()).expect("readable");
+        let found: Vec<_> = parsed
+            .entries()
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.line))
+            .collect();
+        assert_eq!(found, expected, "text {text:?}");
+    }
+
+    #[test]
+    fn separators_comments_and_blank_lines_are_as_in_java() {
+        check("a=1\nb: 2\n c 3\n", &[("a", "1", 1), ("b", "2", 2), ("c", "3", 3)]);
+        check("# x=1\r\n! y\r\n\r\n\tz = 9 \r\n", &[("z", "9 ", 4)]);
+        check("lonely\n", &[("lonely", "", 1)]);
+        check("a = = b\n", &[("a", "= b", 1)]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn a_backslash_joins_lines_and_keeps_the_line_of_the_key() {
+        check("a=1,\\\n    2,\\\n 3\nb=4", &[("a", "1,2,3", 1), ("b", "4", 4)]);
+        check("path=C:\\\\tmp\\\\\nb=1", &[("path", "C:\\tmp\\", 1), ("b", "1", 2)]);
+        check("a=1\\", &[("a", "1", 1)]);
+    }
+
+    #[test]
+    fn escapes_spell_any_character() {
+        check("k\\=e\\:y\\ =\\u00fc\\t\\ud83d\\ude00", &[("k=e:y ", "ü\t😀", 1)]);
+        check("a=\\q", &[("a", "q", 1)]);
+    }
+
+    #[test]
+    fn a_broken_unicode_escape_names_its_line() {
+        let error = Properties::parse(b"a=1\nb=\\u12g4").expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "line 2: '\\u' needs four hexadecimal digits, found \"12g4\""
+        );
+        assert!(Properties::parse(b"b=\\u+123").is_err());
+        assert!(Properties::parse("b=\\u123ü".as_bytes()).is_err());
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_read_as_latin1() {
+        let parsed = Properties::parse(b"name=M\xfcller").expect("readable");
+        assert_eq!(parsed.get("name").map(|entry| entry.value.as_str()), Some("Müller"));
+    }
+
+    #[test]
+    fn the_last_of_two_equal_keys_counts_and_unknown_ones_are_listed() {
+        let parsed = Properties::parse(b"a=1\nb=2\na=3").expect("readable");
+        assert_eq!(parsed.get("a").map(|entry| entry.line), Some(3));
+        let unknown: Vec<_> = parsed.unknown(|key| key == "a").map(|entry| entry.line).collect();
+        assert_eq!(unknown, [2]);
+    }
+
+    #[test]
+    fn refused_values_say_what_where_and_allowed() {
+        let parsed = Properties::parse(b"\nlistenPort = 99999\nflag=yes").expect("readable");
+        let port = parsed.get("listenPort").expect("present").number(1..=65535);
+        assert_eq!(
+            port.expect_err("out of range").to_string(),
+            "line 2: listenPort = \"99999\": expected a whole number from 1 to 65535"
+        );
+        assert!(parsed.get("flag").expect("present").boolean().is_err());
+    }
+
+    #[test]
+    fn written_entries_read_back_the_same() {
+        let pairs = [("a key", " v "), ("#k=:", "line\nbreak\\"), ("ü", "😀\t"), ("e", "")];
+        let mut text = String::new();
+        for (key, value) in pairs {
+            write_entry(&mut text, key, value);
+        }
+        assert!(text.is_ascii());
+        let parsed = Properties::parse(text.as_bytes()).expect("readable");
+        let found: Vec<_> = parsed
+            .entries()
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.value.as_str()))
+            .collect();
+        assert_eq!(found, pairs);
+    }
+
+    #[test]
+    fn oversized_text_is_refused() {
+        let text = vec![b'a'; PROPERTIES_SIZE_MAX_BYTES + 1];
+        assert!(matches!(Properties::parse(&text), Err(PropertiesError::TooLarge { .. })));
+    }
+}
