@@ -1,0 +1,3 @@
+module ringmq/compat
+
+go 1.22
