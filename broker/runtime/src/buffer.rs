@@ -1,0 +1,382 @@
+//! Memory: aligned buffers for O_DIRECT, and append-only blocks whose filled part is shared.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::live;
+
+/// Alignment of all memory handed out here: what O_DIRECT asks of any device in use.
+pub const ALIGNMENT_BYTES: usize = 4096;
+
+/// An aligned buffer for reads and writes that bypass the page cache. Stays on its shard.
+///
+/// Its contents start as zeros. Reuse it: a fresh 1 MiB buffer costs 0.5 ms of page faults.
+pub struct DmaBuffer {
+    /// Counted because the kernel's side of a write keeps a reference until it is done, even
+    /// when the writer went away. Outside of a write the count is one.
+    inner: Rc<glommio::io::DmaBuffer>,
+}
+
+impl DmaBuffer {
+    /// Allocates `len` zero bytes, from the executor's registered memory while that lasts.
+    ///
+    /// # Panics
+    /// If `len` is 0.
+    #[must_use]
+    pub fn alloc(len: usize) -> Self {
+        assert!(len > 0, "a buffer of 0 bytes");
+        let mut inner = live::executor::allocate_dma(len);
+        // SAFETY: the buffer owns `len` writable bytes, and nobody else has seen it yet.
+        unsafe { inner.as_mut_ptr().write_bytes(0, len) };
+        Self { inner: Rc::new(inner) }
+    }
+
+    /// Length in bytes, as allocated.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Never true: see [`DmaBuffer::alloc`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+
+    /// The whole buffer.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.inner.as_bytes()
+    }
+
+    /// The whole buffer, for filling it.
+    ///
+    /// # Panics
+    /// Never: a buffer that is being written belongs to that write.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        let inner =
+            Rc::get_mut(&mut self.inner).expect("the write that held this buffer has ended");
+        inner.as_bytes_mut()
+    }
+
+    /// A second reference for the kernel's side of a write.
+    pub(crate) fn lend(&self) -> Rc<glommio::io::DmaBuffer> {
+        self.inner.clone()
+    }
+}
+
+impl fmt::Debug for DmaBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DmaBuffer({} bytes)", self.len())
+    }
+}
+
+/// Memory that a [`Block`] and its [`Shared`] slices hold together.
+struct Memory {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: `Memory` is a plain allocation. Who may touch which bytes of it is settled by `Block`
+// (the only writer, above its committed length) and `Shared` (readers, below it).
+unsafe impl Send for Memory {}
+// SAFETY: as above; `Memory` itself offers no access to its bytes.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn zeroed(capacity: usize) -> Arc<Self> {
+        assert!(capacity > 0, "a block of 0 bytes");
+        let layout = Layout::from_size_align(capacity, ALIGNMENT_BYTES)
+            .expect("capacity leaves room for rounding up to the alignment");
+        // SAFETY: the size is not zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        Arc::new(Self { start, layout })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `zeroed` with this layout, and freed only here.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+/// Append-only memory: its owner fills it, slices of the filled part are shared meanwhile.
+///
+/// Bytes below [`Block::len`] never change again; that is what makes [`Block::share`] safe while
+/// the owner keeps appending. Sharing costs one atomic increment and allocates nothing.
+pub struct Block {
+    memory: Arc<Memory>,
+    len: usize,
+}
+
+impl Block {
+    /// A block of `capacity` bytes. The kernel provides the pages when they are first touched.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { memory: Memory::zeroed(capacity), len: 0 }
+    }
+
+    /// Bytes appended so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True before the first [`Block::advance`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that fit in all.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.memory.layout.size()
+    }
+
+    /// The free part: write here, then [`Block::advance`].
+    #[must_use]
+    pub fn spare(&mut self) -> &mut [u8] {
+        let free = self.capacity() - self.len;
+        // SAFETY: the range lies in the allocation and was initialized by `alloc_zeroed`. No
+        // `Shared` reaches above `self.len`, and the borrow of `self` keeps other calls away.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start.as_ptr().add(self.len), free) }
+    }
+
+    /// Appends the first `written` bytes of the spare part, for good.
+    ///
+    /// # Panics
+    /// If fewer are free.
+    pub fn advance(&mut self, written: usize) {
+        let free = self.capacity() - self.len;
+        assert!(written <= free, "advance by {written}, free {free}");
+        self.len += written;
+    }
+
+    /// All appended bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: below `len`, where nobody writes any more.
+        unsafe { std::slice::from_raw_parts(self.memory.start.as_ptr(), self.len) }
+    }
+
+    /// A counted slice of the appended bytes, which other threads may keep.
+    ///
+    /// # Panics
+    /// If `range` does not lie below [`Block::len`].
+    #[must_use]
+    pub fn share(&self, range: Range<usize>) -> Shared {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "share {range:?} of {} appended bytes",
+            self.len
+        );
+        // SAFETY: `range.start` is at most the allocation's size.
+        let start = unsafe { self.memory.start.add(range.start) };
+        Shared { memory: Some(self.memory.clone()), start, len: range.end - range.start }
+    }
+
+    /// Empties the block for another round if no slice of it is left; tells whether it did.
+    pub fn try_reset(&mut self) -> bool {
+        let alone = Arc::get_mut(&mut self.memory).is_some();
+        if alone {
+            self.len = 0;
+        }
+        alone
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({} of {} bytes)", self.len, self.capacity())
+    }
+}
+
+/// A counted slice of bytes that never change. Cheap to clone and to cut, free to cross threads.
+#[derive(Clone)]
+pub struct Shared {
+    /// `None` for the empty slice, which then needs no allocation.
+    memory: Option<Arc<Memory>>,
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the bytes in `start..start + len` are never written while `memory` is alive (`Block`
+// writes only above its length, and resets it only when it holds the last reference).
+unsafe impl Send for Shared {}
+// SAFETY: as above; a `Shared` only reads.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// No bytes.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { memory: None, start: NonNull::dangling(), len: 0 }
+    }
+
+    /// Copies `bytes` into memory of their own.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        let mut block = Block::with_capacity(bytes.len());
+        block.spare().copy_from_slice(bytes);
+        block.advance(bytes.len());
+        block.share(0..bytes.len())
+    }
+
+    /// A part of these bytes, sharing the memory.
+    ///
+    /// # Panics
+    /// If `range` reaches beyond the end.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "slice {range:?} of {} bytes",
+            self.len
+        );
+        // SAFETY: `range.start` is at most `self.len`, so the pointer stays in the allocation.
+        let start = unsafe { self.start.add(range.start) };
+        Self { memory: self.memory.clone(), start, len: range.end - range.start }
+    }
+}
+
+impl Deref for Shared {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `start` and `len` lie in `memory` (or `len` is 0 and `start` dangles, which a
+        // slice permits), and these bytes never change while `memory` is held.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<&[u8]> for Shared {
+    fn from(bytes: &[u8]) -> Self {
+        Self::copy_of(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Shared {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::copy_of(&bytes)
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Shared {}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(bytes: &[u8], capacity: usize) -> Block {
+        let mut block = Block::with_capacity(capacity);
+        block.spare()[..bytes.len()].copy_from_slice(bytes);
+        block.advance(bytes.len());
+        block
+    }
+
+    #[test]
+    fn a_shared_slice_keeps_its_bytes_while_the_owner_appends() {
+        let mut block = filled(b"first", 64);
+        let shared = block.share(1..5);
+        block.spare()[..6].copy_from_slice(b"second");
+        block.advance(6);
+        assert_eq!(&*shared, b"irst");
+        assert_eq!(block.as_slice(), b"firstsecond");
+        assert_eq!(&*block.share(5..11).slice(1..3), b"ec");
+    }
+
+    #[test]
+    fn readers_on_other_threads_see_what_was_appended() {
+        let mut block = Block::with_capacity(1000);
+        let readers: Vec<_> = (0..100u8)
+            .map(|value| {
+                block.spare()[..10].fill(value);
+                block.advance(10);
+                let shared = block.share(block.len() - 10..block.len());
+                std::thread::spawn(move || shared.iter().all(|byte| *byte == value))
+            })
+            .collect();
+        assert!(readers.into_iter().all(|reader| reader.join().expect("reader")));
+    }
+
+    #[test]
+    fn slices_outlive_their_block_and_forbid_its_reset() {
+        let mut block = filled(b"abc", 8);
+        let shared = block.share(0..3);
+        assert!(!block.try_reset());
+        let copy = shared.slice(2..3);
+        drop(shared);
+        assert!(!block.try_reset());
+        drop(block);
+        assert_eq!(&*copy, b"c");
+    }
+
+    #[test]
+    fn a_block_without_slices_starts_over() {
+        let mut block = filled(b"abc", 3);
+        assert!(block.spare().is_empty());
+        assert!(block.try_reset());
+        assert_eq!((block.len(), block.spare().len()), (0, 3));
+    }
+
+    #[test]
+    fn memory_is_aligned_for_direct_io() {
+        let mut block = Block::with_capacity(10);
+        assert_eq!(block.spare().as_ptr() as usize % ALIGNMENT_BYTES, 0);
+        let buffer = DmaBuffer::alloc(512);
+        assert_eq!(buffer.as_slice().as_ptr() as usize % ALIGNMENT_BYTES, 0);
+        assert_eq!(buffer.as_slice(), [0; 512]);
+    }
+
+    #[test]
+    fn empty_slices_need_no_memory() {
+        assert_eq!(&*Shared::default(), b"");
+        assert_eq!(Shared::from(Vec::new()).slice(0..0), Shared::empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "share 0..4 of 3 appended bytes")]
+    fn what_was_not_appended_is_not_shared() {
+        let _ = filled(b"abc", 8).share(0..4);
+    }
+}

@@ -1,0 +1,314 @@
+//! Directories and files of the real file system.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use glommio::GlommioError;
+use glommio::io::{DmaFile, OpenOptions};
+
+use super::executor::blocking;
+use super::{sys, zero_fill};
+use crate::buffer::{DmaBuffer, Shared};
+use crate::disk::{Access, Entry, Space};
+
+/// Smallest unit of direct I/O if the kernel does not tell: right for every disk, only coarse.
+const SECTOR_SIZE_FALLBACK_BYTES: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Disk {
+    root: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held for its lock")] fs::File);
+
+impl Disk {
+    pub(crate) fn new(root: &Path) -> io::Result<Self> {
+        Ok(Self { root: std::path::absolute(root)? })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let path = self.root.join(path);
+        blocking(move || create_dir_all(&path)).await
+    }
+
+    pub(crate) async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let path = self.root.join(path);
+        blocking(move || list(&path)).await
+    }
+
+    pub(crate) async fn exists(&self, path: &Path) -> io::Result<bool> {
+        let path = self.root.join(path);
+        blocking(move || path.try_exists()).await
+    }
+
+    pub(crate) async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let path = self.root.join(path);
+        blocking(move || fs::remove_file(path)).await
+    }
+
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (self.root.join(from), self.root.join(to));
+        blocking(move || fs::rename(from, to)).await
+    }
+
+    pub(crate) async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let path = self.root.join(path);
+        blocking(move || sync_dir(&path)).await
+    }
+
+    pub(crate) async fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let path = self.root.join(path);
+        blocking(move || {
+            let mut options = fs::OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+            if sys::try_lock(file.as_fd())? {
+                Ok(Lock(file))
+            } else {
+                Err(io::Error::new(io::ErrorKind::WouldBlock, "locked by another process"))
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn read_all(&self, path: &Path, max_len: usize) -> io::Result<Vec<u8>> {
+        let path = self.root.join(path);
+        blocking(move || read_all(&path, max_len)).await
+    }
+
+    pub(crate) async fn replace(&self, path: &Path, contents: Vec<u8>) -> io::Result<()> {
+        let path = self.root.join(path);
+        blocking(move || replace(&path, &contents)).await
+    }
+
+    pub(crate) async fn free_space(&self) -> io::Result<Space> {
+        let path = self.root.clone();
+        let (total, available) = blocking(move || sys::space(&path)).await?;
+        Ok(Space { total, available })
+    }
+
+    pub(crate) async fn create_zeroed(
+        &self,
+        path: &Path,
+        len: u64,
+        rate_bytes_per_s: u64,
+    ) -> io::Result<()> {
+        zero_fill::create(self.root.join(path), len, rate_bytes_per_s).await
+    }
+
+    pub(crate) async fn open(&self, path: &Path, access: Access) -> io::Result<File> {
+        File::open(&self.root.join(path), access).await
+    }
+}
+
+/// Name of the unfinished version of a file, in the same directory.
+pub(super) fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Makes the name of `path` durable.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_dir(path.parent().unwrap_or(Path::new("/")))
+}
+
+fn create_dir_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_dir_all(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => sync_parent(path),
+        // Another shard was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn list(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let is_dir = metadata.is_dir();
+        entries.push(Entry { name, len: if is_dir { 0 } else { metadata.len() }, is_dir });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+fn read_all(path: &Path, max_len: usize) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let mut contents = Vec::new();
+    // One byte more than allowed tells "just fits" from "too long", whatever the file's length
+    // claims to be.
+    let limit = u64::try_from(max_len).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut contents)?;
+    if contents.len() > max_len {
+        let message = format!("{} is longer than {max_len} bytes", path.display());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(contents)
+}
+
+fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_parent(path)
+}
+
+/// Drops glommio's context (operation and path) to keep the error code, which callers act on.
+pub(crate) fn io_error(error: GlommioError<()>) -> io::Error {
+    match error {
+        GlommioError::EnhancedIoError { source, .. } => source,
+        other => other.into(),
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct File {
+    direct: DmaFile,
+    view: View,
+    sector_size_bytes: usize,
+}
+
+impl File {
+    async fn open(path: &Path, access: Access) -> io::Result<Self> {
+        let path = path.to_owned();
+        // The buffered descriptor first: its errors are the plain ones, and its device number is
+        // needed before glommio sees the file.
+        let view = {
+            let path = path.clone();
+            blocking(move || View::open(&path)).await?
+        };
+        keep_io_poll_off(&path, view.device()?).await?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(access == Access::ReadWrite);
+        let direct = options.dma_open(&path).await.map_err(io_error)?;
+        let sector_size_bytes = sys::direct_io_alignment(view.as_fd())
+            .map_or(SECTOR_SIZE_FALLBACK_BYTES, |alignment| alignment.offset_bytes);
+        Ok(Self { direct, view, sector_size_bytes })
+    }
+
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.view.file().metadata()?.len())
+    }
+
+    pub(crate) fn sector_size_bytes(&self) -> usize {
+        self.sector_size_bytes
+    }
+
+    pub(crate) async fn write_at(&self, pos: u64, buffer: &DmaBuffer) -> io::Result<()> {
+        let written = self.direct.write_rc_at(buffer.lend(), pos).await.map_err(io_error)?;
+        if written == buffer.len() {
+            return Ok(());
+        }
+        // Direct writes end early when the space ends.
+        let message = format!("{written} of {} bytes written", buffer.len());
+        Err(io::Error::new(io::ErrorKind::StorageFull, message))
+    }
+
+    pub(crate) async fn sync_data(&self) -> io::Result<()> {
+        self.direct.fdatasync().await.map_err(io_error)
+    }
+
+    pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
+        // glommio's own unaligned read miscounts at the end of the file, so the cutting is ours.
+        let unit = u64::try_from(self.sector_size_bytes).unwrap_or(u64::MAX);
+        let start = pos - pos % unit;
+        let lead = usize::try_from(pos - start).unwrap_or(usize::MAX);
+        let aligned_len = (lead + len).next_multiple_of(self.sector_size_bytes);
+        let read = self.direct.read_at_aligned(start, aligned_len).await.map_err(io_error)?;
+        let end = read.len().min(lead + len);
+        Ok(Shared::copy_of(&read[lead.min(end)..end]))
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.view.clone()
+    }
+}
+
+/// Opens `path` write-only, as this thread's first direct file on the device.
+///
+/// glommio 0.9 probes each device with a polled read, which recent kernels let pass on devices
+/// that cannot poll; it would then spin at full load during all I/O and starve the kernel's flush
+/// worker (4 ms per flush instead of 0.1). On a write-only file the probe fails, which switches
+/// polling off for this device and thread. It logs one error per thread.
+async fn keep_io_poll_off(path: &Path, device: u64) -> io::Result<()> {
+    use std::cell::RefCell;
+    thread_local!(static PROBED: RefCell<HashSet<u64>> = RefCell::new(HashSet::new()));
+    if PROBED.with_borrow(|probed| probed.contains(&device)) {
+        return Ok(());
+    }
+    match OpenOptions::new().write(true).dma_open(path).await {
+        Ok(file) => file.close().await.map_err(io_error)?,
+        // A file that may only be read: no flushes, so polling would do no harm.
+        Err(_) => return Ok(()),
+    }
+    PROBED.with_borrow_mut(|probed| probed.insert(device));
+    Ok(())
+}
+
+/// A second descriptor of a file, through the page cache, with the means to ask what is cached.
+#[derive(Clone, Debug)]
+pub(crate) struct View(Arc<ViewInner>);
+
+#[derive(Debug)]
+struct ViewInner {
+    file: fs::File,
+    mapping: Option<sys::Mapping>,
+}
+
+impl View {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = fs::File::open(path)?;
+        let mapping = sys::Mapping::of(file.as_fd(), file.metadata()?.len());
+        Ok(Self(Arc::new(ViewInner { file, mapping })))
+    }
+
+    fn file(&self) -> &fs::File {
+        &self.0.file
+    }
+
+    fn device(&self) -> io::Result<u64> {
+        Ok(self.0.file.metadata()?.dev())
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.file.as_fd()
+    }
+
+    pub(crate) fn is_resident(&self, pos: u64, len: usize) -> bool {
+        self.0.mapping.as_ref().is_some_and(|mapping| mapping.is_resident(pos, len))
+    }
+
+    /// Reads through the page cache; waits for the device if the bytes are not there.
+    pub(crate) fn read_at(&self, pos: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.0.file.read_at(out, pos)
+    }
+}

@@ -1,0 +1,215 @@
+//! The system calls that neither std nor glommio offers, each behind a small safe function.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Nanoseconds of CLOCK_MONOTONIC. About 20 ns, no system call.
+pub(crate) fn monotonic_ns() -> u64 {
+    let time = clock(libc::CLOCK_MONOTONIC);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// CPU time of this process in nanoseconds, all threads.
+pub(crate) fn process_cpu_ns() -> u64 {
+    let time = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn unix_ms() -> i64 {
+    let time = clock(libc::CLOCK_REALTIME);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+fn clock(id: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable. The clocks used here exist on every Linux, so this cannot fail.
+    unsafe { libc::clock_gettime(id, &raw mut time) };
+    time
+}
+
+/// A random number from the kernel.
+pub(crate) fn random_u64() -> u64 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the buffer holds the 8 bytes asked for. So few come whole and without waiting.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    assert!(got == 8, "getrandom: {}", io::Error::last_os_error());
+    u64::from_ne_bytes(bytes)
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path with a NUL byte"))
+}
+
+/// Takes the next connection of a listening socket: never waits, never inherited by children.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null address pointers mean that the address is not asked for.
+    let fd = unsafe {
+        libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
+    };
+    check(fd)?;
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// At most so many pieces go into one `sendmsg`: the kernel's limit (UIO_MAXIOV).
+const PIECES_MAX: usize = 1024;
+
+/// Sends what the socket takes at once. Never waits, and raises no SIGPIPE.
+pub(crate) fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let pieces = &pieces[..pieces.len().min(PIECES_MAX)];
+    // SAFETY: all zero is a valid, empty message header.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    // `IoSlice` has the layout of `iovec`; `sendmsg` only reads through it.
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the header points to `pieces`, which outlive the call.
+    check_len(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) })
+}
+
+/// Moves up to `len` bytes from a file's page cache to a socket; reads the device if they are not
+/// cached. `EAGAIN` if the (non-blocking) socket is full.
+pub(crate) fn sendfile(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    pos: u64,
+    len: usize,
+) -> io::Result<usize> {
+    let mut offset = libc::off_t::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: both descriptors are open while borrowed, `offset` is writable.
+    check_len(unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, len) })
+}
+
+/// A read-only mapping of a file. Nobody looks at its bytes: it only answers what is cached.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: *mut libc::c_void,
+    len: usize,
+}
+
+// SAFETY: the mapping is a number for `mincore` and `munmap`, which any thread may call.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+const PAGE_SIZE_BYTES: usize = 4096;
+
+impl Mapping {
+    /// Maps the first `len` bytes; `None` if there are none or the kernel refuses.
+    pub(crate) fn of(file: BorrowedFd<'_>, len: u64) -> Option<Self> {
+        let len = usize::try_from(len).ok().filter(|len| *len > 0)?;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        (start != libc::MAP_FAILED).then_some(Self { start, len })
+    }
+
+    /// True if all pages of the range are cached and up to date, so that `sendfile` will not wait
+    /// for the device. (`cachestat` counts pages whose read is still going on; `mincore` does
+    /// not.) Ranges of more than 4 MiB count as not resident.
+    pub(crate) fn is_resident(&self, pos: u64, len: usize) -> bool {
+        const PAGES_MAX: usize = 1024;
+        let Ok(pos) = usize::try_from(pos) else { return false };
+        let Some(end) = pos.checked_add(len).filter(|end| *end <= self.len) else { return false };
+        let first = pos - pos % PAGE_SIZE_BYTES;
+        let pages = (end - first).div_ceil(PAGE_SIZE_BYTES);
+        if pages > PAGES_MAX {
+            return false;
+        }
+        let mut states = [0u8; PAGES_MAX];
+        // SAFETY: the range was checked to lie in the mapping, `states` has a byte per page.
+        let result =
+            unsafe { libc::mincore(self.start.byte_add(first), end - first, states.as_mut_ptr()) };
+        result == 0 && states[..pages].iter().all(|state| state & 1 == 1)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `of`, unmapped only here; no reference into it exists.
+        unsafe { libc::munmap(self.start, self.len) };
+    }
+}
+
+/// What the kernel wants of direct I/O on a file, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alignment {
+    /// Positions and lengths: multiples of this. The unit that the device writes whole.
+    pub offset_bytes: usize,
+}
+
+/// Asks for the alignment of direct I/O (`statx`, Linux 6.1); `None` if there is no answer.
+pub(crate) fn direct_io_alignment(file: BorrowedFd<'_>) -> Option<Alignment> {
+    // SAFETY: all zero is a valid `statx` buffer; the empty path with AT_EMPTY_PATH means `file`.
+    let stat = unsafe {
+        let mut stat: libc::statx = MaybeUninit::zeroed().assume_init();
+        let result = libc::statx(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_DIOALIGN,
+            &raw mut stat,
+        );
+        check(result).ok()?;
+        stat
+    };
+    let offset_bytes = usize::try_from(stat.stx_dio_offset_align).ok()?;
+    let known = stat.stx_mask & libc::STATX_DIOALIGN != 0 && offset_bytes.is_power_of_two();
+    known.then_some(Alignment { offset_bytes })
+}
+
+/// Reserves the file's whole length, so that a full disk shows here and not in a later write.
+pub(crate) fn fallocate(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    let len = libc::off_t::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: plain system call on an open descriptor.
+    check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) }).map(|_| ())
+}
+
+/// Takes an exclusive lock that ends with the descriptor; `false` if somebody else has it.
+pub(crate) fn try_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: plain system call on an open descriptor.
+    match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Total and available bytes of the file system that holds `path`.
+pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
+    let path = c_path(path)?;
+    // SAFETY: all zero is a valid buffer, the path ends with NUL.
+    let stat = unsafe {
+        let mut stat: libc::statvfs = MaybeUninit::zeroed().assume_init();
+        check(libc::statvfs(path.as_ptr(), &raw mut stat))?;
+        stat
+    };
+    Ok((stat.f_frsize * stat.f_blocks, stat.f_frsize * stat.f_bavail))
+}

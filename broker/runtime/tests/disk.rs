@@ -1,0 +1,192 @@
+//! Files and directories.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use ringmq_runtime::buffer::DmaBuffer;
+use ringmq_runtime::disk::{Access, Disk};
+use ringmq_runtime::shards::block_on;
+
+/// A directory on the workspace's file system, since `/tmp` may have no direct I/O.
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary directory")
+}
+
+fn on_disk<F: Future<Output = ()>>(test: impl FnOnce(Disk, PathBuf) -> F) {
+    let directory = directory();
+    let disk = Disk::live(directory.path()).expect("absolute path");
+    block_on(test(disk, directory.path().to_owned()));
+}
+
+fn patterned(len: usize) -> DmaBuffer {
+    let mut buffer = DmaBuffer::alloc(len);
+    for (index, byte) in buffer.as_mut_slice().iter_mut().enumerate() {
+        *byte = u8::try_from(index % 251).expect("below 251");
+    }
+    buffer
+}
+
+#[test]
+fn written_bytes_are_read_back_at_any_alignment() {
+    on_disk(|disk, _| async move {
+        disk.create_zeroed("log", 64 << 10, 0).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        let sector = file.sector_size_bytes();
+        assert!(sector.is_power_of_two() && sector <= 4096, "sector {sector}");
+
+        let buffer = file.write_at(4096, patterned(8192)).await.expect("write");
+        file.sync_data().await.expect("sync");
+        let read = file.read_at(4096 + 100, 5000).await.expect("read");
+        assert_eq!(&*read, &buffer.as_slice()[100..5100]);
+        let before = file.read_at(0, 4096).await.expect("read");
+        assert!(before.iter().all(|byte| *byte == 0));
+    });
+}
+
+#[test]
+fn a_buffer_comes_back_for_reuse() {
+    on_disk(|disk, _| async move {
+        disk.create_zeroed("log", 16 << 10, 0).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        let mut buffer = patterned(4096);
+        for round in 0..4u8 {
+            buffer.as_mut_slice().fill(round);
+            buffer = file.write_at(u64::from(round) * 4096, buffer).await.expect("write");
+        }
+        let read = file.read_at(2 * 4096, 4096).await.expect("read");
+        assert!(read.iter().all(|byte| *byte == 2));
+    });
+}
+
+#[test]
+fn a_dropped_write_leaves_its_buffer_alone() {
+    on_disk(|disk, _| async move {
+        disk.create_zeroed("log", 1 << 20, 0).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        for _ in 0..20 {
+            let mut write = Box::pin(file.write_at(0, patterned(1 << 20)));
+            assert!(futures_lite::future::poll_once(write.as_mut()).await.is_none());
+        }
+        file.write_at(0, patterned(1 << 20)).await.expect("write");
+        let read = file.read_at(0, 1 << 20).await.expect("read");
+        assert_eq!(&*read, patterned(1 << 20).as_slice());
+    });
+}
+
+#[test]
+fn reads_end_with_the_file() {
+    on_disk(|disk, _| async move {
+        disk.create_zeroed("odd", 5000, 0).await.expect("create");
+        let file = disk.open("odd", Access::Read).await.expect("open");
+        assert_eq!(file.len().expect("length"), 5000);
+        assert_eq!(file.read_at(4990, 100).await.expect("read").len(), 10);
+        assert_eq!(file.read_at(4000, 100).await.expect("read").len(), 100);
+        assert_eq!(file.read_at(5000, 100).await.expect("read").len(), 0);
+        assert_eq!(file.read_at(1 << 30, 100).await.expect("read").len(), 0);
+    });
+}
+
+#[test]
+fn unaligned_writes_are_refused() {
+    on_disk(|disk, _| async move {
+        disk.create_zeroed("log", 16 << 10, 0).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        let error = file.write_at(100, patterned(4096)).await.expect_err("off the sector");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn zeroed_files_are_whole_real_and_named_last() {
+    use std::os::unix::fs::MetadataExt;
+    on_disk(|disk, root| async move {
+        disk.create_dir_all("a/b").await.expect("directories");
+        disk.create_zeroed("a/b/segment", (1 << 20) + 512, 0).await.expect("create");
+        let contents = std::fs::read(root.join("a/b/segment")).expect("contents");
+        assert_eq!(contents.len(), (1 << 20) + 512);
+        assert!(contents.iter().all(|byte| *byte == 0));
+        let blocks = std::fs::metadata(root.join("a/b/segment")).expect("metadata").blocks();
+        assert!(blocks * 512 >= 1 << 20, "{blocks} blocks are allocated");
+        let names: Vec<_> = disk.list("a/b").await.expect("list");
+        assert_eq!(names.len(), 1, "{names:?}");
+    });
+}
+
+#[test]
+fn an_abandoned_zeroed_file_goes_away() {
+    on_disk(|disk, root| async move {
+        {
+            let mut create = Box::pin(disk.create_zeroed("big", 64 << 20, 1 << 20));
+            assert!(futures_lite::future::poll_once(create.as_mut()).await.is_none());
+        }
+        // The thread sees the cancellation at its next chunk, an eighth of a second later.
+        for _ in 0..500 {
+            if std::fs::read_dir(&root).expect("list").count() == 0 {
+                return;
+            }
+            ringmq_runtime::task::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the unfinished file is still there");
+    });
+}
+
+#[test]
+fn the_rate_of_zero_filling_is_kept() {
+    on_disk(|disk, _| async move {
+        let start = ringmq_runtime::clock::Instant::now();
+        disk.create_zeroed("slow", 1 << 20, 5 << 20).await.expect("create");
+        assert!(start.elapsed().as_millis() >= 190, "1 MiB at 5 MiB/s took {:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn replace_changes_contents_at_once_and_leaves_nothing_behind() {
+    on_disk(|disk, _| async move {
+        disk.replace("meta", b"one").await.expect("create");
+        disk.replace("meta", b"second").await.expect("replace");
+        assert_eq!(disk.read_all("meta", 6).await.expect("read"), b"second");
+        let error = disk.read_all("meta", 5).await.expect_err("too long");
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+        assert_eq!(disk.list("").await.expect("list").len(), 1);
+    });
+}
+
+#[test]
+fn names_come_and_go() {
+    on_disk(|disk, _| async move {
+        disk.replace("b", b"22").await.expect("create");
+        disk.replace("a", b"1").await.expect("create");
+        disk.create_dir_all("c").await.expect("create");
+        let listed = disk.list(".").await.expect("list");
+        let seen: Vec<_> = listed.iter().map(|e| (e.name.as_str(), e.len, e.is_dir)).collect();
+        assert_eq!(seen, [("a", 1, false), ("b", 2, false), ("c", 0, true)]);
+
+        disk.rename("a", "c/a").await.expect("rename");
+        disk.sync_dir("c").await.expect("sync");
+        disk.remove_file("b").await.expect("remove");
+        assert!(disk.exists("c/a").await.expect("exists"));
+        assert!(!disk.exists("b").await.expect("exists"));
+        let error = disk.open("b", Access::Read).await.expect_err("gone");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(disk.list("x").await.expect_err("none").kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_lock_excludes_others_until_dropped() {
+    on_disk(|disk, _| async move {
+        let lock = disk.lock("lock").await.expect("lock");
+        let error = disk.lock("lock").await.expect_err("taken");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        drop(lock);
+        let _again = disk.lock("lock").await.expect("free again");
+    });
+}
+
+#[test]
+fn free_space_is_plausible() {
+    on_disk(|disk, _| async move {
+        let space = disk.free_space().await.expect("space");
+        assert!(space.available > 0 && space.available <= space.total);
+    });
+}

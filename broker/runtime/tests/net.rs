@@ -1,0 +1,268 @@
+//! Connections.
+
+use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_lite::future::{poll_once, zip};
+use ringmq_runtime::buffer::DmaBuffer;
+use ringmq_runtime::disk::{Access, Disk};
+use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream, WriteHalf};
+use ringmq_runtime::shards::block_on;
+use ringmq_runtime::{process, task};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+async fn pair() -> (Stream, Stream) {
+    let listener = Listener::bind(loopback(0), Reuse::No).expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (client, server) = zip(Stream::connect(addr, LIMIT), listener.accept()).await;
+    (client.expect("connect"), server.expect("accept").0)
+}
+
+async fn read_exactly(read: &mut ReadHalf, len: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < len {
+        let got = read.read_with(|bytes| {
+            all.extend_from_slice(bytes);
+            bytes.len()
+        });
+        let got = task::timeout(LIMIT, got).await.expect("in time").expect("read");
+        assert!(got > 0, "the stream ended after {} of {len} bytes", all.len());
+    }
+    assert_eq!(all.len(), len);
+    all
+}
+
+async fn at_end(read: &mut ReadHalf) -> bool {
+    task::timeout(LIMIT, read.read_with(<[u8]>::is_empty)).await.expect("in time").expect("read")
+}
+
+async fn write_everything(write: &mut WriteHalf, bytes: &[u8]) {
+    write.write_all(&mut [IoSlice::new(bytes)]).await.expect("write");
+}
+
+#[test]
+fn bytes_go_both_ways_and_end() {
+    block_on(async {
+        let (client, server) = pair().await;
+        assert_eq!(client.peer_addr(), server.local_addr());
+        assert_eq!(client.local_addr(), server.peer_addr());
+        let ((mut from_server, mut to_server), (mut from_client, mut to_client)) =
+            (client.split(), server.split());
+        write_everything(&mut to_server, b"ping").await;
+        assert_eq!(read_exactly(&mut from_client, 4).await, b"ping");
+        write_everything(&mut to_client, b"pong!").await;
+        assert_eq!(read_exactly(&mut from_server, 5).await, b"pong!");
+        drop((from_client, to_client));
+        assert!(at_end(&mut from_server).await);
+    });
+}
+
+#[test]
+fn pieces_are_gathered_in_one_write() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let (_, to_server) = client.split();
+        let (mut from_client, _to_client) = server.split();
+        let pieces = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(b"body")];
+        assert_eq!(to_server.try_write(&pieces).expect("room"), 8);
+        let at_once = from_client.read_with(<[u8]>::to_vec).await.expect("read");
+        assert_eq!(at_once, b"headbody");
+    });
+}
+
+#[test]
+fn a_slow_reader_gets_every_byte() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let (_, mut to_server) = client.split();
+        let (mut from_client, _to_client) = server.split();
+        let sent: Vec<u8> = (0..8u32 << 20).map(|i| (i / 3).to_le_bytes()[0]).collect();
+        let expected = sent.clone();
+        let writer = task::spawn("writer", async move {
+            write_everything(&mut to_server, &sent).await;
+        });
+        // Long enough for the socket to fill up.
+        task::sleep(Duration::from_millis(50)).await;
+        assert!(!writer.is_finished());
+        assert!(read_exactly(&mut from_client, expected.len()).await == expected);
+        writer.await;
+    });
+}
+
+#[test]
+fn a_full_socket_says_so() {
+    block_on(async {
+        let (client, _server) = pair().await;
+        let (_, to_server) = client.split();
+        let chunk = vec![0; 1 << 20];
+        let error = (0..100).find_map(|_| to_server.try_write(&[IoSlice::new(&chunk)]).err());
+        assert_eq!(error.expect("full at some point").kind(), ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn shutdown_wakes_a_waiting_reader() {
+    block_on(async {
+        let (client, _server) = pair().await;
+        let handle = client.clone();
+        let (mut from_server, _to_server) = client.split();
+        let reader = task::spawn("reader", async move { at_end(&mut from_server).await });
+        task::yield_now().await;
+        handle.shutdown();
+        assert!(reader.await);
+    });
+}
+
+#[test]
+fn a_dropped_read_loses_nothing() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let (mut from_server, _to_server) = client.split();
+        let (_from_client, mut to_client) = server.split();
+        for _ in 0..10 {
+            let mut read = Box::pin(from_server.read_with(<[u8]>::len));
+            assert!(poll_once(read.as_mut()).await.is_none());
+        }
+        write_everything(&mut to_client, b"still here").await;
+        assert_eq!(read_exactly(&mut from_server, 10).await, b"still here");
+    });
+}
+
+#[test]
+fn a_dropped_accept_loses_no_connection() {
+    block_on(async {
+        let listener = Listener::bind(loopback(0), Reuse::No).expect("bind");
+        let addr = listener.local_addr().expect("address");
+        let mut accepted = 0;
+        let mut clients = Vec::new();
+        for _ in 0..50 {
+            // Dropped while it waits, with a connection on the way.
+            let _ = poll_once(Box::pin(listener.accept())).await.map(|_| accepted += 1);
+            clients.push(Stream::connect(addr, LIMIT).await.expect("connect"));
+        }
+        while accepted < clients.len() {
+            task::timeout(LIMIT, listener.accept()).await.expect("in time").expect("accept");
+            accepted += 1;
+        }
+    });
+}
+
+#[test]
+fn listeners_share_a_port_only_when_asked_to() {
+    block_on(async {
+        let first = Listener::bind(loopback(0), Reuse::Port).expect("bind");
+        let addr = first.local_addr().expect("address");
+        let second = Listener::bind(addr, Reuse::Port).expect("bind again");
+        let error = Listener::bind(addr, Reuse::No).expect_err("not shared");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        drop(second);
+        let (client, server) = zip(Stream::connect(addr, LIMIT), first.accept()).await;
+        drop((client.expect("connect"), server.expect("accept"), first));
+        Listener::bind(addr, Reuse::No).expect("free after use");
+    });
+}
+
+#[test]
+fn a_refused_connection_is_reported() {
+    block_on(async {
+        let unused = Listener::bind(loopback(0), Reuse::No).expect("bind");
+        let addr = unused.local_addr().expect("address");
+        drop(unused);
+        let error = Stream::connect(addr, LIMIT).await.expect_err("nobody there");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+/// Alone in its process: the count is of the whole process.
+#[test]
+fn dropped_connections_leave_no_descriptor() {
+    if std::env::var_os("RINGMQ_COUNT_FILES").is_none() {
+        let status = std::process::Command::new(std::env::current_exe().expect("own path"))
+            .args(["--exact", "dropped_connections_leave_no_descriptor"])
+            .env("RINGMQ_COUNT_FILES", "1")
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(status.expect("started").success());
+        return;
+    }
+    block_on(async {
+        let warm_up = pair().await;
+        let before = process::open_files();
+        for round in 0..20 {
+            let (client, server) = pair().await;
+            let (mut from_server, to_server) = client.split();
+            let reader = task::spawn("reader", async move {
+                let _ = from_server.read_with(<[u8]>::len).await;
+            });
+            task::yield_now().await;
+            drop(to_server);
+            if round % 2 == 0 {
+                drop(server);
+                reader.await;
+            } else {
+                drop(reader);
+            }
+        }
+        for _ in 0..500 {
+            if process::open_files() <= before {
+                return drop(warm_up);
+            }
+            task::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} files open, {before} before", process::open_files());
+    });
+}
+
+async fn check_send_file(drop_cache: bool, pause: Duration) {
+    const LEN: usize = 3 << 20;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
+    let disk = Disk::live(directory.path()).expect("path");
+    disk.create_zeroed("log", LEN as u64, 0).await.expect("create");
+    let file = disk.open("log", Access::ReadWrite).await.expect("open");
+    let mut buffer = DmaBuffer::alloc(LEN);
+    for (index, byte) in buffer.as_mut_slice().iter_mut().enumerate() {
+        *byte = (index / 7).to_le_bytes()[0];
+    }
+    let buffer = file.write_at(0, buffer).await.expect("write");
+    if !drop_cache {
+        std::fs::read(directory.path().join("log")).expect("into the page cache");
+    }
+
+    let (client, server) = pair().await;
+    let (mut from_server, _to_server) = client.split();
+    let (_from_client, mut to_client) = server.split();
+    let view = file.view();
+    let (from, len) = (1000, LEN - 3000);
+    let sender = task::spawn("sender", async move {
+        to_client.send_file(&view, from as u64, len as u64).await.expect("send");
+        let eof = to_client.send_file(&view, LEN as u64 - 10, 20).await.expect_err("too long");
+        assert_eq!(eof.kind(), ErrorKind::UnexpectedEof);
+    });
+    task::sleep(pause).await;
+    let got = read_exactly(&mut from_server, len + 10).await;
+    assert!(got[..len] == buffer.as_slice()[from..from + len]);
+    assert_eq!(got[len..], buffer.as_slice()[LEN - 10..]);
+    sender.await;
+}
+
+#[test]
+fn a_cached_file_arrives_whole() {
+    block_on(check_send_file(false, Duration::ZERO));
+}
+
+#[test]
+fn a_cold_file_arrives_whole() {
+    block_on(check_send_file(true, Duration::ZERO));
+}
+
+#[test]
+fn a_file_arrives_whole_at_a_slow_reader() {
+    block_on(check_send_file(false, Duration::from_millis(50)));
+    block_on(check_send_file(true, Duration::from_millis(50)));
+}

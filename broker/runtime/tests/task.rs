@@ -1,0 +1,172 @@
+//! Tasks and timers.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::shards::block_on;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
+
+#[test]
+fn a_task_gives_its_value_and_never_runs_inside_spawn() {
+    block_on(async {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let inner = log.clone();
+        let borrowed = log.borrow_mut();
+        let task = task::spawn("writer", async move {
+            inner.borrow_mut().push("task");
+            5
+        });
+        let urgent = task::spawn_urgent("urgent", async { 6 });
+        drop(borrowed);
+        log.borrow_mut().push("caller");
+        assert_eq!((task.await, urgent.await), (5, 6));
+        assert_eq!(*log.borrow(), ["caller", "task"]);
+    });
+}
+
+struct OnDrop(Rc<Cell<u32>>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn dropping_a_task_drops_its_future_at_once() {
+    block_on(async {
+        let drops = Rc::new(Cell::new(0));
+        let guard = OnDrop(drops.clone());
+        let task = task::spawn("waits", async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+        });
+        task::yield_now().await;
+        assert_eq!(drops.get(), 0);
+        drop(task);
+        assert_eq!(drops.get(), 1);
+    });
+}
+
+#[test]
+fn a_task_may_drop_its_own_handle() {
+    block_on(async {
+        let drops = Rc::new(Cell::new(0));
+        let own: Rc<RefCell<Option<task::Task<()>>>> = Rc::default();
+        let (guard, handle) = (OnDrop(drops.clone()), own.clone());
+        *own.borrow_mut() = Some(task::spawn("suicidal", async move {
+            let _guard = guard;
+            task::yield_now().await;
+            handle.borrow_mut().take();
+            task::yield_now().await;
+            panic!("runs on after its end");
+        }));
+        for _ in 0..10 {
+            task::yield_now().await;
+        }
+        assert_eq!(drops.get(), 1);
+    });
+}
+
+#[test]
+fn tasks_left_at_the_end_are_dropped() {
+    let drops = Rc::new(Cell::new(0));
+    let guard = OnDrop(drops.clone());
+    block_on(async {
+        task::spawn("forever", async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        })
+        .detach();
+    });
+    assert_eq!(drops.get(), 1);
+}
+
+#[test]
+fn timers_fire_in_order_and_not_early() {
+    block_on(async {
+        let start = Instant::now();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let tasks: Vec<_> = [30, 10, 20]
+            .into_iter()
+            .map(|ms| {
+                let order = order.clone();
+                task::spawn("sleeper", async move {
+                    task::sleep_until(start + Duration::from_millis(ms)).await;
+                    assert!(start.elapsed() >= Duration::from_millis(ms));
+                    order.borrow_mut().push(ms);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await;
+        }
+        assert_eq!(*order.borrow(), [10, 20, 30]);
+    });
+}
+
+#[test]
+fn a_timeout_ends_what_takes_too_long() {
+    block_on(async {
+        let limit = Duration::from_millis(5);
+        let slow = task::timeout(limit, std::future::pending::<()>()).await;
+        assert_eq!(slow, Err(task::Elapsed));
+        assert_eq!(task::timeout(limit, async { 3 }).await, Ok(3));
+    });
+}
+
+#[test]
+fn a_busy_task_lets_timers_run_when_it_offers_to() {
+    block_on(async {
+        let ticks = Rc::new(Cell::new(0));
+        let counted = ticks.clone();
+        let ticker = task::spawn("ticker", async move {
+            loop {
+                task::sleep(Duration::from_millis(1)).await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        let start = Instant::now();
+        while ticks.get() < 5 {
+            assert!(start.elapsed() < Duration::from_secs(10), "the ticker starves");
+            task::yield_if_needed().await;
+        }
+        drop(ticker);
+    });
+}
+
+#[test]
+fn blocking_work_runs_elsewhere_and_its_panic_comes_back() {
+    block_on(async {
+        let here = std::thread::current().id();
+        assert_ne!(task::blocking(|| std::thread::current().id()).await, here);
+    });
+    let caught = std::panic::catch_unwind(|| {
+        block_on(async { task::blocking(|| panic!("in the helper")).await });
+    });
+    let message = caught.expect_err("panics");
+    assert_eq!(message.downcast_ref::<&str>(), Some(&"in the helper"));
+}
+
+#[test]
+fn a_notified_task_runs_while_others_are_busy() {
+    block_on(async {
+        let notify = Rc::new(Notify::new());
+        let rounds = Rc::new(Cell::new(0));
+        let (waiting, counted) = (notify.clone(), rounds.clone());
+        let waiter = task::spawn("waiter", async move {
+            for _ in 0..1000 {
+                waiting.notified().await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        while !waiter.is_finished() {
+            notify.notify_one();
+            task::yield_now().await;
+        }
+        assert_eq!(rounds.get(), 1000);
+    });
+}
