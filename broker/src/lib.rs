@@ -4,3 +4,5 @@
 //! this crate says who owns what, and where the two meet.
 
 pub mod config;
+pub mod locks;
+pub mod metrics;

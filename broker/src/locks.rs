@@ -1,0 +1,182 @@
+//! Who may consume a queue in order: the locks behind `LOCK_BATCH_MQ` and `UNLOCK_BATCH_MQ`.
+//!
+//! A lock belongs to one client of one group for one queue. It lapses [`LOCK_HELD_MS`] after its owner last
+//! asked for it; Java clients ask every 20 s and distrust a lock of their own after 30 s, so a lapse
+//! means a dead or stalled owner. Locks live in memory only: after a restart all queues are free, and the
+//! owners renew theirs within 20 s.
+//!
+//! Invariants: at most one owner per queue and group; at most [`LOCKS_MAX`] locks, beyond that nothing new
+//! is granted (renewals are) and the caller may try again when others lapsed. Closing a connection releases
+//! nothing: the client may be reconnecting, and the messages it holds are still in order.
+//!
+//! `now_ms` is a monotonic clock: a jump of the wall clock must not move locks.
+
+use ringmq_runtime::random::HashMap;
+use std::hash::Hash;
+
+/// A lock that its owner does not renew for this long is free for others (Apache's default).
+pub const LOCK_HELD_MS: u64 = 60_000;
+
+/// Locks held at most, all groups together: about 100 MiB.
+pub const LOCKS_MAX: usize = 1_000_000;
+
+#[derive(Debug)]
+struct Lock {
+    client: String,
+    renewed_at_ms: u64,
+}
+
+impl Lock {
+    fn has_lapsed(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.renewed_at_ms) > LOCK_HELD_MS
+    }
+}
+
+/// The lock table; `Q` names a queue.
+#[derive(Debug)]
+pub struct QueueLocks<Q> {
+    groups: HashMap<String, HashMap<Q, Lock>>,
+    count: usize,
+}
+
+impl<Q> Default for QueueLocks<Q> {
+    fn default() -> Self {
+        Self { groups: HashMap::default(), count: 0 }
+    }
+}
+
+impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
+    /// Takes or renews the locks of `queues` and returns those that `client` now owns.
+    pub fn lock(&mut self, group: &str, client: &str, queues: &[Q], now_ms: u64) -> Vec<Q> {
+        let held = self.groups.entry(group.to_owned()).or_default();
+        let mut owned = Vec::with_capacity(queues.len());
+        for queue in queues {
+            if let Some(lock) = held.get_mut(queue) {
+                if lock.client != client && !lock.has_lapsed(now_ms) {
+                    continue;
+                }
+                client.clone_into(&mut lock.client);
+                lock.renewed_at_ms = now_ms;
+            } else if self.count < LOCKS_MAX {
+                let lock = Lock { client: client.to_owned(), renewed_at_ms: now_ms };
+                held.insert(queue.clone(), lock);
+                self.count += 1;
+            } else {
+                continue;
+            }
+            owned.push(queue.clone());
+        }
+        if held.is_empty() {
+            self.groups.remove(group);
+        }
+        owned
+    }
+
+    /// Frees those of `queues` that `client` owns; locks of others stay.
+    pub fn unlock(&mut self, group: &str, client: &str, queues: &[Q]) {
+        let Some(held) = self.groups.get_mut(group) else { return };
+        for queue in queues {
+            if held.get(queue).is_some_and(|lock| lock.client == client) {
+                held.remove(queue);
+                self.count -= 1;
+            }
+        }
+        if held.is_empty() {
+            self.groups.remove(group);
+        }
+    }
+
+    /// Drops lapsed locks, which bounds memory to the live ones.
+    pub fn expire(&mut self, now_ms: u64) {
+        self.groups.retain(|_, held| {
+            let before = held.len();
+            held.retain(|_, lock| !lock.has_lapsed(now_ms));
+            self.count -= before - held.len();
+            !held.is_empty()
+        });
+    }
+
+    /// For how long, in milliseconds, the group holds at least one lock; 0 when it holds none.
+    ///
+    /// A message that a client sends back itself while its group consumes in order goes to the dead letters.
+    pub fn held_for_ms(&self, group: &str, now_ms: u64) -> u64 {
+        let held = self.groups.get(group).into_iter().flat_map(HashMap::values);
+        let until = held.map(|lock| lock.renewed_at_ms + LOCK_HELD_MS).max();
+        until.map_or(0, |until| until.saturating_sub(now_ms))
+    }
+
+    /// Locks held, all groups together.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether no lock is held.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct World(QueueLocks<u32>);
+
+    impl World {
+        fn check_lock(&mut self, client: &str, queues: &[u32], now_ms: u64, owned: &[u32]) {
+            assert_eq!(self.0.lock("g", client, queues, now_ms), owned, "{client} at {now_ms}");
+        }
+    }
+
+    fn world() -> World {
+        World(QueueLocks::default())
+    }
+
+    #[test]
+    fn a_queue_has_one_owner_until_the_lock_lapses() {
+        let mut world = world();
+        world.check_lock("a", &[0, 1], 0, &[0, 1]);
+        world.check_lock("b", &[0, 1, 2], 1, &[2]);
+        world.check_lock("b", &[0], LOCK_HELD_MS, &[]);
+        world.check_lock("b", &[0], LOCK_HELD_MS + 1, &[0]);
+        world.check_lock("a", &[0], LOCK_HELD_MS + 2, &[]);
+    }
+
+    #[test]
+    fn renewing_extends_a_lock() {
+        let mut world = world();
+        world.check_lock("a", &[0], 0, &[0]);
+        world.check_lock("a", &[0], 50_000, &[0]);
+        world.check_lock("b", &[0], 100_000, &[]);
+        assert_eq!(world.0.held_for_ms("g", 100_000), 10_000);
+    }
+
+    #[test]
+    fn only_the_owner_can_unlock() {
+        let mut world = world();
+        world.check_lock("a", &[0], 0, &[0]);
+        world.0.unlock("g", "b", &[0]);
+        world.check_lock("b", &[0], 1, &[]);
+        world.0.unlock("g", "a", &[0]);
+        assert!(world.0.is_empty());
+        world.check_lock("b", &[0], 2, &[0]);
+    }
+
+    #[test]
+    fn groups_do_not_disturb_each_other() {
+        let mut locks = QueueLocks::default();
+        assert_eq!(locks.lock("g1", "a", &[0], 0), [0]);
+        assert_eq!(locks.lock("g2", "b", &[0], 0), [0]);
+        assert_eq!(locks.len(), 2);
+    }
+
+    #[test]
+    fn lapsed_locks_leave_the_table() {
+        let mut locks = QueueLocks::default();
+        locks.lock("g1", "a", &[0, 1], 0);
+        locks.lock("g2", "b", &[0], 30_000);
+        locks.expire(LOCK_HELD_MS + 1);
+        assert_eq!(locks.len(), 1);
+        assert_eq!(locks.held_for_ms("g1", LOCK_HELD_MS + 1), 0);
+    }
+}

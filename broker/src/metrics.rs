@@ -1,0 +1,296 @@
+//! What the broker counts: one set of plain counters per shard, added up and sampled by shard 0.
+//!
+//! Counting costs an increment and no memory, so nothing switches it off. Shard 0 collects the
+//! [`Totals`] of all shards every [`SAMPLE_PERIOD_MS`] into a [`History`], from which the rates over ten
+//! seconds, one minute and ten minutes come that tools show.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+/// Time between two samples.
+pub const SAMPLE_PERIOD_MS: u64 = 10_000;
+
+/// Samples kept: ten minutes and the one before.
+const SAMPLES_KEPT: usize = 61;
+
+/// Upper bounds of the classes of send times in milliseconds, and their names in runtime information
+/// (Apache's, which exporters parse). The first holds sends below one millisecond.
+const SEND_TIME_CLASSES: [(u64, &str); CLASSES] = [
+    (0, "<=0ms"),
+    (10, "0~10ms"),
+    (50, "10~50ms"),
+    (100, "50~100ms"),
+    (200, "100~200ms"),
+    (500, "200~500ms"),
+    (1_000, "500ms~1s"),
+    (2_000, "1~2s"),
+    (3_000, "2~3s"),
+    (4_000, "3~4s"),
+    (5_000, "4~5s"),
+    (10_000, "5~10s"),
+    (u64::MAX, "10s~"),
+];
+const CLASSES: usize = 13;
+
+/// Classes of send times for percentiles: eight per power of two of microseconds, 12 % wide at most.
+const FINE_CLASSES: usize = 8 * 32;
+
+/// Counters of one shard.
+#[derive(Debug)]
+pub struct Counters {
+    totals: RefCell<Totals>,
+    fine: RefCell<Box<[u64; FINE_CLASSES]>>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { totals: RefCell::default(), fine: RefCell::new(Box::new([0; FINE_CLASSES])) }
+    }
+}
+
+/// Sums since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages stored.
+    pub messages_in: u64,
+    /// Their records, in bytes.
+    pub bytes_in: u64,
+    /// Send requests that were answered with success.
+    pub sends: u64,
+    /// Send requests that were refused or failed.
+    pub sends_failed: u64,
+    /// Longest time from request to answer, in milliseconds.
+    pub send_time_max_ms: u64,
+    /// Sends by the classes of `putMessageDistributeTime`.
+    pub send_times: [u64; CLASSES],
+    /// Messages handed to consumers.
+    pub messages_out: u64,
+    /// Their records, in bytes.
+    pub bytes_out: u64,
+    /// Pulls answered with messages.
+    pub pulls_found: u64,
+    /// Pulls that found none when they arrived.
+    pub pulls_missed: u64,
+    /// Longest reading time of a pull, in milliseconds.
+    pub read_time_max_ms: u64,
+}
+
+impl Counters {
+    /// A send of `messages` with `bytes` of records was acknowledged after `micros`.
+    pub fn sent(&self, messages: u64, bytes: u64, micros: u64) {
+        let millis = micros / 1_000;
+        self.update(|totals| {
+            totals.messages_in += messages;
+            totals.bytes_in += bytes;
+            totals.sends += 1;
+            totals.send_time_max_ms = totals.send_time_max_ms.max(millis);
+            totals.send_times[send_time_class(millis)] += 1;
+        });
+        self.fine.borrow_mut()[fine_class(micros)] += 1;
+    }
+
+    /// A send was refused or failed.
+    pub fn send_failed(&self) {
+        self.update(|totals| totals.sends_failed += 1);
+    }
+
+    /// A pull was answered with `messages` of `bytes`, read in `micros`.
+    pub fn pulled(&self, messages: u64, bytes: u64, micros: u64) {
+        self.update(|totals| {
+            totals.messages_out += messages;
+            totals.bytes_out += bytes;
+            totals.pulls_found += 1;
+            totals.read_time_max_ms = totals.read_time_max_ms.max(micros / 1_000);
+        });
+    }
+
+    /// A pull found nothing.
+    pub fn pull_missed(&self) {
+        self.update(|totals| totals.pulls_missed += 1);
+    }
+
+    /// The sums so far.
+    pub fn totals(&self) -> Totals {
+        *self.totals.borrow()
+    }
+
+    /// The send times so far, for percentiles over all shards.
+    pub fn send_time_histogram(&self) -> Vec<u64> {
+        self.fine.borrow().to_vec()
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.totals.borrow_mut());
+    }
+}
+
+impl Totals {
+    /// The sums of two shards.
+    pub fn add(&mut self, other: &Self) {
+        self.messages_in += other.messages_in;
+        self.bytes_in += other.bytes_in;
+        self.sends += other.sends;
+        self.sends_failed += other.sends_failed;
+        self.send_time_max_ms = self.send_time_max_ms.max(other.send_time_max_ms);
+        for (mine, theirs) in self.send_times.iter_mut().zip(other.send_times) {
+            *mine += theirs;
+        }
+        self.messages_out += other.messages_out;
+        self.bytes_out += other.bytes_out;
+        self.pulls_found += other.pulls_found;
+        self.pulls_missed += other.pulls_missed;
+        self.read_time_max_ms = self.read_time_max_ms.max(other.read_time_max_ms);
+    }
+
+    /// `putMessageDistributeTime` of runtime information.
+    pub fn send_times_text(&self) -> String {
+        let mut text = String::new();
+        for ((_, name), count) in SEND_TIME_CLASSES.iter().zip(self.send_times) {
+            let _ = write!(text, "[{name}]:{count} ");
+        }
+        text
+    }
+}
+
+/// The send time in milliseconds that a share of all sends stayed below; 0 without sends.
+///
+/// `histogram` is the element-wise sum of [`Counters::send_time_histogram`] of all shards.
+pub fn percentile_ms(histogram: &[u64], share: f64) -> f64 {
+    let count: u64 = histogram.iter().sum();
+    let wanted = (count as f64 * share).ceil() as u64;
+    let mut seen = 0;
+    for (class, sends) in histogram.iter().enumerate() {
+        seen += sends;
+        if seen >= wanted && *sends > 0 {
+            return fine_class_end_micros(class) as f64 / 1_000.0;
+        }
+    }
+    0.0
+}
+
+/// Samples of the whole broker's totals, newest last.
+#[derive(Debug, Default)]
+pub struct History {
+    samples: VecDeque<(u64, Totals)>,
+}
+
+impl History {
+    /// Takes a sample; times are monotonic milliseconds.
+    pub fn sample(&mut self, now_ms: u64, totals: Totals) {
+        if self.samples.len() == SAMPLES_KEPT {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((now_ms, totals));
+    }
+
+    /// Rates per second over 10 s, 60 s and 600 s as `a b c`: always three numbers, because tools split them.
+    pub fn rates(&self, value: impl Fn(&Totals) -> u64) -> String {
+        let over = |samples| self.rate(samples, &value);
+        format!("{} {} {}", over(1), over(6), over(60))
+    }
+
+    /// The rate per second over the last `samples` periods, or as many as there are.
+    pub fn rate(&self, samples: usize, value: impl Fn(&Totals) -> u64) -> f64 {
+        let Some((now, last)) = self.samples.back() else { return 0.0 };
+        let first = self.samples.len().saturating_sub(samples + 1);
+        let (then, base) = &self.samples[first];
+        let elapsed_ms = now.saturating_sub(*then);
+        if elapsed_ms == 0 {
+            return 0.0;
+        }
+        value(last).saturating_sub(value(base)) as f64 * 1_000.0 / elapsed_ms as f64
+    }
+}
+
+fn send_time_class(millis: u64) -> usize {
+    SEND_TIME_CLASSES.iter().position(|(below, _)| millis <= *below).unwrap_or(CLASSES - 1)
+}
+
+/// Class of a time: below 8 us one per microsecond, above eight per power of two.
+fn fine_class(micros: u64) -> usize {
+    if micros < 8 {
+        return micros as usize;
+    }
+    let power = micros.ilog2() as usize;
+    let eighth = (micros >> (power - 3)) as usize & 7;
+    ((power - 2) * 8 + eighth).min(FINE_CLASSES - 1)
+}
+
+fn fine_class_end_micros(class: usize) -> u64 {
+    if class < 8 {
+        return class as u64 + 1;
+    }
+    let (power, eighth) = (class / 8 + 2, class as u64 % 8);
+    (8 + eighth + 1) << (power - 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_of_shards_add_up_and_maxima_stay_maxima() {
+        let (a, b) = (Counters::default(), Counters::default());
+        a.sent(10, 1_000, 300);
+        b.sent(1, 100, 12_000);
+        b.send_failed();
+        b.pulled(5, 500, 2_500);
+        b.pull_missed();
+        let mut sum = a.totals();
+        sum.add(&b.totals());
+        assert_eq!((sum.messages_in, sum.bytes_in, sum.sends, sum.sends_failed), (11, 1_100, 2, 1));
+        assert_eq!((sum.send_time_max_ms, sum.read_time_max_ms), (12, 2));
+        assert_eq!((sum.messages_out, sum.pulls_found, sum.pulls_missed), (5, 1, 1));
+    }
+
+    #[test]
+    fn send_times_read_as_exporters_expect_them() {
+        let counters = Counters::default();
+        for micros in [500, 9_000, 30_000, 20_000_000] {
+            counters.sent(1, 1, micros);
+        }
+        let text = counters.totals().send_times_text();
+        assert!(text.starts_with("[<=0ms]:1 [0~10ms]:1 [10~50ms]:1 [50~100ms]:0 "), "{text}");
+        assert!(text.ends_with("[5~10s]:0 [10s~]:1 "), "{text}");
+    }
+
+    #[test]
+    fn percentiles_are_within_an_eighth_of_the_truth() {
+        let counters = Counters::default();
+        for micros in 1..=10_000 {
+            counters.sent(1, 1, micros);
+        }
+        let histogram = counters.send_time_histogram();
+        for (share, truth_ms) in [(0.5, 5.0), (0.99, 9.9), (0.999, 9.99)] {
+            let found = percentile_ms(&histogram, share);
+            assert!((found / truth_ms - 1.0).abs() < 0.125, "{share}: {found} is near {truth_ms}");
+        }
+        assert_eq!(percentile_ms(&[0; 4], 0.99), 0.0);
+    }
+
+    #[test]
+    fn classes_of_send_times_follow_each_other_without_a_gap() {
+        for class in 0..200 {
+            let end = fine_class_end_micros(class);
+            assert_eq!(fine_class(end - 1), class);
+            assert_eq!(fine_class(end), class + 1);
+        }
+        assert_eq!(fine_class(u64::MAX), FINE_CLASSES - 1);
+    }
+
+    #[test]
+    fn rates_are_three_numbers_from_the_first_moment() {
+        let mut history = History::default();
+        let at = |messages_in| Totals { messages_in, ..Totals::default() };
+        assert_eq!(history.rates(|totals| totals.messages_in), "0 0 0");
+        history.sample(0, at(0));
+        history.sample(10_000, at(100));
+        history.sample(20_000, at(300));
+        assert_eq!(history.rates(|totals| totals.messages_in), "20 15 15");
+        for step in 3..200 {
+            history.sample(step * 10_000, at(300));
+        }
+        assert_eq!(history.rates(|totals| totals.messages_in), "0 0 0");
+    }
+}
