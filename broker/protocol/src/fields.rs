@@ -1,0 +1,169 @@
+//! The header fields of a command: name and text, borrowed from the frame.
+
+use smallvec::SmallVec;
+
+use crate::error::CommandError;
+
+/// Fields kept without allocating. A V2 send with trace and ACL fields has about 20.
+const FIELDS_INLINE: usize = 24;
+
+/// Unescaped text kept without allocating: the properties of a usual message (100..300 bytes).
+const UNESCAPED_INLINE_BYTES: usize = 512;
+
+/// Most fields of one header; the widest known request has fewer than 40.
+pub const FIELDS_MAX: usize = 256;
+
+/// A piece of header text: as it stands in the frame, or rewritten because it held escapes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Text<'a> {
+    Borrowed(&'a str),
+    Unescaped { start: u32, end: u32 },
+}
+
+/// The header fields of one command.
+///
+/// Every value travels as text, whatever its meaning. Looking a field up is a scan: headers are short.
+#[derive(Debug, Clone, Default)]
+pub struct Fields<'a> {
+    entries: SmallVec<[(Text<'a>, Text<'a>); FIELDS_INLINE]>,
+    unescaped: SmallVec<[u8; UNESCAPED_INLINE_BYTES]>,
+}
+
+impl<'a> Fields<'a> {
+    /// The text of a field; the last one wins where a name is repeated.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.entries
+            .iter()
+            .rev()
+            .find(|(key, _)| self.resolve(*key) == name)
+            .map(|(_, value)| self.resolve(*value))
+    }
+
+    /// All fields in the order of the frame, repeated names included.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(key, value)| (self.resolve(*key), self.resolve(*value)))
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, key: Text<'a>, value: Text<'a>) -> Result<(), CommandError> {
+        if self.entries.len() == FIELDS_MAX {
+            return Err(CommandError::TooManyFields { max: FIELDS_MAX });
+        }
+        self.entries.push((key, value));
+        Ok(())
+    }
+
+    /// Starts a rewritten text; `end_unescaped` closes it.
+    pub(crate) fn begin_unescaped(&self) -> usize {
+        self.unescaped.len()
+    }
+
+    pub(crate) fn push_unescaped(&mut self, text: &str) {
+        self.unescaped.extend_from_slice(text.as_bytes());
+    }
+
+    pub(crate) fn end_unescaped(&self, start: usize) -> Text<'a> {
+        // A header has at most 2^24 bytes and unescaping never lengthens it.
+        let bound = |at: usize| u32::try_from(at).expect("a header is shorter than 4 GiB");
+        Text::Unescaped { start: bound(start), end: bound(self.unescaped.len()) }
+    }
+
+    pub(crate) fn resolve(&self, text: Text<'a>) -> &str {
+        match text {
+            Text::Borrowed(text) => text,
+            Text::Unescaped { start, end } => {
+                let bytes = &self.unescaped[start as usize..end as usize];
+                str::from_utf8(bytes).expect("unescaped text is written as whole characters")
+            }
+        }
+    }
+}
+
+/// Writes header fields in the form of the frame being written.
+#[derive(Debug)]
+pub struct FieldWriter<'o> {
+    out: &'o mut Vec<u8>,
+    form: Form,
+    count: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Binary,
+}
+
+impl<'o> FieldWriter<'o> {
+    pub(crate) fn new(out: &'o mut Vec<u8>, form: Form) -> Self {
+        Self { out, form, count: 0 }
+    }
+
+    /// Fields written so far.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Writes a field whose value is `value`. Names have at most 32,767 bytes.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.field(name, |out, form| match form {
+            Form::Json => crate::json::write_string(out, value),
+            Form::Binary => out.extend_from_slice(value.as_bytes()),
+        });
+    }
+
+    /// Writes a field whose value is a decimal number.
+    pub fn number(&mut self, name: &str, value: i64) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value);
+        self.field(name, |out, form| write_plain(out, form, digits));
+    }
+
+    /// Writes a field whose value is `true` or `false`.
+    pub fn boolean(&mut self, name: &str, value: bool) {
+        let word = if value { "true" } else { "false" };
+        self.field(name, |out, form| write_plain(out, form, word));
+    }
+
+    fn field(&mut self, name: &str, write_value: impl FnOnce(&mut Vec<u8>, Form)) {
+        match self.form {
+            Form::Json => {
+                if self.count > 0 {
+                    self.out.push(b',');
+                }
+                crate::json::write_string(self.out, name);
+                self.out.push(b':');
+                write_value(self.out, self.form);
+            }
+            Form::Binary => {
+                let name_len = i16::try_from(name.len()).expect("field names fit 32,767 bytes");
+                self.out.extend_from_slice(&name_len.to_be_bytes());
+                self.out.extend_from_slice(name.as_bytes());
+                let at = self.out.len();
+                self.out.extend_from_slice(&[0; 4]);
+                write_value(self.out, self.form);
+                crate::compact::patch_len(self.out, at);
+            }
+        }
+        self.count += 1;
+    }
+}
+
+/// Writes text that needs no escapes.
+fn write_plain(out: &mut Vec<u8>, form: Form, text: &str) {
+    if form == Form::Json {
+        out.push(b'"');
+    }
+    out.extend_from_slice(text.as_bytes());
+    if form == Form::Json {
+        out.push(b'"');
+    }
+}

@@ -1,0 +1,142 @@
+//! Length-prefixed frames out of a byte stream.
+//!
+//! A frame is `i32 length after this word`, `u8 serialize type`, `u24 header length`, header, body.
+
+use crate::error::FrameError;
+
+/// Apache's default bound for a whole frame, its length word included (16 MiB).
+pub const FRAME_SIZE_MAX_BYTES: usize = 16 << 20;
+
+/// Bytes in front of the header: the length word and the header-length word.
+pub const PREFIX_SIZE_BYTES: usize = 8;
+
+/// The largest header length that fits the 24 bits of its word.
+pub const HEADER_SIZE_MAX_BYTES: usize = (1 << 24) - 1;
+
+/// How the header of a frame is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SerializeType {
+    /// A JSON object; every client reads it.
+    #[default]
+    Json,
+    /// RocketMQ's compact binary form.
+    RocketMq,
+}
+
+impl SerializeType {
+    /// The byte in front of the header length.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Json => 0,
+            Self::RocketMq => 1,
+        }
+    }
+
+    /// The name in a JSON header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::RocketMq => "ROCKETMQ",
+        }
+    }
+
+    fn from_byte(byte: u8) -> Result<Self, FrameError> {
+        match byte {
+            0 => Ok(Self::Json),
+            1 => Ok(Self::RocketMq),
+            other => Err(FrameError::UnknownSerializeType(other)),
+        }
+    }
+}
+
+/// One whole frame, cut but not yet understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// How `header` is written.
+    pub serialize: SerializeType,
+    /// Header bytes.
+    pub header: &'a [u8],
+    /// Body bytes, may be empty.
+    pub body: &'a [u8],
+}
+
+/// Cuts the first frame off `input`; `None` while it is not complete.
+///
+/// `max_len` bounds the frame in bytes, its length word included. The number is the count of bytes
+/// the frame takes. Errors are found as soon as the bytes that show them are there, so an oversized
+/// frame is refused after its first four bytes.
+///
+/// # Errors
+/// See [`FrameError`]; the stream cannot be continued after any of them.
+pub fn cut(input: &[u8], max_len: usize) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
+    let Some(len) = announced_len(input, max_len)? else { return Ok(None) };
+    let Some((prefix, _)) = input.split_first_chunk::<PREFIX_SIZE_BYTES>() else {
+        return Ok(None);
+    };
+    let serialize = SerializeType::from_byte(prefix[4])?;
+    let header_len =
+        usize::from(prefix[5]) << 16 | usize::from(prefix[6]) << 8 | usize::from(prefix[7]);
+    let room = len - PREFIX_SIZE_BYTES;
+    if header_len > room {
+        return Err(FrameError::HeaderTooLong { header_len, room });
+    }
+    let Some(frame) = input.get(..len) else { return Ok(None) };
+    let (header, body) = frame[PREFIX_SIZE_BYTES..].split_at(header_len);
+    Ok(Some((Frame { serialize, header, body }, len)))
+}
+
+/// Size in bytes of the frame that starts `input`, its length word included; `None` below four bytes.
+///
+/// Lets a reader take the memory for a frame before it reads it.
+///
+/// # Errors
+/// `TooLong` and `TooShort`.
+pub fn announced_len(input: &[u8], max_len: usize) -> Result<Option<usize>, FrameError> {
+    let Some((word, _)) = input.split_first_chunk::<4>() else { return Ok(None) };
+    let announced = i32::from_be_bytes(*word);
+    let len = match usize::try_from(announced) {
+        Ok(after) if after >= 4 => after.saturating_add(4),
+        _ => return Err(FrameError::TooShort { announced }),
+    };
+    if len > max_len {
+        return Err(FrameError::TooLong { len, max: max_len });
+    }
+    Ok(Some(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: &[u8], expected: Result<Option<(usize, usize, usize)>, FrameError>) {
+        let found = cut(input, 64)
+            .map(|cut| cut.map(|(frame, used)| (frame.header.len(), frame.body.len(), used)));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn whole_frame_is_cut_and_the_next_one_left() {
+        check(&[0, 0, 0, 7, 0, 0, 0, 2, b'{', b'}', 9, 0, 0], Ok(Some((2, 1, 11))));
+    }
+
+    #[test]
+    fn every_truncation_asks_for_more() {
+        let whole = [0, 0, 0, 7, 1, 0, 0, 2, b'{', b'}', 9];
+        for len in 0..whole.len() {
+            check(&whole[..len], Ok(None));
+        }
+    }
+
+    #[test]
+    fn impossible_frames_are_refused() {
+        check(&[0, 0, 0, 61], Err(FrameError::TooLong { len: 65, max: 64 }));
+        check(&[0x7F, 255, 255, 255], Err(FrameError::TooLong { len: (1 << 31) + 3, max: 64 }));
+        check(&[0, 0, 0, 3], Err(FrameError::TooShort { announced: 3 }));
+        check(&[255, 255, 255, 255], Err(FrameError::TooShort { announced: -1 }));
+        check(&[0, 0, 0, 4, 2, 0, 0, 0], Err(FrameError::UnknownSerializeType(2)));
+        check(
+            &[0, 0, 0, 5, 0, 0, 0, 2, 0],
+            Err(FrameError::HeaderTooLong { header_len: 2, room: 1 }),
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! One stored message: what lies in the log is what a pull returns.
+//!
+//! Big-endian: `i32 total size, i32 magic, i32 body CRC, i32 queue id, i32 flag, i64 queue offset,
+//! i64 physical offset, i32 sysFlag, i64 born, host, i64 stored, host, i32 reconsume times, i64 prepared
+//! transaction offset, i32+n body, u8+n (V1) or i16+n (V2) topic, i16+n properties`. A host is 4 or 16
+//! address bytes and an i32 port. V2 is written for topics longer than 127 bytes only.
+//!
+//! The optional whole-record checksum is the last property: `__CRC32#`, 0x01, ten decimal digits with
+//! the least significant first, 0x02; it covers every byte in front of that property.
+
+mod encode;
+pub mod sys_flag;
+
+pub use encode::{NewRecord, Placement, encode, encoded_len};
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::error::LayoutError;
+use crate::properties::{Properties, keys};
+use crate::reader::Reader;
+
+/// Magic of a record whose topic length is one byte.
+pub const MAGIC_V1: i32 = 0xDAA3_20A7_u32 as i32;
+
+/// Magic of a record whose topic length is two bytes.
+pub const MAGIC_V2: i32 = 0xDAA3_20AB_u32 as i32;
+
+/// Magic of the blank that fills the end of a file.
+pub const MAGIC_BLANK: i32 = 0xCBD4_3194_u32 as i32;
+
+/// Bytes of a blank that are defined: its size and magic.
+pub const BLANK_SIZE_BYTES: usize = 8;
+
+/// Longest topic of a V1 record, in bytes; Go and Node clients know V1 only.
+pub const TOPIC_V1_SIZE_MAX_BYTES: usize = 127;
+
+/// Bytes of a record with IPv4 hosts, without body, topic and properties.
+pub const RECORD_SIZE_MIN_BYTES: usize = 91;
+
+/// Bytes of the whole-record checksum property.
+pub const RECORD_CRC_SIZE_BYTES: usize = keys::CRC32.len() + 1 + CRC_DIGITS + 1;
+
+const CRC_DIGITS: usize = 10;
+
+/// CRC-32 as RocketMQ stores it: IEEE, without the sign bit.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes) & 0x7FFF_FFFF
+}
+
+/// What the first bytes of a record say, without looking at the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peek {
+    /// A message.
+    Message(Head),
+    /// The rest of the file is blank; so many bytes with these.
+    Blank {
+        /// Bytes up to the end of the file.
+        len: usize,
+    },
+}
+
+/// The numbers at the start of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Bytes of the whole record.
+    pub len: usize,
+    /// Queue of the topic.
+    pub queue_id: i32,
+    /// Number of the message in its queue.
+    pub queue_offset: i64,
+    /// Address of the record's first byte in its log.
+    pub physical_offset: i64,
+    /// See [`sys_flag`].
+    pub sys_flag: i32,
+    /// When it was stored, Unix ms.
+    pub stored_at_ms: i64,
+}
+
+/// Bytes that [`peek`] needs at most: up to the store timestamp behind an IPv6 host.
+pub const PEEK_SIZE_MAX_BYTES: usize = 76;
+
+/// Looks at the start of a record. Checks magic and size, no checksum.
+///
+/// # Errors
+/// `Truncated` when `bytes` is too short to tell; `OutOfRange` when no record starts here.
+pub fn peek(bytes: &[u8]) -> Result<Peek, LayoutError> {
+    let mut reader = Reader::new(bytes);
+    let total = reader.i32("total size")?;
+    let len = usize::try_from(total).unwrap_or(0);
+    let magic = reader.i32("magic")?;
+    if magic == MAGIC_BLANK {
+        return match len >= BLANK_SIZE_BYTES {
+            true => Ok(Peek::Blank { len }),
+            false => Err(out_of_range("total size", i64::from(total), "8 or more")),
+        };
+    }
+    check_magic(magic)?;
+    if len < RECORD_SIZE_MIN_BYTES {
+        return Err(out_of_range("total size", i64::from(total), "91 or more"));
+    }
+    reader.take(4, "body CRC")?;
+    let queue_id = reader.i32("queue id")?;
+    reader.take(4, "flag")?;
+    let queue_offset = reader.i64("queue offset")?;
+    let physical_offset = reader.i64("physical offset")?;
+    let sys_flag = reader.i32("sysFlag")?;
+    reader.take(8, "born timestamp")?;
+    reader.take(host_len(sys_flag & sys_flag::BORN_HOST_V6 != 0), "born host")?;
+    let stored_at_ms = reader.i64("store timestamp")?;
+    Ok(Peek::Message(Head { len, queue_id, queue_offset, physical_offset, sys_flag, stored_at_ms }))
+}
+
+/// One stored message, borrowed from the log or a pull's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<'a> {
+    bytes: &'a [u8],
+    /// Checksum of the body as stored; compare with [`Record::verify_body`].
+    pub body_crc: u32,
+    /// Queue of the topic.
+    pub queue_id: i32,
+    /// The user's flag.
+    pub flag: i32,
+    /// Number of the message in its queue.
+    pub queue_offset: i64,
+    /// Address of the record's first byte in its log.
+    pub physical_offset: i64,
+    /// See [`sys_flag`].
+    pub sys_flag: i32,
+    /// When the producer made it, Unix ms.
+    pub born_at_ms: i64,
+    /// Who produced it.
+    pub born_host: SocketAddr,
+    /// When it was stored, Unix ms.
+    pub stored_at_ms: i64,
+    /// Who stored it.
+    pub store_host: SocketAddr,
+    /// How often a consumer gave it back.
+    pub reconsume_times: i32,
+    /// Address of the half message that this one commits, else 0.
+    pub prepared_transaction_offset: i64,
+    /// The body, compressed if `sys_flag` says so.
+    pub body: &'a [u8],
+    /// The topic.
+    pub topic: &'a str,
+    /// The properties.
+    pub properties: Properties<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record at the start of `bytes`, which may go on behind it.
+    ///
+    /// Every length is checked before it is used and the parts must fill the record exactly. No
+    /// checksum is verified.
+    ///
+    /// # Errors
+    /// `Truncated` when the record goes on behind `bytes`, `OutOfRange` and `NotUtf8` when no record
+    /// starts here (a blank included).
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, LayoutError> {
+        let mut reader = Reader::new(bytes);
+        let total = reader.i32("total size")?;
+        let len = usize::try_from(total)
+            .ok()
+            .filter(|len| *len >= RECORD_SIZE_MIN_BYTES)
+            .ok_or_else(|| out_of_range("total size", i64::from(total), "91 or more"))?;
+        let Some(bytes) = bytes.get(..len) else {
+            return Err(LayoutError::Truncated { field: "record", need: len, have: bytes.len() });
+        };
+        let mut reader = Reader::new(&bytes[4..]);
+        let magic = reader.i32("magic")?;
+        check_magic(magic)?;
+        let body_crc = reader.i32("body CRC")? as u32;
+        let queue_id = reader.i32("queue id")?;
+        let flag = reader.i32("flag")?;
+        let queue_offset = reader.i64("queue offset")?;
+        let physical_offset = reader.i64("physical offset")?;
+        let sys_flag = reader.i32("sysFlag")?;
+        let born_at_ms = reader.i64("born timestamp")?;
+        let born_host = host(&mut reader, sys_flag & sys_flag::BORN_HOST_V6 != 0, "born host")?;
+        let stored_at_ms = reader.i64("store timestamp")?;
+        let store_host = host(&mut reader, sys_flag & sys_flag::STORE_HOST_V6 != 0, "store host")?;
+        let reconsume_times = reader.i32("reconsume times")?;
+        let prepared_transaction_offset = reader.i64("prepared transaction offset")?;
+        let body_len = reader.len_i32("body length")?;
+        let body = reader.take(body_len, "body")?;
+        let topic_len = match magic {
+            MAGIC_V1 => usize::from(reader.u8("topic length")?),
+            _ => reader.len_i16("topic length")?,
+        };
+        let topic = reader.text(topic_len, "topic")?;
+        let properties_len = reader.len_i16("properties length")?;
+        let properties = Properties::new(reader.text(properties_len, "properties")?);
+        if !reader.rest().is_empty() {
+            return Err(out_of_range("total size", i64::from(total), "the sum of its parts"));
+        }
+        Ok(Self {
+            bytes,
+            body_crc,
+            queue_id,
+            flag,
+            queue_offset,
+            physical_offset,
+            sys_flag,
+            born_at_ms,
+            born_host,
+            stored_at_ms,
+            store_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            body,
+            topic,
+            properties,
+        })
+    }
+
+    /// The record's own bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Compares the body with its checksum.
+    ///
+    /// # Errors
+    /// `ChecksumMismatch`.
+    pub fn verify_body(&self) -> Result<(), LayoutError> {
+        verify("body CRC", self.body_crc, crc32(self.body))
+    }
+
+    /// Compares the whole record with its checksum; false when it carries none.
+    ///
+    /// # Errors
+    /// `ChecksumMismatch`.
+    pub fn verify_record(&self) -> Result<bool, LayoutError> {
+        let Some(stored) = self.record_crc() else { return Ok(false) };
+        let covered = &self.bytes[..self.bytes.len() - RECORD_CRC_SIZE_BYTES];
+        verify("record CRC", stored, crc32(covered)).map(|()| true)
+    }
+
+    /// The whole-record checksum, if the properties end with one.
+    pub fn record_crc(&self) -> Option<u32> {
+        let text = self.properties.as_text().as_bytes();
+        let tail = text.len().checked_sub(RECORD_CRC_SIZE_BYTES).map(|start| &text[start..])?;
+        let (name, rest) = tail.split_at(keys::CRC32.len());
+        let (digits, end) = rest.get(1..)?.split_at(CRC_DIGITS);
+        if name != keys::CRC32.as_bytes() || rest[0] != 1 || end != [2] {
+            return None;
+        }
+        let value = digits.iter().rev().try_fold(0u64, |value, digit| {
+            digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0'))
+        })?;
+        u32::try_from(value).ok()
+    }
+}
+
+/// The records of a pull's body, one after the other; ends after the first error.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, LayoutError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let record = Record::parse(rest);
+        rest = record.as_ref().map_or(&[][..], |record| &rest[record.bytes.len()..]);
+        Some(record)
+    })
+}
+
+/// Fills the rest of a file: writes size and magic at the start of `out`, leaves the other bytes.
+///
+/// # Panics
+/// When `out` is shorter than [`BLANK_SIZE_BYTES`] or not shorter than 2 GiB: the log keeps that room.
+pub fn encode_blank(out: &mut [u8]) {
+    let len = i32::try_from(out.len()).expect("files are shorter than 2 GiB");
+    out[..4].copy_from_slice(&len.to_be_bytes());
+    out[4..BLANK_SIZE_BYTES].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
+}
+
+fn check_magic(magic: i32) -> Result<(), LayoutError> {
+    match magic {
+        MAGIC_V1 | MAGIC_V2 => Ok(()),
+        _ => Err(out_of_range("magic", i64::from(magic), "0xDAA320A7 or 0xDAA320AB")),
+    }
+}
+
+fn verify(field: &'static str, stored: u32, computed: u32) -> Result<(), LayoutError> {
+    match stored == computed {
+        true => Ok(()),
+        false => Err(LayoutError::ChecksumMismatch { field, stored, computed }),
+    }
+}
+
+fn out_of_range(field: &'static str, found: i64, expected: &'static str) -> LayoutError {
+    LayoutError::OutOfRange { field, found, expected }
+}
+
+/// Bytes of a host in a record.
+const fn host_len(v6: bool) -> usize {
+    if v6 { 20 } else { 8 }
+}
+
+fn host(reader: &mut Reader<'_>, v6: bool, field: &'static str) -> Result<SocketAddr, LayoutError> {
+    let ip = match v6 {
+        true => IpAddr::V6(Ipv6Addr::from(reader.array::<16>(field)?)),
+        false => IpAddr::V4(Ipv4Addr::from(reader.array::<4>(field)?)),
+    };
+    let port = reader.i32(field)?;
+    let port =
+        u16::try_from(port).map_err(|_| out_of_range(field, i64::from(port), "port 0..=65535"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests;
