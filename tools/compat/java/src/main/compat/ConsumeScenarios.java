@@ -1,0 +1,219 @@
+package compat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.zip.CRC32;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
+
+/** Push consumers: integrity, broadcasting, filters, order, progress, latency. */
+final class ConsumeScenarios {
+    private static final int MANY = 2000;
+    private static final int LARGEST_BODY_BYTES = 16 * 1024;
+
+    private ConsumeScenarios() {
+    }
+
+    static void addTo(Map<String, Scenario> all) {
+        all.put("intact-2000", ConsumeScenarios::intact);
+        all.put("orderly", ConsumeScenarios::orderly);
+        all.put("broadcasting", ConsumeScenarios::broadcasting);
+        all.put("resume", ConsumeScenarios::resume);
+        all.put("long-poll", ConsumeScenarios::longPoll);
+        all.put("tag-filter", ConsumeScenarios::tagFilter);
+    }
+
+    /** 2,000 messages of random sizes arrive unchanged, exactly once, in the order of their sending per queue. */
+    private static void intact(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        List<MessageQueue> queues = world.createTopic(producer, 4);
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.subscribe(world.topic(), "*");
+        Inbox inbox = new Inbox();
+        inbox.listen(consumer);
+        consumer.start();
+        ConcurrentLinkedQueue<Throwable> failures = new ConcurrentLinkedQueue<>();
+        List<Thread> senders = new ArrayList<>();
+        for (MessageQueue queue : queues) {
+            Thread sender = new Thread(() -> sendMany(producer, world.topic(), queue, failures));
+            sender.start();
+            senders.add(sender);
+        }
+        for (Thread sender : senders) {
+            sender.join();
+        }
+        World.check(failures.isEmpty(), "failed sends: " + failures);
+        World.await(() -> inbox.size() >= MANY, () -> "received " + inbox.size());
+        World.equal(MANY, inbox.size(), "messages");
+        inbox.byQueue().forEach((queue, messages) -> {
+            World.equal(MANY / 4, messages.size(), "messages in queue " + queue);
+            for (int i = 0; i < messages.size(); i++) {
+                MessageExt message = messages.get(i);
+                World.equal((long) i, message.getQueueOffset(), "offset");
+                World.equal(String.valueOf(i), message.getUserProperty("number"), "order in queue " + queue);
+                World.equal(message.getUserProperty("crc"), crc(message.getBody()), "checksum of the body");
+            }
+        });
+    }
+
+    private static void sendMany(
+        DefaultMQProducer producer, String topic, MessageQueue queue, ConcurrentLinkedQueue<Throwable> failures) {
+        Random random = new Random(queue.getQueueId());
+        try {
+            for (int i = 0; i < MANY / 4; i++) {
+                byte[] body = new byte[1 + random.nextInt(LARGEST_BODY_BYTES)];
+                random.nextBytes(body);
+                Message message = new Message(topic, body);
+                message.putUserProperty("number", String.valueOf(i));
+                message.putUserProperty("crc", crc(body));
+                producer.send(message, queue);
+            }
+        } catch (Exception reason) {
+            failures.add(reason);
+        }
+    }
+
+    private static String crc(byte[] body) {
+        CRC32 crc = new CRC32();
+        crc.update(body);
+        return Long.toHexString(crc.getValue());
+    }
+
+    /** Two orderly consumers: each queue is delivered in order by one thread at a time. */
+    private static void orderly(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        List<MessageQueue> queues = world.createTopic(producer, 4);
+        Inbox inbox = new Inbox();
+        ConcurrentLinkedQueue<String> faults = new ConcurrentLinkedQueue<>();
+        Map<Integer, AtomicInteger> active = new ConcurrentHashMap<>();
+        List<DefaultMQPushConsumer> consumers = new ArrayList<>();
+        for (int i = 0; i < 2; i++) {
+            DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+            consumer.subscribe(world.topic(), "*");
+            consumer.registerMessageListener((MessageListenerOrderly) (received, context) -> {
+                AtomicInteger inside = active.computeIfAbsent(received.get(0).getQueueId(), q -> new AtomicInteger());
+                if (inside.incrementAndGet() != 1) {
+                    faults.add("two threads in queue " + received.get(0).getQueueId());
+                }
+                received.forEach(inbox::put);
+                inside.decrementAndGet();
+                return ConsumeOrderlyStatus.SUCCESS;
+            });
+            consumer.start();
+            consumers.add(consumer);
+        }
+        World.await(World.LOCK_WAIT_MS, () -> consumers.stream().allMatch(c -> World.held(c).size() == 2),
+            () -> "queues held: " + consumers.stream().map(World::held).toList());
+        for (int i = 0; i < 200; i++) {
+            producer.send(Texts.message(world.topic(), i), queues.get(i % 4));
+        }
+        inbox.awaitExactly(Texts.texts(0, 200));
+        World.check(faults.isEmpty(), String.valueOf(faults));
+        int[] last = {-1, -1, -1, -1};
+        for (MessageExt message : inbox.all()) {
+            int number = Integer.parseInt(Inbox.body(message).substring(1));
+            World.check(number > last[message.getQueueId()], "out of order: " + number);
+            last[message.getQueueId()] = number;
+        }
+    }
+
+    private static void broadcasting(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        world.createTopic(producer, 4);
+        List<Inbox> inboxes = new ArrayList<>();
+        for (int i = 0; i < 2; i++) {
+            DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+            Versioned.setBroadcasting(consumer);
+            consumer.subscribe(world.topic(), "*");
+            Inbox inbox = new Inbox();
+            inbox.listen(consumer);
+            consumer.start();
+            inboxes.add(inbox);
+        }
+        for (int i = 0; i < 100; i++) {
+            producer.send(Texts.message(world.topic(), i));
+        }
+        for (Inbox inbox : inboxes) {
+            inbox.awaitExactly(Texts.texts(0, 100));
+        }
+    }
+
+    /** A new consumer of the group goes on where the closed one stopped. */
+    private static void resume(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        world.createTopic(producer, 4);
+        for (int round = 0; round < 3; round++) {
+            for (int i = round * 50; i < round * 50 + 50; i++) {
+                producer.send(Texts.message(world.topic(), i));
+            }
+            Inbox inbox = new Inbox();
+            DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+            consumer.subscribe(world.topic(), "*");
+            inbox.listen(consumer);
+            consumer.start();
+            inbox.awaitExactly(Texts.texts(round * 50, round * 50 + 50));
+            // Shutting down stores the progress.
+            consumer.shutdown();
+        }
+    }
+
+    /** A consumer that waits for messages gets one at once. */
+    private static void longPoll(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        world.createTopic(producer, 4);
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.subscribe(world.topic(), "*");
+        Inbox inbox = new Inbox();
+        inbox.listen(consumer);
+        consumer.start();
+        World.await(() -> World.held(consumer).size() == 4, () -> "queues held: " + World.held(consumer));
+        long slowestMs = 0;
+        for (int i = 0; i < 20; i++) {
+            long began = System.nanoTime();
+            producer.send(Texts.message(world.topic(), i));
+            int expected = i + 1;
+            World.await(() -> inbox.size() == expected, () -> "received " + inbox.size() + " of " + expected);
+            if (i > 0) {
+                slowestMs = Math.max(slowestMs, (System.nanoTime() - began) / 1_000_000);
+            }
+        }
+        World.check(slowestMs < 3000, "the slowest message took " + slowestMs + " ms");
+    }
+
+    /** Only matching tags arrive, also when another tag has the same hash code. */
+    private static void tagFilter(World world) throws Exception {
+        World.equal("Aa".hashCode(), "BB".hashCode(), "hash codes");
+        DefaultMQProducer producer = world.producer();
+        world.createTopic(producer, 4);
+        List<String> expected = new ArrayList<>();
+        String[] tags = {"Aa", "BB", "TagC", "TagD", null};
+        for (int i = 0; i < 200; i++) {
+            String tag = tags[i % tags.length];
+            producer.send(new Message(world.topic(), tag, SendScenarios.utf8(Texts.text(i))));
+            if ("Aa".equals(tag) || "TagC".equals(tag)) {
+                expected.add(Texts.text(i));
+            }
+        }
+        Inbox inbox = new Inbox();
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.subscribe(world.topic(), "Aa || TagC");
+        inbox.listen(consumer);
+        consumer.start();
+        inbox.awaitExactly(expected);
+        // A message behind all the others shows that nothing else was on its way.
+        SendResult last = producer.send(new Message(world.topic(), "TagC", SendScenarios.utf8("last")));
+        World.await(() -> inbox.size() > expected.size(), () -> "the last message is missing: " + last);
+        World.equal(expected.size() + 1, inbox.size(), "messages");
+    }
+}

@@ -1,0 +1,193 @@
+package compat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.MessageQueue;
+
+/** What a scenario works with: clients of its own that are closed at its end, names of its own, and waiting. */
+final class World implements AutoCloseable {
+    /** Longest wait for anything; below the 20 s after which clients rebalance without being told. */
+    static final long WAIT_MS = 15_000;
+    /**
+     * Longest wait for a share of locked queues: 4.9 asks for a lock that was still taken again only with its next
+     * rebalance, 20 s later.
+     */
+    static final long LOCK_WAIT_MS = 45_000;
+    private static final long POLL_MS = 10;
+    /**
+     * A client that is busy with one heartbeat skips the one that announces a changed subscription, and the broker
+     * refuses its pulls until the next: with the usual 30 s that is longer than any test waits.
+     */
+    private static final int HEARTBEAT_MS = 1_000;
+    private static final AtomicInteger INSTANCES = new AtomicInteger();
+
+    final String namesrv;
+    final String runId;
+    final String scenario;
+    private final List<Runnable> closers = new ArrayList<>();
+
+    World(String namesrv, String runId, String scenario) {
+        this.namesrv = namesrv;
+        this.runId = runId;
+        this.scenario = scenario;
+    }
+
+    /** A topic name of this scenario and run. */
+    String topic() {
+        return "T-" + scenario + "-" + runId;
+    }
+
+    /** A group name of this scenario and run. */
+    String group(String role) {
+        return "G-" + scenario + "-" + role + "-" + runId;
+    }
+
+    /** Each client gets a connection of its own, as in separate processes. */
+    private static String instance() {
+        return ProcessHandle.current().pid() + "-" + INSTANCES.incrementAndGet();
+    }
+
+    DefaultMQProducer producer() throws MQClientException {
+        DefaultMQProducer producer = unstartedProducer();
+        producer.start();
+        return producer;
+    }
+
+    /** For scenarios that set something before the start. */
+    DefaultMQProducer unstartedProducer() {
+        DefaultMQProducer producer = new DefaultMQProducer(group("producer"));
+        producer.setNamesrvAddr(namesrv);
+        producer.setInstanceName(instance());
+        producer.setVipChannelEnabled(false);
+        producer.setSendMsgTimeout((int) WAIT_MS);
+        closeAtEnd(producer::shutdown);
+        return producer;
+    }
+
+    /** A push consumer that reads a new group's topics from their beginning; not started. */
+    DefaultMQPushConsumer pushConsumer(String group) {
+        DefaultMQPushConsumer consumer = unclosedPushConsumer(namesrv, group);
+        closeAtEnd(consumer::shutdown);
+        return consumer;
+    }
+
+    static DefaultMQPushConsumer unclosedPushConsumer(String namesrv, String group) {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        consumer.setNamesrvAddr(namesrv);
+        consumer.setInstanceName(instance());
+        consumer.setVipChannelEnabled(false);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
+        consumer.setConsumeThreadMin(4);
+        consumer.setConsumeThreadMax(4);
+        return consumer;
+    }
+
+    @SuppressWarnings("deprecation")
+    DefaultMQPullConsumer pullConsumer() throws MQClientException {
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(group("pull"));
+        consumer.setNamesrvAddr(namesrv);
+        consumer.setInstanceName(instance());
+        consumer.setVipChannelEnabled(false);
+        consumer.start();
+        closeAtEnd(consumer::shutdown);
+        return consumer;
+    }
+
+    DefaultLitePullConsumer litePullConsumer(String group) {
+        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(group);
+        consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
+        consumer.setNamesrvAddr(namesrv);
+        consumer.setInstanceName(instance());
+        consumer.setVipChannelEnabled(false);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        closeAtEnd(consumer::shutdown);
+        return consumer;
+    }
+
+    /** Creates a topic through the admin call and waits until its route shows all queues. */
+    List<MessageQueue> createTopic(DefaultMQProducer producer, int queues) throws Exception {
+        Versioned.createTopic(producer, topic(), queues);
+        await(() -> publishQueues(producer, topic()).size() == queues,
+            () -> "route of " + topic() + " has queues " + publishQueues(producer, topic()));
+        return publishQueues(producer, topic());
+    }
+
+    /** The queues to send to, none while the topic has no route. */
+    static List<MessageQueue> publishQueues(DefaultMQProducer producer, String topic) {
+        try {
+            List<MessageQueue> queues = new ArrayList<>(producer.fetchPublishMessageQueues(topic));
+            queues.sort(null);
+            return queues;
+        } catch (MQClientException noRouteYet) {
+            return List.of();
+        }
+    }
+
+    /** Waits until a topic that a send created can be found. */
+    List<MessageQueue> awaitRoute(DefaultMQProducer producer) throws InterruptedException {
+        await(() -> !publishQueues(producer, topic()).isEmpty(), () -> "no route of " + topic());
+        return publishQueues(producer, topic());
+    }
+
+    /** The queues a push consumer holds now, without that of its group's retry topic, which one of them gets too. */
+    static Set<MessageQueue> held(DefaultMQPushConsumer consumer) {
+        return consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet().stream()
+            .filter(queue -> !queue.getTopic().startsWith("%RETRY%")).collect(Collectors.toSet());
+    }
+
+    /** Polls until the condition holds; past the deadline fails with the message. */
+    static void await(BooleanSupplier condition, Supplier<String> otherwise) throws InterruptedException {
+        await(WAIT_MS, condition, otherwise);
+    }
+
+    static void await(long waitMs, BooleanSupplier condition, Supplier<String> otherwise)
+        throws InterruptedException {
+        long deadline = System.currentTimeMillis() + waitMs;
+        while (!condition.getAsBoolean()) {
+            if (System.currentTimeMillis() > deadline) {
+                throw new AssertionError("waited " + waitMs + " ms: " + otherwise.get());
+            }
+            Thread.sleep(POLL_MS);
+        }
+    }
+
+    static void check(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new AssertionError(otherwise);
+        }
+    }
+
+    static void equal(Object expected, Object found, String what) {
+        if (!expected.equals(found)) {
+            throw new AssertionError(what + ": expected " + expected + ", found " + found);
+        }
+    }
+
+    void closeAtEnd(Runnable closer) {
+        closers.add(closer);
+    }
+
+    @Override
+    public void close() {
+        // Last opened first.
+        for (int i = closers.size() - 1; i >= 0; i--) {
+            try {
+                closers.get(i).run();
+            } catch (RuntimeException alreadyClosed) {
+                System.err.println(scenario + ": " + alreadyClosed);
+            }
+        }
+    }
+}
