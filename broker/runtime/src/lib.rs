@@ -11,11 +11,14 @@
 pub mod buffer;
 pub mod clock;
 pub mod disk;
+pub mod mesh;
 pub mod net;
 pub mod process;
 pub mod random;
 pub mod remote;
 pub mod shards;
+pub mod signal;
+pub mod start;
 pub mod sync;
 pub mod task;
 

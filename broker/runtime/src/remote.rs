@@ -10,6 +10,9 @@ use atomic_waker::AtomicWaker;
 
 pub use crate::sync::Closed;
 
+use crate::start::StartError;
+use crate::{shards, task};
+
 struct Slot<T> {
     value: Mutex<Option<T>>,
     waker: AtomicWaker,
@@ -76,6 +79,72 @@ impl<T: Send> Future for Receiver<T> {
     }
 }
 
+/// Work for an executor on another thread: builds a future there and spawns it.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Jobs that may wait for an executor; more make [`Remote::run`] wait.
+const JOBS_MAX: usize = 1024;
+
+/// A handle to an executor on a thread of its own, for use from any thread or runtime.
+///
+/// The executor ends, and drops its tasks, when the last handle is gone.
+#[derive(Clone)]
+pub struct Remote {
+    jobs: async_channel::Sender<Job>,
+}
+
+/// Starts a thread with an executor and returns the handle to it.
+///
+/// # Errors
+/// Why the executor could not be made, and what to change.
+pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
+    let (jobs, inbox) = async_channel::bounded::<Job>(JOBS_MAX);
+    let (started, outcome) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let explain = |cause: &dyn std::fmt::Display| StartError::Executor {
+        name: name.to_owned(),
+        cause: cause.to_string(),
+    };
+    let run = move || {
+        let ready = started.clone();
+        let serve = async move {
+            // The starter is waiting; if it is gone, so are the handles, and the loop ends.
+            let _ = ready.send(Ok(()));
+            while let Ok(job) = inbox.recv().await {
+                job();
+            }
+        };
+        if let Err(error) = shards::try_block_on(name, serve) {
+            let _ = started.send(Err(error));
+        }
+    };
+    thread.spawn(run).map_err(|error| explain(&error))?;
+    outcome.recv().map_err(|error| explain(&error))??;
+    Ok(Remote { jobs })
+}
+
+impl Remote {
+    /// Calls `work` on the executor's thread, runs the future it returns there, and gives its
+    /// value. The future itself need not be `Send`. If the caller stops waiting, it runs on.
+    ///
+    /// # Errors
+    /// [`Closed`] if the executor has ended, by a panic.
+    pub async fn run<T, F, W>(&self, work: W) -> Result<T, Closed>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+        W: FnOnce() -> F + Send + 'static,
+    {
+        let (sender, receiver) = oneshot();
+        let job: Job = Box::new(move || {
+            let future = work();
+            task::spawn("remote", async move { sender.send(future.await) }).detach();
+        });
+        self.jobs.send(job).await.map_err(|_| Closed)?;
+        receiver.await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_lite::future::block_on;
@@ -106,5 +175,40 @@ mod tests {
         assert!(!sender.is_closed());
         drop(receiver);
         assert!(sender.is_closed());
+    }
+
+    #[test]
+    fn work_runs_on_the_executor_and_its_value_comes_back() {
+        let remote = spawn_executor("worker").expect("executor");
+        let threads: Vec<_> = (0..4u64)
+            .map(|number| {
+                let remote = remote.clone();
+                std::thread::spawn(move || {
+                    block_on(remote.run(move || async move {
+                        // Something that must not leave its thread.
+                        let kept = std::rc::Rc::new(number);
+                        task::sleep(std::time::Duration::from_millis(1)).await;
+                        *kept * 10
+                    }))
+                })
+            })
+            .collect();
+        for (number, thread) in (0..).zip(threads) {
+            assert_eq!(thread.join().expect("caller"), Ok(number * 10));
+        }
+    }
+
+    #[test]
+    fn the_executor_ends_with_its_last_handle() {
+        let remote = spawn_executor("worker").expect("executor");
+        let (alive, ended) = oneshot::<u8>();
+        let forever = async move {
+            let _alive = alive;
+            std::future::pending::<()>().await;
+        };
+        block_on(remote.run(move || async { task::spawn("forever", forever).detach() }))
+            .expect("started");
+        drop(remote);
+        assert_eq!(block_on(ended), Err(Closed));
     }
 }

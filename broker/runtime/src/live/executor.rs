@@ -2,15 +2,17 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use glommio::io::DmaBuffer;
-use glommio::{
-    GlommioError, Latency, LocalExecutorBuilder, Placement, PoolPlacement, Shares, TaskQueueHandle,
-};
+use glommio::{Latency, LocalExecutorBuilder, Placement, PoolPlacement, Shares, TaskQueueHandle};
 
+use super::disk::io_error;
+use super::sys::CoreSet;
 use super::{heartbeat, stall};
 use crate::task::{Registry, Runner, Urgency, yield_now};
 
@@ -33,6 +35,12 @@ thread_local! {
     static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The cores that this process may use, looked up before the first thread is bound to one.
+pub(crate) fn cores_of_the_process() -> CoreSet {
+    static CORES: OnceLock<CoreSet> = OnceLock::new();
+    *CORES.get_or_init(CoreSet::of_this_thread)
+}
+
 /// How to build one executor.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -43,16 +51,14 @@ pub(crate) struct Options {
     pub io_memory_bytes: usize,
     pub ring_depth: usize,
     /// Spin for so long before sleeping. Delays every flush by as much, since the kernel's flush
-    /// worker shares the core.
+    /// worker shares the core. Without effect unless bound to a core.
     pub spin: Duration,
     pub stall_limit_ns: u64,
 }
 
 /// Runs `future` on a new executor on this thread until it is done, and drops the tasks left.
-pub(crate) fn run<T>(
-    options: &Options,
-    future: impl Future<Output = T>,
-) -> Result<T, GlommioError<()>> {
+pub(crate) fn run<T>(options: &Options, future: impl Future<Output = T>) -> io::Result<T> {
+    cores_of_the_process();
     let placement = options.core.map_or(Placement::Unbound, Placement::Fixed);
     let mut builder = LocalExecutorBuilder::new(placement)
         .name(&options.name)
@@ -63,7 +69,7 @@ pub(crate) fn run<T>(
     if !options.spin.is_zero() {
         builder = builder.spin_before_park(options.spin);
     }
-    let executor = builder.make()?;
+    let executor = builder.make().map_err(io_error)?;
     stall::set_limit_ns(options.stall_limit_ns);
     Ok(executor.run(root(future)))
 }

@@ -7,6 +7,7 @@ pub(crate) mod disk;
 pub(crate) mod executor;
 mod heartbeat;
 pub(crate) mod net;
+pub(crate) mod probe;
 mod send_file;
 pub(crate) mod stall;
 pub(crate) mod sys;

@@ -78,7 +78,7 @@ fn address(addr: socket2::SockAddr) -> io::Result<SocketAddr> {
 /// `TcpStream` arms a poll for any descriptor when made, and asks again when that fires; the
 /// `recv` it then tries fails on everything but a connected socket (ENOTSOCK, ENOTCONN), which is
 /// the answer wanted here. So: for listeners, eventfds and the like, never for connections.
-pub(super) async fn readable(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) async fn readable(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: a new descriptor, which the stream closes.
     let mut stream = unsafe { TcpStream::from_raw_fd(fd.try_clone_to_owned()?.into_raw_fd()) };
     poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut [0])).await.ok();

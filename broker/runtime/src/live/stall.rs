@@ -18,7 +18,7 @@ thread_local! {
 }
 
 /// Sets the limit for this thread; 0 switches the detector off.
-pub(super) fn set_limit_ns(limit_ns: u64) {
+pub(crate) fn set_limit_ns(limit_ns: u64) {
     LIMIT_NS.set(limit_ns);
 }
 

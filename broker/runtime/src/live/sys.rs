@@ -5,9 +5,10 @@
 use std::ffi::CString;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Nanoseconds of CLOCK_MONOTONIC. About 20 ns, no system call.
 pub(crate) fn monotonic_ns() -> u64 {
@@ -212,4 +213,100 @@ pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
         stat
     };
     Ok((stat.f_frsize * stat.f_blocks, stat.f_frsize * stat.f_bavail))
+}
+
+/// Makes and closes a small ring; the error is the kernel's number.
+pub(crate) fn try_io_uring() -> Result<(), i32> {
+    // `struct io_uring_params` is 120 bytes; all zero asks for the defaults.
+    let mut params = [0u64; 15];
+    // SAFETY: the buffer is as large as the structure and writable.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2, params.as_mut_ptr()) };
+    let error = io::Error::last_os_error();
+    let Some(fd) = i32::try_from(fd).ok().filter(|fd| *fd >= 0) else {
+        return Err(error.raw_os_error().unwrap_or(libc::EIO));
+    };
+    // SAFETY: a new descriptor that nobody else knows.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok(())
+}
+
+/// The soft limit of locked memory in bytes; `None` if unlimited.
+pub(crate) fn memlock_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable; the call cannot fail for a resource that exists.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// A set of cores.
+#[derive(Clone, Copy)]
+pub(crate) struct CoreSet(libc::cpu_set_t);
+
+impl CoreSet {
+    /// The cores that this thread may use.
+    pub(crate) fn of_this_thread() -> Self {
+        // SAFETY: all zero is the empty set, which the kernel fills; on failure it stays empty.
+        unsafe {
+            let mut set: libc::cpu_set_t = MaybeUninit::zeroed().assume_init();
+            libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
+            Self(set)
+        }
+    }
+
+    /// Restricts this thread to the set. Without effect if the kernel refuses.
+    pub(crate) fn apply_to_this_thread(&self) {
+        // SAFETY: the set is readable and of the size given.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const self.0) };
+    }
+
+    /// Numbers of the cores, ascending.
+    pub(crate) fn cores(&self) -> Vec<usize> {
+        let cores_max = 8 * size_of::<libc::cpu_set_t>();
+        // SAFETY: the macro only looks at bits inside the set.
+        (0..cores_max).filter(|core| unsafe { libc::CPU_ISSET(*core, &self.0) }).collect()
+    }
+}
+
+/// A counter that becomes readable when something is added to it.
+pub(crate) fn event_fd() -> io::Result<OwnedFd> {
+    // SAFETY: plain system call.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Descriptor that the signal handler writes to, -1 before there is one.
+static SIGNAL_EVENT: AtomicI32 = AtomicI32::new(-1);
+
+/// The last signal handled, 0 before the first.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn on_signal(signal: libc::c_int) {
+    SIGNAL.store(signal, Ordering::Release);
+    let one = 1u64;
+    // SAFETY: `write` is allowed in signal handlers, the buffer is 8 readable bytes. `errno` may
+    // change under the interrupted code only if this fails, which takes 2^64 - 1 signals.
+    unsafe { libc::write(SIGNAL_EVENT.load(Ordering::Acquire), (&raw const one).cast(), 8) };
+}
+
+/// Makes `event` readable when one of `signals` arrives; after that the signal has its default
+/// action again, so that a second one ends the process. `event` stays open for good.
+pub(crate) fn catch_signals(event: OwnedFd, signals: &[libc::c_int]) -> io::Result<()> {
+    SIGNAL_EVENT.store(event.into_raw_fd(), Ordering::Release);
+    for signal in signals {
+        // SAFETY: all zero is a valid action to start from; the handler does nothing that is
+        // forbidden in a signal handler.
+        unsafe {
+            let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_RESETHAND | libc::SA_RESTART;
+            check(libc::sigaction(*signal, &raw const action, std::ptr::null_mut()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The signal that was caught last.
+pub(crate) fn caught_signal() -> Option<libc::c_int> {
+    Some(SIGNAL.load(Ordering::Acquire)).filter(|signal| *signal != 0)
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::disk::{sync_parent, temporary_name};
-use super::sys;
+use super::{executor, sys};
 use crate::buffer::Block;
 use crate::remote;
 
@@ -26,6 +26,8 @@ pub(super) async fn create(path: PathBuf, len: u64, rate_bytes_per_s: u64) -> io
     // A thread and not the helper pool: at a modest rate this takes seconds, nearly all of them
     // asleep.
     std::thread::Builder::new().name("zero-fill".to_owned()).spawn(move || {
+        // It would inherit the shard's single core.
+        executor::cores_of_the_process().apply_to_this_thread();
         sender.send(fill_and_name(&path, len, rate_bytes_per_s, &cancelled));
     })?;
     receiver.await.unwrap_or_else(|_| Err(io::Error::other("the zero-fill thread ended early")))

@@ -1,0 +1,41 @@
+//! Signals that ask the process to end.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::live;
+
+/// Which signal came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, from a service manager.
+    Terminate,
+    /// SIGINT, from Ctrl-C.
+    Interrupt,
+}
+
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Waits for SIGTERM or SIGINT. Once per process, from any executor; signals are caught from the
+/// first poll on. After the first signal a second one of its kind ends the process at once.
+///
+/// # Errors
+/// If the kernel refuses to install the handler.
+///
+/// # Panics
+/// If called twice.
+pub async fn terminate() -> io::Result<Signal> {
+    assert!(!IS_TAKEN.swap(true, Ordering::Relaxed), "signal::terminate is called once");
+    let event = live::sys::event_fd()?;
+    let watched = event.as_fd().try_clone_to_owned()?;
+    live::sys::catch_signals(event, &[libc::SIGTERM, libc::SIGINT])?;
+    loop {
+        live::net::readable(watched.as_fd()).await?;
+        match live::sys::caught_signal() {
+            Some(libc::SIGINT) => return Ok(Signal::Interrupt),
+            Some(_) => return Ok(Signal::Terminate),
+            None => {}
+        }
+    }
+}
