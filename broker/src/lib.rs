@@ -4,5 +4,10 @@
 //! this crate says who owns what, and where the two meet.
 
 pub mod config;
+pub mod filter;
+pub mod hold;
 pub mod locks;
 pub mod metrics;
+pub mod names;
+pub mod router;
+pub mod view;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ringmq_runtime::random::HashMap;
 
+use crate::config::Settings;
 use crate::filter::TagFilter;
 
 /// Permission bits of a topic or a broker.
@@ -94,16 +95,29 @@ pub enum Change {
     Group(Arc<Group>),
     /// A group was deleted.
     GroupGone(String),
+    /// A setting was changed while the broker runs.
+    Settings(Arc<Settings>),
 }
 
 /// The topics and groups of the broker as one shard knows them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct View {
+    settings: Arc<Settings>,
     topics: HashMap<String, Arc<Topic>>,
     groups: HashMap<String, Arc<Group>>,
 }
 
 impl View {
+    /// A view without topics and groups.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, topics: HashMap::default(), groups: HashMap::default() }
+    }
+
+    /// The settings as of now.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
     /// The topic of that name.
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)
@@ -131,6 +145,7 @@ impl View {
             Change::TopicGone(name) => drop(self.topics.remove(&name)),
             Change::Group(group) => drop(self.groups.insert(group.name.clone(), group)),
             Change::GroupGone(name) => drop(self.groups.remove(&name)),
+            Change::Settings(settings) => self.settings = settings,
         }
     }
 }

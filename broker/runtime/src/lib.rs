@@ -11,7 +11,6 @@
 pub mod buffer;
 pub mod clock;
 pub mod disk;
-pub mod host;
 pub mod mesh;
 pub mod net;
 pub mod process;

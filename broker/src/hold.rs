@@ -1,0 +1,288 @@
+//! Pulls that wait for a message.
+//!
+//! States of a held pull: *parked* until a wanted message becomes visible (woken), its deadline passes
+//! (expired), or the shard stops (drained). It leaves the table in exactly one of these ways, with its
+//! payload, and the caller answers it. Parking, waking and expiring change the table in one step and never
+//! wait; the caller owns the clock.
+//!
+//! Costs: a parked pull holds one slot and one heap entry, whatever the number of others, and no timer of
+//! its own. A message looks up its queue once and visits only the pulls parked there. Heap entries of woken
+//! pulls stay behind until their deadline, or until they outnumber the parked ones and are swept.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::random::HashMap;
+use slab::Slab;
+
+use crate::filter::TagFilter;
+use crate::router::HashedQueue;
+
+/// Stale heap entries that are tolerated before a sweep, beside one per parked pull.
+const STALE_DEADLINES_MAX: usize = 1024;
+
+/// What a parked pull waits for.
+#[derive(Debug)]
+pub struct Wish {
+    /// The queue it reads.
+    pub queue: HashedQueue,
+    /// The first queue offset it wants.
+    pub offset: i64,
+    /// The tags it wants.
+    pub filter: TagFilter,
+    /// When it is answered "nothing found".
+    pub deadline: Instant,
+}
+
+struct Held<T> {
+    wish: Wish,
+    generation: u64,
+    previous: Option<usize>,
+    next: Option<usize>,
+    payload: T,
+}
+
+/// The pulls parked on one shard; `T` is what the caller needs to answer one.
+pub struct HoldTable<T> {
+    slots: Slab<Held<T>>,
+    heads: HashMap<HashedQueue, usize>,
+    deadlines: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    generation: u64,
+    held_max: usize,
+}
+
+impl<T> HoldTable<T> {
+    /// An empty table that parks at most `held_max` pulls.
+    pub fn new(held_max: usize) -> Self {
+        Self {
+            slots: Slab::new(),
+            heads: HashMap::default(),
+            deadlines: BinaryHeap::new(),
+            generation: 0,
+            held_max,
+        }
+    }
+
+    /// Number of parked pulls.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether nothing is parked.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Parks a pull.
+    ///
+    /// # Errors
+    /// Gives the payload back when `held_max` pulls are parked; answer it "nothing found" at once.
+    pub fn park(&mut self, wish: Wish, payload: T) -> Result<(), T> {
+        if self.slots.len() >= self.held_max {
+            return Err(payload);
+        }
+        self.generation += 1;
+        let (queue, deadline, generation) = (wish.queue, wish.deadline, self.generation);
+        let next = self.heads.get(&queue).copied();
+        let slot = self.slots.insert(Held { wish, generation, previous: None, next, payload });
+        if let Some(next) = next {
+            self.slots[next].previous = Some(slot);
+        }
+        self.heads.insert(queue, slot);
+        self.deadlines.push(Reverse((deadline, slot, generation)));
+        self.sweep_deadlines();
+        Ok(())
+    }
+
+    /// Takes out the pulls that want the message at `offset` of `queue`, and appends them to `woken`.
+    pub fn arrived(&mut self, queue: HashedQueue, offset: i64, tag_hash: i64, woken: &mut Vec<T>) {
+        let mut cursor = self.heads.get(&queue).copied();
+        while let Some(slot) = cursor {
+            let held = &self.slots[slot];
+            cursor = held.next;
+            if held.wish.offset <= offset && held.wish.filter.accepts(tag_hash) {
+                woken.push(self.take(slot));
+            }
+        }
+    }
+
+    /// Takes out the pulls of one queue, whatever they want, and appends them to `woken`.
+    ///
+    /// For changes other than a message: the queue was deleted or its offset was reset.
+    pub fn disturb(&mut self, queue: HashedQueue, woken: &mut Vec<T>) {
+        while let Some(slot) = self.heads.get(&queue).copied() {
+            woken.push(self.take(slot));
+        }
+    }
+
+    /// Takes out the pulls whose deadline is `now` or earlier, and appends them to `expired`.
+    pub fn expire(&mut self, now: Instant, expired: &mut Vec<T>) {
+        while let Some(Reverse((deadline, slot, generation))) = self.deadlines.peek().copied() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop();
+            if self.slots.get(slot).is_some_and(|held| held.generation == generation) {
+                expired.push(self.take(slot));
+            }
+        }
+    }
+
+    /// The earliest deadline that may belong to a parked pull.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.peek().map(|Reverse((deadline, _, _))| *deadline)
+    }
+
+    /// Takes out everything, for the end of the shard.
+    pub fn drain(&mut self, drained: &mut Vec<T>) {
+        self.heads.clear();
+        self.deadlines.clear();
+        drained.extend(self.slots.drain().map(|held| held.payload));
+    }
+
+    fn take(&mut self, slot: usize) -> T {
+        let held = self.slots.remove(slot);
+        if let Some(next) = held.next {
+            self.slots[next].previous = held.previous;
+        }
+        match (held.previous, held.next) {
+            (Some(previous), next) => self.slots[previous].next = next,
+            (None, Some(next)) => drop(self.heads.insert(held.wish.queue, next)),
+            (None, None) => drop(self.heads.remove(&held.wish.queue)),
+        }
+        held.payload
+    }
+
+    /// Drops heap entries of pulls that left early once they are the majority: constant cost per park.
+    fn sweep_deadlines(&mut self) {
+        if self.deadlines.len() <= 2 * self.slots.len() + STALE_DEADLINES_MAX {
+            return;
+        }
+        let slots = &self.slots;
+        self.deadlines.retain(|Reverse((_, slot, generation))| {
+            slots.get(*slot).is_some_and(|held| held.generation == *generation)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const QUEUE: HashedQueue = HashedQueue { topic_hash: 7, queue_id: 1 };
+    const OTHER: HashedQueue = HashedQueue { topic_hash: 7, queue_id: 2 };
+
+    struct Fixture {
+        table: HoldTable<&'static str>,
+        start: Instant,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self { table: HoldTable::new(4096), start: Instant::now() }
+        }
+
+        fn park(&mut self, name: &'static str, queue: HashedQueue, offset: i64, tags: &str, s: u64) {
+            let deadline = self.start + Duration::from_secs(s);
+            let filter = TagFilter::parse(tags);
+            let parked = self.table.park(Wish { queue, offset, filter, deadline }, name);
+            parked.expect("room in the table");
+        }
+
+        fn arrived(&mut self, queue: HashedQueue, offset: i64, tag: &str) -> Vec<&'static str> {
+            let mut woken = Vec::new();
+            let hash = i64::from(ringmq_protocol::tags::java_hash(tag));
+            self.table.arrived(queue, offset, hash, &mut woken);
+            woken.sort_unstable();
+            woken
+        }
+
+        fn expired(&mut self, seconds: u64) -> Vec<&'static str> {
+            let mut expired = Vec::new();
+            self.table.expire(self.start + Duration::from_secs(seconds), &mut expired);
+            expired
+        }
+    }
+
+    #[test]
+    fn a_message_wakes_only_pulls_of_its_queue_that_want_it() {
+        let mut fixture = Fixture::new();
+        fixture.park("all", QUEUE, 5, "*", 15);
+        fixture.park("tag b", QUEUE, 5, "B", 15);
+        fixture.park("later", QUEUE, 6, "*", 15);
+        fixture.park("elsewhere", OTHER, 5, "*", 15);
+        assert_eq!(fixture.arrived(QUEUE, 5, "A"), ["all"]);
+        assert_eq!(fixture.arrived(QUEUE, 6, "B"), ["later", "tag b"]);
+        assert_eq!(fixture.arrived(QUEUE, 7, "A"), [""; 0]);
+        assert_eq!(fixture.table.len(), 1);
+    }
+
+    #[test]
+    fn deadlines_come_in_order_and_skip_pulls_that_were_woken() {
+        let mut fixture = Fixture::new();
+        fixture.park("second", QUEUE, 0, "*", 2);
+        fixture.park("first", OTHER, 0, "*", 1);
+        fixture.park("third", OTHER, 9, "*", 3);
+        assert_eq!(fixture.table.next_deadline(), Some(fixture.start + Duration::from_secs(1)));
+        assert_eq!(fixture.expired(0), [""; 0]);
+        assert_eq!(fixture.arrived(QUEUE, 0, ""), ["second"]);
+        assert_eq!(fixture.expired(3), ["first", "third"]);
+        assert!(fixture.table.is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_is_used_again_keeps_its_own_deadline() {
+        let mut fixture = Fixture::new();
+        fixture.park("gone", QUEUE, 0, "*", 1);
+        assert_eq!(fixture.arrived(QUEUE, 0, ""), ["gone"]);
+        fixture.park("new", QUEUE, 1, "*", 9);
+        assert_eq!(fixture.expired(5), [""; 0]);
+        assert_eq!(fixture.expired(9), ["new"]);
+    }
+
+    #[test]
+    fn the_list_of_a_queue_survives_removal_from_its_middle() {
+        let mut fixture = Fixture::new();
+        for (name, offset) in [("a", 0), ("b", 1), ("c", 0), ("d", 1), ("e", 0)] {
+            fixture.park(name, QUEUE, offset, "*", 5);
+        }
+        assert_eq!(fixture.arrived(QUEUE, 0, ""), ["a", "c", "e"]);
+        assert_eq!(fixture.arrived(QUEUE, 1, ""), ["b", "d"]);
+        assert!(fixture.table.heads.is_empty());
+    }
+
+    #[test]
+    fn a_full_table_gives_the_pull_back() {
+        let mut fixture = Fixture::new();
+        fixture.table.held_max = 1;
+        fixture.park("kept", QUEUE, 0, "*", 1);
+        let deadline = fixture.start;
+        let wish = Wish { queue: QUEUE, offset: 0, filter: TagFilter::All, deadline };
+        assert_eq!(fixture.table.park(wish, "refused"), Err("refused"));
+    }
+
+    #[test]
+    fn woken_pulls_do_not_pile_up_in_the_heap() {
+        let mut fixture = Fixture::new();
+        for offset in 0..10_000 {
+            fixture.park("again", QUEUE, offset, "*", 15);
+            assert_eq!(fixture.arrived(QUEUE, offset, ""), ["again"]);
+        }
+        assert!(fixture.table.deadlines.len() <= STALE_DEADLINES_MAX + 2);
+    }
+
+    #[test]
+    fn the_end_of_the_shard_gives_everything_back() {
+        let mut fixture = Fixture::new();
+        fixture.park("a", QUEUE, 0, "*", 1);
+        fixture.park("b", OTHER, 0, "*", 1);
+        let mut drained = Vec::new();
+        fixture.table.drain(&mut drained);
+        drained.sort_unstable();
+        assert_eq!(drained, ["a", "b"]);
+        assert_eq!(fixture.table.next_deadline(), None);
+    }
+}

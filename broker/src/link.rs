@@ -1,0 +1,271 @@
+//! What one shard says to another, and how it is sent without ever waiting.
+//!
+//! A mesh channel is bounded and pushes back; a service that is in the middle of a synchronous step cannot
+//! wait for room. [`Link::send`] therefore queues behind a full channel, in order, and a task moves the queue
+//! on. Nothing is dropped. While a queue is not empty the shard is *congested* towards that peer, and
+//! stops reading the connections whose requests go there ([`Link::is_congested`]), so a queue holds no more
+//! than one read of every connection that was already being served.
+//!
+//! Answers to a connection of another shard gather in one [`Reply`] per connection until the end of
+//! the executor's turn, so a group commit costs one message per connection.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use ringmq_runtime::mesh::Port;
+use ringmq_runtime::random::HashMap;
+use ringmq_runtime::sync::{Notify, Sender, oneshot};
+use ringmq_runtime::task;
+use ringmq_store::Piece;
+use slab::Slab;
+
+use crate::shard::DataPlane;
+use crate::view::Change;
+
+/// Messages in flight from one shard to another before the sender queues: about 1 MiB of small frames.
+pub const MESH_CAPACITY: usize = 1024;
+
+/// Buffers that a shard keeps for frames and answers that cross the mesh.
+const BUFFERS_KEPT_MAX: usize = 256;
+
+/// A larger buffer is given back to the allocator: 256 of them bound the pool to 64 MiB.
+const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
+
+/// Names a connection in the whole broker, for as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionKey {
+    /// The shard that accepted it.
+    pub shard: usize,
+    /// Its id there; never used twice.
+    pub id: u64,
+}
+
+/// A connection as another shard knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteConnection {
+    /// Its name.
+    pub key: ConnectionKey,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Our address that it connected to.
+    pub local: SocketAddr,
+}
+
+/// Answers for one connection: encoded frames, with message bytes to be put in between.
+#[derive(Debug, Default)]
+pub struct Reply {
+    /// Encoded bytes.
+    pub bytes: Vec<u8>,
+    /// Pieces, each with the number of `bytes` that go before it; ascending.
+    pub pieces: Vec<(usize, Piece)>,
+}
+
+type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+type Job = Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<Box<dyn Any + Send>> + Send>;
+
+/// A message between two shards.
+pub enum ShardMessage {
+    /// Whole frames of one connection, back to back, for queues of the receiver.
+    Requests {
+        /// Where they came from and the answers go.
+        connection: RemoteConnection,
+        /// The frames.
+        frames: Vec<u8>,
+        /// How often they were passed on already.
+        hops: u8,
+    },
+    /// Answers for a connection of the receiver.
+    Reply {
+        /// Id of the connection.
+        connection: u64,
+        /// What to write.
+        reply: Reply,
+    },
+    /// To shard 0: a connection with a registered client was closed.
+    Closed(ConnectionKey),
+    /// From shard 0: the view changed.
+    Change(Change),
+    /// Run this and send what it returns.
+    Run {
+        /// Names the waiting caller on the sender's shard.
+        call: usize,
+        /// What to run.
+        job: Job,
+    },
+    /// What a job returned.
+    Returned {
+        /// The waiting caller.
+        call: usize,
+        /// The value, of the type the caller knows.
+        value: Box<dyn Any + Send>,
+    },
+}
+
+#[derive(Default)]
+struct Lane {
+    queue: RefCell<VecDeque<ShardMessage>>,
+    /// A message left the queue and waits for room in the channel: nothing may overtake it.
+    is_moving: Cell<bool>,
+    work: Notify,
+}
+
+impl Lane {
+    fn is_congested(&self) -> bool {
+        self.is_moving.get() || !self.queue.borrow().is_empty()
+    }
+}
+
+/// The sending side of one shard towards all others.
+pub struct Link {
+    port: Port<ShardMessage>,
+    lanes: Vec<Lane>,
+    room: Notify,
+    calls: RefCell<Slab<Sender<Box<dyn Any + Send>>>>,
+    replies: RefCell<HashMap<ConnectionKey, Reply>>,
+    replies_ready: Notify,
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Link {
+    /// Takes over the shard's port and starts its tasks.
+    pub fn new(port: Port<ShardMessage>) -> Rc<Self> {
+        let lanes = (0..port.shards()).map(|_| Lane::default()).collect();
+        let link = Rc::new(Self {
+            port,
+            lanes,
+            room: Notify::default(),
+            calls: RefCell::default(),
+            replies: RefCell::default(),
+            replies_ready: Notify::default(),
+            buffers: RefCell::default(),
+        });
+        for to in 0..link.shards() {
+            task::spawn("mesh lane", Rc::clone(&link).run_lane(to)).detach();
+        }
+        task::spawn("mesh replies", Rc::clone(&link).run_replies()).detach();
+        link
+    }
+
+    /// This shard.
+    pub fn shard(&self) -> usize {
+        self.port.shard()
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.port.shards()
+    }
+
+    /// The next message for this shard, and who sent it.
+    pub async fn receive(&self) -> (usize, ShardMessage) {
+        self.port.recv().await
+    }
+
+    /// A message that is waiting already.
+    pub fn try_receive(&self) -> Option<(usize, ShardMessage)> {
+        self.port.try_recv()
+    }
+
+    /// Sends, in order and without waiting.
+    pub fn send(&self, to: usize, message: ShardMessage) {
+        let lane = &self.lanes[to];
+        let refused = if lane.is_congested() {
+            Err(message)
+        } else {
+            self.port.try_send(to, message)
+        };
+        if let Err(message) = refused {
+            lane.queue.borrow_mut().push_back(message);
+            lane.work.notify_one();
+        }
+    }
+
+    /// Whether messages to this shard have to wait.
+    pub fn is_congested(&self, to: usize) -> bool {
+        self.lanes[to].is_congested()
+    }
+
+    /// Waits until nothing waits for room on its way to any shard.
+    pub async fn wait_for_room(&self) {
+        while self.lanes.iter().any(Lane::is_congested) {
+            self.room.notified().await;
+        }
+    }
+
+    /// An empty buffer from the pool.
+    pub fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back.
+    pub fn recycle(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffer.capacity() <= BUFFER_KEPT_MAX_BYTES && buffers.len() < BUFFERS_KEPT_MAX {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// Adds to what is written to a connection of another shard at the end of this turn.
+    pub fn reply(&self, to: ConnectionKey, write: impl FnOnce(&mut Reply)) {
+        let mut replies = self.replies.borrow_mut();
+        if replies.is_empty() {
+            self.replies_ready.notify_one();
+        }
+        let fresh = || Reply { bytes: self.buffer(), pieces: Vec::new() };
+        write(replies.entry(to).or_insert_with(fresh));
+    }
+
+    /// Runs `job` on another shard and waits for what it returns.
+    ///
+    /// `None` when that shard stopped before it answered.
+    pub async fn call<T, F, Fut>(&self, shard: usize, job: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Rc<DataPlane>) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+    {
+        let (sender, receiver) = oneshot();
+        let call = self.calls.borrow_mut().insert(sender);
+        let job: Job = Box::new(move |data| {
+            Box::pin(async move { Box::new(job(data).await) as Box<dyn Any + Send> })
+        });
+        self.send(shard, ShardMessage::Run { call, job });
+        let value = receiver.await?;
+        Some(*value.downcast().expect("a job returns the type its caller asked for"))
+    }
+
+    /// Hands a returned value to its caller.
+    pub fn returned(&self, call: usize, value: Box<dyn Any + Send>) {
+        let sender = self.calls.borrow_mut().remove(call);
+        sender.send(value);
+    }
+
+    async fn run_lane(self: Rc<Self>, to: usize) {
+        let lane = &self.lanes[to];
+        loop {
+            lane.work.notified().await;
+            loop {
+                let Some(message) = lane.queue.borrow_mut().pop_front() else { break };
+                lane.is_moving.set(true);
+                self.port.send(to, message).await;
+            }
+            lane.is_moving.set(false);
+            self.room.notify_all();
+        }
+    }
+
+    async fn run_replies(self: Rc<Self>) {
+        loop {
+            self.replies_ready.notified().await;
+            for (key, reply) in self.replies.borrow_mut().drain() {
+                self.send(key.shard, ShardMessage::Reply { connection: key.id, reply });
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Names with a meaning: which are allowed, reserved, or derived from others.
+
+/// Longest name of an ordinary topic.
+pub const TOPIC_MAX_BYTES: usize = 127;
+
+/// Longest name of a retry or dead-letter topic: a prefix and a group.
+pub const RETRY_TOPIC_MAX_BYTES: usize = 255;
+
+/// Longest name of a consumer group.
+pub const GROUP_MAX_BYTES: usize = 120;
+
+/// Prefix of the topic that holds what a group could not consume yet.
+pub const RETRY_PREFIX: &str = "%RETRY%";
+
+/// Prefix of the topic that holds what a group gave up on.
+pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
+
+/// Topics that only the broker itself writes.
+const CLOSED_TO_CLIENTS: [&str; 6] = [
+    "SCHEDULE_TOPIC_XXXX",
+    "RMQ_SYS_TRANS_HALF_TOPIC",
+    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    "TRANS_CHECK_MAX_TIME_TOPIC",
+    "SELF_TEST_TOPIC",
+    "OFFSET_MOVED_EVENT",
+];
+
+/// The group of a retry topic; `None` for every other topic.
+pub fn group_of_retry_topic(topic: &str) -> Option<&str> {
+    topic.strip_prefix(RETRY_PREFIX)
+}
+
+/// The topic that holds what a group could not consume yet.
+pub fn retry_topic(group: &str) -> String {
+    format!("{RETRY_PREFIX}{group}")
+}
+
+/// The topic that holds what a group gave up on.
+pub fn dead_letter_topic(group: &str) -> String {
+    format!("{DEAD_LETTER_PREFIX}{group}")
+}
+
+/// Whether a topic holds what a group could not consume, yet or at all.
+pub fn is_for_retries(topic: &str) -> bool {
+    topic.starts_with(RETRY_PREFIX) || topic.starts_with(DEAD_LETTER_PREFIX)
+}
+
+/// Whether clients may not send to a topic.
+pub fn is_closed_to_clients(topic: &str) -> bool {
+    CLOSED_TO_CLIENTS.contains(&topic)
+}
+
+/// Checks the name of a topic.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn check_topic(name: &str) -> Result<(), String> {
+    let max = if is_for_retries(name) { RETRY_TOPIC_MAX_BYTES } else { TOPIC_MAX_BYTES };
+    check("topic", name, max)
+}
+
+/// Checks the name of a consumer group.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn check_group(name: &str) -> Result<(), String> {
+    check("group", name, GROUP_MAX_BYTES)
+}
+
+fn check(kind: &str, name: &str, max_bytes: usize) -> Result<(), String> {
+    if name.trim().is_empty() {
+        return Err(format!("the {kind} has no name"));
+    }
+    if name.len() > max_bytes {
+        return Err(format!(
+            "the name of the {kind} has {} bytes, at most {max_bytes} are allowed",
+            name.len()
+        ));
+    }
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '%' | '|' | '_' | '-');
+    match name.chars().find(|c| !is_allowed(*c)) {
+        Some(found) => Err(format!(
+            "the {kind} {name} contains {found:?}; allowed are letters, digits and % | _ -"
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_names_follow_rocketmqs_rules() {
+        for name in ["T", "a-b_c%d|e", "%RETRY%g", &"x".repeat(127)] {
+            assert_eq!(check_topic(name), Ok(()), "{name}");
+        }
+        for name in ["", " ", "a b", "a.b", "t\u{e4}", &"x".repeat(128)] {
+            assert!(check_topic(name).is_err(), "{name}");
+        }
+        assert_eq!(check_topic(&format!("%DLQ%{}", "g".repeat(120))), Ok(()));
+        assert!(check_topic(&format!("%RETRY%{}", "g".repeat(250))).is_err());
+        assert!(check_group(&"g".repeat(121)).is_err());
+    }
+
+    #[test]
+    fn retry_topics_name_their_group() {
+        assert_eq!(group_of_retry_topic(&retry_topic("g")), Some("g"));
+        assert_eq!(group_of_retry_topic(&dead_letter_topic("g")), None);
+        assert!(is_for_retries("%DLQ%g") && !is_for_retries("g"));
+    }
+}

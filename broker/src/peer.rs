@@ -1,0 +1,147 @@
+//! Who asked, wherever the connection lives.
+//!
+//! A request may arrive on another shard than the one that answers it. A [`Peer`] is what a service keeps of
+//! the asking connection: its name, its addresses, and a way to write to it. On the connection's own shard
+//! it writes into the connection's output; elsewhere the bytes gather in the [`Link`] and cross the
+//! mesh at the end of the turn. Either way nothing waits, and answers of one turn leave together. Writing to
+//! a connection that is gone does nothing.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ringmq_protocol::{RequestHead, ResponseHead, SerializeType, WriteHeader, write_request, write_response};
+use ringmq_remoting::{Connection, OutQueue, ReplyTo};
+use ringmq_store::Piece;
+
+use crate::link::{ConnectionKey, Link, RemoteConnection};
+use crate::outcome::Refusal;
+
+/// A connection, on this shard or on another one.
+#[derive(Clone)]
+pub struct Peer {
+    home: Home,
+}
+
+#[derive(Clone)]
+enum Home {
+    Local { shard: usize, connection: Rc<Connection> },
+    Remote { connection: RemoteConnection, link: Rc<Link> },
+}
+
+impl Peer {
+    /// A connection of this shard.
+    pub fn local(shard: usize, connection: &Rc<Connection>) -> Self {
+        Self { home: Home::Local { shard, connection: Rc::clone(connection) } }
+    }
+
+    /// A connection of another shard.
+    pub fn remote(connection: RemoteConnection, link: &Rc<Link>) -> Self {
+        Self { home: Home::Remote { connection, link: Rc::clone(link) } }
+    }
+
+    /// The connection's name in the whole broker.
+    pub fn key(&self) -> ConnectionKey {
+        match &self.home {
+            Home::Local { shard, connection } => {
+                ConnectionKey { shard: *shard, id: connection.id() }
+            }
+            Home::Remote { connection, .. } => connection.key,
+        }
+    }
+
+    /// The client's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        match &self.home {
+            Home::Local { connection, .. } => connection.peer_addr(),
+            Home::Remote { connection, .. } => connection.peer,
+        }
+    }
+
+    /// Our address that the client connected to.
+    pub fn local_addr(&self) -> SocketAddr {
+        match &self.home {
+            Home::Local { connection, .. } => connection.local_addr(),
+            Home::Remote { connection, .. } => connection.local,
+        }
+    }
+
+    /// What another shard needs to answer this connection.
+    pub fn to_remote(&self) -> RemoteConnection {
+        RemoteConnection { key: self.key(), peer: self.peer_addr(), local: self.local_addr() }
+    }
+
+    /// Whether the connection is known to be gone; one of another shard may be gone unnoticed.
+    pub fn is_closed(&self) -> bool {
+        match &self.home {
+            Home::Local { connection, .. } => connection.is_closed(),
+            Home::Remote { .. } => false,
+        }
+    }
+
+    /// Appends whole encoded frames to what is written to the connection.
+    pub fn write(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        match &self.home {
+            Home::Local { connection, .. } => {
+                connection.out(|out| out.append(encode));
+                connection.flush_soon();
+            }
+            Home::Remote { connection, link } => {
+                link.reply(connection.key, |reply| encode(&mut reply.bytes));
+            }
+        }
+    }
+
+    /// Writes a frame whose body is made of `pieces`, which are taken out of the vector.
+    pub fn write_pieces(&self, encode: impl FnOnce(&mut Vec<u8>), pieces: &mut Vec<Piece>) {
+        match &self.home {
+            Home::Local { connection, .. } => {
+                connection.out(|out| {
+                    out.append(encode);
+                    for piece in pieces.drain(..) {
+                        push_piece(out, piece);
+                    }
+                });
+                connection.flush_soon();
+            }
+            Home::Remote { connection, link } => link.reply(connection.key, |reply| {
+                encode(&mut reply.bytes);
+                let at = reply.bytes.len();
+                reply.pieces.extend(pieces.drain(..).map(|piece| (at, piece)));
+            }),
+        }
+    }
+
+    /// Answers a request; a one-way request is not answered.
+    pub fn reply(
+        &self,
+        to: &ReplyTo,
+        code: i32,
+        remark: Option<&str>,
+        header: &impl WriteHeader,
+        body: &[u8],
+    ) {
+        if to.oneway {
+            return;
+        }
+        let head = ResponseHead { serialize: to.serialize, opaque: to.opaque, code, remark };
+        self.write(|out| write_response(out, head, header, body));
+    }
+
+    /// Answers a request with a refusal.
+    pub fn refuse(&self, to: &ReplyTo, refusal: &Refusal) {
+        self.reply(to, refusal.code, Some(&refusal.remark), &(), &[]);
+    }
+
+    /// Sends a request that expects no answer.
+    pub fn send_oneway(&self, code: i32, header: &impl WriteHeader, body: &[u8]) {
+        self.write(|out| write_request(out, code, header, body));
+    }
+}
+
+/// Queues a piece of an answer on a connection of this shard.
+pub fn push_piece(out: &mut OutQueue, piece: Piece) {
+    match piece {
+        Piece::Memory(bytes) => out.push_shared(bytes),
+        Piece::File { view, pos, len } => out.push_file(view, pos, len),
+    }
+}

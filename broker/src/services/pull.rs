@@ -1,0 +1,524 @@
+//! Pulls: PULL_MESSAGE and LITE_PULL_MESSAGE.
+//!
+//! A pull is checked, its progress committed, and the queue read, in one synchronous step when the messages are
+//! in memory. From there it is *answered*; *held* until a message it wants becomes visible or its
+//! time is up, when the client allows that and nothing was found; or *cold*: what it wants lies on the device,
+//! and a task reads it. At most [`COLD_READS_MAX`] such tasks run on a shard; further cold pulls wait in line, and
+//! since a client has one pull per queue on its way, the line is as long as the consumers' queues.
+//!
+//! A pull that was held is executed once more, from its frame, and is not held again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::pull::{PullRequest, PullResponse, pull_flag};
+use ringmq_protocol::{Command, Header, ResponseHead, write_response_head};
+use ringmq_remoting::ReplyTo;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
+use ringmq_store::{Piece, ReadLimits, ReadNow, ReadResult};
+
+use crate::filter::TagFilter;
+use crate::hold::{HoldTable, Wish};
+use crate::logs::OwnedLog;
+use crate::names;
+use crate::outcome::{PullOutcome, Refusal};
+use crate::peer::Peer;
+use crate::router::HashedQueue;
+use crate::shard::DataPlane;
+use crate::view::{Group, View, permission};
+
+/// Cold reads that run at the same time on a shard: enough to keep a device busy at 64 KiB each.
+const COLD_READS_MAX: usize = 16;
+
+/// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB. Further ones are answered at once.
+const HELD_MAX: usize = 1 << 17;
+
+/// Longest hold, whatever the client asks for: beyond its own time limit of 30 s nobody listens.
+const HOLD_MAX: Duration = Duration::from_secs(120);
+
+/// Who forbids a pull, in the answer's header.
+mod forbidden {
+    pub const BROKER: i32 = 1;
+    pub const GROUP: i32 = 2;
+    pub const TOPIC: i32 = 3;
+    pub const BROADCAST: i32 = 4;
+    pub const SUBSCRIPTION: i32 = 5;
+}
+
+/// A pull that is answered later.
+pub struct Waiting {
+    peer: Peer,
+    frame: Vec<u8>,
+}
+
+/// State of pulling on one shard.
+pub struct Pull {
+    holds: RefCell<HoldTable<Waiting>>,
+    /// An earlier deadline than the one that the timer sleeps for.
+    earlier: Notify,
+    sleeps_until: Cell<Option<Instant>>,
+    cold: RefCell<VecDeque<Waiting>>,
+    cold_running: Cell<usize>,
+    pieces: RefCell<Vec<Piece>>,
+    woken: RefCell<Vec<Waiting>>,
+}
+
+impl Default for Pull {
+    fn default() -> Self {
+        Self {
+            holds: RefCell::new(HoldTable::new(HELD_MAX)),
+            earlier: Notify::default(),
+            sleeps_until: Cell::new(None),
+            cold: RefCell::default(),
+            cold_running: Cell::new(0),
+            pieces: RefCell::default(),
+            woken: RefCell::default(),
+        }
+    }
+}
+
+/// Why a pull is refused; some refusals say who forbids it.
+struct Denied {
+    refusal: Refusal,
+    forbidden_by: Option<i32>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, forbidden_by: None }
+    }
+}
+
+/// A pull that passed all checks.
+struct Pulling<'a> {
+    header: PullRequest<'a>,
+    queue_id: u32,
+    filter: TagFilter,
+    limits: ReadLimits,
+    flags: (i32, i32),
+}
+
+/// Why a pull does not say which queue it is for.
+pub fn explain_malformed(command: &Command<'_>) -> Refusal {
+    super::malformed(PullRequest::decode(&command.fields))
+}
+
+/// Serves a pull from a queue of `owned`.
+pub fn serve(
+    data: &Rc<DataPlane>,
+    owned: &Rc<OwnedLog>,
+    peer: &Peer,
+    command: &Command<'_>,
+    frame: &[u8],
+) {
+    attempt(data, owned, peer, command, frame, Pass::First);
+}
+
+/// Which time a pull is executed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// It has just arrived: progress is committed, and it may be held.
+    First,
+    /// It was held.
+    Again,
+}
+
+fn attempt(
+    data: &Rc<DataPlane>,
+    owned: &Rc<OwnedLog>,
+    peer: &Peer,
+    command: &Command<'_>,
+    frame: &[u8],
+    pass: Pass,
+) {
+    let started = Instant::now();
+    let to = ReplyTo::of(command);
+    let pulling = match check(&data.view(), command) {
+        Ok(pulling) => pulling,
+        Err(denied) => return deny(peer, &to, &denied),
+    };
+    if pass == Pass::First {
+        commit(owned, &pulling);
+    }
+    let pull = &data.services().pull;
+    let mut pieces = pull.pieces.borrow_mut();
+    pieces.clear();
+    let header = &pulling.header;
+    let from = header.queue_offset;
+    let accepts = &mut |tag_hash| pulling.filter.accepts(tag_hash);
+    match owned.log.read_now(
+        header.topic,
+        pulling.queue_id,
+        from,
+        &pulling.limits,
+        accepts,
+        &mut pieces,
+    ) {
+        ReadNow::Done(result) => {
+            if pass == Pass::First
+                && is_held(data, owned, peer, &pulling, &result, frame, started)
+            {
+                return;
+            }
+            answer(data, peer, &to, &pulling, &result, &mut pieces, started);
+        }
+        ReadNow::Cold => read_cold(data, Waiting { peer: peer.clone(), frame: frame.to_vec() }),
+    }
+}
+
+/// All checks that need only the request and the view, in Apache's order.
+fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling<'c>, Denied> {
+    let header = PullRequest::decode(&command.fields).map_err(Refusal::malformed)?;
+    let settings = view.settings();
+    let deny = |forbidden_by, remark: String| Denied {
+        refusal: Refusal::no_permission(remark),
+        forbidden_by: Some(forbidden_by),
+    };
+    if settings.broker_permission & permission::READ == 0 {
+        let remark = format!("broker {} is not readable: brokerPermission", settings.broker_name);
+        return Err(deny(forbidden::BROKER, remark));
+    }
+    if header.sys_flag & pull_flag::LITE_PULL != 0 && !settings.lite_pull_message_enable {
+        return Err(deny(forbidden::BROKER, "lite pull is off: litePullMessageEnable".into()));
+    }
+    let group_name = header.consumer_group;
+    let group = view.group(group_name).map(|group| &**group);
+    match group {
+        Some(group) if !group.consume_enabled => {
+            return Err(deny(forbidden::GROUP, format!("consumer group {group_name} is disabled")));
+        }
+        Some(_) => {}
+        None => check_unknown_group(view, group_name)?,
+    }
+    let Some(topic) = view.topic(header.topic) else {
+        return Err(Refusal::no_topic(header.topic).into());
+    };
+    if topic.permission & permission::READ == 0 {
+        return Err(deny(forbidden::TOPIC, format!("topic {} is not readable", topic.name)));
+    }
+    let queue_id = u32::try_from(header.queue_id).ok().filter(|id| *id < topic.read_queues);
+    let Some(queue_id) = queue_id else {
+        let remark = format!(
+            "queueId {} does not exist, topic {} can be read from 0 to {}",
+            header.queue_id,
+            topic.name,
+            topic.read_queues.saturating_sub(1)
+        );
+        return Err(Refusal::invalid_parameter(remark).into());
+    };
+    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION {
+        0 => filter_of_group(group, &header)?,
+        _ => filter_of_request(&header)?,
+    };
+    let limits = ReadLimits {
+        messages: u32::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+        memory_bytes: settings.max_transfer_bytes_in_memory,
+        memory_messages: settings.max_transfer_count_in_memory,
+        disk_bytes: settings.max_transfer_bytes_on_disk,
+        disk_messages: settings.max_transfer_count_on_disk,
+    };
+    let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
+    Ok(Pulling { header, queue_id, filter, limits, flags })
+}
+
+fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
+    let remark = if !view.settings().auto_create_subscription_group {
+        format!("consumer group {group} does not exist and autoCreateSubscriptionGroup is off")
+    } else {
+        match names::check_group(group) {
+            Ok(()) => return Ok(()),
+            Err(problem) => problem,
+        }
+    };
+    Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark).into())
+}
+
+fn filter_of_request(header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
+    check_expression_type(header.expression_type.is_none_or(|found| found == "TAG"))?;
+    Ok(TagFilter::parse(header.subscription.unwrap_or("*")))
+}
+
+fn filter_of_group(
+    group: Option<&Group>,
+    header: &PullRequest<'_>,
+) -> Result<TagFilter, Denied> {
+    let missing = |what: String| Denied::from(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, what));
+    let name = header.consumer_group;
+    let live = group.and_then(|group| Some((group, group.live.as_ref()?)));
+    let Some((group, live)) = live else {
+        return Err(missing(format!(
+            "no consumer of group {name} has sent a heartbeat to this broker yet"
+        )));
+    };
+    if live.is_broadcasting && !group.broadcast_enabled {
+        let remark = format!("broadcasting is disabled for consumer group {name}");
+        let forbidden_by = Some(forbidden::BROADCAST);
+        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
+    }
+    if group.forbidden_topics.iter().any(|topic| topic == header.topic) {
+        let remark = format!("consumer group {name} may not read topic {}", header.topic);
+        let forbidden_by = Some(forbidden::SUBSCRIPTION);
+        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
+    }
+    let Some(subscription) = live.subscriptions.get(header.topic) else {
+        return Err(missing(format!(
+            "consumer group {name} is not subscribed to topic {}; all its members must subscribe \
+             to the same topics",
+            header.topic
+        )));
+    };
+    if subscription.version < header.sub_version {
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_NOT_LATEST,
+            format!(
+                "the subscription of group {name} is of version {}, the request of {}; the next \
+                 heartbeat brings it",
+                subscription.version, header.sub_version
+            ),
+        )
+        .into());
+    }
+    check_expression_type(subscription.is_tag)?;
+    Ok(subscription.filter.clone())
+}
+
+fn check_expression_type(is_tag: bool) -> Result<(), Denied> {
+    if is_tag {
+        return Ok(());
+    }
+    let remark = "this broker does not support consumers that filter messages with SQL92; \
+                  subscribe with tags";
+    Err(Refusal::new(response::SYSTEM_ERROR, remark).into())
+}
+
+fn commit(owned: &OwnedLog, pulling: &Pulling<'_>) {
+    let header = &pulling.header;
+    if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
+        owned.commit(header.consumer_group, header.topic, pulling.queue_id, header.commit_offset);
+    }
+}
+
+/// Parks the pull if it may wait; `true` when it was.
+fn is_held(
+    data: &Rc<DataPlane>,
+    owned: &OwnedLog,
+    peer: &Peer,
+    pulling: &Pulling<'_>,
+    result: &ReadResult,
+    frame: &[u8],
+    now: Instant,
+) -> bool {
+    let header = &pulling.header;
+    let wants_to_wait = header.sys_flag & pull_flag::SUSPEND != 0;
+    if !wants_to_wait
+        || PullOutcome::of(result.status, header.queue_offset).code != response::PULL_NOT_FOUND
+    {
+        return false;
+    }
+    let time = {
+        let view = data.view();
+        let settings = view.settings();
+        if settings.long_polling_enable {
+            Duration::from_millis(u64::try_from(header.suspend_timeout_ms).unwrap_or(0))
+        } else {
+            Duration::from_millis(settings.short_polling_time_ms.into())
+        }
+    };
+    let deadline = now + time.min(HOLD_MAX);
+    let wish = Wish {
+        queue: HashedQueue::new(header.topic, pulling.queue_id),
+        offset: result.next_offset,
+        filter: pulling.filter.clone(),
+        deadline,
+    };
+    let pull = &data.services().pull;
+    let waiting = Waiting { peer: peer.clone(), frame: data.keep_frame(frame) };
+    if let Err(waiting) = pull.holds.borrow_mut().park(wish, waiting) {
+        data.recycle_frame(waiting.frame);
+        return false;
+    }
+    owned.counters().pull_missed();
+    if pull.sleeps_until.get().is_none_or(|until| deadline < until) {
+        pull.earlier.notify_one();
+    }
+    true
+}
+
+fn deny(peer: &Peer, to: &ReplyTo, denied: &Denied) {
+    let header = denied.forbidden_by.map(|forbidden_by| PullResponse {
+        suggest_which_broker_id: 0,
+        next_begin_offset: 0,
+        min_offset: 0,
+        max_offset: 0,
+        offset_delta: None,
+        topic_sys_flag: None,
+        group_sys_flag: None,
+        forbidden_type: Some(forbidden_by),
+    });
+    peer.reply(to, denied.refusal.code, Some(&denied.refusal.remark), &header, &[]);
+}
+
+fn answer(
+    data: &DataPlane,
+    peer: &Peer,
+    to: &ReplyTo,
+    pulling: &Pulling<'_>,
+    result: &ReadResult,
+    pieces: &mut Vec<Piece>,
+    started: Instant,
+) {
+    if result.count == 0 {
+        data.counters().pull_missed();
+    } else {
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        data.counters().pulled(result.count.into(), result.bytes, micros);
+    }
+    if to.oneway {
+        return pieces.clear();
+    }
+    let outcome = PullOutcome::of(result.status, pulling.header.queue_offset);
+    let header = PullResponse {
+        suggest_which_broker_id: 0,
+        next_begin_offset: result.next_offset.wire(),
+        min_offset: result.min_offset.wire(),
+        max_offset: result.max_offset.wire(),
+        offset_delta: None,
+        topic_sys_flag: Some(pulling.flags.0),
+        group_sys_flag: Some(pulling.flags.1),
+        forbidden_type: None,
+    };
+    let (serialize, opaque) = (to.serialize, to.opaque);
+    let head =
+        ResponseHead { serialize, opaque, code: outcome.code, remark: Some(outcome.remark) };
+    let body_len = usize::try_from(result.bytes).expect("an answer fits memory");
+    let encode = |out: &mut Vec<u8>| drop(write_response_head(out, head, &header, body_len));
+    if pieces.is_empty() { peer.write(encode) } else { peer.write_pieces(encode, pieces) }
+}
+
+/// Executes a pull again that was held. Nothing found is answered now.
+fn again(data: &Rc<DataPlane>, waiting: Waiting) {
+    super::with_command(&waiting.frame, |command| {
+        let queue = PullRequest::decode(&command.fields)
+            .ok()
+            .and_then(|header| Some((header.topic, u32::try_from(header.queue_id).ok()?)));
+        let owned = queue.and_then(|(topic, queue_id)| data.log_of(topic, queue_id));
+        if let Some(owned) = owned.filter(|_| !waiting.peer.is_closed()) {
+            attempt(data, owned, &waiting.peer, command, &waiting.frame, Pass::Again);
+        }
+    });
+    data.recycle_frame(waiting.frame);
+}
+
+/// Wakes the pulls that want one of the messages that became visible. `each` names them to its argument:
+/// queue, queue offset, tag hash.
+pub fn wake(data: &Rc<DataPlane>, each: impl FnOnce(&mut dyn FnMut(HashedQueue, i64, i64))) {
+    let pull = &data.services().pull;
+    let mut woken = std::mem::take(&mut *pull.woken.borrow_mut());
+    {
+        let mut holds = pull.holds.borrow_mut();
+        each(&mut |queue, offset, tag_hash| {
+            if !holds.is_empty() {
+                holds.arrived(queue, offset, tag_hash, &mut woken);
+            }
+        });
+    }
+    for waiting in woken.drain(..) {
+        again(data, waiting);
+    }
+    *pull.woken.borrow_mut() = woken;
+}
+
+/// Answers pulls whose time is up, until the shard stops. One timer for all.
+pub async fn run_deadlines(data: Rc<DataPlane>) {
+    let pull = &data.services().pull;
+    loop {
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        pull.holds.borrow_mut().expire(now, &mut expired);
+        for waiting in expired {
+            again(&data, waiting);
+        }
+        let next = pull.holds.borrow().next_deadline();
+        pull.sleeps_until.set(next);
+        match next {
+            None => pull.earlier.notified().await,
+            Some(next) => {
+                let time = next.saturating_since(Instant::now());
+                // Either way there is something to look at.
+                let _ = task::timeout(time, pull.earlier.notified()).await;
+            }
+        }
+    }
+}
+
+/// Answers everything that is held, for the end of the shard: clients ask again elsewhere.
+pub fn release_all(data: &Rc<DataPlane>) {
+    let mut held = Vec::new();
+    data.services().pull.holds.borrow_mut().drain(&mut held);
+    for waiting in held {
+        again(data, waiting);
+    }
+}
+
+/// Pulls that are held on this shard.
+pub fn held(data: &DataPlane) -> usize {
+    data.services().pull.holds.borrow().len()
+}
+
+/// Reads from the device in a task, or queues for one.
+fn read_cold(data: &Rc<DataPlane>, waiting: Waiting) {
+    let pull = &data.services().pull;
+    if pull.cold_running.get() >= COLD_READS_MAX {
+        return pull.cold.borrow_mut().push_back(waiting);
+    }
+    pull.cold_running.set(pull.cold_running.get() + 1);
+    let data = Rc::clone(data);
+    let run = async move {
+        let pull = &data.services().pull;
+        let mut next = Some(waiting);
+        while let Some(waiting) = next {
+            if !waiting.peer.is_closed() {
+                read_one_cold(&data, waiting).await;
+            }
+            next = pull.cold.borrow_mut().pop_front();
+        }
+        pull.cold_running.set(pull.cold_running.get() - 1);
+    };
+    task::spawn("cold pull", run).detach();
+}
+
+async fn read_one_cold(data: &Rc<DataPlane>, waiting: Waiting) {
+    let Waiting { peer, frame } = waiting;
+    let cut = ringmq_protocol::frame::cut(&frame, frame.len()).expect("cut before");
+    let command = Command::parse(cut.expect("whole").0).expect("parsed before");
+    let (started, to) = (Instant::now(), ReplyTo::of(&command));
+    let checked = check(&data.view(), &command);
+    let pulling = match checked {
+        Ok(pulling) => pulling,
+        Err(denied) => return deny(&peer, &to, &denied),
+    };
+    let header = &pulling.header;
+    let Some(owned) = data.log_of(header.topic, pulling.queue_id) else { return };
+    let mut pieces = Vec::new();
+    let mut accepts = |tag_hash| pulling.filter.accepts(tag_hash);
+    let read = owned.log.read(
+        header.topic,
+        pulling.queue_id,
+        header.queue_offset,
+        &pulling.limits,
+        &mut accepts,
+        &mut pieces,
+    );
+    match read.await {
+        Ok(result) => answer(data, &peer, &to, &pulling, &result, &mut pieces, started),
+        Err(error) => {
+            tracing::error!(%error, topic = header.topic, queue = pulling.queue_id, "pull failed");
+            peer.refuse(&to, &Refusal::new(response::SYSTEM_ERROR, error.to_string()));
+        }
+    }
+}
