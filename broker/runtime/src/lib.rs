@@ -11,6 +11,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod disk;
+pub mod host;
 pub mod mesh;
 pub mod net;
 pub mod process;
