@@ -1,8 +1,70 @@
 //! JSON: headers written by hand for speed, bodies in the dialects that RocketMQ's peers speak.
+//!
+//! Java's fastjson reads and writes more than JSON: unquoted names, single quotes, trailing commas, objects
+//! as map keys, references to earlier parts, numbers as text. [`from_slice`] takes all of it. [`to_vec`]
+//! writes what both fastjson 1 (to 5.3) and the stricter reader of 5.4 and later accept: quoted names and
+//! integer keys, and objects as keys where a map is keyed by queues.
 
+mod coerce;
 mod escape;
 pub(crate) mod header;
+mod lenient;
+pub mod object_keys;
+mod reference;
 pub(crate) mod scanner;
+mod writer;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+pub use lenient::{DEPTH_MAX, VALUES_MAX};
+
+/// A JSON body that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum JsonError {
+    /// The text breaks even the tolerant syntax.
+    #[error("malformed JSON at byte {at}: expected {expected}")]
+    Malformed {
+        /// Position in the body, in bytes.
+        at: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// Nested deeper than [`DEPTH_MAX`].
+    #[error("JSON nested deeper than {DEPTH_MAX}")]
+    TooDeep,
+    /// More values than [`VALUES_MAX`], references counted as often as they are used.
+    #[error("more than {VALUES_MAX} values in a JSON body")]
+    TooManyValues,
+    /// A `$ref` that leads nowhere.
+    #[error("JSON reference to nothing")]
+    DanglingReference,
+    /// Well-formed, with other members or values than the type has.
+    #[error("JSON body: {0}")]
+    Mismatch(String),
+}
+
+/// Reads a body in any dialect that RocketMQ's peers write.
+///
+/// Numbers, booleans and text are taken for each other where the value allows it, a null member is like an
+/// absent one, unknown members are skipped.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn from_slice<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
+    let value = lenient::parse(body)?;
+    T::deserialize(coerce::Lenient(value)).map_err(|error| JsonError::Mismatch(error.to_string()))
+}
+
+/// Writes a body: compact, members in the order of their declaration (alphabetical, as Java).
+///
+/// # Panics
+/// Never for the types of [`crate::bodies`]; types with other map keys than text, integers and
+/// [`object_keys`] cannot be written.
+pub fn to_vec<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
+    writer::to_vec(body).expect("bodies hold only what JSON can say")
+}
 
 /// Writes a JSON string with its quotes. Escapes what JSON demands; everything else stays UTF-8.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {

@@ -5,13 +5,17 @@
 //! ([`frame::cut`], [`Command::parse`], [`header::Header::decode`], [`write_response`]) allocates nothing.
 #![forbid(unsafe_code)]
 
+pub mod batch;
+pub mod bodies;
 pub mod codes;
 pub mod command;
+pub mod compression;
 pub mod error;
 pub mod fields;
 pub mod frame;
 pub mod header;
 pub mod headers;
+pub mod ids;
 pub mod json;
 pub mod properties;
 pub mod reader;

@@ -1,0 +1,115 @@
+//! Offsets of groups: 43, 220..=223, 308, 303.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::MessageQueue;
+use super::topic::DataVersion;
+use crate::json::object_keys;
+
+/// Body of the answer to GET_ALL_CONSUMER_OFFSET (43).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumerOffsetTable {
+    /// Version of the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_version: Option<DataVersion>,
+    /// `topic@group` to queue to offset.
+    pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+}
+
+/// Body of RESET_CONSUMER_CLIENT_OFFSET (220) and of the answer to 222.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResetOffsetBody {
+    /// Queue to its new offset.
+    #[serde(with = "object_keys")]
+    pub offset_table: BTreeMap<MessageQueue, i64>,
+}
+
+/// Body of 220 for clients in C++.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResetOffsetBodyForC {
+    /// Queues with their new offsets.
+    pub offset_table: Vec<QueueOffset>,
+}
+
+/// A queue and its offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QueueOffset {
+    /// Broker name.
+    pub broker_name: String,
+    /// Offset.
+    pub offset: i64,
+    /// Queue of the topic.
+    pub queue_id: i32,
+    /// Topic.
+    pub topic: String,
+}
+
+impl From<&ResetOffsetBody> for ResetOffsetBodyForC {
+    fn from(body: &ResetOffsetBody) -> Self {
+        let entry = |(queue, offset): (&MessageQueue, &i64)| QueueOffset {
+            broker_name: queue.broker_name.clone(),
+            offset: *offset,
+            queue_id: queue.queue_id,
+            topic: queue.topic.clone(),
+        };
+        Self { offset_table: body.offset_table.iter().map(entry).collect() }
+    }
+}
+
+/// Queue to offset, as an object-keyed map.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct QueueOffsets(
+    /// The map.
+    #[serde(with = "object_keys")]
+    pub BTreeMap<MessageQueue, i64>,
+);
+
+/// Body of the answers to 221 and 223.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumerStatus {
+    /// Client id to its offsets; of a broker.
+    pub consumer_table: BTreeMap<String, QueueOffsets>,
+    /// Offsets of one client.
+    #[serde(with = "object_keys")]
+    pub message_queue_table: BTreeMap<MessageQueue, i64>,
+}
+
+/// Body of the answer to QUERY_CORRECTION_OFFSET (308).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CorrectionOffsets {
+    /// Queue to offset.
+    pub correction_offsets: BTreeMap<i32, i64>,
+}
+
+/// Body of the answer to QUERY_CONSUME_TIME_SPAN (303).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumeTimeSpans {
+    /// One per queue.
+    pub consume_time_span_set: Vec<QueueTimeSpan>,
+}
+
+/// How far a group came in a queue, in Unix ms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QueueTimeSpan {
+    /// Store time of the message consumed last.
+    pub consume_time_stamp: i64,
+    /// How far behind, ms.
+    pub delay_time: i64,
+    /// Store time of the last message.
+    pub max_time_stamp: i64,
+    /// Queue.
+    pub message_queue: MessageQueue,
+    /// Store time of the first message.
+    pub min_time_stamp: i64,
+}

@@ -1,0 +1,180 @@
+//! Registration of a broker at a name server (103), plain and compressed.
+//!
+//! The compressed form is a zlib stream of: `i32+n` data version as JSON, `i32` topic count and per
+//! topic `i32+n` text `name read write perm filterType attributes` (the attributes as JSON, or nothing),
+//! `i32+n` filter servers as JSON, and from 5.0 on `i32` count and per static topic `i32+n` its mapping
+//! as JSON. Order flag and topicSysFlag of topics are not in it.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::topic::{DataVersion, TopicConfig, TopicConfigTable, TopicFilterType};
+use super::topic::{TopicQueueMappingInfo, perm};
+use crate::compression::{self, Compression, CompressionError};
+use crate::error::LayoutError;
+use crate::json::{self, JsonError};
+use crate::reader::Reader;
+
+/// First release whose compressed form ends with the mappings of static topics (5.0.0).
+pub const MAPPINGS_SINCE_VERSION: i32 = 413;
+
+/// First release that sends [`RegisterBrokerBody`]; older ones send a bare [`TopicConfigTable`].
+pub const BODY_SINCE_VERSION: i32 = 37;
+
+/// Most bytes a compressed registration may unfold to: 64 MiB, 700,000 topics.
+pub const REGISTER_SIZE_MAX_BYTES: usize = 64 << 20;
+
+/// Body of REGISTER_BROKER (103).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegisterBrokerBody {
+    /// Addresses of filter servers.
+    pub filter_server_list: Vec<String>,
+    /// The broker's topics.
+    pub topic_config_serialize_wrapper: TopicConfigTable,
+}
+
+/// A registration that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RegisterError {
+    /// The compression is broken or unfolds to too much.
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
+    /// The layout inside is broken.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A JSON part is broken.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A topic's line lacks parts.
+    #[error("topic line `{0}`, expected `name read write perm filterType [attributes]`")]
+    TopicLine(String),
+}
+
+impl RegisterBrokerBody {
+    /// Reads a body; `version` is the sender's release number.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub fn from_slice(body: &[u8], compressed: bool, version: i32) -> Result<Self, RegisterError> {
+        if compressed {
+            let plain = compression::decompress(Compression::Zlib, body, REGISTER_SIZE_MAX_BYTES)?;
+            return Self::from_unpacked(&plain, version);
+        }
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        if version < BODY_SINCE_VERSION {
+            let topic_config_serialize_wrapper = json::from_slice(body)?;
+            return Ok(Self { topic_config_serialize_wrapper, ..Self::default() });
+        }
+        Ok(json::from_slice(body)?)
+    }
+
+    fn from_unpacked(plain: &[u8], version: i32) -> Result<Self, RegisterError> {
+        let mut reader = Reader::new(plain);
+        let mut table = TopicConfigTable {
+            data_version: json_part::<DataVersion>(&mut reader, "data version")?,
+            ..TopicConfigTable::default()
+        };
+        for _ in 0..reader.len_i32("topic count")? {
+            let len = reader.len_i32("topic length")?;
+            let topic = topic_from_line(reader.text(len, "topic")?)?;
+            table.topic_config_table.insert(topic.topic_name.clone(), topic);
+        }
+        let filter_server_list = json_part(&mut reader, "filter servers")?;
+        if version >= MAPPINGS_SINCE_VERSION && !reader.rest().is_empty() {
+            table.topic_queue_mapping_info_map = Some(mappings(&mut reader)?);
+        }
+        Ok(Self { filter_server_list, topic_config_serialize_wrapper: table })
+    }
+
+    /// Writes the compressed form with the mappings of static topics.
+    pub fn to_compressed(&self) -> Vec<u8> {
+        let table = &self.topic_config_serialize_wrapper;
+        let mut plain = Vec::new();
+        push_part(&mut plain, &json::to_vec(&table.data_version));
+        push_count(&mut plain, table.topic_config_table.len());
+        for topic in table.topic_config_table.values() {
+            push_part(&mut plain, topic_to_line(topic).as_bytes());
+        }
+        push_part(&mut plain, &json::to_vec(&self.filter_server_list));
+        let mappings = table.topic_queue_mapping_info_map.iter().flatten();
+        push_count(&mut plain, mappings.clone().count());
+        for (_, mapping) in mappings {
+            push_part(&mut plain, &json::to_vec(mapping));
+        }
+        compression::compress(Compression::Zlib, &plain)
+    }
+}
+
+fn mappings(
+    reader: &mut Reader<'_>,
+) -> Result<BTreeMap<String, TopicQueueMappingInfo>, RegisterError> {
+    let mut map = BTreeMap::new();
+    for _ in 0..reader.len_i32("mapping count")? {
+        let mapping: TopicQueueMappingInfo = json_part(reader, "mapping")?;
+        map.insert(mapping.topic.clone().unwrap_or_default(), mapping);
+    }
+    Ok(map)
+}
+
+fn json_part<T: DeserializeOwned>(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+) -> Result<T, RegisterError> {
+    let len = reader.len_i32(field)?;
+    Ok(json::from_slice(reader.take(len, field)?)?)
+}
+
+fn topic_to_line(topic: &TopicConfig) -> String {
+    let attributes = String::from_utf8(json::to_vec(&topic.attributes));
+    format!(
+        "{} {} {} {} {} {}",
+        topic.topic_name,
+        topic.read_queue_nums,
+        topic.write_queue_nums,
+        topic.perm,
+        topic.topic_filter_type.name(),
+        attributes.expect("JSON is UTF-8"),
+    )
+}
+
+fn topic_from_line(line: &str) -> Result<TopicConfig, RegisterError> {
+    let broken = || RegisterError::TopicLine(line.chars().take(200).collect());
+    // The attributes may hold blanks, so they are all the rest.
+    let mut parts = line.splitn(6, ' ');
+    let mut next = || parts.next().ok_or_else(broken);
+    let number = |text: &str| text.parse::<i32>().map_err(|_| broken());
+    let topic_name = next()?.to_owned();
+    let read_queue_nums = number(next()?)?;
+    let write_queue_nums = number(next()?)?;
+    let perm = number(next()?)? & (perm::READ | perm::WRITE | perm::INHERIT | perm::PRIORITY);
+    let topic_filter_type = TopicFilterType::from_name(next()?).unwrap_or_default();
+    let attributes = match parts.next().map(str::trim) {
+        None | Some("" | "null") => BTreeMap::new(),
+        Some(text) => json::from_slice(text.as_bytes())?,
+    };
+    Ok(TopicConfig {
+        attributes,
+        perm,
+        read_queue_nums,
+        topic_filter_type,
+        topic_name,
+        write_queue_nums,
+        ..TopicConfig::default()
+    })
+}
+
+fn push_part(out: &mut Vec<u8>, part: &[u8]) {
+    push_count(out, part.len());
+    out.extend_from_slice(part);
+}
+
+fn push_count(out: &mut Vec<u8>, count: usize) {
+    let count = i32::try_from(count).expect("a registration is shorter than 2 GiB");
+    out.extend_from_slice(&count.to_be_bytes());
+}
