@@ -4,6 +4,8 @@ use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
 use crate::live;
+#[cfg(feature = "sim")]
+use crate::sim;
 
 /// A point on the monotonic clock of the current world, in nanoseconds since an arbitrary origin.
 ///
@@ -15,6 +17,10 @@ impl Instant {
     /// The current time.
     #[must_use]
     pub fn now() -> Self {
+        #[cfg(feature = "sim")]
+        if let Some(world) = sim::current() {
+            return Self(world.now_ns());
+        }
         Self(live::sys::monotonic_ns())
     }
 
@@ -72,5 +78,9 @@ impl Sub<Duration> for Instant {
 /// Wall-clock time in milliseconds since the Unix epoch. May jump in both directions.
 #[must_use]
 pub fn unix_ms() -> i64 {
+    #[cfg(feature = "sim")]
+    if let Some(world) = sim::current() {
+        return world.unix_ms();
+    }
     live::sys::unix_ms()
 }

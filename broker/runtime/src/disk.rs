@@ -3,17 +3,38 @@
 //! Paths are relative to the root directory of a [`Disk`]. All calls that touch the device wait
 //! without holding up the shard.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::buffer::{DmaBuffer, Shared};
 use crate::live;
+#[cfg(feature = "sim")]
+use crate::sim;
 
 /// A root directory, and all that can be done below it. Stays on its shard; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Disk {
-    inner: Rc<live::disk::Disk>,
+    inner: AnyDisk,
+}
+
+#[derive(Clone)]
+enum AnyDisk {
+    Live(Rc<live::disk::Disk>),
+    #[cfg(feature = "sim")]
+    Sim(sim::disk::Disk),
+}
+
+/// Evaluates an expression with the inner value of either world.
+macro_rules! in_world {
+    ($kind:ident, $value:expr, $inner:ident => $call:expr) => {
+        match $value {
+            $kind::Live($inner) => $call,
+            #[cfg(feature = "sim")]
+            $kind::Sim($inner) => $call,
+        }
+    };
 }
 
 /// One entry of a directory.
@@ -47,9 +68,21 @@ pub enum Access {
 
 /// An exclusive lock on a directory or file, held until dropped or until the process ends.
 #[must_use = "the lock ends when dropped"]
-#[derive(Debug)]
 pub struct Lock {
-    _held: live::disk::Lock,
+    _held: AnyLock,
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
+    }
+}
+
+#[expect(dead_code, reason = "held, never looked at")]
+enum AnyLock {
+    Live(live::disk::Lock),
+    #[cfg(feature = "sim")]
+    Sim(sim::disk::Lock),
 }
 
 impl Disk {
@@ -58,13 +91,22 @@ impl Disk {
     /// # Errors
     /// If `root` is relative and the current directory cannot be found out.
     pub fn live(root: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { inner: Rc::new(live::disk::Disk::new(root.as_ref())?) })
+        Ok(Self { inner: AnyDisk::Live(Rc::new(live::disk::Disk::new(root.as_ref())?)) })
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(node: Rc<sim::disk::NodeDisk>) -> Self {
+        Self { inner: AnyDisk::Sim(sim::disk::Disk::new(node)) }
     }
 
     /// Absolute path of the root, for messages to people.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        self.inner.root().to_owned()
+        match &self.inner {
+            AnyDisk::Live(disk) => disk.root().to_owned(),
+            #[cfg(feature = "sim")]
+            AnyDisk::Sim(_) => PathBuf::from("/simulated"),
+        }
     }
 
     /// Creates a directory and what is missing above it, durably.
@@ -72,7 +114,7 @@ impl Disk {
     /// # Errors
     /// As the file system says.
     pub async fn create_dir_all(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.inner.create_dir_all(path.as_ref()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.create_dir_all(path.as_ref()).await)
     }
 
     /// Entries of a directory, sorted by name.
@@ -80,7 +122,7 @@ impl Disk {
     /// # Errors
     /// As the file system says; `NotFound` if there is no such directory.
     pub async fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<Entry>> {
-        self.inner.list(path.as_ref()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.list(path.as_ref()).await)
     }
 
     /// True if there is a file or directory of this name.
@@ -88,7 +130,7 @@ impl Disk {
     /// # Errors
     /// If that cannot be told.
     pub async fn exists(&self, path: impl AsRef<Path>) -> io::Result<bool> {
-        self.inner.exists(path.as_ref()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.exists(path.as_ref()).await)
     }
 
     /// Removes a file; durable after [`Disk::sync_dir`] of its directory.
@@ -96,7 +138,7 @@ impl Disk {
     /// # Errors
     /// As the file system says.
     pub async fn remove_file(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.inner.remove_file(path.as_ref()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.remove_file(path.as_ref()).await)
     }
 
     /// Renames a file and replaces the target; durable after [`Disk::sync_dir`].
@@ -104,7 +146,7 @@ impl Disk {
     /// # Errors
     /// As the file system says.
     pub async fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-        self.inner.rename(from.as_ref(), to.as_ref()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.rename(from.as_ref(), to.as_ref()).await)
     }
 
     /// Makes the names in a directory durable: what was created, renamed and removed there.
@@ -112,7 +154,7 @@ impl Disk {
     /// # Errors
     /// As the file system says. A failed sync must not be repeated and believed.
     pub async fn sync_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.inner.sync_dir(path.as_ref()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.sync_dir(path.as_ref()).await)
     }
 
     /// Takes an exclusive lock on the file `path`, which is created if missing.
@@ -120,7 +162,12 @@ impl Disk {
     /// # Errors
     /// `WouldBlock` if another process, or another part of this one, holds it.
     pub async fn lock(&self, path: impl AsRef<Path>) -> io::Result<Lock> {
-        Ok(Lock { _held: self.inner.lock(path.as_ref()).await? })
+        let held = match &self.inner {
+            AnyDisk::Live(disk) => AnyLock::Live(disk.lock(path.as_ref()).await?),
+            #[cfg(feature = "sim")]
+            AnyDisk::Sim(disk) => AnyLock::Sim(disk.lock(path.as_ref()).await?),
+        };
+        Ok(Lock { _held: held })
     }
 
     /// Reads a whole file of at most `max_len` bytes.
@@ -128,7 +175,7 @@ impl Disk {
     /// # Errors
     /// `FileTooLarge` if it is longer; else as the file system says.
     pub async fn read_all(&self, path: impl AsRef<Path>, max_len: usize) -> io::Result<Vec<u8>> {
-        self.inner.read_all(path.as_ref(), max_len).await
+        in_world!(AnyDisk, &self.inner, disk => disk.read_all(path.as_ref(), max_len).await)
     }
 
     /// Gives the file `path` new contents: after a crash it has the old or the new ones, whole.
@@ -137,7 +184,7 @@ impl Disk {
     /// # Errors
     /// As the file system says; the file then still has its old contents, or the new ones.
     pub async fn replace(&self, path: impl AsRef<Path>, contents: &[u8]) -> io::Result<()> {
-        self.inner.replace(path.as_ref(), contents.to_vec()).await
+        in_world!(AnyDisk, &self.inner, disk => disk.replace(path.as_ref(), contents.to_vec()).await)
     }
 
     /// Space of the file system that holds the root.
@@ -145,7 +192,7 @@ impl Disk {
     /// # Errors
     /// As the file system says.
     pub async fn free_space(&self) -> io::Result<Space> {
-        self.inner.free_space().await
+        in_world!(AnyDisk, &self.inner, disk => disk.free_space().await)
     }
 
     /// Creates a file of `len` zero bytes, really written: an append into it then needs no change
@@ -163,7 +210,7 @@ impl Disk {
         len: u64,
         rate_bytes_per_s: u64,
     ) -> io::Result<()> {
-        self.inner.create_zeroed(path.as_ref(), len, rate_bytes_per_s).await
+        in_world!(AnyDisk, &self.inner, disk => disk.create_zeroed(path.as_ref(), len, rate_bytes_per_s).await)
     }
 
     /// Opens a file for direct I/O.
@@ -171,14 +218,31 @@ impl Disk {
     /// # Errors
     /// `InvalidInput` if the file system has no direct I/O; else as the file system says.
     pub async fn open(&self, path: impl AsRef<Path>, access: Access) -> io::Result<File> {
-        Ok(File { inner: Rc::new(self.inner.open(path.as_ref(), access).await?) })
+        let inner = match &self.inner {
+            AnyDisk::Live(disk) => AnyFile::Live(disk.open(path.as_ref(), access).await?),
+            #[cfg(feature = "sim")]
+            AnyDisk::Sim(disk) => AnyFile::Sim(disk.open(path.as_ref(), access).await?),
+        };
+        Ok(File { inner: Rc::new(inner) })
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Disk({})", self.root().display())
     }
 }
 
 /// An open file. Stays on its shard; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct File {
-    inner: Rc<live::disk::File>,
+    inner: Rc<AnyFile>,
+}
+
+enum AnyFile {
+    Live(live::disk::File),
+    #[cfg(feature = "sim")]
+    Sim(sim::disk::File),
 }
 
 impl File {
@@ -187,7 +251,11 @@ impl File {
     /// # Errors
     /// As the file system says.
     pub fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        match &*self.inner {
+            AnyFile::Live(file) => file.len(),
+            #[cfg(feature = "sim")]
+            AnyFile::Sim(file) => Ok(file.len()),
+        }
     }
 
     /// True if the file has no bytes.
@@ -201,7 +269,7 @@ impl File {
     /// What the device writes whole: positions and lengths of writes are multiples of it.
     #[must_use]
     pub fn sector_size_bytes(&self) -> usize {
-        self.inner.sector_size_bytes()
+        in_world!(AnyFile, &*self.inner, file => file.sector_size_bytes())
     }
 
     /// Writes the whole buffer at `pos` and gives it back for the next write.
@@ -213,7 +281,7 @@ impl File {
     /// `InvalidInput` for a position or length off the sector size; `StorageFull`; else as the
     /// device says. What is then on the device is unknown.
     pub async fn write_at(&self, pos: u64, buffer: DmaBuffer) -> io::Result<DmaBuffer> {
-        self.inner.write_at(pos, &buffer).await?;
+        in_world!(AnyFile, &*self.inner, file => file.write_at(pos, &buffer).await)?;
         Ok(buffer)
     }
 
@@ -223,7 +291,7 @@ impl File {
     /// As the device says. The writes since the last sync are then lost for good, whatever a
     /// second sync claims.
     pub async fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data().await
+        in_world!(AnyFile, &*self.inner, file => file.sync_data().await)
     }
 
     /// Reads up to `len` bytes at `pos`, any alignment, past the page cache. Fewer come only at
@@ -232,18 +300,42 @@ impl File {
     /// # Errors
     /// As the device says.
     pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
-        self.inner.read_at(pos, len).await
+        in_world!(AnyFile, &*self.inner, file => file.read_at(pos, len).await)
     }
 
     /// What [`crate::net::WriteHalf::send_file`] needs of this file.
     #[must_use]
     pub fn view(&self) -> FileView {
-        FileView { inner: self.inner.view() }
+        let inner = match &*self.inner {
+            AnyFile::Live(file) => AnyView::Live(file.view()),
+            #[cfg(feature = "sim")]
+            AnyFile::Sim(file) => AnyView::Sim(file.view()),
+        };
+        FileView { inner }
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "File({} bytes)", self.len().unwrap_or(0))
     }
 }
 
 /// A file as its readers through the page cache see it. May cross threads, cheap to clone.
 #[derive(Clone)]
 pub struct FileView {
-    pub(crate) inner: live::disk::View,
+    pub(crate) inner: AnyView,
+}
+
+#[derive(Clone)]
+pub(crate) enum AnyView {
+    Live(live::disk::View),
+    #[cfg(feature = "sim")]
+    Sim(sim::disk::View),
+}
+
+impl fmt::Debug for FileView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileView")
+    }
 }

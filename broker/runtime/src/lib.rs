@@ -19,6 +19,8 @@ pub mod random;
 pub mod remote;
 pub mod shards;
 pub mod signal;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod start;
 pub mod sync;
 pub mod task;

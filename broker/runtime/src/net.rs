@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::disk::FileView;
+use crate::disk::{AnyView, FileView};
 use crate::live;
 
 /// Whether several listeners may share an address.
@@ -165,7 +165,24 @@ impl WriteHalf {
     /// `UnexpectedEof` if the file ends first; else the connection is dead. What was sent by then
     /// is unknown: close the connection.
     pub async fn send_file(&mut self, file: &FileView, pos: u64, len: u64) -> io::Result<()> {
-        self.inner.send_file(&file.inner, pos, len).await
+        match &file.inner {
+            AnyView::Live(view) => self.inner.send_file(view, pos, len).await,
+            #[cfg(feature = "sim")]
+            AnyView::Sim(view) => {
+                let mut piece = [0; 4096];
+                let (mut pos, end) = (pos, pos + len);
+                while pos < end {
+                    let want = usize::try_from(end - pos).unwrap_or(usize::MAX).min(piece.len());
+                    let read = view.read_at(pos, &mut piece[..want]);
+                    if read == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.write_all(&mut [IoSlice::new(&piece[..read])]).await?;
+                    pos += u64::try_from(read).unwrap_or(u64::MAX);
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Ends both directions, as [`Stream::shutdown`].

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::hash::BuildHasher;
 
 use crate::live;
+#[cfg(feature = "sim")]
+use crate::sim;
 
 /// The hasher of every map in RingMQ: fast, and not predictable for a peer that picks the keys.
 ///
@@ -36,10 +38,18 @@ impl BuildHasher for Hasher {
 /// Live it comes from the kernel, simulated from the world's seed.
 #[must_use]
 pub fn seed_u64() -> u64 {
+    #[cfg(feature = "sim")]
+    if let Some(world) = sim::current() {
+        return world.draw();
+    }
     live::sys::random_u64()
 }
 
 fn hash_key() -> u64 {
+    #[cfg(feature = "sim")]
+    if let Some(world) = sim::current() {
+        return world.hash_key();
+    }
     thread_local!(static KEY: Cell<Option<u64>> = const { Cell::new(None) });
     KEY.with(|key| {
         key.get().unwrap_or_else(|| {

@@ -11,6 +11,8 @@ use slab::Slab;
 
 use crate::clock::Instant;
 use crate::live;
+#[cfg(feature = "sim")]
+use crate::sim;
 
 type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -58,8 +60,16 @@ where
     let group = registry.group.get();
     let key = registry.entries.borrow_mut().insert(Entry { group, task: state.clone() });
     let runner = Runner { state: state.clone(), registry, key, group, name, is_started: false };
-    live::executor::spawn(runner, urgency);
+    start(runner, urgency);
     Task { state: Some(state) }
+}
+
+fn start<T: 'static>(runner: Runner<T>, urgency: Urgency) {
+    #[cfg(feature = "sim")]
+    if let Some(world) = sim::current() {
+        return world.spawn(runner);
+    }
+    live::executor::spawn(runner, urgency);
 }
 
 /// A started task. See [`spawn`].
@@ -74,7 +84,7 @@ impl<T> Task<T> {
         self.state = None;
     }
 
-    /// True once the task has ended.
+    /// True once the task has ended, or was dropped from elsewhere.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // The runner gives its reference up when it ends.
@@ -219,7 +229,7 @@ impl<T> Future for Runner<T> {
         }
         let Some(mut future) = self.state.future.take() else { return Poll::Ready(()) };
         let outer_group = self.registry.group.replace(self.group);
-        let polled = live::stall::watch(self.name, || future.as_mut().poll(context));
+        let polled = watch(self.name, || future.as_mut().poll(context));
         match polled {
             Poll::Ready(value) => {
                 drop(future);
@@ -239,6 +249,15 @@ impl<T> Future for Runner<T> {
             }
         }
     }
+}
+
+/// Polls with the stall detector looking on: not in virtual time, where no poll takes long.
+fn watch<T>(name: &'static str, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    #[cfg(feature = "sim")]
+    if sim::current().is_some() {
+        return poll();
+    }
+    live::stall::watch(name, poll)
 }
 
 impl<T> Runner<T> {
@@ -269,7 +288,11 @@ impl<T> Drop for Runner<T> {
 
 /// Waits for `duration`. The live timer is late by 20 to 150 us.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep(live::executor::timer(duration))
+    #[cfg(feature = "sim")]
+    if let Some(world) = sim::current() {
+        return Sleep(AnyTimer::Sim(sim::Timer::after(world, duration)));
+    }
+    Sleep(AnyTimer::Live(live::executor::timer(duration)))
 }
 
 /// Waits until `deadline`.
@@ -279,13 +302,23 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`].
 #[must_use = "a sleep does nothing unless awaited"]
-pub struct Sleep(live::executor::Timer);
+pub struct Sleep(AnyTimer);
+
+enum AnyTimer {
+    Live(live::executor::Timer),
+    #[cfg(feature = "sim")]
+    Sim(sim::Timer),
+}
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(context).map(|_| ())
+        match &mut self.0 {
+            AnyTimer::Live(timer) => Pin::new(timer).poll(context).map(|_| ()),
+            #[cfg(feature = "sim")]
+            AnyTimer::Sim(timer) => Pin::new(timer).poll(context),
+        }
     }
 }
 
@@ -315,9 +348,17 @@ pub fn yield_now() -> YieldNow {
 /// Gives way if this task had its share of the shard's time: call it in loops that may never
 /// wait, every 256 KiB of copying or so. Costs 8 ns if there is no need.
 pub async fn yield_if_needed() {
-    if live::executor::need_preempt() {
+    if need_preempt() {
         yield_now().await;
     }
+}
+
+fn need_preempt() -> bool {
+    #[cfg(feature = "sim")]
+    if let Some(world) = sim::current() {
+        return world.below(4) == 0;
+    }
+    live::executor::need_preempt()
 }
 
 /// The future of [`yield_now`].
@@ -348,5 +389,10 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    #[cfg(feature = "sim")]
+    if sim::current().is_some() {
+        yield_now().await;
+        return work();
+    }
     live::executor::blocking(work).await
 }

@@ -1,4 +1,4 @@
-//! Files and directories.
+//! Files and directories, in both worlds.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -6,13 +6,23 @@ use std::path::PathBuf;
 use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::shards::block_on;
+use ringmq_runtime::sim::World;
 
 /// A directory on the workspace's file system, since `/tmp` may have no direct I/O.
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary directory")
 }
 
-fn on_disk<F: Future<Output = ()>>(test: impl FnOnce(Disk, PathBuf) -> F) {
+/// Runs a test on a real disk, and on simulated ones.
+fn on_disk<F: Future<Output = ()>>(test: impl Fn(Disk) -> F) {
+    on_live_disk(|disk, _| test(disk));
+    for seed in 0..10 {
+        let world = World::new(seed);
+        world.run(test(world.disk(0)));
+    }
+}
+
+fn on_live_disk<F: Future<Output = ()>>(test: impl FnOnce(Disk, PathBuf) -> F) {
     let directory = directory();
     let disk = Disk::live(directory.path()).expect("absolute path");
     block_on(test(disk, directory.path().to_owned()));
@@ -28,7 +38,7 @@ fn patterned(len: usize) -> DmaBuffer {
 
 #[test]
 fn written_bytes_are_read_back_at_any_alignment() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.create_zeroed("log", 64 << 10, 0).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         let sector = file.sector_size_bytes();
@@ -45,7 +55,7 @@ fn written_bytes_are_read_back_at_any_alignment() {
 
 #[test]
 fn a_buffer_comes_back_for_reuse() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.create_zeroed("log", 16 << 10, 0).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         let mut buffer = patterned(4096);
@@ -60,7 +70,7 @@ fn a_buffer_comes_back_for_reuse() {
 
 #[test]
 fn a_dropped_write_leaves_its_buffer_alone() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.create_zeroed("log", 1 << 20, 0).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         for _ in 0..20 {
@@ -75,7 +85,7 @@ fn a_dropped_write_leaves_its_buffer_alone() {
 
 #[test]
 fn reads_end_with_the_file() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.create_zeroed("odd", 5000, 0).await.expect("create");
         let file = disk.open("odd", Access::Read).await.expect("open");
         assert_eq!(file.len().expect("length"), 5000);
@@ -88,7 +98,7 @@ fn reads_end_with_the_file() {
 
 #[test]
 fn unaligned_writes_are_refused() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.create_zeroed("log", 16 << 10, 0).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         let error = file.write_at(100, patterned(4096)).await.expect_err("off the sector");
@@ -99,7 +109,7 @@ fn unaligned_writes_are_refused() {
 #[test]
 fn zeroed_files_are_whole_real_and_named_last() {
     use std::os::unix::fs::MetadataExt;
-    on_disk(|disk, root| async move {
+    on_live_disk(|disk, root| async move {
         disk.create_dir_all("a/b").await.expect("directories");
         disk.create_zeroed("a/b/segment", (1 << 20) + 512, 0).await.expect("create");
         let contents = std::fs::read(root.join("a/b/segment")).expect("contents");
@@ -114,7 +124,7 @@ fn zeroed_files_are_whole_real_and_named_last() {
 
 #[test]
 fn an_abandoned_zeroed_file_goes_away() {
-    on_disk(|disk, root| async move {
+    on_live_disk(|disk, root| async move {
         {
             let mut create = Box::pin(disk.create_zeroed("big", 64 << 20, 1 << 20));
             assert!(futures_lite::future::poll_once(create.as_mut()).await.is_none());
@@ -132,7 +142,7 @@ fn an_abandoned_zeroed_file_goes_away() {
 
 #[test]
 fn the_rate_of_zero_filling_is_kept() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         let start = ringmq_runtime::clock::Instant::now();
         disk.create_zeroed("slow", 1 << 20, 5 << 20).await.expect("create");
         assert!(start.elapsed().as_millis() >= 190, "1 MiB at 5 MiB/s took {:?}", start.elapsed());
@@ -141,7 +151,7 @@ fn the_rate_of_zero_filling_is_kept() {
 
 #[test]
 fn replace_changes_contents_at_once_and_leaves_nothing_behind() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.replace("meta", b"one").await.expect("create");
         disk.replace("meta", b"second").await.expect("replace");
         assert_eq!(disk.read_all("meta", 6).await.expect("read"), b"second");
@@ -153,7 +163,7 @@ fn replace_changes_contents_at_once_and_leaves_nothing_behind() {
 
 #[test]
 fn names_come_and_go() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         disk.replace("b", b"22").await.expect("create");
         disk.replace("a", b"1").await.expect("create");
         disk.create_dir_all("c").await.expect("create");
@@ -174,7 +184,7 @@ fn names_come_and_go() {
 
 #[test]
 fn a_lock_excludes_others_until_dropped() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         let lock = disk.lock("lock").await.expect("lock");
         let error = disk.lock("lock").await.expect_err("taken");
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -185,7 +195,7 @@ fn a_lock_excludes_others_until_dropped() {
 
 #[test]
 fn free_space_is_plausible() {
-    on_disk(|disk, _| async move {
+    on_disk(|disk| async move {
         let space = disk.free_space().await.expect("space");
         assert!(space.available > 0 && space.available <= space.total);
     });
