@@ -185,7 +185,14 @@ mod tests {
             Self { table: HoldTable::new(4096), start: Instant::now() }
         }
 
-        fn park(&mut self, name: &'static str, queue: HashedQueue, offset: i64, tags: &str, s: u64) {
+        fn park(
+            &mut self,
+            name: &'static str,
+            queue: HashedQueue,
+            offset: i64,
+            tags: &str,
+            s: u64,
+        ) {
             let deadline = self.start + Duration::from_secs(s);
             let filter = TagFilter::parse(tags);
             let parked = self.table.park(Wish { queue, offset, filter, deadline }, name);

@@ -4,10 +4,13 @@
 //! this crate says who owns what, and where the two meet.
 
 pub mod config;
+pub mod documents;
 pub mod filter;
 pub mod hold;
 pub mod locks;
 pub mod metrics;
 pub mod names;
 pub mod router;
+pub mod subscription_groups;
+pub mod topics;
 pub mod view;

@@ -4,8 +4,8 @@
 //! knows the number of logs and shards. A request whose fields are missing stays on the shard that received
 //! it, where its service refuses it with a remark.
 
-use ringmq_protocol::codes::request;
 use ringmq_protocol::Command;
+use ringmq_protocol::codes::request;
 
 /// Bits of a physical offset below the log id.
 const LOG_SHIFT: u32 = 45;

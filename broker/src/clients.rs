@@ -1,0 +1,139 @@
+//! Connected clients: who they are, how to reach them, which queues they hold.
+//!
+//! Joins the pure tables of [`crate::groups`] and [`crate::locks`] with the connections behind them. A
+//! [`Peer`] is kept for a connection exactly as long as a member is registered through it.
+
+use crate::filter::TagFilter;
+use crate::groups::{Consumers, Left, Members};
+use crate::link::ConnectionKey;
+use crate::locks::QueueLocks;
+use crate::peer::Peer;
+use crate::view;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::heartbeat::{ConsumeType, SubscriptionData};
+use ringmq_protocol::codes::request;
+use ringmq_runtime::clock;
+use ringmq_runtime::random::HashMap;
+use std::cell::{Ref, RefCell, RefMut};
+use std::time::Duration;
+
+/// The connected half of the control plane.
+#[derive(Default)]
+pub struct Clients {
+    members: RefCell<Members>,
+    peers: RefCell<HashMap<ConnectionKey, Peer>>,
+    locks: RefCell<QueueLocks<MessageQueue>>,
+}
+
+/// Monotonic milliseconds, the time of the member and lock tables.
+pub fn now_ms() -> u64 {
+    clock::Instant::now().as_nanos() / 1_000_000
+}
+
+impl Clients {
+    /// The member table; not to be held across an await.
+    pub fn members(&self) -> Ref<'_, Members> {
+        self.members.borrow()
+    }
+
+    /// The member table, to change it; [`Clients::remember`] or [`Clients::forget`] the connection afterwards.
+    pub fn members_mut(&self) -> RefMut<'_, Members> {
+        self.members.borrow_mut()
+    }
+
+    /// The lock table.
+    pub fn locks(&self) -> RefMut<'_, QueueLocks<MessageQueue>> {
+        self.locks.borrow_mut()
+    }
+
+    /// Keeps the way to a client that sent a heartbeat.
+    pub fn remember(&self, peer: &Peer) {
+        self.peers.borrow_mut().entry(peer.key()).or_insert_with(|| peer.clone());
+    }
+
+    /// Drops the ways to clients that are not registered any more.
+    pub fn forget(&self, connection: ConnectionKey) {
+        if !self.members.borrow().is_registered(connection) {
+            self.peers.borrow_mut().remove(&connection);
+        }
+    }
+
+    /// A connection was closed: its clients are gone.
+    pub fn connection_closed(&self, connection: ConnectionKey) -> Left {
+        self.peers.borrow_mut().remove(&connection);
+        self.members.borrow_mut().connection_closed(connection)
+    }
+
+    /// Removes clients that were silent for longer than `limit`; their connections are closed.
+    pub fn expire(&self, limit: Duration) -> Left {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let (left, silent) = self.members.borrow_mut().expire(now_ms().saturating_sub(limit_ms));
+        for connection in silent {
+            if let Some(peer) = self.peers.borrow_mut().remove(&connection) {
+                peer.close("no heartbeat");
+            }
+        }
+        self.locks.borrow_mut().expire(now_ms());
+        left
+    }
+
+    /// How to reach a member of a consumer group.
+    pub fn consumer(&self, group: &str, client_id: &str) -> Option<(Peer, i32)> {
+        let members = self.members.borrow();
+        let member = members.consumers(group)?.members.get(client_id)?;
+        let peer = self.peers.borrow().get(&member.client.connection)?.clone();
+        Some((peer, member.client.version))
+    }
+
+    /// How to reach all members of a consumer group, with their client ids and versions.
+    pub fn consumers(&self, group: &str) -> Vec<(String, Peer, i32)> {
+        let members = self.members.borrow();
+        let peers = self.peers.borrow();
+        let consumers = members.consumers(group).into_iter().flat_map(|g| g.members.values());
+        let reachable = consumers.filter_map(|member| {
+            let peer = peers.get(&member.client.connection)?.clone();
+            Some((member.client.id.clone(), peer, member.client.version))
+        });
+        reachable.collect()
+    }
+
+    /// Tells all members of a group to share the queues out again. Broadcasting members share nothing.
+    pub fn notify_changed(&self, group: &str) {
+        let is_broadcasting =
+            self.members.borrow().consumers(group).is_none_or(Consumers::is_broadcasting);
+        if is_broadcasting {
+            return;
+        }
+        for (_, peer, _) in self.consumers(group) {
+            let fields = [("consumerGroup", group)];
+            peer.send_oneway(request::NOTIFY_CONSUMER_IDS_CHANGED, &fields, &[]);
+        }
+    }
+
+    /// What the members of a group asked for, as pulls look at it.
+    pub fn live(&self, group: &str) -> Option<view::LiveGroup> {
+        let members = self.members.borrow();
+        let consumers = members.consumers(group)?;
+        let held_ms = self.locks.borrow().held_for_ms(group, now_ms());
+        let until = clock::unix_ms().saturating_add_unsigned(held_ms);
+        let subscriptions = consumers.subscriptions.iter();
+        Some(view::LiveGroup {
+            is_broadcasting: consumers.is_broadcasting(),
+            is_active: consumers.consume_type == ConsumeType::Actively,
+            locked_until_ms: if held_ms == 0 { 0 } else { until },
+            subscriptions: subscriptions
+                .map(|(topic, data)| (topic.clone(), subscription_view(data)))
+                .collect(),
+        })
+    }
+}
+
+fn subscription_view(data: &SubscriptionData) -> view::Subscription {
+    let is_tag = data.expression_type.is_empty() || data.expression_type == "TAG";
+    view::Subscription {
+        version: data.sub_version,
+        is_tag,
+        // An expression that names no tag selects nothing that we could name: let the client decide.
+        filter: TagFilter::parse(&data.sub_string),
+    }
+}

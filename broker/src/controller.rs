@@ -1,0 +1,135 @@
+//! The control plane: hands each request of shard 0 to its service, and does what is due by the clock.
+//!
+//! It holds no state of its own. What lasts is the [`Directory`]'s, who is connected the [`Clients`]', who knows of
+//! us the [`Registrar`]'s; services get the ones they use.
+
+use crate::clients::Clients;
+use crate::control::{ControlPlane, LocalFuture, TopicWanted};
+use crate::directory::{Directory, DirectoryError};
+use crate::link::ConnectionKey;
+use crate::outcome::Refusal;
+use crate::peer::Peer;
+use crate::register::Registrar;
+use crate::services::admin::Admin;
+use crate::services::control::Reaction;
+use crate::services::heartbeat::Heartbeats;
+use crate::services::lock::Locks;
+use crate::subscription_groups::GroupError;
+use crate::topics::{TopicError, Wanted};
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::{request, response};
+use ringmq_remoting::ReplyTo;
+use ringmq_runtime::task;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time between two looks for clients that fell silent (Apache's `ClientHousekeepingService`).
+const EXPIRY_SCAN: Duration = Duration::from_secs(10);
+
+/// The control plane of the broker.
+pub struct Controller {
+    directory: Rc<Directory>,
+    clients: Rc<Clients>,
+    registrar: Rc<Registrar>,
+    heartbeats: Heartbeats,
+    locks: Locks,
+    admin: Admin,
+}
+
+impl Controller {
+    /// Puts the control plane together and starts what it does by the clock.
+    pub fn start(
+        directory: Rc<Directory>,
+        clients: Rc<Clients>,
+        registrar: Rc<Registrar>,
+        admin: Admin,
+    ) -> Rc<Self> {
+        let heartbeats = Heartbeats::new(Rc::clone(&directory), Rc::clone(&clients));
+        let locks = Locks::new(Rc::clone(&directory), Rc::clone(&clients));
+        let controller =
+            Rc::new(Self { directory, clients, registrar, heartbeats, locks, admin });
+        task::spawn("client expiry", Rc::clone(&controller).expire_clients()).detach();
+        controller
+    }
+
+    async fn expire_clients(self: Rc<Self>) {
+        loop {
+            task::sleep(EXPIRY_SCAN).await;
+            let limit_ms = self.directory.settings().channel_expired_timeout_ms;
+            let left = self.clients.expire(Duration::from_millis(limit_ms));
+            self.heartbeats.after_leaving(&left);
+        }
+    }
+
+    fn react(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
+        match command.code {
+            request::HEART_BEAT => self.heartbeats.beat(peer, command),
+            request::UNREGISTER_CLIENT => self.heartbeats.unregister(peer, command).into(),
+            request::GET_CONSUMER_LIST_BY_GROUP => self.heartbeats.consumer_list(command).into(),
+            request::CHECK_CLIENT_CONFIG => self.heartbeats.check_client(command).into(),
+            request::LOCK_BATCH_MQ => self.locks.lock(command).into(),
+            request::UNLOCK_BATCH_MQ => self.locks.unlock(command).into(),
+            _ => self.admin.react(peer, command),
+        }
+    }
+}
+
+impl ControlPlane for Controller {
+    fn on_request(&self, peer: &Peer, command: &Command<'_>) {
+        self.react(peer, command).send(peer, ReplyTo::of(command));
+    }
+
+    fn on_connection_closed(&self, connection: ConnectionKey) {
+        let left = self.clients.connection_closed(connection);
+        self.heartbeats.after_leaving(&left);
+    }
+
+    fn topic_for_send(self: Rc<Self>, wanted: TopicWanted) -> LocalFuture<Result<(), Refusal>> {
+        Box::pin(async move {
+            let queues = i32::try_from(wanted.queues).unwrap_or(i32::MAX);
+            let made = if wanted.template.is_empty() {
+                self.directory.ensure_topic(&wanted.name, queues, 0).await
+            } else {
+                let (topic, template) = (wanted.name.as_str(), wanted.template.as_str());
+                let wanted = Wanted { topic, template, queues, sys_flag: 0 };
+                self.directory.topic_from_template(&wanted).await
+            };
+            match &made {
+                Ok(()) => tracing::info!("topic {} made for {}", wanted.name, wanted.wanted_by),
+                Err(error) => tracing::info!("send of {}: {error}", wanted.wanted_by),
+            }
+            made.map_err(|error| refusal(&error))
+        })
+    }
+
+    fn group_for_pull(self: Rc<Self>, group: String) -> LocalFuture<Result<(), Refusal>> {
+        Box::pin(async move {
+            let made = self.directory.ensure_group(&group);
+            made.map(drop).map_err(|error| refusal(&error))
+        })
+    }
+
+    fn on_ready(&self) {}
+
+    fn stop(self: Rc<Self>) -> LocalFuture<()> {
+        Box::pin(async move {
+            self.registrar.unregister().await;
+            if let Err(error) = self.directory.settled().await {
+                tracing::error!("{error}");
+            }
+        })
+    }
+}
+
+/// What a client is told about a refused change.
+pub fn refusal(error: &DirectoryError) -> Refusal {
+    let code = match error {
+        DirectoryError::Topic(TopicError::NotCreated { .. }) => response::TOPIC_NOT_EXIST,
+        DirectoryError::Topic(TopicError::IllegalName(_) | TopicError::SystemTopic(_)) => {
+            response::INVALID_PARAMETER
+        }
+        DirectoryError::Group(GroupError::Missing(_)) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+        _ => response::SYSTEM_ERROR,
+    };
+    Refusal::new(code, error.to_string())
+}

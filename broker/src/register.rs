@@ -1,0 +1,311 @@
+//! Registration with the name servers: how clients find this broker.
+//!
+//! One task per name server, so that a slow one delays nobody. A task registers the whole topic table
+//! when it connects, every `registerNameServerPeriod`, and whenever an attempt failed; a topic that was made or
+//! changed goes out at once, alone with the version of the whole table (the incremental registration that
+//! name servers since 4.x understand), so that ten thousand new topics do not cost ten thousand tables. A
+//! name server that lost us refuses such a registration, and the whole table follows.
+//!
+//! The connection stays open between registrations: a name server forgets a broker when its connection
+//! closes. At the end the broker takes itself out before it stops serving.
+//!
+//! States of one name server: silent (never reached, or the last attempt failed: everything is due),
+//! current (knows everything up to a generation), and gone after `unregister`.
+
+use crate::directory::Directory;
+use ringmq_protocol::bodies::{
+    DataVersion, RegisterBrokerBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
+};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::namesrv::{
+    BrokerRequest, QueryDataVersionResponse, RegisterBrokerRequest,
+};
+use ringmq_protocol::{Header, WriteHeader};
+use ringmq_remoting::{ConnectionLimits, Dialer, NoService, OwnedCommand};
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task::{self, Task};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time for a connection to a name server to come about (Apache's client default).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause after a failed registration; the dialer paces connection attempts on top.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest wait for a name server while the broker stops.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Registers this broker with every name server it was given.
+pub struct Registrar {
+    directory: Rc<Directory>,
+    dialer: Dialer<NoService>,
+    servers: Vec<Rc<Server>>,
+    /// Counts changes that the name servers should hear of.
+    generation: Cell<u64>,
+    answered: Notify,
+    tasks: RefCell<Vec<Task<()>>>,
+}
+
+/// One name server.
+struct Server {
+    address: String,
+    due: RefCell<Due>,
+    wake: Notify,
+    /// The newest generation that it acknowledged.
+    acknowledged: Cell<u64>,
+    /// Whether the last attempt succeeded; `None` before the first ended.
+    is_reachable: Cell<Option<bool>>,
+}
+
+/// What a name server has to be told.
+enum Due {
+    Everything,
+    Topics(BTreeSet<String>),
+}
+
+/// Splits a list of name servers: `ip:port;ip:port`.
+pub fn addresses(list: &str) -> Vec<String> {
+    let parts = list.split([';', ',']).map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+impl Registrar {
+    /// Starts to register with `addresses`.
+    pub fn start(directory: &Rc<Directory>, addresses: &[String]) -> Rc<Self> {
+        let servers = addresses.iter().map(|address| Rc::new(Server::new(address))).collect();
+        let limits = ConnectionLimits::default();
+        let registrar = Rc::new(Self {
+            directory: Rc::clone(directory),
+            dialer: Dialer::new(Rc::new(NoService), limits, CONNECT_TIMEOUT),
+            servers,
+            generation: Cell::new(1),
+            answered: Notify::new(),
+            tasks: RefCell::default(),
+        });
+        let mut tasks = registrar.tasks.borrow_mut();
+        for server in &registrar.servers {
+            let run = Rc::clone(&registrar).run(Rc::clone(server));
+            tasks.push(task::spawn("registration", run));
+        }
+        tasks.push(task::spawn("registration of changes", Rc::clone(&registrar).pass_changes()));
+        drop(tasks);
+        registrar
+    }
+
+    /// Waits until every reachable name server knows all changes made so far, at most `limit`.
+    pub async fn settled(&self, limit: Duration) {
+        self.collect_changes();
+        let goal = self.generation.get();
+        let knows = |server: &Rc<Server>| {
+            server.acknowledged.get() >= goal || server.is_reachable.get() == Some(false)
+        };
+        let all = async {
+            while !self.servers.iter().all(knows) {
+                self.answered.notified().await;
+            }
+        };
+        // A name server that is slow, not dead, hears of it later; the caller goes on.
+        let _ = task::timeout(limit, all).await;
+    }
+
+    /// Takes this broker out of every name server it is registered with, and ends.
+    pub async fn unregister(&self) {
+        self.tasks.borrow_mut().clear();
+        let calls: Vec<_> = self
+            .servers
+            .iter()
+            .filter_map(|server| self.dialer.get_open(&server.address))
+            .map(|connection| {
+                let timeout = UNREGISTER_TIMEOUT;
+                connection.call(request::UNREGISTER_BROKER, &self.broker_header(), &[], timeout)
+            })
+            .collect();
+        for call in calls {
+            if let Err(error) = call.await {
+                tracing::warn!("a name server was not told that this broker stops: {error}");
+            }
+        }
+        self.dialer.close_all("the broker stops");
+    }
+
+    /// Hands the directory's changes to all servers.
+    fn collect_changes(&self) {
+        let topics = self.directory.unregistered.take();
+        if topics.is_empty() {
+            return;
+        }
+        self.generation.set(self.generation.get() + 1);
+        for server in &self.servers {
+            server.due.borrow_mut().add(&topics);
+            server.wake.notify_one();
+        }
+    }
+
+    async fn pass_changes(self: Rc<Self>) {
+        loop {
+            self.directory.unregistered.due.notified().await;
+            self.collect_changes();
+        }
+    }
+
+    async fn run(self: Rc<Self>, server: Rc<Server>) {
+        loop {
+            let pause = match self.register(&server).await {
+                Ok(()) => {
+                    if server.is_reachable.replace(Some(true)) != Some(true) {
+                        tracing::info!("registered with name server {}", server.address);
+                    }
+                    self.period()
+                }
+                Err(error) => {
+                    if server.is_reachable.replace(Some(false)) != Some(false) {
+                        let address = &server.address;
+                        tracing::warn!("name server {address}: {error}; trying on");
+                    }
+                    *server.due.borrow_mut() = Due::Everything;
+                    RETRY_PAUSE
+                }
+            };
+            self.answered.notify_all();
+            if server.is_reachable.get() == Some(true) {
+                if task::timeout(pause, server.wake.notified()).await.is_err() {
+                    *server.due.borrow_mut() = Due::Everything;
+                }
+            } else {
+                task::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Tells one name server what is due.
+    async fn register(&self, server: &Server) -> Result<(), String> {
+        let goal = self.generation.get();
+        let due = server.due.replace(Due::Topics(BTreeSet::new()));
+        let (topics, version) = self.topics(&due);
+        let is_skipped = match due {
+            Due::Topics(topics) => topics.is_empty(),
+            Due::Everything => {
+                let is_forced = self.directory.settings().force_register;
+                !is_forced && !self.has_changed(server, &version).await?
+            }
+        };
+        if !is_skipped {
+            self.send(server, topics, version).await?;
+        }
+        server.acknowledged.set(goal);
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        server: &Server,
+        topics: Vec<Arc<TopicConfig>>,
+        version: DataVersion,
+    ) -> Result<(), String> {
+        let body = registration_body(topics, version);
+        let identity = &self.directory.identity;
+        let header = RegisterBrokerRequest {
+            broker_name: &identity.name,
+            broker_addr: &identity.address,
+            cluster_name: &identity.cluster,
+            ha_server_addr: &identity.ha_address,
+            broker_id: identity.id,
+            heartbeat_timeout_ms: None,
+            enable_acting_master: Some(false),
+            compressed: false,
+            body_crc32: body_crc(&body),
+            zone_name: None,
+        };
+        self.call(server, request::REGISTER_BROKER, &header, &body).await.map(drop)
+    }
+
+    /// Whether the name server has another table than ours (322).
+    async fn has_changed(&self, server: &Server, version: &DataVersion) -> Result<bool, String> {
+        let body = serde_json::to_vec(version).map_err(|error| error.to_string())?;
+        let header = self.broker_header();
+        let answer = self.call(server, request::QUERY_DATA_VERSION, &header, &body).await?;
+        let command = answer.command();
+        let header = QueryDataVersionResponse::decode(&command.fields);
+        Ok(header.map_or(true, |header| header.changed))
+    }
+
+    async fn call(
+        &self,
+        server: &Server,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+    ) -> Result<OwnedCommand, String> {
+        let connection =
+            self.dialer.get(&server.address).await.map_err(|error| error.to_string())?;
+        let timeout_ms = u64::from(self.directory.settings().register_broker_timeout_ms);
+        let call = connection.call(code, header, body, Duration::from_millis(timeout_ms));
+        let answer = call.await.map_err(|error| error.to_string())?;
+        if answer.code() == response::SUCCESS {
+            return Ok(answer);
+        }
+        let remark = answer.command().remark().unwrap_or("no remark").to_owned();
+        Err(format!("it answered {code} with code {}: {remark}", answer.code()))
+    }
+
+    /// The topics that are due, as they are now, with the version of the whole table.
+    fn topics(&self, due: &Due) -> (Vec<Arc<TopicConfig>>, DataVersion) {
+        let table = self.directory.topics();
+        let allowed = i32::try_from(self.directory.settings().broker_permission).unwrap_or(0);
+        let topics = match due {
+            Due::Everything => table.iter().map(|topic| masked(topic, allowed)).collect(),
+            Due::Topics(names) => {
+                let known = names.iter().filter_map(|name| table.get(name));
+                known.map(|topic| masked(topic, allowed)).collect()
+            }
+        };
+        (topics, table.version().clone())
+    }
+
+    fn broker_header(&self) -> BrokerRequest<'_> {
+        let identity = &self.directory.identity;
+        BrokerRequest {
+            broker_name: &identity.name,
+            broker_addr: &identity.address,
+            cluster_name: &identity.cluster,
+            broker_id: identity.id,
+        }
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_millis(u64::from(self.directory.settings().register_namesrv_period_ms))
+    }
+}
+
+impl Server {
+    fn new(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            due: RefCell::new(Due::Everything),
+            wake: Notify::new(),
+            acknowledged: Cell::new(0),
+            is_reachable: Cell::new(None),
+        }
+    }
+}
+
+impl Due {
+    fn add(&mut self, more: &BTreeSet<String>) {
+        if let Self::Topics(topics) = self {
+            topics.extend(more.iter().cloned());
+        }
+    }
+}
+
+/// A topic as clients may use it: with no more than the broker's own permission.
+fn masked(topic: &Arc<TopicConfig>, allowed: i32) -> Arc<TopicConfig> {
+    const READ_WRITE: i32 = 6;
+    if allowed & READ_WRITE == READ_WRITE {
+        return Arc::clone(topic);
+    }
+    Arc::new(TopicConfig { perm: topic.perm & allowed, ..TopicConfig::clone(topic) })
+}

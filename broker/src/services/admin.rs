@@ -1,0 +1,117 @@
+//! Requests of administration tools, dashboards and exporters, one file per subject.
+//!
+//! None of them is on a hot path: they take what they need, gather over the shards where messages are
+//! concerned, and answer with bodies of their own.
+
+mod config;
+mod connections;
+mod gather;
+mod groups;
+mod progress;
+mod relay;
+mod reset;
+mod runtime;
+mod stats;
+mod topics;
+
+use super::control::Reaction;
+use crate::clients::Clients;
+use crate::directory::Directory;
+use crate::outcome::Refusal;
+use crate::peer::Peer;
+use crate::register::Registrar;
+use crate::shard::DataPlane;
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::{request, response};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use runtime::RuntimeInfo;
+
+/// Longest wait of a tool's request for the name servers to hear of its change.
+const REGISTRATION_WAIT: Duration = Duration::from_secs(3);
+
+/// The administration services of one broker.
+pub struct Admin {
+    parts: Rc<Parts>,
+}
+
+/// What administration works on.
+pub(in crate::services) struct Parts {
+    directory: Rc<Directory>,
+    clients: Rc<Clients>,
+    registrar: Rc<Registrar>,
+    data: Rc<DataPlane>,
+    runtime: Rc<RuntimeInfo>,
+}
+
+impl Admin {
+    /// The services.
+    pub fn new(
+        directory: Rc<Directory>,
+        clients: Rc<Clients>,
+        registrar: Rc<Registrar>,
+        data: Rc<DataPlane>,
+        runtime: Rc<RuntimeInfo>,
+    ) -> Self {
+        Self { parts: Rc::new(Parts { directory, clients, registrar, data, runtime }) }
+    }
+
+    /// Serves a request; codes that nobody serves are answered with REQUEST_CODE_NOT_SUPPORTED.
+    pub fn react(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
+        let parts = &self.parts;
+        match command.code {
+            request::UPDATE_AND_CREATE_TOPIC => topics::update(parts, command),
+            request::UPDATE_AND_CREATE_TOPIC_LIST => topics::update_list(parts, command),
+            request::DELETE_TOPIC_IN_BROKER => topics::delete(parts, command),
+            request::GET_ALL_TOPIC_CONFIG => topics::all(parts, command).into(),
+            request::GET_TOPIC_CONFIG => topics::one(parts, command).into(),
+            request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topics::system(parts).into(),
+            request::GET_TOPIC_STATS_INFO => topics::stats(parts, command),
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => groups::update(parts, command),
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+                groups::update_list(parts, command)
+            }
+            request::DELETE_SUBSCRIPTIONGROUP => groups::delete(parts, command),
+            request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => groups::all(parts, command).into(),
+            request::GET_SUBSCRIPTIONGROUP_CONFIG => groups::one(parts, command).into(),
+            request::UPDATE_AND_GET_GROUP_FORBIDDEN => groups::forbidden(parts, command),
+            request::UPDATE_BROKER_CONFIG => config::update(parts, command),
+            request::GET_BROKER_CONFIG => config::get(parts).into(),
+            request::GET_BROKER_RUNTIME_INFO => runtime::info(parts),
+            request::VIEW_BROKER_STATS_DATA => stats::view(parts, command).into(),
+            request::GET_CONSUMER_CONNECTION_LIST => connections::consumers(parts, command).into(),
+            request::GET_PRODUCER_CONNECTION_LIST => connections::producers(parts, command).into(),
+            request::GET_ALL_PRODUCER_INFO => connections::all_producers(parts).into(),
+            request::QUERY_SUBSCRIPTION_BY_CONSUMER => {
+                connections::subscription(parts, command).into()
+            }
+            request::QUERY_TOPIC_CONSUME_BY_WHO => progress::groups_of_topic(parts, command),
+            request::QUERY_TOPICS_BY_CONSUMER => progress::topics_of_group(parts, command),
+            request::GET_CONSUME_STATS => progress::of_group(parts, command),
+            request::GET_BROKER_CONSUME_STATS => progress::of_all(parts, command),
+            request::GET_ALL_CONSUMER_OFFSET => progress::table(parts),
+            request::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(parts, command),
+            request::GET_CONSUMER_RUNNING_INFO => relay::running_info(parts, command),
+            request::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(parts, command),
+            code => Reaction::Now(Err(unsupported(peer, code))),
+        }
+    }
+}
+
+fn unsupported(peer: &Peer, code: i32) -> Refusal {
+    tracing::debug!("{} asked for code {code}, which this broker does not serve", peer.peer_addr());
+    let remark = format!(" request type {code} not supported");
+    Refusal::new(response::REQUEST_CODE_NOT_SUPPORTED, remark)
+}
+
+impl Parts {
+    /// Gives the name servers a moment to hear of a change, so that a tool's next look finds it.
+    async fn registered(&self) {
+        self.registrar.settled(REGISTRATION_WAIT).await;
+    }
+
+    fn broker_name(&self) -> &str {
+        &self.directory.identity.name
+    }
+}

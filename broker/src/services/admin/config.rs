@@ -1,0 +1,82 @@
+//! Settings over the network: change (25), show (26); and pages of long tables (21, 201).
+
+use super::super::control::{Answer, Reaction};
+use super::Parts;
+use crate::config::UpdateError;
+use crate::outcome::Refusal;
+use ringmq_namesrv::properties::write_entry;
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::response;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Entries of one page when the tool does not say (Apache's `splitMetadataSize`).
+const PAGE_DEFAULT: i32 = 2_000;
+
+/// Applies `key=value` lines. Keys that need a restart are kept for it, and the answer says so.
+pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let needs_restart = match parts.directory.update_settings(command.body) {
+        Ok(keys) => keys,
+        Err(error) => return Reaction::Now(Err(refused(&error))),
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        parts.directory.settled().await.map_err(Refusal::malformed)?;
+        parts.registered().await;
+        let answer = Answer::default().field("version", version(&parts));
+        if needs_restart.is_empty() {
+            return Ok(answer);
+        }
+        let keys = needs_restart.join(", ");
+        tracing::info!("changed, in force after the next start: {keys}");
+        Ok(answer.remark(format!("in force after the next start: {keys}")))
+    })
+}
+
+fn refused(error: &UpdateError) -> Refusal {
+    let code = match error {
+        UpdateError::Forbidden(_) => response::NO_PERMISSION,
+        UpdateError::Invalid(_) => response::INVALID_PARAMETER,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+pub(super) fn get(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
+    let mut text = String::new();
+    for (key, value) in parts.directory.effective_entries() {
+        write_entry(&mut text, &key, &value);
+    }
+    Ok(Answer::with_body(text.into_bytes()).field("version", version(parts)))
+}
+
+fn version(parts: &Parts) -> String {
+    let version = parts.directory.settings_version();
+    String::from_utf8(ringmq_protocol::json::to_vec(&version)).unwrap_or_default()
+}
+
+/// The entries of a page that begins at `first`, of a table of `total`.
+///
+/// The 5.5 tools ask for a next page while `first < total - 1`, and so never ask for an entry that would stand
+/// alone on the last one: a page that would leave one entry over takes it along.
+pub(super) fn page(first: i32, wanted: Option<i32>, total: usize) -> Range<usize> {
+    let start = usize::try_from(first).unwrap_or(0).min(total);
+    let wanted = wanted.filter(|wanted| *wanted > 0).unwrap_or(PAGE_DEFAULT).min(PAGE_DEFAULT);
+    let end = start.saturating_add(usize::try_from(wanted).unwrap_or(0)).min(total);
+    if end + 1 == total { start..total } else { start..end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+
+    #[test]
+    fn no_entry_stands_alone_on_the_last_page() {
+        assert_eq!(page(0, Some(43), 44), 0..44);
+        assert_eq!(page(0, Some(43), 45), 0..43);
+        assert_eq!(page(43, Some(43), 45), 43..45);
+        assert_eq!(page(0, None, 10), 0..10);
+        assert_eq!(page(-1, Some(0), 10), 0..10);
+        assert_eq!(page(99, Some(5), 10), 10..10);
+        assert_eq!(page(0, Some(i32::MAX), 5_000), 0..2_000);
+    }
+}

@@ -1,0 +1,106 @@
+//! Consumer groups for tools: create and change (200, 225), delete (207), list (201), show (352), forbid (353).
+
+use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
+use super::{Parts, gather};
+use crate::controller::refusal;
+use crate::names;
+use crate::outcome::Refusal;
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::group::{
+    GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+};
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::admin::{
+    AllGroupConfigRequest, DeleteGroupRequest, GroupForbiddenRequest, GroupRequest,
+};
+use std::rc::Rc;
+
+pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    match read_body::<SubscriptionGroupConfig>(command) {
+        Ok(group) => update_all(parts, vec![group]),
+        Err(refusal) => Reaction::Now(Err(refusal)),
+    }
+}
+
+pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    match read_body::<SubscriptionGroupList>(command) {
+        Ok(list) => update_all(parts, list.group_config_list),
+        Err(refusal) => Reaction::Now(Err(refusal)),
+    }
+}
+
+fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>) -> Reaction {
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        for group in groups {
+            parts.directory.update_group(group).await.map_err(|e| refusal(&e))?;
+        }
+        Ok(Answer::default())
+    })
+}
+
+/// Deletes a group and, when asked, its progress. Nothing looks the group up afterwards, so that it stays
+/// deleted also with `autoCreateSubscriptionGroup` (Apache 5.5.0 creates it again).
+pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let (group, clean_offset) = match decode::<DeleteGroupRequest<'_>>(command) {
+        Ok(request) => (request.group_name.to_owned(), request.clean_offset),
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        parts.directory.delete_group(&group).await.map_err(|e| refusal(&e))?;
+        if clean_offset {
+            gather::delete_progress(&parts.data, &group).await;
+        }
+        let retry_topic = names::retry_topic(&group);
+        if parts.directory.settings().auto_create_subscription_group {
+            return Ok(Answer::default());
+        }
+        // Without auto-creation nothing makes the topic again: it goes with its group.
+        if parts.directory.delete_topic(&retry_topic).await.map_err(|e| refusal(&e))? {
+            gather::delete_topic(&parts.data, &retry_topic).await;
+        }
+        Ok(Answer::default())
+    })
+}
+
+pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
+    let request: AllGroupConfigRequest<'_> = decode(command)?;
+    let table = parts.directory.groups().document();
+    let Some(first) = request.group_seq else { return Ok(json_answer(&table)) };
+    let total = table.subscription_group_table.len();
+    let page = super::config::page(first, request.max_group_num, total);
+    let groups = table.subscription_group_table.into_iter().skip(page.start).take(page.len());
+    let page = SubscriptionGroupTable { subscription_group_table: groups.collect(), ..table };
+    Ok(json_answer(&page).field("totalGroupNum", total))
+}
+
+pub(super) fn one(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
+    let request: GroupRequest<'_> = decode(command)?;
+    let groups = parts.directory.groups();
+    let group = groups.get(request.group).ok_or_else(|| no_group(request.group))?;
+    Ok(json_answer(&**group))
+}
+
+pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let request = match decode::<GroupForbiddenRequest<'_>>(command) {
+        Ok(request) => request,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let (group, topic) = (request.group.to_owned(), request.topic.to_owned());
+    let (parts, readable) = (Rc::clone(parts), request.readable);
+    Reaction::later(async move {
+        if let Some(readable) = readable {
+            let set = parts.directory.set_readable(&group, &topic, readable);
+            set.await.map_err(|e| refusal(&e))?;
+        }
+        let forbidden = parts.directory.groups().forbidden_topics(&group);
+        let readable = !forbidden.contains(&topic);
+        Ok(json_answer(&GroupForbidden { group, readable, topic }))
+    })
+}
+
+pub(super) fn no_group(group: &str) -> Refusal {
+    let remark = format!("No group in this broker. group: {group}");
+    Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+}

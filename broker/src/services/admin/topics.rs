@@ -1,0 +1,141 @@
+//! Topics for tools: create and change (17, 18), delete (215), list (21, 305), show (351), bounds (202).
+
+use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
+use super::{Parts, gather};
+use crate::controller::refusal;
+use crate::outcome::Refusal;
+use crate::topics::system;
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::stats::{TopicOffset, TopicStatsTable};
+use ringmq_protocol::bodies::topic::{
+    TopicConfig, TopicConfigList, TopicConfigTable, TopicFilterType, TopicList,
+};
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::admin::{AllTopicConfigRequest, CreateTopicRequest, TopicRequest};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let request: CreateTopicRequest<'_> = match decode(command) {
+        Ok(request) => request,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let filter_type = TopicFilterType::from_name(request.topic_filter_type);
+    let topic = TopicConfig {
+        topic_name: request.topic.to_owned(),
+        read_queue_nums: request.read_queue_nums,
+        write_queue_nums: request.write_queue_nums,
+        perm: request.perm,
+        topic_filter_type: filter_type.unwrap_or_default(),
+        topic_sys_flag: request.topic_sys_flag.unwrap_or(0),
+        order: request.order,
+        attributes: BTreeMap::new(),
+    };
+    let edits = request.attributes.unwrap_or_default().to_owned();
+    update_all(parts, vec![(topic, edits)])
+}
+
+pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let list: TopicConfigList = match read_body(command) {
+        Ok(list) => list,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let with_edits = |topic: TopicConfig| {
+        let edits: Vec<_> = topic.attributes.iter().map(|(k, v)| edit(k, v)).collect();
+        (topic, edits.join(","))
+    };
+    update_all(parts, list.topic_config_list.into_iter().map(with_edits).collect())
+}
+
+/// Lists carry attributes either as edits already (`+key`) or as plain pairs.
+fn edit(key: &str, value: &str) -> String {
+    if key.starts_with(['+', '-']) { format!("{key}={value}") } else { format!("+{key}={value}") }
+}
+
+fn update_all(parts: &Rc<Parts>, topics: Vec<(TopicConfig, String)>) -> Reaction {
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        for (topic, edits) in topics {
+            parts.directory.update_topic(topic, &edits).await.map_err(|e| refusal(&e))?;
+        }
+        parts.registered().await;
+        Ok(Answer::default())
+    })
+}
+
+pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let topic = match decode::<TopicRequest<'_>>(command) {
+        Ok(request) => request.topic.to_owned(),
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let deleted = parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))?;
+        if deleted {
+            gather::delete_topic(&parts.data, &topic).await;
+        }
+        Ok(Answer::default())
+    })
+}
+
+pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
+    let request: AllTopicConfigRequest<'_> = decode(command)?;
+    let mut table = parts.directory.topics().document();
+    table.mapping_data_version = Some(Default::default());
+    table.topic_queue_mapping_detail_map = Some(BTreeMap::new());
+    table.topic_queue_mapping_info_map = Some(BTreeMap::new());
+    let Some(first) = request.topic_seq else { return Ok(json_answer(&table)) };
+    let total = table.topic_config_table.len();
+    let page = super::config::page(first, request.max_topic_num, total);
+    let topics = table.topic_config_table.into_iter().skip(page.start).take(page.len());
+    let page = TopicConfigTable { topic_config_table: topics.collect(), ..table };
+    Ok(json_answer(&page).field("totalTopicNum", total))
+}
+
+pub(super) fn one(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
+    let request: TopicRequest<'_> = decode(command)?;
+    match parts.directory.topics().get(request.topic) {
+        Some(topic) => Ok(json_answer(&**topic)),
+        None => Err(no_topic(request.topic)),
+    }
+}
+
+pub(super) fn system(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
+    let topic_list = system::names(&parts.directory.settings(), parts.broker_name());
+    Ok(json_answer(&TopicList { broker_addr: None, topic_list }))
+}
+
+/// Bounds of every queue, empty ones included: tools take an empty table for a topic that is not there yet.
+pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let topic = match decode::<TopicRequest<'_>>(command) {
+        Ok(request) => request.topic.to_owned(),
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let Some(config) = parts.directory.topics().get(&topic).cloned() else {
+        return Reaction::Now(Err(no_topic(&topic)));
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let ranges = gather::ranges(&parts.data, vec![topic.clone()]).await;
+        let queues = config.read_queue_nums.max(config.write_queue_nums);
+        let mut table = TopicStatsTable::default();
+        for queue_id in 0..queues {
+            let range = ranges.get(&(topic.clone(), queue_id)).copied().unwrap_or_default();
+            let broker_name = parts.broker_name().to_owned();
+            let queue = MessageQueue { broker_name, queue_id, topic: topic.clone() };
+            let bounds = TopicOffset {
+                last_update_timestamp: range.last_stored_at_ms,
+                max_offset: range.max,
+                min_offset: range.min,
+            };
+            table.offset_table.insert(queue, bounds);
+        }
+        table.topic_put_tps = parts.runtime.topic_rate(&topic);
+        Ok(json_answer(&table))
+    })
+}
+
+pub(super) fn no_topic(topic: &str) -> Refusal {
+    Refusal::new(response::TOPIC_NOT_EXIST, format!("No topic in this broker. topic: {topic}"))
+}

@@ -1,0 +1,122 @@
+//! What control services have in common: reading bodies, making answers, answering now or later.
+//!
+//! Requests of the control plane are rare, so their answers own what they say.
+
+use crate::control::LocalFuture;
+use crate::outcome::Refusal;
+use crate::peer::Peer;
+use ringmq_protocol::codes::response;
+use ringmq_protocol::fields::FieldWriter;
+use ringmq_protocol::{Command, Header, WriteHeader, json};
+use ringmq_remoting::ReplyTo;
+use ringmq_runtime::task;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+
+/// A successful answer.
+#[derive(Debug, Default)]
+pub struct Answer {
+    fields: OwnedFields,
+    remark: Option<String>,
+    body: Vec<u8>,
+}
+
+/// What a service does with a request.
+pub enum Reaction {
+    /// It is answered with this.
+    Now(Result<Answer, Refusal>),
+    /// It is answered with what this resolves to.
+    Later(LocalFuture<Result<Answer, Refusal>>),
+}
+
+impl Reaction {
+    /// A reaction that waits.
+    pub fn later(answer: impl Future<Output = Result<Answer, Refusal>> + 'static) -> Self {
+        Self::Later(Box::pin(answer))
+    }
+
+    /// Answers the request, now or later.
+    pub fn send(self, peer: &Peer, to: ReplyTo) {
+        match self {
+            Self::Now(result) => reply(peer, &to, result),
+            Self::Later(answer) => {
+                let peer = peer.clone();
+                let later = async move { reply(&peer, &to, answer.await) };
+                task::spawn("answer of the control plane", later).detach();
+            }
+        }
+    }
+}
+
+impl From<Result<Answer, Refusal>> for Reaction {
+    fn from(result: Result<Answer, Refusal>) -> Self {
+        Self::Now(result)
+    }
+}
+
+fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
+    match result {
+        Ok(answer) => {
+            let remark = answer.remark.as_deref();
+            peer.reply(to, response::SUCCESS, remark, &answer.fields, &answer.body);
+        }
+        Err(refusal) => peer.refuse(to, &refusal),
+    }
+}
+
+impl Answer {
+    /// An answer of header fields alone.
+    pub fn with_fields(fields: Vec<(&'static str, String)>) -> Self {
+        Self { fields: OwnedFields(fields), ..Self::default() }
+    }
+
+    /// An answer of a body alone.
+    pub fn with_body(body: Vec<u8>) -> Self {
+        Self { body, ..Self::default() }
+    }
+
+    /// The same answer with a header field.
+    pub fn field(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.fields.0.push((name, value.to_string()));
+        self
+    }
+
+    /// The same answer with a text for a person.
+    pub fn remark(mut self, remark: impl Into<String>) -> Self {
+        self.remark = Some(remark.into());
+        self
+    }
+}
+
+#[derive(Debug, Default)]
+struct OwnedFields(Vec<(&'static str, String)>);
+
+impl WriteHeader for OwnedFields {
+    fn write_to(&self, out: &mut FieldWriter<'_>) {
+        for (name, value) in &self.0 {
+            out.text(name, value);
+        }
+    }
+}
+
+/// An answer whose body is a JSON value.
+pub fn json_answer(body: &impl Serialize) -> Answer {
+    Answer::with_body(json::to_vec(body))
+}
+
+/// Reads a JSON body in any of the dialects that clients write.
+///
+/// # Errors
+/// The body is not what it should be.
+pub fn read_body<T: DeserializeOwned>(command: &Command<'_>) -> Result<T, Refusal> {
+    json::from_slice(command.body).map_err(Refusal::malformed)
+}
+
+/// Reads the header of a request.
+///
+/// # Errors
+/// A required field is missing, or a value is not what it should be.
+pub fn decode<'c, H: Header<'c>>(command: &'c Command<'_>) -> Result<H, Refusal> {
+    H::decode(&command.fields).map_err(Refusal::malformed)
+}

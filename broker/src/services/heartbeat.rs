@@ -1,0 +1,188 @@
+//! Client life: heartbeat (34), leaving (35), who else is in my group (38), is my filter valid (46).
+//!
+//! A heartbeat takes effect before its answer is written and before any later request of the same
+//! connection is looked at; only the answer waits for the disk. Members are told at once when their
+//! group changes (40), because a slow first rebalance makes consumers skip messages.
+
+use super::control::{Answer, Reaction, json_answer};
+use crate::clients::{Clients, now_ms};
+use crate::directory::Directory;
+use crate::groups::{Client, Left};
+use crate::outcome::Refusal;
+use crate::peer::Peer;
+use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
+use ringmq_protocol::bodies::heartbeat::{
+    CheckClientRequest, ConsumerData, ConsumerList, EXPRESSION_TAG, HeartbeatData,
+};
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::client::{ConsumerGroupRequest, UnregisterClientRequest};
+use ringmq_protocol::{Command, Header};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Unit flag of a topic: its group runs in unit mode.
+const SYS_FLAG_UNIT_SUB: i32 = 2;
+
+/// Groups of one heartbeat that are taken; a client has a handful, a gateway thousands.
+const GROUPS_PER_BEAT_MAX: usize = 50_000;
+
+/// Serves clients' life signs.
+pub struct Heartbeats {
+    directory: Rc<Directory>,
+    clients: Rc<Clients>,
+}
+
+impl Heartbeats {
+    /// The service.
+    pub fn new(directory: Rc<Directory>, clients: Rc<Clients>) -> Self {
+        Self { directory, clients }
+    }
+
+    /// HEART_BEAT.
+    pub fn beat(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
+        let beat: HeartbeatData = match super::control::read_body(command) {
+            Ok(beat) => beat,
+            Err(refusal) => return Reaction::Now(Err(refusal)),
+        };
+        let groups = beat.consumer_data_set.len() + beat.producer_data_set.len();
+        if beat.client_id.is_empty() || groups > GROUPS_PER_BEAT_MAX {
+            return Reaction::Now(Err(Refusal::invalid_parameter(format!(
+                "a heartbeat names its client and at most {GROUPS_PER_BEAT_MAX} groups; \
+                 this one has clientID \"{}\" and {groups} groups",
+                beat.client_id
+            ))));
+        }
+        let client = Client {
+            id: beat.client_id.clone(),
+            connection: peer.key(),
+            address: peer.peer_addr(),
+            language: command.language.name(),
+            version: command.version,
+        };
+        let taken = self.take(&beat, &client);
+        self.clients.remember(peer);
+        self.clients.forget(peer.key());
+        match taken {
+            Ok((retry_topics, wants_full)) => self.answer(retry_topics, wants_full),
+            Err(refusal) => Reaction::Now(Err(refusal)),
+        }
+    }
+
+    /// Registers every group of a heartbeat; returns the groups that need a retry topic, and whether the full
+    /// form is wanted next.
+    fn take(
+        &self,
+        beat: &HeartbeatData,
+        client: &Client,
+    ) -> Result<(Vec<(Arc<SubscriptionGroupConfig>, i32)>, bool), Refusal> {
+        let full_table = |_| Refusal::unavailable("too many clients are connected to this broker");
+        for producer in &beat.producer_data_set {
+            let mut members = self.clients.members_mut();
+            members.producer_beat(&producer.group_name, client, now_ms()).map_err(full_table)?;
+        }
+        let (mut retry_topics, mut wants_full) = (Vec::new(), false);
+        for consumer in &beat.consumer_data_set {
+            // As in Apache: a group that may not be made is left out, and its pulls say why.
+            let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
+            wants_full |= self.take_consumer(consumer, beat, client).map_err(full_table)?;
+            let sys_flag = if consumer.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
+            retry_topics.push((group, sys_flag));
+        }
+        Ok((retry_topics, wants_full))
+    }
+
+    fn take_consumer(
+        &self,
+        consumer: &ConsumerData,
+        beat: &HeartbeatData,
+        client: &Client,
+    ) -> Result<bool, crate::groups::Full> {
+        let fingerprint = beat.heartbeat_fingerprint;
+        let is_short = fingerprint != 0 && beat.without_sub;
+        let registered = self.clients.members_mut().consumer_beat(
+            consumer,
+            client,
+            fingerprint,
+            is_short,
+            now_ms(),
+        )?;
+        if registered.must_publish {
+            self.directory.publish_group(&consumer.group_name);
+        }
+        if registered.must_notify {
+            self.notify(&consumer.group_name);
+        }
+        Ok(registered.wants_full)
+    }
+
+    fn answer(
+        &self,
+        retry_topics: Vec<(Arc<SubscriptionGroupConfig>, i32)>,
+        wants_full: bool,
+    ) -> Reaction {
+        let directory = Rc::clone(&self.directory);
+        Reaction::later(async move {
+            if let Err(error) = directory.ensure_retry_topics(&retry_topics).await {
+                // The client consumes without a retry topic; the next heartbeat tries again.
+                tracing::warn!("retry topics of a heartbeat: {error}");
+            }
+            let answer = Answer::default().field("IS_SUPPORT_HEART_BEAT_V2", true);
+            Ok(answer.field("IS_SUB_CHANGE", wants_full))
+        })
+    }
+
+    /// UNREGISTER_CLIENT.
+    pub fn unregister(&self, peer: &Peer, command: &Command<'_>) -> Result<Answer, Refusal> {
+        let request =
+            UnregisterClientRequest::decode(&command.fields).map_err(Refusal::malformed)?;
+        let left = self.clients.members_mut().unregister(
+            request.client_id,
+            request.producer_group,
+            request.consumer_group,
+        );
+        self.clients.forget(peer.key());
+        self.after_leaving(&left);
+        Ok(Answer::default())
+    }
+
+    /// What follows when clients left, in whatever way.
+    pub fn after_leaving(&self, left: &Left) {
+        for group in &left.consumers {
+            self.directory.publish_group(group);
+            self.notify(group);
+        }
+    }
+
+    fn notify(&self, group: &str) {
+        let is_wanted = self.directory.settings().notify_consumer_ids_changed_enable;
+        let groups = self.directory.groups();
+        let is_wanted_by_group =
+            groups.get(group).is_none_or(|group| group.notify_consumer_ids_changed_enable);
+        if is_wanted && is_wanted_by_group {
+            self.clients.notify_changed(group);
+        }
+    }
+
+    /// GET_CONSUMER_LIST_BY_GROUP.
+    pub fn consumer_list(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
+        let request = ConsumerGroupRequest::decode(&command.fields).map_err(Refusal::malformed)?;
+        let members = self.clients.members();
+        let Some(consumers) = members.consumers(request.consumer_group) else {
+            let remark = format!("no consumer for this group, {}", request.consumer_group);
+            return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+        };
+        let consumer_id_list = consumers.members.keys().cloned().collect();
+        Ok(json_answer(&ConsumerList { consumer_id_list }))
+    }
+
+    /// CHECK_CLIENT_CONFIG.
+    pub fn check_client(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
+        let request: CheckClientRequest = super::control::read_body(command)?;
+        let expression_type = request.subscription_data.expression_type.as_str();
+        if expression_type.is_empty() || expression_type == EXPRESSION_TAG {
+            return Ok(Answer::default());
+        }
+        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+        Err(Refusal::new(response::SYSTEM_ERROR, remark))
+    }
+}

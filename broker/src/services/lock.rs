@@ -1,0 +1,43 @@
+//! Queue locks of consumers that consume in order: LOCK_BATCH_MQ (41), UNLOCK_BATCH_MQ (42).
+
+use super::control::{Answer, json_answer, read_body};
+use crate::clients::{Clients, now_ms};
+use crate::directory::Directory;
+use crate::outcome::Refusal;
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
+use std::rc::Rc;
+
+/// Serves lock requests.
+pub struct Locks {
+    directory: Rc<Directory>,
+    clients: Rc<Clients>,
+}
+
+impl Locks {
+    /// The service.
+    pub fn new(directory: Rc<Directory>, clients: Rc<Clients>) -> Self {
+        Self { directory, clients }
+    }
+
+    /// Takes or renews locks; answers those that the client now owns.
+    pub fn lock(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
+        let request: LockBatchRequest = read_body(command)?;
+        let owned = self.clients.locks().lock(
+            &request.consumer_group,
+            &request.client_id,
+            &request.mq_set,
+            now_ms(),
+        );
+        self.directory.publish_group_if_known(&request.consumer_group);
+        Ok(json_answer(&LockBatchResponse { locked: owned }))
+    }
+
+    /// Gives locks back.
+    pub fn unlock(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
+        let request: LockBatchRequest = read_body(command)?;
+        self.clients.locks().unlock(&request.consumer_group, &request.client_id, &request.mq_set);
+        self.directory.publish_group_if_known(&request.consumer_group);
+        Ok(Answer::default())
+    }
+}

@@ -1,0 +1,314 @@
+//! Settings of consumer groups: Apache's `subscriptionGroup.json`.
+//!
+//! Pure, like the topic table: the owner passes the time, writes [`SubscriptionGroups::document`] to disk and
+//! publishes the entry before anyone is told. Built-in groups exist from the start and can not be removed;
+//! groups named `CID_RMQ_SYS_...` are made when asked for, whatever `autoCreateSubscriptionGroup` says.
+
+use crate::config::Settings;
+use crate::documents::advance;
+use crate::names;
+use ringmq_protocol::bodies::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::random::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Prefix of groups that clients and proxies use for themselves.
+const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
+
+/// Topics that one group may be forbidden; more are refused.
+const FORBIDDEN_TOPICS_MAX: usize = 10_000;
+
+/// Groups that tools and old gateways expect, with the right to broadcast where they need it.
+const BUILT_IN: &[(&str, bool)] = &[
+    ("TOOLS_CONSUMER", false),
+    ("FILTERSRV_CONSUMER", false),
+    ("SELF_TEST_C_GROUP", false),
+    ("CID_ONS-HTTP-PROXY", true),
+    ("CID_ONSAPI_PULL", true),
+    ("CID_ONSAPI_PERMISSION", true),
+    ("CID_ONSAPI_OWNER", true),
+    ("CID_RMQ_SYS_TRANS", true),
+];
+
+/// Bit of the forbidden table: reading. Apache numbers permissions by bit index, and reading is bit 2.
+pub const FORBID_READ: i32 = 1 << 2;
+
+/// Why a group was not made or changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// The name is empty, too long, or has characters that are not allowed.
+    #[error("{0}")]
+    IllegalName(String),
+    /// The group does not exist and is not created by use.
+    #[error("subscription group [{0}] does not exist, and autoCreateSubscriptionGroup=false")]
+    Missing(String),
+    /// The group belongs to the system.
+    #[error("the group {0} belongs to the system and can not be removed")]
+    BuiltIn(String),
+    /// The table is full.
+    #[error("{have} groups exist, the limit subscriptionGroupsMax={have} is reached")]
+    Full {
+        /// Groups in the table.
+        have: usize,
+    },
+}
+
+/// The consumer groups of this broker.
+#[derive(Debug)]
+pub struct SubscriptionGroups {
+    table: HashMap<String, Arc<SubscriptionGroupConfig>>,
+    forbidden: BTreeMap<String, BTreeMap<String, i32>>,
+    version: DataVersion,
+}
+
+impl SubscriptionGroups {
+    /// The table of an earlier run, completed with the built-in groups.
+    pub fn load(document: SubscriptionGroupTable, now_ms: i64) -> Self {
+        let groups = document.subscription_group_table.into_iter();
+        let table = groups.map(|(name, group)| (name, Arc::new(group))).collect();
+        let (forbidden, version) = (document.forbidden_table, document.data_version);
+        let mut groups = Self { table, forbidden, version };
+        let before = groups.table.len();
+        for (name, may_broadcast) in BUILT_IN {
+            groups.table.entry((*name).to_owned()).or_insert_with(|| {
+                Arc::new(SubscriptionGroupConfig {
+                    group_name: (*name).to_owned(),
+                    consume_broadcast_enable: *may_broadcast,
+                    ..SubscriptionGroupConfig::default()
+                })
+            });
+        }
+        if groups.table.len() != before {
+            advance(&mut groups.version, now_ms);
+        }
+        groups
+    }
+
+    /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`) and sent to tools.
+    pub fn document(&self) -> SubscriptionGroupTable {
+        let copy = |group: &Arc<_>| SubscriptionGroupConfig::clone(group);
+        let table = self.table.iter().map(|(name, group)| (name.clone(), copy(group)));
+        SubscriptionGroupTable {
+            data_version: self.version,
+            forbidden_table: self.forbidden.clone(),
+            subscription_group_table: table.collect(),
+        }
+    }
+
+    /// The group of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<SubscriptionGroupConfig>> {
+        self.table.get(name)
+    }
+
+    /// All groups, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<SubscriptionGroupConfig>> {
+        self.table.values()
+    }
+
+    /// Number of groups.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none; never after [`SubscriptionGroups::load`].
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Identifies this state of the table.
+    pub fn version(&self) -> DataVersion {
+        self.version
+    }
+
+    /// The group of a client that consumes: the existing one, or a new one where the settings allow it. The
+    /// flag says whether it is new.
+    ///
+    /// # Errors
+    /// It does not exist and is not made by use, its name is illegal, or the table is full.
+    pub fn ensure(
+        &mut self,
+        name: &str,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<(Arc<SubscriptionGroupConfig>, bool), GroupError> {
+        if let Some(group) = self.table.get(name) {
+            return Ok((Arc::clone(group), false));
+        }
+        if !settings.auto_create_subscription_group && !name.starts_with(SYSTEM_PREFIX) {
+            return Err(GroupError::Missing(name.to_owned()));
+        }
+        let group = SubscriptionGroupConfig { group_name: name.to_owned(), ..Default::default() };
+        self.insert(group, settings, now_ms).map(|group| (group, true))
+    }
+
+    /// Creates or replaces a group as a tool asks; `None`: it was exactly so already.
+    ///
+    /// # Errors
+    /// An illegal name, a full table.
+    pub fn update(
+        &mut self,
+        group: SubscriptionGroupConfig,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<Option<Arc<SubscriptionGroupConfig>>, GroupError> {
+        if self.table.get(&group.group_name).is_some_and(|known| **known == group) {
+            return Ok(None);
+        }
+        self.insert(group, settings, now_ms).map(Some)
+    }
+
+    /// Removes a group and what it is forbidden; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// A built-in group.
+    pub fn delete(
+        &mut self,
+        name: &str,
+        now_ms: i64,
+    ) -> Result<Option<Arc<SubscriptionGroupConfig>>, GroupError> {
+        if is_system(name) {
+            return Err(GroupError::BuiltIn(name.to_owned()));
+        }
+        let removed = self.table.remove(name);
+        self.forbidden.remove(name);
+        if removed.is_some() {
+            advance(&mut self.version, now_ms);
+        }
+        Ok(removed)
+    }
+
+    /// Topics that a group may not read.
+    pub fn forbidden_topics(&self, group: &str) -> Vec<String> {
+        let topics = self.forbidden.get(group).into_iter().flatten();
+        let read = topics.filter(|(_, bits)| *bits & FORBID_READ != 0);
+        read.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Whether a group may read a topic; says whether anything changed.
+    pub fn set_readable(&mut self, group: &str, topic: &str, readable: bool, now_ms: i64) -> bool {
+        let topics = self.forbidden.entry(group.to_owned()).or_default();
+        let before = topics.get(topic).copied().unwrap_or(0);
+        let after = if readable { before & !FORBID_READ } else { before | FORBID_READ };
+        if after == 0 {
+            topics.remove(topic);
+        } else if topics.len() < FORBIDDEN_TOPICS_MAX {
+            topics.insert(topic.to_owned(), after);
+        }
+        if topics.is_empty() {
+            self.forbidden.remove(group);
+        }
+        if before != after {
+            advance(&mut self.version, now_ms);
+        }
+        before != after
+    }
+
+    fn insert(
+        &mut self,
+        group: SubscriptionGroupConfig,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<Arc<SubscriptionGroupConfig>, GroupError> {
+        names::check_group(&group.group_name).map_err(GroupError::IllegalName)?;
+        let is_new = !self.table.contains_key(&group.group_name);
+        if is_new && self.table.len() >= settings.groups_max as usize {
+            return Err(GroupError::Full { have: self.table.len() });
+        }
+        let group = Arc::new(group);
+        self.table.insert(group.group_name.clone(), Arc::clone(&group));
+        advance(&mut self.version, now_ms);
+        Ok(group)
+    }
+}
+
+/// Whether a group belongs to the system.
+pub fn is_system(name: &str) -> bool {
+    name.starts_with(SYSTEM_PREFIX) || BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn groups() -> SubscriptionGroups {
+        SubscriptionGroups::load(SubscriptionGroupTable::default(), NOW)
+    }
+
+    fn group(name: &str) -> SubscriptionGroupConfig {
+        SubscriptionGroupConfig { group_name: name.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn an_unknown_group_is_made_by_use_unless_that_is_switched_off() {
+        let mut settings = Settings::default();
+        let mut groups = groups();
+        let (made, is_new) = groups.ensure("g", &settings, NOW).expect("made");
+        assert!(is_new);
+        assert_eq!(
+            (made.retry_max_times, made.retry_queue_nums, made.consume_enable),
+            (16, 1, true)
+        );
+        assert!(!groups.ensure("g", &settings, NOW).expect("found").1);
+
+        settings.auto_create_subscription_group = false;
+        assert_eq!(groups.ensure("h", &settings, NOW), Err(GroupError::Missing("h".into())));
+        assert!(groups.ensure("CID_RMQ_SYS_x", &settings, NOW).is_ok());
+        assert!(groups.ensure("TOOLS_CONSUMER", &settings, NOW).is_ok());
+    }
+
+    #[test]
+    fn names_are_checked_and_the_table_is_bounded() {
+        let mut settings = Settings::default();
+        let mut groups = groups();
+        for name in ["", "a b", &"x".repeat(121)] {
+            let refused = groups.ensure(name, &settings, NOW);
+            assert!(matches!(refused, Err(GroupError::IllegalName(_))), "{refused:?}");
+        }
+        settings.groups_max = u32::try_from(groups.len()).expect("small");
+        assert!(matches!(groups.ensure("g", &settings, NOW), Err(GroupError::Full { .. })));
+    }
+
+    #[test]
+    fn only_changes_advance_the_version() {
+        let settings = Settings::default();
+        let mut groups = groups();
+        assert!(groups.update(group("g"), &settings, NOW).expect("made").is_some());
+        let before = groups.version();
+        assert_eq!(groups.update(group("g"), &settings, NOW), Ok(None));
+        assert_eq!(groups.version(), before);
+        let changed = SubscriptionGroupConfig { retry_max_times: 3, ..group("g") };
+        assert!(groups.update(changed, &settings, NOW).expect("changed").is_some());
+        assert_ne!(groups.version(), before);
+    }
+
+    #[test]
+    fn a_deleted_group_takes_its_restrictions_along_and_built_in_ones_stay() {
+        let settings = Settings::default();
+        let mut groups = groups();
+        groups.update(group("g"), &settings, NOW).expect("made");
+        assert!(groups.set_readable("g", "t", false, NOW));
+        assert!(!groups.set_readable("g", "t", false, NOW));
+        assert_eq!(groups.forbidden_topics("g"), ["t"]);
+        assert!(groups.delete("g", NOW).expect("allowed").is_some());
+        assert!(groups.forbidden_topics("g").is_empty());
+        assert_eq!(groups.delete("g", NOW), Ok(None));
+        assert!(groups.delete("TOOLS_CONSUMER", NOW).is_err());
+    }
+
+    #[test]
+    fn the_document_of_one_run_is_the_table_of_the_next() {
+        let settings = Settings::default();
+        let mut first = groups();
+        first.update(group("g"), &settings, NOW).expect("made");
+        first.set_readable("g", "t", false, NOW);
+        let text = serde_json::to_string(&first.document()).expect("serializable");
+        let second =
+            SubscriptionGroups::load(serde_json::from_str(&text).expect("readable"), NOW + 1);
+        assert_eq!(second.get("g"), first.get("g"));
+        assert_eq!(second.forbidden_topics("g"), ["t"]);
+        assert_eq!(second.version(), first.version());
+    }
+}

@@ -1,0 +1,317 @@
+//! The topic table: what exists, how it is made, how it changes.
+//!
+//! Pure: the owner (shard 0) passes the time, writes [`Topics::document`] to disk and publishes the entry
+//! before anyone is told that a change happened. Every change has a data version of its own, so that a name
+//! server never takes two different tables for the same one.
+//!
+//! A topic comes into being as a system topic at start, through a tool, from a template when a client
+//! sends to it (`TBW102` with the inherit bit), or as the retry or dead-letter topic of a group. It ends when
+//! a tool deletes it; system topics do not end.
+
+pub mod attributes;
+pub mod system;
+
+use crate::config::Settings;
+use crate::documents::advance;
+use crate::names;
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
+use ringmq_runtime::random::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The template from which unknown topics are made.
+pub const TEMPLATE: &str = "TBW102";
+/// Most queues of one topic: what a route can say, and far above any use.
+pub const QUEUES_MAX: i32 = 65_535;
+
+/// Permission bits: read and write.
+pub const PERM_READ_WRITE: i32 = 6;
+/// Permission bit: topics may be made from this one.
+pub const PERM_INHERIT: i32 = 1;
+const PERM_MAX: i32 = 15;
+
+/// Why a topic was not made or changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// The name is empty, too long, or has characters that are not allowed.
+    #[error("{0}")]
+    IllegalName(String),
+    /// The name belongs to the system.
+    #[error("the topic {0} belongs to the system and can not be changed")]
+    SystemTopic(String),
+    /// A number of queues or a permission that no topic can have.
+    #[error("{0}")]
+    OutOfRange(String),
+    /// An attribute that does not exist, or can not be changed.
+    #[error("{0}")]
+    Attribute(String),
+    /// The template does not exist, or may not be used.
+    #[error("topic[{topic}] not exist, apply first please! (template {template}: {why})")]
+    NotCreated {
+        /// The topic that was wanted.
+        topic: String,
+        /// The template that the client named.
+        template: String,
+        /// What stood against it.
+        why: &'static str,
+    },
+    /// The table is full.
+    #[error("{have} topics exist, the limit topicsMax={have} is reached")]
+    Full {
+        /// Topics in the table.
+        have: usize,
+    },
+}
+
+/// A client wants to send to a topic that does not exist.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Its name.
+    pub topic: &'a str,
+    /// The template that the client names, usually [`TEMPLATE`].
+    pub template: &'a str,
+    /// How many queues the client wants at most.
+    pub queues: i32,
+    /// Unit flags.
+    pub sys_flag: i32,
+}
+
+/// The topics of this broker.
+#[derive(Debug)]
+pub struct Topics {
+    table: HashMap<String, Arc<TopicConfig>>,
+    version: DataVersion,
+}
+
+impl Topics {
+    /// The table of an earlier run, completed with the system topics of this configuration.
+    pub fn load(
+        document: TopicConfigTable,
+        settings: &Settings,
+        broker_name: &str,
+        now_ms: i64,
+    ) -> Self {
+        let topics = document.topic_config_table.into_iter();
+        let table = topics.map(|(name, topic)| (name, Arc::new(topic))).collect();
+        let mut topics = Self { table, version: document.data_version };
+        let mut is_changed = false;
+        for topic in system::topics(settings, broker_name) {
+            // Queue numbers that a person raised stay; the cluster topic's permission follows the settings.
+            let known = topics.table.get(&topic.topic_name);
+            let is_current = known.is_some_and(|known| known.perm == topic.perm);
+            if !is_current {
+                topics.table.insert(topic.topic_name.clone(), Arc::new(topic));
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            advance(&mut topics.version, now_ms);
+        }
+        topics
+    }
+
+    /// The whole table, as it is written to disk (Apache's `topics.json`) and sent to tools.
+    pub fn document(&self) -> TopicConfigTable {
+        let table =
+            self.table.iter().map(|(name, topic)| (name.clone(), TopicConfig::clone(topic)));
+        TopicConfigTable {
+            data_version: self.version,
+            topic_config_table: table.collect(),
+            ..TopicConfigTable::default()
+        }
+    }
+
+    /// The topic of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<TopicConfig>> {
+        self.table.get(name)
+    }
+
+    /// All topics, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<TopicConfig>> {
+        self.table.values()
+    }
+
+    /// Number of topics.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none; never after [`Topics::load`].
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Identifies this state of the table.
+    pub fn version(&self) -> DataVersion {
+        self.version
+    }
+
+    /// Makes a topic from a template because a client sends to it; the existing one if there is one.
+    ///
+    /// # Errors
+    /// An illegal name, a template without the inherit bit or switched off, a full table.
+    pub fn from_template(
+        &mut self,
+        wanted: &Wanted<'_>,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<Arc<TopicConfig>, TopicError> {
+        if let Some(topic) = self.table.get(wanted.topic) {
+            return Ok(Arc::clone(topic));
+        }
+        check_name(wanted.topic)?;
+        let refuse = |why| {
+            let (topic, template) = (wanted.topic.to_owned(), wanted.template.to_owned());
+            Err(TopicError::NotCreated { topic, template, why })
+        };
+        if wanted.template == TEMPLATE && !settings.auto_create_topic_enable {
+            return refuse("autoCreateTopicEnable=false");
+        }
+        let Some(template) = self.table.get(wanted.template) else {
+            return refuse("it does not exist");
+        };
+        if template.perm & PERM_INHERIT == 0 {
+            return refuse("its permission has no inherit bit");
+        }
+        let queues = wanted.queues.min(template.write_queue_nums).max(0);
+        let topic = TopicConfig {
+            topic_name: wanted.topic.to_owned(),
+            read_queue_nums: queues,
+            write_queue_nums: queues,
+            perm: template.perm & !PERM_INHERIT,
+            topic_filter_type: template.topic_filter_type,
+            topic_sys_flag: wanted.sys_flag,
+            ..TopicConfig::default()
+        };
+        self.insert(topic, settings, now_ms)
+    }
+
+    /// Makes the retry or dead-letter topic of a group, or any other topic that the broker itself
+    /// needs; the existing one if there is one.
+    ///
+    /// # Errors
+    /// An illegal name, a full table.
+    pub fn ensure(
+        &mut self,
+        name: &str,
+        queues: i32,
+        sys_flag: i32,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<Arc<TopicConfig>, TopicError> {
+        if let Some(topic) = self.table.get(name) {
+            return Ok(Arc::clone(topic));
+        }
+        check_name(name)?;
+        let queues = queues.clamp(0, QUEUES_MAX);
+        let topic = TopicConfig {
+            topic_name: name.to_owned(),
+            read_queue_nums: queues,
+            write_queue_nums: queues,
+            perm: PERM_READ_WRITE,
+            topic_sys_flag: sys_flag,
+            ..TopicConfig::default()
+        };
+        self.insert(topic, settings, now_ms)
+    }
+
+    /// Creates or replaces a topic as a tool asks; `edits` are attribute edits such as
+    /// `+message.type=FIFO,-reserve.time`. `None`: it was exactly so already.
+    ///
+    /// # Errors
+    /// A name, number or attribute that is not allowed, a system topic, a full table.
+    pub fn update(
+        &mut self,
+        mut topic: TopicConfig,
+        edits: &str,
+        settings: &Settings,
+        broker_name: &str,
+        now_ms: i64,
+    ) -> Result<Option<Arc<TopicConfig>>, TopicError> {
+        check_name(&topic.topic_name)?;
+        let is_guarded = settings.validate_system_topic_when_update_topic;
+        if is_guarded && system::is_system(&topic.topic_name, settings, broker_name) {
+            return Err(TopicError::SystemTopic(topic.topic_name));
+        }
+        check_numbers(&topic)?;
+        let known = self.table.get(&topic.topic_name);
+        let nothing = BTreeMap::new();
+        let before = known.map_or(&nothing, |known| &known.attributes);
+        topic.attributes =
+            attributes::apply(before, edits, known.is_none()).map_err(TopicError::Attribute)?;
+        if known.is_some_and(|known| **known == topic) {
+            return Ok(None);
+        }
+        self.insert(topic, settings, now_ms).map(Some)
+    }
+
+    /// Removes a topic; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// A system topic.
+    pub fn delete(
+        &mut self,
+        name: &str,
+        settings: &Settings,
+        broker_name: &str,
+        now_ms: i64,
+    ) -> Result<Option<Arc<TopicConfig>>, TopicError> {
+        if system::is_system(name, settings, broker_name) {
+            return Err(TopicError::SystemTopic(name.to_owned()));
+        }
+        let removed = self.table.remove(name);
+        if removed.is_some() {
+            advance(&mut self.version, now_ms);
+        }
+        Ok(removed)
+    }
+
+    /// Puts the template for unknown topics into the table after `autoCreateTopicEnable` was switched on.
+    pub fn add_template(&mut self, settings: &Settings, now_ms: i64) -> Option<Arc<TopicConfig>> {
+        if self.table.contains_key(TEMPLATE) || !settings.auto_create_topic_enable {
+            return None;
+        }
+        self.insert(system::template(settings), settings, now_ms).ok()
+    }
+
+    fn insert(
+        &mut self,
+        topic: TopicConfig,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<Arc<TopicConfig>, TopicError> {
+        let is_new = !self.table.contains_key(&topic.topic_name);
+        if is_new && self.table.len() >= settings.topics_max as usize {
+            return Err(TopicError::Full { have: self.table.len() });
+        }
+        let topic = Arc::new(topic);
+        self.table.insert(topic.topic_name.clone(), Arc::clone(&topic));
+        advance(&mut self.version, now_ms);
+        Ok(topic)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), TopicError> {
+    names::check_topic(name).map_err(TopicError::IllegalName)
+}
+
+fn check_numbers(topic: &TopicConfig) -> Result<(), TopicError> {
+    let queues =
+        [("readQueueNums", topic.read_queue_nums), ("writeQueueNums", topic.write_queue_nums)];
+    for (field, value) in queues {
+        if !(0..=QUEUES_MAX).contains(&value) {
+            let text = format!("{field}={value}: expected 0 to {QUEUES_MAX}");
+            return Err(TopicError::OutOfRange(text));
+        }
+    }
+    if !(0..=PERM_MAX).contains(&topic.perm) {
+        return Err(TopicError::OutOfRange(format!(
+            "perm={}: expected 0 to {PERM_MAX}",
+            topic.perm
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
