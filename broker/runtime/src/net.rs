@@ -1,12 +1,12 @@
 //! TCP: listeners, streams whose halves read and write independently, and files sent unread.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::disk::{AnyView, FileView};
-use crate::live;
+use crate::{live, task};
 
 /// Whether several listeners may share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,24 @@ pub enum Reuse {
     No,
     /// Every shard binds its own; the kernel spreads new connections over them (SO_REUSEPORT).
     Port,
+}
+
+/// The address that `host:port` stands for, looked up on a helper thread unless it is numeric; the
+/// IPv4 one where a name has several, as Java clients choose.
+///
+/// # Errors
+/// `InvalidInput` without a port, `NotFound` and the like when the name is unknown.
+pub async fn resolve(address: &str) -> io::Result<SocketAddr> {
+    if let Ok(numeric) = address.parse() {
+        return Ok(numeric);
+    }
+    let name = address.to_owned();
+    let found = task::blocking(move || {
+        let mut addresses: Vec<_> = name.to_socket_addrs()?.collect();
+        addresses.sort_by_key(|address| !address.is_ipv4());
+        Ok::<_, io::Error>(addresses.first().copied())
+    });
+    found.await?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
 /// A listening socket. Stays on its shard.
