@@ -1,1 +1,42 @@
-//! Connections that speak the RocketMQ protocol.
+//! Connections that speak the RocketMQ protocol: accept, read, dispatch, coalesced writes,
+//! outgoing calls, limits. The broker, the name server, the client and the tools share it.
+//!
+//! - [`Server`] accepts connections on one shard and hands their requests to a [`Service`].
+//! - [`dial`] opens one connection, a [`Dialer`] keeps one per address.
+//! - A [`Connection`] works in both directions: it answers requests, makes calls, and pushes.
+//!
+//! Bytes are read into the shard's scratch buffer and frames are parsed where they lie; only an
+//! unfinished frame is copied. Replies of one read leave in one write. Nothing here is `Send`: what
+//! crosses shards is the business of the broker.
+//!
+//! # At the limits
+//! | limit | what happens |
+//! |---|---|
+//! | a frame above `frame_size_max_bytes`, or malformed | one line in the log, connection closed |
+//! | more than `connections_max` | accepted and closed, one line in the log |
+//! | `in_flight_bytes_max` held by [`Permit`]s | no connection is read until answers have left |
+//! | `out_limit_bytes` waiting for one peer | that peer is not read until half has left |
+//! | `out_hard_limit_bytes`, nothing taken for `write_timeout` | connection closed |
+//! | `idle_timeout` without a byte in either direction | connection closed |
+//! | `calls_max` open calls | [`CallError::TooMany`] |
+
+mod assemble;
+mod calls;
+mod connection;
+mod dial;
+mod limits;
+mod out;
+mod owned;
+mod preface;
+mod reader;
+mod server;
+mod timekeeper;
+mod writer;
+
+pub use calls::{CALLS_MAX, Call, CallError};
+pub use connection::{Connection, NoService, ReplyTo, Service};
+pub use dial::{DialError, Dialer, dial};
+pub use limits::{ConnectionLimits, InFlight, Permit, ServerLimits};
+pub use out::OutQueue;
+pub use owned::OwnedCommand;
+pub use server::{Server, ServerStats, serve};

@@ -1,0 +1,332 @@
+//! One connection that speaks the protocol, used in both directions.
+
+use core::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::{Command, RequestHead, ResponseHead, SerializeType, WriteHeader};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{ReadHalf, Stream};
+
+use crate::calls::{Call, CallError, Calls};
+use crate::limits::{ConnectionLimits, InFlight, Permit};
+use crate::out::OutQueue;
+use crate::timekeeper::Timekeeper;
+use crate::writer::WriterState;
+
+/// Handles the requests that arrive on a connection. All methods run on the connection's shard and
+/// must not block; what takes longer continues in a task and answers later.
+pub trait Service: 'static {
+    /// One request: `frame` is all of it with its length word, `command` borrows from it. Answer
+    /// with [`Connection::reply`] now or later, or not at all when it is one-way.
+    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, frame: &[u8]);
+
+    /// All frames of one read were handed over: flush work that was batched. Replies made so far
+    /// leave in one write after this returns.
+    fn on_read_end(&self, _conn: &Rc<Connection>) {}
+
+    /// The connection is gone, for whatever reason; called once, after the last request.
+    fn on_close(&self, _conn: &Rc<Connection>) {}
+}
+
+/// A service for connections on which only answers are expected: every request is answered
+/// "not supported".
+pub struct NoService;
+
+impl Service for NoService {
+    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+        conn.reply_unsupported(command);
+    }
+}
+
+/// A connection of one shard, in either direction.
+pub struct Connection {
+    id: u64,
+    peer: Cell<SocketAddr>,
+    local: SocketAddr,
+    limits: ConnectionLimits,
+    in_flight: Rc<InFlight>,
+    request_serialize: Cell<SerializeType>,
+    closed: Cell<Option<&'static str>>,
+    draining: Cell<bool>,
+    /// When a byte last moved in either direction.
+    last_progress: Cell<Instant>,
+    pub(crate) out: RefCell<OutQueue>,
+    pub(crate) calls: RefCell<Calls>,
+    pub(crate) writer: WriterState,
+    pub(crate) timekeeper: Timekeeper,
+}
+
+/// Where an answer goes: what must be remembered of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The request's correlation id.
+    pub opaque: i32,
+    /// The request's header encoding, which the answer echoes.
+    pub serialize: SerializeType,
+    /// One-way requests are never answered.
+    pub oneway: bool,
+}
+
+impl ReplyTo {
+    /// Remembers `request`.
+    pub fn of(request: &Command<'_>) -> Self {
+        let oneway = request.is_oneway();
+        Self { opaque: request.opaque, serialize: request.serialize, oneway }
+    }
+}
+
+impl Connection {
+    /// Wraps a stream; the halves go to [`crate::reader`] and [`crate::writer`].
+    pub(crate) fn new(
+        stream: Stream,
+        limits: ConnectionLimits,
+        in_flight: Rc<InFlight>,
+    ) -> (Rc<Self>, ReadHalf) {
+        // Unique in the process, so that shards can name each other's connections. One atomic add
+        // per connection.
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let (peer, local) = (stream.peer_addr(), stream.local_addr());
+        let (read_half, write_half) = stream.clone().split();
+        let conn = Rc::new(Self {
+            id,
+            peer: Cell::new(peer),
+            local,
+            calls: RefCell::new(Calls::new(limits.calls_max)),
+            limits,
+            in_flight,
+            request_serialize: Cell::new(SerializeType::Json),
+            closed: Cell::new(None),
+            draining: Cell::new(false),
+            last_progress: Cell::new(Instant::now()),
+            out: RefCell::default(),
+            writer: WriterState::new(stream, write_half),
+            timekeeper: Timekeeper::default(),
+        });
+        (conn, read_half)
+    }
+
+    /// Number of this connection, unique in the process and never used again.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The peer, or whom a PROXY header speaks for.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer.get()
+    }
+
+    /// Our end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Whether the connection was closed, by whichever side.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get().is_some()
+    }
+
+    /// Why the connection was closed.
+    pub fn close_reason(&self) -> Option<&'static str> {
+        self.closed.get()
+    }
+
+    /// The limits of this connection.
+    pub fn limits(&self) -> &ConnectionLimits {
+        &self.limits
+    }
+
+    /// The header encoding of requests sent from now on; JSON unless changed.
+    pub fn set_request_serialize(&self, serialize: SerializeType) {
+        self.request_serialize.set(serialize);
+    }
+
+    /// Closes the connection now; output that has not left is lost. Calls fail, and
+    /// [`Service::on_close`] runs soon, not within this call. Closing twice does nothing.
+    pub fn close(&self, reason: &'static str) {
+        if self.is_closed() {
+            return;
+        }
+        self.closed.set(Some(reason));
+        tracing::debug!(connection = self.id, peer = %self.peer_addr(), reason, "closed");
+        self.writer.end();
+        self.timekeeper.wake();
+        self.in_flight.wake_readers();
+    }
+
+    /// Takes the bytes of a request that will be answered later: past the server's limit reading
+    /// stops until permits are dropped.
+    pub fn admit(&self, bytes: usize) -> Permit {
+        self.in_flight.admit(bytes)
+    }
+
+    /// Appends output without a copy: reply bytes, shared slices, file ranges, all of one or more
+    /// whole frames. Follow it with [`Connection::flush_soon`] or [`Connection::flush`]. Output
+    /// for a closed connection is dropped.
+    pub fn out(&self, append: impl FnOnce(&mut OutQueue)) {
+        if !self.is_closed() {
+            append(&mut self.out.borrow_mut());
+        }
+    }
+
+    /// Answers a request; one-way requests get nothing. The answer leaves with the others of this
+    /// read, or soon.
+    pub fn reply(
+        &self,
+        to: &ReplyTo,
+        code: i32,
+        remark: Option<&str>,
+        header: &impl WriteHeader,
+        body: &[u8],
+    ) {
+        if to.oneway {
+            return;
+        }
+        let head = ResponseHead { serialize: to.serialize, opaque: to.opaque, code, remark };
+        self.out(|out| {
+            out.append(|out| ringmq_protocol::write_response(out, head, header, body));
+        });
+        self.flush_soon();
+    }
+
+    /// Answers that no service handles this code, as Apache words it.
+    pub fn reply_unsupported(&self, command: &Command<'_>) {
+        let remark = format!(" request type {} not supported", command.code);
+        let to = ReplyTo::of(command);
+        self.reply(&to, response::REQUEST_CODE_NOT_SUPPORTED, Some(&remark), &(), &[]);
+    }
+
+    /// Sends a request and gives the future of its answer; the request leaves soon, whether the
+    /// future is polled or not. Dropping the future forgets the answer.
+    pub fn call(
+        self: &Rc<Self>,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+        timeout: Duration,
+    ) -> Call {
+        let opened = self.open_check().and_then(|()| self.calls.borrow_mut().open(timeout));
+        match opened {
+            Ok(opaque) => {
+                self.send_request(code, opaque, false, header, body);
+                self.timekeeper.watch_until(self, Instant::now() + timeout);
+                Call::open(Rc::clone(self), opaque)
+            }
+            Err(error) => Call::failed(error),
+        }
+    }
+
+    /// Sends a request whose answer, or the lack of one, `callback` gets while the answer is still
+    /// in the receive buffer: no task and no copy. It must not block.
+    pub fn call_with(
+        self: &Rc<Self>,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+        timeout: Duration,
+        callback: impl FnOnce(Result<&Command<'_>, CallError>) + 'static,
+    ) {
+        if let Err(error) = self.open_check().and_then(|()| self.calls.borrow().check_room()) {
+            return callback(Err(error));
+        }
+        let opaque = self.calls.borrow_mut().open_with(timeout, Box::new(callback));
+        self.send_request(code, opaque, false, header, body);
+        self.timekeeper.watch_until(self, Instant::now() + timeout);
+    }
+
+    /// Sends a request that nobody answers. Nothing tells whether it arrives.
+    pub fn send_oneway(&self, code: i32, header: &impl WriteHeader, body: &[u8]) {
+        let opaque = self.calls.borrow_mut().next_oneway_opaque();
+        self.send_request(code, opaque, true, header, body);
+    }
+
+    fn open_check(&self) -> Result<(), CallError> {
+        self.closed.get().map_or(Ok(()), |reason| Err(CallError::Closed { reason }))
+    }
+
+    fn send_request(
+        &self,
+        code: i32,
+        opaque: i32,
+        oneway: bool,
+        header: &impl WriteHeader,
+        body: &[u8],
+    ) {
+        let serialize = self.request_serialize.get();
+        let head = RequestHead { serialize, code, opaque, oneway, remark: None };
+        self.out(|out| {
+            out.append(|out| ringmq_protocol::write_request(out, head, header, body));
+        });
+        self.flush_soon();
+    }
+
+    /// Bytes of output that have not left.
+    pub fn out_bytes(&self) -> u64 {
+        self.out.borrow().len_bytes() + self.writer.taken_bytes()
+    }
+
+    /// Whether so much output waits that nothing more is read from the peer. Whoever pushes to a
+    /// peer unasked should wait too.
+    pub fn is_out_full(&self) -> bool {
+        self.out_bytes() >= self.limits.out_limit_bytes
+    }
+
+    /// Whether requests may be read now; the reader waits otherwise.
+    pub(crate) fn may_read(&self) -> bool {
+        !self.draining.get() && self.in_flight.has_room() && !self.is_out_full()
+    }
+
+    /// Waits until requests may be read, or the connection is closed.
+    pub(crate) async fn wait_to_read(&self) {
+        while !self.is_closed() && !self.may_read() {
+            if self.in_flight.has_room() || self.draining.get() {
+                self.writer.room().await;
+            } else {
+                self.in_flight.room().await;
+            }
+        }
+    }
+
+    /// Reads nothing more; answers still leave. For a stop without losses.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+    }
+
+    pub(crate) fn set_peer(&self, peer: SocketAddr) {
+        self.peer.set(peer);
+    }
+
+    pub(crate) fn note_progress(&self) {
+        self.last_progress.set(Instant::now());
+    }
+
+    /// When a byte last moved in either direction.
+    pub(crate) fn last_progress(&self) -> Instant {
+        self.last_progress.get()
+    }
+
+    /// Gives back buffers of a connection that has been quiet.
+    pub(crate) fn release_memory(&self) {
+        self.out.borrow_mut().release_memory();
+    }
+
+    /// Ends what a closed connection still holds: calls fail, output is dropped.
+    pub(crate) fn finish(&self) {
+        let reason = self.closed.get().expect("finished after it was closed");
+        self.out.borrow_mut().clear();
+        let open = self.calls.borrow().opaques();
+        for opaque in open {
+            self.fail_call(opaque, CallError::Closed { reason });
+        }
+    }
+
+    /// Ends a call without an answer. The borrow of the table ends before foreign code runs.
+    pub(crate) fn fail_call(&self, opaque: i32, error: CallError) {
+        let finished = self.calls.borrow_mut().finish(opaque, || Err(error.clone()));
+        finished.run(Err(error));
+    }
+}

@@ -1,0 +1,238 @@
+//! Connections that we open: one, or one per address with reconnection.
+
+use core::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{self, Stream};
+use ringmq_runtime::random::HashMap;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
+
+use crate::{Connection, ConnectionLimits, InFlight, Service, reader, writer};
+
+/// Pause after the first failed attempt to reach an address; doubles with each further one.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest pause between two attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Why an address cannot be reached.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DialError {
+    /// The text is not `host:port`, or the name is unknown.
+    #[error("cannot resolve \"{address}\": {detail}")]
+    Resolve {
+        /// The address as given.
+        address: String,
+        /// What the resolver said.
+        detail: String,
+    },
+    /// Nobody answers there.
+    #[error("cannot connect to {address}: {detail}")]
+    Connect {
+        /// The address as given.
+        address: String,
+        /// What the network said.
+        detail: String,
+    },
+    /// The last attempt failed so recently that none was made.
+    #[error("{address} is not tried again for {} ms: {last}", .wait.as_millis())]
+    Backoff {
+        /// The address as given.
+        address: String,
+        /// Time until the next attempt.
+        wait: Duration,
+        /// How the last attempt failed.
+        last: Box<DialError>,
+    },
+}
+
+/// Opens a connection; requests that arrive on it go to `service`.
+///
+/// # Errors
+/// The operating system's, or `TimedOut` after `timeout`.
+pub async fn dial<S: Service>(
+    address: SocketAddr,
+    timeout: Duration,
+    service: Rc<S>,
+    limits: ConnectionLimits,
+) -> io::Result<Rc<Connection>> {
+    let stream = Stream::connect(address, timeout).await?;
+    // What we asked for ourselves needs no gate: the limit of open calls bounds it.
+    let in_flight = InFlight::new(u64::MAX);
+    let (conn, read_half) = Connection::new(stream, limits, in_flight);
+    task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
+    task::spawn("connection reader", reader::run(Rc::clone(&conn), read_half, service)).detach();
+    Ok(conn)
+}
+
+/// Keeps one connection per address, opened when it is first asked for and again after it was
+/// lost, with growing pauses while nobody answers.
+pub struct Dialer<S> {
+    service: Rc<S>,
+    limits: ConnectionLimits,
+    connect_timeout: Duration,
+    peers: RefCell<HashMap<String, Rc<Peer>>>,
+}
+
+#[derive(Default)]
+struct Peer {
+    state: RefCell<PeerState>,
+    /// Pause after the next failure; zero before the first.
+    pause: Cell<Duration>,
+    /// Wakes those who wait for an attempt that another caller makes.
+    attempt_over: Notify,
+}
+
+#[derive(Default)]
+enum PeerState {
+    #[default]
+    Idle,
+    Connecting,
+    Open(Rc<Connection>),
+    Failed {
+        error: DialError,
+        retry_at: Instant,
+    },
+}
+
+/// What a caller that wants a connection does next.
+enum Step {
+    Done(Result<Rc<Connection>, DialError>),
+    WaitForOther,
+    Attempt,
+}
+
+impl Peer {
+    /// Decides what a caller does; marks the attempt if it is the one to make it.
+    fn step(&self, address: &str, now: Instant) -> Step {
+        let mut state = self.state.borrow_mut();
+        match &*state {
+            PeerState::Open(conn) if !conn.is_closed() => Step::Done(Ok(Rc::clone(conn))),
+            PeerState::Connecting => Step::WaitForOther,
+            PeerState::Failed { error, retry_at } if now < *retry_at => {
+                let (address, last) = (address.to_owned(), Box::new(error.clone()));
+                let wait = retry_at.saturating_since(now);
+                Step::Done(Err(DialError::Backoff { address, wait, last }))
+            }
+            PeerState::Idle | PeerState::Open(_) | PeerState::Failed { .. } => {
+                *state = PeerState::Connecting;
+                Step::Attempt
+            }
+        }
+    }
+
+    fn attempt_ended(&self, result: &Result<Rc<Connection>, DialError>) {
+        let state = match result {
+            Ok(conn) => {
+                self.pause.set(Duration::ZERO);
+                PeerState::Open(Rc::clone(conn))
+            }
+            Err(error) => {
+                let pause = (self.pause.get() * 2).clamp(BACKOFF_FIRST, BACKOFF_MAX);
+                self.pause.set(pause);
+                PeerState::Failed { error: error.clone(), retry_at: Instant::now() + pause }
+            }
+        };
+        *self.state.borrow_mut() = state;
+    }
+
+    fn close(&self, reason: &'static str) {
+        if let PeerState::Open(conn) = &*self.state.borrow() {
+            conn.close(reason);
+        }
+    }
+}
+
+/// Lets the others go on when an attempt is over, also when its caller was dropped meanwhile.
+struct Attempt<'a>(&'a Peer);
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.borrow_mut();
+        if matches!(&*state, PeerState::Connecting) {
+            *state = PeerState::Idle;
+        }
+        drop(state);
+        self.0.attempt_over.notify_all();
+    }
+}
+
+impl<S: Service> Dialer<S> {
+    /// A dialer without connections. Apache's clients give a connection 3 s to come about.
+    pub fn new(service: Rc<S>, limits: ConnectionLimits, connect_timeout: Duration) -> Self {
+        Self { service, limits, connect_timeout, peers: RefCell::default() }
+    }
+
+    /// The open connection to `address` (`host:port`), opening it if need be. Callers that come
+    /// while one is being opened share it.
+    ///
+    /// # Errors
+    /// See [`DialError`]; `Backoff` at once while the last failure is recent.
+    pub async fn get(&self, address: &str) -> Result<Rc<Connection>, DialError> {
+        let peer = self.peer(address);
+        loop {
+            match peer.step(address, Instant::now()) {
+                Step::Done(result) => return result,
+                Step::WaitForOther => peer.attempt_over.notified().await,
+                Step::Attempt => {
+                    let _attempt = Attempt(&peer);
+                    let result = self.connect(address).await;
+                    peer.attempt_ended(&result);
+                    return result;
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, address: &str) -> Result<Rc<Connection>, DialError> {
+        let resolved = net::resolve(address).await.map_err(|error| DialError::Resolve {
+            address: address.to_owned(),
+            detail: error.to_string(),
+        })?;
+        let service = Rc::clone(&self.service);
+        let dialed = dial(resolved, self.connect_timeout, service, self.limits.clone()).await;
+        dialed.map_err(|error| DialError::Connect {
+            address: address.to_owned(),
+            detail: error.to_string(),
+        })
+    }
+
+    /// The connection to `address` if it is open now; opens nothing.
+    pub fn get_open(&self, address: &str) -> Option<Rc<Connection>> {
+        let peers = self.peers.borrow();
+        let state = peers.get(address)?.state.borrow();
+        match &*state {
+            PeerState::Open(conn) if !conn.is_closed() => Some(Rc::clone(conn)),
+            _ => None,
+        }
+    }
+
+    /// Closes and forgets the connection to `address`.
+    pub fn close(&self, address: &str, reason: &'static str) {
+        let peer = self.peers.borrow_mut().remove(address);
+        if let Some(peer) = peer {
+            peer.close(reason);
+        }
+    }
+
+    /// Closes and forgets all connections.
+    pub fn close_all(&self, reason: &'static str) {
+        let peers = std::mem::take(&mut *self.peers.borrow_mut());
+        peers.values().for_each(|peer| peer.close(reason));
+    }
+
+    fn peer(&self, address: &str) -> Rc<Peer> {
+        let mut peers = self.peers.borrow_mut();
+        if let Some(peer) = peers.get(address) {
+            return Rc::clone(peer);
+        }
+        let peer = Rc::new(Peer::default());
+        peers.insert(address.to_owned(), Rc::clone(&peer));
+        peer
+    }
+}

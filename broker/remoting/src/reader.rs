@@ -1,0 +1,192 @@
+//! The read loop of one connection: preface, frames, answers to calls, requests to the service.
+
+use std::io;
+use std::rc::Rc;
+
+use ringmq_protocol::error::FrameError;
+use ringmq_protocol::{Command, frame};
+use ringmq_runtime::net::ReadHalf;
+use ringmq_runtime::task;
+
+use crate::assemble::{Assembler, Next, OnFrame, Progress};
+use crate::preface::{self, Preface};
+use crate::{Connection, OwnedCommand, Service};
+
+/// Why reading goes no further.
+enum End {
+    /// The peer closed its side.
+    OfStream,
+    /// The peer broke a rule, which is worth a line in the log.
+    Refused { reason: &'static str, detail: String },
+}
+
+/// What one read, or one resumed turn, came to.
+type Turn = Result<Progress, End>;
+
+/// Serves a connection until either side closes it; then ends what it still holds.
+pub(crate) async fn run<S: Service>(conn: Rc<Connection>, mut half: ReadHalf, service: Rc<S>) {
+    let mut reader = Reader {
+        conn: &conn,
+        service: &*service,
+        assembler: Assembler::new(conn.limits().frame_size_max_bytes),
+        preface: Some(Vec::new()),
+    };
+    let reason = reader.read_until_closed(&mut half).await;
+    conn.close(reason);
+    conn.finish();
+    service.on_close(&conn);
+}
+
+struct Reader<'a, S> {
+    conn: &'a Rc<Connection>,
+    service: &'a S,
+    assembler: Assembler,
+    /// Bytes received before it is known what the connection starts with; `None` afterwards.
+    preface: Option<Vec<u8>>,
+}
+
+impl<S: Service> Reader<'_, S> {
+    async fn read_until_closed(&mut self, half: &mut ReadHalf) -> &'static str {
+        loop {
+            self.conn.wait_to_read().await;
+            if let Some(reason) = self.conn.close_reason() {
+                return reason;
+            }
+            let mut turn = match half.read_with(|bytes| self.take(bytes)).await {
+                Ok(turn) => turn,
+                Err(error) => return self.read_failed(&error),
+            };
+            while let Ok(Progress::TurnOver) = turn {
+                task::yield_now().await;
+                self.conn.wait_to_read().await;
+                if let Some(reason) = self.conn.close_reason() {
+                    return reason;
+                }
+                turn = self.turn(|assembler, on_frame| assembler.resume(on_frame));
+            }
+            if let Err(end) = turn {
+                return self.ended(end);
+            }
+            task::yield_if_needed().await;
+        }
+    }
+
+    /// Takes the bytes of one read.
+    fn take(&mut self, bytes: &[u8]) -> Turn {
+        if bytes.is_empty() {
+            return Err(End::OfStream);
+        }
+        let Some(mut start) = self.preface.take() else { return self.feed(bytes) };
+        // Nearly always the first bytes are a frame and nothing is copied.
+        if start.is_empty() && preface::examine(bytes) == Preface::None {
+            return self.feed(bytes);
+        }
+        start.extend_from_slice(bytes);
+        self.take_preface(start)
+    }
+
+    /// Decides what a connection starts with. `start` holds everything received so far: at most a
+    /// PROXY header's limit and one read.
+    fn take_preface(&mut self, start: Vec<u8>) -> Turn {
+        match preface::examine(&start) {
+            Preface::NeedBytes => {
+                self.preface = Some(start);
+                Ok(Progress::NeedBytes)
+            }
+            Preface::None => self.feed(&start),
+            Preface::Proxy { size_bytes, peer } if self.conn.limits().proxy_protocol => {
+                if let Some(peer) = peer {
+                    self.conn.set_peer(peer);
+                }
+                self.take_preface_after_proxy(&start[size_bytes..])
+            }
+            Preface::Tls => Err(refused(
+                "TLS is not supported",
+                "the peer starts TLS, which this server does not speak: turn it off in the client \
+                 (Java: tls.enable=false)",
+            )),
+            Preface::Proxy { .. } => Err(refused("unexpected PROXY header", "it is turned off")),
+            Preface::Malformed => Err(refused("malformed PROXY header", "no header can be read")),
+        }
+    }
+
+    fn take_preface_after_proxy(&mut self, rest: &[u8]) -> Turn {
+        match preface::examine(rest) {
+            Preface::None => self.feed(rest),
+            Preface::NeedBytes => {
+                self.preface = Some(rest.to_vec());
+                Ok(Progress::NeedBytes)
+            }
+            Preface::Tls => self.take_preface(rest.to_vec()),
+            Preface::Proxy { .. } | Preface::Malformed => {
+                Err(refused("malformed start", "a PROXY header is not followed by a frame"))
+            }
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Turn {
+        self.turn(|assembler, on_frame| assembler.feed(bytes, on_frame))
+    }
+
+    /// One turn of handling frames: all replies made in it leave in one write.
+    fn turn(
+        &mut self,
+        step: impl FnOnce(&mut Assembler, OnFrame<'_>) -> Result<Progress, FrameError>,
+    ) -> Turn {
+        let (conn, service) = (self.conn, self.service);
+        let mut refusal = None;
+        conn.begin_turn();
+        let progress = step(&mut self.assembler, &mut |bytes| {
+            if let Err(end) = on_frame(conn, service, bytes) {
+                refusal = Some(end);
+                return Next::Pause;
+            }
+            if conn.is_closed() || !conn.may_read() { Next::Pause } else { Next::Continue }
+        });
+        service.on_read_end(conn);
+        conn.end_turn();
+        match (refusal, progress) {
+            (Some(end), _) => Err(end),
+            (None, Ok(progress)) => Ok(progress),
+            (None, Err(error)) => {
+                Err(End::Refused { reason: "malformed frame", detail: error.to_string() })
+            }
+        }
+    }
+
+    fn ended(&self, end: End) -> &'static str {
+        match end {
+            End::OfStream => "closed by the peer",
+            End::Refused { reason, detail } => {
+                let (id, peer) = (self.conn.id(), self.conn.peer_addr());
+                tracing::warn!(connection = id, %peer, "connection closed: {reason}: {detail}");
+                reason
+            }
+        }
+    }
+
+    fn read_failed(&self, error: &io::Error) -> &'static str {
+        tracing::debug!(connection = self.conn.id(), %error, "read failed");
+        self.conn.close_reason().unwrap_or("read failed")
+    }
+}
+
+fn refused(reason: &'static str, detail: &str) -> End {
+    End::Refused { reason, detail: detail.to_owned() }
+}
+
+/// Handles one whole frame.
+fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Result<(), End> {
+    let malformed = |detail: String| End::Refused { reason: "malformed frame", detail };
+    let cut = frame::cut(bytes, bytes.len()).map_err(|error| malformed(error.to_string()))?;
+    let (frame, _) = cut.expect("a whole frame was assembled");
+    let command = Command::parse(frame).map_err(|error| malformed(error.to_string()))?;
+    if !command.is_response() {
+        service.on_request(conn, &command, bytes);
+        return Ok(());
+    }
+    let keep = || Ok(OwnedCommand::copy_of(bytes, &command));
+    let finished = conn.calls.borrow_mut().finish(command.opaque, keep);
+    finished.run(Ok(&command));
+    Ok(())
+}

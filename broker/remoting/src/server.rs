@@ -1,0 +1,186 @@
+//! Accepts connections on one shard, watches over them and stops them without losses.
+
+use core::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{Listener, Stream};
+use ringmq_runtime::random::HashMap;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task::{self, Task};
+
+use crate::{Connection, InFlight, ServerLimits, Service, reader, writer};
+
+/// How often connections are looked at for idleness and spare memory.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Quiet time after which a connection gives its buffers back.
+const QUIET_TIME: Duration = Duration::from_secs(10);
+
+/// Wait after a failed accept, so that a shortage of file descriptors does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How often a stopping server looks whether everything has been answered.
+const DRAIN_CHECK: Duration = Duration::from_millis(2);
+
+/// Serves the connections of any number of listeners of one shard with one service.
+pub struct Server<S> {
+    service: Rc<S>,
+    limits: ServerLimits,
+    in_flight: Rc<InFlight>,
+    connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    /// Wakes a stop that waits for the last connection.
+    emptied: Notify,
+    accepted: Cell<u64>,
+    refused: Cell<u64>,
+    tasks: RefCell<Vec<Task<()>>>,
+    stopping: Cell<bool>,
+}
+
+/// What a server has done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerStats {
+    /// Connections open now.
+    pub connections: usize,
+    /// Connections accepted since the start.
+    pub accepted: u64,
+    /// Connections refused because there were too many.
+    pub refused: u64,
+    /// Bytes of requests that wait for their answer.
+    pub in_flight_bytes: u64,
+}
+
+/// Starts a server with one listener. Must run inside an executor; the server works until
+/// [`Server::stop`].
+pub fn serve<S: Service>(
+    listener: Listener,
+    service: Rc<S>,
+    limits: ServerLimits,
+) -> Rc<Server<S>> {
+    let server = Server::new(service, limits);
+    server.listen(listener);
+    server
+}
+
+impl<S: Service> Server<S> {
+    /// A server without listeners. Must run inside an executor.
+    pub fn new(service: Rc<S>, limits: ServerLimits) -> Rc<Self> {
+        let server = Rc::new(Self {
+            service,
+            in_flight: InFlight::new(limits.in_flight_bytes_max),
+            limits,
+            connections: RefCell::default(),
+            emptied: Notify::new(),
+            accepted: Cell::new(0),
+            refused: Cell::new(0),
+            tasks: RefCell::default(),
+            stopping: Cell::new(false),
+        });
+        let sweep = task::spawn("connection sweep", Rc::clone(&server).sweep());
+        server.tasks.borrow_mut().push(sweep);
+        server
+    }
+
+    /// Accepts connections from one more listener.
+    pub fn listen(self: &Rc<Self>, listener: Listener) {
+        let accept = task::spawn("accept", Rc::clone(self).accept(listener));
+        self.tasks.borrow_mut().push(accept);
+    }
+
+    /// The gate that all connections of this server share.
+    pub fn in_flight(&self) -> &Rc<InFlight> {
+        &self.in_flight
+    }
+
+    /// Numbers for the metrics.
+    pub fn stats(&self) -> ServerStats {
+        ServerStats {
+            connections: self.connections.borrow().len(),
+            accepted: self.accepted.get(),
+            refused: self.refused.get(),
+            in_flight_bytes: self.in_flight.used_bytes(),
+        }
+    }
+
+    /// Runs `visit` for each open connection. It must neither open nor drop any.
+    pub fn for_each_connection(&self, visit: impl FnMut(&Rc<Connection>)) {
+        self.connections.borrow().values().for_each(visit);
+    }
+
+    /// Stops: accepts and reads nothing more, waits until every permit is released and every
+    /// answer has left, at most `drain_time`, and closes. Requests that were not read yet are
+    /// lost with their connection; clients repeat those elsewhere.
+    pub async fn stop(&self, drain_time: Duration) {
+        self.stopping.set(true);
+        // Dropping the tasks ends accepting and frees the ports.
+        self.tasks.borrow_mut().clear();
+        self.for_each_connection(|conn| conn.drain());
+        let deadline = Instant::now() + drain_time;
+        while !self.is_drained() && Instant::now() < deadline {
+            task::sleep(DRAIN_CHECK).await;
+        }
+        self.for_each_connection(|conn| conn.close("the server stops"));
+        while !self.connections.borrow().is_empty() {
+            self.emptied.notified().await;
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let connections = self.connections.borrow();
+        self.in_flight.used_bytes() == 0 && connections.values().all(|conn| conn.out_bytes() == 0)
+    }
+
+    async fn accept(self: Rc<Self>, listener: Listener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.welcome(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed, trying again");
+                    task::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn welcome(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
+        let open = self.connections.borrow().len();
+        if open >= self.limits.connections_max {
+            self.refused.set(self.refused.get() + 1);
+            tracing::warn!(%peer, open, "too many connections: refused");
+            return;
+        }
+        self.accepted.set(self.accepted.get() + 1);
+        let limits = self.limits.connection.clone();
+        let in_flight = Rc::clone(&self.in_flight);
+        let (conn, read_half) = Connection::new(stream, limits, in_flight);
+        self.connections.borrow_mut().insert(conn.id(), Rc::clone(&conn));
+        task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
+        let server = Rc::clone(self);
+        let read = async move {
+            reader::run(Rc::clone(&conn), read_half, Rc::clone(&server.service)).await;
+            server.connections.borrow_mut().remove(&conn.id());
+            if server.connections.borrow().is_empty() {
+                server.emptied.notify_one();
+            }
+        };
+        task::spawn("connection reader", read).detach();
+    }
+
+    /// Closes idle connections and takes spare memory from quiet ones.
+    async fn sweep(self: Rc<Self>) {
+        while !self.stopping.get() {
+            task::sleep(SWEEP_INTERVAL).await;
+            let now = Instant::now();
+            self.for_each_connection(|conn| {
+                let quiet = now.saturating_since(conn.last_progress());
+                if quiet >= self.limits.idle_timeout {
+                    conn.close("idle");
+                } else if quiet >= QUIET_TIME {
+                    conn.release_memory();
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Deadlines of one connection: answers that do not come, peers that take no output.
+//!
+//! One task per connection that ever needs it, with one timer: it sleeps until the earliest
+//! deadline and looks again. Calls that are answered in time never touch a timer.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
+
+use crate::Connection;
+
+/// Wakes the task in time.
+#[derive(Default)]
+pub(crate) struct Timekeeper {
+    started: Cell<bool>,
+    /// When the task looks next by itself; `None` while it has nothing to wait for.
+    next_look: Cell<Option<Instant>>,
+    wake: Notify,
+}
+
+impl Timekeeper {
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Makes sure that the deadlines are looked at by `deadline`.
+    pub(crate) fn watch_until(&self, conn: &Rc<Connection>, deadline: Instant) {
+        if !self.started.replace(true) {
+            self.next_look.set(Some(deadline));
+            task::spawn("connection deadlines", run(Rc::clone(conn))).detach();
+        } else if self.next_look.get().is_none_or(|next| deadline < next) {
+            self.next_look.set(Some(deadline));
+            self.wake();
+        }
+    }
+
+    /// Makes sure that a blocked write is looked at within the write timeout.
+    pub(crate) fn watch_writes(&self, conn: &Rc<Connection>) {
+        self.watch_until(conn, Instant::now() + conn.limits().write_timeout);
+    }
+}
+
+async fn run(conn: Rc<Connection>) {
+    let keeper = &conn.timekeeper;
+    while !conn.is_closed() {
+        match keeper.next_look.get() {
+            None => keeper.wake.notified().await,
+            Some(at) => {
+                let wait = at.saturating_since(Instant::now());
+                // Woken early or not, the next look decides.
+                let _ = task::timeout(wait, keeper.wake.notified()).await;
+            }
+        }
+        if !conn.is_closed() {
+            let next = look(&conn, Instant::now());
+            keeper.next_look.set(next);
+        }
+    }
+}
+
+/// Ends overdue calls, closes the connection of a peer that takes nothing, and says when to look
+/// again.
+fn look(conn: &Rc<Connection>, now: Instant) -> Option<Instant> {
+    let expired = conn.calls.borrow().expired(now);
+    for (opaque, error) in expired {
+        conn.fail_call(opaque, error);
+    }
+    let call_deadline = conn.calls.borrow().next_deadline();
+    let write_deadline = conn.writer.is_busy().then(|| now + conn.limits().write_timeout);
+    if conn.writer.is_busy() {
+        let stalled = now.saturating_since(conn.last_progress()) >= conn.limits().write_timeout;
+        if stalled && conn.out_bytes() > conn.limits().out_hard_limit_bytes {
+            let (peer, waiting_bytes) = (conn.peer_addr(), conn.out_bytes());
+            tracing::warn!(%peer, waiting_bytes, "the peer takes no output: connection closed");
+            conn.close("the peer takes no output");
+        }
+    }
+    match (call_deadline, write_deadline) {
+        (Some(call), Some(write)) => Some(call.min(write)),
+        (call, write) => call.or(write),
+    }
+}

@@ -1,0 +1,216 @@
+//! How output leaves: at once where the socket takes it, otherwise through the connection's writer.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+
+use ringmq_runtime::net::{Stream, WriteHalf};
+use ringmq_runtime::sync::Notify;
+
+use crate::Connection;
+use crate::out::OutQueue;
+
+/// The write side of a connection.
+pub(crate) struct WriterState {
+    stream: Stream,
+    /// The writer task takes the half while it waits for the socket; nobody else may write then.
+    half: RefCell<Option<WriteHalf>>,
+    /// Wakes the writer task.
+    wake: Notify,
+    /// Someone asked for a flush since the writer task last looked.
+    flush_wanted: Cell<bool>,
+    /// A turn of reading is under way: its end flushes, so replies need not ask for it.
+    in_turn: Cell<bool>,
+    /// Bytes that the writer task has taken and that have not left.
+    taken_bytes: Cell<u64>,
+    /// Wakes the reader when output has left.
+    room: Notify,
+}
+
+/// What a synchronous attempt to write came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    AllSent,
+    /// The socket is full, or a file range is next: the writer task goes on.
+    Blocked,
+}
+
+impl WriterState {
+    pub(crate) fn new(stream: Stream, half: WriteHalf) -> Self {
+        Self {
+            stream,
+            half: RefCell::new(Some(half)),
+            wake: Notify::new(),
+            flush_wanted: Cell::new(false),
+            in_turn: Cell::new(false),
+            taken_bytes: Cell::new(0),
+            room: Notify::new(),
+        }
+    }
+
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes.get()
+    }
+
+    /// Whether output is on its way that the peer has not taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.half.borrow().is_none()
+    }
+
+    /// Waits until output has left.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// The connection is closed: the socket too, and whoever waits for it.
+    pub(crate) fn end(&self) {
+        self.stream.shutdown();
+        self.wake.notify_one();
+        self.room.notify_all();
+    }
+}
+
+impl Connection {
+    /// Lets output leave soon, together with what others append in the meantime: at the end of
+    /// the current read, or when the tasks that are ready now have run.
+    pub fn flush_soon(&self) {
+        let writer = &self.writer;
+        if !writer.in_turn.get() && !writer.flush_wanted.replace(true) {
+            writer.wake.notify_one();
+        }
+    }
+
+    /// Writes output now, in one gathered write where the socket takes it all; the rest leaves
+    /// through the writer task. Never waits.
+    pub fn flush(&self) {
+        if self.writer.is_busy() || self.is_closed() {
+            return;
+        }
+        match self.try_flush() {
+            Ok(Attempt::AllSent) => {}
+            Ok(Attempt::Blocked) => {
+                self.writer.flush_wanted.set(true);
+                self.writer.wake.notify_one();
+            }
+            Err(error) => self.close_on_write_error(&error),
+        }
+    }
+
+    /// A turn of reading begins: replies collect until [`Connection::end_turn`].
+    pub(crate) fn begin_turn(&self) {
+        self.note_progress();
+        self.writer.in_turn.set(true);
+    }
+
+    /// A turn of reading is over: its replies leave.
+    pub(crate) fn end_turn(&self) {
+        self.writer.in_turn.set(false);
+        self.flush();
+    }
+
+    fn try_flush(&self) -> io::Result<Attempt> {
+        let half = self.writer.half.borrow();
+        let half = half.as_ref().expect("nobody flushes while the writer task has the half");
+        let mut out = self.out.borrow_mut();
+        while !out.is_empty() {
+            let slices = out.gather();
+            if slices.is_empty() {
+                return Ok(Attempt::Blocked);
+            }
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            let written = match half.try_write(&slices) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            };
+            drop(slices);
+            if written > 0 {
+                out.advance(written);
+                self.note_progress();
+            }
+            if written < offered {
+                return Ok(Attempt::Blocked);
+            }
+        }
+        Ok(Attempt::AllSent)
+    }
+
+    fn close_on_write_error(&self, error: &io::Error) {
+        tracing::debug!(connection = self.id(), peer = %self.peer_addr(), %error, "write failed");
+        self.close("write failed");
+    }
+}
+
+/// The writer task of one connection: sends what [`Connection::flush`] could not.
+pub(crate) async fn run(conn: Rc<Connection>) {
+    let mut spare = OutQueue::default();
+    while !conn.is_closed() {
+        if !conn.writer.flush_wanted.replace(false) {
+            conn.writer.wake.notified().await;
+            continue;
+        }
+        let sent = match conn.try_flush() {
+            Ok(Attempt::AllSent) => Ok(()),
+            Ok(Attempt::Blocked) => {
+                conn.timekeeper.watch_writes(&conn);
+                send_all(&conn, &mut spare).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            conn.close_on_write_error(&error);
+        }
+    }
+}
+
+/// Sends until nothing is queued. The queue under way is taken out of the connection, so that
+/// others can append to the next one while this one waits for the socket.
+async fn send_all(conn: &Rc<Connection>, spare: &mut OutQueue) -> io::Result<()> {
+    let writer = &conn.writer;
+    let mut half = writer.half.take().expect("one writer task per connection");
+    let mut result = Ok(());
+    while result.is_ok() && !conn.is_closed() && !conn.out.borrow().is_empty() {
+        std::mem::swap(&mut *conn.out.borrow_mut(), spare);
+        result = send_queue(conn, &mut half, spare).await;
+    }
+    if !spare.is_empty() {
+        spare.clear();
+    }
+    writer.taken_bytes.set(0);
+    writer.half.replace(Some(half));
+    writer.room.notify_all();
+    result
+}
+
+async fn send_queue(
+    conn: &Rc<Connection>,
+    half: &mut WriteHalf,
+    queue: &mut OutQueue,
+) -> io::Result<()> {
+    let writer = &conn.writer;
+    while !queue.is_empty() {
+        writer.taken_bytes.set(queue.len_bytes());
+        if let Some(range) = queue.front_file() {
+            half.send_file(&range.view, range.pos, range.len).await?;
+            queue.file_sent();
+        } else {
+            let slices = queue.gather();
+            let written = half.write(&slices).await?;
+            drop(slices);
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            queue.advance(written);
+        }
+        conn.note_progress();
+        writer.taken_bytes.set(queue.len_bytes());
+        // Half of the limit, so that the reader does not stop and go for every reply.
+        if conn.out_bytes() <= conn.limits().out_limit_bytes / 2 {
+            writer.room.notify_all();
+        }
+        if conn.is_closed() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
