@@ -123,6 +123,23 @@ pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
     Ok(Remote { jobs })
 }
 
+/// Starts a plain thread, for code that may block for as long as it likes: listeners of
+/// applications. It ends when `work` returns; nobody joins it.
+///
+/// # Errors
+/// Why the system refuses a thread.
+pub fn spawn_thread(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), StartError> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(work);
+    started.map(drop).map_err(|error| StartError::Executor {
+        name: name.to_owned(),
+        cause: error.to_string(),
+    })
+}
+
 impl Remote {
     /// Calls `work` on the executor's thread, runs the future it returns there, and gives its
     /// value. The future itself need not be `Send`. If the caller stops waiting, it runs on.
