@@ -1,0 +1,245 @@
+//! The lite pull consumer: queues are divided or named, messages are pulled ahead and polled.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::task;
+
+use super::consumption::Consumption;
+use super::member::Member;
+use super::push::{join, run_with_member};
+use super::subscription::Filter;
+use crate::client::Client;
+use crate::config::ConsumerConfig;
+use crate::error::ClientError;
+use crate::message::check_topic;
+use crate::queue::MessageQueue;
+use crate::received::ReceivedMessage;
+
+/// Consumes by polling. Cheap to clone, usable from any thread or runtime.
+///
+/// Queues come from [`LitePullConsumer::subscribe`] (divided among the group) or from
+/// [`LitePullConsumer::assign`] (exactly those), not from both. What a poll returns counts as
+/// consumed, and is stored every few seconds with `auto_commit`, else by
+/// [`LitePullConsumer::commit`].
+#[derive(Clone)]
+pub struct LitePullConsumer {
+    client: Client,
+    group: Arc<str>,
+}
+
+impl LitePullConsumer {
+    pub(crate) async fn join(client: Client, config: ConsumerConfig) -> Result<Self, ClientError> {
+        let group: Arc<str> = config.group.as_str().into();
+        client.run(move |instance| join(instance, config, Consumption::Polled)).await?;
+        Ok(Self { client, group })
+    }
+
+    /// Consumes our share of `topic`, messages with one of the tags of `expression`.
+    ///
+    /// # Errors
+    /// `Invalid` after [`LitePullConsumer::assign`], `ShutDown`.
+    pub async fn subscribe(&self, topic: &str, expression: &str) -> Result<(), ClientError> {
+        check_topic(topic)?;
+        let (topic, filter) = (topic.to_owned(), Filter::tags(expression));
+        self.with_member(move |member| async move {
+            if member.named.borrow().is_some() {
+                return Err(ClientError::invalid("queues were assigned; subscribe is for others"));
+            }
+            member.subscribe(&topic, filter).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Consumes exactly these queues, whoever else is in the group.
+    ///
+    /// # Errors
+    /// `Invalid` after [`LitePullConsumer::subscribe`], `ShutDown`.
+    pub async fn assign(&self, queues: Vec<MessageQueue>) -> Result<(), ClientError> {
+        self.with_member(move |member| async move {
+            if !member.subscriptions.borrow().is_empty() {
+                return Err(ClientError::invalid("topics were subscribed; assign is for others"));
+            }
+            for queue in &queues {
+                // Brokers are found through the route of the topic.
+                member.instance.route(&queue.topic).await?;
+            }
+            *member.named.borrow_mut() = Some(queues);
+            member.rebalance().await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All readable queues of a topic.
+    ///
+    /// # Errors
+    /// `Failed`, `ShutDown`.
+    pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, ClientError> {
+        let topic = topic.to_owned();
+        self.with_member(move |member| async move {
+            let route = member.instance.refresh_route(&topic).await?;
+            Ok(route.subscribe.clone())
+        })
+        .await
+    }
+
+    /// Queues that are ours now.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn assignment(&self) -> Result<Vec<MessageQueue>, ClientError> {
+        self.with_member(|member| async move {
+            Ok(member.all_assigned().iter().map(|assigned| assigned.queue.clone()).collect())
+        })
+        .await
+    }
+
+    /// Up to `max` messages of one queue, oldest first; waits up to `timeout` for the first one.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn poll(
+        &self,
+        max: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Arc<ReceivedMessage>>, ClientError> {
+        self.with_member(move |member| async move { Ok(member.poll(max, timeout).await) }).await
+    }
+
+    /// Like [`LitePullConsumer::poll`], for threads that are in no async runtime.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub fn poll_blocking(
+        &self,
+        max: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Arc<ReceivedMessage>>, ClientError> {
+        futures_lite::future::block_on(self.poll(max, timeout))
+    }
+
+    /// Goes on at `offset` of a queue that is ours; what was pulled of it is forgotten.
+    ///
+    /// # Errors
+    /// `Invalid` for queues that are not ours, `ShutDown`.
+    pub async fn seek(&self, queue: MessageQueue, offset: i64) -> Result<(), ClientError> {
+        self.with_member(move |member| async move {
+            if member.find(&queue).is_none() {
+                return Err(ClientError::invalid(format!("queue {queue} is not assigned")));
+            }
+            member.restart(&queue, offset);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stops polls from returning messages of these queues, or lets them again.
+    ///
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn set_paused(
+        &self,
+        queues: Vec<MessageQueue>,
+        is_paused: bool,
+    ) -> Result<(), ClientError> {
+        self.with_member(move |member| async move {
+            for assigned in queues.iter().filter_map(|queue| member.find(queue)) {
+                assigned.is_paused.set(is_paused);
+                assigned.room.notify_one();
+            }
+            member.arrived.notify_one();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores how far all queues were polled, now.
+    ///
+    /// # Errors
+    /// `ShutDown`. A broker that cannot be reached is tried again by the timer.
+    pub async fn commit(&self) -> Result<(), ClientError> {
+        self.with_member(|member| async move {
+            member.persist_all().await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How far a queue was polled or stored: the offset of the next message.
+    ///
+    /// # Errors
+    /// `Failed`, `ShutDown`.
+    pub async fn position(&self, queue: MessageQueue) -> Result<i64, ClientError> {
+        self.with_member(move |member| async move {
+            member.instance.route(&queue.topic).await?;
+            let found = member.first_offset(&queue).await;
+            found.map_err(|fault| {
+                let action = format!("look-up of the offset of {queue}");
+                crate::instance::Server::new(&queue.broker_name, "").failed(action, fault)
+            })
+        })
+        .await
+    }
+
+    /// Leaves the group; with `auto_commit` offsets are stored first.
+    pub async fn shutdown(&self) {
+        let stop = |member: Rc<Member>| async move {
+            member.stop().await;
+            Ok(())
+        };
+        // The only error is that it is down already.
+        let _ = self.with_member(stop).await;
+    }
+
+    async fn with_member<T, F>(
+        &self,
+        work: impl FnOnce(Rc<Member>) -> F + Send + 'static,
+    ) -> Result<T, ClientError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ClientError>> + 'static,
+    {
+        run_with_member(&self.client, &self.group, work).await
+    }
+}
+
+impl Member {
+    async fn poll(&self, max: usize, timeout: Duration) -> Vec<Arc<ReceivedMessage>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let messages = self.take_polled(max);
+            let left = deadline.saturating_since(Instant::now());
+            if !messages.is_empty() || left.is_zero() || self.is_stopping.get() {
+                return messages;
+            }
+            let _ = task::timeout(left, self.arrived.notified()).await;
+        }
+    }
+
+    /// Takes messages of the queue that was served longest ago.
+    fn take_polled(&self, max: usize) -> Vec<Arc<ReceivedMessage>> {
+        let assigned = self.all_assigned();
+        let ready = assigned
+            .iter()
+            .filter(|assigned| !assigned.is_paused.get() && !assigned.held.borrow().is_empty());
+        let Some(next) = ready.min_by_key(|assigned| assigned.polled_turn.get()) else {
+            return Vec::new();
+        };
+        self.turn.set(self.turn.get() + 1);
+        next.polled_turn.set(self.turn.get());
+        let messages = next.held.borrow_mut().take(max);
+        let commit = next.held.borrow_mut().commit_taken();
+        if let Some(offset) = commit {
+            self.offsets.borrow_mut().advance(&next.queue, offset);
+        }
+        next.room.notify_one();
+        // There may be more for others who poll.
+        self.arrived.notify_one();
+        messages
+    }
+}

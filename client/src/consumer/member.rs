@@ -1,0 +1,347 @@
+//! This client as a member of one consumer group: what it subscribed, which queues it has, how far
+//! they are consumed. Push and lite pull consumers are built on it.
+//!
+//! A queue is *assigned* (pulled and consumed), *dropped* (its pull loop ends at its next step,
+//! results that come in later are ignored) or not ours. Dropping is final: a queue that comes back
+//! gets a new [`Assigned`]. An offset is committed only while its queue is assigned, so a member
+//! never overwrites the progress of the next owner.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ringmq_protocol::codes::response;
+use ringmq_runtime::clock;
+use ringmq_runtime::sync::Notify;
+
+use super::consumption::Consumption;
+use super::offsets::{self, OffsetTable};
+use super::process_queue::{FlowLimits, ProcessQueue};
+use super::subscription::{Filter, Subscription};
+use crate::config::{ConsumeFrom, ConsumerConfig, MessageModel};
+use crate::error::{ClientError, Fault};
+use crate::instance::Instance;
+use crate::queue::MessageQueue;
+
+/// Prefix of the topic that holds a group's failed messages.
+pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
+
+/// One membership.
+pub(crate) struct Member {
+    pub(crate) instance: Rc<Instance>,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) consumption: Consumption,
+    pub(crate) started_at_ms: i64,
+    pub(crate) subscriptions: RefCell<BTreeMap<String, Subscription>>,
+    pub(crate) offsets: RefCell<OffsetTable>,
+    pub(crate) assigned: RefCell<BTreeMap<MessageQueue, Rc<Assigned>>>,
+    /// Lite pull: queues that were named instead of divided.
+    pub(crate) named: RefCell<Option<Vec<MessageQueue>>>,
+    /// Wakes the rebalance loop.
+    pub(crate) rebalance_now: Notify,
+    /// Wakes whoever polls: messages arrived.
+    pub(crate) arrived: Notify,
+    /// Counts polls, to serve queues in turn.
+    pub(crate) turn: Cell<u64>,
+    pub(crate) is_stopping: Cell<bool>,
+}
+
+/// One queue that is ours.
+pub(crate) struct Assigned {
+    pub(crate) queue: MessageQueue,
+    pub(crate) held: RefCell<ProcessQueue>,
+    /// Offset of the next pull.
+    pub(crate) next_offset: Cell<i64>,
+    /// Broker id that the last answer suggested.
+    pub(crate) source: Cell<i64>,
+    /// Tells results of this assignment from those of an earlier one.
+    pub(crate) id: u64,
+    pub(crate) is_dropped: Cell<bool>,
+    /// Read by listener threads: work that has not begun is skipped.
+    pub(crate) skip: Arc<AtomicBool>,
+    pub(crate) is_paused: Cell<bool>,
+    /// Orderly: when the broker last confirmed our lock, on the monotonic clock in milliseconds.
+    pub(crate) locked_at_ms: Cell<Option<u64>>,
+    /// Turn of the last poll that it served.
+    pub(crate) polled_turn: Cell<u64>,
+    pub(crate) pulled_at_ms: Cell<i64>,
+    pub(crate) consumed_at_ms: Cell<i64>,
+    /// Wakes the pull loop: there may be room.
+    pub(crate) room: Notify,
+    /// Wakes the orderly loop: messages arrived.
+    pub(crate) ready: Notify,
+}
+
+impl Assigned {
+    pub(crate) fn new(queue: MessageQueue, next_offset: i64) -> Rc<Self> {
+        let now_ms = clock::unix_ms();
+        Rc::new(Self {
+            queue,
+            held: RefCell::default(),
+            next_offset: Cell::new(next_offset),
+            source: Cell::new(crate::routes::MASTER_ID),
+            id: next_id(),
+            is_dropped: Cell::new(false),
+            skip: Arc::default(),
+            is_paused: Cell::new(false),
+            locked_at_ms: Cell::new(None),
+            polled_turn: Cell::new(0),
+            pulled_at_ms: Cell::new(now_ms),
+            consumed_at_ms: Cell::new(now_ms),
+            room: Notify::new(),
+            ready: Notify::new(),
+        })
+    }
+
+    /// Ends its loops.
+    pub(crate) fn drop_it(&self) {
+        self.is_dropped.set(true);
+        self.skip.store(true, Ordering::Relaxed);
+        self.room.notify_one();
+        self.ready.notify_one();
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Milliseconds of the monotonic clock.
+pub(crate) fn now_ms() -> u64 {
+    clock::Instant::now().as_nanos() / 1_000_000
+}
+
+impl Member {
+    pub(crate) fn new(
+        instance: Rc<Instance>,
+        config: ConsumerConfig,
+        consumption: Consumption,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            instance,
+            config,
+            consumption,
+            started_at_ms: clock::unix_ms(),
+            subscriptions: RefCell::default(),
+            offsets: RefCell::default(),
+            assigned: RefCell::default(),
+            named: RefCell::default(),
+            rebalance_now: Notify::new(),
+            arrived: Notify::new(),
+            turn: Cell::new(0),
+            is_stopping: Cell::new(false),
+        })
+    }
+
+    /// Subscribes `topic`, or changes which of its messages are wanted.
+    ///
+    /// Brokers hear of it before queues are divided: until then they do not count us as a member.
+    pub(crate) async fn subscribe(&self, topic: &str, filter: Filter) {
+        let topic = topic.to_owned();
+        let subscription = Subscription { topic: topic.clone(), filter, version: clock::unix_ms() };
+        self.subscriptions.borrow_mut().insert(topic.clone(), subscription);
+        if let Err(error) = self.instance.route(&topic).await {
+            let group = &self.config.group;
+            tracing::info!(topic, group, %error, "subscribed, waits for a route");
+        }
+        self.instance.heartbeat().await;
+        self.rebalance_now.notify_one();
+    }
+
+    /// Subscribes nothing of `topic` any more.
+    pub(crate) fn unsubscribe(&self, topic: &str) {
+        self.subscriptions.borrow_mut().remove(topic);
+        self.instance.heartbeat_soon();
+        self.rebalance_now.notify_one();
+    }
+
+    pub(crate) fn subscription(&self, topic: &str) -> Option<Subscription> {
+        self.subscriptions.borrow().get(topic).cloned()
+    }
+
+    /// Topics that are subscribed or named.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let mut topics: Vec<String> = self.subscriptions.borrow().keys().cloned().collect();
+        let named = self.named.borrow();
+        topics.extend(named.iter().flatten().map(|queue| queue.topic.to_string()));
+        topics.sort();
+        topics.dedup();
+        topics
+    }
+
+    pub(crate) fn retry_topic(&self) -> String {
+        format!("{RETRY_PREFIX}{}", self.config.group)
+    }
+
+    pub(crate) fn is_broadcasting(&self) -> bool {
+        self.config.model == MessageModel::Broadcasting
+    }
+
+    /// The queue, if it is ours.
+    pub(crate) fn find(&self, queue: &MessageQueue) -> Option<Rc<Assigned>> {
+        self.assigned.borrow().get(queue).cloned()
+    }
+
+    /// All queues that are ours.
+    pub(crate) fn all_assigned(&self) -> Vec<Rc<Assigned>> {
+        self.assigned.borrow().values().cloned().collect()
+    }
+
+    /// Where consumption of `queue` begins.
+    ///
+    /// # Errors
+    /// The broker cannot be asked now; the queue waits for the next turn.
+    pub(crate) async fn first_offset(&self, queue: &MessageQueue) -> Result<i64, Fault> {
+        if let Some(known) = self.offsets.borrow().get(queue) {
+            return Ok(known);
+        }
+        let broker = self.instance.broker(queue)?;
+        if !self.is_broadcasting() {
+            let stored = self.instance.query_offset(&broker, &self.config.group, queue).await;
+            match stored {
+                Ok(offset) if offset >= 0 => {
+                    self.offsets.borrow_mut().loaded(queue, offset, now_ms());
+                    return Ok(offset);
+                }
+                Err(fault) if fault.code() != Some(response::QUERY_NOT_FOUND) => return Err(fault),
+                // Never stored; -1 is what some clients commit before they have consumed anything.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let is_retry = queue.topic.starts_with(RETRY_PREFIX);
+        match self.config.consume_from {
+            ConsumeFrom::FirstOffset => Ok(0),
+            ConsumeFrom::LastOffset if is_retry => Ok(0),
+            ConsumeFrom::Timestamp(at_ms) if !is_retry => {
+                self.instance.search_offset(&broker, queue, at_ms).await
+            }
+            ConsumeFrom::LastOffset | ConsumeFrom::Timestamp(_) => {
+                self.instance.max_offset(&broker, queue).await
+            }
+        }
+    }
+
+    /// Whether offsets are stored without being told.
+    pub(crate) fn commits_by_itself(&self) -> bool {
+        !self.consumption.is_polled() || self.config.auto_commit
+    }
+
+    /// Stores all offsets now.
+    pub(crate) async fn persist_all(&self) {
+        if self.is_broadcasting() {
+            self.persist_locally().await;
+        } else {
+            let all = self.offsets.borrow().all();
+            self.commit(all).await;
+        }
+    }
+
+    /// Stores what is due, wherever this group keeps its offsets.
+    pub(crate) async fn persist(&self) {
+        if !self.commits_by_itself() {
+            return;
+        }
+        if self.is_broadcasting() {
+            self.persist_locally().await;
+        } else {
+            let due = self.offsets.borrow().due(now_ms());
+            self.commit(due).await;
+        }
+    }
+
+    /// Sends offsets to their brokers. One that cannot be sent stays due.
+    pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>) {
+        for (queue, offset) in due {
+            let told = match self.instance.broker(&queue) {
+                Ok(broker) => {
+                    self.instance.update_offset(&broker, &self.config.group, &queue, offset).await
+                }
+                Err(fault) => Err(fault),
+            };
+            match told {
+                Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, now_ms()),
+                Err(fault) => {
+                    let group = &self.config.group;
+                    tracing::warn!(%queue, offset, group, %fault, "offset not stored, tried again");
+                }
+            }
+        }
+    }
+
+    async fn persist_locally(&self) {
+        if self.offsets.borrow().due(now_ms()).is_empty() {
+            return;
+        }
+        let all = self.offsets.borrow().all();
+        let path = offsets::local_path(&self.instance.identity().lasting, &self.config.group);
+        let text = offsets::to_local_text(&all);
+        match self.instance.local_files().replace(&path, &text).await {
+            Ok(()) => {
+                let mut table = self.offsets.borrow_mut();
+                all.iter().for_each(|(queue, offset)| table.stored(queue, *offset, now_ms()));
+            }
+            Err(error) => {
+                let group = &self.config.group;
+                tracing::warn!(group, ?path, %error, "offset file not written, tried again");
+            }
+        }
+    }
+
+    /// Reads the offset file of a broadcasting group.
+    ///
+    /// # Errors
+    /// The file exists and cannot be read: to begin somewhere else would be worse than to stop.
+    pub(crate) async fn load_local_offsets(&self) -> Result<(), ClientError> {
+        let path = offsets::local_path(&self.instance.identity().lasting, &self.config.group);
+        let text = match self.instance.local_files().read(&path).await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(ClientError::invalid(format!("{path:?}: {error}"))),
+        };
+        let known = offsets::from_local_text(&text)
+            .map_err(|error| ClientError::invalid(format!("{path:?}: {error}")))?;
+        let mut table = self.offsets.borrow_mut();
+        known.iter().for_each(|(queue, offset)| table.loaded(queue, *offset, now_ms()));
+        Ok(())
+    }
+
+    /// When to stop pulling a queue. Only concurrent consumption can leave one message behind
+    /// while others pass.
+    pub(crate) fn flow_limits(&self) -> FlowLimits {
+        match self.consumption {
+            Consumption::Concurrent(_) => self.config.flow,
+            Consumption::Orderly(_) | Consumption::Polled => {
+                FlowLimits { span_max: i64::MAX, ..self.config.flow }
+            }
+        }
+    }
+
+    /// Whether all queues together hold as much as may wait for polls.
+    pub(crate) fn is_buffer_full(&self) -> bool {
+        let held = || self.assigned.borrow().values().map(|a| a.held.borrow().len()).sum::<usize>();
+        self.consumption.is_polled() && held() >= self.config.buffered_max
+    }
+
+    /// Leaves the group: stops loops, waits a while for listeners, stores offsets, gives queues
+    /// back, says goodbye.
+    pub(crate) async fn stop(self: &Rc<Self>) {
+        if self.is_stopping.replace(true) {
+            return;
+        }
+        self.rebalance_now.notify_all();
+        self.arrived.notify_all();
+        let assigned = self.all_assigned();
+        self.consumption.drain(&assigned).await;
+        self.persist().await;
+        if self.consumption.is_orderly() {
+            self.unlock(&assigned.iter().map(|a| a.queue.clone()).collect::<Vec<_>>()).await;
+        }
+        assigned.iter().for_each(|assigned| assigned.drop_it());
+        self.assigned.borrow_mut().clear();
+        self.instance.unregister_consumer(&self.config.group).await;
+        self.instance.remove_member(&self.config.group);
+    }
+}

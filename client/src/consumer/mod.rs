@@ -1,0 +1,23 @@
+//! Consumers: push (concurrent, orderly, broadcasting) and lite pull.
+
+pub mod allocation;
+mod concurrent;
+mod consumption;
+mod listener;
+mod lite_pull;
+pub(crate) mod member;
+pub mod offsets;
+mod orderly;
+pub mod process_queue;
+mod pull;
+mod push;
+mod rebalance;
+mod send_back;
+pub mod subscription;
+mod workers;
+
+pub use listener::{
+    ConcurrentListener, ConsumeStatus, OrderlyContext, OrderlyListener, OrderlyStatus,
+};
+pub use lite_pull::LitePullConsumer;
+pub use push::PushConsumer;

@@ -1,0 +1,159 @@
+//! Consumption in order: one batch of a queue at a time, under a lock that the broker keeps.
+//!
+//! The broker forgets a lock 60 s after it was last confirmed; we stop trusting ours after 30 s. A
+//! queue whose lock turns out to be lost is dropped and divided anew, with its offset asked again,
+//! since somebody else may have consumed it meanwhile.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use ringmq_runtime::{clock, task};
+
+use super::consumption::Consumption;
+use super::listener::{OrderlyContext, OrderlyStatus};
+use super::member::{Assigned, Member, now_ms};
+use crate::queue::MessageQueue;
+
+/// How often locks are confirmed.
+const LOCK_INTERVAL: Duration = Duration::from_secs(20);
+/// A lock not confirmed for so long is not trusted (half of what the broker grants).
+const LOCK_TRUSTED_MS: u64 = 30_000;
+/// Pause while the lock is not trusted or nothing is held.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
+
+impl Member {
+    /// Whether the queue may be consumed in order now.
+    pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
+        self.is_broadcasting()
+            || assigned.locked_at_ms.get().is_some_and(|at| now_ms() - at < LOCK_TRUSTED_MS)
+    }
+
+    /// Locks queues at their brokers and returns those that are ours now.
+    pub(crate) async fn lock(&self, queues: &[MessageQueue]) -> Vec<MessageQueue> {
+        let mut locked = Vec::new();
+        for (broker_name, queues) in by_broker(queues) {
+            let answer = match self.instance.master(broker_name) {
+                Ok(broker) => self.instance.lock(&broker, &self.config.group, &queues).await,
+                Err(fault) => Err(fault),
+            };
+            match answer {
+                Ok(granted) => locked.extend(granted),
+                Err(fault) => tracing::warn!(broker_name, %fault, "queues not locked"),
+            }
+        }
+        locked
+    }
+
+    /// Releases locks; a broker that does not hear it forgets them after a minute.
+    pub(crate) async fn unlock(&self, queues: &[MessageQueue]) {
+        for (broker_name, queues) in by_broker(queues) {
+            let Ok(broker) = self.instance.master(broker_name) else { continue };
+            if let Err(fault) = self.instance.unlock(&broker, &self.config.group, &queues).await {
+                tracing::warn!(broker_name, %fault, "queues not unlocked");
+            }
+        }
+    }
+
+    /// Confirms locks until the member stops.
+    pub(crate) async fn lock_loop(self: Rc<Self>) {
+        while !self.is_stopping.get() {
+            task::sleep(LOCK_INTERVAL).await;
+            for (broker_name, queues) in by_broker(&self.assigned_queues()) {
+                let Ok(broker) = self.instance.master(broker_name) else { continue };
+                // No answer: trust ends by itself, and a later confirmation restores it.
+                let Ok(granted) = self.instance.lock(&broker, &self.config.group, &queues).await
+                else {
+                    continue;
+                };
+                for queue in queues {
+                    self.lock_answered(&queue, granted.contains(&queue));
+                }
+            }
+        }
+    }
+
+    fn lock_answered(&self, queue: &MessageQueue, is_granted: bool) {
+        let Some(assigned) = self.find(queue) else { return };
+        if is_granted && self.holds_lock(&assigned) {
+            assigned.locked_at_ms.set(Some(now_ms()));
+            return;
+        }
+        tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");
+        assigned.drop_it();
+        self.assigned.borrow_mut().remove(queue);
+        self.offsets.borrow_mut().remove(queue);
+        self.rebalance_now.notify_one();
+    }
+
+    fn assigned_queues(&self) -> Vec<MessageQueue> {
+        self.assigned.borrow().keys().cloned().collect()
+    }
+
+    /// Consumes one queue in order until it is dropped.
+    pub(crate) async fn orderly_loop(self: Rc<Self>, assigned: Rc<Assigned>) {
+        let Consumption::Orderly(orderly) = &self.consumption else { return };
+        let mut attempt = 0;
+        while !assigned.is_dropped.get() && !self.is_stopping.get() {
+            let batch = match self.holds_lock(&assigned) {
+                true => assigned.held.borrow_mut().take(orderly.batch),
+                false => Vec::new(),
+            };
+            if batch.is_empty() {
+                let _ = task::timeout(IDLE_PAUSE, assigned.ready.notified()).await;
+                continue;
+            }
+            let context = OrderlyContext { queue: assigned.queue.clone(), attempt };
+            let status = orderly.run(batch.clone(), context).await;
+            if assigned.is_dropped.get() {
+                return;
+            }
+            assigned.consumed_at_ms.set(clock::unix_ms());
+            if status == OrderlyStatus::Success || self.is_given_up(attempt, &batch).await {
+                self.commit_taken(&assigned);
+                attempt = 0;
+            } else {
+                assigned.held.borrow_mut().put_back_taken();
+                attempt += 1;
+                task::sleep(self.config.orderly_suspend).await;
+            }
+        }
+    }
+
+    fn commit_taken(&self, assigned: &Assigned) {
+        if let Some(offset) = assigned.held.borrow_mut().commit_taken() {
+            self.offsets.borrow_mut().advance(&assigned.queue, offset);
+        }
+        assigned.room.notify_one();
+    }
+
+    /// Sends messages that came too often to the retry topic, where the broker makes dead letters
+    /// of them. `false`: they are to be consumed again.
+    async fn is_given_up(
+        &self,
+        attempt: u32,
+        batch: &[std::sync::Arc<crate::received::ReceivedMessage>],
+    ) -> bool {
+        let Ok(bound) = u32::try_from(self.config.reconsume_times_max) else { return false };
+        if attempt < bound {
+            return false;
+        }
+        for message in batch {
+            if let Err(error) =
+                self.send_to_retry_topic(message, self.config.reconsume_times_max).await
+            {
+                tracing::warn!(id = message.message_id(), %error, "not given up, consumed again");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn by_broker(queues: &[MessageQueue]) -> HashMap<&str, Vec<MessageQueue>> {
+    let mut groups: HashMap<&str, Vec<MessageQueue>> = HashMap::new();
+    for queue in queues {
+        groups.entry(&queue.broker_name).or_default().push(queue.clone());
+    }
+    groups
+}

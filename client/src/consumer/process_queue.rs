@@ -1,0 +1,200 @@
+//! Messages of one queue between the pull that brought them and the end of their consumption.
+//!
+//! Invariant of the commit offset: every message below it has been consumed. Messages are consumed
+//! in any order by a concurrent listener, so the offset is that of the oldest message still here,
+//! and one past the newest ever seen when none is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::received::ReceivedMessage;
+
+/// When to stop pulling; see `consumer` in the crate's configuration for the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowLimits {
+    /// Messages held per queue.
+    pub messages_max: usize,
+    /// Bytes of bodies held per queue.
+    pub size_bytes_max: usize,
+    /// Distance from the oldest to the newest offset held. One stuck message otherwise lets the
+    /// rest run ahead without bound, to be consumed again after a restart.
+    pub span_max: i64,
+}
+
+impl Default for FlowLimits {
+    /// Java's defaults: 1000 messages, 100 MiB, 2000 offsets.
+    fn default() -> Self {
+        Self { messages_max: 1000, size_bytes_max: 100 << 20, span_max: 2000 }
+    }
+}
+
+/// The messages held of one queue.
+#[derive(Debug, Default)]
+pub struct ProcessQueue {
+    /// Pulled and not consumed, by queue offset. In concurrent consumption also those at work.
+    waiting: BTreeMap<i64, Arc<ReceivedMessage>>,
+    /// Taken by an orderly listener and not decided yet.
+    taken: BTreeMap<i64, Arc<ReceivedMessage>>,
+    size_bytes: usize,
+    /// One past the newest offset ever put, `None` before the first message.
+    end: Option<i64>,
+}
+
+impl ProcessQueue {
+    /// Adds pulled messages. One that is already here is ignored, so a repeated pull cannot count
+    /// twice. Returns those that are new, in order.
+    pub fn put(&mut self, messages: Vec<Arc<ReceivedMessage>>) -> Vec<Arc<ReceivedMessage>> {
+        let mut new = Vec::with_capacity(messages.len());
+        for message in messages {
+            let offset = message.queue_offset;
+            if self.waiting.contains_key(&offset) || self.taken.contains_key(&offset) {
+                continue;
+            }
+            self.size_bytes += message.body.len();
+            self.end = self.end.max(Some(offset + 1));
+            self.waiting.insert(offset, message.clone());
+            new.push(message);
+        }
+        new
+    }
+
+    /// These messages are done with. Returns the offset to commit, `None` if nothing was ever held.
+    pub fn remove(&mut self, messages: &[Arc<ReceivedMessage>]) -> Option<i64> {
+        for message in messages {
+            if let Some(gone) = self.waiting.remove(&message.queue_offset) {
+                self.size_bytes -= gone.body.len();
+            }
+        }
+        self.commit_offset()
+    }
+
+    /// Takes up to `count` of the oldest messages for an orderly listener.
+    pub fn take(&mut self, count: usize) -> Vec<Arc<ReceivedMessage>> {
+        let mut batch = Vec::new();
+        while batch.len() < count
+            && let Some((offset, message)) = self.waiting.pop_first()
+        {
+            self.taken.insert(offset, message.clone());
+            batch.push(message);
+        }
+        batch
+    }
+
+    /// What was taken is consumed. Returns the offset to commit.
+    pub fn commit_taken(&mut self) -> Option<i64> {
+        let freed: usize = self.taken.values().map(|message| message.body.len()).sum();
+        self.size_bytes -= freed;
+        self.taken.clear();
+        self.commit_offset()
+    }
+
+    /// What was taken will be consumed again, before anything newer.
+    pub fn put_back_taken(&mut self) {
+        self.waiting.append(&mut self.taken);
+    }
+
+    /// Next offset to consume after a restart; `None` if nothing was ever held.
+    pub fn commit_offset(&self) -> Option<i64> {
+        let oldest = |messages: &BTreeMap<i64, _>| messages.first_key_value().map(|(o, _)| *o);
+        let held = [oldest(&self.waiting), oldest(&self.taken)];
+        held.into_iter().flatten().min().or(self.end)
+    }
+
+    /// Messages held.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.taken.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Why no more should be pulled now, with the number that is over its limit.
+    pub fn full(&self, limits: &FlowLimits) -> Option<String> {
+        let span = match (self.commit_offset(), self.end) {
+            (Some(first), Some(end)) => end - first,
+            _ => 0,
+        };
+        if self.len() >= limits.messages_max {
+            Some(format!("{} messages held, limit {}", self.len(), limits.messages_max))
+        } else if self.size_bytes >= limits.size_bytes_max {
+            Some(format!("{} bytes held, limit {}", self.size_bytes, limits.size_bytes_max))
+        } else if span > limits.span_max {
+            Some(format!("offsets held span {span}, limit {}", limits.span_max))
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn messages(offsets: impl IntoIterator<Item = i64>) -> Vec<Arc<ReceivedMessage>> {
+        offsets.into_iter().map(|o| Arc::new(ReceivedMessage::sample(o, &[7; 10]))).collect()
+    }
+
+    #[test]
+    fn the_oldest_unfinished_message_holds_the_commit_back() {
+        let mut queue = ProcessQueue::default();
+        assert_eq!(queue.commit_offset(), None);
+        queue.put(messages(5..10));
+        assert_eq!(queue.remove(&messages(6..9)), Some(5));
+        assert_eq!(queue.remove(&messages([5])), Some(9));
+        assert_eq!(queue.remove(&messages([9])), Some(10));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_repeated_pull_adds_nothing() {
+        let mut queue = ProcessQueue::default();
+        assert_eq!(queue.put(messages(0..3)).len(), 3);
+        assert_eq!(queue.put(messages(1..5)).len(), 2);
+        assert_eq!(queue.len(), 5);
+    }
+
+    #[test]
+    fn an_orderly_batch_is_committed_or_comes_again_first() {
+        let mut queue = ProcessQueue::default();
+        queue.put(messages(0..4));
+        assert_eq!(queue.take(2).len(), 2);
+        assert_eq!(queue.commit_offset(), Some(0));
+        queue.put_back_taken();
+        assert_eq!(queue.take(3).iter().map(|m| m.queue_offset).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(queue.commit_taken(), Some(3));
+    }
+
+    #[test]
+    fn every_limit_stops_pulling_and_says_which() {
+        let mut queue = ProcessQueue::default();
+        queue.put(messages([0, 100]));
+        let limits = |messages_max, size_bytes_max, span_max| FlowLimits {
+            messages_max,
+            size_bytes_max,
+            span_max,
+        };
+        let full = |limits| queue.full(&limits).unwrap_or_default();
+        assert_eq!(full(limits(3, 21, 101)), "");
+        assert_eq!(full(limits(2, 21, 101)), "2 messages held, limit 2");
+        assert_eq!(full(limits(3, 20, 101)), "20 bytes held, limit 20");
+        assert_eq!(full(limits(3, 21, 100)), "offsets held span 101, limit 100");
+    }
+
+    proptest! {
+        #[test]
+        fn commit_never_passes_an_unfinished_message(order in Just((0..20i64).collect::<Vec<_>>()).prop_shuffle()) {
+            let mut queue = ProcessQueue::default();
+            queue.put(messages(0..20));
+            let mut unfinished: std::collections::BTreeSet<_> = (0..20).collect();
+            for offset in order {
+                unfinished.remove(&offset);
+                let commit = queue.remove(&messages([offset])).expect("held before");
+                prop_assert_eq!(commit, unfinished.first().copied().unwrap_or(20));
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The pull loop of one queue: one long poll after the other, for as long as there is room.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringmq_protocol::codes::response;
+use ringmq_runtime::{clock, task};
+
+use super::member::{Assigned, Member};
+use super::subscription::Filter;
+use crate::error::Fault;
+use crate::instance::{PullAnswer, PullRequest};
+use crate::received::ReceivedMessage;
+use crate::routes::MASTER_ID;
+
+/// Pause when a limit is reached and nothing wakes us earlier (Java: 50 ms).
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+/// Pause after an error (Java: 1 s).
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// Pause when the broker asks for one with code 215 (Java: 20 ms).
+const FLOW_CONTROL_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the pull loop does next.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Pull again from this offset.
+    Pull(i64),
+    /// Wait, then pull again from where we are.
+    Pause(Duration),
+    /// The broker says that our offset does not exist: begin anew at this one.
+    Restart(i64),
+}
+
+impl Member {
+    /// Pulls `assigned` until it is dropped.
+    pub(crate) async fn pull_loop(self: Rc<Self>, assigned: Rc<Assigned>) {
+        while !assigned.is_dropped.get() && !self.is_stopping.get() {
+            if !self.may_pull(&assigned) {
+                let _ = task::timeout(FULL_PAUSE, assigned.room.notified()).await;
+                continue;
+            }
+            let outcome = self.pull_once(&assigned).await;
+            if assigned.is_dropped.get() || self.is_stopping.get() {
+                return;
+            }
+            match self.take_in(&assigned, outcome) {
+                Next::Pull(offset) => assigned.next_offset.set(offset),
+                Next::Pause(pause) => task::sleep(pause).await,
+                Next::Restart(offset) => return self.offset_moved(&assigned, offset).await,
+            }
+        }
+    }
+
+    fn may_pull(&self, assigned: &Assigned) -> bool {
+        let is_locked = !self.consumption.is_orderly() || self.holds_lock(assigned);
+        is_locked
+            && !assigned.is_paused.get()
+            && assigned.held.borrow().full(&self.flow_limits()).is_none()
+            && !self.is_buffer_full()
+    }
+
+    async fn pull_once(&self, assigned: &Assigned) -> Result<PullAnswer, Fault> {
+        let queue = &assigned.queue;
+        let (broker, is_slave) = match self.instance.reader(queue, assigned.source.get()) {
+            Ok(found) => found,
+            Err(fault) => {
+                // The broker may have moved: ask, and report the fault if it is still unknown.
+                let _ = self.instance.refresh_route(&queue.topic).await;
+                self.instance.reader(queue, MASTER_ID).map_err(|_| fault)?
+            }
+        };
+        // A slave does not take commits.
+        let can_commit = !self.is_broadcasting() && !is_slave && self.commits_by_itself();
+        let commit = self.offsets.borrow().get(queue).filter(|offset| can_commit && *offset > 0);
+        let subscription = self.subscription(&queue.topic);
+        let everything = Filter::all();
+        let filter = subscription.as_ref().map_or(&everything, |subscribed| &subscribed.filter);
+        let request = PullRequest {
+            group: &self.config.group,
+            queue,
+            offset: assigned.next_offset.get(),
+            messages_max: self.config.pull_batch,
+            commit,
+            hold: self.config.pull_hold,
+            filter,
+            version: subscription.as_ref().map_or(0, |subscription| subscription.version),
+            is_lite: self.consumption.is_polled(),
+        };
+        assigned.pulled_at_ms.set(clock::unix_ms());
+        self.instance.pull(&broker, &request).await
+    }
+
+    /// Takes an answer in and decides what comes next. Nothing is awaited here, so the state of
+    /// the queue changes in one step.
+    fn take_in(&self, assigned: &Rc<Assigned>, outcome: Result<PullAnswer, Fault>) -> Next {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(fault) => {
+                let (queue, group) = (&assigned.queue, &self.config.group);
+                if fault.code() == Some(response::FLOW_CONTROL) {
+                    return Next::Pause(FLOW_CONTROL_PAUSE);
+                }
+                assigned.source.set(MASTER_ID);
+                tracing::warn!(%queue, group, %fault, "pull failed, tried again");
+                return Next::Pause(ERROR_PAUSE);
+            }
+        };
+        assigned.source.set(answer.suggested_broker);
+        match answer.code {
+            response::PULL_OFFSET_MOVED => Next::Restart(answer.next_offset),
+            response::SUCCESS => {
+                self.deliver(assigned, &answer);
+                Next::Pull(answer.next_offset)
+            }
+            _ => {
+                self.skip_to(assigned, answer.next_offset);
+                Next::Pull(answer.next_offset)
+            }
+        }
+    }
+
+    fn deliver(&self, assigned: &Rc<Assigned>, answer: &PullAnswer) {
+        let filter = self.subscription(&assigned.queue.topic).map(|s| s.filter).unwrap_or_default();
+        let decoded = ReceivedMessage::decode_all(&answer.body, &assigned.queue);
+        let messages = match decoded {
+            Ok(messages) => messages,
+            Err(error) => {
+                // Skipping what cannot be read is the only way past it; the log keeps the message.
+                let (queue, next) = (&assigned.queue, answer.next_offset);
+                tracing::error!(%queue, next, %error, "unreadable messages skipped");
+                return self.skip_to(assigned, next);
+            }
+        };
+        let wanted = |message: &Arc<ReceivedMessage>| filter.wants(message.tag());
+        let messages: Vec<_> = messages.into_iter().map(Arc::new).filter(wanted).collect();
+        let new = assigned.held.borrow_mut().put(messages);
+        if new.is_empty() {
+            self.skip_to(assigned, answer.next_offset);
+        } else {
+            self.consumption.start(assigned, &new);
+            assigned.ready.notify_one();
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Nothing up to `next` is for us: that counts as consumed, once nothing older is held.
+    fn skip_to(&self, assigned: &Assigned, next: i64) {
+        if assigned.held.borrow().is_empty() {
+            self.offsets.borrow_mut().advance(&assigned.queue, next);
+        }
+    }
+
+    /// The broker says that our offset does not exist (expired, or reset by an administrator).
+    async fn offset_moved(self: &Rc<Self>, assigned: &Rc<Assigned>, offset: i64) {
+        let queue = &assigned.queue;
+        let from = assigned.next_offset.get();
+        tracing::warn!(%queue, group = self.config.group, from, to = offset, "offset moved");
+        self.restart(queue, offset);
+        if !self.is_broadcasting() {
+            self.commit(vec![(queue.clone(), offset)]).await;
+        }
+    }
+}

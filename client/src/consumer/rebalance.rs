@@ -1,0 +1,187 @@
+//! One turn of dividing queues: every 20 s, when the broker says that members changed, and a
+//! second after a turn that could not be finished.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::task;
+
+use super::member::{Assigned, Member, RETRY_PREFIX};
+use crate::error::{ClientError, Fault};
+use crate::queue::{MessageQueue, java_order};
+use crate::routes::TopicRoute;
+
+/// Pause after a turn that left queues without an offset or a lock.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether a turn did all it had to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Complete,
+    Incomplete,
+}
+
+impl Member {
+    /// Rebalances until the member stops.
+    pub(crate) async fn rebalance_loop(self: Rc<Self>) {
+        while !self.is_stopping.get() {
+            let pause = match self.rebalance().await {
+                Turn::Complete => self.instance.config.rebalance,
+                Turn::Incomplete => AGAIN_AFTER,
+            };
+            let _ = task::timeout(pause, self.rebalance_now.notified()).await;
+        }
+    }
+
+    /// Divides all topics once.
+    pub(crate) async fn rebalance(self: &Rc<Self>) -> Turn {
+        let mut turn = Turn::Complete;
+        let mut wanted = BTreeSet::new();
+        let mut undecided = BTreeSet::new();
+        for topic in self.topics() {
+            match self.share_of(&topic).await {
+                Ok(share) => wanted.extend(share),
+                Err(error) => {
+                    // A retry topic comes into being with the first heartbeat; nobody waits for it.
+                    if !topic.starts_with(RETRY_PREFIX) {
+                        tracing::debug!(topic, group = self.config.group, %error, "no rebalance");
+                        turn = Turn::Incomplete;
+                    }
+                    undecided.insert(topic);
+                }
+            }
+        }
+        if self.is_stopping.get() {
+            return turn;
+        }
+        let keep =
+            |queue: &MessageQueue| wanted.contains(queue) || undecided.contains(&*queue.topic);
+        self.drop_others(keep).await;
+        let missing = wanted.into_iter().filter(|queue| self.find(queue).is_none()).collect();
+        if self.take(missing).await == Turn::Incomplete {
+            turn = Turn::Incomplete;
+        }
+        turn
+    }
+
+    /// Our queues of one topic.
+    async fn share_of(&self, topic: &str) -> Result<Vec<MessageQueue>, ClientError> {
+        if let Some(named) = &*self.named.borrow() {
+            return Ok(named.iter().filter(|queue| &*queue.topic == topic).cloned().collect());
+        }
+        let route = self.instance.route(topic).await?;
+        if self.is_broadcasting() {
+            return Ok(route.subscribe.clone());
+        }
+        let mut members = self.members(topic, &route).await?;
+        members.sort_by(|a, b| java_order(a, b));
+        members.dedup();
+        let me = &self.instance.identity().client_id;
+        Ok(self.config.allocation.allocate(me, &route.subscribe, &members))
+    }
+
+    /// Asks a broker of the topic who is in the group. All of them know; any will do.
+    async fn members(&self, topic: &str, route: &TopicRoute) -> Result<Vec<String>, ClientError> {
+        let action = format!("look-up of members of group {}", self.config.group);
+        let mut attempts = Vec::new();
+        for set in &route.brokers {
+            let Some((_, address)) = set.addresses.first_key_value() else { continue };
+            let broker = crate::instance::Server::new(&set.name, address);
+            match self.instance.members_of(&broker, &self.config.group).await {
+                Ok(members) => return Ok(members),
+                Err(fault) => attempts.push(broker.attempt(fault)),
+            }
+        }
+        if attempts.is_empty() {
+            let answer = "no broker".to_owned();
+            return Err(ClientError::NoRoute { topic: topic.into(), wanted: "readable", answer });
+        }
+        Err(ClientError::Failed { action, attempts })
+    }
+
+    /// Gives up all queues that `keep` does not name: stores their offsets, releases their locks.
+    async fn drop_others(&self, keep: impl Fn(&MessageQueue) -> bool) {
+        let lost: Vec<_> = {
+            let mut assigned = self.assigned.borrow_mut();
+            let lost: Vec<_> = assigned.values().filter(|a| !keep(&a.queue)).cloned().collect();
+            lost.iter().for_each(|lost| {
+                assigned.remove(&lost.queue);
+            });
+            lost
+        };
+        if lost.is_empty() {
+            return;
+        }
+        let mut due = Vec::new();
+        for assigned in &lost {
+            assigned.drop_it();
+            let offset = self.offsets.borrow().get(&assigned.queue);
+            due.extend(offset.map(|offset| (assigned.queue.clone(), offset)));
+        }
+        if self.is_broadcasting() {
+            return;
+        }
+        self.commit(due).await;
+        let queues: Vec<_> = lost.iter().map(|assigned| assigned.queue.clone()).collect();
+        if self.consumption.is_orderly() {
+            self.unlock(&queues).await;
+        }
+        // The next owner moves them on: what we knew is history.
+        queues.iter().for_each(|queue| self.offsets.borrow_mut().remove(queue));
+        tracing::info!(group = self.config.group, ?queues, "queues given up");
+    }
+
+    /// Begins to consume queues. Those without a lock or an offset wait for the next turn.
+    async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Turn {
+        let wanted = queues.len();
+        if self.consumption.is_orderly() && !self.is_broadcasting() {
+            queues = self.lock(&queues).await;
+        }
+        let mut taken = Vec::new();
+        for queue in queues {
+            match self.first_offset(&queue).await {
+                Ok(offset) => taken.extend(self.begin(queue, offset)),
+                Err(fault) => self.report_no_offset(&queue, &fault),
+            }
+        }
+        if !taken.is_empty() {
+            tracing::info!(group = self.config.group, queues = ?taken, "queues taken");
+        }
+        if taken.len() == wanted { Turn::Complete } else { Turn::Incomplete }
+    }
+
+    /// Starts the loops of one queue; `None` when the member stops, or the queue is ours already.
+    fn begin(self: &Rc<Self>, queue: MessageQueue, offset: i64) -> Option<MessageQueue> {
+        if self.is_stopping.get() || self.find(&queue).is_some() {
+            return None;
+        }
+        let assigned = Assigned::new(queue.clone(), offset);
+        if self.consumption.is_orderly() {
+            assigned.locked_at_ms.set(Some(super::member::now_ms()));
+        }
+        self.assigned.borrow_mut().insert(queue.clone(), assigned.clone());
+        task::spawn("pull loop", self.clone().pull_loop(assigned.clone())).detach();
+        if self.consumption.is_orderly() {
+            task::spawn("orderly loop", self.clone().orderly_loop(assigned)).detach();
+        }
+        Some(queue)
+    }
+
+    /// Starts a queue that is ours anew at `offset`: what was pulled is forgotten.
+    pub(crate) fn restart(self: &Rc<Self>, queue: &MessageQueue, offset: i64) {
+        let old = self.assigned.borrow_mut().remove(queue);
+        let Some(old) = old else { return };
+        old.drop_it();
+        self.offsets.borrow_mut().reset(queue, offset);
+        if self.begin(queue.clone(), offset).is_some()
+            && let Some(new) = self.find(queue)
+        {
+            new.is_paused.set(old.is_paused.get());
+        }
+    }
+
+    fn report_no_offset(&self, queue: &MessageQueue, fault: &Fault) {
+        tracing::warn!(%queue, group = self.config.group, %fault, "no offset to begin at");
+    }
+}

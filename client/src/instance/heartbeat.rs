@@ -1,0 +1,94 @@
+//! The heartbeat: who we are and what we subscribed, to every broker that matters.
+
+use ringmq_protocol::bodies::heartbeat::{
+    ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel as WireModel,
+    ProducerData, SubscriptionData,
+};
+use ringmq_protocol::codes::request;
+use ringmq_protocol::json;
+
+use super::{Instance, Server, expect_success};
+use crate::config::{ConsumeFrom, MessageModel};
+use crate::consumer::member::Member;
+use crate::consumer::subscription::{Filter, Subscription};
+use crate::error::Fault;
+use crate::routes::MASTER_ID;
+
+impl Instance {
+    /// Tells brokers of all groups of this client: masters, and slaves too when there are
+    /// consumers. Does nothing without groups.
+    pub(crate) async fn heartbeat(&self) {
+        let members = self.members();
+        let data = self.heartbeat_data(&members);
+        if data.producer_data_set.is_empty() && data.consumer_data_set.is_empty() {
+            return;
+        }
+        let body = json::to_vec(&data);
+        for (broker, id) in self.all_brokers() {
+            if id == MASTER_ID || !members.is_empty() {
+                self.beat(&broker, &body).await;
+            }
+        }
+    }
+
+    async fn beat(&self, broker: &Server, body: &[u8]) {
+        let timeout = self.config.call_timeout;
+        let code = request::HEART_BEAT;
+        let Err(fault) = self.call(broker, code, &(), body, timeout, expect_success).await else {
+            return;
+        };
+        let (name, address) = (&broker.name, &broker.address);
+        tracing::warn!(broker = name, address, %fault, "heartbeat failed");
+        if matches!(fault, Fault::Unreachable { .. }) {
+            // A peer that vanished without a word leaves a connection that looks open.
+            self.dialer.close(address, "no answer to a heartbeat");
+        }
+    }
+
+    fn heartbeat_data(&self, members: &[std::rc::Rc<Member>]) -> HeartbeatData {
+        let producers = self.producer_groups().into_iter();
+        HeartbeatData {
+            client_id: self.identity().client_id.clone(),
+            producer_data_set: producers.map(|group_name| ProducerData { group_name }).collect(),
+            consumer_data_set: members.iter().map(|member| consumer_data(member)).collect(),
+            heartbeat_fingerprint: 0,
+            without_sub: false,
+        }
+    }
+}
+
+fn consumer_data(member: &Member) -> ConsumerData {
+    ConsumerData {
+        group_name: member.config.group.clone(),
+        consume_type: match member.consumption.is_polled() {
+            true => ConsumeType::Actively,
+            false => ConsumeType::Passively,
+        },
+        message_model: match member.config.model {
+            MessageModel::Clustering => WireModel::Clustering,
+            MessageModel::Broadcasting => WireModel::Broadcasting,
+        },
+        consume_from_where: match member.config.consume_from {
+            ConsumeFrom::LastOffset => ConsumeFromWhere::LastOffset,
+            ConsumeFrom::FirstOffset => ConsumeFromWhere::FirstOffset,
+            ConsumeFrom::Timestamp(_) => ConsumeFromWhere::Timestamp,
+        },
+        subscription_data_set: member.subscriptions.borrow().values().map(to_data).collect(),
+        unit_mode: false,
+    }
+}
+
+/// A subscription as it travels.
+pub(crate) fn to_data(subscription: &Subscription) -> SubscriptionData {
+    let Subscription { topic, filter, version } = subscription;
+    match filter {
+        Filter::Tags(_) => SubscriptionData::tags(topic, &filter.expression(), *version),
+        Filter::Sql(expression) => SubscriptionData {
+            topic: topic.clone(),
+            sub_string: expression.clone(),
+            sub_version: *version,
+            expression_type: filter.kind().to_owned(),
+            ..SubscriptionData::default()
+        },
+    }
+}

@@ -1,0 +1,373 @@
+//! The part of the client that lives in its executor: connections, routes, and the groups that use
+//! them.
+//!
+//! States: running, stopping, stopped. `stop` runs once: groups first (they store offsets and give
+//! queues back), then every broker hears an unregister, then connections close. What fails on the
+//! way is logged, never retried: a broker forgets a silent client after two minutes anyway.
+
+mod calls;
+mod heartbeat;
+mod inbound;
+mod local_files;
+pub(crate) mod name_servers;
+mod server;
+mod timers;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::{Rc, Weak};
+
+use hashbrown::HashMap;
+use ringmq_protocol::WriteHeader;
+use ringmq_protocol::bodies::route::{ClusterInfo, TopicRouteData};
+use ringmq_protocol::codes::response;
+use ringmq_protocol::ids::{UniqueKeys, since_month_start_ms};
+use ringmq_remoting::{Connection, ConnectionLimits, Dialer};
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::{clock, process, random};
+
+pub(crate) use calls::{PullAnswer, PullRequest};
+pub(crate) use name_servers::read_json;
+pub(crate) use server::{Read, Server, expect_success, malformed, refusal};
+
+use self::inbound::Inbound;
+use self::local_files::LocalFiles;
+use self::name_servers::NameServers;
+use crate::config::ClientConfig;
+use crate::consumer::member::Member;
+use crate::error::{ClientError, Fault};
+use crate::producer::ProducerCore;
+use crate::queue::MessageQueue;
+use crate::routes::{BrokerTable, TopicRoute};
+
+/// One client as its executor sees it.
+pub(crate) struct Instance {
+    pub(crate) config: ClientConfig,
+    dialer: Dialer<Inbound>,
+    names: NameServers,
+    routes: RefCell<HashMap<String, Rc<TopicRoute>>>,
+    brokers: RefCell<BrokerTable>,
+    identity: OnceCell<Identity>,
+    producers: RefCell<BTreeMap<u64, Rc<ProducerCore>>>,
+    next_producer: Cell<u64>,
+    /// Groups of consumers of this client.
+    members: RefCell<BTreeMap<String, Rc<Member>>>,
+    heartbeat_now: Notify,
+    /// Topics whose route failed in use.
+    suspects: RefCell<BTreeSet<String>>,
+    route_now: Notify,
+    local_files: OnceCell<LocalFiles>,
+    is_stopping: Cell<bool>,
+}
+
+/// Who this client is, known once a name server was reached: the address is the one through which
+/// it was.
+pub(crate) struct Identity {
+    /// `<ip>@<pid>#<start>[@<unit>]`, or with the instance name if one was configured.
+    pub(crate) client_id: String,
+    /// The same at the next start: for local offset files.
+    pub(crate) lasting: String,
+    keys: RefCell<UniqueKeys>,
+}
+
+impl Instance {
+    /// A client that knows nobody yet.
+    pub(crate) fn new(config: ClientConfig) -> Rc<Self> {
+        Rc::new_cyclic(|this: &Weak<Self>| Self {
+            dialer: Dialer::new(
+                Rc::new(Inbound::new(this.clone())),
+                ConnectionLimits::default(),
+                config.connect_timeout,
+            ),
+            names: NameServers::new(config.name_servers.clone(), random::seed_u64()),
+            routes: RefCell::default(),
+            brokers: RefCell::default(),
+            identity: OnceCell::new(),
+            producers: RefCell::default(),
+            next_producer: Cell::new(0),
+            suspects: RefCell::default(),
+            local_files: OnceCell::new(),
+            route_now: Notify::new(),
+            members: RefCell::default(),
+            heartbeat_now: Notify::new(),
+            is_stopping: Cell::new(false),
+            config,
+        })
+    }
+
+    /// Who this client is; made up from the loopback address before any server was reached.
+    pub(crate) fn identity(&self) -> &Identity {
+        self.identity.get_or_init(|| Identity::new(&self.config, Ipv4Addr::LOCALHOST.into()))
+    }
+
+    /// The open connection to `address`.
+    pub(crate) async fn connect(&self, address: &str) -> Result<Rc<Connection>, Fault> {
+        let dialled = self.dialer.get(address).await;
+        let connection =
+            dialled.map_err(|error| Fault::Unreachable { reason: error.to_string() })?;
+        let ip = connection.local_addr().ip();
+        self.identity.get_or_init(|| Identity::new(&self.config, ip));
+        Ok(connection)
+    }
+
+    /// The route of `topic`, asked for if it is not known.
+    pub(crate) async fn route(&self, topic: &str) -> Result<Rc<TopicRoute>, ClientError> {
+        if let Some(route) = self.known_route(topic) {
+            return Ok(route);
+        }
+        self.refresh_route(topic).await
+    }
+
+    /// The route of `topic` if it was asked for before.
+    pub(crate) fn known_route(&self, topic: &str) -> Option<Rc<TopicRoute>> {
+        self.routes.borrow().get(topic).cloned()
+    }
+
+    /// Asks for the route of `topic`.
+    ///
+    /// # Errors
+    /// `Failed` with code 17: the name servers do not know the topic. A route that was known stays.
+    pub(crate) async fn refresh_route(&self, topic: &str) -> Result<Rc<TopicRoute>, ClientError> {
+        let data = self.route_data(topic).await?;
+        let route = TopicRoute::new(topic, &data)
+            .map_err(|error| ClientError::invalid(error.to_string()))?;
+        Ok(self.learn(topic, route))
+    }
+
+    /// The route to publish to `topic`, which the first send may have to create from the topic
+    /// `template` with `queues_max` queues per broker.
+    pub(crate) async fn publish_route(
+        &self,
+        topic: &str,
+        template: &str,
+        queues_max: i32,
+    ) -> Result<Rc<TopicRoute>, ClientError> {
+        if let Some(route) = self.known_route(topic)
+            && !route.publish.is_empty()
+        {
+            return Ok(route);
+        }
+        let missing = match self.refresh_route(topic).await {
+            Err(error) if error.code() == Some(response::TOPIC_NOT_EXIST) => error,
+            known => return known,
+        };
+        let data = self.route_data(template).await.map_err(|_| missing)?;
+        let route = TopicRoute::of_topic_to_create(topic, &data, queues_max)
+            .map_err(|error| ClientError::invalid(error.to_string()))?;
+        Ok(self.learn(topic, route))
+    }
+
+    fn learn(&self, topic: &str, route: TopicRoute) -> Rc<TopicRoute> {
+        self.brokers.borrow_mut().learn(&route);
+        let mut routes = self.routes.borrow_mut();
+        if let Some(known) = routes.get(topic)
+            && **known == route
+        {
+            return known.clone();
+        }
+        tracing::debug!(topic, queues = route.subscribe.len(), "route changed");
+        let route = Rc::new(route);
+        routes.insert(topic.to_owned(), route.clone());
+        route
+    }
+
+    pub(crate) async fn route_data(&self, topic: &str) -> Result<TopicRouteData, ClientError> {
+        self.names.route(self, topic).await
+    }
+
+    /// All brokers, by cluster.
+    pub(crate) async fn cluster(&self) -> Result<ClusterInfo, ClientError> {
+        self.names.cluster(self).await
+    }
+
+    /// Asks name servers until one answers.
+    pub(crate) async fn ask_name_server<T: 'static>(
+        &self,
+        action: &str,
+        code: i32,
+        header: &impl WriteHeader,
+        read: Read<T>,
+    ) -> Result<T, ClientError> {
+        self.names.call(self, action, code, header, read).await
+    }
+
+    /// The name servers, the one in use first.
+    pub(crate) fn name_servers(&self) -> Vec<Server> {
+        self.names.servers()
+    }
+
+    /// Opens a connection to a name server, which settles who we are.
+    pub(crate) async fn reach_name_server(&self) -> Result<(), ClientError> {
+        let mut attempts = Vec::new();
+        for server in self.names.servers() {
+            match self.connect(&server.address).await {
+                Ok(_) => return Ok(()),
+                Err(fault) => attempts.push(server.attempt(fault)),
+            }
+        }
+        Err(ClientError::Failed { action: "connect to a name server".into(), attempts })
+    }
+
+    /// Whether a connection to this server is open.
+    pub(crate) fn is_connected(&self, server: &Server) -> bool {
+        self.dialer.get_open(&server.address).is_some()
+    }
+
+    /// The master of the queue's broker set.
+    ///
+    /// # Errors
+    /// `Unreachable`: no known route names it.
+    pub(crate) fn master(&self, broker_name: &str) -> Result<Server, Fault> {
+        let brokers = self.brokers.borrow();
+        let address = brokers.master(broker_name).ok_or_else(|| Fault::Unreachable {
+            reason: format!("no address of a master of {broker_name} is known"),
+        })?;
+        Ok(Server::new(broker_name, address))
+    }
+
+    /// Where to read `queue` from, and whether that is a slave.
+    pub(crate) fn reader(
+        &self,
+        queue: &MessageQueue,
+        preferred: i64,
+    ) -> Result<(Server, bool), Fault> {
+        let brokers = self.brokers.borrow();
+        let found = brokers.reader(&queue.broker_name, preferred, false);
+        let found = found.ok_or_else(|| Fault::Unreachable {
+            reason: format!("no address of {} is known", queue.broker_name),
+        })?;
+        Ok((Server::new(&queue.broker_name, &found.address), found.is_slave))
+    }
+
+    /// Every known broker with its id.
+    pub(crate) fn all_brokers(&self) -> Vec<(Server, i64)> {
+        let brokers = self.brokers.borrow();
+        brokers.all().map(|(name, id, address)| (Server::new(name, address), id)).collect()
+    }
+
+    /// Adds a producer; brokers hear of its group soon.
+    pub(crate) fn add_producer(&self, producer: Rc<ProducerCore>) -> u64 {
+        let id = self.next_producer.get();
+        self.next_producer.set(id + 1);
+        self.producers.borrow_mut().insert(id, producer);
+        self.heartbeat_soon();
+        id
+    }
+
+    /// The producer with this number.
+    pub(crate) fn producer(&self, id: u64) -> Option<Rc<ProducerCore>> {
+        self.producers.borrow().get(&id).cloned()
+    }
+
+    /// Groups of producers of this client.
+    pub(crate) fn producer_groups(&self) -> BTreeSet<String> {
+        self.producers.borrow().values().map(|producer| producer.config.group.clone()).collect()
+    }
+
+    /// Forgets producers without handles and returns the groups that are left without any.
+    pub(crate) fn forget_producers(&self) -> BTreeSet<String> {
+        let before = self.producer_groups();
+        self.producers.borrow_mut().retain(|_, producer| producer.is_wanted());
+        &before - &self.producer_groups()
+    }
+
+    /// The route of `topic` failed in use: it is asked for again soon.
+    pub(crate) fn route_is_suspect(&self, topic: &str) {
+        if self.suspects.borrow_mut().insert(topic.to_owned()) {
+            self.route_now.notify_one();
+        }
+    }
+
+    /// Files of this client, below the configured directory.
+    pub(crate) fn local_files(&self) -> &LocalFiles {
+        self.local_files.get_or_init(|| LocalFiles::new(self.config.local_offset_dir.clone()))
+    }
+
+    /// Adds a member of a consumer group.
+    ///
+    /// # Errors
+    /// `Invalid`: this client is a member already; brokers could not tell the two apart.
+    pub(crate) fn add_member(&self, member: &Rc<Member>) -> Result<(), ClientError> {
+        let mut members = self.members.borrow_mut();
+        let group = &member.config.group;
+        if members.contains_key(group) {
+            let what = format!("this client is in consumer group {group} already");
+            return Err(ClientError::invalid(what));
+        }
+        members.insert(group.clone(), member.clone());
+        Ok(())
+    }
+
+    /// Removes a member of a consumer group.
+    pub(crate) fn remove_member(&self, group: &str) {
+        self.members.borrow_mut().remove(group);
+    }
+
+    /// The member of `group` that this client is.
+    pub(crate) fn member(&self, group: &str) -> Option<Rc<Member>> {
+        self.members.borrow().get(group).cloned()
+    }
+
+    /// All memberships of this client.
+    pub(crate) fn members(&self) -> Vec<Rc<Member>> {
+        self.members.borrow().values().cloned().collect()
+    }
+
+    /// Has every broker hear of changed groups or subscriptions soon.
+    pub(crate) fn heartbeat_soon(&self) {
+        self.heartbeat_now.notify_one();
+    }
+
+    /// Whether the client was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
+    /// Stops all groups, says goodbye to brokers and closes connections.
+    pub(crate) async fn stop(self: &Rc<Self>) {
+        if self.is_stopping.replace(true) {
+            return;
+        }
+        for member in self.members() {
+            member.stop().await;
+        }
+        let groups = self.producer_groups();
+        self.producers.borrow_mut().clear();
+        for group in groups {
+            self.unregister_producer(&group).await;
+        }
+        self.dialer.close_all("the client was shut down");
+    }
+}
+
+impl Identity {
+    fn new(config: &ClientConfig, ip: IpAddr) -> Self {
+        let (pid, now_ms) = (process::pid(), clock::unix_ms());
+        let salt = random::seed_u64();
+        let name = match config.instance_name.as_str() {
+            // Two clients of one process may start within a millisecond: the salt tells them apart.
+            "DEFAULT" => format!("{pid}#{now_ms}{:04}", salt % 10_000),
+            name => name.to_owned(),
+        };
+        let unit = config.unit_name.as_ref().map(|unit| format!("@{unit}")).unwrap_or_default();
+        let [.., a, b, c, d] = salt.to_be_bytes();
+        Self {
+            client_id: format!("{ip}@{name}{unit}"),
+            lasting: format!("{ip}@{}{unit}", config.instance_name),
+            keys: RefCell::new(UniqueKeys::new(ip, pid, u32::from_be_bytes([a, b, c, d]))),
+        }
+    }
+
+    /// A unique key for a message made now.
+    pub(crate) fn next_key(&self, now_ms: i64) -> String {
+        let mut key = String::new();
+        self.keys.borrow_mut().next_into(since_month_start_ms(now_ms), &mut key);
+        key
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sample() -> Self {
+        Self::new(&ClientConfig::new("127.0.0.1:9876"), Ipv4Addr::LOCALHOST.into())
+    }
+}

@@ -1,0 +1,117 @@
+//! One call to one server, with its failures named.
+
+use std::time::Duration;
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::{Command, WriteHeader};
+use ringmq_remoting::CallError;
+use ringmq_runtime::sync;
+
+use super::Instance;
+use crate::error::{Attempt, ClientError, Fault};
+
+/// A server as it is called: its name for people, its address for the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn new(name: &str, address: &str) -> Self {
+        Self { name: name.to_owned(), address: address.to_owned() }
+    }
+
+    /// The same server's port for sends only, two below the ordinary one.
+    pub(crate) fn vip(self) -> Self {
+        let vip = self.address.rsplit_once(':').and_then(|(host, port)| {
+            let port = port.parse::<u16>().ok()?.checked_sub(2)?;
+            Some(format!("{host}:{port}"))
+        });
+        Self { address: vip.unwrap_or(self.address), ..self }
+    }
+
+    /// This fault, at this server.
+    pub(crate) fn attempt(&self, fault: Fault) -> Attempt {
+        Attempt { server: self.name.clone(), address: self.address.clone(), fault }
+    }
+
+    /// This fault, at this server, as the failure of `action`.
+    pub(crate) fn failed(&self, action: impl Into<String>, fault: Fault) -> ClientError {
+        ClientError::failed(action, self.attempt(fault))
+    }
+}
+
+/// Reads an answer while it lies in the receive buffer.
+pub(crate) type Read<T> = fn(&Command<'_>) -> Result<T, Fault>;
+
+impl Instance {
+    /// Sends one request to `server` and has `read` make sense of the answer.
+    ///
+    /// A server that is going away (code 1500) is asked once more over a new connection.
+    pub(crate) async fn call<T: 'static>(
+        &self,
+        server: &Server,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+        timeout: Duration,
+        read: Read<T>,
+    ) -> Result<T, Fault> {
+        let outcome = self.call_once(server, code, header, body, timeout, read).await;
+        if outcome.as_ref().is_err_and(|fault| fault.code() == Some(response::GO_AWAY)) {
+            self.dialer.close(&server.address, "the server goes away");
+            return self.call_once(server, code, header, body, timeout, read).await;
+        }
+        outcome
+    }
+
+    async fn call_once<T: 'static>(
+        &self,
+        server: &Server,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+        timeout: Duration,
+        read: Read<T>,
+    ) -> Result<T, Fault> {
+        let connection = self.connect(&server.address).await?;
+        let (sender, answer) = sync::oneshot();
+        connection.call_with(code, header, body, timeout, move |answer| {
+            // Nobody listens if the caller was dropped meanwhile.
+            let _ = sender.send(answer.map_err(unreachable).and_then(read));
+        });
+        answer.await.unwrap_or_else(|_| Err(unreachable(CallError::Closed { reason: "stopped" })))
+    }
+
+    /// Sends one request to `server`; there will be no answer.
+    pub(crate) async fn tell(
+        &self,
+        server: &Server,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+    ) -> Result<(), Fault> {
+        self.connect(&server.address).await?.send_oneway(code, header, body);
+        Ok(())
+    }
+}
+
+fn unreachable(error: CallError) -> Fault {
+    Fault::Unreachable { reason: error.to_string() }
+}
+
+/// The code and the words of an answer that refuses.
+pub(crate) fn refusal(answer: &Command<'_>) -> Fault {
+    Fault::Refused { code: answer.code, remark: answer.remark().unwrap_or_default().to_owned() }
+}
+
+/// Passes answers with code 0 and turns others into faults.
+pub(crate) fn expect_success(answer: &Command<'_>) -> Result<(), Fault> {
+    if answer.code == response::SUCCESS { Ok(()) } else { Err(refusal(answer)) }
+}
+
+/// An answer whose header or body is not what the protocol says.
+pub(crate) fn malformed(error: impl ToString) -> Fault {
+    Fault::Malformed { reason: error.to_string() }
+}

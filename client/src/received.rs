@@ -1,0 +1,239 @@
+//! A message as a consumer gets it.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use ringmq_protocol::compression::{self, Compression, CompressionError};
+use ringmq_protocol::error::LayoutError;
+use ringmq_protocol::ids::OffsetMessageId;
+use ringmq_protocol::properties::{Properties, keys};
+use ringmq_protocol::record::{self, Record};
+
+use crate::queue::MessageQueue;
+
+/// One message, decoded and decompressed.
+///
+/// The body shares the memory of the answer that brought it (up to 256 KiB): copy it to keep it for
+/// long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedMessage {
+    /// Topic it was sent to; of a message that comes again, its first topic.
+    pub topic: String,
+    /// Queue that it was pulled from.
+    pub queue: MessageQueue,
+    /// Its number in that queue.
+    pub queue_offset: i64,
+    /// Where it lies in the broker's log.
+    pub physical_offset: i64,
+    /// Body as the producer gave it.
+    pub body: Bytes,
+    /// The producer's number.
+    pub flag: i32,
+    /// Flags of the protocol, among them how the body was compressed.
+    pub sys_flag: i32,
+    /// When the producer sent it, Unix time in milliseconds.
+    pub born_at_ms: i64,
+    /// Who sent it.
+    pub born_host: SocketAddr,
+    /// When the broker stored it, Unix time in milliseconds.
+    pub stored_at_ms: i64,
+    /// Broker that stored it.
+    pub store_host: SocketAddr,
+    /// How often it was sent back.
+    pub reconsume_times: i32,
+    properties: Box<str>,
+}
+
+/// A message that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a message by its layout.
+    #[error("message {number} of the answer: {error}")]
+    Layout {
+        /// Its place in the answer, from 0.
+        number: usize,
+        /// What is wrong.
+        error: LayoutError,
+    },
+    /// The compressed body is damaged.
+    #[error("body of the message at offset {queue_offset}: {error}")]
+    Body {
+        /// Its number in the queue.
+        queue_offset: i64,
+        /// What is wrong.
+        error: CompressionError,
+    },
+}
+
+/// A body that unfolds to more is refused: it comes from a peer, and 4 MiB of zlib can claim 4 GiB.
+/// Sixteen times the largest body that a broker takes by default.
+const BODY_SIZE_BYTES_MAX: usize = 64 << 20;
+
+impl ReceivedMessage {
+    /// Decodes all messages of a pull's answer from `queue`.
+    ///
+    /// # Errors
+    /// The first message that cannot be read; none is returned then.
+    pub fn decode_all(body: &Bytes, queue: &MessageQueue) -> Result<Vec<Self>, DecodeError> {
+        let mut messages = Vec::new();
+        for (number, record) in record::records(body).enumerate() {
+            let record = record.map_err(|error| DecodeError::Layout { number, error })?;
+            messages.push(Self::decode(&record, body, queue)?);
+        }
+        Ok(messages)
+    }
+
+    /// `memory` is what `record` borrows from.
+    fn decode(
+        record: &Record<'_>,
+        memory: &Bytes,
+        queue: &MessageQueue,
+    ) -> Result<Self, DecodeError> {
+        let (queue_offset, flags) = (record.queue_offset, record.sys_flag);
+        let broken = |error| DecodeError::Body { queue_offset, error };
+        let body = match Compression::of(flags).map_err(broken)? {
+            None => memory.slice_ref(record.body),
+            Some(format) => compression::decompress(format, record.body, BODY_SIZE_BYTES_MAX)
+                .map_err(broken)?
+                .into(),
+        };
+        let first_topic = record.properties.get(keys::RETRY_TOPIC);
+        Ok(Self {
+            topic: first_topic.unwrap_or(record.topic).to_owned(),
+            queue: queue.clone(),
+            queue_offset,
+            physical_offset: record.physical_offset,
+            body,
+            flag: record.flag,
+            sys_flag: flags,
+            born_at_ms: record.born_at_ms,
+            born_host: record.born_host,
+            stored_at_ms: record.stored_at_ms,
+            store_host: record.store_host,
+            reconsume_times: record.reconsume_times,
+            properties: record.properties.as_text().into(),
+        })
+    }
+
+    /// All properties, the application's and RocketMQ's.
+    pub fn properties(&self) -> Properties<'_> {
+        Properties::new(&self.properties)
+    }
+
+    /// Value of a property.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties().get(name)
+    }
+
+    /// Its tag.
+    pub fn tag(&self) -> Option<&str> {
+        self.property(keys::TAGS)
+    }
+
+    /// Its keys, separated by blanks.
+    pub fn keys(&self) -> Option<&str> {
+        self.property(keys::KEYS)
+    }
+
+    /// Its unique key, or where it is stored if its producer gave it none.
+    pub fn message_id(&self) -> String {
+        self.property(keys::UNIQUE_KEY).map_or_else(|| self.offset_message_id(), str::to_owned)
+    }
+
+    /// The id that says where it is stored.
+    pub fn offset_message_id(&self) -> String {
+        let (host, physical_offset) = (self.store_host, self.physical_offset);
+        OffsetMessageId { host, physical_offset }.text().as_str().to_owned()
+    }
+}
+
+#[cfg(test)]
+impl ReceivedMessage {
+    /// A message for tests of what only looks at offsets and sizes.
+    pub(crate) fn sample(queue_offset: i64, body: &[u8]) -> Self {
+        let host = SocketAddr::from(([127, 0, 0, 1], 10911));
+        Self {
+            topic: "T".into(),
+            queue: MessageQueue::new("T", "b", 0),
+            queue_offset,
+            physical_offset: queue_offset * 100,
+            body: Bytes::copy_from_slice(body),
+            flag: 0,
+            sys_flag: 0,
+            born_at_ms: 1,
+            born_host: host,
+            stored_at_ms: 2,
+            store_host: host,
+            reconsume_times: 0,
+            properties: "".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
+
+    use super::*;
+
+    fn stored(new: &NewRecord<'_>, queue_offset: i64) -> Vec<u8> {
+        let mut bytes = vec![0; encoded_len(new).expect("fits")];
+        let placement = Placement { queue_offset, physical_offset: 4096, stored_at_ms: 8 };
+        encode(&mut bytes, new, placement).expect("fits");
+        bytes
+    }
+
+    fn record<'a>(body: &'a [u8], properties: &'a str) -> NewRecord<'a> {
+        let host = SocketAddr::from(([127, 0, 0, 1], 10911));
+        NewRecord {
+            topic: "%RETRY%g",
+            queue_id: 3,
+            flag: 5,
+            sys_flag: 0,
+            born_at_ms: 7,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 2,
+            prepared_transaction_offset: 0,
+            body,
+            properties,
+            extra: &[],
+            with_record_crc: false,
+        }
+    }
+
+    fn queue() -> MessageQueue {
+        MessageQueue::new("%RETRY%g", "b1", 3)
+    }
+
+    #[test]
+    fn a_message_that_comes_again_shows_its_first_topic_and_id() {
+        let text = "TAGS\u{1}A\u{2}UNIQ_KEY\u{1}K1\u{2}RETRY_TOPIC\u{1}Orders\u{2}";
+        let bytes = stored(&record(b"hello", text), 42);
+        let messages = ReceivedMessage::decode_all(&bytes.into(), &queue()).expect("reads");
+        let [message] = messages.as_slice() else { panic!("one message: {messages:?}") };
+        assert_eq!((message.topic.as_str(), message.tag()), ("Orders", Some("A")));
+        assert_eq!((message.message_id().as_str(), message.queue_offset), ("K1", 42));
+        assert_eq!(message.offset_message_id(), "7F00000100002A9F0000000000001000");
+        assert_eq!((&*message.body, message.reconsume_times), (&b"hello"[..], 2));
+    }
+
+    #[test]
+    fn a_compressed_body_arrives_plain() {
+        let packed = compression::compress(Compression::Lz4, &[9; 10_000]);
+        let mut new = record(&packed, "");
+        new.sys_flag = Compression::Lz4.flags();
+        let bytes = Bytes::from(stored(&new, 0));
+        let messages = ReceivedMessage::decode_all(&bytes, &queue()).expect("reads");
+        assert_eq!(messages[0].body, vec![9; 10_000]);
+    }
+
+    #[test]
+    fn a_damaged_answer_says_which_message_is_broken() {
+        let mut bytes = stored(&record(b"hello", ""), 1);
+        bytes.extend(stored(&record(b"hello", ""), 2));
+        bytes.truncate(bytes.len() - 1);
+        let error = ReceivedMessage::decode_all(&bytes.into(), &queue()).expect_err("cut");
+        assert!(matches!(error, DecodeError::Layout { number: 1, .. }), "{error}");
+    }
+}
