@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"math/rand"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/apache/rocketmq-client-go/v2/consumer"
+	"github.com/apache/rocketmq-client-go/v2/primitive"
+	"github.com/apache/rocketmq-client-go/v2/producer"
+)
+
+const (
+	many            = 2000
+	randomBodyBytes = 16 << 10
+)
+
+// intact: 2,000 messages of random sizes arrive unchanged, exactly once, in the order of sending per queue.
+func intact(w *world) {
+	queues := w.createTopic(4)
+	through := w.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
+	box := &inbox{}
+	reader, _ := w.pushConsumer(w.group("reader"))
+	must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
+	must(reader.Start())
+	var senders sync.WaitGroup
+	failures := make(chan error, many)
+	for _, queue := range queues {
+		senders.Add(1)
+		go func() {
+			defer senders.Done()
+			random := rand.New(rand.NewSource(int64(queue.QueueId)))
+			for number := range many / 4 {
+				body := make([]byte, 1+random.Intn(randomBodyBytes))
+				random.Read(body)
+				message := primitive.NewMessage(w.topic(), body)
+				message.WithProperty("number", fmt.Sprint(number))
+				message.WithProperty("crc", fmt.Sprint(crc32.ChecksumIEEE(body)))
+				message.Queue = queue
+				if _, err := through.SendSync(context.Background(), message); err != nil {
+					failures <- err
+				}
+			}
+		}()
+	}
+	senders.Wait()
+	check(len(failures) == 0, "%d sends failed", len(failures))
+	await("2,000 messages", func() bool { return box.size() >= many })
+	equal(many, box.size(), "messages")
+	for queue, messages := range box.byQueue() {
+		equal(many/4, len(messages), fmt.Sprint("messages in queue ", queue))
+		for number, message := range messages {
+			equal(int64(number), message.QueueOffset, "offset")
+			equal(fmt.Sprint(number), message.GetProperty("number"), "order")
+			equal(message.GetProperty("crc"), fmt.Sprint(crc32.ChecksumIEEE(message.Body)), "checksum of the body")
+		}
+	}
+}
+
+// orderly: two consumers; each queue is delivered in order by one of them. Each holds the same half from its start: this
+// client does not unlock a queue that it hands over, so the next owner would wait until the lock expires, 60 s.
+func orderly(w *world) {
+	queues := w.createTopic(4)
+	through := w.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
+	box := &inbox{}
+	for half := range 2 {
+		reader, _ := w.pushConsumer(w.group("reader"), consumer.WithConsumerOrder(true),
+			consumer.WithStrategy(func(_, _ string, all []*primitive.MessageQueue, _ []string) []*primitive.MessageQueue {
+				return slices.DeleteFunc(slices.Clone(all), func(queue *primitive.MessageQueue) bool {
+					return queue.QueueId%2 != half
+				})
+			}))
+		must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
+		must(reader.Start())
+	}
+	for number := range 200 {
+		message := w.message(number)
+		message.Queue = queues[number%4]
+		send(through, message)
+	}
+	box.awaitExactly(texts(0, 200))
+	last := map[int]string{}
+	for _, message := range box.all() {
+		queue := message.Queue.QueueId
+		check(last[queue] < string(message.Body), "out of order: %s", message.Body)
+		last[queue] = string(message.Body)
+	}
+}
+
+func broadcasting(w *world) {
+	w.createTopic(4)
+	var boxes []*inbox
+	for range 2 {
+		box := &inbox{}
+		reader, _ := w.pushConsumer(w.group("reader"), consumer.WithConsumerModel(consumer.BroadCasting))
+		must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
+		must(reader.Start())
+		boxes = append(boxes, box)
+	}
+	through := w.producer()
+	for number := range 100 {
+		send(through, w.message(number))
+	}
+	for _, box := range boxes {
+		box.awaitExactly(texts(0, 100))
+	}
+}
+
+// resume: a new consumer of the group goes on where the closed one stopped.
+func resume(w *world) {
+	w.createTopic(4)
+	through := w.producer()
+	for round := range 3 {
+		for number := round * 50; number < round*50+50; number++ {
+			send(through, w.message(number))
+		}
+		box := &inbox{}
+		reader, _ := w.pushConsumer(w.group("reader"))
+		must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
+		must(reader.Start())
+		box.awaitExactly(texts(round*50, round*50+50))
+		// Progress moves after the listener has answered.
+		await("the progress of the last message", func() bool { return reader.GetOffsetDiffMap()[w.topic()] == 0 })
+		must(reader.Shutdown())
+	}
+}
+
+// longPoll: a consumer that waits for messages gets one at once.
+func longPoll(w *world) {
+	w.createTopic(4)
+	through := w.producer()
+	box := &inbox{}
+	reader, share := w.pushConsumer(w.group("reader"))
+	must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
+	must(reader.Start())
+	await("the queues", func() bool { return share.held(w.topic()) == 4 })
+	for number := range 20 {
+		began := time.Now()
+		send(through, w.message(number))
+		await("a message", func() bool { return box.size() == number+1 })
+		check(number == 0 || time.Since(began) < 4500*time.Millisecond, "a message took %v", time.Since(began))
+	}
+}
+
+// tagFilter: only matching tags arrive, also when another tag has the same hash code ("Aa" and "BB").
+func tagFilter(w *world) {
+	w.createTopic(4)
+	through := w.producer()
+	var expected []string
+	for number := range 200 {
+		message := w.message(number)
+		if tag := []string{"Aa", "BB", "TagC", "TagD", ""}[number%5]; tag != "" {
+			message.WithTag(tag)
+		}
+		send(through, message)
+		if number%5 == 0 || number%5 == 2 {
+			expected = append(expected, text(number))
+		}
+	}
+	box := &inbox{}
+	reader, _ := w.pushConsumer(w.group("reader"))
+	must(reader.Subscribe(w.topic(), consumer.MessageSelector{Type: consumer.TAG, Expression: "Aa || TagC"}, box.listen))
+	must(reader.Start())
+	box.awaitExactly(expected)
+}
+
+func pullSeek(w *world) {
+	queue := w.createTopic(4)[2]
+	through := w.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
+	for number := range 100 {
+		message := w.message(number)
+		message.Queue = queue
+		send(through, message)
+	}
+	puller := w.pullConsumer()
+	ctx := context.Background()
+	middle, err := puller.PullFrom(ctx, queue, 40, 5)
+	must(err)
+	equal(primitive.PullFound, middle.Status, "status")
+	equal(int64(45), middle.NextBeginOffset, "next offset")
+	equal(int64(0), middle.MinOffset, "least offset")
+	equal(int64(100), middle.MaxOffset, "greatest offset")
+	equal(5, len(middle.GetMessageExts()), "messages")
+	for number, message := range middle.GetMessageExts() {
+		equal(text(40+number), string(message.Body), "body")
+	}
+	beyond, err := puller.PullFrom(ctx, queue, 5000, 5)
+	must(err)
+	equal(primitive.PullOffsetIllegal, beyond.Status, "status beyond the end")
+	equal(int64(100), beyond.NextBeginOffset, "offset to go on with")
+}

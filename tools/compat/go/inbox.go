@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/apache/rocketmq-client-go/v2/consumer"
+	"github.com/apache/rocketmq-client-go/v2/primitive"
+)
+
+// inbox keeps what consumers received, in the order of arrival.
+type inbox struct {
+	mutex    sync.Mutex
+	messages []*primitive.MessageExt
+}
+
+// listen is a listener that keeps everything and answers success.
+func (i *inbox) listen(_ context.Context, received ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	i.messages = append(i.messages, received...)
+	return consumer.ConsumeSuccess, nil
+}
+
+func (i *inbox) all() []*primitive.MessageExt {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	return slices.Clone(i.messages)
+}
+
+func (i *inbox) size() int { return len(i.all()) }
+
+func (i *inbox) bodies() []string {
+	var bodies []string
+	for _, message := range i.all() {
+		bodies = append(bodies, string(message.Body))
+	}
+	slices.Sort(bodies)
+	return bodies
+}
+
+// awaitExactly waits until exactly these bodies are here.
+func (i *inbox) awaitExactly(bodies []string) {
+	expected := slices.Sorted(slices.Values(bodies))
+	await(fmt.Sprintf("%d messages", len(expected)), func() bool { return i.size() >= len(expected) })
+	check(slices.Equal(expected, i.bodies()), "%d messages, %d received, or others than sent", len(expected), i.size())
+}
+
+// byQueue sorts the messages of each queue by offset; an offset twice is a failure.
+func (i *inbox) byQueue() map[int][]*primitive.MessageExt {
+	queues := map[int][]*primitive.MessageExt{}
+	for _, message := range i.all() {
+		queues[message.Queue.QueueId] = append(queues[message.Queue.QueueId], message)
+	}
+	for queue, messages := range queues {
+		slices.SortFunc(messages, func(a, b *primitive.MessageExt) int { return int(a.QueueOffset - b.QueueOffset) })
+		for n := 1; n < len(messages); n++ {
+			check(messages[n-1].QueueOffset < messages[n].QueueOffset, "queue %d delivered offset %d twice",
+				queue, messages[n].QueueOffset)
+		}
+	}
+	return queues
+}
+
+func text(number int) string { return fmt.Sprintf("m%05d", number) }
+
+func texts(from, to int) []string {
+	var all []string
+	for number := from; number < to; number++ {
+		all = append(all, text(number))
+	}
+	return all
+}
+
+// read lets a new group receive exactly these bodies.
+func (w *world) read(bodies []string) *inbox {
+	w.awaitRoute()
+	box := &inbox{}
+	reader, _ := w.pushConsumer(w.group("reader"))
+	must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
+	must(reader.Start())
+	box.awaitExactly(bodies)
+	return box
+}
