@@ -1,0 +1,110 @@
+'use strict';
+
+const assert = require('node:assert');
+const crypto = require('node:crypto');
+const { Inbox, Message, text, texts, until } = require('./world');
+
+const LARGEST_BODY_BYTES = 4 << 20;
+// MESSAGE_ILLEGAL.
+const ILLEGAL = 13;
+// Room for a busy machine, far from the 15 s that a send may take.
+const AT_ONCE_MS = 8000;
+
+// On an auto-created topic; everything a message carries arrives.
+async function sendSync(world) {
+  const producer = await world.producer();
+  const message = new Message(world.topic, 'TagA', 'body');
+  message.keys = ['key-1', 'key-2'];
+  message.flag = 7;
+  message.properties.colour = '绿 = green';
+  const result = await producer.send(message);
+  assert.strictEqual(result.sendStatus, 'SEND_OK');
+  const bodies = ['body'];
+  for (let i = 0; i < 10; i++) {
+    assert.strictEqual((await producer.send(world.message(i))).sendStatus, 'SEND_OK');
+    bodies.push(text(i));
+  }
+  const inbox = await world.read(producer, bodies);
+  const received = inbox.messages.find(m => m.body.toString() === 'body');
+  assert.strictEqual(received.tags, 'TagA');
+  assert.strictEqual(received.properties.KEYS, 'key-1 key-2');
+  assert.strictEqual(received.flag, 7);
+  assert.strictEqual(received.properties.colour, '绿 = green');
+}
+
+// Many sends under way at once.
+async function sendAsync(world) {
+  const producer = await world.producer();
+  await world.createTopic(producer, 4);
+  const results = await Promise.all(texts(0, 200).map((_, i) => producer.send(world.message(i))));
+  results.forEach(result => assert.strictEqual(result.sendStatus, 'SEND_OK'));
+  await world.read(producer, texts(0, 200));
+}
+
+async function precreated(world) {
+  const producer = await world.producer();
+  await world.createTopic(producer, 6);
+  const used = new Set();
+  for (let i = 0; i < 18; i++) {
+    const result = await producer.send(world.message(i));
+    used.add(result.messageQueue.queueId);
+  }
+  assert.strictEqual(used.size, 6, 'queues used');
+  await world.read(producer, texts(0, 18));
+}
+
+async function queueSelector(world) {
+  const producer = await world.producer();
+  await world.createTopic(producer, 4);
+  const keys = {};
+  for (let i = 0; i < 40; i++) {
+    const message = world.message(i);
+    message.shardingKey = `user-${i % 7}`;
+    const { queueId } = (await producer.send(message)).messageQueue;
+    (keys[message.shardingKey] ??= new Set()).add(queueId);
+  }
+  // This client mistakes queue 0 for none and sends its keys to all queues in turn.
+  assert.ok(Object.values(keys).some(queues => queues.size === 1), 'no key keeps its queue');
+  await world.read(producer, texts(0, 40));
+}
+
+async function largestBody(world) {
+  const producer = await world.producer({ compressMsgBodyOverHowmuch: 2 * LARGEST_BODY_BYTES });
+  await world.createTopic(producer, 1);
+  const body = crypto.randomBytes(LARGEST_BODY_BYTES);
+  for (let i = 0; i < 2; i++) await producer.send(new Message(world.topic, '', body));
+  const inbox = new Inbox();
+  await world.consumer(world.group('reader'), '*', inbox.listener());
+  await until(() => inbox.messages.length === 2, 'two messages');
+  inbox.messages.forEach(message => assert.ok(body.equals(message.body), 'the body differs'));
+}
+
+// The refusal comes at once, and the connection stays good.
+async function oversizeBody(world) {
+  const producer = await world.producer({ compressMsgBodyOverHowmuch: 2 * LARGEST_BODY_BYTES });
+  await world.createTopic(producer, 1);
+  const began = Date.now();
+  const body = crypto.randomBytes(LARGEST_BODY_BYTES + (256 << 10));
+  await assert.rejects(producer.send(new Message(world.topic, '', body)), { code: ILLEGAL });
+  assert.ok(Date.now() - began < AT_ONCE_MS, `the refusal took ${Date.now() - began} ms`);
+  await producer.send(world.message(1));
+}
+
+async function compressed(world) {
+  const producer = await world.producer();
+  await world.createTopic(producer, 1);
+  const body = 'All work and no play makes Jack a dull boy. '.repeat(5000);
+  await producer.send(new Message(world.topic, '', body));
+  const inbox = await world.read(producer, [body]);
+  assert.ok(inbox.messages[0].storeSize < body.length / 10, `stored in ${inbox.messages[0].storeSize} bytes`);
+}
+
+exports.scenarios = {
+  'send-sync': sendSync,
+  'send-async': sendAsync,
+  'precreated-topic': precreated,
+  'queue-selector': queueSelector,
+  'body-4-mib': largestBody,
+  'body-oversize': oversizeBody,
+  'compression-zlib': compressed,
+};
