@@ -1,12 +1,26 @@
 //! TCP: listeners, streams whose halves read and write independently, and files sent unread.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::disk::{AnyView, FileView};
+#[cfg(feature = "sim")]
+use crate::sim;
 use crate::{live, task};
+
+/// Evaluates an expression with the inner value of either world.
+macro_rules! in_world {
+    ($value:expr, $inner:ident => $call:expr) => {
+        match $value {
+            AnyStream::Live($inner) => $call,
+            #[cfg(feature = "sim")]
+            AnyStream::Sim($inner) => $call,
+        }
+    };
+}
 
 /// Whether several listeners may share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +50,21 @@ pub async fn resolve(address: &str) -> io::Result<SocketAddr> {
 }
 
 /// A listening socket. Stays on its shard.
-#[derive(Debug)]
 pub struct Listener {
-    inner: live::net::Listener,
+    inner: AnyListener,
+}
+
+enum AnyListener {
+    Live(live::net::Listener),
+    #[cfg(feature = "sim")]
+    Sim(sim::net::Listener),
+}
+
+/// Both worlds' ends of a connection; shared by its halves.
+enum AnyStream {
+    Live(live::net::Stream),
+    #[cfg(feature = "sim")]
+    Sim(Rc<sim::net::Stream>),
 }
 
 impl Listener {
@@ -47,7 +73,11 @@ impl Listener {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`: as the kernel says.
     pub fn bind(addr: SocketAddr, reuse: Reuse) -> io::Result<Self> {
-        Ok(Self { inner: live::net::Listener::bind(addr, reuse)? })
+        #[cfg(feature = "sim")]
+        if sim::current().is_some() {
+            return Ok(Self { inner: AnyListener::Sim(sim::net::Listener::bind(addr, reuse)?) });
+        }
+        Ok(Self { inner: AnyListener::Live(live::net::Listener::bind(addr, reuse)?) })
     }
 
     /// Waits for the next connection. May be dropped at any time without losing one.
@@ -56,8 +86,12 @@ impl Listener {
     /// `EMFILE` and the like, after which accepting may go on; a peer that gave up meanwhile is
     /// not an error.
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let inner = self.inner.accept().await?;
-        let stream = Stream { inner: Rc::new(inner) };
+        let accepted = match &self.inner {
+            AnyListener::Live(listener) => AnyStream::Live(listener.accept().await?),
+            #[cfg(feature = "sim")]
+            AnyListener::Sim(listener) => AnyStream::Sim(Rc::new(listener.accept().await)),
+        };
+        let stream = Stream { inner: Rc::new(accepted) };
         let peer = stream.peer_addr();
         Ok((stream, peer))
     }
@@ -67,14 +101,24 @@ impl Listener {
     /// # Errors
     /// As the kernel says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
+        match &self.inner {
+            AnyListener::Live(listener) => listener.local_addr(),
+            #[cfg(feature = "sim")]
+            AnyListener::Sim(listener) => Ok(listener.local_addr()),
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({:?})", self.local_addr())
     }
 }
 
 /// A connection. Its socket closes when the stream and both halves are gone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stream {
-    inner: Rc<live::net::Stream>,
+    inner: Rc<AnyStream>,
 }
 
 impl Stream {
@@ -83,19 +127,25 @@ impl Stream {
     /// # Errors
     /// `TimedOut`, `ConnectionRefused`: as the kernel says.
     pub async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Self> {
-        Ok(Self { inner: Rc::new(live::net::Stream::connect(addr, limit).await?) })
+        #[cfg(feature = "sim")]
+        if sim::current().is_some() {
+            let stream = sim::net::Stream::connect(addr, limit).await?;
+            return Ok(Self { inner: Rc::new(AnyStream::Sim(stream)) });
+        }
+        let stream = live::net::Stream::connect(addr, limit).await?;
+        Ok(Self { inner: Rc::new(AnyStream::Live(stream)) })
     }
 
     /// The other end.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.inner.peer_addr()
+        in_world!(&*self.inner, stream => stream.peer_addr())
     }
 
     /// This end.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.inner.local_addr()
+        in_world!(&*self.inner, stream => stream.local_addr())
     }
 
     /// The two directions, for two tasks.
@@ -107,7 +157,7 @@ impl Stream {
     /// Ends both directions now: waiting readers see the end of the stream, waiting writers an
     /// error, and the peer a close. Bytes already written are still delivered.
     pub fn shutdown(&self) {
-        self.inner.shutdown();
+        in_world!(&*self.inner, stream => stream.shutdown());
     }
 }
 
@@ -115,9 +165,8 @@ impl Stream {
 pub const READ_SIZE_BYTES: usize = 256 << 10;
 
 /// The reading direction of a [`Stream`].
-#[derive(Debug)]
 pub struct ReadHalf {
-    inner: Rc<live::net::Stream>,
+    inner: Rc<AnyStream>,
 }
 
 impl ReadHalf {
@@ -130,19 +179,18 @@ impl ReadHalf {
     /// # Errors
     /// `ConnectionReset` and the like; the connection is then dead.
     pub async fn read_with<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        self.inner.read_with(take).await
+        in_world!(&*self.inner, stream => stream.read_with(take).await)
     }
 
     /// Ends both directions, as [`Stream::shutdown`].
     pub fn shutdown(&self) {
-        self.inner.shutdown();
+        in_world!(&*self.inner, stream => stream.shutdown());
     }
 }
 
 /// The writing direction of a [`Stream`].
-#[derive(Debug)]
 pub struct WriteHalf {
-    inner: Rc<live::net::Stream>,
+    inner: Rc<AnyStream>,
 }
 
 impl WriteHalf {
@@ -151,7 +199,7 @@ impl WriteHalf {
     /// # Errors
     /// `WouldBlock` if nothing fits; `BrokenPipe`, `ConnectionReset`: the connection is dead.
     pub fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.inner.try_write(pieces)
+        in_world!(&*self.inner, stream => stream.try_write(pieces))
     }
 
     /// As [`WriteHalf::try_write`], but waits until something fits. Dropping the future may or
@@ -160,7 +208,7 @@ impl WriteHalf {
     /// # Errors
     /// The connection is dead.
     pub async fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.inner.write(pieces).await
+        in_world!(&*self.inner, stream => stream.write(pieces).await)
     }
 
     /// Writes all pieces, waiting as often as needed.
@@ -183,28 +231,53 @@ impl WriteHalf {
     /// `UnexpectedEof` if the file ends first; else the connection is dead. What was sent by then
     /// is unknown: close the connection.
     pub async fn send_file(&mut self, file: &FileView, pos: u64, len: u64) -> io::Result<()> {
-        match &file.inner {
-            AnyView::Live(view) => self.inner.send_file(view, pos, len).await,
-            #[cfg(feature = "sim")]
-            AnyView::Sim(view) => {
-                let mut piece = [0; 4096];
-                let (mut pos, end) = (pos, pos + len);
-                while pos < end {
-                    let want = usize::try_from(end - pos).unwrap_or(usize::MAX).min(piece.len());
-                    let read = view.read_at(pos, &mut piece[..want]);
-                    if read == 0 {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                    self.write_all(&mut [IoSlice::new(&piece[..read])]).await?;
-                    pos += u64::try_from(read).unwrap_or(u64::MAX);
-                }
-                Ok(())
+        match (&*self.inner, &file.inner) {
+            (AnyStream::Live(stream), AnyView::Live(view)) => {
+                stream.send_file(view, pos, len).await
             }
+            #[cfg(feature = "sim")]
+            (AnyStream::Sim(_), AnyView::Sim(view)) => self.send_pieces(view, pos, len).await,
+            #[cfg(feature = "sim")]
+            _ => panic!("a file of one world cannot go through a stream of the other"),
         }
+    }
+
+    #[cfg(feature = "sim")]
+    async fn send_pieces(&mut self, view: &sim::disk::View, pos: u64, len: u64) -> io::Result<()> {
+        let mut piece = [0; 4096];
+        let (mut pos, end) = (pos, pos + len);
+        while pos < end {
+            let want = usize::try_from(end - pos).unwrap_or(usize::MAX).min(piece.len());
+            let read = view.read_at(pos, &mut piece[..want]);
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.write_all(&mut [IoSlice::new(&piece[..read])]).await?;
+            pos += u64::try_from(read).unwrap_or(u64::MAX);
+        }
+        Ok(())
     }
 
     /// Ends both directions, as [`Stream::shutdown`].
     pub fn shutdown(&self) {
-        self.inner.shutdown();
+        in_world!(&*self.inner, stream => stream.shutdown());
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({} to {})", self.local_addr(), self.peer_addr())
+    }
+}
+
+impl fmt::Debug for ReadHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadHalf({:?})", Stream { inner: self.inner.clone() })
+    }
+}
+
+impl fmt::Debug for WriteHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriteHalf({:?})", Stream { inner: self.inner.clone() })
     }
 }

@@ -16,7 +16,7 @@ fn directory() -> tempfile::TempDir {
 /// Runs a test on a real disk, and on simulated ones.
 fn on_disk<F: Future<Output = ()>>(test: impl Fn(Disk) -> F) {
     on_live_disk(|disk, _| test(disk));
-    for seed in 0..10 {
+    for seed in 0..5 {
         let world = World::new(seed);
         world.run(test(world.disk(0)));
     }

@@ -1,4 +1,4 @@
-//! Connections.
+//! Connections, in both worlds.
 
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -9,7 +9,16 @@ use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream, WriteHalf};
 use ringmq_runtime::shards::block_on;
+use ringmq_runtime::sim::World;
 use ringmq_runtime::{process, task};
+
+/// Runs a test on real sockets, and in simulated networks.
+fn in_both_worlds<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    block_on(test());
+    for seed in 0..4 {
+        World::new(seed).run(test());
+    }
+}
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -48,7 +57,7 @@ async fn write_everything(write: &mut WriteHalf, bytes: &[u8]) {
 
 #[test]
 fn bytes_go_both_ways_and_end() {
-    block_on(async {
+    in_both_worlds(|| async {
         let (client, server) = pair().await;
         assert_eq!(client.peer_addr(), server.local_addr());
         assert_eq!(client.local_addr(), server.peer_addr());
@@ -78,10 +87,11 @@ fn pieces_are_gathered_in_one_write() {
 
 #[test]
 fn a_slow_reader_gets_every_byte() {
-    block_on(async {
+    in_both_worlds(|| async {
         let (client, server) = pair().await;
         let (_, mut to_server) = client.split();
         let (mut from_client, _to_client) = server.split();
+        // More than the kernel's buffers of both ends take.
         let sent: Vec<u8> = (0..8u32 << 20).map(|i| (i / 3).to_le_bytes()[0]).collect();
         let expected = sent.clone();
         let writer = task::spawn("writer", async move {
@@ -97,7 +107,7 @@ fn a_slow_reader_gets_every_byte() {
 
 #[test]
 fn a_full_socket_says_so() {
-    block_on(async {
+    in_both_worlds(|| async {
         let (client, _server) = pair().await;
         let (_, to_server) = client.split();
         let chunk = vec![0; 1 << 20];
@@ -108,7 +118,7 @@ fn a_full_socket_says_so() {
 
 #[test]
 fn shutdown_wakes_a_waiting_reader() {
-    block_on(async {
+    in_both_worlds(|| async {
         let (client, _server) = pair().await;
         let handle = client.clone();
         let (mut from_server, _to_server) = client.split();
@@ -121,7 +131,7 @@ fn shutdown_wakes_a_waiting_reader() {
 
 #[test]
 fn a_dropped_read_loses_nothing() {
-    block_on(async {
+    in_both_worlds(|| async {
         let (client, server) = pair().await;
         let (mut from_server, _to_server) = client.split();
         let (_from_client, mut to_client) = server.split();
@@ -136,7 +146,7 @@ fn a_dropped_read_loses_nothing() {
 
 #[test]
 fn a_dropped_accept_loses_no_connection() {
-    block_on(async {
+    in_both_worlds(|| async {
         let listener = Listener::bind(loopback(0), Reuse::No).expect("bind");
         let addr = listener.local_addr().expect("address");
         let mut accepted = 0;
@@ -155,7 +165,7 @@ fn a_dropped_accept_loses_no_connection() {
 
 #[test]
 fn listeners_share_a_port_only_when_asked_to() {
-    block_on(async {
+    in_both_worlds(|| async {
         let first = Listener::bind(loopback(0), Reuse::Port).expect("bind");
         let addr = first.local_addr().expect("address");
         let second = Listener::bind(addr, Reuse::Port).expect("bind again");
@@ -170,7 +180,7 @@ fn listeners_share_a_port_only_when_asked_to() {
 
 #[test]
 fn a_refused_connection_is_reported() {
-    block_on(async {
+    in_both_worlds(|| async {
         let unused = Listener::bind(loopback(0), Reuse::No).expect("bind");
         let addr = unused.local_addr().expect("address");
         drop(unused);

@@ -88,13 +88,14 @@ fn a_busy_loop_that_waits_for_time_ends() {
 #[test]
 fn tasks_go_on_in_the_next_run() {
     let world = World::new(1);
-    let task = world.run(async {
-        task::spawn("slow", async {
+    let mut task = None;
+    world.run(async {
+        task = Some(task::spawn("slow", async {
             task::sleep(Duration::from_secs(1)).await;
             7
-        })
+        }));
     });
-    assert_eq!(world.run(task), 7);
+    assert_eq!(world.run(task.expect("spawned")), 7);
 }
 
 #[test]

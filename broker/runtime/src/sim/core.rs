@@ -212,6 +212,11 @@ impl Core {
         self.wall_clock_step_ms.set(self.wall_clock_step_ms.get() + milliseconds);
     }
 
+    /// The node that the running task belongs to.
+    pub(super) fn node(&self) -> NodeId {
+        self.registry.group.get()
+    }
+
     pub(super) fn random(&self) -> RefMut<'_, Sequence> {
         self.random.borrow_mut()
     }
@@ -252,21 +257,21 @@ impl Core {
     }
 
     pub(super) fn crash(self: &Rc<Self>, node: NodeId) {
-        self.end_node(node, |disk, random| disk.lose_power(random));
+        self.disk(node).lose_power(&mut self.random());
+        self.net.lose_power(self, node);
+        self.end_tasks(node);
     }
 
     pub(super) fn kill(self: &Rc<Self>, node: NodeId) {
-        self.end_node(node, |disk, random| disk.lose_process(random));
+        self.disk(node).lose_process(&mut self.random());
+        self.net.lose_process(node);
+        self.end_tasks(node);
     }
 
-    fn end_node(self: &Rc<Self>, node: NodeId, end: impl FnOnce(&NodeDisk, &mut Sequence)) {
-        let disk = self.disk(node);
-        end(&disk, &mut self.random.borrow_mut());
-        // Destructors of tasks may look at the clock or use the disk handles they hold; the
-        // latter lead to what was before the crash.
-        let outside = (current().is_none()).then(|| Entered::new(self, node));
+    /// After disk and network know: what destructors still do with them has no effect.
+    fn end_tasks(self: &Rc<Self>, node: NodeId) {
+        let outside = current().is_none().then(|| Entered::new(self, node));
         self.registry.abort(|group| group == node);
-        self.net.end_node(node);
         drop(outside);
     }
 }

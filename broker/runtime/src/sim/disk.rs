@@ -314,7 +314,7 @@ impl File {
         if self.access == Access::Read {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
-        if pos % SECTOR_BYTES != 0 || buffer.len() % SECTOR_BYTES != 0 {
+        if !pos.is_multiple_of(SECTOR_BYTES) || !buffer.len().is_multiple_of(SECTOR_BYTES) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let number = lock(&self.content).begin_write(pos, buffer.as_slice().to_vec());

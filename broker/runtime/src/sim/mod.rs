@@ -23,9 +23,11 @@ pub(crate) mod disk;
 mod faults;
 mod names;
 pub(crate) mod net;
+mod pipe;
 mod timer;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -85,6 +87,12 @@ impl World {
     #[must_use]
     pub fn disk(&self, node: NodeId) -> Disk {
         Disk::simulated(self.core.disk(node))
+    }
+
+    /// The address of a node: `10.0.0.0` plus its number. Loopback addresses mean the node itself.
+    #[must_use]
+    pub fn ip(&self, node: NodeId) -> IpAddr {
+        net::ip(node)
     }
 
     /// Cuts the power of a node: its tasks are dropped where they wait, its connections end, and
