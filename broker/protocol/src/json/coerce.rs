@@ -2,7 +2,9 @@
 //! in for each other where the value allows it, and null members count as absent.
 
 use serde::de::value::StringDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 
@@ -105,8 +107,11 @@ impl<'de> Deserializer<'de> for Lenient {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if let Value::Object(members) = &mut self.0 {
-            members.retain(|_, value| !value.is_null());
+        match &mut self.0 {
+            Value::Object(members) => members.retain(|_, value| !value.is_null()),
+            // A list would be taken for the members in their order.
+            Value::Array(_) => return Err(Error::invalid_type(Unexpected::Seq, &visitor)),
+            _ => {}
         }
         self.deserialize_any(visitor)
     }
