@@ -1,0 +1,63 @@
+//! Why a run could not be done.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A run that failed; the text tells what was tried.
+#[derive(Debug, Error)]
+pub enum BenchError {
+    /// A file or directory of bench.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The broker process.
+    #[error("the broker process could not be controlled: {0}")]
+    Child(io::Error),
+    /// The broker ended before it took requests.
+    #[error("the broker stopped before it was ready ({0}); its reason is above")]
+    BrokerStopped(String),
+    /// A connection.
+    #[error("network: {0}")]
+    Network(#[from] io::Error),
+    /// A peer answered with an error.
+    #[error("{asked}: {who} answered {code} {remark}")]
+    Refused {
+        /// What was asked.
+        asked: &'static str,
+        /// The peer.
+        who: String,
+        /// Name of the response code.
+        code: String,
+        /// Its remark.
+        remark: String,
+    },
+    /// A peer answered something that is not the protocol.
+    #[error("{who} broke the protocol: {what}")]
+    Protocol {
+        /// The peer.
+        who: String,
+        /// What was wrong.
+        what: String,
+    },
+    /// More acknowledgements than a proof can hold.
+    #[error("more than {0} acknowledged messages cannot be verified in one run: shorten it")]
+    TooManyToVerify(usize),
+}
+
+impl BenchError {
+    /// An error of a file.
+    pub fn file(path: &Path, error: io::Error) -> Self {
+        Self::File { path: path.to_owned(), error }
+    }
+
+    /// A breach of the protocol.
+    pub fn protocol(who: &str, what: impl ToString) -> Self {
+        Self::Protocol { who: who.to_owned(), what: what.to_string() }
+    }
+}
