@@ -34,15 +34,6 @@ pub struct Embedded {
     namesrv: String,
 }
 
-/// CPU time and memory of the broker's process.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    /// User and system time since it started, in microseconds.
-    pub cpu_us: u64,
-    /// Resident memory.
-    pub rss_bytes: u64,
-}
-
 impl Embedded {
     /// Starts a broker on free ports and waits until it takes requests.
     ///
@@ -65,12 +56,9 @@ impl Embedded {
         &self.namesrv
     }
 
-    /// Reads what the process has used so far.
-    pub fn usage(&self) -> Option<Usage> {
-        let pid = self.child.id();
-        let cpu = process::cpu_time_of(pid).ok()?;
-        let rss_bytes = process::rss_bytes_of(pid).ok()?;
-        Some(Usage { cpu_us: cpu.as_micros() as u64, rss_bytes })
+    /// What the process has used so far; none when it is gone.
+    pub fn usage(&self) -> Option<process::Usage> {
+        process::usage_of(self.child.id()).ok()
     }
 
     /// Ends the process with SIGKILL, as a crash would.

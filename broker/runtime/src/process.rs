@@ -1,8 +1,12 @@
-//! Facts about this process.
+//! Facts about this process, and what another one uses.
 
+use std::io;
 use std::time::Duration;
 
 use crate::live;
+
+/// Memory pages on x86-64, and on the other 64-bit machines that io_uring brokers run on.
+const PAGE_SIZE_BYTES: u64 = 4096;
 
 /// Its number.
 #[must_use]
@@ -20,10 +24,9 @@ pub fn cpu_time() -> Duration {
 /// Bytes of memory that are resident; 0 if `/proc` is not mounted.
 #[must_use]
 pub fn rss_bytes() -> u64 {
-    let page_size_bytes = 4096;
     let Ok(statm) = std::fs::read_to_string("/proc/self/statm") else { return 0 };
     let pages = statm.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
-    pages.unwrap_or(0) * page_size_bytes
+    pages.unwrap_or(0) * PAGE_SIZE_BYTES
 }
 
 /// Open file descriptors of this process; 0 if `/proc` is not mounted.
@@ -31,4 +34,46 @@ pub fn rss_bytes() -> u64 {
 pub fn open_files() -> usize {
     // The directory handle that counts is one of them.
     std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time of all its threads so far, in steps of 10 ms.
+    pub cpu: Duration,
+    /// Resident memory.
+    pub rss_bytes: u64,
+}
+
+/// What the process `pid` uses.
+///
+/// # Errors
+/// There is no such process, or `/proc` is not mounted.
+pub fn usage_of(pid: u32) -> io::Result<Usage> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // proc(5): the second field is the name in parentheses and may hold anything, also blanks;
+    // of the fields behind it utime is the 12th, stime the 13th and rss the 22nd.
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = |index: usize| {
+        let text = behind_name.split_ascii_whitespace().nth(index);
+        text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let ticks_10_ms = field(11) + field(12);
+    Ok(Usage { cpu: Duration::from_millis(ticks_10_ms * 10), rss_bytes: field(21) * PAGE_SIZE_BYTES })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_memory_as_both_sources_tell() {
+        let usage = usage_of(pid()).unwrap();
+        assert!(usage.rss_bytes > 0 && usage.rss_bytes.abs_diff(rss_bytes()) < 64 << 20);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(usage_of(u32::MAX).is_err());
+    }
 }
