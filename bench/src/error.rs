@@ -26,16 +26,14 @@ pub enum BenchError {
     #[error("network: {0}")]
     Network(#[from] io::Error),
     /// A peer answered with an error.
-    #[error("{asked}: {who} answered {code} {remark}")]
+    #[error("{asked}: {who} answered {answer}")]
     Refused {
         /// What was asked.
         asked: &'static str,
         /// The peer.
         who: String,
-        /// Name of the response code.
-        code: String,
-        /// Its remark.
-        remark: String,
+        /// Name of the response code, and its remark.
+        answer: String,
     },
     /// A peer answered something that is not the protocol.
     #[error("{who} broke the protocol: {what}")]

@@ -1,0 +1,126 @@
+//! One connection that asks and waits for each answer: routes, topics, pulls.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, write_request};
+use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
+use ringmq_runtime::task;
+
+use crate::error::BenchError;
+use crate::wire::{Assembler, describe};
+
+/// Longest wait for a connection or an answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection with one request at a time.
+#[derive(Debug)]
+pub struct Caller {
+    who: String,
+    read: ReadHalf,
+    write: WriteHalf,
+    assembler: Assembler,
+    out: Vec<u8>,
+    opaque: i32,
+}
+
+/// Connects to `addr`.
+///
+/// # Errors
+/// Nobody listens there, or not in time.
+pub async fn connect(addr: &str) -> Result<Stream, BenchError> {
+    let parsed: SocketAddr = addr.parse().map_err(|_| {
+        BenchError::protocol(addr, "expected an address such as 127.0.0.1:9876")
+    })?;
+    Ok(Stream::connect(parsed, LIMIT).await?)
+}
+
+impl Caller {
+    /// Connects to `addr`.
+    ///
+    /// # Errors
+    /// See [`connect`].
+    pub async fn connect(addr: &str) -> Result<Self, BenchError> {
+        let (read, write) = connect(addr).await?.split();
+        Ok(Self {
+            who: addr.to_owned(),
+            read,
+            write,
+            assembler: Assembler::default(),
+            out: Vec::new(),
+            opaque: 0,
+        })
+    }
+
+    /// The peer's address.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// Asks, and lends the answer to `take`, whatever its code.
+    ///
+    /// # Errors
+    /// The connection fails, or no answer comes in time.
+    pub async fn ask<R>(
+        &mut self,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
+        mut take: impl FnMut(&Command<'_>) -> R,
+    ) -> Result<R, BenchError> {
+        self.opaque = self.opaque.wrapping_add(1);
+        let opaque = self.opaque;
+        let head = RequestHead {
+            serialize: SerializeType::Json,
+            code,
+            opaque,
+            oneway: false,
+            remark: None,
+        };
+        self.out.clear();
+        write_request(&mut self.out, head, header, body);
+        let answer = async {
+            self.write.write_all(&mut [IoSlice::new(&self.out)]).await?;
+            let mut found = None;
+            while found.is_none() {
+                let assembler = &mut self.assembler;
+                let fed = self.read.read_with(|bytes| match bytes.is_empty() {
+                    true => Err(BenchError::protocol(&self.who, "closed the connection")),
+                    false => assembler
+                        .feed(bytes, |command| {
+                            if command.is_response() && command.opaque == opaque {
+                                found = Some(take(command));
+                            }
+                        })
+                        .map_err(|error| BenchError::protocol(&self.who, error)),
+                });
+                fed.await??;
+            }
+            Ok(found.expect("the loop ends when it is there"))
+        };
+        let late = || BenchError::protocol(&self.who, format!("no answer to code {code} in time"));
+        task::timeout(LIMIT, answer).await.map_err(|_| late())?
+    }
+
+    /// Asks for something that must succeed; returns what `take` makes of the answer.
+    ///
+    /// # Errors
+    /// As for [`Caller::ask`], and any code but SUCCESS.
+    pub async fn expect<R>(
+        &mut self,
+        asked: &'static str,
+        code: i32,
+        header: &impl WriteHeader,
+        mut take: impl FnMut(&Command<'_>) -> R,
+    ) -> Result<R, BenchError> {
+        let outcome = self
+            .ask(code, header, &[], |command| match command.code {
+                response::SUCCESS => Ok(take(command)),
+                _ => Err(describe(command)),
+            })
+            .await?;
+        outcome.map_err(|answer| BenchError::Refused { asked, who: self.who.clone(), answer })
+    }
+}
