@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use ringmq_runtime::{net, process};
 
@@ -118,4 +118,9 @@ fn spawn(config: &Path) -> Result<Child, BenchError> {
     }
     let status = child.wait().map_err(BenchError::Child)?;
     Err(BenchError::BrokerStopped(status.to_string()))
+}
+
+/// Is the broker that [`Embedded::start`] runs in a child process.
+pub fn serve(config: &Path) -> ExitCode {
+    ringmq_broker::server::main_with_config(config)
 }

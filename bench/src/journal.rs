@@ -21,13 +21,22 @@ pub const ACKS_MAX: usize = 50_000_000;
 /// Findings printed in full; the others are only counted.
 const FINDINGS_SHOWN_MAX: usize = 20;
 
+/// A queue of a topic that may lie on several brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueNumber {
+    /// Index of the broker in the target.
+    pub broker: u32,
+    /// Queue id on that broker.
+    pub queue_id: u32,
+}
+
 /// One acknowledged message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// The connection that sent it.
     pub lane: u32,
     /// The queue that the broker named.
-    pub queue_id: u32,
+    pub queue: QueueNumber,
     /// The lane's count.
     pub sequence: u64,
     /// The queue offset that the broker named.
@@ -68,14 +77,20 @@ impl Verdict {
     }
 }
 
-/// Everything read from one queue, in order: reads feed it, [`Journal::check`] consumes it.
-#[derive(Debug, Default)]
+/// Everything read from one queue, in order: reads feed it, [`Journal::check`] looks at it.
+#[derive(Debug)]
 pub struct QueueContents {
+    queue: QueueNumber,
     /// Queue offset and identity (or what is wrong) of each message.
     messages: Vec<(u64, Result<Identity, PayloadError>)>,
 }
 
 impl QueueContents {
+    /// Nothing yet of `queue`.
+    pub fn new(queue: QueueNumber) -> Self {
+        Self { queue, messages: Vec::new() }
+    }
+
     /// Takes the next message that was read.
     pub fn push(&mut self, queue_offset: u64, body: &[u8]) {
         self.messages.push((queue_offset, payload::check(body)));
@@ -108,21 +123,19 @@ impl Journal {
         self.acks.len()
     }
 
-    /// Compares the journal with what the queues hold; the index in `queues` is the queue id.
+    /// Compares the journal with what the queues hold.
     pub fn check(&self, queues: &[QueueContents]) -> Verdict {
         let mut verdict = Verdict { acknowledged: self.acks.len() as u64, ..Verdict::default() };
         let mut seen = HashMap::new();
-        for (queue_id, contents) in queues.iter().enumerate() {
-            self.check_queue(queue_id as u32, contents, &mut seen, &mut verdict);
+        for contents in queues {
+            self.check_queue(contents, &mut seen, &mut verdict);
         }
         for ack in &self.acks {
             let identity = Identity { run: self.run, lane: ack.lane, sequence: ack.sequence };
             match seen.get(&identity) {
                 None => verdict.finding(|| format!("missing: {ack:?} was acknowledged")),
-                Some(&(queue_id, offset)) if (queue_id, offset) != (ack.queue_id, ack.queue_offset) => {
-                    verdict.finding(|| {
-                        format!("moved: {ack:?} is at queue {queue_id} offset {offset}")
-                    });
+                Some(&(queue, offset)) if (queue, offset) != (ack.queue, ack.queue_offset) => {
+                    verdict.finding(|| format!("moved: {ack:?} is at {queue:?} offset {offset}"));
                 }
                 Some(_) => {}
             }
@@ -133,35 +146,37 @@ impl Journal {
     /// Checks one queue on its own: no gap, no corrupt body, nothing twice, lanes in order.
     fn check_queue(
         &self,
-        queue_id: u32,
         contents: &QueueContents,
-        seen: &mut HashMap<Identity, (u32, u64)>,
+        seen: &mut HashMap<Identity, (QueueNumber, u64)>,
         verdict: &mut Verdict,
     ) {
+        let queue = contents.queue;
         let mut expected = contents.messages.first().map_or(0, |message| message.0);
         let mut last_of_lane: HashMap<u32, u64> = HashMap::new();
         for (offset, identity) in &contents.messages {
             if *offset != expected {
-                verdict.finding(|| format!("gap: queue {queue_id} goes from {expected} to {offset}"));
+                verdict.finding(|| format!("gap: {queue:?} goes from {expected} to {offset}"));
             }
             expected = offset + 1;
             let identity = match identity {
                 Ok(identity) if identity.run != self.run => continue,
                 Ok(identity) => *identity,
                 Err(error) => {
-                    verdict.finding(|| format!("corrupt: queue {queue_id} offset {offset}: {error}"));
+                    verdict.finding(|| format!("corrupt: {queue:?} offset {offset}: {error}"));
                     continue;
                 }
             };
             verdict.read += 1;
-            if let Some((other_queue, other)) = seen.insert(identity, (queue_id, *offset)) {
+            if let Some((first, at)) = seen.insert(identity, (queue, *offset)) {
                 verdict.finding(|| {
-                    format!("doubled: {identity:?} at queue {other_queue} offset {other} and queue {queue_id} offset {offset}")
+                    format!("doubled: {identity:?} at {first:?} offset {at} and {queue:?} offset {offset}")
                 });
             }
             let last = last_of_lane.insert(identity.lane, identity.sequence);
             if last.is_some_and(|last| last >= identity.sequence) {
-                verdict.finding(|| format!("order: queue {queue_id} offset {offset}: {identity:?} after {last:?}"));
+                verdict.finding(|| {
+                    format!("order: {queue:?} offset {offset}: {identity:?} after {last:?}")
+                });
             }
         }
     }
@@ -173,8 +188,10 @@ mod tests {
 
     const RUN: u64 = 9;
 
+    const QUEUE: QueueNumber = QueueNumber { broker: 0, queue_id: 0 };
+
     fn queue(sequences: &[u64]) -> QueueContents {
-        let mut contents = QueueContents::default();
+        let mut contents = QueueContents::new(QUEUE);
         for (offset, &sequence) in sequences.iter().enumerate() {
             let mut body = vec![0; 40];
             payload::fill(Identity { run: RUN, lane: 1, sequence }, &mut body);
@@ -186,7 +203,7 @@ mod tests {
     fn journal(acks: &[(u64, u64)]) -> Journal {
         let mut journal = Journal::new(RUN);
         for &(sequence, queue_offset) in acks {
-            assert!(journal.push(Ack { lane: 1, queue_id: 0, sequence, queue_offset }));
+            assert!(journal.push(Ack { lane: 1, queue: QUEUE, sequence, queue_offset }));
         }
         journal
     }

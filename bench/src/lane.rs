@@ -14,6 +14,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::WriteHalf;
 use ringmq_runtime::task;
 
+use crate::journal::QueueNumber;
 use crate::payload::{self, Identity};
 use crate::wire::SendTemplate;
 
@@ -31,6 +32,7 @@ pub struct InFlight {
 /// One connection.
 pub struct Lane {
     id: u32,
+    broker: u32,
     run: u64,
     template: SendTemplate,
     /// Absent while the drain task has it.
@@ -44,11 +46,13 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane of `run` that sends what `template` says, `depth` messages at a time.
-    pub fn new(id: u32, run: u64, template: SendTemplate, write: WriteHalf, depth: u32) -> Rc<Self> {
+    /// A lane of `run` to the target's broker number `broker` that sends what `template` says,
+    /// `depth` messages at a time.
+    pub fn new(id: u32, broker: u32, run: u64, template: SendTemplate, write: WriteHalf, depth: u32) -> Rc<Self> {
         let body_size = template.body_size;
         Rc::new(Self {
             id,
+            broker,
             run,
             template,
             write: RefCell::new(Some(write)),
@@ -64,6 +68,11 @@ impl Lane {
     /// Its number.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The number of a queue among those of all brokers of the target.
+    pub fn queue(&self, queue_id: u32) -> QueueNumber {
+        QueueNumber { broker: self.broker, queue_id }
     }
 
     /// Bytes of one body.

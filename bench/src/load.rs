@@ -45,6 +45,8 @@ pub struct Load {
     /// Open loop: where the search for a free slot goes on.
     next_lane: Cell<usize>,
     stopping: Cell<bool>,
+    acknowledged: Cell<u64>,
+    stop_after: Cell<u64>,
     stats: RefCell<Stats>,
     journal: RefCell<Option<Journal>>,
     journal_full: Cell<bool>,
@@ -61,6 +63,8 @@ impl Load {
             issued: Cell::new(0),
             next_lane: Cell::new(0),
             stopping: Cell::new(false),
+            acknowledged: Cell::new(0),
+            stop_after: Cell::new(u64::MAX),
             stats: RefCell::default(),
             journal: RefCell::new(journal),
             journal_full: Cell::new(false),
@@ -74,7 +78,7 @@ impl Load {
         task::spawn("bench lane", self.clone().read_answers(lane, read)).detach();
     }
 
-    /// Runs the load to its end; `every_second` sees each second as it ends.
+    /// Runs the load to its end and returns the counted time; `show` prints a line each second.
     ///
     /// # Errors
     /// The journal is full.
@@ -103,6 +107,16 @@ impl Load {
         self.stats.borrow()
     }
 
+    /// Ends the run as soon as `messages` are acknowledged.
+    pub fn stop_after(&self, messages: u64) {
+        self.stop_after.set(messages);
+    }
+
+    /// Messages acknowledged so far, those of the warm-up included.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.get()
+    }
+
     /// The acknowledgements; none when no journal was given.
     pub fn take_journal(&self) -> Option<Journal> {
         self.journal.borrow_mut().take()
@@ -112,8 +126,12 @@ impl Load {
         self.lanes.borrow().iter().map(|lane| lane.in_flight()).sum()
     }
 
-    fn all_closed(&self) -> bool {
-        self.lanes.borrow().iter().all(|lane| lane.is_closed())
+    /// True when nothing more can come: enough is acknowledged, the journal is full, or every
+    /// connection is gone.
+    fn is_over(&self) -> bool {
+        self.acknowledged.get() >= self.stop_after.get()
+            || self.journal_full.get()
+            || self.lanes.borrow().iter().all(|lane| lane.is_closed())
     }
 
     /// Turns the statistics each second; returns the counted time.
@@ -123,11 +141,11 @@ impl Load {
         let mut counted_from = start + timing.warm_up;
         let mut second = 0;
         let mut measured = Duration::ZERO;
-        while Instant::now() < end && !self.all_closed() && !self.journal_full.get() {
+        while Instant::now() < end && !self.is_over() {
             second += 1;
             let turn = (start + Duration::from_secs(second)).min(end);
             let warming_up = turn <= start + timing.warm_up;
-            self.sleep_until_or_closed(turn).await;
+            self.sleep_until_or_over(turn).await;
             let mut stats = self.stats.borrow_mut();
             if show {
                 report::live_line(second, &stats.second, warming_up);
@@ -142,8 +160,8 @@ impl Load {
         measured
     }
 
-    async fn sleep_until_or_closed(&self, until: Instant) {
-        while Instant::now() < until && !self.all_closed() {
+    async fn sleep_until_or_over(&self, until: Instant) {
+        while Instant::now() < until && !self.is_over() {
             task::sleep_until(until.min(Instant::now() + Duration::from_millis(50))).await;
         }
     }
@@ -232,13 +250,14 @@ impl Load {
     fn on_answer(&self, lane: &Lane, message: InFlight, answer: SendAnswer, now: Instant) {
         match answer.outcome {
             Ok(stored) => {
+                self.acknowledged.set(self.acknowledged.get() + 1);
                 let response = now.saturating_since(message.intended);
                 let service = now.saturating_since(message.sent);
                 self.stats.borrow_mut().second.success(response, service, lane.body_size());
                 if let Some(journal) = self.journal.borrow_mut().as_mut() {
                     let kept = journal.push(Ack {
                         lane: lane.id(),
-                        queue_id: stored.queue_id,
+                        queue: lane.queue(stored.queue_id),
                         sequence: message.sequence,
                         queue_offset: stored.queue_offset,
                     });

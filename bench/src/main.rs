@@ -1,3 +1,51 @@
-//! Measures RocketMQ-compatible brokers.
+//! Measures RocketMQ-compatible brokers, and proves that what they acknowledged can be read.
 
-fn main() {}
+mod args;
+mod caller;
+mod consume;
+mod crash;
+mod embedded;
+mod error;
+mod journal;
+mod lane;
+mod limits;
+mod load;
+mod payload;
+mod produce;
+mod read_back;
+mod report;
+mod schedule;
+mod stats;
+mod target;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ringmq_runtime::shards;
+
+use crate::args::{Cli, Command};
+use crate::produce::Ending;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::ServeBroker(args) => return embedded::serve(&args.config),
+        Command::Produce(args) => shards::try_block_on("bench", async move { produce::run(&args).await }),
+        Command::Consume(args) => shards::try_block_on("bench", async move { consume::run(&args).await }),
+        Command::Crash(args) => shards::try_block_on("bench", async move { crash::run(&args).await }),
+    };
+    match outcome {
+        Ok(Ok(Ending::Good)) => ExitCode::SUCCESS,
+        Ok(Ok(Ending::RequestsFailed)) => ExitCode::from(3),
+        Ok(Ok(Ending::ProofFailed)) => ExitCode::from(4),
+        Ok(Err(error)) => fail(&error),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("bench: {error}");
+    ExitCode::from(1)
+}
