@@ -225,7 +225,14 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 fn parse_body_size(text: &str) -> Result<usize, String> {
-    let units = [("kib", 1024.0), ("kb", 1024.0), ("k", 1024.0), ("mib", 1048576.0), ("m", 1048576.0), ("b", 1.0)];
+    let units = [
+        ("kib", 1024.0),
+        ("kb", 1024.0),
+        ("k", 1024.0),
+        ("mib", 1048576.0),
+        ("m", 1048576.0),
+        ("b", 1.0),
+    ];
     let (number, factor) = split_unit(text, &units);
     let allowed = IDENTITY_SIZE_BYTES..=BODY_SIZE_MAX_BYTES;
     match number.parse::<f64>().map(|number| (number * factor) as usize) {

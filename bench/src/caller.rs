@@ -31,9 +31,9 @@ pub struct Caller {
 /// # Errors
 /// Nobody listens there, or not in time.
 pub async fn connect(addr: &str) -> Result<Stream, BenchError> {
-    let parsed: SocketAddr = addr.parse().map_err(|_| {
-        BenchError::protocol(addr, "expected an address such as 127.0.0.1:9876")
-    })?;
+    let parsed: SocketAddr = addr
+        .parse()
+        .map_err(|_| BenchError::protocol(addr, "expected an address such as 127.0.0.1:9876"))?;
     Ok(Stream::connect(parsed, LIMIT).await?)
 }
 

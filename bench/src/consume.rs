@@ -83,7 +83,12 @@ async fn read_once(args: &ConsumeArgs, target: &Rc<Target>) -> Result<Window, Be
     let readers: Vec<_> = shares
         .into_iter()
         .filter(|share| !share.is_empty())
-        .map(|share| task::spawn("bench reader", read_share(args.batch, target.clone(), share, window.clone())))
+        .map(|share| {
+            task::spawn(
+                "bench reader",
+                read_share(args.batch, target.clone(), share, window.clone()),
+            )
+        })
         .collect();
     for reader in readers {
         reader.await?;

@@ -122,5 +122,8 @@ fn spawn(config: &Path) -> Result<Child, BenchError> {
 
 /// Is the broker that [`Embedded::start`] runs in a child process.
 pub fn serve(config: &Path) -> ExitCode {
-    ringmq_broker::server::main_with_config(config)
+    {
+        let _ = config;
+        ExitCode::FAILURE
+    }
 }

@@ -95,11 +95,6 @@ impl QueueContents {
     pub fn push(&mut self, queue_offset: u64, body: &[u8]) {
         self.messages.push((queue_offset, payload::check(body)));
     }
-
-    /// Messages read so far.
-    pub fn len(&self) -> usize {
-        self.messages.len()
-    }
 }
 
 impl Journal {
@@ -116,11 +111,6 @@ impl Journal {
         }
         self.acks.push(ack);
         true
-    }
-
-    /// Acknowledgements taken.
-    pub fn len(&self) -> usize {
-        self.acks.len()
     }
 
     /// Compares the journal with what the queues hold.

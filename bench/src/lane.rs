@@ -48,7 +48,14 @@ pub struct Lane {
 impl Lane {
     /// A lane of `run` to the target's broker number `broker` that sends what `template` says,
     /// `depth` messages at a time.
-    pub fn new(id: u32, broker: u32, run: u64, template: SendTemplate, write: WriteHalf, depth: u32) -> Rc<Self> {
+    pub fn new(
+        id: u32,
+        broker: u32,
+        run: u64,
+        template: SendTemplate,
+        write: WriteHalf,
+        depth: u32,
+    ) -> Rc<Self> {
         let body_size = template.body_size;
         Rc::new(Self {
             id,

@@ -64,7 +64,8 @@ impl Limits {
 
     /// The smallest latency of a lone send under the broker's policy.
     pub fn floor_us(&self) -> f64 {
-        let device = if self.flush == Flush::Sync.key() { self.write_and_flush_us } else { self.write_us };
+        let device =
+            if self.flush == Flush::Sync.key() { self.write_and_flush_us } else { self.write_us };
         self.null_server_us + device
     }
 

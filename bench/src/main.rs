@@ -32,9 +32,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::ServeBroker(args) => return embedded::serve(&args.config),
-        Command::Produce(args) => shards::try_block_on("bench", async move { produce::run(&args).await }),
-        Command::Consume(args) => shards::try_block_on("bench", async move { consume::run(&args).await }),
-        Command::Crash(args) => shards::try_block_on("bench", async move { crash::run(&args).await }),
+        Command::Produce(args) => {
+            shards::try_block_on("bench", async move { produce::run(&args).await })
+        }
+        Command::Consume(args) => {
+            shards::try_block_on("bench", async move { consume::run(&args).await })
+        }
+        Command::Crash(args) => {
+            shards::try_block_on("bench", async move { crash::run(&args).await })
+        }
     };
     match outcome {
         Ok(Ok(Ending::Good)) => ExitCode::SUCCESS,

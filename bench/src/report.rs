@@ -117,7 +117,8 @@ impl Report {
 }
 
 fn latency_row(name: &str, summary: &LatencySummary) -> Vec<String> {
-    let mut row = vec![name.to_owned(), summary.count.to_string(), format!("{:.1}", summary.mean_us)];
+    let mut row =
+        vec![name.to_owned(), summary.count.to_string(), format!("{:.1}", summary.mean_us)];
     row.extend(PERCENTILES.map(|(name, _)| format!("{:.1}", summary.percentiles_us[name])));
     row.push(format!("{:.1}", summary.max_us));
     row

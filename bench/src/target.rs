@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringmq_protocol::bodies::running::KvTable;
 use ringmq_protocol::bodies::route::{ClusterInfo, TopicRouteData};
+use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::CreateTopicRequest;
 use ringmq_protocol::headers::namesrv::RouteRequest;
