@@ -23,12 +23,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ringmq_runtime::shards;
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
 use crate::produce::Ending;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::ServeBroker(args) => return embedded::serve(&args.config),
