@@ -1,1 +1,71 @@
-//! The message store of one log.
+//! The message store of one log: append with group commit, queue and key index, reads, recovery,
+//! retention.
+//!
+//! A [`Log`] is one CommitLog with its indexes. It belongs to one shard, knows no network, and
+//! reaches disk and time only through `ringmq_runtime`, so the same code runs under the simulated
+//! disk.
+//!
+//! ```text
+//! append ──> tail ──> writer ──> segments  append.rs tail.rs flush.rs writer.rs segments.rs maker.rs
+//!    ├──> queue index ─┐                   queue.rs queue_index.rs entry.rs
+//!    └──> key index ───┴── checkpoint ──>  keys.rs checkpoint.rs snapshot.rs frame.rs index_files.rs
+//!
+//! read    entries and bytes from memory, caches, files   read.rs fetch.rs blocks.rs cache.rs
+//! lookup  by position, time, key                         lookup.rs
+//! open    snapshot, stream, scan of the log, verdict     recovery.rs index_load.rs scan.rs verdict.rs
+//! ```
+//!
+//! # What holds at every moment
+//!
+//! - `durable <= written <= appended`; what may be acknowledged lies below the watermark of the
+//!   [`FlushPolicy`], and consumers see nothing above it.
+//! - A record has its position and queue offset when [`Log::append`] returns, and nothing else can
+//!   take them.
+//! - Every byte of the log is in the tail or in a file; the newest 32 MiB are in memory.
+//! - The index on disk knows only records that survive a power loss; everything it lacks is in the
+//!   log behind its last mark.
+//! - After a failed write or flush the log is fenced: no answer, no retry, until it is opened again.
+
+#![forbid(unsafe_code)]
+
+mod append;
+mod blocks;
+mod cache;
+mod checkpoint;
+mod entry;
+mod error;
+mod fetch;
+mod flush;
+mod frame;
+mod index_files;
+mod index_load;
+mod keys;
+mod log;
+mod lookup;
+mod maker;
+pub mod metadata;
+pub mod offsets;
+mod options;
+mod position;
+mod queue;
+mod queue_index;
+mod read;
+mod recovery;
+mod retention;
+mod scan;
+mod segments;
+mod snapshot;
+mod tail;
+mod terms;
+mod verdict;
+mod writer;
+
+pub use append::Appended;
+pub use error::{AppendError, Fenced, OpenError, ReadError};
+pub use log::{Counters, Log, Stats};
+pub use lookup::{KeyQuery, TimeBoundary};
+pub use options::{FlushPolicy, LogOptions, Repair, Retention};
+pub use position::{LOG_BYTE_BITS, LOG_BYTES_MAX, LogId, LogPosition, QueueKey, QueueOffset};
+pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadResult, ReadStatus};
+pub use recovery::RecoveryReport;
+pub use retention::Expired;

@@ -1,0 +1,62 @@
+//! Blocks of queue entries: from the cache, else from the index stream.
+
+use std::rc::Rc;
+
+use crate::entry::{ENTRY_SIZE, Entry, read_entries};
+use crate::error::ReadError;
+use crate::frame::{FRAME_HEADER_BYTES, FrameHead, FrameKind, is_intact};
+use crate::log::Inner;
+use crate::queue::BlockRef;
+
+/// A block that is in memory.
+pub(crate) fn cached(inner: &Inner, block: BlockRef) -> Option<Rc<[Entry]>> {
+    inner.caches.borrow_mut().blocks.get(block.at)
+}
+
+/// The `count` entries of a block.
+///
+/// # Errors
+/// When the device fails, or the frame is not the one that was written.
+pub(crate) async fn load(
+    inner: &Inner,
+    block: BlockRef,
+    count: usize,
+) -> Result<Rc<[Entry]>, ReadError> {
+    if let Some(entries) = cached(inner, block) {
+        return Ok(entries);
+    }
+    let len = FRAME_HEADER_BYTES + count * ENTRY_SIZE;
+    let bytes = read_stream(inner, block.at, len).await?;
+    let head = FrameHead::parse(&bytes).filter(|head| {
+        let is_asked_for = head.kind == FrameKind::Block && head.number == block.first;
+        is_asked_for && head.at == block.at && is_intact(head, &bytes)
+    });
+    if head.is_none() {
+        let what = format!("the queue index block at {} of the index stream", block.at);
+        return Err(ReadError::Damaged { log: inner.id, what });
+    }
+    let entries: Rc<[Entry]> = read_entries(&bytes[FRAME_HEADER_BYTES..]).collect();
+    inner.caches.borrow_mut().blocks.put(block.at, entries.clone(), count * ENTRY_SIZE);
+    Ok(entries)
+}
+
+/// Reads `len` bytes of the index stream.
+///
+/// # Errors
+/// When the device fails or the file is gone.
+pub(crate) async fn read_stream(
+    inner: &Inner,
+    at: u64,
+    len: usize,
+) -> Result<ringmq_runtime::buffer::Shared, ReadError> {
+    let found = inner.index_files.borrow().file_of(at);
+    let Some((base, file)) = found else {
+        let what = format!("the index stream: no file holds byte {at}");
+        return Err(ReadError::Damaged { log: inner.id, what });
+    };
+    file.read_at(at - base, len).await.map_err(|source| ReadError::Io {
+        log: inner.id,
+        what: "the index stream",
+        source,
+    })
+}

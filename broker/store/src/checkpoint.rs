@@ -1,0 +1,218 @@
+//! Checkpoints: bring the indexes of durable records to the index stream, so that a start scans
+//! only the log behind.
+//!
+//! A checkpoint contains nothing about records that a power loss could take back, so no index entry
+//! ever outlives its record. It is written in one go and counts when its mark is durable. Snapshots
+//! bound the part of the stream that a start reads.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::task::{self, Task};
+
+use crate::entry::ENTRY_SIZE;
+use crate::frame::{FrameKind, FrameWriter};
+use crate::index_files;
+use crate::log::{ABORT_FILE, INDEX_DIR, Inner};
+use crate::snapshot::{SnapshotHead, SnapshotWriter};
+
+/// Index stream after which a new snapshot is due: a start replays this much in about 30 ms.
+const SNAPSHOT_STREAM_BYTES: u64 = 32 << 20;
+
+/// Pause after an attempt to make an index file failed for lack of space.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Queues written to a snapshot before other tasks get a turn.
+const SNAPSHOT_STEP: usize = 256;
+
+/// What is known of the snapshot files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Snapshots {
+    pub(crate) generation: u64,
+    /// Place of the stream at the newest snapshot, and at the one before.
+    pub(crate) stream_at: u64,
+    pub(crate) previous_stream_at: u64,
+    pub(crate) len: u64,
+}
+
+/// Path of the snapshot file of a generation.
+pub(crate) fn snapshot_path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(INDEX_DIR).join(format!("snapshot.{}", generation % 2))
+}
+
+/// Starts the checkpoints of a log.
+pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
+    let inner = inner.clone();
+    task::spawn("index-checkpoint", async move {
+        loop {
+            let unsaved = inner.signals.unsaved.notified();
+            if inner.is_closing() || inner.is_fenced() {
+                return;
+            }
+            if !is_due(&inner) {
+                unsaved.await;
+                continue;
+            }
+            drop(unsaved);
+            pause(&inner).await;
+            if let Err(error) = checkpoint(&inner).await {
+                return inner.fail("a checkpoint of the indexes", &error);
+            }
+        }
+    })
+}
+
+fn is_due(inner: &Inner) -> bool {
+    let state = inner.state.borrow();
+    let all_durable = state.marks.durable() == state.marks.appended();
+    state.marks.durable() > inner.indexed.get() || (all_durable && state.queues.is_dirty())
+}
+
+/// Lets entries collect, but not more than a start should scan or a run should hold.
+async fn pause(inner: &Inner) {
+    let enough = async {
+        loop {
+            let unsaved = inner.signals.unsaved.notified();
+            let is_enough = {
+                let state = inner.state.borrow();
+                let behind = state.marks.durable() - inner.indexed.get();
+                behind >= inner.options.checkpoint_bytes || state.keys.is_crowded()
+            };
+            if is_enough || inner.is_closing() || inner.is_fenced() {
+                return;
+            }
+            unsaved.await;
+        }
+    };
+    // An elapsed pause is the usual case.
+    let _ = task::timeout(inner.options.checkpoint_interval, enough).await;
+}
+
+async fn checkpoint(inner: &Inner) -> io::Result<()> {
+    let durable = inner.state.borrow().marks.durable();
+    save(inner, durable).await?;
+    let due = {
+        let snapshots = inner.snapshots.borrow();
+        let grown = inner.index_files.borrow().end - snapshots.stream_at;
+        grown >= SNAPSHOT_STREAM_BYTES.max(2 * snapshots.len)
+    };
+    if due { snapshot(inner).await } else { Ok(()) }
+}
+
+/// Saves what the indexes know of records that end at or below `below`, all of which are durable.
+///
+/// # Errors
+/// As the device says: the indexes in memory then no longer match the stream, so the log has to be
+/// fenced.
+pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
+    let (bytes, chain, queues, keys) = {
+        let state = &mut *inner.state.borrow_mut();
+        let files = inner.index_files.borrow();
+        let mut out = FrameWriter::new(files.end, files.file_bytes(), files.chain, Vec::new());
+        let limit = state.queues.block_limit(inner.options.queue_recent_entries_max);
+        let queues = state.queues.save(&mut out, below, limit);
+        let keys = state.keys.save(&mut out, below);
+        out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
+        let (bytes, chain) = out.finish();
+        (bytes, chain, queues, keys)
+    };
+    make_files(inner, bytes.len() as u64).await?;
+    index_files::write(&inner.index_files, &bytes).await?;
+    {
+        let mut files = inner.index_files.borrow_mut();
+        files.end += bytes.len() as u64;
+        files.chain = chain;
+    }
+    let mut state = inner.state.borrow_mut();
+    let mut caches = inner.caches.borrow_mut();
+    // Readers that are near the end go on without a look at the device.
+    state.queues.saved(queues, |block, entries| {
+        let weight = entries.len() * ENTRY_SIZE;
+        caches.blocks.put(block.at, entries.into(), weight);
+    });
+    state.keys.saved(keys);
+    state.counters.checkpoints += 1;
+    inner.indexed.set(below);
+    Ok(())
+}
+
+/// Makes the index files that `len` more bytes need; waits for space while there is none.
+async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
+    loop {
+        match index_files::make_missing(&inner.index_files, len).await {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !inner.is_closing() => {
+                tracing::warn!(log = inner.id.0, "no space for the index: {error}");
+                task::sleep(RETRY_PAUSE).await;
+            }
+            made => return made,
+        }
+    }
+}
+
+/// Writes a snapshot of what the stream holds.
+///
+/// # Errors
+/// As the file system says; the older snapshot is still there then.
+pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
+    let head = {
+        let files = inner.index_files.borrow();
+        SnapshotHead {
+            generation: inner.snapshots.borrow().generation + 1,
+            stream_at: files.end,
+            chain: files.chain,
+            log_byte: inner.indexed.get(),
+            last_store_ms: inner.state.borrow().last_store_ms,
+        }
+    };
+    let mut writer = SnapshotWriter::new(head);
+    let slots = inner.state.borrow().queues.slots();
+    for from in (0..slots).step_by(SNAPSHOT_STEP) {
+        write_queues(&mut writer, &inner.state, from..slots.min(from + SNAPSHOT_STEP), head);
+        task::yield_if_needed().await;
+    }
+    let bytes = writer.finish(&inner.state.borrow().keys, head.log_byte);
+    inner.disk.replace(snapshot_path(&inner.dir, head.generation), &bytes).await?;
+    let mut snapshots = inner.snapshots.borrow_mut();
+    *snapshots = Snapshots {
+        generation: head.generation,
+        previous_stream_at: snapshots.stream_at,
+        stream_at: head.stream_at,
+        len: bytes.len() as u64,
+    };
+    Ok(())
+}
+
+fn write_queues(
+    writer: &mut SnapshotWriter,
+    state: &RefCell<crate::log::State>,
+    slots: std::ops::Range<usize>,
+    head: SnapshotHead,
+) {
+    let state = state.borrow();
+    for slot in slots {
+        let key = crate::position::QueueKey(slot as u32);
+        // Queues that the stream does not know yet follow in its next frames.
+        if let Some(queue) = state.queues.get(key).filter(|queue| queue.is_announced()) {
+            writer.queue(key.0, queue, head.log_byte);
+        }
+    }
+}
+
+/// The end of a clean stop: everything is durable; saves the rest, and takes the abort file away.
+///
+/// # Errors
+/// As the file system says: the next start then recovers as after a crash.
+pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
+    let end = inner.state.borrow().marks.appended();
+    if is_due(inner) {
+        save(inner, end).await?;
+    }
+    if inner.index_files.borrow().end != inner.snapshots.borrow().stream_at {
+        snapshot(inner).await?;
+    }
+    inner.disk.remove_file(inner.dir.join(ABORT_FILE)).await?;
+    inner.disk.sync_dir(&inner.dir).await
+}

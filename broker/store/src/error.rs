@@ -1,0 +1,125 @@
+//! What can go wrong, sorted by whose fault it is.
+
+use std::io;
+use std::rc::Rc;
+
+use crate::position::{LogId, LogPosition};
+
+/// Why a message was not appended. Nothing of it is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Too many bytes wait to be written: try again after [`crate::Log::room`].
+    #[error("the log holds {unwritten_bytes} unwritten bytes, limit {limit_bytes}")]
+    Full {
+        /// Bytes that wait.
+        unwritten_bytes: u64,
+        /// How many may.
+        limit_bytes: u64,
+    },
+    /// The message, or the batch as a whole, will never fit.
+    #[error("the record takes {size_bytes} bytes, limit {limit_bytes}")]
+    TooLarge {
+        /// Bytes it would take.
+        size_bytes: u64,
+        /// How many are allowed.
+        limit_bytes: u64,
+    },
+    /// A field cannot be stored in a record.
+    #[error("the message cannot be stored: {0}")]
+    Illegal(String),
+    /// The file system is full: no further segment could be made.
+    #[error("no further segment could be made: {0}")]
+    NoSpace(String),
+    /// The log has 16 million queues, or has reached 32 TiB.
+    #[error("the log has no further {0}")]
+    Exhausted(&'static str),
+    /// See [`Fenced`].
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+}
+
+/// A write or flush failed, or the log was closed: nothing more is promised until the log is opened
+/// again.
+///
+/// A failed flush is not repeated: the kernel may have dropped the pages and report success the
+/// next time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("log {log} takes no more messages: {reason}")]
+pub struct Fenced {
+    /// The log.
+    pub log: LogId,
+    /// What failed, for people.
+    pub reason: Rc<str>,
+}
+
+/// Why a log could not be opened. It was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings contradict themselves.
+    #[error("log {log}: {problem}")]
+    Options {
+        /// The log.
+        log: LogId,
+        /// What is wrong, in a sentence.
+        problem: String,
+    },
+    /// The device or file system failed.
+    #[error("log {log}: {what}: {source}")]
+    Io {
+        /// The log.
+        log: LogId,
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory does not hold what it should.
+    #[error("log {log}: {found}; {advice}")]
+    Layout {
+        /// The log.
+        log: LogId,
+        /// What was expected and found.
+        found: String,
+        /// What a person can do.
+        advice: &'static str,
+    },
+    /// Valid records follow a damaged place, farther away than a crash can tear.
+    #[error(
+        "log {log}: the record at {at} is damaged ({damage}), but valid records follow at \
+         {valid_at}: this is no torn tail. Restore the file from a copy, or open with the repair \
+         option to cut the log at {at} and lose what follows"
+    )]
+    Corrupt {
+        /// The log.
+        log: LogId,
+        /// The damaged place.
+        at: LogPosition,
+        /// What is wrong there.
+        damage: String,
+        /// A valid record behind it.
+        valid_at: LogPosition,
+    },
+}
+
+/// Why bytes could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The device failed.
+    #[error("log {log}: reading {what}: {source}")]
+    Io {
+        /// The log.
+        log: LogId,
+        /// What was read.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was read is not what was written.
+    #[error("log {log}: {what} is damaged")]
+    Damaged {
+        /// The log.
+        log: LogId,
+        /// What.
+        what: String,
+    },
+}

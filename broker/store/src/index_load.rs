@@ -1,0 +1,190 @@
+//! Reading the indexes at start: the newest sound snapshot, then the checkpoints behind it.
+
+use std::io;
+use std::path::Path;
+
+use ringmq_runtime::disk::Disk;
+
+use crate::checkpoint::{Snapshots, snapshot_path};
+use crate::entry::{ENTRY_SIZE, KEY_ENTRY_SIZE, read_entries, read_key_entries};
+use crate::frame::FrameKind;
+use crate::index_files::{IndexFiles, Replay, ReplayedFrame, is_mark};
+use crate::keys::{KeyIndex, KeyRun};
+use crate::options::LogOptions;
+use crate::queue::{BlockRef, Queue};
+use crate::queue_index::QueueIndex;
+use crate::snapshot::{self, SNAPSHOT_BYTES_MAX, SnapshotHead};
+
+/// What the index files told.
+pub(crate) struct LoadedIndex {
+    pub(crate) queues: QueueIndex,
+    pub(crate) keys: KeyIndex,
+    /// Every record below this log byte is in the indexes; `None` when there was nothing to load.
+    pub(crate) log_byte: Option<u64>,
+    pub(crate) last_store_ms: u64,
+    pub(crate) snapshots: Snapshots,
+}
+
+impl LoadedIndex {
+    fn empty(options: &LogOptions) -> Self {
+        Self {
+            queues: QueueIndex::new(options.queue_block_entries),
+            keys: KeyIndex::new(options.key_run_entries),
+            log_byte: None,
+            last_store_ms: 0,
+            snapshots: Snapshots::default(),
+        }
+    }
+}
+
+/// Loads the indexes and moves `files` to the place behind the last whole checkpoint.
+///
+/// A damaged snapshot or a contradiction between frames falls back to the snapshot before, then to
+/// an empty index, which the scan of the whole log fills again.
+///
+/// # Errors
+/// As the device says.
+pub(crate) async fn load(
+    disk: &Disk,
+    dir: &Path,
+    files: &mut IndexFiles,
+    options: &LogOptions,
+) -> io::Result<LoadedIndex> {
+    let mut found = Vec::new();
+    for slot in 0..2 {
+        let bytes = match disk.read_all(snapshot_path(dir, slot), SNAPSHOT_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        match snapshot::read_head(&bytes) {
+            Some(head) => found.push((head, bytes)),
+            None => tracing::warn!("an index snapshot is damaged, so an older one is used"),
+        }
+    }
+    found.sort_by_key(|(head, _)| std::cmp::Reverse(head.generation));
+    let newest_generation = found.first().map_or(0, |(head, _)| head.generation);
+    for (head, bytes) in found {
+        if let Some(mut loaded) = load_from(files, options, head, &bytes).await? {
+            loaded.snapshots = Snapshots {
+                generation: newest_generation,
+                stream_at: head.stream_at,
+                previous_stream_at: head.stream_at,
+                len: bytes.len() as u64,
+            };
+            return Ok(loaded);
+        }
+        tracing::warn!("an index snapshot and the checkpoints behind it contradict each other");
+    }
+    // Without a snapshot the stream starts at 0.
+    let start = SnapshotHead::default();
+    if let Some(mut loaded) = replay(files, LoadedIndex::empty(options), start).await?
+        && loaded.log_byte.is_some()
+    {
+        loaded.snapshots.generation = newest_generation;
+        return Ok(loaded);
+    }
+    files.clear().await?;
+    let mut empty = LoadedIndex::empty(options);
+    empty.snapshots.generation = newest_generation;
+    Ok(empty)
+}
+
+async fn load_from(
+    files: &mut IndexFiles,
+    options: &LogOptions,
+    head: SnapshotHead,
+    bytes: &[u8],
+) -> io::Result<Option<LoadedIndex>> {
+    let mut loaded = LoadedIndex::empty(options);
+    if snapshot::read(bytes, &mut loaded.queues, &mut loaded.keys).is_none() {
+        return Ok(None);
+    }
+    loaded.log_byte = Some(head.log_byte);
+    loaded.last_store_ms = head.last_store_ms;
+    replay(files, loaded, head).await
+}
+
+/// Applies whole checkpoints behind a snapshot; `None` when they contradict it.
+async fn replay(
+    files: &mut IndexFiles,
+    mut loaded: LoadedIndex,
+    start: SnapshotHead,
+) -> io::Result<Option<LoadedIndex>> {
+    let mut end = (start.stream_at, start.chain);
+    let mut frames = Vec::new();
+    let mut replay = Replay::new(files, start.stream_at, start.chain);
+    while let Some(frame) = replay.next().await? {
+        let is_whole = is_mark(&frame);
+        frames.push(frame);
+        if !is_whole {
+            continue;
+        }
+        if !frames.drain(..).all(|frame| apply(&mut loaded, &frame)) {
+            return Ok(None);
+        }
+        end = replay.resume();
+    }
+    (files.end, files.chain) = end;
+    loaded.queues.recount();
+    Ok(Some(loaded))
+}
+
+/// Applies one frame; false when it does not fit what is there.
+fn apply(loaded: &mut LoadedIndex, frame: &ReplayedFrame) -> bool {
+    let (head, payload) = (&frame.head, frame.payload());
+    let key = crate::position::QueueKey(head.slot);
+    match head.kind {
+        FrameKind::QueueOpened => open_queue(&mut loaded.queues, head.slot, head.number, payload),
+        FrameKind::QueueDeleted => {
+            loaded.queues.restore_deletion(key);
+            true
+        }
+        FrameKind::Expired => with_queue(loaded, head.slot, |queue| {
+            queue.raise_min(head.number);
+            true
+        }),
+        FrameKind::Entries => {
+            let entries = read_entries(payload);
+            payload.len().is_multiple_of(ENTRY_SIZE)
+                && with_queue(loaded, head.slot, |queue| queue.adopt_entries(head.number, entries))
+        }
+        FrameKind::Block => {
+            let mut entries = read_entries(payload);
+            let count = entries.len();
+            let Some(first) = entries.next() else { return false };
+            let block = BlockRef { first: head.number, at: head.at, byte: first.byte() };
+            with_queue(loaded, head.slot, |queue| queue.adopt_block(block, count))
+        }
+        FrameKind::Keys => {
+            loaded.keys.adopt_entries(read_key_entries(payload));
+            payload.len().is_multiple_of(KEY_ENTRY_SIZE)
+        }
+        FrameKind::KeyRun => {
+            let run = KeyRun::of(head.at, read_key_entries(payload));
+            run.map(|run| loaded.keys.adopt_run(run)).is_some()
+        }
+        FrameKind::Mark => {
+            loaded.log_byte = Some(head.number);
+            let time = payload.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+            loaded.last_store_ms = loaded.last_store_ms.max(time.unwrap_or(0));
+            time.is_some()
+        }
+    }
+}
+
+fn open_queue(queues: &mut QueueIndex, slot: u32, first: u64, payload: &[u8]) -> bool {
+    let Some((id, topic)) = payload.split_first_chunk() else { return false };
+    let Ok(topic) = std::str::from_utf8(topic) else { return false };
+    queues.restore(slot, Queue::new(topic, i32::from_be_bytes(*id), first))
+}
+
+/// Calls `change` with the queue of a slot; true when the queue is gone, since frames of it then
+/// mean nothing.
+fn with_queue(
+    loaded: &mut LoadedIndex,
+    slot: u32,
+    change: impl FnOnce(&mut Queue) -> bool,
+) -> bool {
+    loaded.queues.get_mut(crate::position::QueueKey(slot)).is_none_or(change)
+}

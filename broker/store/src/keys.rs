@@ -1,0 +1,231 @@
+//! The key index: which messages may carry a key, by the hash of `topic#key`.
+//!
+//! New entries collect in memory in log order. When there are enough of them and the log below them
+//! is durable, a checkpoint sorts them by hash and writes them as one run; memory keeps 48 bytes
+//! per run. A lookup searches memory and the runs whose time fits, newest first, each with about
+//! one small read, because hashes are spread evenly over a run.
+
+use std::ops::Range;
+
+use crate::entry::{KEY_ENTRY_SIZE, KeyEntry};
+use crate::frame::{FrameKind, FrameWriter};
+
+/// One sorted run of key entries in the index stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRun {
+    /// Place of its frame in the index stream.
+    pub(crate) at: u64,
+    /// Entries in it.
+    pub(crate) count: u32,
+    /// Store times of its oldest and newest message.
+    pub(crate) min_ms: u64,
+    pub(crate) max_ms: u64,
+    /// Log byte of its newest message.
+    pub(crate) max_byte: u64,
+}
+
+impl KeyRun {
+    /// Describes `entries`, which stand at `at`; `None` when there are none.
+    pub(crate) fn of(at: u64, entries: impl Iterator<Item = KeyEntry>) -> Option<Self> {
+        let mut run = Self { at, count: 0, min_ms: u64::MAX, max_ms: 0, max_byte: 0 };
+        for entry in entries {
+            run.count += 1;
+            run.min_ms = run.min_ms.min(entry.store_ms());
+            run.max_ms = run.max_ms.max(entry.store_ms());
+            run.max_byte = run.max_byte.max(entry.byte());
+        }
+        (run.count > 0).then_some(run)
+    }
+
+    /// Entries among which `hash` is almost surely found: the expected rank and four standard
+    /// deviations around it.
+    pub(crate) fn guess(&self, hash: u64) -> Range<usize> {
+        let count = self.count as usize;
+        let rank = ((u128::from(hash) * u128::from(self.count)) >> 64) as usize;
+        let spread = 2 * (count.isqrt() + 1);
+        rank.saturating_sub(spread)..(rank + spread).min(count)
+    }
+}
+
+/// What one checkpoint wrote, to be applied when it is durable.
+#[derive(Debug)]
+pub(crate) struct KeysSaved {
+    runs: Vec<KeyRun>,
+    moved: usize,
+    saved: usize,
+}
+
+/// The key index of a log.
+#[derive(Debug)]
+pub(crate) struct KeyIndex {
+    recent: Vec<KeyEntry>,
+    /// Entries at the front of `recent` that are on disk.
+    saved: usize,
+    runs: Vec<KeyRun>,
+    run_entries: usize,
+}
+
+impl KeyIndex {
+    /// An empty index whose runs are to hold `run_entries` entries.
+    pub(crate) fn new(run_entries: usize) -> Self {
+        Self {
+            recent: Vec::with_capacity(2 * run_entries),
+            saved: 0,
+            runs: Vec::new(),
+            run_entries,
+        }
+    }
+
+    pub(crate) fn push(&mut self, entry: KeyEntry) {
+        self.recent.push(entry);
+    }
+
+    /// Entries in memory.
+    pub(crate) fn recent_entries(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// Whether a checkpoint would write something.
+    #[cfg(test)]
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.saved < self.recent.len()
+    }
+
+    /// Whether enough entries for a run are in memory.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.recent.len() >= self.run_entries
+    }
+
+    /// Runs on disk, oldest first.
+    pub(crate) fn runs(&self) -> &[KeyRun] {
+        &self.runs
+    }
+
+    /// Entries in memory, in log order.
+    pub(crate) fn recent(&self) -> &[KeyEntry] {
+        &self.recent
+    }
+
+    /// Takes over a run: from disk at start, or after a checkpoint wrote it.
+    pub(crate) fn adopt_run(&mut self, run: KeyRun) {
+        self.recent.drain(..(run.count as usize).min(self.recent.len()));
+        self.saved = self.saved.saturating_sub(run.count as usize);
+        self.runs.push(run);
+    }
+
+    /// Takes over entries from disk at start.
+    pub(crate) fn adopt_entries(&mut self, entries: impl Iterator<Item = KeyEntry>) {
+        self.recent.extend(entries);
+        self.saved = self.recent.len();
+    }
+
+    /// Forgets what lies below log byte `byte`. Entries that stay point at nothing and are skipped
+    /// by lookups.
+    pub(crate) fn expire(&mut self, byte: u64) {
+        self.runs.retain(|run| run.max_byte >= byte);
+    }
+
+    /// Writes entries of records below log byte `below`: whole runs, and what is new since the last
+    /// checkpoint.
+    pub(crate) fn save(&mut self, out: &mut FrameWriter, below: u64) -> KeysSaved {
+        let settled = self.recent.partition_point(|entry| entry.byte() < below);
+        let mut done = KeysSaved { runs: Vec::new(), moved: 0, saved: settled };
+        while settled - done.moved >= self.run_entries {
+            let range = done.moved..done.moved + self.run_entries;
+            let mut sorted = self.recent[range].to_vec();
+            sorted.sort_unstable();
+            let at = put_keys(out, FrameKind::KeyRun, &sorted);
+            done.runs.extend(KeyRun::of(at, sorted.into_iter()));
+            done.moved += self.run_entries;
+        }
+        let unsaved = self.saved.max(done.moved);
+        if unsaved < settled {
+            put_keys(out, FrameKind::Keys, &self.recent[unsaved..settled]);
+        }
+        done
+    }
+
+    /// Notes that a checkpoint is durable.
+    pub(crate) fn saved(&mut self, saved: KeysSaved) {
+        self.saved = self.saved.max(saved.saved);
+        saved.runs.into_iter().for_each(|run| self.adopt_run(run));
+    }
+}
+
+fn put_keys(out: &mut FrameWriter, kind: FrameKind, entries: &[KeyEntry]) -> u64 {
+    let frame = out.open(entries.len() * KEY_ENTRY_SIZE);
+    entries.iter().for_each(|entry| entry.write(out.payload()));
+    out.close(frame, kind, 0, 0)
+}
+
+/// The entries of `hash` in a sorted part of a run.
+pub(crate) fn matches(sorted: &[KeyEntry], hash: u64) -> &[KeyEntry] {
+    let first = sorted.partition_point(|entry| entry.hash < hash);
+    let end = sorted.partition_point(|entry| entry.hash <= hash);
+    &sorted[first..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{key_hash, read_key_entries};
+    use crate::frame::{FRAME_HEADER_BYTES, FrameHead};
+
+    fn entry(number: u64) -> KeyEntry {
+        KeyEntry::new(key_hash("topic", &number.to_string()), number * 10, 1000 + number)
+    }
+
+    fn index_with(entries: u64, run_entries: usize) -> KeyIndex {
+        let mut index = KeyIndex::new(run_entries);
+        (0..entries).for_each(|number| index.push(entry(number)));
+        index
+    }
+
+    #[test]
+    fn a_checkpoint_writes_durable_entries_once_and_full_runs_sorted() {
+        let mut index = index_with(25, 10);
+        let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
+        let saved = index.save(&mut out, 230);
+        index.saved(saved);
+        assert_eq!((index.runs().len(), index.recent_entries(), index.is_dirty()), (2, 5, true));
+
+        let (bytes, _) = out.finish();
+        let head = FrameHead::parse(&bytes).expect("a frame");
+        assert_eq!(head.kind, FrameKind::KeyRun);
+        let sorted: Vec<_> = read_key_entries(&bytes[FRAME_HEADER_BYTES..head.len()]).collect();
+        assert!(sorted.is_sorted());
+        assert_eq!(matches(&sorted, entry(7).hash), [entry(7)]);
+        assert_eq!(matches(&sorted, entry(17).hash), []);
+
+        let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
+        let saved = index.save(&mut out, 250);
+        index.saved(saved);
+        assert!(!index.is_dirty());
+        let (bytes, _) = out.finish();
+        let head = FrameHead::parse(&bytes).expect("a frame");
+        assert_eq!((head.kind, head.payload_len), (FrameKind::Keys, 2 * KEY_ENTRY_SIZE));
+    }
+
+    #[test]
+    fn runs_leave_with_the_log_below_them() {
+        let mut index = index_with(20, 10);
+        let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
+        let saved = index.save(&mut out, 1000);
+        index.saved(saved);
+        index.expire(91);
+        assert_eq!(index.runs().len(), 1);
+        assert_eq!((index.runs()[0].min_ms, index.runs()[0].max_ms), (1010, 1019));
+    }
+
+    #[test]
+    fn a_guess_covers_nearly_every_hash_of_a_run() {
+        let mut sorted: Vec<_> = (0..10_000).map(entry).collect();
+        sorted.sort_unstable();
+        let run = KeyRun::of(0, sorted.iter().copied()).expect("a run");
+        let missed = sorted
+            .iter()
+            .filter(|entry| matches(&sorted[run.guess(entry.hash)], entry.hash).is_empty())
+            .count();
+        assert!(missed <= 10, "{missed} of 10000 missed");
+    }
+}

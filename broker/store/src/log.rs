@@ -1,0 +1,404 @@
+//! One message log: its parts, its life from open to close, and what it tells about itself.
+//!
+//! A log belongs to one shard. Every operation that changes what the log holds is one synchronous
+//! step on [`State`]; the tasks that talk to the device (`writer`, `checkpoint`, the maker of
+//! segments) borrow it between their awaits, never across them.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task::Task;
+
+use crate::cache::Cache;
+use crate::entry::Entry;
+use crate::error::{Fenced, OpenError};
+use crate::flush::Watermarks;
+use crate::index_files::IndexFiles;
+use crate::keys::KeyIndex;
+use crate::options::LogOptions;
+use crate::position::{LogId, LogPosition, QueueKey, QueueOffset};
+use crate::queue_index::QueueIndex;
+use crate::recovery::RecoveryReport;
+use crate::segments::Segments;
+use crate::tail::Tail;
+use crate::{checkpoint, maker, recovery, writer};
+
+/// Present while a log is open, so absent after a clean stop. Holds the torn window of the run.
+pub(crate) const ABORT_FILE: &str = "abort";
+
+/// Where a log keeps its index stream, beside `commitlog/`.
+pub(crate) const INDEX_DIR: &str = "queueindex";
+
+/// A message log. Cheap to clone; all clones are the same log.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) inner: Rc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) id: LogId,
+    pub(crate) disk: Disk,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: LogOptions,
+    pub(crate) state: RefCell<State>,
+    pub(crate) index_files: RefCell<IndexFiles>,
+    pub(crate) caches: RefCell<Caches>,
+    pub(crate) signals: Signals,
+    /// Log byte below which the index stream holds everything.
+    pub(crate) indexed: Cell<u64>,
+    pub(crate) snapshots: RefCell<checkpoint::Snapshots>,
+    is_closing: Cell<bool>,
+    tasks: RefCell<Vec<Task<()>>>,
+}
+
+/// Everything that an append changes.
+pub(crate) struct State {
+    pub(crate) tail: Tail,
+    pub(crate) marks: Watermarks,
+    pub(crate) segments: Segments,
+    pub(crate) queues: QueueIndex,
+    pub(crate) keys: KeyIndex,
+    /// Store time of the newest record: later ones are never earlier.
+    pub(crate) last_store_ms: u64,
+    pub(crate) fenced: Option<Fenced>,
+    /// Why the next segment could not be made, while that is so.
+    pub(crate) no_space: Option<String>,
+    pub(crate) counters: Counters,
+}
+
+/// What was done since the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records appended.
+    pub records: u64,
+    /// Groups written: one or more writes, acknowledged together.
+    pub groups: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Bytes written to segments, padding and repeated pages included.
+    pub bytes_written: u64,
+    /// Checkpoints of the index.
+    pub checkpoints: u64,
+}
+
+/// What was read from the device and is kept.
+pub(crate) struct Caches {
+    /// Blocks of queue entries by their place in the index stream.
+    pub(crate) blocks: Cache<Rc<[Entry]>>,
+    /// Parts of the log by their first byte.
+    pub(crate) chunks: Cache<ringmq_runtime::buffer::Shared>,
+}
+
+/// What the tasks of a log wait for.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// Something was appended.
+    pub(crate) appended: Notify,
+    /// The acknowledged watermark moved, or the log was fenced.
+    pub(crate) progress: Notify,
+    /// Written bytes left memory.
+    pub(crate) room: Notify,
+    /// Something was written that is not flushed.
+    pub(crate) unflushed: Notify,
+    /// The durable watermark moved.
+    pub(crate) flushed: Notify,
+    /// The index has something to save.
+    pub(crate) unsaved: Notify,
+    /// A segment was added, or grew.
+    pub(crate) segment_ready: Notify,
+    /// The newest segment is in use: make the next one.
+    pub(crate) segment_wanted: Notify,
+}
+
+impl Signals {
+    pub(crate) fn wake_everybody(&self) {
+        for signal in [
+            &self.appended,
+            &self.room,
+            &self.unflushed,
+            &self.flushed,
+            &self.unsaved,
+            &self.segment_ready,
+            &self.segment_wanted,
+        ] {
+            // The tasks of the log wait one by one and must not miss it; everybody else is woken as
+            // a crowd.
+            signal.notify_all();
+            signal.notify_one();
+        }
+        self.progress.notify_all();
+    }
+}
+
+/// Numbers about an open log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// First byte that the log still has.
+    pub min: LogPosition,
+    /// First byte behind the newest record.
+    pub end: LogPosition,
+    /// First byte that is not known to survive a power loss.
+    pub durable: LogPosition,
+    /// Files of the log.
+    pub segments: usize,
+    /// Queues.
+    pub queues: usize,
+    /// Memory of the tail, the caches and the newest index entries, in bytes.
+    pub memory_bytes: usize,
+    /// Bytes not written yet.
+    pub unwritten_bytes: u64,
+    /// What was done since the log was opened.
+    pub counters: Counters,
+    /// Why appends are refused, if they are.
+    pub fenced: Option<Fenced>,
+    /// Why the next segment could not be made, while that is so.
+    pub no_space: Option<String>,
+}
+
+impl Log {
+    /// Opens the log in directory `dir` of `disk`, or makes a new one there.
+    ///
+    /// Recovers what a crash left: scans the log behind the last checkpoint, cuts a torn tail and
+    /// completes the indexes. `dir/commitlog` has the layout of Apache's broker for log 0.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing is changed then that a second attempt would miss.
+    pub async fn open(
+        disk: &Disk,
+        dir: impl AsRef<Path>,
+        id: LogId,
+        options: LogOptions,
+    ) -> Result<(Self, RecoveryReport), OpenError> {
+        if let Some(problem) = options.problem() {
+            return Err(OpenError::Options { log: id, problem });
+        }
+        let (inner, report) = recovery::open(disk.clone(), dir.as_ref(), id, options).await?;
+        let log = Self { inner: Rc::new(inner) };
+        log.start_tasks();
+        Ok((log, report))
+    }
+
+    fn start_tasks(&self) {
+        let mut tasks = self.inner.tasks.borrow_mut();
+        tasks.push(writer::start(&self.inner));
+        tasks.extend(writer::start_flushing(&self.inner));
+        tasks.push(checkpoint::start(&self.inner));
+        tasks.push(maker::start(&self.inner));
+    }
+
+    /// Which log this is.
+    pub fn id(&self) -> LogId {
+        self.inner.id
+    }
+
+    /// End of what may be acknowledged and seen by consumers under the flush policy.
+    pub fn acknowledged(&self) -> LogPosition {
+        self.inner.id.at(self.inner.state.borrow().marks.acknowledged())
+    }
+
+    /// Waits until [`Log::acknowledged`] is above `after` and returns it. Wakes once per group.
+    ///
+    /// # Errors
+    /// [`Fenced`] when a write or flush failed: what lies above the last answer is not safe.
+    pub async fn progress(&self, after: LogPosition) -> Result<LogPosition, Fenced> {
+        loop {
+            let changed = self.inner.signals.progress.notified();
+            {
+                let state = self.inner.state.borrow();
+                let acknowledged = self.inner.id.at(state.marks.acknowledged());
+                if acknowledged > after {
+                    return Ok(acknowledged);
+                }
+                if let Some(fenced) = &state.fenced {
+                    return Err(fenced.clone());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// First byte that the log still has.
+    pub fn min_position(&self) -> LogPosition {
+        self.inner.id.at(self.inner.state.borrow().segments.min())
+    }
+
+    /// First byte behind the newest appended record.
+    pub fn end_position(&self) -> LogPosition {
+        self.inner.id.at(self.inner.state.borrow().marks.appended())
+    }
+
+    /// The key of a queue that has had a message.
+    pub fn queue_key(&self, topic: &str, queue_id: i32) -> Option<QueueKey> {
+        self.inner.state.borrow().queues.find(topic, queue_id)
+    }
+
+    /// Oldest offset of a queue, and the offset behind the newest message that consumers may see.
+    /// `None` for a queue that never had a message.
+    pub fn queue_range(&self, topic: &str, queue_id: i32) -> Option<(QueueOffset, QueueOffset)> {
+        let state = self.inner.state.borrow();
+        let queue = state.queues.get(state.queues.find(topic, queue_id)?)?;
+        Some((QueueOffset(queue.min), QueueOffset(queue.visible)))
+    }
+
+    /// The offset that the next message of a queue will get; 0 for a queue that never had one.
+    pub fn next_offset(&self, topic: &str, queue_id: i32) -> QueueOffset {
+        let state = self.inner.state.borrow();
+        let queue = state.queues.find(topic, queue_id).and_then(|key| state.queues.get(key));
+        QueueOffset(queue.map_or(0, |queue| queue.next()))
+    }
+
+    /// Calls `visit` with topic, queue id, oldest and visible end offset of each queue.
+    pub fn for_each_queue(&self, mut visit: impl FnMut(&str, i32, QueueOffset, QueueOffset)) {
+        for (_, queue) in self.inner.state.borrow().queues.iter() {
+            visit(&queue.topic, queue.queue_id, QueueOffset(queue.min), QueueOffset(queue.visible));
+        }
+    }
+
+    /// Moves the queues in which consumers see more messages than at the last call to `out`, with
+    /// their new visible ends.
+    pub fn take_advanced(&self, out: &mut Vec<(QueueKey, QueueOffset)>) {
+        self.inner.state.borrow_mut().queues.take_advanced(out);
+    }
+
+    /// Calls `visit` with the name of a queue; not when it was deleted.
+    pub fn with_queue_name<R>(
+        &self,
+        key: QueueKey,
+        visit: impl FnOnce(&str, i32) -> R,
+    ) -> Option<R> {
+        let state = self.inner.state.borrow();
+        state.queues.get(key).map(|queue| visit(&queue.topic, queue.queue_id))
+    }
+
+    /// Forgets all queues of a topic; a new queue of the same name starts at offset 0. Returns how
+    /// many there were.
+    pub fn delete_topic(&self, topic: &str) -> usize {
+        let mut state = self.inner.state.borrow_mut();
+        let keys: Vec<QueueKey> = state
+            .queues
+            .iter()
+            .filter(|(_, queue)| *queue.topic == *topic)
+            .map(|(key, _)| key)
+            .collect();
+        keys.iter().for_each(|key| state.queues.delete(*key));
+        self.inner.signals.unsaved.notify_one();
+        keys.len()
+    }
+
+    /// Numbers about this log.
+    pub fn stats(&self) -> Stats {
+        let state = self.inner.state.borrow();
+        let caches = self.inner.caches.borrow();
+        let entries = (state.queues.recent_entries() + state.keys.recent_entries())
+            * crate::entry::ENTRY_SIZE;
+        Stats {
+            min: self.inner.id.at(state.segments.min()),
+            end: self.inner.id.at(state.marks.appended()),
+            durable: self.inner.id.at(state.marks.durable()),
+            segments: state.segments.len(),
+            queues: state.queues.len(),
+            memory_bytes: state.tail.capacity_bytes()
+                + caches.blocks.weight()
+                + caches.chunks.weight()
+                + entries,
+            unwritten_bytes: state.marks.unwritten(),
+            counters: state.counters,
+            fenced: state.fenced.clone(),
+            no_space: state.no_space.clone(),
+        }
+    }
+
+    /// Refuses further appends, writes and flushes what is there, saves the indexes and stops all
+    /// tasks.
+    ///
+    /// # Errors
+    /// [`Fenced`] when the log was fenced before, or fails now: the next open recovers as after a
+    /// crash.
+    pub async fn close(&self) -> Result<(), Fenced> {
+        let inner = &self.inner;
+        inner.is_closing.set(true);
+        inner.signals.wake_everybody();
+        let tasks = std::mem::take(&mut *inner.tasks.borrow_mut());
+        for task in tasks {
+            task.await;
+            // Those that are left wait for what this one did last.
+            inner.signals.wake_everybody();
+        }
+        if let Some(fenced) = inner.state.borrow().fenced.clone() {
+            return Err(fenced);
+        }
+        if let Err(error) = checkpoint::finish(inner).await {
+            inner.fence(&format!("saving the indexes at the end: {error}"));
+        } else {
+            inner.fence("it was closed");
+            return Ok(());
+        }
+        Err(inner.state.borrow().fenced.clone().expect("fenced above"))
+    }
+}
+
+impl Inner {
+    /// Puts the parts together; the tasks are started by [`Log::open`].
+    #[expect(clippy::too_many_arguments, reason = "the parts of a log, each made elsewhere")]
+    pub(crate) fn new(
+        id: LogId,
+        disk: Disk,
+        dir: PathBuf,
+        options: LogOptions,
+        state: State,
+        index_files: IndexFiles,
+        indexed: u64,
+        snapshots: checkpoint::Snapshots,
+    ) -> Self {
+        let caches = Caches {
+            blocks: Cache::new(options.index_cache_bytes),
+            chunks: Cache::new(options.read_cache_bytes),
+        };
+        Self {
+            id,
+            disk,
+            dir,
+            options,
+            state: RefCell::new(state),
+            index_files: RefCell::new(index_files),
+            caches: RefCell::new(caches),
+            signals: Signals::default(),
+            indexed: Cell::new(indexed),
+            snapshots: RefCell::new(snapshots),
+            is_closing: Cell::new(false),
+            tasks: RefCell::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.state.borrow().fenced.is_some()
+    }
+
+    /// Ends all promises: waiters get the error, appends are refused, tasks stop. The first reason
+    /// stays.
+    pub(crate) fn fence(&self, reason: &str) {
+        {
+            let mut state = self.state.borrow_mut();
+            if state.fenced.is_none() {
+                state.fenced = Some(Fenced { log: self.id, reason: reason.into() });
+            }
+        }
+        self.signals.wake_everybody();
+    }
+
+    /// A failed write or flush: says so once, and fences.
+    pub(crate) fn fail(&self, what: &str, error: &std::io::Error) {
+        tracing::error!(
+            log = self.id.0,
+            "{what} failed: {error}; the log takes no more messages until it is opened again"
+        );
+        self.fence(&format!("{what}: {error}"));
+    }
+}

@@ -1,0 +1,232 @@
+//! Lookups beside the queues: a record by its position, an offset by time, messages by key.
+
+use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek, Record};
+use ringmq_runtime::buffer::Shared;
+use ringmq_runtime::task;
+
+use crate::blocks;
+use crate::entry::{Entry, KEY_ENTRY_SIZE, KeyEntry, key_hash, read_key_entries};
+use crate::error::ReadError;
+use crate::fetch;
+use crate::frame::FRAME_HEADER_BYTES;
+use crate::keys::{KeyRun, matches};
+use crate::log::{Inner, Log};
+use crate::position::{LogPosition, QueueKey, QueueOffset};
+use crate::queue::Found;
+use crate::scan;
+use crate::terms::Terms;
+
+/// Which end of equal times a lookup by time means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeBoundary {
+    /// The first message stored at or after the time.
+    Lower,
+    /// The last message stored at or before the time.
+    Upper,
+}
+
+/// A lookup by key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyQuery<'a> {
+    /// Topic of the messages.
+    pub topic: &'a str,
+    /// Their `UNIQ_KEY`, or one word of their `KEYS`.
+    pub key: &'a str,
+    /// Earliest and latest store time, Unix milliseconds, both included.
+    pub from_ms: i64,
+    /// See `from_ms`.
+    pub until_ms: i64,
+    /// Messages wanted at most.
+    pub count: usize,
+}
+
+impl Log {
+    /// The record that starts at a position; `None` when none starts there.
+    ///
+    /// Proves it: the place must lie in a segment, the record must name this very position, and its
+    /// checksums must hold.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn record_at(&self, position: LogPosition) -> Result<Option<Shared>, ReadError> {
+        if position.log() != self.inner.id {
+            return Ok(None);
+        }
+        match read_record(&self.inner, position.byte()).await {
+            Ok(found) => Ok(found),
+            Err(error) => self.gone_or(position.byte(), error),
+        }
+    }
+
+    /// A segment that retention deletes during a lookup is no error.
+    fn gone_or<T>(&self, byte: u64, error: ReadError) -> Result<Option<T>, ReadError> {
+        if byte < self.inner.state.borrow().segments.min() { Ok(None) } else { Err(error) }
+    }
+
+    /// The offset of a queue by store time, as specification 1.20 says: clamped to the queue's
+    /// oldest offset and visible end. `None` for a queue that never had a message.
+    ///
+    /// # Errors
+    /// When the device fails or the index is damaged there.
+    pub async fn offset_by_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        time_ms: i64,
+        boundary: TimeBoundary,
+    ) -> Result<Option<QueueOffset>, ReadError> {
+        let inner = &*self.inner;
+        let Some((key, min, max)) = range(inner, topic, queue_id) else { return Ok(None) };
+        // Lower: the first message that is not earlier. Upper: the one before the first that is
+        // later.
+        let time = u64::try_from(time_ms).ok();
+        let is_before = |entry: Entry| match (time, boundary) {
+            (None, _) => false,
+            (Some(time), TimeBoundary::Lower) => entry.store_ms() < time,
+            (Some(time), TimeBoundary::Upper) => entry.store_ms() <= time,
+        };
+        let (mut low, mut high) = (min, max);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(entry) = entry_at(inner, key, middle).await? else {
+                // Retention raised the minimum above this place.
+                low = middle + 1;
+                continue;
+            };
+            if is_before(entry) { low = middle + 1 } else { high = middle }
+        }
+        let found = match boundary {
+            TimeBoundary::Lower => low,
+            TimeBoundary::Upper => low.saturating_sub(1).max(min),
+        };
+        Ok(Some(QueueOffset(found)))
+    }
+
+    /// Store time of the oldest message of a queue; `None` when it has none.
+    ///
+    /// # Errors
+    /// When the device fails or the index is damaged there.
+    pub async fn earliest_store_ms(
+        &self,
+        topic: &str,
+        queue_id: i32,
+    ) -> Result<Option<i64>, ReadError> {
+        let Some((key, min, _)) = range(&self.inner, topic, queue_id) else { return Ok(None) };
+        let entry = entry_at(&self.inner, key, min).await?;
+        Ok(entry.map(|entry| entry.store_ms() as i64))
+    }
+
+    /// Messages that carry a key, newest first. Every record is read and compared, so collisions of
+    /// hashes do not show.
+    ///
+    /// # Errors
+    /// When the device fails or the index is damaged there.
+    pub async fn query_by_key(&self, query: KeyQuery<'_>) -> Result<Vec<Shared>, ReadError> {
+        let inner = &*self.inner;
+        let hash = key_hash(query.topic, query.key);
+        let time =
+            u64::try_from(query.from_ms).unwrap_or(0)..=u64::try_from(query.until_ms).unwrap_or(0);
+        let (mut candidates, runs) = {
+            let state = inner.state.borrow();
+            let recent = state.keys.recent().iter().copied().filter(|entry| entry.hash == hash);
+            let fits = |run: &&KeyRun| run.max_ms >= *time.start() && run.min_ms <= *time.end();
+            let runs: Vec<KeyRun> = state.keys.runs().iter().filter(fits).copied().collect();
+            (recent.collect::<Vec<KeyEntry>>(), runs)
+        };
+        let mut found = Vec::new();
+        let mut older = runs.into_iter().rev();
+        loop {
+            candidates.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.byte()));
+            candidates.dedup_by_key(|entry| entry.byte());
+            for entry in candidates.drain(..).filter(|entry| time.contains(&entry.store_ms())) {
+                if found.len() == query.count {
+                    return Ok(found);
+                }
+                found.extend(self.verified(entry.byte(), &query).await?);
+            }
+            let Some(run) = older.next().filter(|_| found.len() < query.count) else {
+                return Ok(found);
+            };
+            candidates = search_run(inner, run, hash).await?;
+        }
+    }
+
+    async fn verified(&self, byte: u64, query: &KeyQuery<'_>) -> Result<Option<Shared>, ReadError> {
+        // What consumers must not see yet is not shown here either.
+        if byte >= self.inner.state.borrow().marks.acknowledged() {
+            return Ok(None);
+        }
+        let Some(bytes) = self.record_at(self.inner.id.at(byte)).await? else { return Ok(None) };
+        let carries = Record::parse(&bytes).is_ok_and(|record| {
+            record.topic == query.topic
+                && Terms::of_stored(&record).keys().any(|key| key == query.key)
+        });
+        Ok(carries.then_some(bytes))
+    }
+}
+
+fn range(inner: &Inner, topic: &str, queue_id: i32) -> Option<(QueueKey, u64, u64)> {
+    let state = inner.state.borrow();
+    let key = state.queues.find(topic, queue_id)?;
+    state.queues.get(key).map(|queue| (key, queue.min, queue.visible))
+}
+
+/// The entry of an offset; `None` when it is not in the queue (any more).
+async fn entry_at(inner: &Inner, key: QueueKey, offset: u64) -> Result<Option<Entry>, ReadError> {
+    let found = inner.state.borrow().queues.get(key).and_then(|queue| queue.find(offset));
+    match found {
+        None => Ok(None),
+        Some(Found::Here(entry)) => Ok(Some(entry)),
+        Some(Found::Block { block, count }) => {
+            let entries = blocks::load(inner, block, count).await?;
+            Ok(entries.get((offset - block.first) as usize).copied())
+        }
+    }
+}
+
+async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadError> {
+    let left = {
+        let state = inner.state.borrow();
+        if byte < state.segments.min() || byte >= state.marks.appended() {
+            return Ok(None);
+        }
+        let segment_end = state.segments.base_of(byte) + state.segments.size;
+        segment_end.min(state.marks.appended()) - byte
+    };
+    let head = fetch::bytes(inner, byte, left.min(PEEK_SIZE_MAX_BYTES as u64)).await?;
+    let len = match record::peek(&head) {
+        Ok(Peek::Message(head)) if head.physical_offset == inner.id.at(byte).wire() => head.len,
+        _ => return Ok(None),
+    };
+    if len as u64 > left {
+        return Ok(None);
+    }
+    let bytes = fetch::bytes(inner, byte, len as u64).await?;
+    Ok(scan::verify(&bytes).is_ok().then_some(bytes))
+}
+
+/// Entries of `hash` in a run on disk: a small read at the expected rank, and wider ones in the
+/// rare case that it misses.
+async fn search_run(inner: &Inner, run: KeyRun, hash: u64) -> Result<Vec<KeyEntry>, ReadError> {
+    let count = run.count as usize;
+    let mut range = run.guess(hash);
+    loop {
+        let at = run.at + (FRAME_HEADER_BYTES + range.start * KEY_ENTRY_SIZE) as u64;
+        let bytes = blocks::read_stream(inner, at, range.len() * KEY_ENTRY_SIZE).await?;
+        let entries: Vec<KeyEntry> = read_key_entries(&bytes).collect();
+        if entries.len() != range.len() || !entries.is_sorted() {
+            let what = format!("the key index run at {} of the index stream", run.at);
+            return Err(ReadError::Damaged { log: inner.id, what });
+        }
+        let below = range.start == 0 || entries.first().is_some_and(|first| first.hash < hash);
+        let above = range.end == count || entries.last().is_some_and(|last| last.hash > hash);
+        if below && above {
+            return Ok(matches(&entries, hash).to_vec());
+        }
+        let more = range.len().max(64);
+        let start = if below { range.start } else { range.start.saturating_sub(more) };
+        let end = if above { range.end } else { (range.end + more).min(count) };
+        range = start..end;
+        task::yield_if_needed().await;
+    }
+}

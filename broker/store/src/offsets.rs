@@ -1,0 +1,135 @@
+//! How far consumer groups have come: the offset that each group consumes next, per queue.
+//!
+//! Kept in the layout of Apache's `consumerOffset.json`:
+//! `{"offsetTable":{"topic@group":{"0":42}}}`.
+
+use std::collections::BTreeMap;
+
+use ringmq_runtime::random::HashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::position::QueueOffset;
+
+/// Between topic and group; neither may contain it.
+const SEPARATOR: char = '@';
+
+/// Offsets of consumer groups. Lookups and updates of known queues allocate nothing.
+#[derive(Debug, Default)]
+pub struct OffsetTable {
+    /// By `topic@group`, then by queue.
+    groups: HashMap<Box<str>, BTreeMap<i32, u64>>,
+    /// Rises with each change, so that an unchanged table need not be saved.
+    version: u64,
+    key: String,
+}
+
+/// An [`OffsetTable`] as it is saved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffsetSnapshot {
+    #[serde(rename = "offsetTable", default)]
+    offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+}
+
+impl OffsetTable {
+    /// The table of a snapshot; negative offsets, which older brokers wrote for "none", are left
+    /// out.
+    pub fn from_snapshot(snapshot: &OffsetSnapshot) -> Self {
+        let mut table = Self::default();
+        for (key, queues) in &snapshot.offset_table {
+            let known = queues.iter().filter_map(|(queue, offset)| {
+                u64::try_from(*offset).ok().map(|offset| (*queue, offset))
+            });
+            table.groups.insert(key.as_str().into(), known.collect());
+        }
+        table
+    }
+
+    /// The table as it is saved.
+    pub fn snapshot(&self) -> OffsetSnapshot {
+        let queues = |queues: &BTreeMap<i32, u64>| {
+            queues.iter().map(|(queue, offset)| (*queue, QueueOffset(*offset).wire())).collect()
+        };
+        let groups = self.groups.iter().map(|(key, of_group)| (key.to_string(), queues(of_group)));
+        OffsetSnapshot { offset_table: groups.collect() }
+    }
+
+    /// Changes whenever the table does.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The next offset that a group consumes of a queue; `None` when it never committed one.
+    pub fn get(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
+        self.set_key(group, topic);
+        self.groups.get(self.key.as_str())?.get(&queue_id).copied().map(QueueOffset)
+    }
+
+    /// Notes the next offset of a group. It may go back: consumers seek.
+    pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) {
+        self.set_key(group, topic);
+        self.version += 1;
+        match self.groups.get_mut(self.key.as_str()) {
+            Some(queues) => queues.insert(queue_id, offset.0),
+            None => {
+                let queues = BTreeMap::from([(queue_id, offset.0)]);
+                self.groups.insert(self.key.as_str().into(), queues);
+                None
+            }
+        };
+    }
+
+    /// Calls `visit` with group, topic, queue and offset of every entry, in no particular order.
+    pub fn for_each(&self, mut visit: impl FnMut(&str, &str, i32, QueueOffset)) {
+        for (key, queues) in &self.groups {
+            let Some((topic, group)) = key.split_once(SEPARATOR) else { continue };
+            queues.iter().for_each(|(queue, offset)| {
+                visit(group, topic, *queue, QueueOffset(*offset));
+            });
+        }
+    }
+
+    /// Forgets what `keep` answers false for, by group and topic.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        let before = self.groups.len();
+        self.groups.retain(|key, _| {
+            key.split_once(SEPARATOR).is_some_and(|(topic, group)| keep(group, topic))
+        });
+        self.version += u64::from(before != self.groups.len());
+    }
+
+    fn set_key(&mut self, group: &str, topic: &str) {
+        self.key.clear();
+        self.key.push_str(topic);
+        self.key.push(SEPARATOR);
+        self.key.push_str(group);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_kept_by_group_topic_and_queue() {
+        let mut table = OffsetTable::default();
+        table.commit("g", "t", 0, QueueOffset(5));
+        table.commit("g", "t", 1, QueueOffset(6));
+        table.commit("h", "t", 0, QueueOffset(7));
+        table.commit("g", "t", 0, QueueOffset(3));
+        assert_eq!(table.get("g", "t", 0), Some(QueueOffset(3)));
+        assert_eq!(table.get("h", "t", 1), None);
+        table.retain(|group, _| group == "h");
+        assert_eq!((table.get("g", "t", 1), table.get("h", "t", 0)), (None, Some(QueueOffset(7))));
+    }
+
+    #[test]
+    fn the_saved_form_is_apaches() {
+        let json = r#"{"offsetTable":{"topic@group":{"0":42,"1":-1}}}"#;
+        let snapshot: OffsetSnapshot = serde_json::from_str(json).expect("json");
+        let mut table = OffsetTable::from_snapshot(&snapshot);
+        assert_eq!(table.get("group", "topic", 0), Some(QueueOffset(42)));
+        assert_eq!(table.get("group", "topic", 1), None);
+        let written = serde_json::to_string(&table.snapshot()).expect("json");
+        assert_eq!(written, r#"{"offsetTable":{"topic@group":{"0":42}}}"#);
+    }
+}

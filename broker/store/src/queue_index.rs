@@ -1,0 +1,476 @@
+//! The queues of a log: found by name, filled by appends, saved by checkpoints.
+
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use ringmq_runtime::random::Hasher;
+
+use crate::entry::{ENTRY_SIZE, Entry};
+use crate::frame::{FrameKind, FrameWriter};
+use crate::position::{QueueKey, QueueOffset};
+use crate::queue::{BlockRef, Queue};
+
+/// Slots of one log: 16 M queues, of which each costs about 200 bytes. A file that names more is
+/// broken.
+pub(crate) const SLOTS_MAX: usize = 1 << 24;
+
+/// What one checkpoint wrote of one queue, to be applied when it is durable.
+#[derive(Debug)]
+pub(crate) struct QueueSaved {
+    slot: u32,
+    /// Blocks written, with their numbers of entries.
+    blocks: Vec<(BlockRef, usize)>,
+    saved: u64,
+    saved_min: u64,
+}
+
+/// All queues of a log.
+pub(crate) struct QueueIndex {
+    slots: Vec<Option<Queue>>,
+    by_name: HashTable<u32>,
+    hasher: Hasher,
+    dirty: Vec<u32>,
+    deleted: Vec<u32>,
+    advanced: Vec<QueueKey>,
+    recent_entries: usize,
+    block_entries: usize,
+}
+
+impl QueueIndex {
+    /// No queues; blocks are to hold `block_entries` entries.
+    pub(crate) fn new(block_entries: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            by_name: HashTable::new(),
+            hasher: Hasher::default(),
+            dirty: Vec::new(),
+            deleted: Vec::new(),
+            advanced: Vec::new(),
+            recent_entries: 0,
+            block_entries,
+        }
+    }
+
+    /// The slot of a queue.
+    pub(crate) fn find(&self, topic: &str, queue_id: i32) -> Option<QueueKey> {
+        let found = self.by_name.find(self.hash(topic, queue_id), |slot| {
+            self.slots[*slot as usize]
+                .as_ref()
+                .is_some_and(|queue| queue.queue_id == queue_id && *queue.topic == *topic)
+        });
+        found.copied().map(QueueKey)
+    }
+
+    /// The queue of a key; `None` when it was deleted.
+    pub(crate) fn get(&self, key: QueueKey) -> Option<&Queue> {
+        self.slots.get(key.slot())?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, key: QueueKey) -> Option<&mut Queue> {
+        self.slots.get_mut(key.slot())?.as_mut()
+    }
+
+    /// Slots handed out so far, deleted queues included.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// All queues with their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (QueueKey, &Queue)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, queue)| queue.as_ref().map(|queue| (QueueKey(slot as u32), queue)))
+    }
+
+    /// Creates a queue whose first message will have offset `first`; `None` when all slots are
+    /// taken.
+    pub(crate) fn open(&mut self, topic: &str, queue_id: i32, first: u64) -> Option<QueueKey> {
+        let slot = self.slots.len();
+        self.put(slot, Queue::new(topic, queue_id, first)).then(|| {
+            self.mark_dirty(QueueKey(slot as u32));
+            QueueKey(slot as u32)
+        })
+    }
+
+    /// Puts a queue read from disk into its slot; false when the slot is taken or out of range.
+    pub(crate) fn restore(&mut self, slot: u32, mut queue: Queue) -> bool {
+        queue.is_announced = true;
+        (queue.saved, queue.saved_min) = (queue.next(), queue.min);
+        queue.visible = queue.next();
+        self.put(slot as usize, queue)
+    }
+
+    fn put(&mut self, slot: usize, queue: Queue) -> bool {
+        if slot >= SLOTS_MAX || self.slots.get(slot).is_some_and(Option::is_some) {
+            return false;
+        }
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let hash = self.hash(&queue.topic, queue.queue_id);
+        self.recent_entries += queue.recent.len();
+        self.slots[slot] = Some(queue);
+        let Self { by_name, slots, hasher, .. } = self;
+        by_name.insert_unique(hash, slot as u32, |slot| {
+            let queue = slots[*slot as usize].as_ref().expect("named slots are taken");
+            hasher.hash_one((&*queue.topic, queue.queue_id))
+        });
+        true
+    }
+
+    /// Adds the entry of the newest message of a queue, unseen by consumers until it is
+    /// acknowledged.
+    pub(crate) fn push(&mut self, key: QueueKey, entry: Entry) {
+        let queue = self.slots[key.slot()].as_mut().expect("appends go to queues that exist");
+        queue.recent.push_back(entry);
+        self.recent_entries += 1;
+        if !queue.is_dirty {
+            queue.is_dirty = true;
+            self.dirty.push(key.0);
+        }
+    }
+
+    /// Lets consumers see one more message of a queue.
+    pub(crate) fn acknowledge_one(&mut self, key: QueueKey) {
+        let Some(queue) = self.slots[key.slot()].as_mut() else { return };
+        queue.visible += 1;
+        debug_assert!(queue.visible <= queue.next());
+        if !queue.is_advanced {
+            queue.is_advanced = true;
+            self.advanced.push(key);
+        }
+    }
+
+    /// Lets consumers see all of a queue: what is found at start is safe by then.
+    pub(crate) fn show_all(&mut self, key: QueueKey) {
+        if let Some(queue) = self.get_mut(key) {
+            queue.visible = queue.next();
+        }
+    }
+
+    /// Moves the queues that became longer for consumers since the last call to `out`.
+    pub(crate) fn take_advanced(&mut self, out: &mut Vec<(QueueKey, QueueOffset)>) {
+        for key in self.advanced.drain(..) {
+            if let Some(queue) = self.slots[key.slot()].as_mut() {
+                queue.is_advanced = false;
+                out.push((key, QueueOffset(queue.visible)));
+            }
+        }
+    }
+
+    /// Forgets a queue. Its slot is not used again while this log is open.
+    pub(crate) fn delete(&mut self, key: QueueKey) {
+        let Some(queue) = self.slots.get_mut(key.slot()).and_then(Option::take) else { return };
+        self.recent_entries -= queue.recent.len();
+        let hash = self.hash(&queue.topic, queue.queue_id);
+        if let Ok(found) = self.by_name.find_entry(hash, |slot| *slot == key.0) {
+            found.remove();
+        }
+        if queue.is_announced {
+            self.deleted.push(key.0);
+        }
+    }
+
+    /// Forgets a queue that the index stream says is gone.
+    pub(crate) fn restore_deletion(&mut self, key: QueueKey) {
+        self.delete(key);
+        self.deleted.clear();
+    }
+
+    /// Raises the minimum of a queue, for retention.
+    pub(crate) fn raise_min(&mut self, key: QueueKey, min: u64) {
+        let Some(queue) = self.slots[key.slot()].as_mut() else { return };
+        let before = queue.recent.len();
+        queue.raise_min(min);
+        self.recent_entries -= before - queue.recent.len();
+        self.mark_dirty(key);
+    }
+
+    /// Tells the next checkpoint to look at a queue.
+    fn mark_dirty(&mut self, key: QueueKey) {
+        if let Some(queue) = self.slots[key.slot()].as_mut()
+            && !queue.is_dirty
+        {
+            queue.is_dirty = true;
+            self.dirty.push(key.0);
+        }
+    }
+
+    /// Entries in memory, over all queues.
+    pub(crate) fn recent_entries(&self) -> usize {
+        self.recent_entries
+    }
+
+    /// Whether a checkpoint would write something.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || !self.deleted.is_empty()
+    }
+
+    /// How many further queues fit.
+    pub(crate) fn free_slots(&self) -> usize {
+        SLOTS_MAX - self.slots.len()
+    }
+
+    /// Counts the entries in memory again, after a start from disk changed queues in place.
+    pub(crate) fn recount(&mut self) {
+        self.recent_entries = self.iter().map(|(_, queue)| queue.recent.len()).sum();
+    }
+
+    /// Number of queues.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The smallest block that a checkpoint should make so that at most `budget` entries stay in
+    /// memory.
+    ///
+    /// Powers of two are fine enough: a queue's entries are then written in blocks of at least half
+    /// the possible size.
+    pub(crate) fn block_limit(&self, budget: usize) -> usize {
+        if self.recent_entries <= budget {
+            return self.block_entries;
+        }
+        let mut held_by_size = [0_usize; usize::BITS as usize];
+        for (_, queue) in self.iter() {
+            held_by_size[queue.recent.len().max(1).ilog2() as usize] += queue.recent.len();
+        }
+        let mut held = 0;
+        let keeps = |held_here: &&usize| {
+            held += **held_here;
+            held <= budget / 2
+        };
+        let bits = held_by_size.iter().take_while(keeps).count();
+        self.block_entries.min(1_usize.checked_shl(bits as u32).unwrap_or(usize::MAX))
+    }
+
+    /// Writes everything about records that end at or below `below` and is not on disk yet.
+    ///
+    /// Queues with `block_limit` entries or more in memory give them up in blocks.
+    pub(crate) fn save(
+        &mut self,
+        out: &mut FrameWriter,
+        below: u64,
+        block_limit: usize,
+    ) -> Vec<QueueSaved> {
+        for slot in self.deleted.drain(..) {
+            out.put(FrameKind::QueueDeleted, slot, 0, &[]);
+        }
+        let mut slots = std::mem::take(&mut self.dirty);
+        if block_limit < self.block_entries {
+            slots.extend(self.crowded(block_limit));
+        }
+        let mut all = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let Some(queue) = self.slots[slot as usize].as_mut() else { continue };
+            queue.is_dirty = false;
+            if !queue.is_announced {
+                announce(queue, slot, out);
+            }
+            all.push(save_queue(queue, slot, out, below, self.block_entries, block_limit));
+            // Entries above `below` wait for the next checkpoint.
+            if queue.settled(below) < queue.recent.len() {
+                queue.is_dirty = true;
+                self.dirty.push(slot);
+            }
+        }
+        all
+    }
+
+    /// Queues that are not dirty but hold at least `limit` entries.
+    fn crowded(&self, limit: usize) -> Vec<u32> {
+        self.iter()
+            .filter(|(_, queue)| !queue.is_dirty && queue.recent.len() >= limit)
+            .map(|(key, _)| key.0)
+            .collect()
+    }
+
+    /// Notes that a checkpoint is durable. `forget` receives the entries that leave memory, by
+    /// block.
+    pub(crate) fn saved(
+        &mut self,
+        saved: Vec<QueueSaved>,
+        mut forget: impl FnMut(BlockRef, Box<[Entry]>),
+    ) {
+        for QueueSaved { slot, blocks, saved, saved_min } in saved {
+            let Some(queue) = self.slots[slot as usize].as_mut() else { continue };
+            (queue.saved, queue.saved_min) = (queue.saved.max(saved), saved_min);
+            for (block, count) in blocks {
+                // Retention may have passed the beginning of the block, or all of it, meanwhile.
+                let end = block.first + count as u64;
+                let here = end.saturating_sub(queue.recent_first) as usize;
+                if here == 0 {
+                    continue;
+                }
+                if here == count {
+                    forget(block, queue.recent.iter().take(count).copied().collect());
+                }
+                self.recent_entries -= here;
+                assert!(queue.adopt_block(block, count), "block {block:?} follows the directory");
+            }
+            // An idle queue should not keep the room of its busiest second.
+            if !queue.is_dirty && queue.recent.capacity() > 4 * (queue.recent.len() + 16) {
+                queue.recent.shrink_to(queue.recent.len() + 16);
+            }
+        }
+    }
+
+    fn hash(&self, topic: &str, queue_id: i32) -> u64 {
+        self.hasher.hash_one((topic, queue_id))
+    }
+}
+
+fn announce(queue: &mut Queue, slot: u32, out: &mut FrameWriter) {
+    let mut payload = Vec::with_capacity(4 + queue.topic.len());
+    payload.extend_from_slice(&queue.queue_id.to_be_bytes());
+    payload.extend_from_slice(queue.topic.as_bytes());
+    out.put(FrameKind::QueueOpened, slot, queue.recent_first, &payload);
+    queue.is_announced = true;
+}
+
+fn save_queue(
+    queue: &Queue,
+    slot: u32,
+    out: &mut FrameWriter,
+    below: u64,
+    block_entries: usize,
+    block_limit: usize,
+) -> QueueSaved {
+    if queue.saved_min < queue.min {
+        out.put(FrameKind::Expired, slot, queue.min, &[]);
+    }
+    let mut done =
+        QueueSaved { slot, blocks: Vec::new(), saved: queue.saved, saved_min: queue.min };
+    let settled = queue.settled(below);
+    let mut from = 0;
+    while settled - from >= block_limit {
+        let count = (settled - from).min(block_entries);
+        let first = queue.recent_first + from as u64;
+        let at = put_entries(queue, slot, out, FrameKind::Block, from..from + count);
+        done.blocks.push((BlockRef { first, at, byte: queue.recent[from].byte() }, count));
+        from += count;
+    }
+    let unsaved = (queue.saved.saturating_sub(queue.recent_first) as usize).max(from);
+    if unsaved < settled {
+        put_entries(queue, slot, out, FrameKind::Entries, unsaved..settled);
+    }
+    done.saved = done.saved.max(queue.recent_first + settled as u64);
+    done
+}
+
+fn put_entries(
+    queue: &Queue,
+    slot: u32,
+    out: &mut FrameWriter,
+    kind: FrameKind,
+    range: std::ops::Range<usize>,
+) -> u64 {
+    let first = queue.recent_first + range.start as u64;
+    let frame = out.open(range.len() * ENTRY_SIZE);
+    queue.recent.range(range).for_each(|entry| entry.write(out.payload()));
+    out.close(frame, kind, slot, first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Expiry, Found};
+
+    const FILE_BYTES: u64 = 1 << 20;
+
+    fn entry(number: u64) -> Entry {
+        Entry::new(number * 100, 100, 1000 + number, 7)
+    }
+
+    fn index_with(messages: u64) -> (QueueIndex, QueueKey) {
+        let mut index = QueueIndex::new(8);
+        let key = index.open("topic", 3, 0).expect("a slot");
+        (0..messages).for_each(|number| index.push(key, entry(number)));
+        (index, key)
+    }
+
+    fn checkpoint(index: &mut QueueIndex, below: u64, limit: usize) -> Vec<u8> {
+        let mut out = FrameWriter::new(0, FILE_BYTES, 0, Vec::new());
+        let saved = index.save(&mut out, below, limit);
+        index.saved(saved, |_, _| {});
+        out.finish().0
+    }
+
+    #[test]
+    fn queues_are_found_by_topic_and_id() {
+        let (mut index, key) = index_with(0);
+        let other = index.open("topic", 4, 0).expect("a slot");
+        assert_eq!(index.find("topic", 3), Some(key));
+        assert_eq!(index.find("topic", 4), Some(other));
+        assert_eq!(index.find("topi", 3), None);
+        index.delete(key);
+        assert_eq!(index.find("topic", 3), None);
+        assert!(index.get(key).is_none());
+        assert_eq!(index.len(), 1);
+    }
+
+    #[test]
+    fn messages_become_visible_one_by_one_and_queues_are_reported_once() {
+        let (mut index, key) = index_with(3);
+        assert_eq!(index.get(key).map(|queue| (queue.visible, queue.next())), Some((0, 3)));
+        index.acknowledge_one(key);
+        index.acknowledge_one(key);
+        let mut advanced = Vec::new();
+        index.take_advanced(&mut advanced);
+        assert_eq!(advanced, [(key, QueueOffset(2))]);
+        advanced.clear();
+        index.take_advanced(&mut advanced);
+        assert_eq!(advanced, []);
+    }
+
+    #[test]
+    fn a_checkpoint_moves_full_blocks_of_durable_entries_out_of_memory() {
+        let (mut index, key) = index_with(20);
+        checkpoint(&mut index, 1850, 8);
+        let queue = index.get(key).expect("a queue");
+        assert_eq!((queue.directory.len(), queue.recent_first, queue.next()), (2, 16, 20));
+        assert!(
+            matches!(queue.find(15), Some(Found::Block { count: 8, block }) if block.first == 8)
+        );
+        assert_eq!(queue.find(16), Some(Found::Here(entry(16))));
+        assert_eq!(queue.find(20), None);
+        assert_eq!(index.recent_entries(), 4);
+        assert!(index.is_dirty(), "two entries are not durable yet");
+        checkpoint(&mut index, 2000, 8);
+        assert!(!index.is_dirty());
+    }
+
+    #[test]
+    fn retention_drops_whole_blocks_and_keeps_the_offsets() {
+        let (mut index, key) = index_with(20);
+        checkpoint(&mut index, 2000, 8);
+        let inside = index.get(key).expect("a queue").expiry(850);
+        assert!(matches!(inside, Expiry::Inside { block, count: 8 } if block.first == 8));
+        index.raise_min(key, 9);
+        let queue = index.get(key).expect("a queue");
+        assert_eq!((queue.min, queue.directory.len(), queue.find(8)), (9, 1, None));
+        assert!(matches!(queue.expiry(1700), Expiry::Inside { .. }));
+        index.raise_min(key, 18);
+        let queue = index.get(key).expect("a queue");
+        assert_eq!((queue.min, queue.directory.len(), queue.next()), (18, 0, 20));
+        assert_eq!(queue.expiry(1900), Expiry::Exact(19));
+        index.raise_min(key, 20);
+        let queue = index.get(key).expect("a queue");
+        assert_eq!((queue.min, queue.next()), (20, 20));
+        assert_eq!(index.recent_entries(), 0);
+    }
+
+    #[test]
+    fn many_small_queues_give_up_blocks_before_they_fill_memory() {
+        let mut index = QueueIndex::new(64);
+        for id in 0..100 {
+            let key = index.open("topic", id, 0).expect("a slot");
+            (0..10).for_each(|number| index.push(key, entry(number)));
+        }
+        assert_eq!(index.block_limit(1000), 64);
+        let limit = index.block_limit(500);
+        assert!(limit <= 8, "limit {limit}");
+        checkpoint(&mut index, u64::MAX, limit);
+        assert!(index.recent_entries() <= 500);
+    }
+}

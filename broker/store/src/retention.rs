@@ -1,0 +1,148 @@
+//! Deletion of what has expired: whole segments, oldest first, never the newest.
+//!
+//! A segment is as old as its newest message, whose store time is at most that of the first message
+//! behind the segment: so file times do not matter. The index follows: minima of queues rise, then
+//! the files leave. A crash in between is made up for at the next start, which raises the minima to
+//! the first file.
+
+use std::io;
+
+use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek};
+use ringmq_runtime::task;
+
+use crate::blocks;
+use crate::log::{Inner, Log};
+use crate::position::QueueKey;
+use crate::queue::Expiry;
+use crate::segments::read_padded;
+
+/// Segments deleted by one call at most (Apache's `deleteFileBatchMax`), so that the device serves
+/// others in between.
+const SEGMENTS_PER_CALL_MAX: usize = 10;
+
+/// What a call deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Files of the log.
+    pub segments: usize,
+    /// Of these, files that were deleted for lack of space before their time.
+    pub forced: usize,
+}
+
+impl Log {
+    /// Deletes segments that have expired at `now_ms`, Unix time, or that must go for lack of
+    /// space. The caller decides when to ask (`deleteWhen`, `cleanResourceInterval`).
+    ///
+    /// # Errors
+    /// As the file system says. The log goes on; another call goes on where this one stopped.
+    pub async fn expire(&self, now_ms: i64) -> io::Result<Expired> {
+        let inner = &self.inner;
+        let mut done = Expired::default();
+        while done.segments < SEGMENTS_PER_CALL_MAX {
+            let Some(newest_ms) = oldest_segment_time(inner).await? else { break };
+            let reserved_ms = inner.options.retention.reserved.as_millis() as i64;
+            let is_old = now_ms.saturating_sub(newest_ms) > reserved_ms;
+            if !is_old && !is_crowded(inner).await? {
+                break;
+            }
+            drop_oldest(inner).await?;
+            done.segments += 1;
+            done.forced += usize::from(!is_old);
+        }
+        if done.segments > 0 {
+            drop_index_files(inner).await?;
+        }
+        Ok(done)
+    }
+}
+
+/// An upper bound of the store times in the oldest segment; `None` while it must not go.
+async fn oldest_segment_time(inner: &Inner) -> io::Result<Option<i64>> {
+    let behind = {
+        let state = inner.state.borrow();
+        let end = state.segments.min() + state.segments.size;
+        // The indexes have to know all of its queues before it goes, or their offsets would start
+        // anew.
+        let is_settled = state.marks.written() > end && inner.indexed.get() >= end;
+        state.segments.find(end).filter(|_| is_settled).cloned()
+    };
+    let Some(behind) = behind else { return Ok(None) };
+    let bytes = read_padded(&behind.file, 0, PEEK_SIZE_MAX_BYTES).await?;
+    Ok(match record::peek(&bytes) {
+        Ok(Peek::Message(head)) => Some(head.stored_at_ms),
+        _ => None,
+    })
+}
+
+async fn is_crowded(inner: &Inner) -> io::Result<bool> {
+    let space = inner.disk.free_space().await?;
+    let used = space.total.saturating_sub(space.available);
+    let limit = u64::from(inner.options.retention.forced_above_percent);
+    Ok(used / 100 * 100 > space.total / 100 * limit)
+}
+
+async fn drop_oldest(inner: &Inner) -> io::Result<()> {
+    let (dead, min) = {
+        let mut state = inner.state.borrow_mut();
+        let Some(dead) = state.segments.pop_oldest() else { return Ok(()) };
+        (dead, state.segments.min())
+    };
+    expire_indexes(inner, min).await;
+    let (path, dir) = {
+        let segments = &inner.state.borrow().segments;
+        (segments.path(dead.base), segments.dir.clone())
+    };
+    inner.disk.remove_file(path).await?;
+    inner.disk.sync_dir(dir).await
+}
+
+/// Raises the minima of all queues to the first message at or behind log byte `byte`.
+pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
+    let keys: Vec<QueueKey> = inner.state.borrow().queues.iter().map(|(key, _)| key).collect();
+    for key in keys {
+        let expiry = inner.state.borrow().queues.get(key).map(|queue| queue.expiry(byte));
+        let min = match expiry {
+            None => continue,
+            Some(Expiry::Exact(min)) => min,
+            Some(Expiry::Inside { block, count }) => {
+                match blocks::load(inner, block, count).await {
+                    Ok(entries) => {
+                        block.first + entries.partition_point(|entry| entry.byte() < byte) as u64
+                    }
+                    // A block whose file is gone held nothing that is still there.
+                    Err(error) => {
+                        tracing::warn!("a queue's minimum is rounded up: {error}");
+                        block.first + count as u64
+                    }
+                }
+            }
+        };
+        {
+            let queues = &mut inner.state.borrow_mut().queues;
+            if queues.get(key).is_some_and(|queue| queue.min < min) {
+                queues.raise_min(key, min);
+            }
+        }
+        task::yield_if_needed().await;
+    }
+    inner.state.borrow_mut().keys.expire(byte);
+    inner.caches.borrow_mut().chunks.remove_below(byte);
+    inner.signals.unsaved.notify_one();
+}
+
+/// Deletes files of the index stream that neither a queue, a run nor a snapshot needs.
+async fn drop_index_files(inner: &Inner) -> io::Result<()> {
+    let needed_from = {
+        let state = inner.state.borrow();
+        let snapshots = inner.snapshots.borrow();
+        let blocks = state.queues.iter().filter_map(|(_, queue)| queue.directory.front());
+        let blocks = blocks.map(|block| block.at);
+        let runs = state.keys.runs().iter().map(|run| run.at);
+        blocks.chain(runs).chain([snapshots.previous_stream_at]).min().unwrap_or(0)
+    };
+    let dead = inner.index_files.borrow_mut().take_below(needed_from);
+    for path in dead {
+        inner.disk.remove_file(path).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Reading the log at start: record by record to the last good one, then a look at what stands
+//! behind it.
+
+use std::io;
+
+use ringmq_protocol::record::{self, Head, PEEK_SIZE_MAX_BYTES, Peek, Record};
+use ringmq_runtime::buffer::Shared;
+
+use crate::options::PAGE_BYTES;
+use crate::position::{LogId, LogPosition};
+use crate::segments::{Segments, read_padded};
+
+/// How much is read at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// Largest record that is looked at, whatever the settings say now: the limit of Apache's reads.
+const RECORD_BYTES_MAX: usize = 128 << 20;
+
+/// First byte of both magics as it stands on disk.
+const MAGIC_FIRST_BYTE: u8 = 0xDA;
+
+const ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+
+/// What was found at a place of the log.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A sound record, whole.
+    Record(Shared),
+    /// The segment ends here.
+    EndMark,
+    /// Zeros: nothing was written here.
+    Nothing,
+    /// Something that is no sound record, and why.
+    Damaged(String),
+    /// There is no file for this place.
+    NoFile,
+}
+
+/// Reads a log forward through a window of its files.
+pub(crate) struct Scanner {
+    log: LogId,
+    window: Shared,
+    window_at: u64,
+}
+
+impl Scanner {
+    pub(crate) fn new(log: LogId) -> Self {
+        Self { log, window: Shared::empty(), window_at: 0 }
+    }
+
+    /// What stands at `at`.
+    ///
+    /// # Errors
+    /// As the device says.
+    pub(crate) async fn look(&mut self, segments: &Segments, at: u64) -> io::Result<Found> {
+        let Some(segment) = segments.find(at) else { return Ok(Found::NoFile) };
+        let left = segment.base + segments.size - at;
+        let peek_len = PEEK_SIZE_MAX_BYTES.min(left as usize);
+        let bytes = self.bytes(segments, at, peek_len).await?;
+        if bytes.len() < 8 || bytes[..8] == [0; 8] {
+            return Ok(Found::Nothing);
+        }
+        let head = match record::peek(&bytes) {
+            Ok(Peek::Blank { len }) if len as u64 == left => return Ok(Found::EndMark),
+            Ok(Peek::Blank { len }) => {
+                return Ok(Found::Damaged(format!("end mark of {len} bytes, {left} are left")));
+            }
+            Ok(Peek::Message(head)) => head,
+            Err(error) => return Ok(Found::Damaged(error.to_string())),
+        };
+        if let Some(problem) = misplaced(&head, self.log.at(at), left) {
+            return Ok(Found::Damaged(problem));
+        }
+        let bytes = self.bytes(segments, at, head.len).await?;
+        Ok(match verify(&bytes) {
+            Ok(()) => Found::Record(bytes),
+            Err(problem) => Found::Damaged(problem),
+        })
+    }
+
+    /// `len` bytes at `at`, inside of one segment.
+    async fn bytes(&mut self, segments: &Segments, at: u64, len: usize) -> io::Result<Shared> {
+        let window_end = self.window_at + self.window.len() as u64;
+        if at < self.window_at || at + len as u64 > window_end {
+            let segment = segments.find(at).expect("looked up before");
+            let left = segment.base + segments.size - at;
+            let want = len.max(READ_BYTES).min(left as usize);
+            self.window = read_padded(&segment.file, at - segment.base, want).await?;
+            self.window_at = at;
+        }
+        let from = (at - self.window_at) as usize;
+        Ok(self.window.slice(from..from + len))
+    }
+}
+
+/// Why a record's head does not belong where it stands.
+fn misplaced(head: &Head, position: LogPosition, left: u64) -> Option<String> {
+    if head.physical_offset != position.wire() {
+        return Some(format!("a record of {} stands at {position}", head.physical_offset));
+    }
+    let fits = head.len as u64 + 8 <= left && head.len <= RECORD_BYTES_MAX;
+    (!fits).then(|| format!("record of {} bytes, {left} are left", head.len))
+}
+
+/// Checks all of a record's bytes.
+pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
+    let record = Record::parse(bytes).map_err(|error| error.to_string())?;
+    record.verify_body().map_err(|error| error.to_string())?;
+    record.verify_record().map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// What stands behind the last good record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// From the first to behind the last page that is not all zeros; the first begins at the end of
+    /// the log.
+    pub(crate) dirty: Option<(u64, u64)>,
+    /// First record head that names its own place, inside of the torn window.
+    pub(crate) near: Option<u64>,
+    /// The same, outside.
+    pub(crate) far: Option<u64>,
+}
+
+/// Looks at the bytes from `end` to `until`, and at the first record of each later segment.
+///
+/// # Errors
+/// As the device says.
+pub(crate) async fn survey(
+    segments: &Segments,
+    end: u64,
+    window: u64,
+    until: u64,
+) -> io::Result<Rest> {
+    let mut rest = Rest::default();
+    let mut at = end;
+    while let Some(segment) = segments.find(at).filter(|_| at < until) {
+        let segment_end = segment.base + segments.size;
+        let stop = (at - at % PAGE_BYTES + READ_BYTES as u64).min(segment_end);
+        // The overlap shows heads that cross the border of two reads.
+        let len = (stop + PEEK_SIZE_MAX_BYTES as u64).min(segment_end) - at;
+        let bytes = read_padded(&segment.file, at - segment.base, len as usize).await?;
+        note(&mut rest, segments.log, at, &bytes, (stop - at) as usize, end + window);
+        at = stop;
+    }
+    let mut base = segments.base_of(at.max(end)) + segments.size;
+    while let Some(segment) = segments.find(base) {
+        let bytes = read_padded(&segment.file, 0, PEEK_SIZE_MAX_BYTES).await?;
+        note(&mut rest, segments.log, base, &bytes, 1, end + window);
+        base += segments.size;
+    }
+    Ok(rest)
+}
+
+/// Notes what `bytes`, which stand at `at`, show; heads are looked for in the first `len` of them.
+fn note(rest: &mut Rest, log: LogId, at: u64, bytes: &[u8], len: usize, near_until: u64) {
+    let body = &bytes[..len];
+    // Page by page with memcmp: up to 68 MiB are looked at after a crash.
+    if body.chunks(ZEROS.len()).all(|part| part == &ZEROS[..part.len()]) {
+        return;
+    }
+    let from = rest.dirty.map_or(at, |(from, _)| from);
+    rest.dirty = Some((from, (at + len as u64).next_multiple_of(PAGE_BYTES)));
+    // A head has its size in front of the magic, so a magic belongs to the place 4 bytes before.
+    let magics = bytes.iter().enumerate().filter(|(_, byte)| **byte == MAGIC_FIRST_BYTE);
+    for place in magics.filter_map(|(index, _)| index.checked_sub(4)).take_while(|p| *p < len) {
+        let here = at + place as u64;
+        let is_own = matches!(record::peek(&bytes[place..]), Ok(Peek::Message(head))
+            if head.physical_offset == log.at(here).wire());
+        if is_own {
+            let found = if here < near_until { &mut rest.near } else { &mut rest.far };
+            found.get_or_insert(here);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The files of a log: equal in size, named by their first position, in one row without holes.
+//!
+//! A segment is zero-filled before records reach it (`filled`), because writes into unwritten
+//! extents make every flush commit the file system's journal. The segment after the newest is made
+//! in the background. The very first one is not waited for: it starts with [`FIRST_FILL_BYTES`] and
+//! grows ahead of the writer until it has its full size, so a file that is too short is always the
+//! newest one, and shows how far it was filled.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ringmq_runtime::buffer::{DmaBuffer, Shared};
+use ringmq_runtime::disk::{Access, Disk, File};
+
+use crate::options::PAGE_BYTES;
+use crate::position::{LogId, parse_segment_name, segment_name};
+
+/// What is zero-filled before a new log opens: 8 MiB take 5 to 10 ms.
+pub(crate) const FIRST_FILL_BYTES: u64 = 8 << 20;
+
+/// One step of growing a file; small steps keep the latency of flushes that run beside it
+/// (glommio.md A.6).
+pub(crate) const FILL_STEP_BYTES: u64 = 128 << 10;
+
+/// One file of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    /// Log byte of its first byte.
+    pub(crate) base: u64,
+    pub(crate) file: File,
+    /// Bytes of it that are zero-filled or written.
+    pub(crate) filled: u64,
+}
+
+/// The files of one log, oldest first.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    pub(crate) log: LogId,
+    pub(crate) dir: PathBuf,
+    pub(crate) size: u64,
+    files: VecDeque<Segment>,
+}
+
+/// A file found in the directory of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundFile {
+    pub(crate) base: u64,
+    pub(crate) len: u64,
+}
+
+impl Segments {
+    pub(crate) fn new(log: LogId, dir: PathBuf, size: u64) -> Self {
+        Self { log, dir, size, files: VecDeque::new() }
+    }
+
+    /// Path of the segment that starts at `base`.
+    pub(crate) fn path(&self, base: u64) -> PathBuf {
+        self.dir.join(segment_name(self.log.at(base)))
+    }
+
+    /// First byte that the log still has.
+    pub(crate) fn min(&self) -> u64 {
+        self.files.front().map_or(0, |first| first.base)
+    }
+
+    /// First byte behind the newest segment.
+    pub(crate) fn end(&self) -> u64 {
+        self.files.back().map_or(0, |last| last.base + self.size)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Start of the segment that byte `byte` belongs to.
+    pub(crate) fn base_of(&self, byte: u64) -> u64 {
+        byte - byte % self.size
+    }
+
+    /// The segment of a byte.
+    pub(crate) fn find(&self, byte: u64) -> Option<&Segment> {
+        let index = byte.checked_sub(self.min())? / self.size;
+        self.files.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn newest_mut(&mut self) -> Option<&mut Segment> {
+        self.files.back_mut()
+    }
+
+    /// Adds the next segment.
+    ///
+    /// # Panics
+    /// When it does not follow the newest.
+    pub(crate) fn push(&mut self, segment: Segment) {
+        let follows = self.files.is_empty() || segment.base == self.end();
+        assert!(follows, "segment {} does not follow {}", segment.base, self.end());
+        self.files.push_back(segment);
+    }
+
+    /// Takes the oldest segment out, for its deletion. The newest never goes.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Segment> {
+        if self.files.len() < 2 { None } else { self.files.pop_front() }
+    }
+
+    /// Takes segments that start at or behind `byte` out.
+    pub(crate) fn split_off(&mut self, byte: u64) -> Vec<Segment> {
+        let keep = self.files.partition_point(|segment| segment.base < byte);
+        self.files.split_off(keep).into()
+    }
+}
+
+/// The segments in a directory, sorted; what is no segment of this log is left alone.
+///
+/// # Errors
+/// As the file system says; a sentence when the row has holes or a file has the wrong size.
+pub(crate) async fn find_files(
+    disk: &Disk,
+    dir: &Path,
+    log: LogId,
+    size: u64,
+) -> io::Result<Result<Vec<FoundFile>, String>> {
+    let mut found = Vec::new();
+    for entry in disk.list(dir).await? {
+        if entry.is_dir {
+            continue;
+        }
+        if let Some(base) = parse_segment_name(log, &entry.name) {
+            found.push(FoundFile { base, len: entry.len });
+        }
+    }
+    found.sort_by_key(|file| file.base);
+    Ok(check_row(&found, size).map(|()| found))
+}
+
+/// Whether files form one row: each starts where the one before ends, and only the newest may be
+/// short.
+fn check_row(files: &[FoundFile], size: u64) -> Result<(), String> {
+    for (index, file) in files.iter().enumerate() {
+        let is_newest = index + 1 == files.len();
+        let is_whole = file.len == size || (is_newest && file.len < size);
+        if !is_whole || !file.base.is_multiple_of(size) {
+            return Err(format!(
+                "the file at {} has {} bytes, but segments of {size} bytes are configured",
+                file.base, file.len
+            ));
+        }
+        if let Some(next) = files.get(index + 1).filter(|next| next.base != file.base + size) {
+            return Err(format!(
+                "the file at {} is followed by {}, so bytes are missing between them",
+                file.base, next.base
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a segment of `len` zero bytes and opens it.
+///
+/// # Errors
+/// As the file system says.
+pub(crate) async fn create(
+    disk: &Disk,
+    path: &Path,
+    base: u64,
+    len: u64,
+    rate_bytes_per_s: u64,
+) -> io::Result<Segment> {
+    disk.create_zeroed(path, len, rate_bytes_per_s).await?;
+    let file = disk.open(path, Access::ReadWrite).await?;
+    Ok(Segment { base, file, filled: len })
+}
+
+/// Writes zeros over `from..to` of a file; page borders are the caller's to keep.
+///
+/// # Errors
+/// As the device says.
+pub(crate) async fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    debug_assert!(from.is_multiple_of(PAGE_BYTES) && to.is_multiple_of(PAGE_BYTES));
+    let mut buffer: Option<DmaBuffer> = None;
+    let mut at = from;
+    while at < to {
+        let len = (to - at).min(FILL_STEP_BYTES) as usize;
+        let zeros = buffer
+            .take()
+            .filter(|buffer| buffer.len() == len)
+            .unwrap_or_else(|| DmaBuffer::alloc(len));
+        buffer = Some(file.write_at(at, zeros).await?);
+        at += len as u64;
+    }
+    Ok(())
+}
+
+/// Reads `len` bytes at `at`; what lies behind the end of the file reads as zeros.
+///
+/// # Errors
+/// As the device says.
+pub(crate) async fn read_padded(file: &File, at: u64, len: usize) -> io::Result<Shared> {
+    let bytes = file.read_at(at, len).await?;
+    if bytes.len() >= len {
+        return Ok(bytes);
+    }
+    let mut padded = vec![0; len];
+    padded[..bytes.len()].copy_from_slice(&bytes);
+    Ok(Shared::from(padded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(base: u64, len: u64) -> FoundFile {
+        FoundFile { base, len }
+    }
+
+    #[test]
+    fn a_row_of_segments_has_no_holes_and_only_its_end_is_short() {
+        let size = 4096;
+        let good = [file(8192, size), file(12288, size), file(16384, 4000)];
+        assert_eq!(check_row(&good, size), Ok(()));
+        assert_eq!(check_row(&[], size), Ok(()));
+        for bad in [
+            [file(0, size), file(8192, size)],
+            [file(0, 100), file(4096, size)],
+            [file(0, size), file(4096, size + 1)],
+            [file(100, size), file(4196, size)],
+        ] {
+            assert!(check_row(&bad, size).is_err(), "{bad:?}");
+        }
+    }
+}

