@@ -13,6 +13,7 @@ pub mod compression;
 pub mod error;
 pub mod fields;
 pub mod frame;
+pub mod handles;
 pub mod header;
 pub mod headers;
 pub mod ids;

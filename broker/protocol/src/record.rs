@@ -16,7 +16,7 @@ pub use encode::{NewRecord, Placement, encode, encoded_len};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::LayoutError;
-use crate::properties::{Properties, keys};
+use crate::properties::{ENTRY_SEPARATOR, NAME_VALUE_SEPARATOR, Properties, keys};
 use crate::reader::Reader;
 
 /// Magic of a record whose topic length is one byte.
@@ -237,18 +237,26 @@ impl<'a> Record<'a> {
 
     /// The whole-record checksum, if the properties end with one.
     pub fn record_crc(&self) -> Option<u32> {
-        let text = self.properties.as_text().as_bytes();
-        let tail = text.len().checked_sub(RECORD_CRC_SIZE_BYTES).map(|start| &text[start..])?;
-        let (name, rest) = tail.split_at(keys::CRC32.len());
-        let (digits, end) = rest.get(1..)?.split_at(CRC_DIGITS);
-        if name != keys::CRC32.as_bytes() || rest[0] != 1 || end != [2] {
-            return None;
-        }
-        let value = digits.iter().rev().try_fold(0u64, |value, digit| {
-            digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0'))
-        })?;
-        u32::try_from(value).ok()
+        let entry = self.properties.as_text().strip_suffix(char::from(ENTRY_SEPARATOR))?;
+        split_crc_entry(entry).map(|(_, crc)| crc)
     }
+}
+
+/// Properties, without their last separator, that end with a whole-record checksum: what stands in
+/// front of it, and its value.
+fn split_crc_entry(properties: &str) -> Option<(&str, u32)> {
+    let digits_at = properties.len().checked_sub(CRC_DIGITS)?;
+    let (before, digits) = properties.split_at_checked(digits_at)?;
+    let before = before.strip_suffix(char::from(NAME_VALUE_SEPARATOR))?;
+    let before = before.strip_suffix(keys::CRC32)?;
+    if !before.is_empty() && !before.ends_with(char::from(ENTRY_SEPARATOR)) {
+        return None;
+    }
+    let value = digits.bytes().rev().try_fold(0u64, |value, digit| {
+        digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0'))
+    })?;
+    // Ten digits can say more than 32 bits; no record has such a checksum, so it never matches.
+    Some((before, u32::try_from(value).unwrap_or(u32::MAX)))
 }
 
 /// The records of a pull's body, one after the other; ends after the first error.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     CRC_DIGITS, MAGIC_V1, MAGIC_V2, RECORD_CRC_SIZE_BYTES, RECORD_SIZE_MIN_BYTES,
-    TOPIC_V1_SIZE_MAX_BYTES, crc32, host_len, out_of_range, sys_flag,
+    TOPIC_V1_SIZE_MAX_BYTES, crc32, host_len, out_of_range, split_crc_entry, sys_flag,
 };
 use crate::error::LayoutError;
 use crate::properties::{
@@ -34,7 +34,8 @@ pub struct NewRecord<'a> {
     pub prepared_transaction_offset: i64,
     /// The body as it came.
     pub body: &'a [u8],
-    /// Properties text as it came; a missing last separator is added.
+    /// Properties text as it came. A missing last separator is added; a whole-record checksum at its
+    /// end belongs to another record (or to nobody) and is left out.
     pub properties: &'a str,
     /// Entries to append: what the broker adds to each message. Must be encodable
     /// ([`crate::properties::is_encodable`]).
@@ -129,11 +130,25 @@ fn sizes(record: &NewRecord<'_>) -> Result<Sizes, LayoutError> {
 fn properties_len(record: &NewRecord<'_>) -> usize {
     let extra: usize = record.extra.iter().map(|(name, value)| entry_len(name, value)).sum();
     let crc = if record.with_record_crc { RECORD_CRC_SIZE_BYTES } else { 0 };
-    record.properties.len() + usize::from(lacks_separator(record.properties)) + extra + crc
+    let own = without_crc(record.properties);
+    own.len() + usize::from(lacks_separator(own)) + extra + crc
 }
 
 fn lacks_separator(properties: &str) -> bool {
     properties.as_bytes().last().is_some_and(|last| *last != ENTRY_SEPARATOR)
+}
+
+/// Leaves checksums of other records out: verification would take one at the end for our own, and a
+/// client could make sound records look damaged.
+fn without_crc(mut properties: &str) -> &str {
+    loop {
+        // An entry that lacks its separator gets it when written, so it counts as well.
+        let bare = properties.strip_suffix(char::from(ENTRY_SEPARATOR)).unwrap_or(properties);
+        match split_crc_entry(bare) {
+            Some((before, _)) => properties = before,
+            None => return properties,
+        }
+    }
 }
 
 fn write_fixed(
@@ -171,8 +186,9 @@ fn flags(record: &NewRecord<'_>) -> i32 {
 }
 
 fn write_properties(writer: &mut Writer<'_>, record: &NewRecord<'_>) {
-    writer.bytes(record.properties.as_bytes());
-    if lacks_separator(record.properties) {
+    let own = without_crc(record.properties);
+    writer.bytes(own.as_bytes());
+    if lacks_separator(own) {
         writer.bytes(&[ENTRY_SEPARATOR]);
     }
     for (name, value) in record.extra {

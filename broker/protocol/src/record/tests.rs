@@ -143,3 +143,22 @@ fn records_of_a_pull_end_with_the_first_error() {
         [true, true, false]
     );
 }
+
+#[test]
+fn checksums_that_a_client_sends_are_left_out() {
+    let crc = "__CRC32#\u{1}0123456789\u{2}";
+    for (sent, stored) in [
+        (crc.to_owned(), ""),
+        (format!("TAGS\u{1}A\u{2}{crc}"), "TAGS\u{1}A\u{2}"),
+        (format!("TAGS\u{1}A\u{2}{crc}{}", crc.trim_end_matches('\u{2}')), "TAGS\u{1}A\u{2}"),
+        (format!("x{crc}"), "x__CRC32#\u{1}0123456789\u{2}"),
+    ] {
+        let record = NewRecord { properties: &sent, extra: &[], ..sample() };
+        let bytes = encoded(&record);
+        let found = Record::parse(&bytes).unwrap();
+        assert_eq!(found.properties.as_text(), stored);
+        assert_eq!(found.verify_record(), Ok(false));
+        let bytes = encoded(&NewRecord { with_record_crc: true, ..record });
+        assert_eq!(Record::parse(&bytes).unwrap().verify_record(), Ok(true));
+    }
+}
