@@ -134,10 +134,9 @@ pub fn spawn_thread(
 ) -> Result<(), StartError> {
     let thread = std::thread::Builder::new().name(name.to_owned());
     let started = thread.spawn(work);
-    started.map(drop).map_err(|error| StartError::Executor {
-        name: name.to_owned(),
-        cause: error.to_string(),
-    })
+    started
+        .map(drop)
+        .map_err(|error| StartError::Executor { name: name.to_owned(), cause: error.to_string() })
 }
 
 impl Remote {

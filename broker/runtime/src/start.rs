@@ -172,8 +172,13 @@ pub(crate) fn memlock_need_bytes(shards: usize) -> u64 {
 /// [`StartError::NoDirectIo`], [`StartError::Directory`].
 pub fn check_directory(path: impl AsRef<Path>) -> Result<(), StartError> {
     let path = path.as_ref();
-    live::probe::direct_io(path)
-        .map_err(|source| explain_directory(path, source, || live::probe::file_system_kind(path)))
+    let kind = || live::probe::file_system_kind(path);
+    live::probe::direct_io(path).map_err(|source| explain_directory(path, source, kind))?;
+    // Since Linux 6.6 it accepts direct I/O and ignores it.
+    if kind() == "tmpfs" {
+        tracing::warn!(path = %path.display(), "the data is in memory: a restart loses it");
+    }
+    Ok(())
 }
 
 fn explain_directory(path: &Path, source: io::Error, kind: impl FnOnce() -> String) -> StartError {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use glommio::GlommioError;
 use glommio::io::{DmaFile, OpenOptions};
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
 use super::executor::blocking;
 use super::{sys, zero_fill};
@@ -258,14 +260,16 @@ impl File {
 /// glommio 0.9 probes each device with a polled read, which recent kernels let pass on devices
 /// that cannot poll; it would then spin at full load during all I/O and starve the kernel's flush
 /// worker (4 ms per flush instead of 0.1). On a write-only file the probe fails, which switches
-/// polling off for this device and thread. It logs one error per thread.
+/// polling off for this device and thread; glommio's line in the log about that is held back.
 async fn keep_io_poll_off(path: &Path, device: u64) -> io::Result<()> {
     use std::cell::RefCell;
     thread_local!(static PROBED: RefCell<HashSet<u64>> = RefCell::new(HashSet::new()));
     if PROBED.with_borrow(|probed| probed.contains(&device)) {
         return Ok(());
     }
-    match OpenOptions::new().write(true).dma_open(path).await {
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).dma_open(path).with_subscriber(NoSubscriber::default()).await;
+    match opened {
         Ok(file) => file.close().await.map_err(io_error)?,
         // A file that may only be read: no flushes, so polling would do no harm.
         Err(_) => return Ok(()),
