@@ -112,18 +112,25 @@ async fn appends(directory: &str) {
     let file = disk.open(FILE, Access::ReadWrite).await.expect("open");
     for kib in [4, 64, 1024] {
         let mut buffer = DmaBuffer::alloc(kib << 10);
-        let mut samples = Vec::new();
-        let cpu = process::cpu_time();
-        for number in 0..200 {
-            let pos = number * ((kib as u64) << 10);
-            let start = Instant::now();
-            buffer = file.write_at(pos, buffer).await.expect("write");
-            file.sync_data().await.expect("sync");
-            samples.push(start.elapsed());
+        for on_helper in [false, true] {
+            let mut samples = Vec::new();
+            let cpu = process::cpu_time();
+            for number in 0..200 {
+                let pos = number * ((kib as u64) << 10);
+                let start = Instant::now();
+                if on_helper {
+                    buffer = file.write_and_sync(pos, buffer).await.expect("write");
+                } else {
+                    buffer = file.write_at(pos, buffer).await.expect("write");
+                    file.sync_data().await.expect("sync");
+                }
+                samples.push(start.elapsed());
+            }
+            let used = (process::cpu_time() - cpu).as_secs_f64() * 1e6 / samples.len() as f64;
+            let how = if on_helper { "by a helper thread" } else { "by the ring" };
+            show_latency(&format!("write and sync {kib} KiB {how}"), samples);
+            show(&format!("write and sync {kib} KiB {how}, CPU"), used, "us");
         }
-        let used = (process::cpu_time() - cpu).as_secs_f64() * 1e6 / samples.len() as f64;
-        show_latency(&format!("write {kib} KiB, then sync"), samples);
-        show(&format!("write {kib} KiB, then sync, CPU"), used, "us");
     }
     disk.remove_file(FILE).await.expect("remove");
 }

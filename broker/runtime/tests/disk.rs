@@ -84,6 +84,27 @@ fn a_dropped_write_leaves_its_buffer_alone() {
 }
 
 #[test]
+fn a_durable_write_gives_its_buffer_back_even_when_others_were_abandoned() {
+    on_disk(|disk| async move {
+        disk.create_zeroed("log", 64 << 10, 0).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        for _ in 0..5 {
+            let mut write = Box::pin(file.write_and_sync(0, patterned(8192)));
+            let _ = futures_lite::future::poll_once(write.as_mut()).await;
+        }
+        let mut buffer = patterned(4096);
+        for round in 0..3u8 {
+            buffer.as_mut_slice().fill(round);
+            buffer = file.write_and_sync(32 << 10, buffer).await.expect("write");
+        }
+        let read = file.read_at(32 << 10, 4096).await.expect("read");
+        assert!(read.iter().all(|byte| *byte == 2));
+        let error = file.write_and_sync(100, buffer).await.expect_err("off the sector");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
 fn reads_end_with_the_file() {
     on_disk(|disk| async move {
         disk.create_zeroed("odd", 5000, 0).await.expect("create");

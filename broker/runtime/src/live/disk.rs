@@ -1,9 +1,11 @@
 //! Directories and files of the real file system.
 
+#![allow(unsafe_code)]
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use glommio::io::{DmaFile, OpenOptions};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
+use super::crossing::Crossing;
 use super::executor::blocking;
 use super::{sys, zero_fill};
 use crate::buffer::{DmaBuffer, Shared};
@@ -195,6 +198,8 @@ pub(crate) fn io_error(error: GlommioError<()>) -> io::Error {
 #[derive(Debug)]
 pub(crate) struct File {
     direct: DmaFile,
+    /// The same description for helper threads, which may outlive the file's user.
+    helper: Arc<fs::File>,
     view: View,
     sector_size_bytes: usize,
 }
@@ -214,7 +219,10 @@ impl File {
         let direct = options.dma_open(&path).await.map_err(io_error)?;
         let sector_size_bytes = sys::direct_io_alignment(view.as_fd())
             .map_or(SECTOR_SIZE_FALLBACK_BYTES, |alignment| alignment.offset_bytes);
-        Ok(Self { direct, view, sector_size_bytes })
+        // SAFETY: `direct` keeps its descriptor open during the call.
+        let helper = unsafe { BorrowedFd::borrow_raw(direct.as_raw_fd()) }.try_clone_to_owned()?;
+        let helper = Arc::new(fs::File::from(helper));
+        Ok(Self { direct, helper, view, sector_size_bytes })
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -233,6 +241,22 @@ impl File {
         // Direct writes end early when the space ends.
         let message = format!("{written} of {} bytes written", buffer.len());
         Err(io::Error::new(io::ErrorKind::StorageFull, message))
+    }
+
+    pub(crate) async fn write_and_sync(
+        &self,
+        pos: u64,
+        buffer: DmaBuffer,
+    ) -> io::Result<DmaBuffer> {
+        let file = self.helper.clone();
+        let crossing = Crossing::of(buffer);
+        let (outcome, crossing) = blocking(move || {
+            let outcome = file.write_all_at(crossing.as_slice(), pos);
+            (outcome.and_then(|()| file.sync_data()), crossing)
+        })
+        .await;
+        let buffer = crossing.into_inner();
+        outcome.map(|()| buffer)
     }
 
     pub(crate) async fn sync_data(&self) -> io::Result<()> {

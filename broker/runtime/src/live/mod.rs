@@ -3,6 +3,7 @@
 //! The traps of glommio 0.9 that the code here steps around are explained where it does so; when
 //! a newer glommio is taken, search for "glommio 0.9".
 
+mod crossing;
 pub(crate) mod disk;
 pub(crate) mod executor;
 mod heartbeat;

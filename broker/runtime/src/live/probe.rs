@@ -9,8 +9,9 @@ use super::{executor, sys};
 use crate::buffer::Block;
 use crate::start::{Facts, MEMLOCK_MIN_BYTES, StartError, diagnose, memlock_need_bytes};
 
-/// Checks that `shards` executors can be made.
+/// Checks that `shards` executors can be made, and removes what needlessly stands in the way.
 pub(crate) fn executors(shards: usize) -> Result<(), StartError> {
+    sys::raise_limits();
     sys::try_io_uring().map_err(|errno| diagnose(errno, &facts()))?;
     // glommio looks at the limit itself, even where the process need not obey it.
     match sys::memlock_limit() {

@@ -238,6 +238,21 @@ pub(crate) fn memlock_limit() -> Option<u64> {
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
+/// Raises the soft limits of open files and locked memory to the hard ones: the soft ones protect
+/// programs that ask for `select`, or leak, and this one does neither.
+pub(crate) fn raise_limits() {
+    for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_MEMLOCK] {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is valid for both calls. Failing leaves the limit as it was.
+        unsafe {
+            if libc::getrlimit(resource, &raw mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+                limit.rlim_cur = limit.rlim_max;
+                libc::setrlimit(resource, &raw const limit);
+            }
+        }
+    }
+}
+
 /// A set of cores.
 #[derive(Clone, Copy)]
 pub(crate) struct CoreSet(libc::cpu_set_t);

@@ -327,6 +327,16 @@ impl File {
         Ok(())
     }
 
+    pub(crate) async fn write_and_sync(
+        &self,
+        pos: u64,
+        buffer: DmaBuffer,
+    ) -> io::Result<DmaBuffer> {
+        self.write_at(pos, &buffer).await?;
+        self.sync_data().await?;
+        Ok(buffer)
+    }
+
     pub(crate) async fn sync_data(&self) -> io::Result<()> {
         sync(&self.node, &self.content).await
     }
