@@ -116,6 +116,24 @@ impl Log {
         Ok(entry.map(|entry| entry.store_ms() as i64))
     }
 
+    /// Store time of a message that consumers may see; `None` when the queue does not hold it.
+    ///
+    /// # Errors
+    /// When the device fails or the index is damaged there.
+    pub async fn store_ms_at(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: QueueOffset,
+    ) -> Result<Option<i64>, ReadError> {
+        let Some((key, min, max)) = range(&self.inner, topic, queue_id) else { return Ok(None) };
+        if offset.0 < min || offset.0 >= max {
+            return Ok(None);
+        }
+        let entry = entry_at(&self.inner, key, offset.0).await?;
+        Ok(entry.map(|entry| entry.store_ms() as i64))
+    }
+
     /// Messages that carry a key, newest first. Every record is read and compared, so collisions of
     /// hashes do not show.
     ///
