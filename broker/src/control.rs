@@ -26,6 +26,8 @@ pub struct TopicWanted {
     pub template: String,
     /// Number of queues that the sender wants.
     pub queues: u32,
+    /// Address of the sender, for the log.
+    pub wanted_by: String,
 }
 
 /// The control plane, as the shard that runs it sees it.

@@ -14,6 +14,7 @@ use std::collections::BinaryHeap;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::random::HashMap;
+use ringmq_store::QueueOffset;
 use slab::Slab;
 
 use crate::filter::TagFilter;
@@ -28,7 +29,7 @@ pub struct Wish {
     /// The queue it reads.
     pub queue: HashedQueue,
     /// The first queue offset it wants.
-    pub offset: i64,
+    pub offset: QueueOffset,
     /// The tags it wants.
     pub filter: TagFilter,
     /// When it is answered "nothing found".
@@ -96,7 +97,13 @@ impl<T> HoldTable<T> {
     }
 
     /// Takes out the pulls that want the message at `offset` of `queue`, and appends them to `woken`.
-    pub fn arrived(&mut self, queue: HashedQueue, offset: i64, tag_hash: i64, woken: &mut Vec<T>) {
+    pub fn arrived(
+        &mut self,
+        queue: HashedQueue,
+        offset: QueueOffset,
+        tag_hash: i64,
+        woken: &mut Vec<T>,
+    ) {
         let mut cursor = self.heads.get(&queue).copied();
         while let Some(slot) = cursor {
             let held = &self.slots[slot];
@@ -189,20 +196,22 @@ mod tests {
             &mut self,
             name: &'static str,
             queue: HashedQueue,
-            offset: i64,
+            offset: u64,
             tags: &str,
             s: u64,
         ) {
             let deadline = self.start + Duration::from_secs(s);
             let filter = TagFilter::parse(tags);
-            let parked = self.table.park(Wish { queue, offset, filter, deadline }, name);
+            let parked = self
+                .table
+                .park(Wish { queue, offset: QueueOffset(offset), filter, deadline }, name);
             parked.expect("room in the table");
         }
 
-        fn arrived(&mut self, queue: HashedQueue, offset: i64, tag: &str) -> Vec<&'static str> {
+        fn arrived(&mut self, queue: HashedQueue, offset: u64, tag: &str) -> Vec<&'static str> {
             let mut woken = Vec::new();
             let hash = i64::from(ringmq_protocol::tags::java_hash(tag));
-            self.table.arrived(queue, offset, hash, &mut woken);
+            self.table.arrived(queue, QueueOffset(offset), hash, &mut woken);
             woken.sort_unstable();
             woken
         }
@@ -267,7 +276,7 @@ mod tests {
         fixture.table.held_max = 1;
         fixture.park("kept", QUEUE, 0, "*", 1);
         let deadline = fixture.start;
-        let wish = Wish { queue: QUEUE, offset: 0, filter: TagFilter::All, deadline };
+        let wish = Wish { queue: QUEUE, offset: QueueOffset(0), filter: TagFilter::All, deadline };
         assert_eq!(fixture.table.park(wish, "refused"), Err("refused"));
     }
 

@@ -1,16 +1,28 @@
 //! The RingMQ broker.
 //!
-//! One shard per core runs the data plane; shard 0 also runs the control plane. `ARCHITECTURE.md` next to
+//! One [`shard`] per core runs the data plane; shard 0 also runs the control plane. `ARCHITECTURE.md` next to
 //! this crate says who owns what, and where the two meet.
 
 pub mod config;
+pub mod control;
+mod dispatch;
 pub mod documents;
 pub mod filter;
 pub mod hold;
+pub mod layout;
+mod lifecycle;
+pub mod link;
 pub mod locks;
+pub mod logs;
 pub mod metrics;
 pub mod names;
+pub mod outcome;
+pub mod peer;
 pub mod router;
+pub mod services;
+pub mod shard;
+pub mod start;
 pub mod subscription_groups;
 pub mod topics;
 pub mod view;
+pub mod waiters;

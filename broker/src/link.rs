@@ -57,7 +57,7 @@ pub struct RemoteConnection {
 }
 
 /// Answers for one connection: encoded frames, with message bytes to be put in between.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Reply {
     /// Encoded bytes.
     pub bytes: Vec<u8>,
@@ -174,11 +174,8 @@ impl Link {
     /// Sends, in order and without waiting.
     pub fn send(&self, to: usize, message: ShardMessage) {
         let lane = &self.lanes[to];
-        let refused = if lane.is_congested() {
-            Err(message)
-        } else {
-            self.port.try_send(to, message)
-        };
+        let refused =
+            if lane.is_congested() { Err(message) } else { self.port.try_send(to, message) };
         if let Err(message) = refused {
             lane.queue.borrow_mut().push_back(message);
             lane.work.notify_one();
@@ -200,6 +197,13 @@ impl Link {
     /// An empty buffer from the pool.
     pub fn buffer(&self) -> Vec<u8> {
         self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// A copy of a frame, in a buffer from the pool.
+    pub fn keep(&self, frame: &[u8]) -> Vec<u8> {
+        let mut buffer = self.buffer();
+        buffer.extend_from_slice(frame);
+        buffer
     }
 
     /// Gives a buffer back.
@@ -236,14 +240,15 @@ impl Link {
             Box::pin(async move { Box::new(job(data).await) as Box<dyn Any + Send> })
         });
         self.send(shard, ShardMessage::Run { call, job });
-        let value = receiver.await?;
+        let value = receiver.await.ok()?;
         Some(*value.downcast().expect("a job returns the type its caller asked for"))
     }
 
     /// Hands a returned value to its caller.
     pub fn returned(&self, call: usize, value: Box<dyn Any + Send>) {
         let sender = self.calls.borrow_mut().remove(call);
-        sender.send(value);
+        // The caller may have gone away meanwhile; then nobody wants the value.
+        drop(sender.send(value));
     }
 
     async fn run_lane(self: Rc<Self>, to: usize) {

@@ -1,75 +1,209 @@
 //! The logs of one shard, each with those who wait for it.
 //!
 //! Life of an append: the record is placed and an entry joins [`Waiters`], in one synchronous step; the log's
-//! watermark passes the record; answers leave and held pulls wake. When the log is *fenced* (a write or flush
-//! failed) everybody who waits is refused, and so is every later send, with the reason: nothing that may be
-//! lost is acknowledged.
+//! watermark passes the record; answers leave and held pulls wake ([`run`]). When the log is *fenced* (a
+//! write or flush failed) everybody who waits is refused, and so is every later send, with the reason: nothing
+//! that may be lost is acknowledged.
 //!
-//! When the log has no room for a record, the request is *stalled* with everything that follows it for the
-//! same log, in order, and the shard reads nothing more until the log has room again.
+//! When the log has no room for a record, the request is *stalled* together with every later send for the same
+//! log, in order ([`run_stalled`]). The connection it came from holds a permit for its bytes meanwhile, which
+//! stops reading past the server's limit; beyond [`STALLED_MAX_BYTES`] sends are answered SYSTEM_BUSY.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
-use ringmq_remoting::ReplyTo;
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::response;
+use ringmq_remoting::{Permit, ReplyTo};
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
-use ringmq_store::Log;
+use ringmq_runtime::task;
+use ringmq_store::metadata::Document;
+use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
+use ringmq_store::{Log, QueueOffset};
 
+use crate::outcome::Refusal;
 use crate::peer::Peer;
+use crate::services::{produce, pull, with_command};
+use crate::shard::DataPlane;
 use crate::waiters::Waiters;
 
-/// Whom to answer when a message is acknowledged.
-pub type Sender = (Peer, ReplyTo);
+/// Sends that may wait for room in one log, in bytes of their frames: a second of a device that writes 64 MB/s.
+const STALLED_MAX_BYTES: usize = 64 << 20;
 
-/// A request that waits for room in its log: its sender and its frame.
-pub struct Stalled {
-    /// Who sent it.
+/// Pause before a stalled send that found no room is tried once more.
+const RETRY_AFTER: Duration = Duration::from_millis(1);
+
+/// A sender that waits for its message to be acknowledged.
+pub struct Sender {
+    /// Its connection.
     pub peer: Peer,
-    /// The whole frame.
-    pub frame: Vec<u8>,
+    /// What it asked.
+    pub to: ReplyTo,
+    /// When it asked.
+    pub received_at: Instant,
+    /// Messages that it sent at once.
+    pub messages: usize,
+    /// Bytes of their bodies.
+    pub bytes: usize,
+}
+
+/// A send that waits for room in its log.
+struct Stalled {
+    peer: Peer,
+    frame: Vec<u8>,
+    _permit: Option<Permit>,
 }
 
 /// A log and what the shard keeps for it.
 pub struct OwnedLog {
     /// The store of messages.
     pub log: Log,
+    /// Progress of the groups that consume its queues.
+    pub offsets: RefCell<OffsetTable>,
+    offsets_file: Document<OffsetSnapshot>,
+    /// Version of the progress that is on disk.
+    saved_version: Cell<u64>,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
-    /// Sends that found the log full, oldest first.
-    pub stalled: RefCell<VecDeque<Stalled>>,
+    stalled: RefCell<VecDeque<Stalled>>,
+    stalled_bytes: Cell<usize>,
     /// Wakes the task that retries stalled sends.
-    pub stall: Notify,
-    /// A stalled send is being retried: it must not queue behind itself.
-    pub is_retrying: Cell<bool>,
-    fenced: RefCell<Option<Rc<str>>>,
+    stall: Notify,
 }
 
 impl OwnedLog {
-    /// Wraps an open log.
-    pub fn new(log: Log) -> Rc<Self> {
+    /// Wraps an open log and the progress of its consumers.
+    pub fn new(log: Log, offsets: OffsetTable, file: Document<OffsetSnapshot>) -> Rc<Self> {
         Rc::new(Self {
             log,
+            saved_version: Cell::new(offsets.version()),
+            offsets: RefCell::new(offsets),
+            offsets_file: file,
             waiters: RefCell::default(),
             stalled: RefCell::default(),
+            stalled_bytes: Cell::new(0),
             stall: Notify::default(),
-            is_retrying: Cell::new(false),
-            fenced: RefCell::default(),
         })
     }
 
-    /// Why the log refuses sends, once it does.
-    pub fn fenced(&self) -> Option<Rc<str>> {
-        self.fenced.borrow().clone()
+    /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients send
+    /// for "none", are passed over.
+    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        if let Ok(offset) = u64::try_from(offset) {
+            self.offsets.borrow_mut().commit(group, topic, queue_id, QueueOffset(offset));
+        }
     }
 
-    /// Refuses sends from now on.
-    pub fn fence(&self, reason: &str) {
-        self.fenced.borrow_mut().get_or_insert_with(|| reason.into());
+    /// The progress of a group on a queue of this log.
+    pub fn committed(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
+        self.offsets.borrow_mut().get(group, topic, queue_id)
+    }
+
+    /// Writes the consumers' progress to disk if it changed.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub async fn save_offsets(&self) -> std::io::Result<()> {
+        let version = self.offsets.borrow().version();
+        if version == self.saved_version.get() {
+            return Ok(());
+        }
+        let snapshot = self.offsets.borrow().snapshot();
+        self.offsets_file.save(&snapshot).await?;
+        self.saved_version.set(version);
+        Ok(())
+    }
+
+    /// Oldest offset of a queue, and the offset behind the newest visible message; 0 and 0 for a queue that
+    /// never had a message.
+    pub fn range(&self, topic: &str, queue_id: i32) -> (QueueOffset, QueueOffset) {
+        let none = (QueueOffset(0), QueueOffset(0));
+        self.log.queue_range(topic, queue_id).unwrap_or(none)
     }
 
     /// Whether a new send has to queue behind others.
     pub fn must_stall(&self) -> bool {
-        !self.is_retrying.get() && !self.stalled.borrow().is_empty()
+        !self.stalled.borrow().is_empty()
+    }
+
+    /// Queues a send until the log has room.
+    pub fn stall(&self, peer: &Peer, command: &Command<'_>, frame: &[u8]) {
+        let bytes = self.stalled_bytes.get() + frame.len();
+        if bytes > STALLED_MAX_BYTES {
+            let remark = format!(
+                "the device does not keep up: {} bytes of messages wait for it, limit {STALLED_MAX_BYTES}",
+                self.stalled_bytes.get()
+            );
+            let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
+            return peer.refuse(&ReplyTo::of(command), &refusal);
+        }
+        self.stalled_bytes.set(bytes);
+        let (peer, frame, permit) = (peer.clone(), frame.to_vec(), peer.admit(frame.len()));
+        self.stalled.borrow_mut().push_back(Stalled { peer, frame, _permit: permit });
+        self.stall.notify_one();
+    }
+
+    /// Bytes of sends that wait for room.
+    pub fn stalled_bytes(&self) -> usize {
+        self.stalled_bytes.get()
+    }
+}
+
+/// Answers senders and wakes held pulls as the log's watermark moves, until the log is fenced or closed.
+pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
+    let mut acknowledged = owned.log.acknowledged();
+    loop {
+        match owned.log.progress(acknowledged).await {
+            Ok(progress) => {
+                acknowledged = progress;
+                release(&data, &owned);
+            }
+            Err(fenced) => {
+                let refusal = Refusal::unavailable(fenced.to_string());
+                owned.waiters.borrow_mut().fail_all(|sender| {
+                    data.counters().send_failed();
+                    sender.peer.refuse(&sender.to, &refusal);
+                });
+                return;
+            }
+        }
+    }
+}
+
+fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
+    let now = Instant::now();
+    pull::wake(data, |visible| {
+        owned.waiters.borrow_mut().release(owned.log.acknowledged(), |placed, answer| {
+            visible(placed.queue, placed.offset, placed.tag_hash);
+            let Some((sender, bytes)) = answer else { return };
+            let micros = now.saturating_since(sender.received_at).as_micros();
+            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+            data.counters().sent(sender.messages as u64, sender.bytes as u64, micros);
+            sender.peer.write(|out| out.extend_from_slice(bytes));
+        });
+    });
+}
+
+/// Retries stalled sends, in order, whenever the log has room.
+pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
+    loop {
+        owned.stall.notified().await;
+        loop {
+            owned.log.room().await;
+            let Some(stalled) = owned.stalled.borrow_mut().pop_front() else { break };
+            owned.stalled_bytes.set(owned.stalled_bytes.get() - stalled.frame.len());
+            let is_stored = with_command(&stalled.frame, |command| {
+                produce::retry(&data, &owned, &stalled.peer, command)
+            });
+            if !is_stored {
+                // The log was full again, for a reason that its free room does not show.
+                task::sleep(RETRY_AFTER).await;
+                owned.stalled_bytes.set(owned.stalled_bytes.get() + stalled.frame.len());
+                owned.stalled.borrow_mut().push_front(stalled);
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! was found, and what helps, since it is all that the user of a foreign client gets to read.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use ringmq_protocol::codes::response;
 use ringmq_store::{AppendError, ReadStatus};
@@ -24,7 +25,7 @@ impl Refusal {
     }
 
     /// The request itself is malformed: a field is missing or unreadable.
-    pub fn malformed(problem: impl std::fmt::Display) -> Self {
+    pub fn malformed(problem: impl Display) -> Self {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
     }
 
@@ -48,6 +49,11 @@ impl Refusal {
         Self::new(response::SERVICE_NOT_AVAILABLE, remark)
     }
 
+    /// A read failed: the device, or what it holds.
+    pub fn failed(problem: impl Display) -> Self {
+        Self::new(response::SYSTEM_ERROR, problem.to_string())
+    }
+
     /// The topic does not exist here.
     pub fn no_topic(topic: &str) -> Self {
         Self::new(
@@ -57,5 +63,61 @@ impl Refusal {
                  allow autoCreateTopicEnable and send to it"
             ),
         )
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        let code = match &error {
+            AppendError::Full { .. } => response::SYSTEM_BUSY,
+            AppendError::TooLarge { .. } | AppendError::Illegal(_) => response::MESSAGE_ILLEGAL,
+            AppendError::NoSpace(_) | AppendError::Fenced(_) => response::SERVICE_NOT_AVAILABLE,
+            AppendError::Exhausted(_) => response::SYSTEM_ERROR,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// What a pull is told about the result of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullOutcome {
+    /// Response code.
+    pub code: i32,
+    /// Apache's name of the result, which clients show.
+    pub remark: &'static str,
+}
+
+impl PullOutcome {
+    /// The outcome of a read that started at `from`.
+    ///
+    /// An empty or unknown queue is nothing special to a consumer that begins at 0; one that expects more there
+    /// has to move.
+    pub fn of(status: ReadStatus, from: i64) -> Self {
+        use response::{PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SUCCESS};
+        let empty = if from == 0 { PULL_NOT_FOUND } else { PULL_OFFSET_MOVED };
+        let (code, remark) = match status {
+            ReadStatus::Found => (SUCCESS, "FOUND"),
+            ReadStatus::NoMatchedMessage => (PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
+            ReadStatus::MessageWasRemoving => (PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING"),
+            ReadStatus::OffsetOverflowOne => (PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
+            ReadStatus::OffsetOverflowBadly => (PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
+            ReadStatus::OffsetTooSmall => (PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
+            ReadStatus::NoMessageInQueue => (empty, "NO_MESSAGE_IN_QUEUE"),
+            ReadStatus::NoMatchedQueue => (empty, "NO_MATCHED_LOGIC_QUEUE"),
+        };
+        Self { code, remark }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_queue_moves_only_consumers_that_expect_messages_there() {
+        for status in [ReadStatus::NoMessageInQueue, ReadStatus::NoMatchedQueue] {
+            assert_eq!(PullOutcome::of(status, 0).code, response::PULL_NOT_FOUND);
+            assert_eq!(PullOutcome::of(status, 5).code, response::PULL_OFFSET_MOVED);
+        }
     }
 }

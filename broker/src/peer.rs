@@ -9,8 +9,10 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ringmq_protocol::{RequestHead, ResponseHead, SerializeType, WriteHeader, write_request, write_response};
-use ringmq_remoting::{Connection, OutQueue, ReplyTo};
+use ringmq_protocol::{
+    RequestHead, ResponseHead, SerializeType, WriteHeader, write_request, write_response,
+};
+use ringmq_remoting::{Connection, OutQueue, Permit, ReplyTo};
 use ringmq_store::Piece;
 
 use crate::link::{ConnectionKey, Link, RemoteConnection};
@@ -68,6 +70,20 @@ impl Peer {
     /// What another shard needs to answer this connection.
     pub fn to_remote(&self) -> RemoteConnection {
         RemoteConnection { key: self.key(), peer: self.peer_addr(), local: self.local_addr() }
+    }
+
+    /// Whether the connection lives on this shard.
+    pub fn is_local(&self) -> bool {
+        matches!(self.home, Home::Local { .. })
+    }
+
+    /// Takes the bytes of a request that is answered later out of what this shard may read; nothing for a
+    /// connection of another shard.
+    pub fn admit(&self, bytes: usize) -> Option<Permit> {
+        match &self.home {
+            Home::Local { connection, .. } => Some(connection.admit(bytes)),
+            Home::Remote { .. } => None,
+        }
     }
 
     /// Whether the connection is known to be gone; one of another shard may be gone unnoticed.
@@ -134,7 +150,11 @@ impl Peer {
 
     /// Sends a request that expects no answer.
     pub fn send_oneway(&self, code: i32, header: &impl WriteHeader, body: &[u8]) {
-        self.write(|out| write_request(out, code, header, body));
+        // Nobody answers, so the number ties nothing together; the response flag alone keeps it apart
+        // from the client's own requests.
+        let serialize = SerializeType::Json;
+        let head = RequestHead { serialize, code, opaque: 0, oneway: true, remark: None };
+        self.write(|out| write_request(out, head, header, body));
     }
 }
 

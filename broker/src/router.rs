@@ -18,13 +18,13 @@ const LOG_SHIFT: u32 = 45;
 pub struct HashedQueue {
     /// [`topic_hash`] of the topic.
     pub topic_hash: u64,
-    /// Queue of the topic.
-    pub queue_id: u32,
+    /// Queue of the topic, 0 or more.
+    pub queue_id: i32,
 }
 
 impl HashedQueue {
     /// The key of a queue.
-    pub fn new(topic: &str, queue_id: u32) -> Self {
+    pub fn new(topic: &str, queue_id: i32) -> Self {
         Self { topic_hash: topic_hash(topic), queue_id }
     }
 }
@@ -66,7 +66,8 @@ impl Placement {
     /// The log of a queue: the queues of a topic take the logs in turn, from a start given by its name.
     pub fn log_of(&self, queue: HashedQueue) -> usize {
         let logs = self.logs as u64;
-        ((queue.topic_hash % logs + u64::from(queue.queue_id) % logs) % logs) as usize
+        ((queue.topic_hash % logs + u64::from(queue.queue_id.unsigned_abs()) % logs) % logs)
+            as usize
     }
 
     /// The shard that owns a log.

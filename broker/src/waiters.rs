@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use ringmq_store::LogPosition;
+use ringmq_store::{LogPosition, QueueOffset};
 
 use crate::router::HashedQueue;
 
@@ -28,7 +28,7 @@ pub struct Placed {
     /// Its queue.
     pub queue: HashedQueue,
     /// Its offset in the queue.
-    pub offset: i64,
+    pub offset: QueueOffset,
     /// Hash of its tag.
     pub tag_hash: i64,
 }
@@ -69,6 +69,11 @@ impl<P> Waiters<P> {
     /// Adds a message that nobody waits for, or that was answered already.
     pub fn push(&mut self, placed: Placed) {
         self.push_entry(Entry { placed, answer: None });
+    }
+
+    /// Adds messages that nobody waits for.
+    pub fn extend(&mut self, placed: impl Iterator<Item = Placed>) {
+        placed.for_each(|placed| self.push(placed));
     }
 
     /// Adds a message whose sender gets the bytes that `encode` appends to the given buffer.

@@ -32,10 +32,10 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services of one shard of the broker that clients reach at `store_host`.
-    pub fn new(store_host: SocketAddr) -> Self {
+    /// The services of a shard of the broker that clients reach at `store_host`.
+    pub fn new(store_host: SocketAddr, shard: usize) -> Self {
         Self {
-            produce: produce::Produce::new(store_host),
+            produce: produce::Produce::new(store_host, shard),
             pull: pull::Pull::default(),
             store_host,
         }

@@ -14,7 +14,7 @@ use ringmq_protocol::headers::offset::{
 use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task;
-use ringmq_store::Boundary;
+use ringmq_store::{QueueOffset, ReadError, ReadLimits, TimeBoundary};
 
 use crate::logs::OwnedLog;
 use crate::names;
@@ -58,11 +58,6 @@ pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, peer: &Peer, command: &
     }
 }
 
-fn queue_id(queue_id: i32) -> Result<u32, Refusal> {
-    u32::try_from(queue_id)
-        .map_err(|_| Refusal::invalid_parameter(format!("queueId {queue_id} is negative")))
-}
-
 fn decode<'c, H: Header<'c>>(command: &'c Command<'_>) -> Result<H, Refusal> {
     H::decode(&command.fields).map_err(Refusal::malformed)
 }
@@ -78,12 +73,12 @@ fn query(
     command: &Command<'_>,
 ) -> Result<(), Refusal> {
     let header: QueryOffsetRequest<'_> = decode(command)?;
-    let queue_id = queue_id(header.queue_id)?;
+    let queue_id = header.queue_id;
     if let Some(offset) = owned.committed(header.consumer_group, header.topic, queue_id) {
-        reply_offset(peer, &to, offset);
+        reply_offset(peer, &to, offset.wire());
         return Ok(());
     }
-    let (min, max) = owned.log.queue_range(header.topic, queue_id);
+    let (min, max) = owned.range(header.topic, queue_id);
     let may_be_young = header.set_zero_if_not_found != Some(false) && min.0 == 0 && max.0 > 0;
     if !may_be_young {
         return Err(no_progress(header.consumer_group));
@@ -91,14 +86,22 @@ fn query(
     let (owned, peer) = (Rc::clone(owned), peer.clone());
     let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
     let find_out = async move {
-        match owned.log.distance_from_end(&topic, queue_id, min).await {
-            Ok(Some(bytes)) if bytes <= YOUNG_BYTES => reply_offset(&peer, &to, 0),
-            Ok(_) => peer.refuse(&to, &no_progress(&group)),
+        match is_young(&owned, &topic, queue_id).await {
+            Ok(true) => reply_offset(&peer, &to, 0),
+            Ok(false) => peer.refuse(&to, &no_progress(&group)),
             Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
         }
     };
     task::spawn("age of a queue", find_out).detach();
     Ok(())
+}
+
+/// Whether the first message of a queue lies near the end of its log.
+async fn is_young(owned: &OwnedLog, topic: &str, queue_id: i32) -> Result<bool, ReadError> {
+    let (limits, mut first) = (ReadLimits::asked(1), Vec::new());
+    let from = QueueOffset(0);
+    let read = owned.log.read(topic, queue_id, from, limits, &mut |_| true, &mut first).await?;
+    Ok(read.count > 0 && read.behind_bytes <= YOUNG_BYTES)
 }
 
 fn no_progress(group: &str) -> Refusal {
@@ -117,8 +120,8 @@ fn update(
 ) -> Result<(), Refusal> {
     let header: UpdateOffsetRequest<'_> = decode(command)?;
     let Some(topic) = view.topic(header.topic) else { return Err(Refusal::no_topic(header.topic)) };
-    let queue_id = queue_id(header.queue_id)?;
-    if queue_id >= topic.read_queues.max(topic.write_queues) {
+    let queue_id = header.queue_id;
+    if i64::from(queue_id) >= topic.read_queues.max(topic.write_queues).into() {
         return Err(Refusal::invalid_parameter(format!(
             "queueId {queue_id} does not exist, topic {} has {} queues",
             topic.name, topic.read_queues
@@ -145,16 +148,16 @@ fn search(
     command: &Command<'_>,
 ) -> Result<(), Refusal> {
     let header: SearchOffsetRequest<'_> = decode(command)?;
-    let queue_id = queue_id(header.queue_id)?;
+    let queue_id = header.queue_id;
     let boundary = match header.boundary_type {
-        Some(name) if name.eq_ignore_ascii_case("upper") => Boundary::Upper,
-        _ => Boundary::Lower,
+        Some(name) if name.eq_ignore_ascii_case("upper") => TimeBoundary::Upper,
+        _ => TimeBoundary::Lower,
     };
     let (owned, peer, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
     let timestamp_ms = header.timestamp_ms;
     let search = async move {
         match owned.log.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await {
-            Ok(offset) => reply_offset(&peer, &to, offset.wire()),
+            Ok(offset) => reply_offset(&peer, &to, offset.map_or(0, QueueOffset::wire)),
             Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
         }
     };
@@ -164,14 +167,14 @@ fn search(
 
 fn max(owned: &OwnedLog, peer: &Peer, to: ReplyTo, command: &Command<'_>) -> Result<(), Refusal> {
     let header: MaxOffsetRequest<'_> = decode(command)?;
-    let (_, max) = owned.log.queue_range(header.topic, queue_id(header.queue_id)?);
+    let (_, max) = owned.range(header.topic, header.queue_id);
     reply_offset(peer, &to, max.wire());
     Ok(())
 }
 
 fn min(owned: &OwnedLog, peer: &Peer, to: ReplyTo, command: &Command<'_>) -> Result<(), Refusal> {
     let header: QueueRequest<'_> = decode(command)?;
-    let (min, _) = owned.log.queue_range(header.topic, queue_id(header.queue_id)?);
+    let (min, _) = owned.range(header.topic, header.queue_id);
     reply_offset(peer, &to, min.wire());
     Ok(())
 }
@@ -183,10 +186,10 @@ fn earliest(
     command: &Command<'_>,
 ) -> Result<(), Refusal> {
     let header: QueueRequest<'_> = decode(command)?;
-    let queue_id = queue_id(header.queue_id)?;
+    let queue_id = header.queue_id;
     let (owned, peer, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
     let look = async move {
-        match owned.log.earliest_stored_at(&topic, queue_id).await {
+        match owned.log.earliest_store_ms(&topic, queue_id).await {
             Ok(stored_at_ms) => {
                 let header = TimestampResponse { timestamp_ms: stored_at_ms.unwrap_or(-1) };
                 peer.reply(&to, response::SUCCESS, None, &header, &[]);

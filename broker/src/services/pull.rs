@@ -20,7 +20,7 @@ use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
-use ringmq_store::{Piece, ReadLimits, ReadNow, ReadResult};
+use ringmq_store::{BatchLimit, Piece, QueueOffset, ReadLimits, ReadNow, ReadResult, ReadStatus};
 
 use crate::filter::TagFilter;
 use crate::hold::{HoldTable, Wish};
@@ -97,7 +97,6 @@ impl From<Refusal> for Denied {
 /// A pull that passed all checks.
 struct Pulling<'a> {
     header: PullRequest<'a>,
-    queue_id: u32,
     filter: TagFilter,
     limits: ReadLimits,
     flags: (i32, i32),
@@ -149,20 +148,15 @@ fn attempt(
     let mut pieces = pull.pieces.borrow_mut();
     pieces.clear();
     let header = &pulling.header;
-    let from = header.queue_offset;
+    let (topic, queue_id) = (header.topic, header.queue_id);
     let accepts = &mut |tag_hash| pulling.filter.accepts(tag_hash);
-    match owned.log.read_now(
-        header.topic,
-        pulling.queue_id,
-        from,
-        &pulling.limits,
-        accepts,
-        &mut pieces,
-    ) {
+    let read = match from(header) {
+        Ok(from) => owned.log.read_now(topic, queue_id, from, pulling.limits, accepts, &mut pieces),
+        Err(TooSmall) => ReadNow::Done(too_small(owned, &pulling)),
+    };
+    match read {
         ReadNow::Done(result) => {
-            if pass == Pass::First
-                && is_held(data, owned, peer, &pulling, &result, frame, started)
-            {
+            if pass == Pass::First && is_held(data, peer, &pulling, &result, frame, started) {
                 return;
             }
             answer(data, peer, &to, &pulling, &result, &mut pieces, started);
@@ -201,8 +195,8 @@ fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling<'c>, Denie
     if topic.permission & permission::READ == 0 {
         return Err(deny(forbidden::TOPIC, format!("topic {} is not readable", topic.name)));
     }
-    let queue_id = u32::try_from(header.queue_id).ok().filter(|id| *id < topic.read_queues);
-    let Some(queue_id) = queue_id else {
+    let number = u32::try_from(header.queue_id);
+    if number.map_or(true, |number| number >= topic.read_queues) {
         let remark = format!(
             "queueId {} does not exist, topic {} can be read from 0 to {}",
             header.queue_id,
@@ -210,20 +204,24 @@ fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling<'c>, Denie
             topic.read_queues.saturating_sub(1)
         );
         return Err(Refusal::invalid_parameter(remark).into());
-    };
+    }
     let filter = match header.sys_flag & pull_flag::SUBSCRIPTION {
         0 => filter_of_group(group, &header)?,
         _ => filter_of_request(&header)?,
     };
     let limits = ReadLimits {
-        messages: u32::try_from(header.max_msg_nums).unwrap_or(0).max(1),
-        memory_bytes: settings.max_transfer_bytes_in_memory,
-        memory_messages: settings.max_transfer_count_in_memory,
-        disk_bytes: settings.max_transfer_bytes_on_disk,
-        disk_messages: settings.max_transfer_count_on_disk,
+        count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+        in_memory: BatchLimit {
+            count: settings.max_transfer_count_in_memory as usize,
+            bytes: settings.max_transfer_bytes_in_memory.into(),
+        },
+        on_disk: BatchLimit {
+            count: settings.max_transfer_count_on_disk as usize,
+            bytes: settings.max_transfer_bytes_on_disk.into(),
+        },
     };
     let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
-    Ok(Pulling { header, queue_id, filter, limits, flags })
+    Ok(Pulling { header, filter, limits, flags })
 }
 
 fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
@@ -243,10 +241,7 @@ fn filter_of_request(header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
     Ok(TagFilter::parse(header.subscription.unwrap_or("*")))
 }
 
-fn filter_of_group(
-    group: Option<&Group>,
-    header: &PullRequest<'_>,
-) -> Result<TagFilter, Denied> {
+fn filter_of_group(group: Option<&Group>, header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
     let missing = |what: String| Denied::from(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, what));
     let name = header.consumer_group;
     let live = group.and_then(|group| Some((group, group.live.as_ref()?)));
@@ -299,14 +294,18 @@ fn check_expression_type(is_tag: bool) -> Result<(), Denied> {
 fn commit(owned: &OwnedLog, pulling: &Pulling<'_>) {
     let header = &pulling.header;
     if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
-        owned.commit(header.consumer_group, header.topic, pulling.queue_id, header.commit_offset);
+        owned.commit(
+            header.consumer_group,
+            header.topic,
+            pulling.header.queue_id,
+            header.commit_offset,
+        );
     }
 }
 
 /// Parks the pull if it may wait; `true` when it was.
 fn is_held(
     data: &Rc<DataPlane>,
-    owned: &OwnedLog,
     peer: &Peer,
     pulling: &Pulling<'_>,
     result: &ReadResult,
@@ -331,22 +330,43 @@ fn is_held(
     };
     let deadline = now + time.min(HOLD_MAX);
     let wish = Wish {
-        queue: HashedQueue::new(header.topic, pulling.queue_id),
+        queue: HashedQueue::new(header.topic, pulling.header.queue_id),
         offset: result.next_offset,
         filter: pulling.filter.clone(),
         deadline,
     };
     let pull = &data.services().pull;
-    let waiting = Waiting { peer: peer.clone(), frame: data.keep_frame(frame) };
+    let waiting = Waiting { peer: peer.clone(), frame: data.link.keep(frame) };
     if let Err(waiting) = pull.holds.borrow_mut().park(wish, waiting) {
-        data.recycle_frame(waiting.frame);
+        data.link.recycle(waiting.frame);
         return false;
     }
-    owned.counters().pull_missed();
+    data.counters().pull_missed();
     if pull.sleeps_until.get().is_none_or(|until| deadline < until) {
         pull.earlier.notify_one();
     }
     true
+}
+
+/// The offset lies before every queue: some clients pull from -1 after an error.
+struct TooSmall;
+
+fn from(header: &PullRequest<'_>) -> Result<QueueOffset, TooSmall> {
+    u64::try_from(header.queue_offset).map(QueueOffset).map_err(|_| TooSmall)
+}
+
+fn too_small(owned: &OwnedLog, pulling: &Pulling<'_>) -> ReadResult {
+    let (min, max) = owned.range(pulling.header.topic, pulling.header.queue_id);
+    ReadResult {
+        status: ReadStatus::OffsetTooSmall,
+        next_offset: min,
+        min_offset: min,
+        max_offset: max,
+        count: 0,
+        bytes: 0,
+        from_memory: true,
+        behind_bytes: 0,
+    }
 }
 
 fn deny(peer: &Peer, to: &ReplyTo, denied: &Denied) {
@@ -376,7 +396,7 @@ fn answer(
         data.counters().pull_missed();
     } else {
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        data.counters().pulled(result.count.into(), result.bytes, micros);
+        data.counters().pulled(result.count as u64, result.bytes, micros);
     }
     if to.oneway {
         return pieces.clear();
@@ -393,30 +413,33 @@ fn answer(
         forbidden_type: None,
     };
     let (serialize, opaque) = (to.serialize, to.opaque);
-    let head =
-        ResponseHead { serialize, opaque, code: outcome.code, remark: Some(outcome.remark) };
+    let head = ResponseHead { serialize, opaque, code: outcome.code, remark: Some(outcome.remark) };
     let body_len = usize::try_from(result.bytes).expect("an answer fits memory");
-    let encode = |out: &mut Vec<u8>| drop(write_response_head(out, head, &header, body_len));
+    let encode = |out: &mut Vec<u8>| {
+        let announced = write_response_head(out, head, &header, body_len);
+        assert_eq!(announced, body_len, "the header of a pull is short");
+    };
     if pieces.is_empty() { peer.write(encode) } else { peer.write_pieces(encode, pieces) }
 }
 
 /// Executes a pull again that was held. Nothing found is answered now.
 fn again(data: &Rc<DataPlane>, waiting: Waiting) {
     super::with_command(&waiting.frame, |command| {
-        let queue = PullRequest::decode(&command.fields)
-            .ok()
-            .and_then(|header| Some((header.topic, u32::try_from(header.queue_id).ok()?)));
-        let owned = queue.and_then(|(topic, queue_id)| data.log_of(topic, queue_id));
+        let header = PullRequest::decode(&command.fields).ok();
+        let owned = header.and_then(|header| data.log_of(header.topic, header.queue_id));
         if let Some(owned) = owned.filter(|_| !waiting.peer.is_closed()) {
             attempt(data, owned, &waiting.peer, command, &waiting.frame, Pass::Again);
         }
     });
-    data.recycle_frame(waiting.frame);
+    data.link.recycle(waiting.frame);
 }
 
 /// Wakes the pulls that want one of the messages that became visible. `each` names them to its argument:
 /// queue, queue offset, tag hash.
-pub fn wake(data: &Rc<DataPlane>, each: impl FnOnce(&mut dyn FnMut(HashedQueue, i64, i64))) {
+pub fn wake(
+    data: &Rc<DataPlane>,
+    each: impl FnOnce(&mut dyn FnMut(HashedQueue, QueueOffset, i64)),
+) {
     let pull = &data.services().pull;
     let mut woken = std::mem::take(&mut *pull.woken.borrow_mut());
     {
@@ -503,21 +526,23 @@ async fn read_one_cold(data: &Rc<DataPlane>, waiting: Waiting) {
         Err(denied) => return deny(&peer, &to, &denied),
     };
     let header = &pulling.header;
-    let Some(owned) = data.log_of(header.topic, pulling.queue_id) else { return };
+    let Some(owned) = data.log_of(header.topic, header.queue_id) else { return };
+    // Only a pull with an offset was found cold.
+    let Ok(from) = from(header) else { return };
     let mut pieces = Vec::new();
     let mut accepts = |tag_hash| pulling.filter.accepts(tag_hash);
     let read = owned.log.read(
         header.topic,
-        pulling.queue_id,
-        header.queue_offset,
-        &pulling.limits,
+        header.queue_id,
+        from,
+        pulling.limits,
         &mut accepts,
         &mut pieces,
     );
     match read.await {
         Ok(result) => answer(data, &peer, &to, &pulling, &result, &mut pieces, started),
         Err(error) => {
-            tracing::error!(%error, topic = header.topic, queue = pulling.queue_id, "pull failed");
+            tracing::error!(%error, topic = header.topic, queue = header.queue_id, "pull failed");
             peer.refuse(&to, &Refusal::new(response::SYSTEM_ERROR, error.to_string()));
         }
     }

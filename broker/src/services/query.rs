@@ -11,7 +11,8 @@ use ringmq_protocol::headers::query::{
 };
 use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task;
+use ringmq_runtime::buffer::Shared;
+use ringmq_runtime::{clock, task};
 use ringmq_store::{KeyQuery, LogPosition};
 
 use crate::logs::OwnedLog;
@@ -21,6 +22,9 @@ use crate::shard::DataPlane;
 
 /// Most bytes of messages in one answer: frames end at 16 MiB.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
+
+/// Most messages of one answer, whatever is asked for.
+const COUNT_MAX: usize = 1024;
 
 /// Why a request for a message by position cannot be placed.
 pub fn explain_malformed(command: &Command<'_>) -> Refusal {
@@ -62,4 +66,81 @@ pub fn view_by_position(
         }
     };
     task::spawn("message by offset", look).detach();
+}
+
+/// Answers with the messages of a topic that carry a key, the newest of each log first.
+pub fn by_key(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
+    let to = ReplyTo::of(command);
+    let header = match QueryMessageRequest::decode(&command.fields) {
+        Ok(header) => header,
+        Err(error) => return peer.refuse(&to, &Refusal::malformed(error)),
+    };
+    let is_unique = header.unique_key_query || header.index_type == Some("U");
+    let count_max = if is_unique {
+        data.view().settings().default_query_max_num as usize
+    } else {
+        usize::try_from(header.max_num).unwrap_or(0).min(COUNT_MAX)
+    };
+    let wanted = Wanted {
+        topic: header.topic.to_owned(),
+        key: header.key.to_owned(),
+        from_ms: header.begin_timestamp_ms,
+        until_ms: header.end_timestamp_ms,
+        count_max,
+    };
+    let (data, peer) = (Rc::clone(data), peer.clone());
+    let search = async move {
+        let search = move |data| search_shard(data, wanted.clone());
+        let found: Result<Vec<_>, String> = data.on_all_shards(search).await.into_iter().collect();
+        match found {
+            Ok(found) => answer(&peer, &to, found.into_iter().flatten(), count_max),
+            Err(problem) => peer.refuse(&to, &Refusal::failed(problem)),
+        }
+    };
+    task::spawn("messages by key", search).detach();
+}
+
+/// What is searched for.
+#[derive(Clone)]
+struct Wanted {
+    topic: String,
+    key: String,
+    from_ms: i64,
+    until_ms: i64,
+    count_max: usize,
+}
+
+async fn search_shard(data: Rc<DataPlane>, wanted: Wanted) -> Result<Vec<Shared>, String> {
+    let mut found = Vec::new();
+    for owned in data.logs() {
+        let query = KeyQuery {
+            topic: &wanted.topic,
+            key: &wanted.key,
+            from_ms: wanted.from_ms,
+            until_ms: wanted.until_ms,
+            count: wanted.count_max,
+        };
+        let records = owned.log.query_by_key(query).await;
+        found.extend(records.map_err(|error| error.to_string())?);
+    }
+    Ok(found)
+}
+
+fn answer(peer: &Peer, to: &ReplyTo, found: impl Iterator<Item = Shared>, count_max: usize) {
+    let mut body = Vec::new();
+    for record in found.take(count_max) {
+        if !body.is_empty() && body.len() + record.len() > ANSWER_MAX_BYTES {
+            break;
+        }
+        body.extend_from_slice(&record);
+    }
+    if body.is_empty() {
+        let remark = "no message of this topic and time carries the key";
+        return peer.refuse(to, &Refusal::new(response::QUERY_NOT_FOUND, remark));
+    }
+    let header = QueryMessageResponse {
+        index_last_update_timestamp_ms: clock::unix_ms(),
+        index_last_update_physical_offset: 0,
+    };
+    peer.reply(to, response::SUCCESS, None, &header, &body);
 }

@@ -84,7 +84,12 @@ pub struct Added<'a> {
 
 impl<'a> Added<'a> {
     /// What this broker adds; `unique_key` is given when the sender set none.
-    pub fn new(region: &'a str, is_trace_on: bool, cluster: &'a str, unique_key: Option<&'a str>) -> Self {
+    pub fn new(
+        region: &'a str,
+        is_trace_on: bool,
+        cluster: &'a str,
+        unique_key: Option<&'a str>,
+    ) -> Self {
         let mut added = Self { entries: [("", ""); ADDED_MAX], len: 0 };
         let trace = if is_trace_on { "true" } else { "false" };
         added.push(keys::UNIQUE_KEY, unique_key.unwrap_or_default());
@@ -116,7 +121,11 @@ mod tests {
     fn the_broker_adds_what_the_sender_left_out() {
         let names = |unique_key| {
             let added = Added::new("R", true, "C", unique_key);
-            added.entries().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+            added
+                .entries()
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(names(None), ["MSG_REGION=R", "TRACE_ON=true", "CLUSTER=C"]);
         assert_eq!(names(Some("K"))[0], "UNIQ_KEY=K");
@@ -135,7 +144,8 @@ mod tests {
 
     #[test]
     fn facts_are_read_in_one_pass() {
-        let text = "KEYS\u{1}a b\u{2}TAGS\u{1}T\u{2}WAIT\u{1}false\u{2}TRAN_MSG\u{1}true\u{2}junk\u{2}";
+        let text =
+            "KEYS\u{1}a b\u{2}TAGS\u{1}T\u{2}WAIT\u{1}false\u{2}TRAN_MSG\u{1}true\u{2}junk\u{2}";
         let facts = Facts::read(text);
         assert_eq!((facts.keys, facts.tag, facts.unique_key), (Some("a b"), Some("T"), None));
         assert!(facts.is_impatient && facts.is_prepared && !facts.is_delayed);
@@ -144,7 +154,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_delay_is_seen_and_level_zero_is_none() {
-        for text in ["DELAY\u{1}3\u{2}", "TIMER_DELAY_SEC\u{1}1\u{2}", "TIMER_DELIVER_MS\u{1}9\u{2}"] {
+        for text in
+            ["DELAY\u{1}3\u{2}", "TIMER_DELAY_SEC\u{1}1\u{2}", "TIMER_DELIVER_MS\u{1}9\u{2}"]
+        {
             assert!(Facts::read(text).is_delayed, "{text:?}");
         }
         assert!(!Facts::read("DELAY\u{1}0\u{2}").is_delayed);

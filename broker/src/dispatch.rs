@@ -1,0 +1,300 @@
+//! How a request finds its service.
+//!
+//! A request comes from a connection of this shard or over the mesh. It is answered here when this shard owns
+//! its queue, handed to the control plane when this is shard 0, and otherwise passed on, as bytes, at most
+//! [`HOPS_MAX`] times. More than one hop happens only while shards disagree about a topic or group that is
+//! changing.
+//!
+//! Whatever a request changes is changed in one synchronous step; only then does anything wait.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use ringmq_protocol::codes::request;
+use ringmq_protocol::{Command, frame};
+use ringmq_remoting::{Connection, ReplyTo, Service};
+use ringmq_runtime::task;
+
+use crate::control::TopicWanted;
+use crate::link::{ConnectionKey, RemoteConnection, Reply, ShardMessage};
+use crate::logs::OwnedLog;
+use crate::outcome::Refusal;
+use crate::peer::{Peer, push_piece};
+use crate::router::{HashedQueue, Place, place};
+use crate::services::{
+    self,
+    produce::{self, Destination},
+};
+use crate::shard::{DataPlane, Served};
+
+/// Times that a request may change shards before the sender is asked to try again.
+const HOPS_MAX: u8 = 4;
+
+/// Messages of the mesh handled before other tasks of the shard get a turn: 64 x 4 us.
+const MESSAGES_PER_TURN: usize = 64;
+
+/// Bytes that a closed gate takes: more than any limit of a server.
+const GATE_BYTES: usize = 1 << 40;
+
+/// What becomes of a request.
+enum Route {
+    /// It is served on this shard.
+    Serve,
+    /// It is about messages of one log of this shard.
+    ServeLog(Rc<OwnedLog>),
+    /// Another shard serves it.
+    PassTo(usize),
+    /// Shard 0 creates this topic first.
+    Create(TopicWanted),
+    /// It is the control plane's.
+    Control,
+    /// It is refused here.
+    Refuse(Refusal),
+}
+
+impl DataPlane {
+    /// Receives from other shards until the shard stops.
+    pub async fn run_mesh(self: Rc<Self>) {
+        loop {
+            let (from, message) = self.link.receive().await;
+            self.on_message(from, message);
+            for _ in 1..MESSAGES_PER_TURN {
+                let Some((from, message)) = self.link.try_receive() else { break };
+                self.on_message(from, message);
+            }
+            task::yield_if_needed().await;
+        }
+    }
+
+    fn on_message(self: &Rc<Self>, from: usize, message: ShardMessage) {
+        match message {
+            ShardMessage::Requests { connection, frames, hops } => {
+                self.on_foreign_frames(connection, frames, hops);
+            }
+            ShardMessage::Reply { connection, reply } => self.on_reply(connection, reply),
+            ShardMessage::Closed(connection) => {
+                if let Some(control) = &*self.control.borrow() {
+                    control.on_connection_closed(connection);
+                }
+            }
+            ShardMessage::Change(change) => self.apply(change),
+            ShardMessage::Run { call, job } => {
+                let (data, link) = (Rc::clone(self), Rc::clone(&self.link));
+                let run = async move {
+                    let value = job(data).await;
+                    link.send(from, ShardMessage::Returned { call, value });
+                };
+                task::spawn("job of a shard", run).detach();
+            }
+            ShardMessage::Returned { call, value } => self.link.returned(call, value),
+        }
+    }
+
+    fn on_foreign_frames(self: &Rc<Self>, connection: RemoteConnection, frames: Vec<u8>, hops: u8) {
+        let peer = Peer::remote(connection, &self.link);
+        let mut rest = frames.as_slice();
+        while !rest.is_empty() {
+            let cut = frame::cut(rest, rest.len()).expect("the first shard cut these frames");
+            let (frame, len) = cut.expect("frames cross the mesh whole");
+            let command = Command::parse(frame).expect("the first shard parsed this header");
+            self.handle(&peer, &command, &rest[..len], hops);
+            rest = &rest[len..];
+        }
+        self.link.recycle(frames);
+    }
+
+    fn on_reply(&self, connection: u64, mut reply: Reply) {
+        let connections = self.connections.borrow();
+        if let Some(served) = connections.get(&connection) {
+            served.connection.out(|out| {
+                let mut written = 0;
+                for (at, piece) in reply.pieces.drain(..) {
+                    out.append(|out| out.extend_from_slice(&reply.bytes[written..at]));
+                    push_piece(out, piece);
+                    written = at;
+                }
+                out.append(|out| out.extend_from_slice(&reply.bytes[written..]));
+            });
+            served.connection.flush_soon();
+        }
+        self.link.recycle(reply.bytes);
+    }
+
+    /// Handles one request, wherever it came from.
+    pub(crate) fn handle(
+        self: &Rc<Self>,
+        peer: &Peer,
+        command: &Command<'_>,
+        frame: &[u8],
+        hops: u8,
+    ) {
+        match self.route(command) {
+            Route::Serve => services::serve(self, peer, command),
+            Route::ServeLog(owned) => services::serve_log(self, &owned, peer, command, frame),
+            Route::Control if self.shard() == 0 => match &*self.control.borrow() {
+                Some(control) => control.on_request(peer, command),
+                None => peer.refuse(&ReplyTo::of(command), &Refusal::unavailable("starting")),
+            },
+            Route::Control => self.pass_on(0, peer, command, frame, hops),
+            Route::Create(wanted) if self.shard() == 0 => self.create(wanted, peer, frame, hops),
+            Route::Create(_) => self.pass_on(0, peer, command, frame, hops),
+            Route::PassTo(shard) => self.pass_on(shard, peer, command, frame, hops),
+            Route::Refuse(refusal) => peer.refuse(&ReplyTo::of(command), &refusal),
+        }
+    }
+
+    fn route(&self, command: &Command<'_>) -> Route {
+        match place(command) {
+            Place::Control => Route::Control,
+            Place::Here => Route::Serve,
+            Place::Position(position) => match self.placement().log_of_position(position) {
+                Some(log) => self.route_to_log_id(log),
+                None => Route::Serve,
+            },
+            Place::Queue { topic, queue_id } => self.route_to_queue(command, topic, queue_id),
+        }
+    }
+
+    fn route_to_queue(&self, command: &Command<'_>, topic: &str, queue_id: i32) -> Route {
+        let view = self.view.borrow();
+        if produce::is_send(command.code) {
+            return match produce::destination(&view, command, topic, queue_id) {
+                Ok(Destination::Queue(topic, queue_id)) => {
+                    self.route_to_log(HashedQueue::new(&topic.name, queue_id))
+                }
+                Ok(Destination::AnyQueueOf(topic)) => {
+                    self.route_to_any_queue(HashedQueue::new(&topic.name, 0), topic.write_queues)
+                }
+                Ok(Destination::NewTopic(wanted)) => Route::Create(wanted),
+                Err(refusal) => Route::Refuse(refusal),
+            };
+        }
+        if queue_id < 0 {
+            let remark = format!("queueId {queue_id} is negative; topic {topic} begins at 0");
+            return Route::Refuse(Refusal::invalid_parameter(remark));
+        }
+        self.route_to_log(HashedQueue::new(topic, queue_id))
+    }
+
+    /// The sender leaves the queue to us: one of this shard's, if there is one.
+    fn route_to_any_queue(&self, first: HashedQueue, queues: u32) -> Route {
+        let local = (0..queues as i32)
+            .map(|queue_id| HashedQueue { queue_id, ..first })
+            .find(|queue| self.log(self.placement().log_of(*queue)).is_some());
+        self.route_to_log(local.unwrap_or(first))
+    }
+
+    fn route_to_log(&self, queue: HashedQueue) -> Route {
+        self.route_to_log_id(self.placement().log_of(queue))
+    }
+
+    fn route_to_log_id(&self, log: usize) -> Route {
+        match self.log(log) {
+            Some(owned) => Route::ServeLog(Rc::clone(owned)),
+            None => Route::PassTo(self.placement().shard_of_log(log)),
+        }
+    }
+
+    /// Creates a topic and handles the send again, now that every shard knows the topic.
+    fn create(self: &Rc<Self>, mut wanted: TopicWanted, peer: &Peer, frame: &[u8], hops: u8) {
+        let Some(control) = self.control.borrow().clone() else { return };
+        wanted.wanted_by = peer.peer_addr().to_string();
+        let (data, peer, frame) = (Rc::clone(self), peer.clone(), frame.to_vec());
+        let create = async move {
+            let created = control.topic_for_send(wanted).await;
+            services::with_command(&frame, |command| match created {
+                Ok(()) => data.handle(&peer, command, &frame, hops + 1),
+                Err(refusal) => peer.refuse(&ReplyTo::of(command), &refusal),
+            });
+            data.flush_outgoing(&peer);
+        };
+        task::spawn("create a topic for a send", create).detach();
+    }
+
+    fn pass_on(&self, shard: usize, peer: &Peer, command: &Command<'_>, frame: &[u8], hops: u8) {
+        if hops >= HOPS_MAX {
+            let remark = "shards disagree about the owner of this queue; try again";
+            return peer.refuse(&ReplyTo::of(command), &Refusal::unavailable(remark));
+        }
+        if hops == 0 && peer.is_local() {
+            self.outgoing.borrow_mut()[shard].extend_from_slice(frame);
+            return;
+        }
+        let mut frames = self.link.buffer();
+        frames.extend_from_slice(frame);
+        let connection = peer.to_remote();
+        self.link.send(shard, ShardMessage::Requests { connection, frames, hops: hops + 1 });
+    }
+
+    /// Sends what one read of a connection had for other shards.
+    fn flush_outgoing(self: &Rc<Self>, peer: &Peer) {
+        let mut outgoing = self.outgoing.borrow_mut();
+        for (shard, pending) in outgoing.iter_mut().enumerate() {
+            if pending.is_empty() {
+                continue;
+            }
+            let frames = std::mem::replace(pending, self.link.buffer());
+            let connection = peer.to_remote();
+            self.link.send(shard, ShardMessage::Requests { connection, frames, hops: 1 });
+            if self.link.is_congested(shard) {
+                self.close_gate(peer);
+            }
+        }
+    }
+
+    /// Stops reading from all connections of this shard until the mesh has room.
+    fn close_gate(self: &Rc<Self>, peer: &Peer) {
+        let mut gate = self.gate.borrow_mut();
+        if gate.is_some() {
+            return;
+        }
+        *gate = peer.admit(GATE_BYTES);
+        let data = Rc::clone(self);
+        let open = async move {
+            data.link.wait_for_room().await;
+            data.gate.borrow_mut().take();
+        };
+        task::spawn("wait for room in the mesh", open).detach();
+    }
+
+    /// Remembers a connection that other shards will answer.
+    fn remember(&self, connection: &Rc<Connection>, is_registering: bool) {
+        let mut connections = self.connections.borrow_mut();
+        let served = connections.entry(connection.id()).or_insert_with(|| Served {
+            connection: Rc::clone(connection),
+            is_registered: Cell::new(false),
+        });
+        if is_registering {
+            served.is_registered.set(true);
+        }
+    }
+}
+
+/// The face that a shard shows to its connections.
+pub struct Front(pub Rc<DataPlane>);
+
+impl Service for Front {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, frame: &[u8]) {
+        let is_registering =
+            matches!(command.code, request::HEART_BEAT | request::UNREGISTER_CLIENT);
+        if is_registering || self.0.placement().shards() > 1 {
+            self.0.remember(connection, is_registering);
+        }
+        let peer = Peer::local(self.0.shard(), connection);
+        self.0.handle(&peer, command, frame, 0);
+    }
+
+    fn on_read_end(&self, connection: &Rc<Connection>) {
+        if self.0.placement().shards() > 1 {
+            self.0.flush_outgoing(&Peer::local(self.0.shard(), connection));
+        }
+    }
+
+    fn on_close(&self, connection: &Rc<Connection>) {
+        let served = self.0.connections.borrow_mut().remove(&connection.id());
+        if served.is_some_and(|served| served.is_registered.get()) {
+            let key = ConnectionKey { shard: self.0.shard(), id: connection.id() };
+            self.0.link.send(0, ShardMessage::Closed(key));
+        }
+    }
+}

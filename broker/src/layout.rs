@@ -1,0 +1,152 @@
+//! The directory of a store: where its parts lie, who uses it, and what was fixed when it was made.
+//!
+//! ```text
+//! ringmq.lock            held while a broker runs
+//! ringmq.json            number of logs, fixed when the store was made
+//! commitlog/ queueindex/ log 0, where Apache's broker keeps its only one
+//! logs/1/commitlog/ ...  log 1 and so on
+//! config/                topics, groups, consumers' progress
+//! ```
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ringmq_runtime::disk::{Disk, Lock};
+use ringmq_store::{FlushPolicy, LogOptions, Retention};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{FlushDiskType, Settings};
+
+const LOCK_FILE: &str = "ringmq.lock";
+const FACTS_FILE: &str = "ringmq.json";
+
+/// Largest size of [`FACTS_FILE`].
+const FACTS_MAX_BYTES: usize = 64 << 10;
+
+/// Most logs of a store: a physical offset has 8 bits for the log.
+pub const LOGS_MAX: usize = 256;
+
+/// Version of this layout.
+const VERSION: u32 = 1;
+
+/// Bytes of a record besides its body: topic, properties, fixed fields.
+const RECORD_OVERHEAD_BYTES: usize = 64 << 10;
+
+/// A store that belongs to this process.
+pub struct Claim {
+    /// Number of its logs.
+    pub logs: usize,
+    _lock: Lock,
+}
+
+/// What was fixed when the store was made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Facts {
+    version: u32,
+    logs: usize,
+}
+
+/// Locks a store and learns how many logs it has; makes a new store with `logs_wanted` logs, or with one per
+/// shard when that is 0.
+///
+/// # Errors
+/// Another process uses it, it cannot be read or made, or it has another number of logs than is asked for.
+pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Claim, String> {
+    let root = disk.root();
+    let root = root.display();
+    let failed = |what: &str, error: std::io::Error| format!("store {root}: {what}: {error}");
+    for dir in ["", "config"] {
+        let made = disk.create_dir_all(dir).await;
+        made.map_err(|error| failed("cannot be created", error))?;
+    }
+    let lock = disk.lock(LOCK_FILE).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => format!(
+            "store {root}: another broker uses it; stop that one, or set another storePathRootDir"
+        ),
+        _ => failed("cannot be locked", error),
+    })?;
+    let exists = disk.exists(FACTS_FILE).await.map_err(|error| failed(FACTS_FILE, error))?;
+    let facts = if exists {
+        let bytes = disk.read_all(FACTS_FILE, FACTS_MAX_BYTES).await;
+        let bytes = bytes.map_err(|error| failed(FACTS_FILE, error))?;
+        read_facts(&bytes).map_err(|problem| format!("store {root}: {FACTS_FILE}: {problem}"))?
+    } else {
+        let logs = if logs_wanted == 0 { shards } else { logs_wanted }.min(LOGS_MAX);
+        let facts = Facts { version: VERSION, logs };
+        let text = serde_json::to_vec_pretty(&facts).expect("two numbers can be written");
+        disk.replace(FACTS_FILE, &text).await.map_err(|error| failed(FACTS_FILE, error))?;
+        facts
+    };
+    if logs_wanted != 0 && logs_wanted != facts.logs {
+        return Err(format!(
+            "store {root} was made with commitLogCount={}, which can not change; the configuration \
+             says {logs_wanted}. Set it to {} or 0, or use a new storePathRootDir",
+            facts.logs, facts.logs
+        ));
+    }
+    Ok(Claim { logs: facts.logs, _lock: lock })
+}
+
+fn read_facts(bytes: &[u8]) -> Result<Facts, String> {
+    let facts: Facts = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if facts.version != VERSION {
+        return Err(format!("layout version {}, this broker reads {VERSION}", facts.version));
+    }
+    if facts.logs == 0 || facts.logs > LOGS_MAX {
+        return Err(format!("{} logs, expected 1 to {LOGS_MAX}", facts.logs));
+    }
+    Ok(facts)
+}
+
+/// The directory of a log.
+pub fn log_dir(log: usize) -> PathBuf {
+    match log {
+        0 => PathBuf::new(),
+        log => PathBuf::from("logs").join(log.to_string()),
+    }
+}
+
+/// The file of a log's consumers' progress.
+pub fn offsets_file(log: usize) -> PathBuf {
+    match log {
+        0 => PathBuf::from("config/consumerOffset.json"),
+        log => PathBuf::from(format!("config/consumerOffset.{log}.json")),
+    }
+}
+
+/// What the settings mean for one of `logs` logs.
+pub fn log_options(settings: &Settings) -> LogOptions {
+    let interval = Duration::from_millis(settings.flush_interval_commit_log_ms.into());
+    let flush = match settings.flush_disk_type {
+        FlushDiskType::Sync => FlushPolicy::Sync,
+        FlushDiskType::Async if settings.transient_store_pool_enable => {
+            FlushPolicy::Memory { interval }
+        }
+        FlushDiskType::Async => FlushPolicy::Async { interval },
+    };
+    let defaults = LogOptions::default();
+    LogOptions {
+        segment_size_bytes: settings.mapped_file_size_commit_log.into(),
+        flush,
+        record_size_max_bytes: settings.max_message_size as usize + RECORD_OVERHEAD_BYTES,
+        tail_window_bytes: settings.tail_memory_bytes as usize,
+        retention: Retention {
+            reserved: Duration::from_secs(u64::from(settings.file_reserved_time_hours) * 3600),
+            ..defaults.retention
+        },
+        ..defaults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_that_make_no_sense_are_refused() {
+        assert_eq!(read_facts(br#"{"version":1,"logs":3}"#).map(|facts| facts.logs), Ok(3));
+        for text in ["", "{}", r#"{"version":2,"logs":3}"#, r#"{"version":1,"logs":0}"#] {
+            assert!(read_facts(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Start and stop of one shard, in the steps that `start.rs` takes on all shards.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_remoting::{ConnectionLimits, Server, ServerLimits};
+use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::{clock, task};
+use ringmq_store::metadata::Document;
+use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
+use ringmq_store::{Log, LogId};
+
+use crate::dispatch::Front;
+use crate::layout;
+use crate::logs::{self, OwnedLog};
+use crate::services::pull;
+use crate::shard::DataPlane;
+
+/// Longest wait for answers to leave when the broker stops; a client that reads nothing must not keep it.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// How often a stopping shard looks whether its logs have acknowledged everything.
+const DRAIN_CHECK: Duration = Duration::from_millis(2);
+
+/// Time between two looks for expired segments (Apache's `cleanResourceInterval`).
+const RETENTION_PERIOD: Duration = Duration::from_secs(10);
+
+/// The second port, for clients that send through the "VIP channel": so far below the first.
+const VIP_PORT_BELOW: u16 = 2;
+
+impl DataPlane {
+    /// Opens the logs of this shard and starts what serves them.
+    ///
+    /// # Errors
+    /// The first log that cannot be opened, with what a person can do.
+    pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
+        let options = layout::log_options(self.view().settings());
+        for id in self.placement().logs_of(self.shard()) {
+            let owned = self.open_log(id, options.clone()).await?;
+            let run = logs::run(Rc::clone(&self), Rc::clone(&owned));
+            let stalled = logs::run_stalled(Rc::clone(&self), Rc::clone(&owned));
+            let mut tasks = self.tasks.borrow_mut();
+            tasks.push(task::spawn("acknowledge", run));
+            tasks.push(task::spawn("stalled sends", stalled));
+            assert!(self.logs[id].set(owned).is_ok(), "log {id} is opened once");
+        }
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.push(task::spawn("held pulls", pull::run_deadlines(Rc::clone(&self))));
+        tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
+        tasks.push(task::spawn("retention", Rc::clone(&self).run_retention()));
+        Ok(())
+    }
+
+    async fn open_log(
+        &self,
+        id: usize,
+        options: ringmq_store::LogOptions,
+    ) -> Result<Rc<OwnedLog>, String> {
+        let log_id = LogId(u8::try_from(id).expect("a store has at most 256 logs"));
+        let opened = Log::open(&self.disk, layout::log_dir(id), log_id, options).await;
+        let (log, report) = opened.map_err(|error| error.to_string())?;
+        tracing::info!(log = id, ?report, "log opened");
+        let file: Document<OffsetSnapshot> = Document::new(&self.disk, layout::offsets_file(id));
+        let saved = file.load().await.map_err(|error| error.to_string())?.unwrap_or_default();
+        Ok(OwnedLog::new(log, OffsetTable::from_snapshot(&saved), file))
+    }
+
+    /// Says whether the ports are free. Shards share them, so the kernel would not.
+    ///
+    /// # Errors
+    /// The port that is taken.
+    pub fn check_ports(&self) -> Result<(), String> {
+        for addr in self.addresses()? {
+            Listener::bind(addr, Reuse::No).map_err(|error| cannot_listen(addr, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Accepts connections.
+    ///
+    /// # Errors
+    /// The port that is taken.
+    pub fn listen(self: Rc<Self>) -> Result<(), String> {
+        let (idle, frame_max) = {
+            let view = self.view();
+            let settings = view.settings();
+            let seconds = settings.server_channel_max_idle_seconds;
+            (Duration::from_secs(seconds.into()), settings.max_message_size as usize)
+        };
+        let connection = ConnectionLimits::default();
+        let frame_size_max_bytes = connection.frame_size_max_bytes.max(frame_max + (1 << 20));
+        let limits = ServerLimits {
+            connection: ConnectionLimits { frame_size_max_bytes, ..connection },
+            idle_timeout: idle,
+            ..ServerLimits::default()
+        };
+        let server = Server::new(Rc::new(Front(Rc::clone(&self))), limits);
+        for addr in self.addresses()? {
+            let listener = Listener::bind(addr, Reuse::Port);
+            server.listen(listener.map_err(|error| cannot_listen(addr, &error))?);
+        }
+        assert!(self.server.set(server).is_ok(), "a shard listens once");
+        Ok(())
+    }
+
+    fn addresses(&self) -> Result<[SocketAddr; 2], String> {
+        let view = self.view();
+        let settings = view.settings();
+        let ip: IpAddr = settings
+            .bind_address
+            .parse()
+            .map_err(|_| format!("bindAddress={} is not an IP address", settings.bind_address))?;
+        let port = settings.listen_port;
+        Ok([SocketAddr::new(ip, port), SocketAddr::new(ip, port - VIP_PORT_BELOW)])
+    }
+
+    /// Stops serving: reads nothing more, answers what waits, saves progress, closes the logs.
+    ///
+    /// # Errors
+    /// What could not be saved; everything else was.
+    pub async fn stop(self: Rc<Self>) -> Result<(), String> {
+        pull::release_all(&self);
+        if let Some(server) = self.server.get() {
+            // Keeps connections open until the logs have acknowledged what was sent.
+            let answers_to_come = server.in_flight().admit(1);
+            let data = Rc::clone(&self);
+            let waiting = task::spawn("last acknowledgements", async move {
+                data.wait_for_acknowledgements().await;
+                drop(answers_to_come);
+            });
+            server.stop(DRAIN_TIME).await;
+            drop(waiting);
+        }
+        let saved = self.save_progress().await;
+        let mut problems: Vec<String> = saved.err().into_iter().collect();
+        for owned in self.logs() {
+            problems.extend(owned.log.close().await.err().map(|error| error.to_string()));
+        }
+        self.tasks.borrow_mut().clear();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    async fn wait_for_acknowledgements(&self) {
+        while self.logs().any(|owned| !owned.waiters.borrow().is_empty()) {
+            task::sleep(DRAIN_CHECK).await;
+        }
+    }
+
+    /// Lets the shard's executor end.
+    pub fn end(&self) {
+        self.ended.notify_one();
+    }
+
+    /// Waits for [`DataPlane::end`].
+    pub async fn wait_for_end(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Deletes what has expired, from time to time.
+    async fn run_retention(self: Rc<Self>) {
+        loop {
+            task::sleep(RETENTION_PERIOD).await;
+            for owned in self.logs() {
+                match owned.log.expire(clock::unix_ms()).await {
+                    Ok(expired) => tracing::debug!(log = %owned.log.id(), ?expired, "retention"),
+                    Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
+                }
+            }
+        }
+    }
+
+    async fn run_saving(self: Rc<Self>) {
+        loop {
+            let interval = self.view().settings().flush_consumer_offset_interval_ms;
+            task::sleep(Duration::from_millis(interval.into())).await;
+            if let Err(problem) = self.save_progress().await {
+                tracing::error!("consumers' progress is not saved, trying again: {problem}");
+            }
+        }
+    }
+
+    /// Writes the consumers' progress of this shard's logs to disk, where it changed.
+    ///
+    /// # Errors
+    /// What the disk refused.
+    pub async fn save_progress(&self) -> Result<(), String> {
+        for owned in self.logs() {
+            owned.save_offsets().await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("port {} is in use; stop what uses it or set listenPort", addr.port())
+        }
+        _ => format!("cannot listen on {addr}: {error}"),
+    }
+}

@@ -1,0 +1,154 @@
+//! From settings to a running broker, and back.
+//!
+//! Start, each step on all shards before the next begins: lock the store and learn how many logs it has; one
+//! executor per shard, joined by the mesh; open the logs; the control plane loads topics and groups and publishes
+//! them; listen. Stop, in reverse: leave the name servers; accept and read nothing more; answer what waits; write
+//! progress; close the logs; end the executors. An error on the way up takes the way down from where it was.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::shards::{self, ShardContext, ShardsConfig};
+use ringmq_runtime::start::StartError;
+use ringmq_runtime::{mesh, task};
+
+use crate::config::Settings;
+use crate::control::{ControlPlane, LocalFuture};
+use crate::layout;
+use crate::link::{Link, MESH_CAPACITY, ShardMessage};
+use crate::router::Placement;
+use crate::services::Services;
+use crate::shard::DataPlane;
+use crate::view::View;
+
+/// Makes the control plane on shard 0, once the logs are open.
+pub type MakeControl =
+    Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<Result<Rc<dyn ControlPlane>, String>> + Send>;
+
+/// Runs on shard 0 while the broker serves; the broker stops when it ends.
+pub type Until = Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<()> + Send>;
+
+/// What to run.
+pub struct Plan {
+    /// The settings, with every default filled in.
+    pub settings: Arc<Settings>,
+    /// Shards and their cores.
+    pub shards: ShardsConfig,
+    /// Root directory of the store.
+    pub root: PathBuf,
+    /// Address under which clients reach this broker: part of message ids.
+    pub store_host: SocketAddr,
+}
+
+/// Why a broker did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The executors could not be made.
+    #[error(transparent)]
+    Shards(#[from] StartError),
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(String),
+    /// A step on the way up failed.
+    #[error("{0}")]
+    Start(String),
+    /// Something was lost on the way down.
+    #[error("{0}")]
+    Stop(String),
+}
+
+/// Runs a broker until `until` ends.
+///
+/// # Errors
+/// What went wrong and what to change. A broker that could not start has served nothing.
+pub fn run(plan: &Plan, make_control: MakeControl, until: Until) -> Result<(), BrokerError> {
+    let shards = plan.shards.cores.shards();
+    let store = shards::try_block_on("store", async {
+        let disk = Disk::live(&plan.root).map_err(|error| error.to_string())?;
+        layout::claim(&disk, plan.settings.commit_log_count.into(), shards).await
+    })?
+    .map_err(BrokerError::Store)?;
+    let placement = Placement::new(store.logs, shards);
+    let mut first = Some((make_control, until));
+    let luggage =
+        mesh::build(shards, MESH_CAPACITY).into_iter().map(|port| (port, first.take())).collect();
+    let outcomes = shards::run_with(&plan.shards, luggage, |context, (port, first)| {
+        run_shard(plan, placement, context, port, first)
+    })?;
+    outcomes.into_iter().collect()
+}
+
+type Port = mesh::Port<ShardMessage>;
+
+async fn run_shard(
+    plan: &Plan,
+    placement: Placement,
+    context: ShardContext,
+    port: Port,
+    first: Option<(MakeControl, Until)>,
+) -> Result<(), BrokerError> {
+    let disk = Disk::live(&plan.root).map_err(|error| BrokerError::Store(error.to_string()))?;
+    let view = View::new(Arc::clone(&plan.settings));
+    let services = Services::new(plan.store_host, context.shard);
+    let data = DataPlane::new(placement, Link::new(port), view, services, disk);
+    let mesh = task::spawn_urgent("mesh", Rc::clone(&data).run_mesh());
+    let result = match first {
+        Some((make_control, until)) => lead(&data, make_control, until).await,
+        None => {
+            data.wait_for_end().await;
+            Ok(())
+        }
+    };
+    tracing::debug!(shard = context.shard, "shard ended");
+    drop(mesh);
+    result
+}
+
+/// What shard 0 does: takes all shards up, runs, and takes them down.
+async fn lead(
+    data: &Rc<DataPlane>,
+    make_control: MakeControl,
+    until: Until,
+) -> Result<(), BrokerError> {
+    let served = serve(data, make_control, until).await;
+    let stopped = on_every_shard(data, |data| async move { data.stop().await }).await;
+    data.on_all_shards(|data| async move { data.end() }).await;
+    served?;
+    stopped.map_err(BrokerError::Stop)
+}
+
+async fn serve(
+    data: &Rc<DataPlane>,
+    make_control: MakeControl,
+    until: Until,
+) -> Result<(), BrokerError> {
+    on_every_shard(data, |data| async move { data.open_logs().await })
+        .await
+        .map_err(BrokerError::Store)?;
+    let control = make_control(Rc::clone(data)).await.map_err(BrokerError::Start)?;
+    data.set_control(Rc::clone(&control));
+    let listening = match data.check_ports() {
+        Ok(()) => on_every_shard(data, |data| async move { data.listen() }).await,
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = listening {
+        control.stop().await;
+        return Err(BrokerError::Start(problem));
+    }
+    control.on_ready();
+    until(Rc::clone(data)).await;
+    control.stop().await;
+    Ok(())
+}
+
+/// Runs a step on every shard; the first problem is everybody's.
+async fn on_every_shard<F, Fut>(data: &Rc<DataPlane>, step: F) -> Result<(), String>
+where
+    F: Fn(Rc<DataPlane>) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Result<(), String>> + 'static,
+{
+    data.on_all_shards(step).await.into_iter().collect()
+}
