@@ -6,7 +6,8 @@
 //
 // What this client cannot do: oneway sends, batches, choosing a queue (but by sharding key), queue locks (it delivers
 // each queue in order without them), a pull consumer (the scenario uses the call below it), lite pull, lz4 and zstd,
-// viewing by id, binary headers. It does not listen to the notice that a group has changed but rebalances by time.
+// viewing by id, binary headers, sending to a topic that does not exist yet (it gives up when the name server says so,
+// before it looks at the template topic). It does not listen to the notice that a group has changed but rebalances by time.
 'use strict';
 
 const { World } = require('./world');
