@@ -19,8 +19,14 @@ pub struct Program {
 impl Program {
     /// A command that runs `main` with at most `heap_mib` MiB of heap; arguments are still to be added.
     pub fn command(&self, main: &str, heap_mib: u32) -> Command {
+        self.command_with(&[], main, heap_mib)
+    }
+
+    /// The same with more options for the JVM.
+    pub fn command_with(&self, options: &[String], main: &str, heap_mib: u32) -> Command {
         let mut command = Command::new("java");
         command
+            .args(options)
             .arg(format!("-Xmx{heap_mib}m"))
             .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &self.class_path])
             .arg(main);
@@ -50,7 +56,7 @@ pub fn build(project: &str, version: &str) -> Outcome<Program> {
 
 fn maven(source: &Path, out: &Path, version: &str) -> Outcome {
     std::fs::create_dir_all(out).map_err(at(out))?;
-    process::run(
+    process::quiet(
         Command::new("mvn")
             .args(["-q", "-B", "-Dstyle.color=never", "process-classes"])
             .arg(format!("-Drocketmq.version={version}"))

@@ -1,7 +1,10 @@
 //! Developer tasks, run as `cargo xtask TASK`.
 
+mod background;
+mod compat;
 mod golden;
 mod java;
+mod probe;
 mod process;
 mod workspace;
 
@@ -24,11 +27,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run the foreign clients against our servers
+    Compat(compat::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Golden { check } => golden::run(check),
+        Task::Compat(arguments) => compat::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

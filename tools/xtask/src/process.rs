@@ -12,6 +12,24 @@ pub fn run(command: &mut Command) -> Outcome {
     if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", name(command))) }
 }
 
+/// Runs a program without showing its output, unless it fails.
+///
+/// # Errors
+/// The program is missing, or its exit status is not 0; the sentence has its output.
+pub fn quiet(command: &mut Command) -> Outcome {
+    let done = command.output().map_err(|error| start_failure(command, &error))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let text = [done.stdout, done.stderr].concat();
+    Err(format!(
+        "{} ended with {}:\n{}",
+        name(command),
+        done.status,
+        String::from_utf8_lossy(&text)
+    ))
+}
+
 /// Runs a program and returns what it wrote to its standard output.
 ///
 /// # Errors

@@ -172,7 +172,7 @@ final class ConsumeScenarios {
     }
 
     /** Messages of all queues whose listener has answered. */
-    private static long progress(DefaultMQPushConsumer consumer) {
+    static long progress(DefaultMQPushConsumer consumer) {
         return World.held(consumer).stream().mapToLong(queue -> Math.max(0,
             consumer.getDefaultMQPushConsumerImpl().getOffsetStore()
                 .readOffset(queue, ReadOffsetType.READ_FROM_MEMORY))).sum();
