@@ -72,7 +72,8 @@ fn read<'a>(reader: &mut Reader<'a>) -> Result<Item<'a>, LayoutError> {
 /// Appends an item to a batch body.
 ///
 /// # Errors
-/// `OutOfRange` when the properties have more than 32,767 bytes or the item 2 GiB; nothing is written.
+/// `OutOfRange` when the properties have more than 32,767 bytes or the item 2 GiB; nothing is
+/// written.
 pub fn push(out: &mut Vec<u8>, item: &Item<'_>) -> Result<(), LayoutError> {
     let properties = item.properties.as_text();
     if properties.len() > PROPERTIES_SIZE_MAX_BYTES {

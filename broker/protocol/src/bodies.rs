@@ -1,8 +1,8 @@
 //! Typed JSON bodies, one file per family.
 //!
-//! Read them with [`crate::json::from_slice`], write them with [`crate::json::to_vec`]. Members that are
-//! missing read as their defaults, members with no value are left out when written, as in Java.
-//! Members stand in alphabetical order, the order of Java's writer.
+//! Read them with [`crate::json::from_slice`], write them with [`crate::json::to_vec`]. Members
+//! that are missing read as their defaults, members with no value are left out when written, as in
+//! Java. Members stand in alphabetical order, the order of Java's writer.
 
 pub mod assignment;
 pub mod connection;
@@ -70,6 +70,7 @@ macro_rules! wire_enum {
                         .ok()
                         .and_then(|number| Self::ALL.get(number))
                         .map(|(value, _)| *value),
+                    NameOrNumber::Other(_) => None,
                 };
                 Ok(value.unwrap_or_default())
             }
@@ -84,4 +85,5 @@ use wire_enum;
 enum NameOrNumber {
     Number(i64),
     Name(String),
+    Other(serde::de::IgnoredAny),
 }

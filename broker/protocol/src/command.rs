@@ -38,7 +38,7 @@ pub enum Language {
     Erlang = 5,
     /// Ruby.
     Ruby = 6,
-    /// Anything else, and names that we do not know.
+    /// Anything else, and names and numbers that we do not know.
     #[default]
     Other = 7,
     /// The HTTP gateway.
@@ -88,16 +88,10 @@ impl Language {
         Self::ALL.iter().find(|(_, known)| *known == name).map_or(Self::Other, |(found, _)| *found)
     }
 
-    /// The language of a number.
-    ///
-    /// # Errors
-    /// `UnknownLanguage` outside 0..=13: Java closes the connection, too.
-    pub fn from_number(number: i64) -> Result<Self, CommandError> {
-        usize::try_from(number)
-            .ok()
-            .and_then(|index| Self::ALL.get(index))
-            .map(|(language, _)| *language)
-            .ok_or(CommandError::UnknownLanguage(number))
+    /// The language of a number; `Other` for numbers that we do not know.
+    pub fn from_number(number: i64) -> Self {
+        let known = usize::try_from(number).ok().and_then(|index| Self::ALL.get(index));
+        known.map_or(Self::Other, |(language, _)| *language)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The header in RocketMQ's binary form.
 //!
-//! `i16 code, u8 language, i16 version, i32 opaque, i32 flag, i32+n remark, i32+n fields`, where the
-//! fields are `i16+n name, i32+n value` repeated. Zero-length text stands for "absent".
+//! `i16 code, u8 language, i16 version, i32 opaque, i32 flag, i32+n remark, i32+n fields`, where
+//! the fields are `i16+n name, i32+n value` repeated. Zero-length text stands for "absent".
 
 use crate::codes;
 use crate::command::{Command, Head, Language};
@@ -44,8 +44,7 @@ fn expected(error: LayoutError) -> &'static str {
 
 fn read<'a>(reader: &mut Reader<'a>, body: &'a [u8]) -> Result<Command<'a>, ReadError> {
     let truncated_code = reader.i16("code (2 bytes)")?;
-    let language = Language::from_number(i64::from(reader.u8("language (1 byte)")?))
-        .map_err(ReadError::Command)?;
+    let language = Language::from_number(i64::from(reader.u8("language (1 byte)")?));
     let version = i32::from(reader.i16("version (2 bytes)")?);
     let opaque = reader.i32("opaque (4 bytes)")?;
     let flag = reader.i32("flag (4 bytes)")?;

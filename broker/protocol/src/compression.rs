@@ -14,6 +14,10 @@ pub const COMPRESS_FROM_BYTES: usize = 4096;
 /// zlib and zstd level (Java's default).
 const LEVEL: u32 = 5;
 
+/// Largest Zstandard window, as a power of two: 32 MiB, what level 20 uses. The decoder takes the
+/// memory that a frame asks for before it has seen any data.
+const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -115,10 +119,11 @@ pub fn decompress(
         Compression::Lz4 => {
             lz4_flex::frame::FrameDecoder::new(data).take(limit).read_to_end(&mut out)
         }
-        Compression::Zstd => zstd::stream::Decoder::with_buffer(data)
-            .map_err(broken)?
-            .take(limit)
-            .read_to_end(&mut out),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::Decoder::with_buffer(data).map_err(broken)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
+            decoder.take(limit).read_to_end(&mut out)
+        }
     };
     read.map_err(broken)?;
     if out.len() > max_len {

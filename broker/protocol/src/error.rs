@@ -54,9 +54,6 @@ pub enum CommandError {
         /// Most fields allowed.
         max: usize,
     },
-    /// A language number outside 0..=13.
-    #[error("language number {0} is unknown")]
-    UnknownLanguage(i64),
 }
 
 /// Typed header fields that do not fit the request.

@@ -22,7 +22,8 @@ pub(crate) enum Text<'a> {
 
 /// The header fields of one command.
 ///
-/// Every value travels as text, whatever its meaning. Looking a field up is a scan: headers are short.
+/// Every value travels as text, whatever its meaning. Looking a field up is a scan: headers are
+/// short.
 #[derive(Debug, Clone, Default)]
 pub struct Fields<'a> {
     entries: SmallVec<[(Text<'a>, Text<'a>); FIELDS_INLINE]>,

@@ -85,7 +85,8 @@ pub fn cut(input: &[u8], max_len: usize) -> Result<Option<(Frame<'_>, usize)>, F
     Ok(Some((Frame { serialize, header, body }, len)))
 }
 
-/// Size in bytes of the frame that starts `input`, its length word included; `None` below four bytes.
+/// Size in bytes of the frame that starts `input`, its length word included; `None` below four
+/// bytes.
 ///
 /// Lets a reader take the memory for a frame before it reads it.
 ///

@@ -142,8 +142,8 @@ pub fn push_offsets(
     }
 }
 
-/// Appends `r qo<queueId>%<offset> count`, how often a message was delivered, to the `orderCountInfo`
-/// of an ordered pop's answer.
+/// Appends `r qo<queueId>%<offset> count`, how often a message was delivered, to the
+/// `orderCountInfo` of an ordered pop's answer.
 pub fn push_order_count(
     info: &mut String,
     source: PopSource,

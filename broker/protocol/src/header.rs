@@ -5,8 +5,8 @@ use crate::fields::{FieldWriter, Fields};
 
 /// Something that can write itself as header fields.
 ///
-/// `()` writes none, a slice of pairs writes each pair, a tuple writes its parts one after the other
-/// (a response plus the fields that a hook adds).
+/// `()` writes none, a slice of pairs writes each pair, a tuple writes its parts one after the
+/// other (a response plus the fields that a hook adds).
 pub trait WriteHeader {
     /// Writes the fields that are set.
     fn write_to(&self, out: &mut FieldWriter<'_>);
@@ -179,7 +179,10 @@ macro_rules! headers {
     ($(
         $(#[$about:meta])*
         pub struct $name:ident $(<$life:lifetime>)? {
-            $( $(#[$doc:meta])* $mode:ident $field:ident: $type:ty = $wire:literal $(or $default:expr)?, )*
+            $(
+                $(#[$doc:meta])*
+                $mode:ident $field:ident: $type:ty = $wire:literal $(or $default:expr)?,
+            )*
         }
     )*) => {$(
         $(#[$about])*
@@ -192,7 +195,10 @@ macro_rules! headers {
             )*
         }
 
-        $crate::header::header_impls!($name $(<$life>)?, $( $mode $field $type, $wire $(, $default)?; )*);
+        $crate::header::header_impls!(
+            $name $(<$life>)?,
+            $( $mode $field $type, $wire $(, $default)?; )*
+        );
     )*};
 }
 
@@ -203,7 +209,10 @@ macro_rules! header_impls {
     ($name:ident, $($body:tt)*) => {
         $crate::header::header_impls!(@ ($name) 'h, $($body)*);
     };
-    (@ ($self:ty) $life:lifetime, $( $mode:ident $field:ident $type:ty, $wire:literal $(, $default:expr)?; )*) => {
+    (
+        @ ($self:ty) $life:lifetime,
+        $( $mode:ident $field:ident $type:ty, $wire:literal $(, $default:expr)?; )*
+    ) => {
         #[allow(unused_lifetimes, unused_variables, clippy::extra_unused_lifetimes)]
         impl<$life> $crate::header::WriteHeader for $self {
             fn write_to(&self, out: &mut $crate::fields::FieldWriter<'_>) {
@@ -224,7 +233,9 @@ macro_rules! header_impls {
                         _ => {}
                     }
                 }
-                Ok(Self { $( $field: $crate::header::field_read!($mode $field, $wire $(, $default)?), )* })
+                Ok(Self {
+                    $( $field: $crate::header::field_read!($mode $field, $wire $(, $default)?), )*
+                })
             }
         }
     };

@@ -101,8 +101,9 @@ fn hex(digits: &str) -> u128 {
 
 /// Makes unique keys (`UNIQ_KEY`), the ids that producers give to messages.
 ///
-/// As text: upper-case hexadecimal of address (4 or 16 bytes), process id (2), discriminator (4), ms
-/// since the start of the month (4), counter (2). Java uses the local time zone and tools decode the time.
+/// As text: upper-case hexadecimal of address (4 or 16 bytes), process id (2), discriminator (4),
+/// ms since the start of the month (4), counter (2). Java uses the local time zone and tools decode
+/// the time.
 #[derive(Debug, Clone)]
 pub struct UniqueKeys {
     prefix: String,
@@ -124,8 +125,8 @@ impl UniqueKeys {
 
     /// Writes the next key into `out`, replacing what it holds: 32 or 56 characters.
     ///
-    /// `since_month_start_ms` is 0 ms..=31 days. The counter wraps after 65,536 keys, which all differ
-    /// if the clock moved meanwhile.
+    /// `since_month_start_ms` is 0 ms..=31 days. The counter wraps after 65,536 keys, which all
+    /// differ if the clock moved meanwhile.
     pub fn next_into(&mut self, since_month_start_ms: u32, out: &mut String) {
         out.clear();
         out.push_str(&self.prefix);
@@ -140,8 +141,8 @@ pub fn since_month_start_ms(unix_ms: i64) -> u32 {
     const DAY_MS: i64 = 86_400_000;
     let days = unix_ms.div_euclid(DAY_MS);
     let since_midnight = unix_ms.rem_euclid(DAY_MS);
-    // Day of the month (from 0) in a calendar whose years begin in March, so that the leap day is last:
-    // 146,097 days are 400 years, 719,468 days lie between 0000-03-01 and 1970-01-01.
+    // Day of the month (from 0) in a calendar whose years begin in March, so that the leap day is
+    // last: 146,097 days are 400 years, 719,468 days lie between 0000-03-01 and 1970-01-01.
     let day_of_era = (days + 719_468).rem_euclid(146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

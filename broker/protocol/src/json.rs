@@ -1,9 +1,9 @@
 //! JSON: headers written by hand for speed, bodies in the dialects that RocketMQ's peers speak.
 //!
-//! Java's fastjson reads and writes more than JSON: unquoted names, single quotes, trailing commas, objects
-//! as map keys, references to earlier parts, numbers as text. [`from_slice`] takes all of it. [`to_vec`]
-//! writes what both fastjson 1 (to 5.3) and the stricter reader of 5.4 and later accept: quoted names and
-//! integer keys, and objects as keys where a map is keyed by queues.
+//! Java's fastjson reads and writes more than JSON: unquoted names, single quotes, trailing commas,
+//! objects as map keys, references to earlier parts, numbers as text. [`from_slice`] takes all of
+//! it. [`to_vec`] writes what both fastjson 1 (to 5.3) and the stricter reader of 5.4 and later
+//! accept: quoted names and integer keys, and objects as keys where a map is keyed by queues.
 
 mod coerce;
 mod escape;
@@ -47,8 +47,8 @@ pub enum JsonError {
 
 /// Reads a body in any dialect that RocketMQ's peers write.
 ///
-/// Numbers, booleans and text are taken for each other where the value allows it, a null member is like an
-/// absent one, unknown members are skipped.
+/// Numbers, booleans and text are taken for each other where the value allows it, a null member is
+/// like an absent one, unknown members are skipped.
 ///
 /// # Errors
 /// See [`JsonError`].

@@ -1,8 +1,9 @@
 //! RocketMQ's wire protocol: bytes to meaning and back.
 //!
-//! No I/O, no clock, no unsafe code. Bytes from a peer or a disk become valid types or an error; none of
-//! the functions panics on input or allocates without a named limit. The path of a warm send or pull
-//! ([`frame::cut`], [`Command::parse`], [`header::Header::decode`], [`write_response`]) allocates nothing.
+//! No I/O, no clock, no unsafe code. Bytes from a peer or a disk become valid types or an error;
+//! none of the functions panics on input or allocates without a named limit. The path of a warm
+//! send or pull ([`frame::cut`], [`Command::parse`], [`header::Header::decode`],
+//! [`write_response`]) allocates nothing.
 #![forbid(unsafe_code)]
 
 pub mod batch;

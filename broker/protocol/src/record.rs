@@ -1,12 +1,13 @@
 //! One stored message: what lies in the log is what a pull returns.
 //!
 //! Big-endian: `i32 total size, i32 magic, i32 body CRC, i32 queue id, i32 flag, i64 queue offset,
-//! i64 physical offset, i32 sysFlag, i64 born, host, i64 stored, host, i32 reconsume times, i64 prepared
-//! transaction offset, i32+n body, u8+n (V1) or i16+n (V2) topic, i16+n properties`. A host is 4 or 16
-//! address bytes and an i32 port. V2 is written for topics longer than 127 bytes only.
+//! i64 physical offset, i32 sysFlag, i64 born, host, i64 stored, host, i32 reconsume times, i64
+//! prepared transaction offset, i32+n body, u8+n (V1) or i16+n (V2) topic, i16+n properties`. A
+//! host is 4 or 16 address bytes and an i32 port. V2 is written for topics longer than 127 bytes
+//! only.
 //!
-//! The optional whole-record checksum is the last property: `__CRC32#`, 0x01, ten decimal digits with
-//! the least significant first, 0x02; it covers every byte in front of that property.
+//! The optional whole-record checksum is the last property: `__CRC32#`, 0x01, ten decimal digits
+//! with the least significant first, 0x02; it covers every byte in front of that property.
 
 mod encode;
 pub mod sys_flag;
@@ -153,8 +154,8 @@ impl<'a> Record<'a> {
     /// checksum is verified.
     ///
     /// # Errors
-    /// `Truncated` when the record goes on behind `bytes`, `OutOfRange` and `NotUtf8` when no record
-    /// starts here (a blank included).
+    /// `Truncated` when the record goes on behind `bytes`, `OutOfRange` and `NotUtf8` when no
+    /// record starts here (a blank included).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, LayoutError> {
         let mut reader = Reader::new(bytes);
         let total = reader.i32("total size")?;
@@ -275,7 +276,8 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, LayoutEr
 /// Fills the rest of a file: writes size and magic at the start of `out`, leaves the other bytes.
 ///
 /// # Panics
-/// When `out` is shorter than [`BLANK_SIZE_BYTES`] or not shorter than 2 GiB: the log keeps that room.
+/// When `out` is shorter than [`BLANK_SIZE_BYTES`] or not shorter than 2 GiB: the log keeps that
+/// room.
 pub fn encode_blank(out: &mut [u8]) {
     let len = i32::try_from(out.len()).expect("files are shorter than 2 GiB");
     out[..4].copy_from_slice(&len.to_be_bytes());

@@ -59,7 +59,8 @@ fn frame_of(
     out
 }
 
-const PROPERTIES: &str = "UNIQ_KEY\u{1}7F0000010000123456781234567\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}\
+const PROPERTIES: &str = "UNIQ_KEY\u{1}7F0000010000123456781234567\u{2}WAIT\u{1}true\u{2}\
+    TAGS\u{1}TagA\u{2}\
     KEYS\u{1}order-1 order-2 order-3\u{2}user\u{1}a value of some length, as users have them\u{2}";
 
 fn send() -> SendRequest<'static> {

@@ -28,9 +28,15 @@ fn write<T: Serialize>(body: &T) -> String {
     String::from_utf8(json::to_vec(body)).expect("UTF-8")
 }
 
-/// Reads `text` and expects that writing it gives `text` again.
+/// Joins the lines of a JSON text that is wrapped in the source.
+fn joined(text: &str) -> String {
+    text.lines().map(str::trim).collect()
+}
+
+/// Reads `text` and expects that writing it gives `text` again, line breaks aside.
 fn check_same<T: DeserializeOwned + Serialize>(text: &str) -> T {
-    let body: T = read(text);
+    let text = joined(text);
+    let body: T = read(&text);
     assert_eq!(write(&body), text);
     body
 }
@@ -41,11 +47,14 @@ fn queue(queue_id: i32) -> MessageQueue {
 
 #[test]
 fn dialects_of_one_route_read_the_same() {
-    let standard = r#"{"brokerAddrs":{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"},"brokerName":"b1","cluster":"c1","enableActingMaster":false}"#;
+    let standard = r#"
+        {"brokerAddrs":{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"},"brokerName":"b1","cluster":"c1",
+        "enableActingMaster":false}"#;
     let expected: BrokerData = check_same(standard);
     for text in [
         r#"{brokerAddrs:{0:"10.0.0.1:10911",1:"10.0.0.2:10911"},brokerName:"b1",cluster:"c1"}"#,
-        "{'brokerAddrs':{'0':'10.0.0.1:10911','1':'10.0.0.2:10911',},'brokerName':'b1','cluster':'c1',}",
+        "{'brokerAddrs':{'0':'10.0.0.1:10911','1':'10.0.0.2:10911',},'brokerName':'b1',
+          'cluster':'c1',}",
         "\u{FEFF}{ \"brokerAddrs\" : { 0 : \"10.0.0.1:10911\" ,, 1 : \"10.0.0.2:10911\" } ,\n
           \"brokerName\":\"b\\u0031\",\"cluster\":\"c1\",\"zoneName\":null,\"x\":{\"y\":[1]} }\n",
     ] {
@@ -55,8 +64,10 @@ fn dialects_of_one_route_read_the_same() {
 
 #[test]
 fn references_are_followed() {
-    let text = r#"{"brokerAddrTable":{"b1":{"brokerAddrs":{0:"a:1"},"brokerName":"b1","cluster":"c"},
-        "b2":{"$ref":"$.brokerAddrTable.b1"}},"clusterAddrTable":{"c.d":["b1"],"e":{"$ref":"$.clusterAddrTable.c\\.d"}}}"#;
+    let text = r#"
+        {"brokerAddrTable":{"b1":{"brokerAddrs":{0:"a:1"},"brokerName":"b1","cluster":"c"},
+        "b2":{"$ref":"$.brokerAddrTable.b1"}},
+        "clusterAddrTable":{"c.d":["b1"],"e":{"$ref":"$.clusterAddrTable.c\\.d"}}}"#;
     let info: ClusterInfo = read(text);
     assert_eq!(info.broker_addr_table["b2"], info.broker_addr_table["b1"]);
     assert_eq!(info.cluster_addr_table["e"], ["b1"]);
@@ -86,7 +97,9 @@ fn references_that_lead_nowhere_or_round_in_circles_are_refused() {
 
 #[test]
 fn queues_as_keys_are_read_in_all_forms_and_written_as_objects() {
-    let object = r#"{"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:12,{"brokerName":"b1","queueId":1,"topic":"T1"}:13}}"#;
+    let object = r#"
+        {"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:12,{"brokerName":"b1",
+        "queueId":1,"topic":"T1"}:13}}"#;
     let body: ResetOffsetBody = check_same(object);
     assert_eq!(body.offset_table, BTreeMap::from([(queue(0), 12), (queue(1), 13)]));
     for text in [
@@ -98,8 +111,10 @@ fn queues_as_keys_are_read_in_all_forms_and_written_as_objects() {
         assert_eq!(read::<ResetOffsetBody>(text), body, "{text}");
     }
     assert!(json::from_slice::<ResetOffsetBody>(br#"{"offsetTable":{"nonsense":1}}"#).is_err());
-    let for_c = r#"{"offsetTable":[{"brokerName":"b1","offset":12,"queueId":0,"topic":"T1"},{"brokerName":"b1","offset":13,"queueId":1,"topic":"T1"}]}"#;
-    assert_eq!(write(&ResetOffsetBodyForC::from(&body)), for_c);
+    let for_c = r#"
+        {"offsetTable":[{"brokerName":"b1","offset":12,"queueId":0,"topic":"T1"},{"brokerName":"b1",
+        "offset":13,"queueId":1,"topic":"T1"}]}"#;
+    assert_eq!(write(&ResetOffsetBodyForC::from(&body)), joined(for_c));
 }
 
 #[test]
@@ -169,7 +184,8 @@ fn heartbeats_of_other_clients_are_read() {
     assert!(cpp.producer_data_set.is_empty() && !cpp.without_sub);
     // A constant we do not know must not fail the heartbeat.
     let new: HeartbeatData = read(
-        r#"{"clientID":"c","isWithoutSub":true,"consumerDataSet":[{"groupName":"g","messageModel":"FUTURE"},
+        r#"{"clientID":"c","isWithoutSub":true,"consumerDataSet":[
+            {"groupName":"g","messageModel":"FUTURE"},
             {"groupName":"l","messageModel":"LITE_SELECTIVE"}]}"#,
     );
     assert!(new.without_sub);
@@ -179,7 +195,8 @@ fn heartbeats_of_other_clients_are_read() {
 
 #[test]
 fn subscriptions_by_tags_carry_their_hashes() {
-    let text = r#"{"classFilterMode":false,"codeSet":[2598919,2598920],"expressionType":"TAG","subString":"TagA || TagB","subVersion":5,"tagsSet":["TagA","TagB"],"topic":"T1"}"#;
+    let text = r#"{"classFilterMode":false,"codeSet":[2598919,2598920],"expressionType":"TAG",
+        "subString":"TagA || TagB","subVersion":5,"tagsSet":["TagA","TagB"],"topic":"T1"}"#;
     assert_eq!(
         check_same::<SubscriptionData>(text),
         SubscriptionData::tags("T1", "TagA || TagB", 5)
@@ -190,23 +207,42 @@ fn subscriptions_by_tags_carry_their_hashes() {
 #[test]
 fn bodies_of_the_specification_are_written_like_java() {
     check_same::<TopicRouteData>(
-        r#"{"brokerDatas":[{"brokerAddrs":{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"},"brokerName":"b1","cluster":"c1","enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"b1","perm":6,"readQueueNums":4,"topicSysFlag":0,"writeQueueNums":4}]}"#,
+        r#"{"brokerDatas":[{"brokerAddrs":{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"},
+            "brokerName":"b1","cluster":"c1","enableActingMaster":false}],"filterServerTable":{},
+            "queueDatas":[{"brokerName":"b1","perm":6,"readQueueNums":4,"topicSysFlag":0,
+            "writeQueueNums":4}]}"#,
     );
     check_same::<RegisterBrokerBody>(
-        r#"{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":3,"stateVersion":0,"timestamp":1700000000000},"mappingDataVersion":{"counter":0,"stateVersion":0,"timestamp":1700000000000},"topicConfigTable":{"T1":{"attributes":{},"order":false,"perm":6,"readQueueNums":4,"topicFilterType":"SINGLE_TAG","topicName":"T1","topicSysFlag":0,"writeQueueNums":4}},"topicQueueMappingDetailMap":{},"topicQueueMappingInfoMap":{}}}"#,
+        r#"{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":3,
+            "stateVersion":0,"timestamp":1700000000000},"mappingDataVersion":{"counter":0,
+            "stateVersion":0,"timestamp":1700000000000},"topicConfigTable":{"T1":{"attributes":{},
+            "order":false,"perm":6,"readQueueNums":4,"topicFilterType":"SINGLE_TAG",
+            "topicName":"T1","topicSysFlag":0,"writeQueueNums":4}},"topicQueueMappingDetailMap":{},
+            "topicQueueMappingInfoMap":{}}}"#,
     );
     check_same::<ConsumerRunningInfo>(
-        r#"{"jstack":"","mqPopTable":{},"mqTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:{"cachedMsgCount":0,"cachedMsgMaxOffset":0,"cachedMsgMinOffset":0,"cachedMsgSizeInMiB":0,"commitOffset":9,"droped":false,"lastConsumeTimestamp":1,"lastLockTimestamp":1,"lastPullTimestamp":1,"locked":false,"transactionMsgCount":0,"transactionMsgMaxOffset":0,"transactionMsgMinOffset":0,"tryUnlockTimes":0}},"properties":{"PROP_CLIENT_VERSION":"V5_3_3"},"statusTable":{"T1":{"consumeFailedMsgs":0,"consumeFailedTPS":0.0,"consumeOKTPS":1.0,"consumeRT":0.5,"pullRT":1.0,"pullTPS":1.0}},"subscriptionSet":[],"userConsumerInfo":{}}"#,
+        r#"{"jstack":"","mqPopTable":{},"mqTable":{{"brokerName":"b1","queueId":0,
+            "topic":"T1"}:{"cachedMsgCount":0,"cachedMsgMaxOffset":0,"cachedMsgMinOffset":0,
+            "cachedMsgSizeInMiB":0,"commitOffset":9,"droped":false,"lastConsumeTimestamp":1,
+            "lastLockTimestamp":1,"lastPullTimestamp":1,"locked":false,"transactionMsgCount":0,
+            "transactionMsgMaxOffset":0,"transactionMsgMinOffset":0,"tryUnlockTimes":0}},
+            "properties":{"PROP_CLIENT_VERSION":"V5_3_3"},
+            "statusTable":{"T1":{"consumeFailedMsgs":0,"consumeFailedTPS":0.0,"consumeOKTPS":1.0,
+            "consumeRT":0.5,"pullRT":1.0,"pullTPS":1.0}},"subscriptionSet":[],
+            "userConsumerInfo":{}}"#,
     );
     check_same::<QueryAssignmentResponse>(
-        r#"{"messageQueueAssignments":[{"messageQueue":{"brokerName":"b1","queueId":-1,"topic":"T1"},"mode":"POP"}]}"#,
+        r#"{"messageQueueAssignments":[{"messageQueue":{"brokerName":"b1","queueId":-1,
+            "topic":"T1"},"mode":"POP"}]}"#,
     );
     assert_eq!(write(&QueryAssignmentResponse::default()), "{}");
     check_same::<TopicStatsTable>(
-        r#"{"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:{"lastUpdateTimestamp":0,"maxOffset":3,"minOffset":0}},"topicPutTps":0.0}"#,
+        r#"{"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:{"lastUpdateTimestamp":0,
+            "maxOffset":3,"minOffset":0}},"topicPutTps":0.0}"#,
     );
     let result: ConsumeDirectlyResult = check_same(
-        r#"{"autoCommit":true,"consumeResult":"CR_SUCCESS","order":false,"remark":"","spentTimeMills":3}"#,
+        r#"{"autoCommit":true,"consumeResult":"CR_SUCCESS","order":false,"remark":"",
+            "spentTimeMills":3}"#,
     );
     assert_eq!(result.consume_result, ConsumeResult::Success);
 }
@@ -221,14 +257,17 @@ fn missing_group_settings_are_javas_defaults() {
 
 #[test]
 fn batch_acknowledgements_carry_bits_as_base64() {
-    let text = r#"{"acks":[{"b":"BQ==","c":"g1","it":60000,"pt":1700000000000,"q":0,"r":"0","rq":2,"so":100,"t":"T1"}],"brokerName":"b1"}"#;
+    let text = r#"
+        {"acks":[{"b":"BQ==","c":"g1","it":60000,"pt":1700000000000,"q":0,"r":"0","rq":2,"so":100,
+        "t":"T1"}],"brokerName":"b1"}"#;
     let body: BatchAckRequest = check_same(text);
     assert_eq!(body.acks[0].bits.iter().collect::<Vec<_>>(), [0, 2]);
     let mut bits = BitSet::default();
     assert!(bits.insert(9) && bits.contains(9) && !bits.contains(8));
     assert!(!bits.insert(BitSet::BITS_MAX));
     let long: BatchAckRequest = read(
-        r#"{"acks":[{"bitSet":"Ag==","consumerGroup":"g","startOffset":7,"topic":"T"}],"brokerName":"b"}"#,
+        r#"{"acks":[{"bitSet":"Ag==","consumerGroup":"g","startOffset":7,"topic":"T"}],
+            "brokerName":"b"}"#,
     );
     assert_eq!((long.acks[0].start_offset, long.acks[0].bits.contains(1)), (7, true));
     let broken = json::from_slice::<BatchAckRequest>(br#"{"acks":[{"b":"%%"}]}"#);
@@ -237,7 +276,8 @@ fn batch_acknowledgements_carry_bits_as_base64() {
 
 #[test]
 fn registrations_of_every_age_are_read() {
-    let topics = r#"{"dataVersion":{"counter":1,"timestamp":5},"topicConfigTable":{"T1":{"perm":6,"readQueueNums":4,"topicName":"T1","writeQueueNums":4}}}"#;
+    let topics = r#"{"dataVersion":{"counter":1,"timestamp":5},"topicConfigTable":{"T1":{"perm":6,
+        "readQueueNums":4,"topicName":"T1","writeQueueNums":4}}}"#;
     let bare = RegisterBrokerBody::from_slice(topics.as_bytes(), false, 36).unwrap();
     let table: TopicConfigTable = read(topics);
     assert_eq!(bare.topic_config_serialize_wrapper, table);
@@ -287,7 +327,10 @@ fn nesting_and_syntax_are_bounded() {
 
 #[test]
 fn every_truncated_body_is_refused() {
-    let whole = r#"{"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T\u00311"}:12,{'brokerName':'b1','queueId':1}:13}}"#;
+    let whole = r#"
+        {"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T\u00311"}:12,{'brokerName':'b1',
+        'queueId':1}:13}}"#;
+    let whole = joined(whole);
     for len in 0..whole.len() {
         let part = &whole.as_bytes()[..len];
         assert!(json::from_slice::<ResetOffsetBody>(part).is_err(), "{len}");
@@ -296,7 +339,10 @@ fn every_truncated_body_is_refused() {
 
 proptest! {
     #[test]
-    fn arbitrary_text_never_panics(text in "[{}\\[\\]:,\"'\\\\a0$.\\PC]{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn arbitrary_text_never_panics(
+        text in "[{}\\[\\]:,\"'\\\\a0$.\\PC]{0,60}",
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
         let _ = json::from_slice::<serde_json::Value>(text.as_bytes());
         let _ = json::from_slice::<TopicRouteData>(text.as_bytes());
         let _ = json::from_slice::<serde_json::Value>(&bytes);
@@ -304,16 +350,24 @@ proptest! {
     }
 
     #[test]
-    fn any_table_round_trips(table in prop::collection::btree_map(any::<String>(), any::<String>(), 0..20)) {
+    fn any_table_round_trips(
+        table in prop::collection::btree_map(any::<String>(), any::<String>(), 0..20),
+    ) {
         let table = KvTable { table };
         prop_assert_eq!(json::from_slice::<KvTable>(&json::to_vec(&table)), Ok(table));
     }
 
     #[test]
     fn any_queue_offsets_round_trip(
-        offsets in prop::collection::btree_map((any::<String>(), any::<String>(), any::<i32>()), any::<i64>(), 0..20),
+        offsets in prop::collection::btree_map(
+            (any::<String>(), any::<String>(), any::<i32>()),
+            any::<i64>(),
+            0..20,
+        ),
     ) {
-        let entry = |((broker_name, topic, queue_id), offset)| (MessageQueue { broker_name, queue_id, topic }, offset);
+        let entry = |((broker_name, topic, queue_id), offset)| {
+            (MessageQueue { broker_name, queue_id, topic }, offset)
+        };
         let body = ResetOffsetBody { offset_table: offsets.into_iter().map(entry).collect() };
         prop_assert_eq!(json::from_slice::<ResetOffsetBody>(&json::to_vec(&body)), Ok(body));
     }

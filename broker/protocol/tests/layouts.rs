@@ -51,7 +51,8 @@ proptest! {
         prop_assert_eq!((found.queue_id, found.flag), (queue_id, flag));
         prop_assert_eq!((found.born_host, found.store_host), (born_host, store_host));
         prop_assert_eq!((found.born_at_ms, found.stored_at_ms), (born_at_ms, stored_at_ms));
-        prop_assert_eq!((found.queue_offset, found.physical_offset), (queue_offset, physical_offset));
+        prop_assert_eq!(found.queue_offset, queue_offset);
+        prop_assert_eq!(found.physical_offset, physical_offset);
         prop_assert_eq!(found.sys_flag & !0x30, sys_flag & !0x30);
         let own = properties.len() + extra.len();
         prop_assert_eq!(found.properties.iter().count(), own + usize::from(with_record_crc));
@@ -71,7 +72,9 @@ proptest! {
     #[test]
     fn any_batch_round_trips(
         entries in prop::collection::vec(
-            (any::<i32>(), prop::collection::vec(any::<u8>(), 0..40), "[a-z\u{1}\u{2}]{0,30}"), 0..10),
+            (any::<i32>(), prop::collection::vec(any::<u8>(), 0..40), "[a-z\u{1}\u{2}]{0,30}"),
+            0..10,
+        ),
         cut in any::<prop::sample::Index>(),
     ) {
         let expected: Vec<Item<'_>> = entries
@@ -85,7 +88,8 @@ proptest! {
         let found: Vec<_> = batch::items(&bytes).map(Result::unwrap).collect();
         prop_assert_eq!(found, expected);
         if !bytes.is_empty() {
-            let whole = batch::items(&bytes[..cut.index(bytes.len())]).filter(Result::is_ok).count();
+            let part = &bytes[..cut.index(bytes.len())];
+            let whole = batch::items(part).filter(Result::is_ok).count();
             prop_assert!(whole < entries.len());
         }
     }
@@ -102,7 +106,13 @@ proptest! {
     }
 
     #[test]
-    fn properties_built_are_properties_read(pairs in prop::collection::btree_map("[^\u{1}\u{2}]{1,9}", "[^\u{1}\u{2}]{1,9}", 0..20)) {
+    fn properties_built_are_properties_read(
+        pairs in prop::collection::btree_map(
+            "[^\u{1}\u{2}]{1,9}",
+            "[^\u{1}\u{2}]{1,9}",
+            0..20,
+        ),
+    ) {
         let mut builder = Builder::new();
         for (name, value) in &pairs {
             prop_assert!(is_encodable(name) && is_encodable(value));

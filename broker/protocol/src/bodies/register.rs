@@ -1,9 +1,9 @@
 //! Registration of a broker at a name server (103), plain and compressed.
 //!
 //! The compressed form is a zlib stream of: `i32+n` data version as JSON, `i32` topic count and per
-//! topic `i32+n` text `name read write perm filterType attributes` (the attributes as JSON, or nothing),
-//! `i32+n` filter servers as JSON, and from 5.0 on `i32` count and per static topic `i32+n` its mapping
-//! as JSON. Order flag and topicSysFlag of topics are not in it.
+//! topic `i32+n` text `name read write perm filterType attributes` (the attributes as JSON, or
+//! nothing), `i32+n` filter servers as JSON, and from 5.0 on `i32` count and per static topic
+//! `i32+n` its mapping as JSON. Order flag and topicSysFlag of topics are not in it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Reads typed bodies out of a JSON tree the way Java's readers do: text, numbers and booleans stand
-//! in for each other where the value allows it, and null members count as absent.
+//! Reads typed bodies out of a JSON tree the way Java's readers do: text, numbers and booleans
+//! stand in for each other where the value allows it, and null members count as absent.
 
 use serde::de::value::StringDeserializer;
 use serde::de::{

@@ -65,7 +65,7 @@ fn read_member<'a>(
             members.language = match scanner.scalar(fields)?.map(|text| fields.resolve(text)) {
                 None => Language::Other,
                 Some(text) => match text.parse() {
-                    Ok(number) => Language::from_number(number)?,
+                    Ok(number) => Language::from_number(number),
                     Err(_) => Language::from_name(text),
                 },
             }

@@ -1,7 +1,7 @@
 //! Maps whose keys are objects, such as queue → offset.
 //!
-//! fastjson writes `{{"brokerName":"b","queueId":0,"topic":"t"}:12}`, which is no JSON; readers of all
-//! RocketMQ versions take it. Reading also takes the key as escaped text and Go's list of pairs
+//! fastjson writes `{{"brokerName":"b","queueId":0,"topic":"t"}:12}`, which is no JSON; readers of
+//! all RocketMQ versions take it. Reading also takes the key as escaped text and Go's list of pairs
 //! `[[{...},12]]`. Use as `#[serde(with = "object_keys")]`.
 
 use std::collections::BTreeMap;

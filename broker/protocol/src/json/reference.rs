@@ -73,7 +73,8 @@ fn reference_of(value: &Value) -> Option<&str> {
     members.get(REFERENCE)?.as_str()
 }
 
-/// Follows `.name`, `[index]` and `["name"]` steps; a backslash in a name escapes the next character.
+/// Follows `.name`, `[index]` and `["name"]` steps; a backslash in a name escapes the next
+/// character.
 fn walk<'a>(mut value: &'a Value, mut path: &str) -> Option<&'a Value> {
     while !path.is_empty() {
         let (step, rest) = match path.as_bytes()[0] {

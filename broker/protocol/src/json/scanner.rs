@@ -129,7 +129,8 @@ impl<'a> Scanner<'a> {
             if self.at == bytes.len() {
                 break;
             }
-            // The escaped character may have several bytes; the search finds its way from any of them.
+            // The escaped character may have several bytes; the search finds its way from any of
+            // them.
             self.at += 1;
         }
         self.at = bytes.len();

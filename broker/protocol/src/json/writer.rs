@@ -13,8 +13,8 @@ pub(super) fn to_vec<T: Serialize + ?Sized>(body: &T) -> serde_json::Result<Vec<
     Ok(out)
 }
 
-/// Compact JSON. A key that begins with the mark of [`object_keys`](super::object_keys) is written without
-/// mark, quotes and escapes: as the object it is.
+/// Compact JSON. A key that begins with the mark of [`object_keys`](super::object_keys) is written
+/// without mark, quotes and escapes: as the object it is.
 #[derive(Default)]
 struct ObjectKeys {
     key: Key,

@@ -34,8 +34,8 @@ pub struct NewRecord<'a> {
     pub prepared_transaction_offset: i64,
     /// The body as it came.
     pub body: &'a [u8],
-    /// Properties text as it came. A missing last separator is added; a whole-record checksum at its
-    /// end belongs to another record (or to nobody) and is left out.
+    /// Properties text as it came. A missing last separator is added; a whole-record checksum at
+    /// its end belongs to another record (or to nobody) and is left out.
     pub properties: &'a str,
     /// Entries to append: what the broker adds to each message. Must be encodable
     /// ([`crate::properties::is_encodable`]).
