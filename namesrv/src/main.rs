@@ -1,3 +1,133 @@
-//! The RingMQ name server.
+//! `mqnamesrv`: a name server in a process of its own.
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use ringmq_namesrv::config::{Config, Notes};
+use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::shards::{self, Cores, ShardsConfig};
+use ringmq_runtime::signal;
+
+const EXAMPLES: &str = "\
+Examples:
+  mqnamesrv                            listen on 0.0.0.0:9876
+  mqnamesrv -c conf/namesrv.conf       settings from a file (Apache's keys)
+  mqnamesrv -c conf/namesrv.conf -p    print every setting with its value, then exit
+
+Exit status:
+  0  stopped on request (SIGTERM or Ctrl-C); also after -p, --help
+  1  stopped because it had to
+  2  the command line is wrong
+  3  the configuration is wrong; the text names key, line and what is allowed
+  4  the machine does not give what is needed (io_uring, a free port, a readable file, ...)
+
+Environment:
+  RINGMQ_LOG   what is logged to standard error, such as info or ringmq_namesrv=debug";
+
+/// Time that open requests get when the name server stops; they are answered in microseconds.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// The RingMQ name server.
+#[derive(Debug, Parser)]
+#[command(name = "mqnamesrv", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    /// Settings file: Java properties with Apache's keys.
+    #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+    config_file: Option<String>,
+
+    /// Accepted as in Apache; a name server does not need others.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
+    namesrv_addr: Option<String>,
+
+    /// Print all settings and exit.
+    #[arg(short = 'p', long = "printConfigItem")]
+    print_all: bool,
+
+    /// Print the sample settings file and exit; `conf/namesrv.conf` is made with this.
+    #[arg(long = "print-conf-template", hide = true)]
+    print_template: bool,
+}
+
+/// How the process ends, with what to say.
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    fn configuration(text: impl ToString) -> Self {
+        Self { status: 3, text: text.to_string() }
+    }
+
+    fn machine(text: impl ToString) -> Self {
+        Self { status: 4, text: text.to_string() }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.print_template {
+        print!("{}", Config::sample_file());
+        return ExitCode::SUCCESS;
+    }
+    start_log();
+    let shards = ShardsConfig::new(Cores::Floating(1));
+    let ended = shards::run(&shards, |_| run(&arguments));
+    let ended = ended.map_err(Failure::machine).and_then(|mut ended| {
+        ended.pop().unwrap_or_else(|| Err(Failure { status: 1, text: "stopped".to_owned() }))
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("mqnamesrv: {}", failure.text);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RINGMQ_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = configure(arguments).await?;
+    if arguments.print_all {
+        print!("{}", config.to_properties());
+        return Ok(());
+    }
+    let name_server = ringmq_namesrv::start(config).await.map_err(Failure::machine)?;
+    let address = name_server.address();
+    println!("The Name Server boot success. serializeType=JSON, address {address}");
+    let signal = signal::terminate().await.map_err(Failure::machine)?;
+    tracing::info!(?signal, "stopping");
+    name_server.stop(DRAIN_TIME).await;
+    Ok(())
+}
+
+async fn configure(arguments: &Arguments) -> Result<Config, Failure> {
+    let mut config = Config::default();
+    let Some(path) = &arguments.config_file else { return Ok(config) };
+    let disk = Disk::live(".").map_err(Failure::machine)?;
+    let contents = disk.read_all(path, PROPERTIES_SIZE_MAX_BYTES).await;
+    let refused = |detail: String| Failure::configuration(format_args!("{path}: {detail}"));
+    let contents = contents.map_err(|error| refused(error.to_string()))?;
+    let file = Properties::parse(&contents).map_err(|error| refused(error.to_string()))?;
+    let notes = config.apply(&file).map_err(|error| refused(error.to_string()))?;
+    report(path, &notes);
+    println!("load config properties file OK, {path}");
+    Ok(config)
+}
+
+fn report(path: &str, notes: &Notes) {
+    for unknown in &notes.unknown {
+        tracing::warn!("{path}: {unknown}: unknown key, ignored");
+    }
+    if !notes.without_effect.is_empty() {
+        let keys = notes.without_effect.join(", ");
+        tracing::info!("{path}: keys without effect in RingMQ: {keys}");
+    }
+}

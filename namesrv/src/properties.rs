@@ -66,7 +66,8 @@ impl Properties {
     /// Parses a whole file or request body.
     ///
     /// # Errors
-    /// A malformed `\u` escape, or more than [`PROPERTIES_SIZE_MAX_BYTES`]; everything else is some property.
+    /// A malformed `\u` escape, or more than [`PROPERTIES_SIZE_MAX_BYTES`]; everything else is
+    /// some property.
     pub fn parse(bytes: &[u8]) -> Result<Self, PropertiesError> {
         if bytes.len() > PROPERTIES_SIZE_MAX_BYTES {
             return Err(PropertiesError::TooLarge { have: bytes.len() });
@@ -89,8 +90,9 @@ impl Properties {
         self.entries.iter().rev().find(|entry| entry.key == key)
     }
 
-    /// Entries whose key is not among `known`, in file order: Apache ignores them in silence, we name them.
-    pub fn unknown<'a>(&'a self, known: impl Fn(&str) -> bool) -> impl Iterator<Item = &'a Entry> {
+    /// Entries whose key is not among `known`, in file order: Apache ignores them in silence, we
+    /// name them.
+    pub fn unknown(&self, known: impl Fn(&str) -> bool) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| !known(&entry.key))
     }
 }
@@ -287,7 +289,7 @@ fn unescape(text: &str, line: u32) -> Result<String, PropertiesError> {
         };
         units.extend_from_slice(literal.encode_utf16(&mut [0; 2]));
     }
-    // Escapes name UTF-16 units, so a pair of them may spell one character; a lone half becomes U+FFFD.
+    // Escapes name UTF-16 units, so a pair may spell one character; a lone half becomes U+FFFD.
     Ok(String::from_utf16_lossy(&units))
 }
 

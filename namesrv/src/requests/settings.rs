@@ -1,0 +1,77 @@
+//! The key-value configuration and the name server's own.
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::namesrv::{GetKvResponse, KvListRequest, KvRequest, PutKvRequest};
+
+use crate::config::UpdateError;
+use crate::properties::{Properties, write_entry};
+use crate::service::{Handled, NameServer, Refusal, Request};
+
+impl NameServer {
+    pub(crate) fn put_kv(&self, request: Request<'_, '_>) -> Handled {
+        let header: PutKvRequest<'_> = request.header()?;
+        let put = self.kv.borrow_mut().put(header.namespace, header.key, header.value);
+        put.map_err(Refusal::error)?;
+        self.kv_saver.save(request.conn, request.to);
+        Ok(())
+    }
+
+    pub(crate) fn get_kv(&self, request: Request<'_, '_>) -> Handled {
+        let header: KvRequest<'_> = request.header()?;
+        let kv = self.kv.borrow();
+        let Some(value) = kv.get(header.namespace, header.key) else {
+            return Err(Refusal::new(
+                response::QUERY_NOT_FOUND,
+                format_args!("no value for {} in namespace {}", header.key, header.namespace),
+            ));
+        };
+        request.reply(&GetKvResponse { value: Some(value) }, &[])
+    }
+
+    pub(crate) fn delete_kv(&self, request: Request<'_, '_>) -> Handled {
+        let header: KvRequest<'_> = request.header()?;
+        self.kv.borrow_mut().delete(header.namespace, header.key);
+        self.kv_saver.save(request.conn, request.to);
+        Ok(())
+    }
+
+    pub(crate) fn list_kv(&self, request: Request<'_, '_>) -> Handled {
+        let header: KvListRequest<'_> = request.header()?;
+        let Some(table) = self.kv.borrow().list(header.namespace) else {
+            return Err(Refusal::new(
+                response::QUERY_NOT_FOUND,
+                format_args!("nothing in namespace {}", header.namespace),
+            ));
+        };
+        request.reply_json(&table)
+    }
+
+    pub(crate) fn update_config(&self, request: Request<'_, '_>) -> Handled {
+        let change = Properties::parse(request.command.body).map_err(Refusal::error)?;
+        let updated = self.config.borrow_mut().update(&change);
+        let applied = updated.map_err(|error| match &error {
+            UpdateError::Forbidden(_) => Refusal::new(response::NO_PERMISSION, error),
+            UpdateError::Value(_) => Refusal::error(error),
+        })?;
+        if applied.is_empty() {
+            return request.reply(&(), &[]);
+        }
+        let mut overrides = self.overrides.borrow_mut();
+        for entry in applied {
+            tracing::info!(key = entry.key, value = entry.value, "setting changed by a request");
+            overrides.insert(entry.key, entry.value);
+        }
+        self.table.borrow_mut().set_rules(self.config.borrow().route_rules());
+        self.overrides_saver.save(request.conn, request.to);
+        Ok(())
+    }
+
+    /// The file of changed settings.
+    pub(crate) fn overrides_text(&self) -> Vec<u8> {
+        let mut text = String::from("# Settings changed by requests; they follow the -c file.\n");
+        for (key, value) in &*self.overrides.borrow() {
+            write_entry(&mut text, key, value);
+        }
+        text.into_bytes()
+    }
+}

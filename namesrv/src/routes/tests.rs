@@ -1,0 +1,291 @@
+//! The rules of the route table.
+
+use super::*;
+use crate::views::{UnitTopics, keep_zone};
+
+const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
+
+/// A broker as the tests describe it.
+#[derive(Clone)]
+struct Broker {
+    cluster: &'static str,
+    name: &'static str,
+    id: i64,
+    address: &'static str,
+    zone: Option<&'static str>,
+    acting: Option<bool>,
+    timeout: Option<Duration>,
+    version: DataVersion,
+    topics: BTreeMap<String, TopicConfig>,
+    connection: u64,
+}
+
+fn version(counter: i64) -> DataVersion {
+    DataVersion { counter, ..DataVersion::default() }
+}
+
+fn topic(perm: i32) -> TopicConfig {
+    TopicConfig { perm, read_queue_nums: 4, write_queue_nums: 4, ..TopicConfig::default() }
+}
+
+fn broker(name: &'static str, id: i64, address: &'static str) -> Broker {
+    Broker {
+        cluster: "c",
+        name,
+        id,
+        address,
+        zone: None,
+        acting: Some(false),
+        timeout: None,
+        version: version(1),
+        topics: ["T1", "T2"].map(|name| (name.to_owned(), topic(6))).into(),
+        connection: 1,
+    }
+}
+
+impl Broker {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn register(&self, table: &mut RouteTable, now: Instant) -> Result<Registered, RegisterError> {
+        let registration = Registration {
+            cluster: self.cluster,
+            broker_name: self.name,
+            broker_id: self.id,
+            address: self.address,
+            ha_address: "ha",
+            zone: self.zone,
+            timeout: self.timeout,
+            enable_acting_master: self.acting,
+            data_version: self.version,
+            topics: &self.topics,
+            mappings: None,
+            filter_servers: None,
+            connection: self.connection,
+        };
+        table.register(&registration, now)
+    }
+}
+
+fn table_of(brokers: &[Broker]) -> RouteTable {
+    let mut table = RouteTable::default();
+    for broker in brokers {
+        broker.register(&mut table, NOW).expect("accepted");
+    }
+    table
+}
+
+/// Checks a route written as `name id=address,... perm;...`.
+fn check_route(table: &RouteTable, topic: &str, expected: &str) {
+    let found = table.route(topic).map(|route| {
+        let brokers = route.broker_datas.iter().map(|broker| {
+            let addresses: Vec<_> =
+                broker.broker_addrs.iter().map(|(id, address)| format!("{id}={address}")).collect();
+            let mut queues = route.queue_datas.iter();
+            let queues = queues.find(|queues| queues.broker_name == broker.broker_name);
+            let perm = queues.map_or(-1, |queues| queues.perm);
+            format!("{} {} {perm}", broker.broker_name, addresses.join(","))
+        });
+        brokers.collect::<Vec<_>>().join(";")
+    });
+    assert_eq!(found.as_deref().unwrap_or("none"), expected, "route of {topic}");
+}
+
+#[test]
+fn a_route_shows_all_brokers_of_a_topic_until_they_unregister() {
+    let mut table = table_of(&[broker("a", 0, "a0"), broker("a", 1, "a1"), broker("b", 0, "b0")]);
+    check_route(&table, "T1", "a 0=a0,1=a1 6;b 0=b0 6");
+    check_route(&table, "T3", "none");
+    table.unregister("c", "a", "a1");
+    check_route(&table, "T1", "a 0=a0 6;b 0=b0 6");
+    table.unregister("c", "a", "a0");
+    check_route(&table, "T1", "b 0=b0 6");
+    table.unregister("c", "b", "b0");
+    check_route(&table, "T1", "none");
+    assert_eq!(table.cluster_info(), Default::default());
+}
+
+#[test]
+fn a_single_topic_is_refused_from_a_new_broker_and_taken_from_a_known_one() {
+    let single = broker("a", 0, "a0").with(|broker| {
+        broker.topics = [("T3".to_owned(), topic(6))].into();
+        broker.version = version(2);
+    });
+    let mut table = RouteTable::default();
+    assert_eq!(single.register(&mut table, NOW), Err(RegisterError::SingleTopicOfNewBroker));
+    assert_eq!(table.cluster_info(), Default::default(), "nothing is left of it");
+    broker("a", 0, "a0").register(&mut table, NOW).expect("accepted");
+    single.register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T1", "a 0=a0 6");
+    check_route(&table, "T3", "a 0=a0 6");
+    assert_eq!(table.data_version("c", "a0"), Some(&version(2)));
+}
+
+#[test]
+fn the_same_data_version_leaves_a_wiped_permission_alone() {
+    let mut table = table_of(&[broker("a", 0, "a0")]);
+    assert_eq!(table.wipe_write_permission("a"), 2);
+    broker("a", 0, "a0").register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T1", "a 0=a0 4");
+    let newer = broker("a", 0, "a0").with(|broker| broker.version = version(2));
+    newer.register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T1", "a 0=a0 6");
+    assert_eq!(table.add_write_permission("b"), 0);
+}
+
+#[test]
+fn a_deleted_topic_comes_back_with_the_next_registration() {
+    let mut table = table_of(&[broker("a", 0, "a0"), broker("b", 0, "b0")]);
+    table.delete_topic("T1", None);
+    check_route(&table, "T1", "none");
+    broker("a", 0, "a0").register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T1", "a 0=a0 6");
+    table.delete_topic("T1", Some("other"));
+    check_route(&table, "T1", "a 0=a0 6");
+    table.delete_topic("T1", Some("c"));
+    check_route(&table, "T1", "none");
+}
+
+#[test]
+fn topics_missing_from_a_registration_stay_unless_the_rule_says_otherwise() {
+    let fewer = broker("a", 0, "a0").with(|broker| {
+        broker.topics.remove("T2");
+        broker.version = version(2);
+    });
+    let mut table = table_of(&[broker("a", 0, "a0"), fewer.clone()]);
+    check_route(&table, "T2", "a 0=a0 6");
+    table.set_rules(RouteRules { delete_topic_with_registration: true, ..table.rules });
+    fewer.register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T2", "none");
+    check_route(&table, "T1", "a 0=a0 6");
+}
+
+#[test]
+fn slaves_learn_their_master_and_write_no_topics() {
+    let mut table = table_of(&[broker("a", 0, "a0")]);
+    let slave = broker("a", 1, "a1").with(|broker| {
+        broker.topics.insert("T9".to_owned(), topic(6));
+    });
+    let registered = slave.register(&mut table, NOW).expect("accepted");
+    let master = MasterAddresses { address: "a0".to_owned(), ha_address: "ha".to_owned() };
+    assert_eq!(registered.master, Some(master));
+    check_route(&table, "T9", "none");
+}
+
+#[test]
+fn one_address_has_one_id_and_a_lost_switch_changes_nothing() {
+    let mut table = table_of(&[broker("a", 0, "x"), broker("a", 1, "y")]);
+    broker("a", 0, "y").register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T1", "a 0=y 6");
+
+    let newer = DataVersion { state_version: 2, ..version(1) };
+    let winner = broker("a", 0, "y").with(|broker| broker.version = newer);
+    winner.register(&mut table, NOW).expect("accepted");
+    let loser = broker("a", 0, "x").register(&mut table, NOW);
+    assert_eq!(loser, Ok(Registered::default()));
+    check_route(&table, "T1", "a 0=y 6");
+    assert!(table.data_version("c", "x").is_none());
+}
+
+#[test]
+fn brokers_expire_after_their_own_time_or_120_seconds() {
+    let quick = broker("b", 0, "b0").with(|broker| {
+        broker.timeout = Some(Duration::from_secs(10));
+        broker.connection = 2;
+    });
+    let mut table = table_of(&[broker("a", 0, "a0"), quick]);
+    let after = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(table.expire(after(10)).0, [0u64; 0]);
+    table.heartbeat("c", "b0", after(5));
+    assert_eq!(table.expire(after(15)).0, [0u64; 0]);
+    assert_eq!(table.expire(after(16)).0, [2]);
+    check_route(&table, "T1", "a 0=a0 6");
+    assert_eq!(table.expire(after(121)).0, [1]);
+    check_route(&table, "T1", "none");
+    assert_eq!(table.expire(after(1000)).0, [0u64; 0]);
+}
+
+#[test]
+fn a_closed_connection_takes_the_brokers_that_registered_on_it_last() {
+    let mut table = table_of(&[broker("a", 0, "a0"), broker("b", 0, "b0")]);
+    let again = broker("b", 0, "b0").with(|broker| broker.connection = 2);
+    again.register(&mut table, NOW).expect("accepted");
+    table.connection_closed(1);
+    check_route(&table, "T1", "b 0=b0 6");
+    table.connection_closed(3);
+    check_route(&table, "T1", "b 0=b0 6");
+}
+
+#[test]
+fn a_slave_acts_as_master_where_that_is_wanted() {
+    let acting = |id, address| {
+        broker("a", id, address).with(|broker| {
+            broker.acting = Some(true);
+            broker.connection = id.unsigned_abs();
+        })
+    };
+    let mut table = table_of(&[acting(0, "a0"), acting(1, "a1"), acting(2, "a2")]);
+    let change = table.unregister("c", "a", "a0").expect("the smallest id changed");
+    assert_eq!((change.min_broker_id, change.offline_address.as_deref()), (1, Some("a0")));
+    assert_eq!(change.recipients, ["a1", "a2"]);
+    check_route(&table, "T1", "a 1=a1,2=a2 4");
+    table.set_rules(RouteRules { support_acting_master: true, ..table.rules });
+    check_route(&table, "T1", "a 0=a1,2=a2 4");
+    let newer = acting(1, "a1").with(|broker| broker.version = version(5));
+    newer.register(&mut table, NOW).expect("accepted");
+    check_route(&table, "T1", "a 0=a1,2=a2 4");
+
+    let change = acting(0, "a0").register(&mut table, NOW).expect("accepted").min_id_change;
+    let change = change.expect("the smallest id changed");
+    assert_eq!((change.min_broker_id, change.ha_address.as_deref()), (0, Some("ha")));
+    assert_eq!(change.recipients, ["a1", "a2"]);
+    check_route(&table, "T1", "a 0=a0,1=a1,2=a2 6");
+}
+
+#[test]
+fn a_zone_keeps_its_brokers_and_those_without_a_master() {
+    let zoned =
+        |name, id, address, zone| broker(name, id, address).with(|broker| broker.zone = Some(zone));
+    let mut table = table_of(&[
+        zoned("a", 0, "a0", "Z1"),
+        zoned("b", 0, "b0", "z2"),
+        zoned("d", 0, "d0", "z2"),
+    ]);
+    zoned("d", 1, "d1", "z2").register(&mut table, NOW).expect("accepted");
+    table.unregister("c", "d", "d0");
+    let mut route = table.route("T1").expect("known");
+    keep_zone(&mut route, "z1");
+    let names = route.broker_datas.iter().map(|broker| broker.broker_name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "d"]);
+    assert_eq!(route.queue_datas.len(), 2);
+}
+
+#[test]
+fn topic_lists_are_by_cluster_and_by_unit_flags() {
+    let other = broker("b", 0, "b0").with(|broker| {
+        broker.cluster = "d";
+        let flagged = |flag| TopicConfig { topic_sys_flag: flag, ..topic(6) };
+        broker.topics = [("U".into(), flagged(1)), ("S".into(), flagged(2))].into();
+    });
+    let table = table_of(&[broker("a", 0, "a0"), other]);
+    assert_eq!(table.all_topics().topic_list, ["S", "T1", "T2", "U"]);
+    assert_eq!(table.topics_of_cluster("c").topic_list, ["T1", "T2"]);
+    assert_eq!(table.topics_of_cluster("x").topic_list, [""; 0]);
+    assert_eq!(table.unit_topics(UnitTopics::Unit).topic_list, ["U"]);
+    assert_eq!(table.unit_topics(UnitTopics::Subscribed).topic_list, ["S"]);
+    let system = table.system_topics();
+    assert_eq!(system.topic_list, ["c", "a", "d", "b"]);
+    assert_eq!(system.broker_addr.as_deref(), Some("a0"));
+}
+
+#[test]
+fn a_topic_registers_on_known_brokers_only() {
+    let queues = |name: &str| QueueData { broker_name: name.into(), perm: 6, ..Default::default() };
+    let mut table = table_of(&[broker("a", 0, "a0")]);
+    table.register_topic("N", &[queues("a"), queues("unknown")]).expect("room");
+    check_route(&table, "N", "none");
+    table.register_topic("N", &[queues("a")]).expect("room");
+    check_route(&table, "N", "a 0=a0 6");
+}

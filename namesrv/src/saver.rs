@@ -1,0 +1,83 @@
+//! Writes one small document to disk and answers those who changed it once it is safe there.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ringmq_protocol::codes::response;
+use ringmq_remoting::{Connection, Permit, ReplyTo};
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::sync::Notify;
+
+/// What an unanswered change takes in memory; counted so that a stop waits for its answer.
+const WAITING_SIZE_BYTES: usize = 64;
+
+/// A file whose contents are replaced as a whole. Changes that arrive while it is being written
+/// share the next write.
+pub(crate) struct Saver {
+    disk: Disk,
+    file_name: PathBuf,
+    waiting: RefCell<Vec<(Rc<Connection>, ReplyTo, Permit)>>,
+    wake: Notify,
+}
+
+impl Saver {
+    /// A document at `path`; its directory is made when it is first written.
+    ///
+    /// # Errors
+    /// `path` names no file, or its directory cannot be made.
+    pub(crate) async fn open(path: &Path) -> io::Result<Self> {
+        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
+        let file_name = PathBuf::from(path.file_name().ok_or_else(no_file)?);
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        Disk::live(".")?.create_dir_all(directory).await?;
+        let disk = Disk::live(directory)?;
+        Ok(Self { disk, file_name, waiting: RefCell::default(), wake: Notify::new() })
+    }
+
+    /// The contents on disk, `None` before the first write.
+    pub(crate) async fn read(&self, size_max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
+        match self.disk.read_all(&self.file_name, size_max_bytes).await {
+            Ok(contents) => Ok(Some(contents)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the document written soon; `to` is answered when it is on disk.
+    pub(crate) fn save(&self, conn: &Rc<Connection>, to: ReplyTo) {
+        let permit = conn.admit(WAITING_SIZE_BYTES);
+        self.waiting.borrow_mut().push((Rc::clone(conn), to, permit));
+        self.wake.notify_one();
+    }
+
+    /// Writes the document that `render` gives whenever it was changed.
+    pub(crate) async fn run(&self, render: impl Fn() -> Vec<u8>) {
+        loop {
+            self.wake.notified().await;
+            let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+            let saved = self.disk.replace(&self.file_name, &render()).await;
+            if let Err(error) = &saved {
+                let file = self.file_name.display();
+                tracing::error!(%file, %error, "not written: the change is lost at a restart");
+            }
+            for (conn, to, _permit) in waiting {
+                answer(&conn, &to, saved.as_ref().err());
+            }
+        }
+    }
+}
+
+fn answer(conn: &Connection, to: &ReplyTo, error: Option<&io::Error>) {
+    match error {
+        None => conn.reply(to, response::SUCCESS, None, &(), &[]),
+        Some(error) => {
+            let remark = format!("changed in memory, but not on disk: {error}");
+            conn.reply(to, response::SYSTEM_ERROR, Some(&remark), &(), &[]);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Starts and stops a name server: in its own process, or embedded in a broker's first shard.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_remoting::{Server, ServerLimits, serve};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::task::{self, Task};
+
+use crate::config::Config;
+use crate::kv::{self, KvConfig};
+use crate::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use crate::saver::Saver;
+use crate::service::NameServer;
+
+/// Why a name server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port cannot be opened.
+    #[error("cannot listen on {address}: {source}; choose another listenPort or stop what uses it")]
+    Listen {
+        /// Address and port.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// `bindAddress` is not an IP address.
+    #[error("bindAddress \"{0}\" is not an IP address")]
+    BindAddress(String),
+    /// A file of its own cannot be read.
+    #[error("cannot use {}: {detail}; repair it or move it away", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// A running name server. It works until [`Running::stop`].
+pub struct Running {
+    server: Rc<Server<NameServer>>,
+    address: SocketAddr,
+    tasks: Vec<Task<()>>,
+}
+
+/// Starts a name server on this shard. Port 0 takes a free one.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(mut config: Config) -> Result<Running, StartError> {
+    let (overrides, overrides_saver) = open_overrides(&mut config).await?;
+    let (kv, kv_saver) = open_kv(Path::new(&config.kv_config_path)).await?;
+    let (listener, address) = listen(&config)?;
+    let limits = ServerLimits {
+        idle_timeout: Duration::from_secs(config.idle_seconds.unsigned_abs()),
+        ..ServerLimits::default()
+    };
+    let service = NameServer::new(config, overrides, overrides_saver, kv, kv_saver);
+    let server = serve(listener, Rc::clone(&service), limits);
+    let tasks = vec![
+        task::spawn("save settings", save_overrides(Rc::clone(&service))),
+        task::spawn("save key-values", save_kv(Rc::clone(&service))),
+        task::spawn("expire brokers", expire(service)),
+    ];
+    Ok(Running { server, address, tasks })
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, answers what was asked, within `drain_time`, and closes.
+    pub async fn stop(self, drain_time: Duration) {
+        self.server.stop(drain_time).await;
+        drop(self.tasks);
+    }
+}
+
+fn listen(config: &Config) -> Result<(Listener, SocketAddr), StartError> {
+    let bad_address = || StartError::BindAddress(config.bind_address.clone());
+    let ip: IpAddr = config.bind_address.parse().map_err(|_| bad_address())?;
+    let port = u16::try_from(config.listen_port).expect("the row allows ports only");
+    let address = SocketAddr::new(ip, port);
+    let failed = |source| StartError::Listen { address, source };
+    let listener = Listener::bind(address, Reuse::No).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+async fn open_overrides(
+    config: &mut Config,
+) -> Result<(BTreeMap<String, String>, Saver), StartError> {
+    let path = config.overrides_path();
+    let failed = |detail: String| StartError::File { path: path.clone(), detail };
+    let saver = Saver::open(&path).await.map_err(|error| failed(error.to_string()))?;
+    let contents = saver.read(PROPERTIES_SIZE_MAX_BYTES).await;
+    let Some(contents) = contents.map_err(|error| failed(error.to_string()))? else {
+        return Ok((BTreeMap::new(), saver));
+    };
+    let file = Properties::parse(&contents).map_err(|error| failed(error.to_string()))?;
+    config.apply(&file).map_err(|error| failed(error.to_string()))?;
+    let entries = file.entries().iter();
+    Ok((entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect(), saver))
+}
+
+async fn open_kv(path: &Path) -> Result<(KvConfig, Saver), StartError> {
+    let failed = |detail: String| StartError::File { path: path.to_owned(), detail };
+    let saver = Saver::open(path).await.map_err(|error| failed(error.to_string()))?;
+    let contents = saver.read(kv::FILE_SIZE_MAX_BYTES).await;
+    let kv = match contents.map_err(|error| failed(error.to_string()))? {
+        Some(contents) => {
+            KvConfig::from_slice(&contents).map_err(|error| failed(error.to_string()))?
+        }
+        None => KvConfig::default(),
+    };
+    Ok((kv, saver))
+}
+
+async fn save_overrides(service: Rc<NameServer>) {
+    service.overrides_saver.run(|| service.overrides_text()).await;
+}
+
+async fn save_kv(service: Rc<NameServer>) {
+    service.kv_saver.run(|| service.kv.borrow().to_vec()).await;
+}
+
+async fn expire(service: Rc<NameServer>) {
+    loop {
+        let interval_ms = service.config.borrow().scan_interval_ms.unsigned_abs();
+        task::sleep(Duration::from_millis(interval_ms)).await;
+        service.expire(Instant::now());
+    }
+}

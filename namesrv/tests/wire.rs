@@ -1,0 +1,271 @@
+//! The name server as brokers and clients see it: requests over loopback sockets.
+
+use std::future::Future;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_namesrv::{Config, Running, start};
+use ringmq_protocol::bodies::register::RegisterBrokerBody;
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::namesrv::{BrokerRequest, RegisterBrokerRequest};
+use ringmq_protocol::{WriteHeader, json};
+use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, dial};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{shards, task};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn start_in(directory: &Path, change: impl FnOnce(&mut Config)) -> Running {
+    let kv_config_path = directory.join("kvConfig.json").to_string_lossy().into_owned();
+    let bind_address = "127.0.0.1".to_owned();
+    let mut config = Config { listen_port: 0, kv_config_path, bind_address, ..Config::default() };
+    change(&mut config);
+    start(config).await.expect("started")
+}
+
+/// Runs a test against a fresh name server.
+fn check<F: Future<Output = ()>>(test: impl FnOnce(Running, Rc<Connection>) -> F) {
+    let directory = tempfile::tempdir().expect("a directory");
+    shards::block_on(async {
+        let running = start_in(directory.path(), |_| {}).await;
+        let conn = connect(&running).await;
+        let limited = task::timeout(Duration::from_secs(30), test(running, conn)).await;
+        limited.expect("the test came to its end in time");
+    });
+}
+
+async fn connect(running: &Running) -> Rc<Connection> {
+    let limits = ConnectionLimits::default();
+    dial(running.address(), PATIENCE, Rc::new(NoService), limits).await.expect("connected")
+}
+
+async fn call(
+    conn: &Rc<Connection>,
+    code: i32,
+    header: &impl WriteHeader,
+    body: &[u8],
+) -> OwnedCommand {
+    conn.call(code, header, body, PATIENCE).await.expect("answered")
+}
+
+/// Calls and checks the response code; gives the body as text.
+async fn expect(
+    conn: &Rc<Connection>,
+    code: i32,
+    header: &impl WriteHeader,
+    body: &[u8],
+    expected: i32,
+) -> String {
+    let answer = call(conn, code, header, body).await;
+    let command = answer.command();
+    assert_eq!(command.code, expected, "request {code}: {:?}", command.remark());
+    String::from_utf8(command.body.to_vec()).expect("text")
+}
+
+fn registration(name: &'static str) -> RegisterBrokerRequest<'static> {
+    RegisterBrokerRequest {
+        broker_name: name,
+        broker_addr: "192.0.2.1:10911",
+        cluster_name: "c1",
+        ha_server_addr: "192.0.2.1:10912",
+        broker_id: 0,
+        heartbeat_timeout_ms: None,
+        enable_acting_master: None,
+        compressed: false,
+        body_crc32: 0,
+        zone_name: None,
+    }
+}
+
+fn body_of(topics: &[&str]) -> RegisterBrokerBody {
+    let mut body = RegisterBrokerBody::default();
+    let table = &mut body.topic_config_serialize_wrapper;
+    table.data_version = DataVersion { counter: 3, state_version: 0, timestamp: 1_700_000_000_000 };
+    for topic in topics {
+        let topic_name = (*topic).to_owned();
+        let config = TopicConfig {
+            topic_name,
+            read_queue_nums: 4,
+            write_queue_nums: 4,
+            ..TopicConfig::default()
+        };
+        table.topic_config_table.insert((*topic).to_owned(), config);
+    }
+    body
+}
+
+async fn register(conn: &Rc<Connection>, name: &'static str, topics: &[&str]) {
+    let body = json::to_vec(&body_of(topics));
+    expect(conn, request::REGISTER_BROKER, &registration(name), &body, response::SUCCESS).await;
+}
+
+async fn route(conn: &Rc<Connection>, topic: &str) -> Option<String> {
+    let answer = call(conn, request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)], &[]).await;
+    match answer.code() {
+        response::TOPIC_NOT_EXIST => None,
+        code => {
+            assert_eq!(code, response::SUCCESS);
+            Some(String::from_utf8(answer.body().to_vec()).expect("text"))
+        }
+    }
+}
+
+#[test]
+fn a_route_is_compact_json_with_quoted_keys() {
+    check(|_running, conn| async move {
+        assert_eq!(route(&conn, "T1").await, None);
+        register(&conn, "b1", &["T1", "T2"]).await;
+        let expected = concat!(
+            r#"{"brokerDatas":[{"brokerAddrs":{"0":"192.0.2.1:10911"},"brokerName":"b1","#,
+            r#""cluster":"c1","enableActingMaster":false}],"filterServerTable":{},"#,
+            r#""queueDatas":[{"brokerName":"b1","perm":6,"readQueueNums":4,"topicSysFlag":0,"#,
+            r#""writeQueueNums":4}]}"#
+        );
+        assert_eq!(route(&conn, "T1").await.as_deref(), Some(expected));
+        let clusters =
+            expect(&conn, request::GET_BROKER_CLUSTER_INFO, &(), &[], response::SUCCESS).await;
+        let expected = concat!(
+            r#"{"brokerAddrTable":{"b1":{"brokerAddrs":{"0":"192.0.2.1:10911"},"#,
+            r#""brokerName":"b1","cluster":"c1","enableActingMaster":false}},"#,
+            r#""clusterAddrTable":{"c1":["b1"]}}"#
+        );
+        assert_eq!(clusters, expected);
+    });
+}
+
+#[test]
+fn compressed_and_checked_registrations_are_read() {
+    check(|_running, conn| async move {
+        let body = body_of(&["T1", "T2"]).to_compressed();
+        let crc = i32::try_from(crc32fast::hash(&body) & 0x7fff_ffff).expect("31 bits");
+        // Brokers say `compressed=false` about compressed bodies.
+        for (name, compressed, body_crc32) in [("b1", true, 0), ("b2", false, crc)] {
+            let header = RegisterBrokerRequest { compressed, body_crc32, ..registration(name) };
+            expect(&conn, request::REGISTER_BROKER, &header, &body, response::SUCCESS).await;
+        }
+        assert!(route(&conn, "T2").await.is_some_and(|route| route.contains("b2")));
+        let header = RegisterBrokerRequest { body_crc32: crc ^ 1, ..registration("b3") };
+        let answer = call(&conn, request::REGISTER_BROKER, &header, &body).await;
+        assert_eq!(answer.code(), response::SYSTEM_ERROR);
+        assert!(answer.command().remark().is_some_and(|remark| remark.contains("crc32")));
+        let truncated = &body[..body.len() / 2];
+        let header = registration("b3");
+        expect(&conn, request::REGISTER_BROKER, &header, truncated, response::SYSTEM_ERROR).await;
+        expect(&conn, request::REGISTER_BROKER, &header, b"{]", response::SYSTEM_ERROR).await;
+        let single = json::to_vec(&body_of(&["T1"]));
+        expect(&conn, request::REGISTER_BROKER, &header, &single, response::SYSTEM_ERROR).await;
+    });
+}
+
+#[test]
+fn data_versions_are_compared() {
+    check(|_running, conn| async move {
+        let header = BrokerRequest {
+            broker_name: "b1",
+            broker_addr: "192.0.2.1:10911",
+            cluster_name: "c1",
+            broker_id: 0,
+        };
+        let version = body_of(&[]).topic_config_serialize_wrapper.data_version;
+        let version = json::to_vec(&version);
+        let changed =
+            |answer: &OwnedCommand| answer.command().fields.get("changed").map(str::to_owned);
+        let answer = call(&conn, request::QUERY_DATA_VERSION, &header, &version).await;
+        assert_eq!((changed(&answer).as_deref(), answer.body()), (Some("true"), b"".as_slice()));
+        register(&conn, "b1", &["T1", "T2"]).await;
+        let answer = call(&conn, request::QUERY_DATA_VERSION, &header, &version).await;
+        let expected = (Some("false"), version.as_slice());
+        assert_eq!((changed(&answer).as_deref(), answer.body()), expected);
+        expect(&conn, request::UNREGISTER_BROKER, &header, &[], response::SUCCESS).await;
+        assert_eq!(route(&conn, "T1").await, None);
+    });
+}
+
+#[test]
+fn a_lost_connection_takes_its_broker_at_once() {
+    check(|running, conn| async move {
+        let broker = connect(&running).await;
+        register(&broker, "b1", &["T1", "T2"]).await;
+        assert!(route(&conn, "T1").await.is_some());
+        broker.close("test");
+        let deadline = Instant::now() + PATIENCE;
+        while route(&conn, "T1").await.is_some() {
+            assert!(Instant::now() < deadline, "the route is still there");
+        }
+    });
+}
+
+#[test]
+fn unknown_codes_and_broken_headers_are_answered() {
+    check(|_running, conn| async move {
+        let expected = response::REQUEST_CODE_NOT_SUPPORTED;
+        expect(&conn, 4711, &(), &[], expected).await;
+        let expected = response::SYSTEM_ERROR;
+        expect(&conn, request::GET_ROUTEINFO_BY_TOPIC, &(), &[], expected).await;
+        expect(&conn, request::REGISTER_BROKER, &[("brokerId", "x")], &[], expected).await;
+    });
+}
+
+#[test]
+fn key_values_and_settings_survive_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let order = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T1"), ("value", "b1:4")];
+    shards::block_on(async {
+        let running = start_in(directory.path(), |_| {}).await;
+        let conn = connect(&running).await;
+        expect(&conn, request::GET_KV_CONFIG, &order, &[], response::QUERY_NOT_FOUND).await;
+        expect(&conn, request::PUT_KV_CONFIG, &order, &[], response::SUCCESS).await;
+        let change = b"orderMessageEnable=true\n";
+        expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change, response::SUCCESS).await;
+        let change = b"kvConfigPath=/elsewhere\n";
+        expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change, response::NO_PERMISSION).await;
+        running.stop(PATIENCE).await;
+    });
+    shards::block_on(async {
+        let running = start_in(directory.path(), |_| {}).await;
+        let conn = connect(&running).await;
+        let answer = call(&conn, request::GET_KV_CONFIG, &order, &[]).await;
+        assert_eq!(answer.command().fields.get("value"), Some("b1:4"));
+        let config = expect(&conn, request::GET_NAMESRV_CONFIG, &(), &[], response::SUCCESS).await;
+        assert!(config.contains("orderMessageEnable=true\n"), "{config}");
+
+        let body = json::to_vec(&body_of(&["T1", "T2"]));
+        let answer = call(&conn, request::REGISTER_BROKER, &registration("b1"), &body).await;
+        assert_eq!(answer.body(), br#"{"table":{"T1":"b1:4"}}"#);
+        let route = route(&conn, "T1").await.expect("known");
+        assert!(route.contains(r#""orderTopicConf":"b1:4""#), "{route}");
+
+        expect(&conn, request::DELETE_KV_CONFIG, &order, &[], response::SUCCESS).await;
+        let namespace = [order[0]];
+        let expected = response::QUERY_NOT_FOUND;
+        expect(&conn, request::GET_KVLIST_BY_NAMESPACE, &namespace, &[], expected).await;
+    });
+}
+
+#[test]
+fn a_used_port_and_a_broken_file_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    shards::block_on(async {
+        let running = start_in(directory.path(), |_| {}).await;
+        let port = running.address().port();
+        let kv_config_path = directory.path().join("other.json").to_string_lossy().into_owned();
+        let bind_address = "127.0.0.1".to_owned();
+        let config = Config {
+            listen_port: i64::from(port),
+            kv_config_path,
+            bind_address,
+            ..Config::default()
+        };
+        let error = start(config).await.err().expect("refused").to_string();
+        assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+    });
+    std::fs::write(directory.path().join("kvConfig.json"), "{\"configTable\":[").expect("written");
+    shards::block_on(async {
+        let path = directory.path().join("kvConfig.json").to_string_lossy().into_owned();
+        let config = Config { listen_port: 0, kv_config_path: path.clone(), ..Config::default() };
+        let error = start(config).await.err().expect("refused").to_string();
+        assert!(error.contains(&path), "{error}");
+    });
+}
