@@ -206,7 +206,6 @@ impl DataPlane {
                 Ok(()) => data.handle(&peer, command, &frame, hops + 1),
                 Err(refusal) => peer.refuse(&ReplyTo::of(command), &refusal),
             });
-            data.flush_outgoing(&peer);
         };
         task::spawn("create a topic for a send", create).detach();
     }

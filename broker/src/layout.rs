@@ -20,6 +20,9 @@ use crate::config::{FlushDiskType, Settings};
 const LOCK_FILE: &str = "ringmq.lock";
 const FACTS_FILE: &str = "ringmq.json";
 
+/// Where log 0 keeps its messages.
+const COMMIT_LOG_DIR: &str = "commitlog";
+
 /// Largest size of [`FACTS_FILE`].
 const FACTS_MAX_BYTES: usize = 64 << 10;
 
@@ -71,7 +74,13 @@ pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Cla
         let bytes = bytes.map_err(|error| failed(FACTS_FILE, error))?;
         read_facts(&bytes).map_err(|problem| format!("store {root}: {FACTS_FILE}: {problem}"))?
     } else {
-        let logs = if logs_wanted == 0 { shards } else { logs_wanted }.min(LOGS_MAX);
+        let is_apaches = disk.exists(COMMIT_LOG_DIR).await;
+        let logs = match (is_apaches.map_err(|error| failed(COMMIT_LOG_DIR, error))?, logs_wanted) {
+            // Apache's broker wrote this store: it has one log.
+            (true, _) => 1,
+            (false, 0) => shards.min(LOGS_MAX),
+            (false, logs_wanted) => logs_wanted.min(LOGS_MAX),
+        };
         let facts = Facts { version: VERSION, logs };
         let text = serde_json::to_vec_pretty(&facts).expect("two numbers can be written");
         disk.replace(FACTS_FILE, &text).await.map_err(|error| failed(FACTS_FILE, error))?;

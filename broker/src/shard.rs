@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use ringmq_remoting::{Connection, Permit, Server};
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::random::HashMap;
+use ringmq_runtime::random::{HashMap, HashSet};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
@@ -22,6 +22,9 @@ use crate::metrics::Counters;
 use crate::router::{HashedQueue, Placement};
 use crate::services::Services;
 use crate::view::{Change, View};
+
+/// Groups that wait to be created, or may not be; further ones work with the defaults.
+const GROUPS_WANTED_MAX: usize = 4096;
 
 /// One core of the broker. The control plane uses it on shard 0; jobs get it on theirs.
 pub struct DataPlane {
@@ -41,6 +44,8 @@ pub struct DataPlane {
     pub(crate) outgoing: RefCell<Vec<Vec<u8>>>,
     /// Held while the mesh is full: nothing is read from this shard's connections.
     pub(crate) gate: RefCell<Option<Permit>>,
+    /// Groups that shard 0 was asked to create, and those that it refused.
+    groups_wanted: RefCell<HashSet<String>>,
     /// Tasks that live as long as the shard serves.
     pub(crate) tasks: RefCell<Vec<Task<()>>>,
     pub(crate) ended: Notify,
@@ -75,6 +80,7 @@ impl DataPlane {
             connections: RefCell::default(),
             outgoing: RefCell::new(vec![Vec::new(); placement.shards()]),
             gate: RefCell::default(),
+            groups_wanted: RefCell::default(),
             tasks: RefCell::default(),
             ended: Notify::default(),
         })
@@ -147,6 +153,34 @@ impl DataPlane {
 
     pub(crate) fn apply(&self, change: Change) {
         self.view.borrow_mut().apply(change);
+    }
+
+    /// Has shard 0 create a group that consumes without having sent a heartbeat. The request that named it
+    /// does not wait: without settings of its own a group has the defaults.
+    pub(crate) fn want_group(self: &Rc<Self>, group: &str) {
+        let mut groups_wanted = self.groups_wanted.borrow_mut();
+        if groups_wanted.contains(group) || groups_wanted.len() >= GROUPS_WANTED_MAX {
+            return;
+        }
+        groups_wanted.insert(group.to_owned());
+        drop(groups_wanted);
+        let (data, group) = (Rc::clone(self), group.to_owned());
+        let create = async move {
+            let name = group.clone();
+            let create = |first: Rc<DataPlane>| async move {
+                let control = first.control.borrow().clone();
+                match control {
+                    Some(control) => control.group_for_pull(name).await,
+                    None => Ok(()),
+                }
+            };
+            match data.on_shard(0, create).await {
+                // It is not asked for again: the answer would be the same.
+                Some(Err(refusal)) => tracing::warn!(group, "not created: {}", refusal.remark),
+                _ => drop(data.groups_wanted.borrow_mut().remove(&group)),
+            }
+        };
+        task::spawn("create a group", create).detach();
     }
 
     /// Runs a job on any shard; `None` when that shard stopped before it answered.

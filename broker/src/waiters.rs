@@ -132,3 +132,79 @@ impl<P> Waiters<P> {
         self.answers_head = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringmq_store::LogId;
+
+    use super::*;
+
+    fn placed(end: u64) -> Placed {
+        Placed {
+            end: LogId(0).at(end),
+            queue: HashedQueue::new("T", 0),
+            offset: QueueOffset(end),
+            tag_hash: 0,
+        }
+    }
+
+    fn released(waiters: &mut Waiters<u32>, upto: u64) -> Vec<(u64, Option<(u32, String)>)> {
+        let mut released = Vec::new();
+        waiters.release(LogId(0).at(upto), |placed, answer| {
+            let answer =
+                answer.map(|(to, bytes)| (to, String::from_utf8_lossy(bytes).into_owned()));
+            released.push((placed.end.byte(), answer));
+        });
+        released
+    }
+
+    fn push(waiters: &mut Waiters<u32>, end: u64) {
+        let answer = format!("answer {end}");
+        waiters.push_with_answer(placed(end), end as u32, |out| out.extend(answer.as_bytes()));
+    }
+
+    #[test]
+    fn answers_come_back_whole_and_in_order_up_to_the_watermark() {
+        let mut waiters = Waiters::default();
+        push(&mut waiters, 10);
+        waiters.push(placed(20));
+        push(&mut waiters, 30);
+        assert_eq!(released(&mut waiters, 9), []);
+        assert_eq!(
+            released(&mut waiters, 29),
+            [(10, Some((10, "answer 10".to_owned()))), (20, None)]
+        );
+        assert_eq!(released(&mut waiters, 30), [(30, Some((30, "answer 30".to_owned())))]);
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_never_drains_keeps_its_buffer_small() {
+        let mut waiters = Waiters::default();
+        let mut next = 0;
+        for round in 0..10_000 {
+            for _ in 0..10 {
+                next += 1;
+                push(&mut waiters, next);
+            }
+            let upto = round * 10 + 5;
+            assert!(released(&mut waiters, upto).iter().all(|(end, answer)| {
+                answer.as_ref().is_some_and(|(_, text)| *text == format!("answer {end}"))
+            }));
+        }
+        assert!(waiters.answers.capacity() <= ANSWERS_START_BYTES);
+    }
+
+    #[test]
+    fn failing_drops_the_answers_and_names_who_waits() {
+        let mut waiters = Waiters::default();
+        push(&mut waiters, 1);
+        waiters.push(placed(2));
+        push(&mut waiters, 3);
+        let mut failed = Vec::new();
+        waiters.fail_all(|to| failed.push(to));
+        assert_eq!(failed, [1, 3]);
+        push(&mut waiters, 4);
+        assert_eq!(released(&mut waiters, 4), [(4, Some((4, "answer 4".to_owned())))]);
+    }
+}

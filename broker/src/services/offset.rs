@@ -21,7 +21,6 @@ use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::shard::DataPlane;
-use crate::view::View;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group without
 /// progress starts at its beginning, so that nothing is skipped that was sent while the group came up. Apache asks
@@ -46,7 +45,7 @@ pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, peer: &Peer, command: &
     let to = ReplyTo::of(command);
     let served = match command.code {
         request::QUERY_CONSUMER_OFFSET => query(owned, peer, to, command),
-        request::UPDATE_CONSUMER_OFFSET => update(&data.view(), owned, peer, to, command),
+        request::UPDATE_CONSUMER_OFFSET => update(data, owned, peer, to, command),
         request::SEARCH_OFFSET_BY_TIMESTAMP => search(owned, peer, to, command),
         request::GET_MAX_OFFSET => max(owned, peer, to, command),
         request::GET_MIN_OFFSET => min(owned, peer, to, command),
@@ -112,13 +111,14 @@ fn no_progress(group: &str) -> Refusal {
 }
 
 fn update(
-    view: &View,
+    data: &Rc<DataPlane>,
     owned: &OwnedLog,
     peer: &Peer,
     to: ReplyTo,
     command: &Command<'_>,
 ) -> Result<(), Refusal> {
     let header: UpdateOffsetRequest<'_> = decode(command)?;
+    let view = data.view();
     let Some(topic) = view.topic(header.topic) else { return Err(Refusal::no_topic(header.topic)) };
     let queue_id = header.queue_id;
     if i64::from(queue_id) >= topic.read_queues.max(topic.write_queues).into() {
@@ -137,6 +137,9 @@ fn update(
         }
     }
     owned.commit(group, header.topic, queue_id, header.commit_offset);
+    if view.group(group).is_none() {
+        data.want_group(group);
+    }
     peer.reply(&to, response::SUCCESS, None, &(), &[]);
     Ok(())
 }

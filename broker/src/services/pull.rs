@@ -143,6 +143,9 @@ fn attempt(
     };
     if pass == Pass::First {
         commit(owned, &pulling);
+        if data.view().group(pulling.header.consumer_group).is_none() {
+            data.want_group(pulling.header.consumer_group);
+        }
     }
     let pull = &data.services().pull;
     let mut pieces = pull.pieces.borrow_mut();

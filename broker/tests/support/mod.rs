@@ -4,6 +4,8 @@
 //! from a control plane of a few lines, so that these tests are about the data plane alone.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod raw;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,7 +24,7 @@ use ringmq_broker::outcome::Refusal;
 use ringmq_broker::peer::Peer;
 use ringmq_broker::shard::DataPlane;
 use ringmq_broker::start::{self, Plan};
-use ringmq_broker::view::{Change, Topic};
+use ringmq_broker::view::{Change, Group, Topic};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::send::SendRequest;
@@ -166,8 +168,12 @@ impl ControlPlane for TestControl {
         })
     }
 
-    fn group_for_pull(self: Rc<Self>, _: String) -> LocalFuture<Result<(), Refusal>> {
-        Box::pin(async { Ok(()) })
+    fn group_for_pull(self: Rc<Self>, name: String) -> LocalFuture<Result<(), Refusal>> {
+        Box::pin(async move {
+            let group = Group { name, consume_enabled: true, retries_max: 16, ..Group::default() };
+            self.data.publish(Change::Group(Arc::new(group)));
+            Ok(())
+        })
     }
 
     fn on_ready(&self) {}

@@ -1,0 +1,104 @@
+//! More than the log can take at once, connections that end, and a broker that stops while it is busy.
+
+mod support;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ringmq_protocol::codes::{request, response};
+use ringmq_runtime::task;
+use support::{Setup, field, send_header, temp_dir};
+
+#[test]
+fn sends_that_find_the_log_full_wait_and_keep_their_order() {
+    const SENDS: usize = 64;
+    for (shards, logs) in [(1, 1), (2, 1)] {
+        let dir = temp_dir();
+        Setup::new(shards, logs).run(dir.path(), |bench| async move {
+            // 64 MiB at once, four times what may be unwritten.
+            let client = bench.client().await;
+            let body = vec![b'x'; 1 << 20];
+            let calls: Vec<_> = (0..SENDS)
+                .map(|_| {
+                    let header = send_header("T", 0, "");
+                    let (code, timeout) = (request::SEND_MESSAGE_V2, support::TIMEOUT);
+                    client.connection.call(code, &header, &body, timeout)
+                })
+                .collect();
+            for (number, call) in calls.into_iter().enumerate() {
+                let answer = call.await.expect("an answer");
+                assert_eq!(answer.code(), response::SUCCESS, "{:?}", answer.command().remark());
+                assert_eq!(field(&answer, "queueOffset"), number.to_string());
+            }
+        });
+    }
+}
+
+#[test]
+fn shard_0_hears_of_registered_clients_that_go_away() {
+    let dir = temp_dir();
+    Setup::new(2, 1).run(dir.path(), |bench| async move {
+        let (clients, watcher) = (bench.clients().await, bench.client().await);
+        for client in &clients {
+            client.call(request::HEART_BEAT, &(), b"{}").await;
+        }
+        let stranger = bench.client().await;
+        stranger.store("T", 0, b"never registered").await;
+        stranger.connection.close("the test");
+        let registered = clients.len();
+        for client in clients {
+            client.connection.close("the test");
+        }
+        loop {
+            let answer = watcher.call(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
+            let closed: usize = String::from_utf8_lossy(answer.body()).parse().expect("a number");
+            assert!(closed <= registered, "{closed} of {registered}");
+            if closed == registered {
+                break;
+            }
+            task::sleep(Duration::from_millis(1)).await;
+        }
+    });
+}
+
+#[test]
+fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
+    let dir = temp_dir();
+    let (sender, receiver) = mpsc::channel();
+    Setup::new(2, 3).run(dir.path(), |bench| async move {
+        let acknowledged = Rc::new(RefCell::new(0));
+        for (number, client) in bench.clients().await.into_iter().enumerate() {
+            let (sender, acknowledged) = (sender.clone(), Rc::clone(&acknowledged));
+            let queue = number as i32 % 4;
+            task::spawn("a producer", async move {
+                loop {
+                    let header = send_header("T", queue, "");
+                    let (code, timeout) = (request::SEND_MESSAGE_V2, support::TIMEOUT);
+                    let call = client.connection.call(code, &header, &[1; 100], timeout);
+                    let Ok(answer) = call.await else { return };
+                    if answer.code() == response::SUCCESS {
+                        let offset: i64 = field(&answer, "queueOffset").parse().expect("a number");
+                        sender.send((queue, offset)).expect("the test waits");
+                        *acknowledged.borrow_mut() += 1;
+                    }
+                }
+            })
+            .detach();
+        }
+        while *acknowledged.borrow() < 200 {
+            task::sleep(Duration::from_millis(1)).await;
+        }
+        // The broker stops now, with the producers still at work.
+    });
+    let acknowledged: Vec<(i32, i64)> = receiver.iter().collect();
+    Setup::new(1, 3).run(dir.path(), move |bench| async move {
+        let client = bench.client().await;
+        for queue in 0..4 {
+            let stored = client.pull_all("T", queue).await.len() as i64;
+            let last = acknowledged.iter().filter(|(of, _)| *of == queue).map(|(_, at)| *at).max();
+            assert!(last.is_some_and(|last| last < stored), "{last:?} of {stored} in {queue}");
+        }
+    });
+}

@@ -1,0 +1,67 @@
+//! A client of bytes: it writes prepared requests and counts the frames that come back.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+
+use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
+
+use super::TIMEOUT;
+
+pub struct RawClient {
+    read: ReadHalf,
+    write: WriteHalf,
+}
+
+impl RawClient {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = Stream::connect(address, TIMEOUT).await.expect("the broker listens");
+        let (read, write) = stream.split();
+        Self { read, write }
+    }
+
+    /// Writes `requests` and waits until `answers` frames have come back, which are not looked at.
+    pub async fn exchange(&mut self, requests: &[u8], answers: usize) {
+        self.write.write_all(&mut [IoSlice::new(requests)]).await.expect("an open connection");
+        let mut frames = Frames::default();
+        while frames.whole < answers {
+            self.read
+                .read_with(|bytes| {
+                    assert!(!bytes.is_empty(), "the broker closed the connection");
+                    frames.take(bytes);
+                })
+                .await
+                .expect("an open connection");
+        }
+        assert!(frames.word_len == 0 && frames.left == 0, "nothing follows the last answer");
+    }
+}
+
+/// Cuts a stream by its length words, wherever reads split it.
+#[derive(Default)]
+struct Frames {
+    word: [u8; 4],
+    word_len: usize,
+    left: usize,
+    whole: usize,
+}
+
+impl Frames {
+    fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.left == 0 {
+                self.word[self.word_len] = bytes[0];
+                self.word_len += 1;
+                bytes = &bytes[1..];
+                if self.word_len == 4 {
+                    self.left = u32::from_be_bytes(self.word) as usize;
+                    self.word_len = 0;
+                }
+                continue;
+            }
+            let step = self.left.min(bytes.len());
+            self.left -= step;
+            bytes = &bytes[step..];
+            self.whole += usize::from(self.left == 0);
+        }
+    }
+}
