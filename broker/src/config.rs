@@ -1,7 +1,7 @@
 //! Configuration of the broker: one row per key, a Java properties file, and what may change while it runs.
 //!
 //! Order, later wins: the defaults of the rows, the file given with `-c`, changes made while running
-//! (`UPDATE_BROKER_CONFIG`, kept in `<store>/config/broker.overrides.properties`), the command line. The
+//! (`UPDATE_BROKER_CONFIG`, kept in `<store>/config/overrides.json`), the command line. The
 //! user's own file is read and never written.
 //!
 //! A key is one of four things: a row of ours (applied), a key of Apache's that has nothing to configure
@@ -20,6 +20,7 @@ pub use rows::{ROWS, Settings};
 pub use value::{Allowed, BrokerRole, EmbeddedNamesrv, FlushDiskType, Scope, ShardCores};
 
 use ringmq_namesrv::properties::{Entry, Properties, ValueError};
+use std::collections::BTreeMap;
 
 /// One key: what the file format, `--help`, `conf/broker.conf` and `GET_BROKER_CONFIG` know about it.
 #[derive(Debug)]
@@ -111,6 +112,18 @@ impl Settings {
         Ok(())
     }
 
+    /// Applies changes of an earlier run, by key. One that this version refuses is left out with a warning.
+    pub fn apply_overrides(&mut self, overrides: &BTreeMap<String, String>, notes: &mut Notes) {
+        for (key, value) in overrides {
+            let entry = Entry { key: key.clone(), value: value.clone(), line: 0 };
+            let mut changed = self.clone();
+            match changed.apply_entry(&entry, notes).and_then(|()| changed.check()) {
+                Ok(()) => *self = changed,
+                Err(error) => notes.warnings.push(format!("a change of an earlier run: {error}")),
+            }
+        }
+    }
+
     /// Applies a change that came by request and returns the keys that need a restart to take effect.
     /// On an error nothing is changed.
     ///
@@ -189,6 +202,11 @@ fn is_name(name: &str) -> bool {
 
 fn bad_name(key: &str, found: &str) -> String {
     format!("{key} = \"{found}\": expected 1 to 127 letters, digits, '_', '-', '.', '%' or '|'")
+}
+
+/// Whether a key means anything, here or in Apache's broker.
+pub fn is_known(key: &str) -> bool {
+    ROWS.iter().any(|row| row.key == key) || accepted::class(key).is_some()
 }
 
 fn unknown_key(entry: &Entry) -> String {

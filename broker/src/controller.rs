@@ -20,11 +20,18 @@ use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Time between two looks for clients that fell silent (Apache's `ClientHousekeepingService`).
 const EXPIRY_SCAN: Duration = Duration::from_secs(10);
+
+/// The success line waits so long for the name servers, so that who sees it finds the broker there.
+const FIRST_REGISTRATION_WAIT: Duration = Duration::from_secs(2);
+
+/// Time that open requests to the name server of this process get when it stops.
+const NAMESRV_DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// The control plane of the broker.
 pub struct Controller {
@@ -34,7 +41,14 @@ pub struct Controller {
     heartbeats: Heartbeats,
     locks: Locks,
     admin: Admin,
+    /// Called once, when clients can connect and find us.
+    booted: Cell<Option<Booted>>,
+    /// The name server of this process.
+    namesrv: Cell<Option<ringmq_namesrv::Running>>,
 }
+
+/// What happens when the broker serves.
+pub type Booted = Box<dyn FnOnce()>;
 
 impl Controller {
     /// Puts the control plane together and starts what it does by the clock.
@@ -43,11 +57,21 @@ impl Controller {
         clients: Rc<Clients>,
         registrar: Rc<Registrar>,
         admin: Admin,
+        booted: Booted,
+        namesrv: Option<ringmq_namesrv::Running>,
     ) -> Rc<Self> {
         let heartbeats = Heartbeats::new(Rc::clone(&directory), Rc::clone(&clients));
         let locks = Locks::new(Rc::clone(&directory), Rc::clone(&clients));
-        let controller =
-            Rc::new(Self { directory, clients, registrar, heartbeats, locks, admin });
+        let controller = Rc::new(Self {
+            directory,
+            clients,
+            registrar,
+            heartbeats,
+            locks,
+            admin,
+            booted: Cell::new(Some(booted)),
+            namesrv: Cell::new(namesrv),
+        });
         task::spawn("client expiry", Rc::clone(&controller).expire_clients()).detach();
         controller
     }
@@ -109,13 +133,24 @@ impl ControlPlane for Controller {
         })
     }
 
-    fn on_ready(&self) {}
+    fn on_ready(&self) {
+        self.registrar.start();
+        let (registrar, booted) = (Rc::clone(&self.registrar), self.booted.take());
+        let tell = async move {
+            registrar.settled(FIRST_REGISTRATION_WAIT).await;
+            booted.into_iter().for_each(|booted| booted());
+        };
+        task::spawn("boot message", tell).detach();
+    }
 
     fn stop(self: Rc<Self>) -> LocalFuture<()> {
         Box::pin(async move {
             self.registrar.unregister().await;
             if let Err(error) = self.directory.settled().await {
                 tracing::error!("{error}");
+            }
+            if let Some(namesrv) = self.namesrv.take() {
+                namesrv.stop(NAMESRV_DRAIN_TIME).await;
             }
         })
     }

@@ -5,23 +5,28 @@
 //! always sends the entry as the table has it at that moment, so two changes of one name that overtake each
 //! other on the way end with the newer one everywhere.
 
+mod tables;
+
+pub use tables::{OVERRIDES_FILE, Tables};
+
 use crate::clients::Clients;
-use crate::config::{Notes, Settings, UpdateError};
-use crate::documents::{NotWritten, Writer};
+use crate::config::{self, ConfigError, Notes, Settings, UpdateError};
+use crate::documents::{self, NotWritten};
+use crate::names;
 use crate::shard::DataPlane;
 use crate::subscription_groups::{GroupError, SubscriptionGroups};
-use crate::names;
 use crate::topics::{TopicError, Topics, Wanted};
 use crate::view::{self, Change};
 use ringmq_namesrv::properties::Properties;
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
-use ringmq_protocol::bodies::topic::TopicConfig;
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig};
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use tables::Writers;
 
 /// Who this broker is, fixed at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ pub enum DirectoryError {
 }
 
 /// Topics whose registration with the name servers is due.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Unregistered {
     topics: RefCell<BTreeSet<String>>,
     /// Signalled when `topics` grew.
@@ -79,23 +84,11 @@ pub struct Directory {
     /// What the name servers do not know yet.
     pub unregistered: Unregistered,
     settings: RefCell<Arc<Settings>>,
-    topics: Rc<RefCell<Topics>>,
-    groups: Rc<RefCell<SubscriptionGroups>>,
+    settings_version: Cell<DataVersion>,
+    tables: Rc<Tables>,
     clients: Rc<Clients>,
     data: Rc<DataPlane>,
     writers: Writers,
-}
-
-/// The documents behind the tables.
-pub struct Writers {
-    /// `topics.json`.
-    pub topics: Rc<Writer>,
-    /// `subscriptionGroup.json`.
-    pub groups: Rc<Writer>,
-    /// `broker.overrides.properties`; the text is what was changed at run time.
-    pub overrides: Rc<Writer>,
-    /// The text that the overrides' writer writes.
-    pub overrides_text: Rc<RefCell<String>>,
 }
 
 impl Directory {
@@ -103,31 +96,32 @@ impl Directory {
     pub fn start(
         identity: Identity,
         settings: Arc<Settings>,
-        topics: Rc<RefCell<Topics>>,
-        groups: Rc<RefCell<SubscriptionGroups>>,
+        tables: Tables,
         clients: Rc<Clients>,
         data: Rc<DataPlane>,
-        writers: Writers,
     ) -> Rc<Self> {
-        let unregistered = Unregistered::default();
-        let settings = RefCell::new(settings);
+        let tables = Rc::new(tables);
+        let writers = tables.writers(data.disk());
         let directory = Rc::new(Self {
             identity,
-            unregistered,
-            settings,
-            topics,
-            groups,
+            unregistered: Unregistered::default(),
+            settings: RefCell::new(settings),
+            settings_version: Cell::default(),
+            tables,
             clients,
             data,
             writers,
         });
-        for topic in directory.topics.borrow().iter() {
+        for topic in directory.topics().iter() {
             directory.data.publish(Change::Topic(Arc::new(topic_view(topic))));
         }
-        let names: Vec<_> = directory.groups.borrow().iter().map(|g| g.group_name.clone()).collect();
+        let names: Vec<_> = directory.groups().iter().map(|g| g.group_name.clone()).collect();
         for name in names {
             directory.publish_group(&name);
         }
+        // What this version adds to the tables of an earlier one.
+        directory.writers.topics.changed();
+        directory.writers.groups.changed();
         directory
     }
 
@@ -138,12 +132,12 @@ impl Directory {
 
     /// The topic table; not to be held across an await.
     pub fn topics(&self) -> Ref<'_, Topics> {
-        self.topics.borrow()
+        self.tables.topics.borrow()
     }
 
     /// The table of groups; not to be held across an await.
     pub fn groups(&self) -> Ref<'_, SubscriptionGroups> {
-        self.groups.borrow()
+        self.tables.groups.borrow()
     }
 
     /// Makes the topic that a client sends to.
@@ -152,7 +146,8 @@ impl Directory {
     /// See [`Topics::from_template`], and the disk's.
     pub async fn topic_from_template(&self, wanted: &Wanted<'_>) -> Result<(), DirectoryError> {
         let settings = self.settings();
-        let change = |topics: &mut Topics| topics.from_template(wanted, &settings, clock::unix_ms());
+        let change =
+            |topics: &mut Topics| topics.from_template(wanted, &settings, clock::unix_ms());
         self.change_topic(wanted.topic, |topics| change(topics).map(drop)).await
     }
 
@@ -197,8 +192,12 @@ impl Directory {
     /// A system topic, and the disk's.
     pub async fn delete_topic(&self, name: &str) -> Result<bool, DirectoryError> {
         let (settings, broker) = (self.settings(), &self.identity.name);
-        let deleted =
-            self.topics.borrow_mut().delete(name, &settings, broker, clock::unix_ms())?.is_some();
+        let deleted = self
+            .tables
+            .topics
+            .borrow_mut()
+            .delete(name, &settings, broker, clock::unix_ms())?
+            .is_some();
         if deleted {
             self.writers.topics.changed();
         }
@@ -213,9 +212,9 @@ impl Directory {
         name: &str,
         change: impl FnOnce(&mut Topics) -> Result<(), TopicError>,
     ) -> Result<(), DirectoryError> {
-        let before = self.topics.borrow().version();
-        change(&mut self.topics.borrow_mut())?;
-        let is_changed = self.topics.borrow().version() != before;
+        let before = self.tables.topics.borrow().version();
+        change(&mut self.tables.topics.borrow_mut())?;
+        let is_changed = self.tables.topics.borrow().version() != before;
         if is_changed {
             self.writers.topics.changed();
         }
@@ -229,7 +228,7 @@ impl Directory {
     }
 
     fn publish_topic(&self, name: &str) {
-        let topic = self.topics.borrow().get(name).map(|topic| Arc::new(topic_view(topic)));
+        let topic = self.tables.topics.borrow().get(name).map(|topic| Arc::new(topic_view(topic)));
         let is_known = match (&topic, self.data.view().topic(name)) {
             (Some(topic), Some(known)) => topic == known,
             (None, None) => true,
@@ -249,7 +248,7 @@ impl Directory {
     pub fn ensure_group(&self, name: &str) -> Result<Arc<SubscriptionGroupConfig>, DirectoryError> {
         let settings = self.settings();
         let (group, is_new) =
-            self.groups.borrow_mut().ensure(name, &settings, clock::unix_ms())?;
+            self.tables.groups.borrow_mut().ensure(name, &settings, clock::unix_ms())?;
         if is_new {
             self.writers.groups.changed();
             self.publish_group(name);
@@ -269,9 +268,12 @@ impl Directory {
         let mut made = Vec::new();
         for (group, sys_flag) in groups {
             let name = names::retry_topic(&group.group_name);
-            if self.topics.borrow().get(&name).is_none() {
+            if self.tables.topics.borrow().get(&name).is_none() {
                 let queues = group.retry_queue_nums;
-                self.topics.borrow_mut().ensure(&name, queues, *sys_flag, &settings, now_ms)?;
+                self.tables
+                    .topics
+                    .borrow_mut()
+                    .ensure(&name, queues, *sys_flag, &settings, now_ms)?;
                 self.writers.topics.changed();
                 made.push(name);
             }
@@ -291,7 +293,7 @@ impl Directory {
     pub async fn update_group(&self, group: SubscriptionGroupConfig) -> Result<(), DirectoryError> {
         let (settings, name) = (self.settings(), group.group_name.clone());
         let changed =
-            self.groups.borrow_mut().update(group, &settings, clock::unix_ms())?.is_some();
+            self.tables.groups.borrow_mut().update(group, &settings, clock::unix_ms())?.is_some();
         self.groups_changed(changed, &name).await
     }
 
@@ -300,7 +302,7 @@ impl Directory {
     /// # Errors
     /// A built-in group, and the disk's.
     pub async fn delete_group(&self, name: &str) -> Result<(), DirectoryError> {
-        let deleted = self.groups.borrow_mut().delete(name, clock::unix_ms())?.is_some();
+        let deleted = self.tables.groups.borrow_mut().delete(name, clock::unix_ms())?.is_some();
         self.groups_changed(deleted, name).await
     }
 
@@ -315,7 +317,7 @@ impl Directory {
         readable: bool,
     ) -> Result<(), DirectoryError> {
         let now_ms = clock::unix_ms();
-        let changed = self.groups.borrow_mut().set_readable(group, topic, readable, now_ms);
+        let changed = self.tables.groups.borrow_mut().set_readable(group, topic, readable, now_ms);
         self.groups_changed(changed, group).await
     }
 
@@ -330,9 +332,9 @@ impl Directory {
 
     /// Publishes a group with its settings, members' subscriptions and locks as they are now.
     pub fn publish_group(&self, name: &str) {
-        let settings = self.groups.borrow().get(name).cloned();
+        let settings = self.tables.groups.borrow().get(name).cloned();
         let live = self.clients.live(name);
-        let forbidden = self.groups.borrow().forbidden_topics(name);
+        let forbidden = self.tables.groups.borrow().forbidden_topics(name);
         let change = match settings {
             Some(settings) => Change::Group(Arc::new(group_view(&settings, forbidden, live))),
             None => Change::GroupGone(name.to_owned()),
@@ -346,9 +348,8 @@ impl Directory {
     /// # Errors
     /// A key or value that is refused; nothing is changed then.
     pub fn update_settings(&self, text: &[u8]) -> Result<Vec<&'static str>, UpdateError> {
-        let properties = Properties::parse(text).map_err(|error| {
-            UpdateError::Invalid(crate::config::ConfigError::Combination(error.to_string()))
-        })?;
+        let properties =
+            Properties::parse(text).map_err(|error| ConfigError::Combination(error.to_string()))?;
         let mut notes = Notes::default();
         let mut settings = Settings::clone(&self.settings());
         let needs_restart = settings.update(&properties, &mut notes)?;
@@ -356,36 +357,48 @@ impl Directory {
             tracing::warn!("configuration change: {warning}");
         }
         let settings = Arc::new(settings);
-        *self.settings.borrow_mut() = Arc::clone(&settings);
-        self.keep_overrides(&properties);
+        let before = self.settings.replace(Arc::clone(&settings));
+        let mut version = self.settings_version.get();
+        documents::advance(&mut version, clock::unix_ms());
+        self.settings_version.set(version);
+        let known = properties.entries().iter().filter(|entry| config::is_known(&entry.key));
+        let changes = known.map(|entry| (entry.key.clone(), entry.value.clone()));
+        self.tables.overrides.borrow_mut().extend(changes);
+        self.writers.overrides.changed();
         self.data.publish(Change::Settings(Arc::clone(&settings)));
-        self.after_update(&settings);
+        self.after_update(&before, &settings);
         Ok(needs_restart)
     }
 
-    fn keep_overrides(&self, properties: &Properties) {
-        let mut kept = self.writers.overrides_text.borrow_mut();
-        *kept = crate::config::merge_overrides(&kept, properties);
-        self.writers.overrides.changed();
+    /// Identifies the state of the settings.
+    pub fn settings_version(&self) -> DataVersion {
+        self.settings_version.get()
     }
 
     /// Publishes a group that a lock request named; one without settings is nobody's business.
     pub fn publish_group_if_known(&self, name: &str) {
-        if self.groups.borrow().get(name).is_some() {
+        if self.tables.groups.borrow().get(name).is_some() {
             self.publish_group(name);
         }
     }
 
     /// What follows from a change besides its publication.
-    fn after_update(&self, settings: &Settings) {
-        let template = self.topics.borrow_mut().add_template(settings, clock::unix_ms());
+    fn after_update(&self, before: &Settings, settings: &Settings) {
+        let now_ms = clock::unix_ms();
+        let template = self.tables.topics.borrow_mut().add_template(settings, now_ms);
         if let Some(template) = template {
             self.writers.topics.changed();
             self.publish_topic(&template.topic_name);
+            self.unregistered.add(&template.topic_name);
         }
-        // Permissions are registered masked with the broker's.
-        for topic in self.topics.borrow().iter() {
-            self.unregistered.add(&topic.topic_name);
+        if before.broker_permission != settings.broker_permission {
+            // Topics are registered with no more than the broker's permission, so every route changes; name
+            // servers look only at a table with a new version.
+            self.tables.topics.borrow_mut().touch(now_ms);
+            self.writers.topics.changed();
+            for topic in self.topics().iter() {
+                self.unregistered.add(&topic.topic_name);
+            }
         }
     }
 

@@ -183,7 +183,12 @@ impl Members {
     }
 
     /// Removes a client from one group of each kind, as `UNREGISTER_CLIENT` asks.
-    pub fn unregister(&mut self, client_id: &str, producer: Option<&str>, consumer: Option<&str>) -> Left {
+    pub fn unregister(
+        &mut self,
+        client_id: &str,
+        producer: Option<&str>,
+        consumer: Option<&str>,
+    ) -> Left {
         let mut left = Left::default();
         if let Some(group) = producer
             && let Some(member) = self.producers.get_mut(group).and_then(|g| g.remove(client_id))
@@ -256,7 +261,8 @@ impl Members {
             groups.sort_unstable();
             groups.dedup();
         }
-        let mut silent: Vec<_> = silent.into_iter().filter(|key| !self.is_registered(*key)).collect();
+        let mut silent: Vec<_> =
+            silent.into_iter().filter(|key| !self.is_registered(*key)).collect();
         silent.sort_unstable();
         (left, silent)
     }

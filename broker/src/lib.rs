@@ -3,11 +3,15 @@
 //! One [`shard`] per core runs the data plane; shard 0 also runs the control plane. `ARCHITECTURE.md` next to
 //! this crate says who owns what, and where the two meet.
 
+pub mod clients;
 pub mod config;
 pub mod control;
+pub mod controller;
+pub mod directory;
 mod dispatch;
 pub mod documents;
 pub mod filter;
+pub mod groups;
 pub mod hold;
 pub mod layout;
 mod lifecycle;
@@ -18,7 +22,9 @@ pub mod metrics;
 pub mod names;
 pub mod outcome;
 pub mod peer;
+pub mod register;
 pub mod router;
+pub mod server;
 pub mod services;
 pub mod shard;
 pub mod start;

@@ -187,7 +187,7 @@ impl History {
     /// Rates per second over 10 s, 60 s and 600 s as `a b c`: always three numbers, because tools split them.
     pub fn rates(&self, value: impl Fn(&Totals) -> u64) -> String {
         let over = |samples| self.rate(samples, &value);
-        format!("{} {} {}", over(1), over(6), over(60))
+        format!("{:?} {:?} {:?}", over(1), over(6), over(60))
     }
 
     /// The rate per second over the last `samples` periods, or as many as there are.
@@ -283,14 +283,14 @@ mod tests {
     fn rates_are_three_numbers_from_the_first_moment() {
         let mut history = History::default();
         let at = |messages_in| Totals { messages_in, ..Totals::default() };
-        assert_eq!(history.rates(|totals| totals.messages_in), "0 0 0");
+        assert_eq!(history.rates(|totals| totals.messages_in), "0.0 0.0 0.0");
         history.sample(0, at(0));
         history.sample(10_000, at(100));
         history.sample(20_000, at(300));
-        assert_eq!(history.rates(|totals| totals.messages_in), "20 15 15");
+        assert_eq!(history.rates(|totals| totals.messages_in), "20.0 15.0 15.0");
         for step in 3..200 {
             history.sample(step * 10_000, at(300));
         }
-        assert_eq!(history.rates(|totals| totals.messages_in), "0 0 0");
+        assert_eq!(history.rates(|totals| totals.messages_in), "0.0 0.0 0.0");
     }
 }

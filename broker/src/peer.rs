@@ -18,6 +18,9 @@ use ringmq_store::Piece;
 use crate::link::{ConnectionKey, Link, RemoteConnection};
 use crate::outcome::Refusal;
 
+mod push;
+pub use push::OwnedFields;
+
 /// A connection, on this shard or on another one.
 #[derive(Clone)]
 pub struct Peer {

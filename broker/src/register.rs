@@ -13,19 +13,18 @@
 //! current (knows everything up to a generation), and gone after `unregister`.
 
 use crate::directory::Directory;
-use ringmq_protocol::bodies::{
-    DataVersion, RegisterBrokerBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
-};
+use ringmq_protocol::bodies::register::RegisterBrokerBody;
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::namesrv::{
     BrokerRequest, QueryDataVersionResponse, RegisterBrokerRequest,
 };
-use ringmq_protocol::{Header, WriteHeader};
+use ringmq_protocol::{Header, WriteHeader, json};
 use ringmq_remoting::{ConnectionLimits, Dialer, NoService, OwnedCommand};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,26 +73,28 @@ pub fn addresses(list: &str) -> Vec<String> {
 }
 
 impl Registrar {
-    /// Starts to register with `addresses`.
-    pub fn start(directory: &Rc<Directory>, addresses: &[String]) -> Rc<Self> {
+    /// A registrar for these name servers; it does nothing before [`Registrar::start`].
+    pub fn new(directory: &Rc<Directory>, addresses: &[String]) -> Rc<Self> {
         let servers = addresses.iter().map(|address| Rc::new(Server::new(address))).collect();
         let limits = ConnectionLimits::default();
-        let registrar = Rc::new(Self {
+        Rc::new(Self {
             directory: Rc::clone(directory),
             dialer: Dialer::new(Rc::new(NoService), limits, CONNECT_TIMEOUT),
             servers,
             generation: Cell::new(1),
             answered: Notify::new(),
             tasks: RefCell::default(),
-        });
-        let mut tasks = registrar.tasks.borrow_mut();
-        for server in &registrar.servers {
-            let run = Rc::clone(&registrar).run(Rc::clone(server));
+        })
+    }
+
+    /// Starts to register, and goes on until [`Registrar::unregister`].
+    pub fn start(self: &Rc<Self>) {
+        let mut tasks = self.tasks.borrow_mut();
+        for server in &self.servers {
+            let run = Rc::clone(self).run(Rc::clone(server));
             tasks.push(task::spawn("registration", run));
         }
-        tasks.push(task::spawn("registration of changes", Rc::clone(&registrar).pass_changes()));
-        drop(tasks);
-        registrar
+        tasks.push(task::spawn("registration of changes", Rc::clone(self).pass_changes()));
     }
 
     /// Waits until every reachable name server knows all changes made so far, at most `limit`.
@@ -206,7 +207,7 @@ impl Registrar {
         topics: Vec<Arc<TopicConfig>>,
         version: DataVersion,
     ) -> Result<(), String> {
-        let body = registration_body(topics, version);
+        let body = json::to_vec(&registration_body(topics, version));
         let identity = &self.directory.identity;
         let header = RegisterBrokerRequest {
             broker_name: &identity.name,
@@ -217,7 +218,8 @@ impl Registrar {
             heartbeat_timeout_ms: None,
             enable_acting_master: Some(false),
             compressed: false,
-            body_crc32: body_crc(&body),
+            // No check: the transport's is enough between two machines that trust each other.
+            body_crc32: 0,
             zone_name: None,
         };
         self.call(server, request::REGISTER_BROKER, &header, &body).await.map(drop)
@@ -225,7 +227,7 @@ impl Registrar {
 
     /// Whether the name server has another table than ours (322).
     async fn has_changed(&self, server: &Server, version: &DataVersion) -> Result<bool, String> {
-        let body = serde_json::to_vec(version).map_err(|error| error.to_string())?;
+        let body = json::to_vec(version);
         let header = self.broker_header();
         let answer = self.call(server, request::QUERY_DATA_VERSION, &header, &body).await?;
         let command = answer.command();
@@ -263,7 +265,7 @@ impl Registrar {
                 known.map(|topic| masked(topic, allowed)).collect()
             }
         };
-        (topics, table.version().clone())
+        (topics, table.version())
     }
 
     fn broker_header(&self) -> BrokerRequest<'_> {
@@ -308,4 +310,18 @@ fn masked(topic: &Arc<TopicConfig>, allowed: i32) -> Arc<TopicConfig> {
         return Arc::clone(topic);
     }
     Arc::new(TopicConfig { perm: topic.perm & allowed, ..TopicConfig::clone(topic) })
+}
+
+fn registration_body(topics: Vec<Arc<TopicConfig>>, version: DataVersion) -> RegisterBrokerBody {
+    let table = topics.iter().map(|topic| (topic.topic_name.clone(), TopicConfig::clone(topic)));
+    RegisterBrokerBody {
+        filter_server_list: Vec::new(),
+        topic_config_serialize_wrapper: TopicConfigTable {
+            data_version: version,
+            mapping_data_version: Some(DataVersion::default()),
+            topic_config_table: table.collect(),
+            topic_queue_mapping_detail_map: Some(BTreeMap::new()),
+            topic_queue_mapping_info_map: Some(BTreeMap::new()),
+        },
+    }
 }

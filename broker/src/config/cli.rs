@@ -12,7 +12,7 @@ Examples:
 
 Exit status:
   0  stopped on request (SIGTERM or Ctrl-C) with everything on disk; also after -p, -m, --help
-  1  stopped because it had to: the disk failed under it, or a second stop request came
+  1  stopped, but something could not be saved; the text says what
   2  the command line is wrong
   3  the configuration is wrong; the text names key, line and what is allowed
   4  the machine does not give what is needed (io_uring, memory lock limit, a free port, ...)

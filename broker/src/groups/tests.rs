@@ -29,7 +29,13 @@ fn data(subscriptions: &[(&str, i64)]) -> ConsumerData {
 }
 
 /// Sends a full heartbeat and checks (notify, publish).
-fn check_beat(members: &mut Members, who: &Client, topics: &[(&str, i64)], now: u64, says: (bool, bool)) {
+fn check_beat(
+    members: &mut Members,
+    who: &Client,
+    topics: &[(&str, i64)],
+    now: u64,
+    says: (bool, bool),
+) {
     let answer = members.consumer_beat(&data(topics), who, 0, false, now).expect("room");
     assert_eq!((answer.must_notify, answer.must_publish), says, "{} {topics:?}", who.id);
 }
@@ -126,7 +132,8 @@ fn a_short_heartbeat_is_enough_only_when_its_subscriptions_are_known() {
 fn a_member_s_model_and_start_are_those_of_the_newest_heartbeat() {
     let mut members = Members::default();
     check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    let broadcasting = ConsumerData { message_model: MessageModel::Broadcasting, ..data(&[("t", 1)]) };
+    let broadcasting =
+        ConsumerData { message_model: MessageModel::Broadcasting, ..data(&[("t", 1)]) };
     let answer = members.consumer_beat(&broadcasting, &client("b", 2), 0, false, 0).expect("room");
     assert!(answer.must_publish);
     assert!(members.consumers("g").expect("group").is_broadcasting());

@@ -26,6 +26,9 @@ const SYS_FLAG_UNIT_SUB: i32 = 2;
 /// Groups of one heartbeat that are taken; a client has a handful, a gateway thousands.
 const GROUPS_PER_BEAT_MAX: usize = 50_000;
 
+/// Groups of a heartbeat that need a retry topic, each with the topic's unit flags.
+type RetryTopics = Vec<(Arc<SubscriptionGroupConfig>, i32)>;
+
 /// Serves clients' life signs.
 pub struct Heartbeats {
     directory: Rc<Directory>,
@@ -70,11 +73,7 @@ impl Heartbeats {
 
     /// Registers every group of a heartbeat; returns the groups that need a retry topic, and whether the full
     /// form is wanted next.
-    fn take(
-        &self,
-        beat: &HeartbeatData,
-        client: &Client,
-    ) -> Result<(Vec<(Arc<SubscriptionGroupConfig>, i32)>, bool), Refusal> {
+    fn take(&self, beat: &HeartbeatData, client: &Client) -> Result<(RetryTopics, bool), Refusal> {
         let full_table = |_| Refusal::unavailable("too many clients are connected to this broker");
         for producer in &beat.producer_data_set {
             let mut members = self.clients.members_mut();
@@ -115,11 +114,7 @@ impl Heartbeats {
         Ok(registered.wants_full)
     }
 
-    fn answer(
-        &self,
-        retry_topics: Vec<(Arc<SubscriptionGroupConfig>, i32)>,
-        wants_full: bool,
-    ) -> Reaction {
+    fn answer(&self, retry_topics: RetryTopics, wants_full: bool) -> Reaction {
         let directory = Rc::clone(&self.directory);
         Reaction::later(async move {
             if let Err(error) = directory.ensure_retry_topics(&retry_topics).await {
@@ -182,7 +177,8 @@ impl Heartbeats {
         if expression_type.is_empty() || expression_type == EXPRESSION_TAG {
             return Ok(Answer::default());
         }
-        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+        let remark =
+            format!("The broker does not support consumer to filter message by {expression_type}");
         Err(Refusal::new(response::SYSTEM_ERROR, remark))
     }
 }

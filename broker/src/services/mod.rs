@@ -3,6 +3,10 @@
 //! Each service gets what it uses: the request, the log that the request is about, the view, and its own
 //! state out of [`Services`].
 
+pub mod admin;
+pub mod control;
+pub mod heartbeat;
+pub mod lock;
 pub mod offset;
 pub mod produce;
 pub mod pull;

@@ -43,7 +43,7 @@ fn refused(error: &UpdateError) -> Refusal {
 
 pub(super) fn get(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
     let mut text = String::new();
-    for (key, value) in parts.directory.effective_entries() {
+    for (key, value) in parts.directory.settings().entries() {
         write_entry(&mut text, &key, &value);
     }
     Ok(Answer::with_body(text.into_bytes()).field("version", version(parts)))

@@ -1,0 +1,76 @@
+//! Requests of ours to a client, and the end of a connection, wherever the connection lives.
+
+use super::{Home, Peer};
+use crate::shard::DataPlane;
+use ringmq_protocol::WriteHeader;
+use ringmq_protocol::fields::FieldWriter;
+use ringmq_remoting::{CallError, Connection, OwnedCommand};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Header fields that can cross to another shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedFields(pub Vec<(String, String)>);
+
+impl WriteHeader for OwnedFields {
+    fn write_to(&self, out: &mut FieldWriter<'_>) {
+        for (name, value) in &self.0 {
+            out.text(name, value);
+        }
+    }
+}
+
+const GONE: CallError = CallError::Closed { reason: "the client is gone" };
+
+impl Peer {
+    /// Sends a request to the client and waits for its answer.
+    ///
+    /// # Errors
+    /// No answer within `timeout`, or the connection is closed.
+    pub async fn call(
+        &self,
+        code: i32,
+        fields: OwnedFields,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<OwnedCommand, CallError> {
+        match &self.home {
+            Home::Local { connection, .. } => connection.call(code, &fields, &body, timeout).await,
+            Home::Remote { connection, link } => {
+                let key = connection.key;
+                let job = move |data: Rc<DataPlane>| async move {
+                    let connection = data.connection(key.id).ok_or(GONE)?;
+                    connection.call(code, &fields, &body, timeout).await
+                };
+                link.call(key.shard, job).await.unwrap_or(Err(GONE))
+            }
+        }
+    }
+
+    /// Closes the connection.
+    pub fn close(&self, reason: &'static str) {
+        match &self.home {
+            Home::Local { connection, .. } => connection.close(reason),
+            Home::Remote { connection, link } => {
+                let (key, link) = (connection.key, Rc::clone(link));
+                let close = async move {
+                    let job = move |data: Rc<DataPlane>| async move {
+                        if let Some(connection) = data.connection(key.id) {
+                            connection.close(reason);
+                        }
+                    };
+                    // Nobody to close it for when that shard has stopped.
+                    let _ = link.call(key.shard, job).await;
+                };
+                ringmq_runtime::task::spawn("close a connection", close).detach();
+            }
+        }
+    }
+}
+
+impl DataPlane {
+    /// A connection of this shard that other shards know of.
+    fn connection(&self, id: u64) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(&id).map(|served| Rc::clone(&served.connection))
+    }
+}

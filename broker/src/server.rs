@@ -1,0 +1,177 @@
+//! The whole process: a broker, and where wanted a name server next to it.
+//!
+//! [`run`] takes finished settings, works out who this broker is, starts the shards with the control plane on
+//! shard 0, tells the user when it serves, and returns when it was asked to stop and everything is on disk.
+
+use crate::clients::Clients;
+use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
+use crate::control::{ControlPlane, LocalFuture};
+use crate::controller::{Booted, Controller};
+use crate::directory::{Directory, Identity, Tables};
+use crate::register::{self, Registrar};
+use crate::services::admin::{Admin, RuntimeInfo};
+use crate::shard::DataPlane;
+use crate::start::{self, BrokerError, Plan};
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::{host, net, shards, signal};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Cores that `shardCores=auto` takes at most: beyond them memory and rings cost more than they bring on the
+/// machines that nobody configured.
+const SHARDS_AUTO_MAX: usize = 8;
+
+/// Everything that is decided before the first shard starts.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The settings with every default filled in.
+    pub settings: Arc<Settings>,
+    /// Who this broker is.
+    pub identity: Identity,
+    /// [`Identity::address`] resolved: part of message ids.
+    pub store_host: SocketAddr,
+    /// Name servers to register with.
+    pub namesrv_addresses: Vec<String>,
+    /// Port of the name server in this process.
+    pub embedded_namesrv: Option<SocketAddr>,
+    /// The changes made at run time in earlier runs.
+    pub overrides: BTreeMap<String, String>,
+}
+
+impl Setup {
+    /// Fills in what the machine knows: host name, address, name server.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn new(
+        mut settings: Settings,
+        overrides: BTreeMap<String, String>,
+    ) -> Result<Self, String> {
+        if settings.broker_name.is_empty() {
+            settings.broker_name = host::name();
+        }
+        if settings.broker_ip1.is_empty() {
+            settings.broker_ip1 = host::ipv4().unwrap_or(Ipv4Addr::LOCALHOST).to_string();
+        }
+        if settings.broker_ip2.is_empty() {
+            settings.broker_ip2 = settings.broker_ip1.clone();
+        }
+        let bind: IpAddr = settings.bind_address.parse().map_err(|_| {
+            format!("bindAddress = \"{}\": expected an IP address", settings.bind_address)
+        })?;
+        let mut namesrv_addresses = register::addresses(&settings.namesrv_addr);
+        let is_embedded = match settings.embedded_namesrv {
+            EmbeddedNamesrv::Yes => true,
+            EmbeddedNamesrv::No => false,
+            EmbeddedNamesrv::Auto => namesrv_addresses.is_empty(),
+        };
+        let port = settings.embedded_namesrv_port;
+        if is_embedded && namesrv_addresses.is_empty() {
+            settings.namesrv_addr = format!("127.0.0.1:{port}");
+            namesrv_addresses = register::addresses(&settings.namesrv_addr);
+        }
+        let identity = Identity {
+            cluster: settings.broker_cluster_name.clone(),
+            name: settings.broker_name.clone(),
+            id: settings.broker_id,
+            address: format!("{}:{}", settings.broker_ip1, settings.listen_port),
+            ha_address: format!("{}:{}", settings.broker_ip2, settings.listen_port + 1),
+        };
+        let store_host = resolve(&identity.address)
+            .map_err(|error| format!("brokerIP1 = \"{}\": {error}", settings.broker_ip1))?;
+        let embedded_namesrv = is_embedded.then(|| SocketAddr::new(bind, port));
+        let settings = Arc::new(settings);
+        Ok(Self { settings, identity, store_host, namesrv_addresses, embedded_namesrv, overrides })
+    }
+
+    fn plan(&self) -> Plan {
+        let settings = Arc::clone(&self.settings);
+        let cores = match &settings.shard_cores {
+            ShardCores::List(cores) => Cores::Exactly(cores.clone()),
+            ShardCores::Auto => {
+                Cores::Pinned(shards::usable_cores().len().clamp(1, SHARDS_AUTO_MAX))
+            }
+        };
+        let mut shards = ShardsConfig::new(cores);
+        shards.poll_us = settings.poll_micros.into();
+        let root = PathBuf::from(&settings.store_path_root_dir);
+        Plan { settings, shards, root, store_host: self.store_host }
+    }
+}
+
+/// An IP address needs no executor; a host name does.
+fn resolve(address: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = address.parse() {
+        return Ok(address);
+    }
+    let resolved = shards::try_block_on("resolver", net::resolve(address));
+    resolved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+/// Runs the broker until SIGTERM or Ctrl-C; `booted` is called when clients can find it.
+///
+/// # Errors
+/// Why it could not start, or what was lost when it stopped.
+pub fn run(setup: &Setup, booted: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+    let for_control = setup.clone();
+    let make_control = Box::new(move |data| make_control(for_control, data, Box::new(booted)));
+    let until = Box::new(|_| -> LocalFuture<()> {
+        Box::pin(async {
+            match signal::terminate().await {
+                Ok(signal) => tracing::info!("{signal:?}: stopping"),
+                Err(error) => tracing::error!("signals can not be caught: {error}"),
+            }
+        })
+    });
+    start::run(&setup.plan(), make_control, until)
+}
+
+fn make_control(
+    setup: Setup,
+    data: Rc<DataPlane>,
+    booted: Booted,
+) -> LocalFuture<Result<Rc<dyn ControlPlane>, String>> {
+    Box::pin(async move {
+        let namesrv = match setup.embedded_namesrv {
+            Some(address) => Some(embedded_namesrv(address, data.disk()).await?),
+            None => None,
+        };
+        let Setup { settings, identity, overrides, .. } = setup;
+        let tables = Tables::load(data.disk(), &settings, &identity.name, overrides).await?;
+        let clients = Rc::new(Clients::default());
+        let (for_directory, for_admin) = (Rc::clone(&data), Rc::clone(&data));
+        let directory =
+            Directory::start(identity, settings, tables, Rc::clone(&clients), for_directory);
+        let registrar = Registrar::new(&directory, &setup.namesrv_addresses);
+        let runtime = RuntimeInfo::start(&data);
+        let (d, c, r) = (Rc::clone(&directory), Rc::clone(&clients), Rc::clone(&registrar));
+        let admin = Admin::new(d, c, r, for_admin, runtime);
+        let controller: Rc<dyn ControlPlane> =
+            Controller::start(directory, clients, registrar, admin, booted, namesrv);
+        Ok(controller)
+    })
+}
+
+/// Starts the name server of this process; what it keeps lies in the broker's store.
+async fn embedded_namesrv(
+    address: SocketAddr,
+    disk: &Disk,
+) -> Result<ringmq_namesrv::Running, String> {
+    let config = ringmq_namesrv::Config {
+        listen_port: address.port().into(),
+        bind_address: address.ip().to_string(),
+        kv_config_path: disk.root().join("namesrv/kvConfig.json").to_string_lossy().into_owned(),
+        ..ringmq_namesrv::Config::default()
+    };
+    ringmq_namesrv::start(config).await.map_err(|error| {
+        format!(
+            "the name server in this process: {error}\n  fix: if one runs there already, \
+             start with -n 127.0.0.1:{}; or set embeddedNamesrvPort",
+            address.port()
+        )
+    })
+}

@@ -1,0 +1,230 @@
+//! What administration asks the shards for: bounds of queues, progress of groups, and their deletion.
+//!
+//! Each function runs one job on every shard at the same time; a job touches the logs of its shard only.
+
+use crate::logs::OwnedLog;
+use crate::shard::DataPlane;
+use ringmq_runtime::random::{HashMap, HashSet};
+use ringmq_store::{LogPosition, QueueOffset, TimeBoundary};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The offsets that one queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The oldest message that can be read.
+    pub min: i64,
+    /// One behind the newest message that consumers may see.
+    pub max: i64,
+    /// When the newest message was stored, Unix time in milliseconds; 0 for an empty queue.
+    pub last_stored_at_ms: i64,
+}
+
+/// How far one group is in one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub group: String,
+    pub topic: String,
+    pub queue_id: i32,
+    /// The next message that it has not consumed.
+    pub offset: i64,
+}
+
+/// Whose progress is wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    pub group: Option<String>,
+    pub topic: Option<String>,
+}
+
+/// Queues by topic and id.
+pub(super) type Queues<T> = HashMap<(String, i32), T>;
+
+/// The bounds of every queue of `topics` that ever had a message.
+pub(super) async fn ranges(data: &Rc<DataPlane>, topics: Vec<String>) -> Queues<Bounds> {
+    let topics: Arc<HashSet<String>> = Arc::new(topics.into_iter().collect());
+    let parts = data.on_all_shards(move |data| {
+        let topics = Arc::clone(&topics);
+        async move { ranges_of_shard(&data, &topics).await }
+    });
+    parts.await.into_iter().flatten().collect()
+}
+
+async fn ranges_of_shard(
+    data: &DataPlane,
+    topics: &HashSet<String>,
+) -> Vec<((String, i32), Bounds)> {
+    let mut found = Vec::new();
+    for owned in data.logs() {
+        let from = found.len();
+        owned.log.for_each_queue(|topic, queue_id, min, max| {
+            if topics.contains(topic) {
+                let (min, max) = (min.wire(), max.wire());
+                let bounds = Bounds { min, max, last_stored_at_ms: 0 };
+                found.push(((topic.to_owned(), queue_id), bounds));
+            }
+        });
+        for ((topic, queue_id), bounds) in &mut found[from..] {
+            if bounds.max > bounds.min {
+                let newest = bounds.max - 1;
+                let stored_at = stored_at_ms(owned, topic, *queue_id, newest).await;
+                bounds.last_stored_at_ms = stored_at.unwrap_or(0);
+            }
+        }
+    }
+    found
+}
+
+/// When these messages were stored, by queue; queues whose message is gone are missing.
+pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queues<i64> {
+    let wanted = Arc::new(wanted);
+    let parts = data.on_all_shards(move |data| {
+        let wanted = Arc::clone(&wanted);
+        async move {
+            let mut found = Vec::new();
+            for ((topic, queue_id), offset) in wanted.iter() {
+                let Some(owned) = data.log_of(topic, *queue_id) else { continue };
+                if let Some(at) = stored_at_ms(owned, topic, *queue_id, *offset).await {
+                    found.push(((topic.clone(), *queue_id), at));
+                }
+            }
+            found
+        }
+    });
+    parts.await.into_iter().flatten().collect()
+}
+
+/// Messages per topic so far: the sum of the ends of its queues. Topics without messages are missing.
+pub(super) async fn messages_by_topic(data: &Rc<DataPlane>) -> HashMap<String, u64> {
+    let parts = data.on_all_shards(|data| async move {
+        let mut sums: HashMap<String, u64> = HashMap::default();
+        for owned in data.logs() {
+            owned.log.for_each_queue(|topic, _, _, max| match sums.get_mut(topic) {
+                Some(sum) => *sum += max.0,
+                None if max.0 > 0 => drop(sums.insert(topic.to_owned(), max.0)),
+                None => {}
+            });
+        }
+        sums
+    });
+    let mut sums: HashMap<String, u64> = HashMap::default();
+    for (topic, sum) in parts.await.into_iter().flatten() {
+        *sums.entry(topic).or_default() += sum;
+    }
+    sums
+}
+
+/// The progress of groups, in no order.
+pub(super) async fn progress(data: &Rc<DataPlane>, filter: Filter) -> Vec<Progress> {
+    let parts = data.on_all_shards(move |data| {
+        let filter = filter.clone();
+        async move {
+            let mut found = Vec::new();
+            for owned in data.logs() {
+                owned.offsets.borrow().for_each(|group, topic, queue_id, offset| {
+                    let is_wanted = filter.group.as_deref().is_none_or(|wanted| wanted == group)
+                        && filter.topic.as_deref().is_none_or(|wanted| wanted == topic);
+                    if is_wanted {
+                        let (group, topic) = (group.to_owned(), topic.to_owned());
+                        let offset = offset.wire();
+                        found.push(Progress { group, topic, queue_id, offset });
+                    }
+                });
+            }
+            found
+        }
+    });
+    parts.await.into_iter().flatten().collect()
+}
+
+/// When one message was stored; `None` when it is not there any more, or cannot be read.
+async fn stored_at_ms(owned: &OwnedLog, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+    let offset = QueueOffset(u64::try_from(offset).ok()?);
+    owned.log.store_ms_at(topic, queue_id, offset).await.ok().flatten()
+}
+
+/// The first offset of each queue that was stored at `time_ms` or later.
+pub(super) async fn offsets_at(
+    data: &Rc<DataPlane>,
+    topic: &str,
+    queues: Vec<i32>,
+    time_ms: i64,
+) -> Queues<i64> {
+    let topic: Arc<str> = topic.into();
+    let parts = data.on_all_shards(move |data| {
+        let (topic, queues) = (Arc::clone(&topic), queues.clone());
+        async move {
+            let mut found = Vec::new();
+            for queue_id in queues {
+                let Some(owned) = data.log_of(&topic, queue_id) else { continue };
+                let boundary = TimeBoundary::Lower;
+                let offset = owned.log.offset_by_time(&topic, queue_id, time_ms, boundary).await;
+                if let Ok(Some(offset)) = offset {
+                    found.push(((topic.to_string(), queue_id), offset.wire()));
+                }
+            }
+            found
+        }
+    });
+    parts.await.into_iter().flatten().collect()
+}
+
+/// The record at a physical offset, as consumers get it.
+pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Option<Vec<u8>> {
+    let position = LogPosition::from_wire(physical_offset)?;
+    let log = data.placement().log_of_position(physical_offset)?;
+    let shard = data.placement().shard_of_log(log);
+    let read = data.on_shard(shard, move |data| async move {
+        let owned = Rc::clone(data.log(log)?);
+        owned.log.record_at(position).await.ok().flatten().map(|record| record.to_vec())
+    });
+    read.await.flatten()
+}
+
+/// Sets the progress of groups.
+pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) {
+    let targets = Arc::new(targets);
+    let set = data.on_all_shards(move |data| {
+        let targets = Arc::clone(&targets);
+        async move {
+            for target in targets.iter() {
+                let Ok(offset) = u64::try_from(target.offset) else { continue };
+                if let Some(owned) = data.log_of(&target.topic, target.queue_id) {
+                    let (group, topic, offset) =
+                        (&target.group, &target.topic, QueueOffset(offset));
+                    owned.offsets.borrow_mut().commit(group, topic, target.queue_id, offset);
+                }
+            }
+        }
+    });
+    set.await;
+}
+
+/// Forgets the queues of a topic, and every group's progress in them.
+pub(super) async fn delete_topic(data: &Rc<DataPlane>, topic: &str) {
+    let topic = topic.to_owned();
+    let deleted = data.on_all_shards(move |data| {
+        let topic = topic.clone();
+        async move {
+            for owned in data.logs() {
+                owned.log.delete_topic(&topic);
+                owned.offsets.borrow_mut().retain(|_, of| of != topic);
+            }
+        }
+    });
+    deleted.await;
+}
+
+/// Forgets how far a group is, everywhere.
+pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) {
+    let group = group.to_owned();
+    let deleted = data.on_all_shards(move |data| {
+        let group = group.clone();
+        async move {
+            for owned in data.logs() {
+                owned.offsets.borrow_mut().retain(|of, _| of != group);
+            }
+        }
+    });
+    deleted.await;
+}

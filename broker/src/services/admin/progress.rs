@@ -1,0 +1,174 @@
+//! Progress of consumer groups for tools: 208, 317, 43; who reads a topic (300), what a group reads (343).
+
+use super::super::control::{Answer, Reaction, decode, json_answer};
+use super::Parts;
+use super::gather::{self, Filter, Progress, Queues};
+use crate::outcome::Refusal;
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::group::GroupList;
+use ringmq_protocol::bodies::offset::ConsumerOffsetTable;
+use ringmq_protocol::bodies::stats::{ConsumeStats, ConsumeStatsList, OffsetWrapper};
+use ringmq_protocol::bodies::topic::TopicList;
+use ringmq_protocol::headers::admin::{
+    BrokerConsumeStatsRequest, ConsumeStatsRequest, GroupRequest, TopicRequest,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// GET_CONSUME_STATS: how far a group is in every queue of the topics it reads.
+pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let request: ConsumeStatsRequest<'_> = match decode(command) {
+        Ok(request) => request,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let group = request.consumer_group.to_owned();
+    let listed = request.topic_list.unwrap_or_default().split(';');
+    let named = listed.chain(request.topic).map(str::trim).filter(|topic| !topic.is_empty());
+    let named: BTreeSet<String> = named.map(str::to_owned).collect();
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let filter = Filter { group: Some(group.clone()), topic: None };
+        let progress = gather::progress(&parts.data, filter).await;
+        let topics = if named.is_empty() { topics_read(&parts, &group, &progress) } else { named };
+        Ok(json_answer(&stats_of(&parts, &topics, &progress, &group).await))
+    })
+}
+
+/// Topics that a group has progress in, or that its members subscribed to.
+fn topics_read(parts: &Parts, group: &str, progress: &[Progress]) -> BTreeSet<String> {
+    let of_group = progress.iter().filter(|one| one.group == group);
+    let mut topics: BTreeSet<String> = of_group.map(|one| one.topic.clone()).collect();
+    if let Some(group) = parts.clients.members().consumers(group) {
+        topics.extend(group.subscriptions.keys().cloned());
+    }
+    topics
+}
+
+async fn stats_of(
+    parts: &Parts,
+    topics: &BTreeSet<String>,
+    progress: &[Progress],
+    group: &str,
+) -> ConsumeStats {
+    let offsets = progress.iter().filter(|one| one.group == group);
+    let committed: Queues<i64> =
+        offsets.map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
+    let ranges = gather::ranges(&parts.data, topics.iter().cloned().collect()).await;
+    // The time of the last message that was consumed tells how old the backlog is.
+    let consumed = committed.iter().filter(|(_, offset)| **offset > 0);
+    let consumed = consumed.map(|(queue, offset)| (queue.clone(), *offset - 1)).collect();
+    let stored_at = gather::stored_at(&parts.data, consumed).await;
+
+    let mut stats = ConsumeStats::default();
+    for topic in topics {
+        // Topics that are gone are left out.
+        let Some(config) = parts.directory.topics().get(topic).cloned() else { continue };
+        for queue_id in 0..config.read_queue_nums {
+            let key = (topic.clone(), queue_id);
+            let consumer_offset = committed.get(&key).copied().unwrap_or(0);
+            let range = ranges.get(&key).copied().unwrap_or_default();
+            let queue = MessageQueue {
+                broker_name: parts.broker_name().to_owned(),
+                queue_id,
+                topic: topic.clone(),
+            };
+            let offsets = OffsetWrapper {
+                broker_offset: range.max,
+                consumer_offset,
+                last_timestamp: stored_at.get(&key).copied().unwrap_or(0),
+                pull_offset: consumer_offset,
+            };
+            stats.offset_table.insert(queue, offsets);
+        }
+        stats.consume_tps += parts.runtime.group_rate(topic, group);
+    }
+    stats
+}
+
+/// GET_BROKER_CONSUME_STATS: the same for all groups. `isOrder` asks for groups that consume in order; what
+/// tools get is every group that is, or is not, set up so.
+pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let is_order = match decode::<BrokerConsumeStatsRequest>(command) {
+        Ok(request) => request.is_order,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let progress = gather::progress(&parts.data, Filter::default()).await;
+        let mut list = ConsumeStatsList {
+            broker_addr: parts.directory.identity.address.clone(),
+            ..ConsumeStatsList::default()
+        };
+        let groups: Vec<String> = {
+            let groups = parts.directory.groups();
+            let wanted = groups.iter().filter(|group| group.consume_message_orderly == is_order);
+            wanted.map(|group| group.group_name.clone()).collect()
+        };
+        for group in groups {
+            let topics = topics_read(&parts, &group, &progress);
+            if topics.is_empty() {
+                continue;
+            }
+            let stats = stats_of(&parts, &topics, &progress, &group).await;
+            let behind = |offsets: &OffsetWrapper| offsets.broker_offset - offsets.consumer_offset;
+            list.total_diff += stats.offset_table.values().map(behind).sum::<i64>();
+            list.consume_stats_list.push(BTreeMap::from([(group, vec![stats])]));
+        }
+        Ok(json_answer(&list))
+    })
+}
+
+/// GET_ALL_CONSUMER_OFFSET: the whole table, as a slave copies it.
+pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let mut table = ConsumerOffsetTable {
+            data_version: Some(parts.directory.topics().version()),
+            ..ConsumerOffsetTable::default()
+        };
+        for one in gather::progress(&parts.data, Filter::default()).await {
+            let key = format!("{}@{}", one.topic, one.group);
+            table.offset_table.entry(key).or_default().insert(one.queue_id, one.offset);
+        }
+        Ok(json_answer(&table))
+    })
+}
+
+/// QUERY_TOPIC_CONSUME_BY_WHO: groups online or with progress.
+pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let topic = match decode::<TopicRequest<'_>>(command) {
+        Ok(request) => request.topic.to_owned(),
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let filter = Filter { group: None, topic: Some(topic.clone()) };
+        let progress = gather::progress(&parts.data, filter).await;
+        let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
+        for (name, group) in parts.clients.members().all_consumers() {
+            if group.subscriptions.contains_key(&topic) {
+                groups.insert(name.clone());
+            }
+        }
+        Ok(json_answer(&GroupList { group_list: groups.into_iter().collect() }))
+    })
+}
+
+/// QUERY_TOPICS_BY_CONSUMER: topics that a group has progress in or subscribed to.
+pub(super) fn topics_of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let group = match decode::<GroupRequest<'_>>(command) {
+        Ok(request) => request.group.to_owned(),
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let filter = Filter { group: Some(group.clone()), topic: None };
+        let progress = gather::progress(&parts.data, filter).await;
+        let topic_list = topics_read(&parts, &group, &progress).into_iter().collect();
+        let broker_addr = Some(parts.directory.identity.address.clone());
+        let answer: Result<Answer, Refusal> =
+            Ok(json_answer(&TopicList { broker_addr, topic_list }));
+        answer
+    })
+}

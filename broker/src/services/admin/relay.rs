@@ -1,0 +1,96 @@
+//! Requests that a consumer answers, passed on by its broker: its state (307), consume this message now (309).
+
+use super::super::control::{Answer, Reaction, decode};
+use super::{Parts, gather};
+use crate::outcome::Refusal;
+use crate::peer::OwnedFields;
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::client::{ConsumeDirectlyRequest, ConsumerRunningInfoRequest};
+use ringmq_protocol::ids::OffsetMessageId;
+use ringmq_remoting::CallError;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Longest wait for the consumer's answer (Apache: `Broker2Client`).
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// Clients before 3.1.8 do not know these requests.
+const VERSION_MIN: i32 = 62;
+
+pub(super) fn running_info(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let request: ConsumerRunningInfoRequest<'_> = match decode(command) {
+        Ok(request) => request,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let (group, client) = (request.consumer_group.to_owned(), request.client_id.to_owned());
+    let (parts, fields) = (Rc::clone(parts), fields_of(command));
+    Reaction::later(async move {
+        let code = request::GET_CONSUMER_RUNNING_INFO;
+        pass_on(&parts, &group, &client, code, fields, Vec::new()).await
+    })
+}
+
+pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let request: ConsumeDirectlyRequest<'_> = match decode(command) {
+        Ok(request) => request,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let group = request.consumer_group.to_owned();
+    let client = request.client_id.unwrap_or_default().to_owned();
+    let position = request.msg_id.and_then(|id| id.parse::<OffsetMessageId>().ok());
+    let Some(position) = position else {
+        let id = request.msg_id.unwrap_or_default();
+        let remark = format!("\"{id}\" is not the offset id of a message");
+        return Reaction::Now(Err(Refusal::new(response::SYSTEM_ERROR, remark)));
+    };
+    let (parts, fields) = (Rc::clone(parts), fields_of(command));
+    Reaction::later(async move {
+        let Some(message) = gather::message_at(&parts.data, position.physical_offset).await else {
+            let remark = "the message of that id is not in this broker's store";
+            return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+        };
+        pass_on(&parts, &group, &client, request::CONSUME_MESSAGE_DIRECTLY, fields, message).await
+    })
+}
+
+fn fields_of(command: &Command<'_>) -> OwnedFields {
+    let fields = command.fields.iter();
+    OwnedFields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// Sends a request to a member of a group and relays its answer.
+async fn pass_on(
+    parts: &Parts,
+    group: &str,
+    client: &str,
+    code: i32,
+    fields: OwnedFields,
+    body: Vec<u8>,
+) -> Result<Answer, Refusal> {
+    let Some((peer, version)) = parts.clients.consumer(group, client) else {
+        let remark = format!("The Consumer <{group}> <{client}> not online");
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    };
+    if version < VERSION_MIN {
+        let remark = format!("The Consumer <{client}> of version {version} can not be asked this");
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    match peer.call(code, fields, body, ANSWER_WAIT).await {
+        Ok(answer) if answer.code() == response::SUCCESS => {
+            Ok(Answer::with_body(answer.body().to_vec()))
+        }
+        Ok(answer) => {
+            let remark = answer.command().remark().unwrap_or_default().to_owned();
+            Err(Refusal::new(answer.code(), remark))
+        }
+        Err(error @ CallError::Timeout { .. }) => {
+            let remark = format!("The Consumer <{group}> <{client}>: {error}");
+            Err(Refusal::new(response::CONSUME_MSG_TIMEOUT, remark))
+        }
+        Err(error) => {
+            let remark = format!("The Consumer <{group}> <{client}>: {error}");
+            Err(Refusal::new(response::SYSTEM_ERROR, remark))
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Reset of a group's progress (222), carried out here: no consumer has to be online.
+//!
+//! The new offset is what the group's next pull finds: it is told the offset by PULL_OFFSET_MOVED, and until
+//! then commits of the old position are dropped, so that a running consumer does not undo the reset.
+
+use super::super::control::{Reaction, decode, json_answer};
+use super::Parts;
+use super::gather::{self, Progress};
+use super::groups::no_group;
+use super::topics::no_topic;
+use crate::outcome::Refusal;
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::offset::ResetOffsetBody;
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::client::ResetOffsetRequest;
+use std::rc::Rc;
+
+/// What is asked for, owned.
+struct Wanted {
+    topic: String,
+    group: String,
+    queue_id: Option<i32>,
+    offset: Option<i64>,
+    timestamp_ms: i64,
+}
+
+pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
+    let request: ResetOffsetRequest<'_> = match decode(command) {
+        Ok(request) => request,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let wanted = Wanted {
+        topic: request.topic.to_owned(),
+        group: request.group.to_owned(),
+        queue_id: (request.queue_id >= 0).then_some(request.queue_id),
+        offset: request.offset.filter(|offset| *offset >= 0),
+        timestamp_ms: request.timestamp_ms,
+    };
+    let parts = Rc::clone(parts);
+    Reaction::later(async move {
+        let targets = targets(&parts, &wanted).await?;
+        tracing::info!(group = wanted.group, topic = wanted.topic, "progress reset by request");
+        gather::set_progress(&parts.data, targets.clone()).await;
+        let mut body = ResetOffsetBody::default();
+        for target in targets {
+            let broker_name = parts.broker_name().to_owned();
+            let (topic, queue_id) = (target.topic, target.queue_id);
+            body.offset_table.insert(MessageQueue { broker_name, queue_id, topic }, target.offset);
+        }
+        Ok(json_answer(&body))
+    })
+}
+
+async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Refusal> {
+    let Some(topic) = parts.directory.topics().get(&wanted.topic).cloned() else {
+        return Err(no_topic(&wanted.topic));
+    };
+    if parts.directory.groups().get(&wanted.group).is_none() {
+        return Err(no_group(&wanted.group));
+    }
+    let queues: Vec<i32> = match wanted.queue_id {
+        Some(queue_id) => vec![queue_id],
+        None => (0..topic.read_queue_nums).collect(),
+    };
+    let ranges = gather::ranges(&parts.data, vec![wanted.topic.clone()]).await;
+    let by_time = wanted.queue_id.is_none() || wanted.offset.is_none();
+    let found = if by_time && wanted.timestamp_ms >= 0 {
+        gather::offsets_at(&parts.data, &wanted.topic, queues.clone(), wanted.timestamp_ms).await
+    } else {
+        Default::default()
+    };
+    let mut targets = Vec::new();
+    for queue_id in queues {
+        let range = ranges.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or_default();
+        let offset = match wanted.offset {
+            Some(offset) if wanted.queue_id.is_some() => {
+                if offset < range.min || offset > range.max + 1 {
+                    return Err(out_of_range(offset, range.min, range.max));
+                }
+                offset
+            }
+            _ if wanted.timestamp_ms < 0 => range.max,
+            _ => found.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or(range.max),
+        };
+        let (group, topic) = (wanted.group.clone(), wanted.topic.clone());
+        targets.push(Progress { group, topic, queue_id, offset });
+    }
+    if targets.is_empty() {
+        let remark = format!("topic {} has no queue to reset", wanted.topic);
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    Ok(targets)
+}
+
+fn out_of_range(offset: i64, min: i64, max: i64) -> Refusal {
+    let remark = format!("Target offset {offset} not in consume queue range [{min}-{max}]");
+    Refusal::new(response::SYSTEM_ERROR, remark)
+}

@@ -1,0 +1,157 @@
+//! Counts over time by topic and group: VIEW_BROKER_STATS_DATA (315).
+//!
+//! Nothing is counted while messages pass: the sum of the ends of a topic's queues, and of a group's
+//! progress in them, is sampled every ten seconds, and the differences are the counts. A group that goes back
+//! counts as zero for that sample.
+
+use super::super::control::{Answer, decode, json_answer};
+use super::Parts;
+use crate::outcome::Refusal;
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::admin::BrokerStatsRequest;
+use ringmq_runtime::random::HashMap;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Topics and groups that are sampled at most; 24 MiB.
+const SERIES_MAX: usize = 40_000;
+
+/// A sample that comes so much early is on time: the sampler's own period wavers.
+const EARLY_MS: u64 = MINUTE.period_ms / 2;
+
+/// A view over time: how often it takes a sample, and how many it keeps.
+#[derive(Clone, Copy)]
+struct Window {
+    period_ms: u64,
+    samples: usize,
+}
+
+/// Apache's windows: a minute by ten seconds, an hour by ten minutes, a day by the hour.
+const MINUTE: Window = Window { period_ms: 10_000, samples: 7 };
+const HOUR: Window = Window { period_ms: 600_000, samples: 7 };
+const DAY: Window = Window { period_ms: 3_600_000, samples: 25 };
+
+/// Samples of one growing number in three windows.
+#[derive(Debug, Default)]
+struct Series {
+    minute: VecDeque<(u64, u64)>,
+    hour: VecDeque<(u64, u64)>,
+    day: VecDeque<(u64, u64)>,
+}
+
+/// Samples of all topics and groups.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    /// By `topic`, and by `topic@group`: neither name can contain the other's `@`.
+    series: HashMap<String, Series>,
+}
+
+impl Samples {
+    /// Takes the sums of one moment; times are monotonic milliseconds. Names that are missing are dropped.
+    pub(super) fn sample(&mut self, now_ms: u64, sums: HashMap<String, u64>) {
+        self.series.retain(|name, _| sums.contains_key(name));
+        for (name, sum) in sums {
+            if self.series.len() < SERIES_MAX || self.series.contains_key(&name) {
+                self.series.entry(name).or_default().sample(now_ms, sum);
+            }
+        }
+    }
+
+    /// Messages per second over the last minute; 0 for unknown names.
+    pub(super) fn rate(&self, name: &str) -> f64 {
+        self.series.get(name).map_or(0.0, |series| difference(&series.minute).tps)
+    }
+
+    fn view(&self, name: &str) -> Option<BrokerStatsData> {
+        let series = self.series.get(name)?;
+        Some(BrokerStatsData {
+            stats_day: difference(&series.day),
+            stats_hour: difference(&series.hour),
+            stats_minute: difference(&series.minute),
+        })
+    }
+}
+
+impl Series {
+    fn sample(&mut self, now_ms: u64, sum: u64) {
+        for (window, samples) in
+            [(MINUTE, &mut self.minute), (HOUR, &mut self.hour), (DAY, &mut self.day)]
+        {
+            let due = |last: &(u64, u64)| now_ms + EARLY_MS >= last.0 + window.period_ms;
+            if samples.back().is_none_or(due) {
+                if samples.len() == window.samples {
+                    samples.pop_front();
+                }
+                samples.push_back((now_ms, sum));
+            }
+        }
+    }
+}
+
+fn difference(samples: &VecDeque<(u64, u64)>) -> BrokerStatsItem {
+    let (Some(first), Some(last)) = (samples.front(), samples.back()) else {
+        return BrokerStatsItem::default();
+    };
+    let sum = last.1.saturating_sub(first.1);
+    let elapsed_ms = last.0.saturating_sub(first.0);
+    let tps = if elapsed_ms == 0 { 0.0 } else { sum as f64 * 1_000.0 / elapsed_ms as f64 };
+    BrokerStatsItem { avgpt: 0.0, sum: i64::try_from(sum).unwrap_or(i64::MAX), tps }
+}
+
+pub(super) fn view(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
+    let request: BrokerStatsRequest<'_> = decode(command)?;
+    let (name, key) = (request.stats_name, request.stats_key);
+    let samples = parts.runtime.samples();
+    let found = match name {
+        "TOPIC_PUT_NUMS" | "GROUP_GET_NUMS" => samples.view(key),
+        "BROKER_PUT_NUMS" if key == parts.directory.identity.cluster => {
+            Some(parts.runtime.broker_stats(|totals| totals.messages_in))
+        }
+        "BROKER_GET_NUMS" if key == parts.directory.identity.cluster => {
+            Some(parts.runtime.broker_stats(|totals| totals.messages_out))
+        }
+        _ => None,
+    };
+    match found {
+        Some(stats) => Ok(json_answer(&stats)),
+        None => {
+            let remark = format!("The stats <{name}> <{key}> not exist");
+            Err(Refusal::new(response::SYSTEM_ERROR, remark))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(pairs: &[(&str, u64)]) -> HashMap<String, u64> {
+        pairs.iter().map(|(name, sum)| ((*name).to_owned(), *sum)).collect()
+    }
+
+    #[test]
+    fn a_minute_an_hour_and_a_day_see_their_own_span() {
+        let mut samples = Samples::default();
+        // 10 messages per second for two hours.
+        for step in 0..=720u64 {
+            samples.sample(step * 10_000, sums(&[("t", step * 100)]));
+        }
+        let view = samples.view("t").expect("known");
+        assert_eq!((view.stats_minute.sum, view.stats_minute.tps), (600, 10.0));
+        assert_eq!((view.stats_hour.sum, view.stats_hour.tps), (36_000, 10.0));
+        assert_eq!((view.stats_day.sum, view.stats_day.tps), (72_000, 10.0));
+    }
+
+    #[test]
+    fn progress_that_goes_back_and_names_that_vanish_count_nothing() {
+        let mut samples = Samples::default();
+        samples.sample(0, sums(&[("t@g", 100)]));
+        samples.sample(10_000, sums(&[("t@g", 40)]));
+        assert_eq!(samples.view("t@g").expect("known").stats_minute.sum, 0);
+        samples.sample(20_000, sums(&[]));
+        assert_eq!(samples.view("t@g"), None);
+        assert_eq!(samples.rate("t@g"), 0.0);
+    }
+}
