@@ -3,6 +3,7 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod consumer;
+pub mod direct;
 pub mod error;
 mod instance;
 pub mod message;

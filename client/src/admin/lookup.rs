@@ -127,7 +127,7 @@ impl Admin {
     /// Has the broker store how far a group consumed a queue.
     ///
     /// # Errors
-    /// `Failed` when the broker cannot be reached; the request itself is one-way.
+    /// `Failed`, `ShutDown`.
     pub async fn set_consumer_offset(
         &self,
         group: &str,
@@ -137,7 +137,7 @@ impl Admin {
         let group = group.to_owned();
         let action = "change of a consumer offset";
         self.at_queue(queue, action, move |instance, broker, queue| async move {
-            instance.update_offset(&broker, &group, &queue, offset).await
+            instance.confirm_offset(&broker, &group, &queue, offset).await
         })
         .await
     }

@@ -48,6 +48,16 @@ pub(crate) struct Member {
     pub(crate) is_stopping: Cell<bool>,
 }
 
+/// How offsets are sent to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// One-way: the timer repeats it anyway.
+    Tell,
+    /// With an answer, one after the other: when a queue is handed on, its next owner must find the
+    /// offset. (Apache's broker loses one of two commits that meet in a new group.)
+    Confirm,
+}
+
 /// One queue that is ours.
 pub(crate) struct Assigned {
     pub(crate) queue: MessageQueue,
@@ -235,7 +245,7 @@ impl Member {
             self.persist_locally().await;
         } else {
             let all = self.offsets.borrow().all();
-            self.commit(all).await;
+            self.commit(all, Commit::Confirm).await;
         }
     }
 
@@ -248,23 +258,26 @@ impl Member {
             self.persist_locally().await;
         } else {
             let due = self.offsets.borrow().due(now_ms());
-            self.commit(due).await;
+            self.commit(due, Commit::Tell).await;
         }
     }
 
     /// Sends offsets to their brokers. One that cannot be sent stays due.
-    pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>) {
+    pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>, how: Commit) {
+        let group = &self.config.group;
         for (queue, offset) in due {
-            let told = match self.instance.broker(&queue) {
-                Ok(broker) => {
-                    self.instance.update_offset(&broker, &self.config.group, &queue, offset).await
+            let told = match (self.instance.broker(&queue), how) {
+                (Err(fault), _) => Err(fault),
+                (Ok(broker), Commit::Tell) => {
+                    self.instance.update_offset(&broker, group, &queue, offset).await
                 }
-                Err(fault) => Err(fault),
+                (Ok(broker), Commit::Confirm) => {
+                    self.instance.confirm_offset(&broker, group, &queue, offset).await
+                }
             };
             match told {
                 Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, now_ms()),
                 Err(fault) => {
-                    let group = &self.config.group;
                     tracing::warn!(%queue, offset, group, %fault, "offset not stored, tried again");
                 }
             }
@@ -335,7 +348,9 @@ impl Member {
         self.arrived.notify_all();
         let assigned = self.all_assigned();
         self.consumption.drain(&assigned).await;
-        self.persist().await;
+        if self.commits_by_itself() {
+            self.persist_all().await;
+        }
         if self.consumption.is_orderly() {
             self.unlock(&assigned.iter().map(|a| a.queue.clone()).collect::<Vec<_>>()).await;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringmq_protocol::codes::response;
 use ringmq_runtime::{clock, task};
 
-use super::member::{Assigned, Member};
+use super::member::{Assigned, Commit, Member};
 use super::subscription::Filter;
 use crate::error::Fault;
 use crate::instance::{PullAnswer, PullRequest};
@@ -158,7 +158,7 @@ impl Member {
         tracing::warn!(%queue, group = self.config.group, from, to = offset, "offset moved");
         self.restart(queue, offset);
         if !self.is_broadcasting() {
-            self.commit(vec![(queue.clone(), offset)]).await;
+            self.commit(vec![(queue.clone(), offset)], Commit::Tell).await;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringmq_runtime::task;
 
-use super::member::{Assigned, Member, RETRY_PREFIX};
+use super::member::{Assigned, Commit, Member, RETRY_PREFIX};
 use crate::error::{ClientError, Fault};
 use crate::queue::{MessageQueue, java_order};
 use crate::routes::TopicRoute;
@@ -122,7 +122,7 @@ impl Member {
         if self.is_broadcasting() {
             return;
         }
-        self.commit(due).await;
+        self.commit(due, Commit::Confirm).await;
         let queues: Vec<_> = lost.iter().map(|assigned| assigned.queue.clone()).collect();
         if self.consumption.is_orderly() {
             self.unlock(&queues).await;

@@ -124,14 +124,20 @@ impl Instance {
         queue: &MessageQueue,
         offset: i64,
     ) -> Result<(), Fault> {
-        let header = UpdateOffsetRequest {
-            consumer_group: group,
-            topic: &queue.topic,
-            queue_id: queue.queue_id,
-            commit_offset: offset,
-            broker_name: Some(&queue.broker_name),
-        };
+        let header = update_header(group, queue, offset);
         self.tell(broker, request::UPDATE_CONSUMER_OFFSET, &header, &[]).await
+    }
+
+    /// Has the broker store an offset of the group, and waits for its word.
+    pub(crate) async fn confirm_offset(
+        &self,
+        broker: &Server,
+        group: &str,
+        queue: &MessageQueue,
+        offset: i64,
+    ) -> Result<(), Fault> {
+        let header = update_header(group, queue, offset);
+        self.ask(broker, request::UPDATE_CONSUMER_OFFSET, &header, expect_success).await
     }
 
     /// One past the newest message of a queue.
@@ -304,6 +310,20 @@ fn queue_header(queue: &MessageQueue) -> QueueRequest<'_> {
     QueueRequest {
         topic: &queue.topic,
         queue_id: queue.queue_id,
+        broker_name: Some(&queue.broker_name),
+    }
+}
+
+fn update_header<'a>(
+    group: &'a str,
+    queue: &'a MessageQueue,
+    offset: i64,
+) -> UpdateOffsetRequest<'a> {
+    UpdateOffsetRequest {
+        consumer_group: group,
+        topic: &queue.topic,
+        queue_id: queue.queue_id,
+        commit_offset: offset,
         broker_name: Some(&queue.broker_name),
     }
 }
