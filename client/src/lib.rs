@@ -1,4 +1,61 @@
-//! The RingMQ client library.
+//! The RingMQ client: producers, consumers and administration for RocketMQ-compatible clusters.
+//!
+//! ```no_run
+//! use ringmq_client::Client;
+//! use ringmq_client::config::{ClientConfig, ProducerConfig};
+//! use ringmq_client::message::Message;
+//!
+//! # fn main() -> Result<(), ringmq_client::ClientError> {
+//! let client = Client::start_blocking(ClientConfig::new("127.0.0.1:9876"))?;
+//! let producer = futures_lite::future::block_on(client.producer(ProducerConfig::new("orders")))?;
+//! let sent = producer.send_blocking(Message::new("Orders", "hello").tag("new"))?;
+//! println!("{} is at {} of {}", sent.message_id, sent.queue_offset, sent.queue);
+//! client.shutdown_blocking();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things run
+//! A [`Client`] owns one executor thread with all connections, routes and groups. Handles
+//! ([`Client`], [`producer::Producer`], [`consumer::PushConsumer`], [`consumer::LitePullConsumer`],
+//! [`admin::Admin`]) are `Send`, `Sync` and cheap to clone; their futures can be awaited on any
+//! runtime, and `_blocking` variants serve plain threads (never call those inside an executor).
+//! Listeners run on threads of their own and may block. Whoever lives in an executor of
+//! [`ringmq_runtime`] and counts every microsecond uses [`direct`].
+//!
+//! # States of a consumed queue
+//! | state | meaning | leaves it by |
+//! |---|---|---|
+//! | not ours | another member has it, or nobody | a rebalance that gives it to us |
+//! | wanted | ours by the rules; lock or offset still missing | next turn, a second later |
+//! | assigned | pulled and consumed; its offset is stored every few seconds | rebalance, lost lock, reset, shutdown |
+//! | dropped | loops end, late results are ignored; offset and lock were given back | never: it is assigned anew |
+//!
+//! Invariants: every message below a stored offset was consumed (or given back to the broker); an
+//! offset is stored only while the queue is assigned; an orderly queue is consumed only while its
+//! lock was confirmed within the last 30 s.
+//!
+//! # When things fail
+//! | failure | what happens |
+//! |---|---|
+//! | broker refuses for now, or is unreachable | the send is tried on another broker, within its time |
+//! | broker refuses the message | the send fails at once, with code and remark |
+//! | answer lost | as unreachable: the message may be stored twice, under one unique key |
+//! | all name servers unreachable | known routes stay in use; new topics fail, naming every address |
+//! | pull fails | tried again after a second, from the master |
+//! | offset no longer exists | consumption goes on where the broker says, with a warning in the log |
+//! | listener fails or panics | the message is given back, else sent to the retry topic, else consumed here again |
+//! | commit fails | the offset stays due and is sent with the next round |
+//! | handle dropped without shutdown | the last seconds of progress are consumed again |
+//!
+//! # Limits
+//! | limit | when it is reached |
+//! |---|---|
+//! | [`config::ProducerConfig::in_flight_max`] | the next send waits |
+//! | [`consumer::process_queue::FlowLimits`] | the queue is not pulled until some messages are consumed |
+//! | [`config::ConsumerConfig::buffered_max`] | no queue is pulled until somebody polls |
+//! | [`routes::QUEUES_PER_TOPIC_MAX`] | the route is refused |
+
 pub mod admin;
 pub mod client;
 pub mod config;

@@ -1,0 +1,134 @@
+//! What the fake remembers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use ringmq_protocol::bodies::route::{BrokerData, QueueData, TopicRouteData};
+use ringmq_protocol::headers::send::SendRequest;
+use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
+
+/// Queues of every topic.
+pub const QUEUES: i32 = 4;
+
+/// What goes wrong with the next send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Answered with this code.
+    Refuse(i32),
+    /// Never answered.
+    Silence,
+}
+
+/// A queue by topic and number.
+pub type Place = (String, i32);
+
+/// Everything.
+#[derive(Default)]
+pub struct State {
+    pub name: String,
+    pub address: Option<SocketAddr>,
+    /// Names and addresses that routes hold.
+    pub brokers: Vec<(String, String)>,
+    pub topics: BTreeSet<String>,
+    /// Stored records, index = queue offset.
+    pub queues: BTreeMap<Place, Vec<Vec<u8>>>,
+    pub offsets: BTreeMap<(String, Place), i64>,
+    /// Group to client ids.
+    pub members: BTreeMap<String, BTreeSet<String>>,
+    /// Group and queue to the client that holds its lock.
+    pub locks: BTreeMap<(String, Place), String>,
+    pub trouble: VecDeque<Trouble>,
+    /// Codes of all requests, in order.
+    pub seen: Vec<i32>,
+}
+
+impl State {
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// How often a request came.
+    pub fn count(&self, code: i32) -> usize {
+        self.seen.iter().filter(|seen| **seen == code).count()
+    }
+
+    /// Messages of a topic in all queues.
+    pub fn stored(&self, topic: &str) -> usize {
+        let of_topic = self.queues.iter().filter(|((name, _), _)| name == topic);
+        of_topic.map(|(_, records)| records.len()).sum()
+    }
+
+    /// Sum of the offsets that a group stored for a topic.
+    pub fn committed(&self, group: &str, topic: &str) -> i64 {
+        let of = self.offsets.iter().filter(|((g, (t, _)), _)| g == group && t == topic);
+        of.map(|(_, offset)| *offset).sum()
+    }
+
+    pub fn route(&self, topic: &str) -> Option<TopicRouteData> {
+        let is_known = topic == "TBW102" || self.topics.contains(topic);
+        is_known.then(|| TopicRouteData {
+            broker_datas: self
+                .brokers
+                .iter()
+                .map(|(name, address)| broker(name, address))
+                .collect(),
+            queue_datas: self.brokers.iter().map(|(name, _)| queues(name)).collect(),
+            ..TopicRouteData::default()
+        })
+    }
+
+    /// Stores one message and returns its offsets: in the queue, and physical.
+    pub fn store(
+        &mut self,
+        header: &SendRequest<'_>,
+        flag: i32,
+        body: &[u8],
+        properties: &str,
+    ) -> (i64, i64) {
+        self.topics.insert(header.topic.to_owned());
+        let place = (header.topic.to_owned(), header.queue_id);
+        let host = self.address.expect("listening");
+        let records = self.queues.entry(place).or_default();
+        let queue_offset = i64::try_from(records.len()).expect("few");
+        let physical_offset = i64::from(header.queue_id) << 32 | queue_offset;
+        let new = NewRecord {
+            topic: header.topic,
+            queue_id: header.queue_id,
+            flag,
+            sys_flag: header.sys_flag,
+            born_at_ms: header.born_at_ms,
+            born_host: host,
+            store_host: host,
+            reconsume_times: header.reconsume_times,
+            prepared_transaction_offset: 0,
+            body,
+            properties,
+            extra: &[],
+            with_record_crc: false,
+        };
+        let mut bytes = vec![0; encoded_len(&new).expect("fits")];
+        let placement = Placement { queue_offset, physical_offset, stored_at_ms: 1 };
+        encode(&mut bytes, &new, placement).expect("fits");
+        records.push(bytes);
+        (queue_offset, physical_offset)
+    }
+}
+
+fn broker(name: &str, address: &str) -> BrokerData {
+    BrokerData {
+        broker_name: name.to_owned(),
+        cluster: "fake".into(),
+        broker_addrs: [(0, address.to_owned())].into(),
+        ..BrokerData::default()
+    }
+}
+
+fn queues(name: &str) -> QueueData {
+    QueueData {
+        broker_name: name.to_owned(),
+        perm: 6,
+        read_queue_nums: QUEUES,
+        write_queue_nums: QUEUES,
+        topic_sys_flag: 0,
+    }
+}

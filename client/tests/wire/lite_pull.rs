@@ -1,0 +1,126 @@
+//! The lite pull consumer and the administration handle.
+
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use ringmq_client::admin::{BrokerTarget, TopicSettings};
+use ringmq_client::config::ConsumerConfig;
+use ringmq_client::consumer::LitePullConsumer;
+use ringmq_client::message::Message;
+use ringmq_client::producer::Producer;
+use ringmq_client::queue::MessageQueue;
+
+use super::fake::FakeBroker;
+use super::{client_of, group, numbers, producer_of, send};
+
+/// Polls until `count` messages came; returns their bodies.
+async fn poll(consumer: &LitePullConsumer, count: usize) -> Vec<String> {
+    let mut bodies = Vec::new();
+    while bodies.len() < count {
+        let messages = consumer.poll(10, Duration::from_secs(10)).await.expect("polled");
+        assert!(!messages.is_empty(), "only {bodies:?} came");
+        let texts = messages.iter().map(|m| String::from_utf8_lossy(&m.body).into_owned());
+        bodies.extend(texts);
+    }
+    bodies
+}
+
+async fn send_to_queue(producer: &Producer, queue: usize, count: usize) {
+    for number in 0..count {
+        let message = Message::new("T", number.to_string());
+        producer.send_select(message, move |_| queue).await.expect("sent");
+    }
+}
+
+#[test]
+fn a_subscription_is_polled_and_committed_by_itself() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send(&producer_of(&client).await, 0, 30).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        let mut bodies = poll(&consumer, 30).await;
+        bodies.sort_by_key(|body| body.parse::<u32>().expect("a number"));
+        assert_eq!(bodies, numbers(30));
+        assert_eq!(consumer.assignment().await.expect("known").len(), 4);
+        broker.wait_for("commits", |state| state.committed("g", "T") == 30);
+        let none = consumer.poll(10, Duration::from_millis(20)).await.expect("polled");
+        assert!(none.is_empty());
+        consumer.shutdown().await;
+        assert!(consumer.poll(1, Duration::ZERO).await.is_err());
+    });
+}
+
+#[test]
+fn assigned_queues_are_sought_paused_and_committed_by_hand() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send_to_queue(&producer_of(&client).await, 2, 10).await;
+        let config = ConsumerConfig { auto_commit: false, ..group("g") };
+        let consumer = client.lite_pull_consumer(config).await.expect("joined");
+        let queues = consumer.queues("T").await.expect("a route");
+        let queue = queues.iter().find(|queue| queue.queue_id == 2).expect("there").clone();
+        consumer.assign(vec![queue.clone()]).await.expect("assigned");
+        assert_eq!(poll(&consumer, 10).await, numbers(10));
+        assert_eq!(broker.state().committed("g", "T"), 0, "nothing is stored unasked");
+
+        consumer.seek(queue.clone(), 7).await.expect("ours");
+        assert_eq!(poll(&consumer, 3).await, ["7", "8", "9"]);
+        consumer.seek(MessageQueue::new("T", "a", 0), 0).await.expect_err("not ours");
+
+        consumer.seek(queue.clone(), 0).await.expect("ours");
+        consumer.set_paused(vec![queue.clone()], true).await.expect("paused");
+        let none = consumer.poll(10, Duration::from_millis(50)).await.expect("polled");
+        assert!(none.is_empty(), "{none:?}");
+        consumer.set_paused(vec![queue.clone()], false).await.expect("resumed");
+        assert_eq!(poll(&consumer, 10).await, numbers(10));
+
+        consumer.commit().await.expect("stored");
+        assert_eq!(broker.state().committed("g", "T"), 10);
+        assert_eq!(consumer.position(queue).await.expect("known"), 10);
+    });
+}
+
+#[test]
+fn the_two_ways_to_get_queues_exclude_each_other() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send(&producer_of(&client).await, 0, 1).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        let queue = MessageQueue::new("T", "a", 0);
+        consumer.assign(vec![queue]).await.expect_err("refused");
+        let again = client.lite_pull_consumer(group("g")).await;
+        assert!(again.is_err(), "one client is one member of a group");
+    });
+}
+
+#[test]
+fn administration_creates_topics_and_looks_up_offsets() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    let admin = client.admin();
+    block_on(async {
+        let unknown = admin.topic_route("T").await.expect_err("no such topic");
+        assert_eq!(unknown.code(), Some(17));
+        let settings = TopicSettings::new("T", 4);
+        admin.create_topic(BrokerTarget::All, settings).await.expect("created");
+        assert_eq!(admin.queues("T").await.expect("a route").len(), 4);
+        send_to_queue(&producer_of(&client).await, 1, 3).await;
+        let queue = MessageQueue::new("T", "a", 1);
+        let offsets = admin.queue_offsets(queue.clone()).await.expect("known");
+        assert_eq!((offsets.min, offsets.max), (0, 3));
+        let stored = admin.consumer_offset("g", queue.clone()).await.expect("asked");
+        assert_eq!(stored, None);
+        admin.set_consumer_offset("g", queue.clone(), 2).await.expect("stored");
+        assert_eq!(admin.consumer_offset("g", queue).await.expect("asked"), Some(2));
+        let cluster = admin.cluster().await.expect("known");
+        assert_eq!(cluster.broker_addr_table.keys().collect::<Vec<_>>(), ["a"]);
+        let nowhere = BrokerTarget::Cluster("nowhere".into());
+        let refused = admin.create_topic(nowhere, TopicSettings::new("U", 1)).await;
+        assert!(refused.expect_err("no broker").to_string().contains("nowhere"));
+    });
+}

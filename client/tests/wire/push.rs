@@ -1,0 +1,300 @@
+//! The push consumer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use ringmq_client::config::{ConsumerConfig, MessageModel};
+use ringmq_client::consumer::{ConsumeStatus, OrderlyContext, OrderlyStatus};
+use ringmq_client::message::Message;
+use ringmq_client::received::ReceivedMessage;
+use ringmq_protocol::codes::request;
+use ringmq_protocol::properties::keys;
+
+use super::fake::FakeBroker;
+use super::{Seen, client_of, group, numbers, producer_of, send};
+
+type Batch<'a> = &'a [Arc<ReceivedMessage>];
+
+fn record(seen: &Seen) -> impl Fn(Batch<'_>) -> ConsumeStatus + Send + Sync + 'static {
+    let seen = seen.clone();
+    move |messages: Batch<'_>| {
+        messages.iter().for_each(|message| seen.push(&message.body));
+        ConsumeStatus::Success
+    }
+}
+
+#[test]
+fn every_message_is_consumed_once_and_progress_outlives_the_consumer() {
+    let broker = FakeBroker::start("a");
+    let (first, seen) = (client_of(&broker), Seen::default());
+    block_on(async {
+        let producer = producer_of(&first).await;
+        send(&producer, 0, 50).await;
+        let consumer = first.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        send(&producer, 50, 50).await;
+    });
+    assert_eq!(seen.wait(100), numbers(100));
+    first.shutdown_blocking();
+    assert_eq!(broker.state().committed("g", "T"), 100);
+    assert!(broker.state().members["g"].is_empty(), "it said goodbye");
+
+    let (second, seen) = (client_of(&broker), Seen::default());
+    block_on(async {
+        let consumer = second.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        producer_of(&second).await.send(Message::new("T", "new")).await.expect("sent");
+    });
+    assert_eq!(seen.wait(1), ["new"]);
+    second.shutdown_blocking();
+}
+
+#[test]
+fn offsets_are_stored_while_the_consumer_runs() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    block_on(async {
+        send(&producer_of(&client).await, 0, 10).await;
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    broker.wait_for("commits", |state| state.committed("g", "T") == 10);
+}
+
+#[test]
+fn only_wanted_tags_reach_the_listener() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for (number, tag) in ["A", "B", "C", "A"].into_iter().enumerate() {
+            let message = Message::new("T", number.to_string()).tag(tag);
+            producer.send(message).await.expect("sent");
+        }
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        // The fake does not filter, as a broker lets colliding hashes through.
+        consumer.subscribe("T", "A || C").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(3), ["0", "2", "3"]);
+    broker.wait_for("commits past filtered", |state| state.committed("g", "T") == 4);
+    assert_eq!(seen.len(), 3);
+}
+
+#[test]
+fn a_failed_message_comes_again_through_the_retry_topic() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let topics = Seen::default();
+    let listener = {
+        let (seen, topics) = (seen.clone(), topics.clone());
+        move |messages: Batch<'_>| {
+            let message = &messages[0];
+            seen.push(&message.body);
+            topics.push(message.topic.as_bytes());
+            match message.reconsume_times {
+                0 => ConsumeStatus::RetryLater(0),
+                _ => ConsumeStatus::Success,
+            }
+        }
+    };
+    block_on(async {
+        producer_of(&client).await.send(Message::new("T", "again")).await.expect("sent");
+        let consumer = client.push_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(2), ["again", "again"]);
+    assert_eq!(topics.wait(2), ["T", "T"], "the application sees its own topic");
+    let state = broker.state();
+    assert_eq!(state.count(request::CONSUMER_SEND_MSG_BACK), 1, "first it is given back");
+    let record = ringmq_protocol::record::Record::parse(
+        &state
+            .queues
+            .iter()
+            .find(|((topic, _), _)| topic == "%RETRY%g")
+            .expect("then sent to the retry topic")
+            .1[0],
+    )
+    .expect("a record")
+    .reconsume_times;
+    assert_eq!(record, 1);
+}
+
+#[test]
+fn a_panic_of_the_listener_counts_as_failure_and_not_as_the_end() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>| {
+            assert!(messages[0].reconsume_times > 0, "the first delivery fails");
+            seen.push(&messages[0].body);
+            ConsumeStatus::Success
+        }
+    };
+    block_on(async {
+        send(&producer_of(&client).await, 0, 3).await;
+        let config = ConsumerConfig { consume_threads: 1, ..group("g") };
+        let consumer = client.push_consumer(config, listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(3), numbers(3));
+}
+
+#[test]
+fn two_members_share_the_queues_and_the_one_that_stays_takes_over() {
+    let broker = FakeBroker::start("a");
+    let (first, second) = (client_of(&broker), client_of(&broker));
+    let (all, by_first, by_second) = (Seen::default(), Seen::default(), Seen::default());
+    let record_both = |own: &Seen| {
+        let (all, own) = (all.clone(), own.clone());
+        move |messages: Batch<'_>| {
+            own.push(&messages[0].body);
+            all.push(&messages[0].body);
+            ConsumeStatus::Success
+        }
+    };
+    let producer = block_on(producer_of(&first));
+    let mut sent = 1;
+    block_on(async {
+        send(&producer, 0, 1).await;
+        for (client, seen) in [(&first, &by_first), (&second, &by_second)] {
+            let consumer = client.push_consumer(group("g"), record_both(seen)).await;
+            consumer.expect("joined").subscribe("T", "*").await.expect("subscribed");
+        }
+        broker.wait_for("two members", |state| state.members["g"].len() == 2);
+        // Sends until both take part: then the queues are divided.
+        while by_first.len() == 0 || by_second.len() == 0 {
+            send(&producer, sent, 4).await;
+            sent += 4;
+        }
+    });
+    // A hand-over may deliver messages twice, never lose one.
+    all.wait_to_contain(&numbers(sent));
+    first.shutdown_blocking();
+    let producer = block_on(producer_of(&second));
+    block_on(send(&producer, sent, 8));
+    by_second.wait_to_contain(&numbers(sent + 8)[sent..]);
+    second.shutdown_blocking();
+}
+
+#[test]
+fn an_orderly_listener_sees_each_queue_in_order_under_a_lock() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let suspended = Arc::new(AtomicUsize::new(0));
+    let listener = {
+        let (seen, suspended) = (seen.clone(), suspended.clone());
+        move |messages: Batch<'_>, context: &OrderlyContext| {
+            let text = String::from_utf8_lossy(&messages[0].body).into_owned();
+            if text == "3" && context.attempt == 0 {
+                suspended.fetch_add(1, Ordering::Relaxed);
+                return OrderlyStatus::Suspend;
+            }
+            messages.iter().for_each(|message| seen.push(&message.body));
+            OrderlyStatus::Success
+        }
+    };
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for number in 0..10 {
+            let message = Message::new("T", number.to_string());
+            producer.send_select(message, |_| 1).await.expect("sent");
+        }
+        let config = ConsumerConfig { orderly_suspend: Duration::from_millis(10), ..group("g") };
+        let consumer = client.orderly_consumer(config, listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait_unsorted(10), numbers(10));
+    assert_eq!(suspended.load(Ordering::Relaxed), 1);
+    assert!(!broker.state().locks.is_empty(), "queues are locked");
+    client.shutdown_blocking();
+    assert!(broker.state().locks.is_empty(), "and given back");
+    assert_eq!(broker.state().committed("g", "T"), 10);
+}
+
+#[test]
+fn a_queue_locked_by_another_member_is_not_consumed() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>, _: &OrderlyContext| {
+            messages.iter().for_each(|message| seen.push(&message.body));
+            OrderlyStatus::Success
+        }
+    };
+    let key = ("g".to_owned(), ("T".to_owned(), 0));
+    broker.state().locks.insert(key.clone(), "somebody else".into());
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for queue in 0..4 {
+            let message = Message::new("T", queue.to_string());
+            producer.send_select(message, move |_| queue).await.expect("sent");
+        }
+        let consumer = client.orderly_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(3), ["1", "2", "3"]);
+    broker.state().locks.remove(&key);
+    assert_eq!(seen.wait(4), numbers(4));
+}
+
+#[test]
+fn broadcasting_reaches_every_client_and_resumes_from_a_local_file() {
+    let broker = FakeBroker::start("a");
+    let start = |directory: &std::path::Path, seen: &Seen| {
+        let client = ringmq_client::Client::start_blocking(ringmq_client::config::ClientConfig {
+            local_offset_dir: directory.to_owned(),
+            ..ringmq_client::config::ClientConfig::new(&broker.address)
+        })
+        .expect("started");
+        block_on(async {
+            let config = ConsumerConfig { model: MessageModel::Broadcasting, ..group("g") };
+            let consumer = client.push_consumer(config, record(seen)).await.expect("joined");
+            consumer.subscribe("T", "*").await.expect("subscribed");
+        });
+        client
+    };
+    let directories =
+        [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("too")];
+    let seen = [Seen::default(), Seen::default()];
+    let sender = client_of(&broker);
+    let producer = block_on(producer_of(&sender));
+    block_on(send(&producer, 0, 20));
+    let clients = [0, 1].map(|n: usize| start(directories[n].path(), &seen[n]));
+    for seen in &seen {
+        assert_eq!(seen.wait(20), numbers(20));
+    }
+    clients.iter().for_each(ringmq_client::Client::shutdown_blocking);
+    assert_eq!(broker.state().committed("g", "T"), 0, "brokers keep no such offsets");
+    block_on(producer.send(Message::new("T", "new"))).expect("sent");
+    let again = Seen::default();
+    let client = start(directories[0].path(), &again);
+    assert_eq!(again.wait(1), ["new"]);
+    client.shutdown_blocking();
+}
+
+#[test]
+fn a_message_property_survives_the_way_through_the_broker() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>| {
+            let message = &messages[0];
+            seen.push(message.property("colour").unwrap_or_default().as_bytes());
+            seen.push(message.property(keys::KEYS).unwrap_or_default().as_bytes());
+            seen.push(&message.body[..4]);
+            ConsumeStatus::Success
+        }
+    };
+    block_on(async {
+        let large = Message::new("T", vec![b'z'; 10_000]).property("colour", "blue").keys("k1");
+        producer_of(&client).await.send(large).await.expect("sent");
+        let consumer = client.push_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait_unsorted(3), ["blue", "k1", "zzzz"], "compressed on the way only");
+}
