@@ -13,12 +13,29 @@ use crate::reader::Reader;
 
 pub(crate) fn parse(frame: Frame<'_>) -> Result<Command<'_>, CommandError> {
     let mut reader = Reader::new(frame.header);
-    read(&mut reader, frame.body).map_err(|error| match error {
-        ReadError::Command(error) => error,
-        ReadError::Layout(error) => {
-            CommandError::Malformed { at: reader.position(), expected: expected(error) }
-        }
-    })
+    let mut fields = Fields::default();
+    // The fields are filled in place: a command has more than a kilobyte and should move once.
+    let Members { code, language, version, opaque, flag, remark } =
+        match read(&mut reader, &mut fields) {
+            Ok(members) => members,
+            Err(ReadError::Command(error)) => return Err(error),
+            Err(ReadError::Layout(error)) => {
+                let (at, expected) = (reader.position(), expected(error));
+                return Err(CommandError::Malformed { at, expected });
+            }
+        };
+    let (body, serialize) = (frame.body, SerializeType::RocketMq);
+    Ok(Command { code, language, version, opaque, flag, remark, fields, body, serialize })
+}
+
+/// What a header holds besides its fields.
+struct Members<'a> {
+    code: i32,
+    language: Language,
+    version: i32,
+    opaque: i32,
+    flag: i32,
+    remark: Option<Text<'a>>,
 }
 
 enum ReadError {
@@ -42,7 +59,7 @@ fn expected(error: LayoutError) -> &'static str {
     }
 }
 
-fn read<'a>(reader: &mut Reader<'a>, body: &'a [u8]) -> Result<Command<'a>, ReadError> {
+fn read<'a>(reader: &mut Reader<'a>, fields: &mut Fields<'a>) -> Result<Members<'a>, ReadError> {
     let truncated_code = reader.i16("code (2 bytes)")?;
     let language = Language::from_number(i64::from(reader.u8("language (1 byte)")?));
     let version = i32::from(reader.i16("version (2 bytes)")?);
@@ -52,7 +69,6 @@ fn read<'a>(reader: &mut Reader<'a>, body: &'a [u8]) -> Result<Command<'a>, Read
     let remark = reader.text(remark_len, "remark in UTF-8")?;
     let fields_len = reader.len_i32("length of the fields")?;
     let mut entries = Reader::new(reader.take(fields_len, "all fields")?);
-    let mut fields = Fields::default();
     while !entries.rest().is_empty() {
         let (name, value) = read_field(&mut entries)?;
         if !value.is_empty() {
@@ -60,20 +76,12 @@ fn read<'a>(reader: &mut Reader<'a>, body: &'a [u8]) -> Result<Command<'a>, Read
         }
     }
     let is_response = flag & crate::command::FLAG_RESPONSE != 0;
-    Ok(Command {
-        code: match is_response {
-            true => i32::from(truncated_code),
-            false => codes::widen_request(truncated_code),
-        },
-        language,
-        version,
-        opaque,
-        flag,
-        remark: (!remark.is_empty()).then_some(Text::Borrowed(remark)),
-        fields,
-        body,
-        serialize: SerializeType::RocketMq,
-    })
+    let code = match is_response {
+        true => i32::from(truncated_code),
+        false => codes::widen_request(truncated_code),
+    };
+    let remark = (!remark.is_empty()).then_some(Text::Borrowed(remark));
+    Ok(Members { code, language, version, opaque, flag, remark })
 }
 
 fn read_field<'a>(entries: &mut Reader<'a>) -> Result<(&'a str, &'a str), LayoutError> {
