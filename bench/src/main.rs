@@ -29,12 +29,15 @@ use crate::args::{Cli, Command};
 use crate::produce::Ending;
 
 fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::ServeBroker(args) = &cli.command {
+        return embedded::serve(&args.config);
+    }
     // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::ServeBroker(args) => return embedded::serve(&args.config),
+        Command::ServeBroker(_) => unreachable!("it returned above"),
         Command::Produce(args) => {
             shards::try_block_on("bench", async move { produce::run(&args).await })
         }

@@ -4,6 +4,7 @@
 //! this crate says who owns what, and where the two meet.
 
 pub mod clients;
+pub mod command;
 pub mod config;
 pub mod control;
 pub mod controller;

@@ -1,0 +1,155 @@
+//! The command `mqbroker`: reads the command line and the settings, runs the broker, and says in words why it
+//! can not. In the library, because `bench` is a broker, too, in a child process.
+
+use clap::Parser;
+use crate::config::cli::Arguments;
+use crate::config::{Notes, Settings, template};
+use crate::directory::OVERRIDES_FILE;
+use crate::server::{self, Setup};
+use crate::start::BrokerError;
+use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::shards;
+use ringmq_store::metadata::Document;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+const EXIT_STOPPED_WITH_LOSS: u8 = 1;
+const EXIT_CONFIGURATION: u8 = 3;
+const EXIT_MACHINE: u8 = 4;
+const EXIT_STORE: u8 = 5;
+
+/// Warnings and errors of ours; glommio's own are about probes that may fail.
+const LOG_DEFAULT: &str = "warn,glommio=off";
+
+/// Why the process ends, with its exit status.
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    fn configuration(text: impl Into<String>) -> Self {
+        Self { status: EXIT_CONFIGURATION, text: text.into() }
+    }
+}
+
+impl From<BrokerError> for Failure {
+    fn from(error: BrokerError) -> Self {
+        let status = match error {
+            BrokerError::Shards(_) | BrokerError::Start(_) => EXIT_MACHINE,
+            BrokerError::Store(_) => EXIT_STORE,
+            BrokerError::Stop(_) => EXIT_STOPPED_WITH_LOSS,
+        };
+        Self { status, text: error.to_string() }
+    }
+}
+
+/// Is `mqbroker` with these command line arguments, the first being the name of the program.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = Arguments::parse_from(arguments);
+    start_log();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "mqbroker: {}", failure.text);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+/// Logs to standard error; RINGMQ_LOG chooses what.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RINGMQ_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_DEFAULT));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.print_template {
+        print(&template::conf());
+        return Ok(());
+    }
+    let (settings, overrides) = settings(arguments)?;
+    let setup = Setup::new(settings, overrides).map_err(Failure::configuration)?;
+    if arguments.print_all || arguments.print_important {
+        print(&template::listing(&setup.settings, !arguments.print_all));
+        return Ok(());
+    }
+    let success = success_text(&setup);
+    server::run(&setup, move || print(&success))?;
+    Ok(())
+}
+
+/// Defaults, file, changes of earlier runs, environment, command line; the later wins.
+fn settings(arguments: &Arguments) -> Result<(Settings, BTreeMap<String, String>), Failure> {
+    let (mut settings, mut notes) = (Settings::default(), Notes::default());
+    if let Some(path) = &arguments.config_file {
+        let refuse = |error: &dyn Display| Failure::configuration(format!("{path}: {error}"));
+        let bytes = read_file(Path::new(path)).map_err(|error| refuse(&error))?;
+        let properties = Properties::parse(&bytes).map_err(|error| refuse(&error))?;
+        settings.apply(&properties, &mut notes).map_err(|error| refuse(&error))?;
+    }
+    let overrides = overrides(&settings.store_path_root_dir)?;
+    settings.apply_overrides(&overrides, &mut notes);
+    for warning in notes.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    if !notes.without_effect.is_empty() {
+        let keys = notes.without_effect.join(", ");
+        tracing::info!("configuration: known and without effect in this version: {keys}");
+    }
+    if settings.namesrv_addr.is_empty() {
+        settings.namesrv_addr = std::env::var("NAMESRV_ADDR").unwrap_or_default();
+    }
+    if let Some(addresses) = &arguments.namesrv_addr {
+        settings.namesrv_addr.clone_from(addresses);
+    }
+    Ok((settings, overrides))
+}
+
+/// Settings that were changed while the broker ran.
+fn overrides(root: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let loaded = shards::try_block_on("settings", async {
+        let disk = Disk::live(root).map_err(|error| error.to_string())?;
+        let document = Document::new(&disk, OVERRIDES_FILE);
+        document.load().await.map_err(|error| error.to_string())
+    });
+    let loaded = loaded
+        .map_err(BrokerError::Shards)?
+        .map_err(|text| Failure { status: EXIT_STORE, text: format!("{root}: {text}") })?;
+    Ok(loaded.unwrap_or_default())
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let read = async { Disk::live(directory)?.read_all(name, PROPERTIES_SIZE_MAX_BYTES).await };
+    shards::try_block_on("settings", read).map_err(|error| io::Error::other(error.to_string()))?
+}
+
+/// The line that people and scripts wait for, and what to do next.
+fn success_text(setup: &Setup) -> String {
+    let identity = &setup.identity;
+    let servers = setup.namesrv_addresses.join(";");
+    let and_servers =
+        if servers.is_empty() { String::new() } else { format!(" and name server is {servers}") };
+    let (name, address) = (&identity.name, &identity.address);
+    let mut text =
+        format!("The broker[{name}, {address}] boot success. serializeType=JSON{and_servers}\n");
+    if let Some(server) = setup.namesrv_addresses.first() {
+        text += &format!("Next: point a client at {server}, or run: bench produce -n {server}\n");
+    }
+    text
+}
+
+/// Writes to standard output; a reader that went away is no reason to fail.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
