@@ -3,13 +3,15 @@
 //! A pull is checked, its progress committed, and the queue read, in one synchronous step when the messages are
 //! in memory. From there it is *answered*; *held* until a message it wants becomes visible or its
 //! time is up, when the client allows that and nothing was found; or *cold*: what it wants lies on the device,
-//! and a task reads it. At most [`COLD_READS_MAX`] such tasks run on a shard; further cold pulls wait in line, and
+//! and a task reads it. At most [`cold::RUNNING_MAX`] such tasks run on a shard; further cold pulls wait in line, and
 //! since a client has one pull per queue on its way, the line is as long as the consumers' queues.
 //!
 //! A pull that was held is executed once more, from its frame, and is not held again.
 
+mod check;
+mod cold;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,35 +22,23 @@ use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
-use ringmq_store::{BatchLimit, Piece, QueueOffset, ReadLimits, ReadNow, ReadResult, ReadStatus};
+use ringmq_store::{Piece, QueueOffset, ReadNow, ReadResult, ReadStatus};
 
-use crate::filter::TagFilter;
+use check::{Denied, Pulling, check};
+use cold::ColdReads;
+
 use crate::hold::{HoldTable, Wish};
 use crate::logs::OwnedLog;
-use crate::names;
 use crate::outcome::{PullOutcome, Refusal};
 use crate::peer::Peer;
 use crate::router::HashedQueue;
 use crate::shard::DataPlane;
-use crate::view::{Group, View, permission};
-
-/// Cold reads that run at the same time on a shard: enough to keep a device busy at 64 KiB each.
-const COLD_READS_MAX: usize = 16;
 
 /// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB. Further ones are answered at once.
 const HELD_MAX: usize = 1 << 17;
 
 /// Longest hold, whatever the client asks for: beyond its own time limit of 30 s nobody listens.
 const HOLD_MAX: Duration = Duration::from_secs(120);
-
-/// Who forbids a pull, in the answer's header.
-mod forbidden {
-    pub const BROKER: i32 = 1;
-    pub const GROUP: i32 = 2;
-    pub const TOPIC: i32 = 3;
-    pub const BROADCAST: i32 = 4;
-    pub const SUBSCRIPTION: i32 = 5;
-}
 
 /// A pull that is answered later.
 pub struct Waiting {
@@ -62,8 +52,7 @@ pub struct Pull {
     /// An earlier deadline than the one that the timer sleeps for.
     earlier: Notify,
     sleeps_until: Cell<Option<Instant>>,
-    cold: RefCell<VecDeque<Waiting>>,
-    cold_running: Cell<usize>,
+    cold: ColdReads,
     pieces: RefCell<Vec<Piece>>,
     woken: RefCell<Vec<Waiting>>,
 }
@@ -74,32 +63,11 @@ impl Default for Pull {
             holds: RefCell::new(HoldTable::new(HELD_MAX)),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
-            cold: RefCell::default(),
-            cold_running: Cell::new(0),
+            cold: ColdReads::default(),
             pieces: RefCell::default(),
             woken: RefCell::default(),
         }
     }
-}
-
-/// Why a pull is refused; some refusals say who forbids it.
-struct Denied {
-    refusal: Refusal,
-    forbidden_by: Option<i32>,
-}
-
-impl From<Refusal> for Denied {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, forbidden_by: None }
-    }
-}
-
-/// A pull that passed all checks.
-struct Pulling<'a> {
-    header: PullRequest<'a>,
-    filter: TagFilter,
-    limits: ReadLimits,
-    flags: (i32, i32),
 }
 
 /// Why a pull does not say which queue it is for.
@@ -164,134 +132,8 @@ fn attempt(
             }
             answer(data, peer, &to, &pulling, &result, &mut pieces, started);
         }
-        ReadNow::Cold => read_cold(data, Waiting { peer: peer.clone(), frame: frame.to_vec() }),
+        ReadNow::Cold => cold::read(data, Waiting { peer: peer.clone(), frame: frame.to_vec() }),
     }
-}
-
-/// All checks that need only the request and the view, in Apache's order.
-fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling<'c>, Denied> {
-    let header = PullRequest::decode(&command.fields).map_err(Refusal::malformed)?;
-    let settings = view.settings();
-    let deny = |forbidden_by, remark: String| Denied {
-        refusal: Refusal::no_permission(remark),
-        forbidden_by: Some(forbidden_by),
-    };
-    if settings.broker_permission & permission::READ == 0 {
-        let remark = format!("broker {} is not readable: brokerPermission", settings.broker_name);
-        return Err(deny(forbidden::BROKER, remark));
-    }
-    if header.sys_flag & pull_flag::LITE_PULL != 0 && !settings.lite_pull_message_enable {
-        return Err(deny(forbidden::BROKER, "lite pull is off: litePullMessageEnable".into()));
-    }
-    let group_name = header.consumer_group;
-    let group = view.group(group_name).map(|group| &**group);
-    match group {
-        Some(group) if !group.consume_enabled => {
-            return Err(deny(forbidden::GROUP, format!("consumer group {group_name} is disabled")));
-        }
-        Some(_) => {}
-        None => check_unknown_group(view, group_name)?,
-    }
-    let Some(topic) = view.topic(header.topic) else {
-        return Err(Refusal::no_topic(header.topic).into());
-    };
-    if topic.permission & permission::READ == 0 {
-        return Err(deny(forbidden::TOPIC, format!("topic {} is not readable", topic.name)));
-    }
-    let number = u32::try_from(header.queue_id);
-    if number.map_or(true, |number| number >= topic.read_queues) {
-        let remark = format!(
-            "queueId {} does not exist, topic {} can be read from 0 to {}",
-            header.queue_id,
-            topic.name,
-            topic.read_queues.saturating_sub(1)
-        );
-        return Err(Refusal::invalid_parameter(remark).into());
-    }
-    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION {
-        0 => filter_of_group(group, &header)?,
-        _ => filter_of_request(&header)?,
-    };
-    let limits = ReadLimits {
-        count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
-        in_memory: BatchLimit {
-            count: settings.max_transfer_count_in_memory as usize,
-            bytes: settings.max_transfer_bytes_in_memory.into(),
-        },
-        on_disk: BatchLimit {
-            count: settings.max_transfer_count_on_disk as usize,
-            bytes: settings.max_transfer_bytes_on_disk.into(),
-        },
-    };
-    let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
-    Ok(Pulling { header, filter, limits, flags })
-}
-
-fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
-    let remark = if !view.settings().auto_create_subscription_group {
-        format!("consumer group {group} does not exist and autoCreateSubscriptionGroup is off")
-    } else {
-        match names::check_group(group) {
-            Ok(()) => return Ok(()),
-            Err(problem) => problem,
-        }
-    };
-    Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark).into())
-}
-
-fn filter_of_request(header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
-    check_expression_type(header.expression_type.is_none_or(|found| found == "TAG"))?;
-    Ok(TagFilter::parse(header.subscription.unwrap_or("*")))
-}
-
-fn filter_of_group(group: Option<&Group>, header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
-    let missing = |what: String| Denied::from(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, what));
-    let name = header.consumer_group;
-    let live = group.and_then(|group| Some((group, group.live.as_ref()?)));
-    let Some((group, live)) = live else {
-        return Err(missing(format!(
-            "no consumer of group {name} has sent a heartbeat to this broker yet"
-        )));
-    };
-    if live.is_broadcasting && !group.broadcast_enabled {
-        let remark = format!("broadcasting is disabled for consumer group {name}");
-        let forbidden_by = Some(forbidden::BROADCAST);
-        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
-    }
-    if group.forbidden_topics.iter().any(|topic| topic == header.topic) {
-        let remark = format!("consumer group {name} may not read topic {}", header.topic);
-        let forbidden_by = Some(forbidden::SUBSCRIPTION);
-        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
-    }
-    let Some(subscription) = live.subscriptions.get(header.topic) else {
-        return Err(missing(format!(
-            "consumer group {name} is not subscribed to topic {}; all its members must subscribe \
-             to the same topics",
-            header.topic
-        )));
-    };
-    if subscription.version < header.sub_version {
-        return Err(Refusal::new(
-            response::SUBSCRIPTION_NOT_LATEST,
-            format!(
-                "the subscription of group {name} is of version {}, the request of {}; the next \
-                 heartbeat brings it",
-                subscription.version, header.sub_version
-            ),
-        )
-        .into());
-    }
-    check_expression_type(subscription.is_tag)?;
-    Ok(subscription.filter.clone())
-}
-
-fn check_expression_type(is_tag: bool) -> Result<(), Denied> {
-    if is_tag {
-        return Ok(());
-    }
-    let remark = "this broker does not support consumers that filter messages with SQL92; \
-                  subscribe with tags";
-    Err(Refusal::new(response::SYSTEM_ERROR, remark).into())
 }
 
 fn commit(owned: &OwnedLog, pulling: &Pulling<'_>) {
@@ -494,59 +336,4 @@ pub fn release_all(data: &Rc<DataPlane>) {
 /// Pulls that are held on this shard.
 pub fn held(data: &DataPlane) -> usize {
     data.services().pull.holds.borrow().len()
-}
-
-/// Reads from the device in a task, or queues for one.
-fn read_cold(data: &Rc<DataPlane>, waiting: Waiting) {
-    let pull = &data.services().pull;
-    if pull.cold_running.get() >= COLD_READS_MAX {
-        return pull.cold.borrow_mut().push_back(waiting);
-    }
-    pull.cold_running.set(pull.cold_running.get() + 1);
-    let data = Rc::clone(data);
-    let run = async move {
-        let pull = &data.services().pull;
-        let mut next = Some(waiting);
-        while let Some(waiting) = next {
-            if !waiting.peer.is_closed() {
-                read_one_cold(&data, waiting).await;
-            }
-            next = pull.cold.borrow_mut().pop_front();
-        }
-        pull.cold_running.set(pull.cold_running.get() - 1);
-    };
-    task::spawn("cold pull", run).detach();
-}
-
-async fn read_one_cold(data: &Rc<DataPlane>, waiting: Waiting) {
-    let Waiting { peer, frame } = waiting;
-    let cut = ringmq_protocol::frame::cut(&frame, frame.len()).expect("cut before");
-    let command = Command::parse(cut.expect("whole").0).expect("parsed before");
-    let (started, to) = (Instant::now(), ReplyTo::of(&command));
-    let checked = check(&data.view(), &command);
-    let pulling = match checked {
-        Ok(pulling) => pulling,
-        Err(denied) => return deny(&peer, &to, &denied),
-    };
-    let header = &pulling.header;
-    let Some(owned) = data.log_of(header.topic, header.queue_id) else { return };
-    // Only a pull with an offset was found cold.
-    let Ok(from) = from(header) else { return };
-    let mut pieces = Vec::new();
-    let mut accepts = |tag_hash| pulling.filter.accepts(tag_hash);
-    let read = owned.log.read(
-        header.topic,
-        header.queue_id,
-        from,
-        pulling.limits,
-        &mut accepts,
-        &mut pieces,
-    );
-    match read.await {
-        Ok(result) => answer(data, &peer, &to, &pulling, &result, &mut pieces, started),
-        Err(error) => {
-            tracing::error!(%error, topic = header.topic, queue = header.queue_id, "pull failed");
-            peer.refuse(&to, &Refusal::new(response::SYSTEM_ERROR, error.to_string()));
-        }
-    }
 }

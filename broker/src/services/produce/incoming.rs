@@ -1,0 +1,208 @@
+//! Putting a checked message into its log, and encoding its answer.
+
+use std::net::SocketAddr;
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::send::{SendRequest, SendResponse};
+use ringmq_protocol::ids::since_month_start_ms;
+use ringmq_protocol::record::{NewRecord, sys_flag};
+use ringmq_protocol::{ResponseHead, batch, write_response};
+use ringmq_remoting::ReplyTo;
+use ringmq_runtime::clock::{self, Instant};
+use ringmq_store::Appended;
+
+use super::{DELAYED_REMARK, Failure, Produce};
+use crate::config::Settings;
+use crate::logs::{OwnedLog, Sender};
+use crate::outcome::Refusal;
+use crate::peer::Peer;
+use crate::router::HashedQueue;
+use crate::services::stamp::{self, Added, Facts};
+use crate::view::Topic;
+use crate::waiters::Placed;
+
+/// A send that passed all checks, on its way into a log.
+pub(super) struct Incoming<'a> {
+    pub(super) header: SendRequest<'a>,
+    pub(super) topic: &'a Topic,
+    pub(super) queue_id: i32,
+    pub(super) facts: Facts<'a>,
+    pub(super) body: &'a [u8],
+    pub(super) peer: &'a Peer,
+    pub(super) to: ReplyTo,
+    pub(super) received_at: Instant,
+}
+
+impl Incoming<'_> {
+    pub(super) fn store_single(
+        &self,
+        produce: &Produce,
+        owned: &OwnedLog,
+        settings: &Settings,
+    ) -> Result<(), Failure> {
+        let now_ms = clock::unix_ms();
+        let mut made = produce.made_key.borrow_mut();
+        let made = match self.facts.unique_key {
+            Some(_) => None,
+            None => {
+                let mut keys = produce.unique_keys.borrow_mut();
+                keys.next_into(since_month_start_ms(now_ms), &mut made);
+                Some(made.as_str())
+            }
+        };
+        let (region, cluster) = (&settings.region_id, &settings.broker_cluster_name);
+        let added = Added::new(region, settings.trace_on, cluster, made);
+        let mut cleaned = produce.cleaned.borrow_mut();
+        let sent = self.header.properties.unwrap_or("");
+        let properties = if self.facts.needs_cleaning {
+            stamp::clean(sent, &mut cleaned);
+            cleaned.as_str()
+        } else {
+            sent
+        };
+        let record = self.record(produce, self.body, properties, added.entries());
+        let appended = owned.log.append(&record, now_ms)?;
+        let id = produce.message_id(&appended);
+        let placed = self.placed(&appended, self.facts.tag_hash());
+        let unique_key = self.facts.unique_key.or(made);
+        self.acknowledge(owned, placed, 1, |out| {
+            self.write_answer(out, settings, id.as_str(), &appended, unique_key);
+        });
+        Ok(())
+    }
+
+    /// Stores every item of the body as a message of its own, all or none. Items keep their properties as
+    /// they are; everything else comes from the header.
+    pub(super) fn store_batch(
+        &self,
+        produce: &Produce,
+        owned: &OwnedLog,
+        settings: &Settings,
+    ) -> Result<(), Failure> {
+        let items: Vec<_> = batch::items(self.body).collect::<Result<_, _>>().map_err(|error| {
+            Refusal::illegal_message(format!("the batch is malformed: {error}"))
+        })?;
+        let facts: Vec<_> =
+            items.iter().map(|item| Facts::read(item.properties.as_text())).collect();
+        if facts.iter().any(|facts| facts.is_delayed || facts.is_prepared) {
+            return Err(Refusal::illegal_message(DELAYED_REMARK).into());
+        }
+        let records: Vec<_> = items
+            .iter()
+            .map(|item| NewRecord {
+                flag: item.flag,
+                ..self.record(produce, item.body, item.properties.as_text(), &[])
+            })
+            .collect();
+        let mut places = produce.places.borrow_mut();
+        places.clear();
+        owned.log.append_batch(&records, clock::unix_ms(), &mut places)?;
+        let Some((last, before)) = places.split_last() else {
+            return Err(Refusal::illegal_message("the batch has no messages").into());
+        };
+        let mut ids = produce.ids.borrow_mut();
+        ids.clear();
+        for appended in places.iter() {
+            if !ids.is_empty() {
+                ids.push(',');
+            }
+            ids.push_str(produce.message_id(appended).as_str());
+        }
+        let placed =
+            |(appended, facts): (&Appended, &Facts<'_>)| self.placed(appended, facts.tag_hash());
+        owned.waiters.borrow_mut().extend(before.iter().zip(&facts).map(placed));
+        let placed = placed((last, &facts[facts.len() - 1]));
+        self.acknowledge(owned, placed, places.len(), |out| {
+            self.write_answer(out, settings, &ids, &places[0], self.facts.unique_key);
+        });
+        Ok(())
+    }
+
+    fn record<'r>(
+        &'r self,
+        produce: &Produce,
+        body: &'r [u8],
+        properties: &'r str,
+        extra: &'r [(&'r str, &'r str)],
+    ) -> NewRecord<'r> {
+        NewRecord {
+            topic: &self.topic.name,
+            queue_id: self.queue_id,
+            flag: self.header.flag,
+            sys_flag: self.header.sys_flag & !sys_flag::TRANSACTION_MASK,
+            born_at_ms: self.header.born_at_ms,
+            born_host: canonical(self.peer.peer_addr()),
+            store_host: produce.store_host,
+            reconsume_times: self.header.reconsume_times,
+            prepared_transaction_offset: 0,
+            body,
+            properties,
+            extra,
+            // The log decides.
+            with_record_crc: false,
+        }
+    }
+
+    fn placed(&self, appended: &Appended, tag_hash: i64) -> Placed {
+        Placed {
+            end: appended.end,
+            queue: HashedQueue::new(&self.topic.name, self.queue_id),
+            offset: appended.queue_offset,
+            tag_hash,
+        }
+    }
+
+    /// Leaves the answer with the log's waiters, or gives it at once to a sender that does not wait.
+    fn acknowledge(
+        &self,
+        owned: &OwnedLog,
+        placed: Placed,
+        messages: usize,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut waiters = owned.waiters.borrow_mut();
+        if self.to.oneway {
+            waiters.push(placed);
+        } else if self.facts.is_impatient {
+            waiters.push(placed);
+            self.peer.write(encode);
+        } else {
+            let sender = Sender {
+                peer: self.peer.clone(),
+                to: self.to,
+                received_at: self.received_at,
+                messages,
+                bytes: self.body.len(),
+            };
+            waiters.push_with_answer(placed, sender, encode);
+        }
+    }
+
+    fn write_answer(
+        &self,
+        out: &mut Vec<u8>,
+        settings: &Settings,
+        ids: &str,
+        first: &Appended,
+        unique_key: Option<&str>,
+    ) {
+        let header = SendResponse {
+            msg_id: ids,
+            queue_id: self.queue_id,
+            queue_offset: first.queue_offset.wire(),
+            transaction_id: unique_key,
+            batch_uniq_id: None,
+            recall_handle: None,
+            msg_region: Some(&settings.region_id),
+            trace_on: Some(if settings.trace_on { "true" } else { "false" }),
+        };
+        let (serialize, opaque) = (self.to.serialize, self.to.opaque);
+        let head = ResponseHead { serialize, opaque, code: response::SUCCESS, remark: None };
+        write_response(out, head, &header, &[]);
+    }
+}
+
+/// An IPv4 client that came through an IPv6 socket is an IPv4 client: old clients read IPv4 hosts only.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}

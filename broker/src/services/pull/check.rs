@@ -1,0 +1,166 @@
+//! All that a pull is checked for before anything is read, from the request and the view alone.
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
+use ringmq_protocol::{Command, Header};
+use ringmq_store::{BatchLimit, ReadLimits};
+
+use crate::filter::TagFilter;
+use crate::names;
+use crate::outcome::Refusal;
+use crate::view::{Group, View, permission};
+
+/// Who forbids a pull, in the answer's header.
+mod forbidden {
+    pub const BROKER: i32 = 1;
+    pub const GROUP: i32 = 2;
+    pub const TOPIC: i32 = 3;
+    pub const BROADCAST: i32 = 4;
+    pub const SUBSCRIPTION: i32 = 5;
+}
+
+/// Why a pull is refused; some refusals say who forbids it.
+pub(super) struct Denied {
+    pub(super) refusal: Refusal,
+    pub(super) forbidden_by: Option<i32>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, forbidden_by: None }
+    }
+}
+
+/// A pull that passed all checks.
+pub(super) struct Pulling<'a> {
+    pub(super) header: PullRequest<'a>,
+    pub(super) filter: TagFilter,
+    pub(super) limits: ReadLimits,
+    pub(super) flags: (i32, i32),
+}
+
+/// All checks that need only the request and the view, in Apache's order.
+pub(super) fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling<'c>, Denied> {
+    let header = PullRequest::decode(&command.fields).map_err(Refusal::malformed)?;
+    let settings = view.settings();
+    let deny = |forbidden_by, remark: String| Denied {
+        refusal: Refusal::no_permission(remark),
+        forbidden_by: Some(forbidden_by),
+    };
+    if settings.broker_permission & permission::READ == 0 {
+        let remark = format!("broker {} is not readable: brokerPermission", settings.broker_name);
+        return Err(deny(forbidden::BROKER, remark));
+    }
+    if header.sys_flag & pull_flag::LITE_PULL != 0 && !settings.lite_pull_message_enable {
+        return Err(deny(forbidden::BROKER, "lite pull is off: litePullMessageEnable".into()));
+    }
+    let group_name = header.consumer_group;
+    let group = view.group(group_name).map(|group| &**group);
+    match group {
+        Some(group) if !group.consume_enabled => {
+            return Err(deny(forbidden::GROUP, format!("consumer group {group_name} is disabled")));
+        }
+        Some(_) => {}
+        None => check_unknown_group(view, group_name)?,
+    }
+    let Some(topic) = view.topic(header.topic) else {
+        return Err(Refusal::no_topic(header.topic).into());
+    };
+    if topic.permission & permission::READ == 0 {
+        return Err(deny(forbidden::TOPIC, format!("topic {} is not readable", topic.name)));
+    }
+    let number = u32::try_from(header.queue_id);
+    if number.map_or(true, |number| number >= topic.read_queues) {
+        let remark = format!(
+            "queueId {} does not exist, topic {} can be read from 0 to {}",
+            header.queue_id,
+            topic.name,
+            topic.read_queues.saturating_sub(1)
+        );
+        return Err(Refusal::invalid_parameter(remark).into());
+    }
+    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION {
+        0 => filter_of_group(group, &header)?,
+        _ => filter_of_request(&header)?,
+    };
+    let limits = ReadLimits {
+        count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+        in_memory: BatchLimit {
+            count: settings.max_transfer_count_in_memory as usize,
+            bytes: settings.max_transfer_bytes_in_memory.into(),
+        },
+        on_disk: BatchLimit {
+            count: settings.max_transfer_count_on_disk as usize,
+            bytes: settings.max_transfer_bytes_on_disk.into(),
+        },
+    };
+    let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
+    Ok(Pulling { header, filter, limits, flags })
+}
+
+fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
+    let remark = if !view.settings().auto_create_subscription_group {
+        format!("consumer group {group} does not exist and autoCreateSubscriptionGroup is off")
+    } else {
+        match names::check_group(group) {
+            Ok(()) => return Ok(()),
+            Err(problem) => problem,
+        }
+    };
+    Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark).into())
+}
+
+fn filter_of_request(header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
+    check_expression_type(header.expression_type.is_none_or(|found| found == "TAG"))?;
+    Ok(TagFilter::parse(header.subscription.unwrap_or("*")))
+}
+
+fn filter_of_group(group: Option<&Group>, header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
+    let missing = |what: String| Denied::from(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, what));
+    let name = header.consumer_group;
+    let live = group.and_then(|group| Some((group, group.live.as_ref()?)));
+    let Some((group, live)) = live else {
+        return Err(missing(format!(
+            "no consumer of group {name} has sent a heartbeat to this broker yet"
+        )));
+    };
+    if live.is_broadcasting && !group.broadcast_enabled {
+        let remark = format!("broadcasting is disabled for consumer group {name}");
+        let forbidden_by = Some(forbidden::BROADCAST);
+        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
+    }
+    if group.forbidden_topics.iter().any(|topic| topic == header.topic) {
+        let remark = format!("consumer group {name} may not read topic {}", header.topic);
+        let forbidden_by = Some(forbidden::SUBSCRIPTION);
+        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
+    }
+    let Some(subscription) = live.subscriptions.get(header.topic) else {
+        return Err(missing(format!(
+            "consumer group {name} is not subscribed to topic {}; all its members must subscribe \
+             to the same topics",
+            header.topic
+        )));
+    };
+    if subscription.version < header.sub_version {
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_NOT_LATEST,
+            format!(
+                "the subscription of group {name} is of version {}, the request of {}; the next \
+                 heartbeat brings it",
+                subscription.version, header.sub_version
+            ),
+        )
+        .into());
+    }
+    check_expression_type(subscription.is_tag)?;
+    Ok(subscription.filter.clone())
+}
+
+fn check_expression_type(is_tag: bool) -> Result<(), Denied> {
+    if is_tag {
+        return Ok(());
+    }
+    let remark = "this broker does not support consumers that filter messages with SQL92; \
+                  subscribe with tags";
+    Err(Refusal::new(response::SYSTEM_ERROR, remark).into())
+}
