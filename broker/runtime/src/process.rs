@@ -59,7 +59,10 @@ pub fn usage_of(pid: u32) -> io::Result<Usage> {
         text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
     };
     let ticks_10_ms = field(11) + field(12);
-    Ok(Usage { cpu: Duration::from_millis(ticks_10_ms * 10), rss_bytes: field(21) * PAGE_SIZE_BYTES })
+    Ok(Usage {
+        cpu: Duration::from_millis(ticks_10_ms * 10),
+        rss_bytes: field(21) * PAGE_SIZE_BYTES,
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, PoolPlacement, Shares, T
 
 use super::disk::io_error;
 use super::sys::CoreSet;
-use super::{heartbeat, stall};
+use super::{heartbeat, stall, watchdog};
 use crate::task::{Registry, Runner, Urgency, yield_now};
 
 pub(crate) use glommio::timer::Timer;
@@ -71,14 +71,14 @@ pub(crate) fn run<T>(options: &Options, future: impl Future<Output = T>) -> io::
     }
     let executor = builder.make().map_err(io_error)?;
     stall::set_limit_ns(options.stall_limit_ns);
-    Ok(executor.run(root(future)))
+    Ok(executor.run(root(options, future)))
 }
 
-async fn root<T>(future: impl Future<Output = T>) -> T {
+async fn root<T>(options: &Options, future: impl Future<Output = T>) -> T {
     let registry = Rc::new(Registry::default());
     let _entered = registry.enter();
     let _running = Running::begin();
-    let heartbeat = glommio::spawn_local(heartbeat::run());
+    let heartbeat = glommio::spawn_local(heartbeat::run(watchdog::watch(&options.name)));
     let value = watched(future).await;
     registry.abort(|_| true);
     heartbeat.cancel().await;

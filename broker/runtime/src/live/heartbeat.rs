@@ -9,7 +9,8 @@
 //! there is a ladder of timers. Each rung that fires re-arms the whole ladder; if its wake-up is
 //! overlooked, the next rung is still armed. Two speeds keep an idle shard quiet: while tasks run
 //! the first rung is 4 ms (0.1 % of a core), after a quiet stretch 100 ms (10 wake-ups a second).
-//! A task that runs in a quiet stretch switches the speed back.
+//! A task that runs in a quiet stretch switches the speed back. Beyond the last rung there is the
+//! `watchdog`.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -18,6 +19,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use glommio::timer::Timer;
+
+use super::watchdog::{Pulse, Watched};
 
 const RUNGS: usize = 4;
 const BUSY_MS: [u64; RUNGS] = [4, 20, 100, 1000];
@@ -43,27 +46,32 @@ pub(super) fn touch() {
 }
 
 /// Beats until dropped.
-pub(super) async fn run() {
+pub(super) async fn run(watched: Watched) {
+    let pulse = &*watched.0;
     let mut quiet_beats = 0;
     loop {
+        pulse.beat();
         let is_quiet = quiet_beats >= BEATS_UNTIL_QUIET;
         let rungs_ms = if is_quiet { QUIET_MS } else { BUSY_MS };
-        Beat { timers: rungs_ms.map(|ms| Timer::new(Duration::from_millis(ms))), is_quiet }.await;
+        let timers = rungs_ms.map(|ms| Timer::new(Duration::from_millis(ms)));
+        Beat { timers, is_quiet, pulse }.await;
         SLOW_BEAT.take();
         quiet_beats = if HAS_RUN.replace(false) { 0 } else { quiet_beats.saturating_add(1) };
     }
 }
 
 /// Ready when any of its timers is, or when work begins after a quiet stretch.
-struct Beat {
+struct Beat<'a> {
     timers: [Timer; RUNGS],
     is_quiet: bool,
+    pulse: &'a Pulse,
 }
 
-impl Future for Beat {
+impl Future for Beat<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.pulse.register(context.waker());
         if self.is_quiet {
             if HAS_RUN.get() {
                 return Poll::Ready(());

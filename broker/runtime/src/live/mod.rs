@@ -12,4 +12,5 @@ pub(crate) mod probe;
 mod send_file;
 pub(crate) mod stall;
 pub(crate) mod sys;
+mod watchdog;
 mod zero_fill;

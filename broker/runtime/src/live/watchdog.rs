@@ -1,0 +1,99 @@
+//! A thread that looks after executors which show no sign of life.
+//!
+//! The heartbeat's ladder (see `heartbeat`) has a last rung: should every wake-up of it be
+//! overlooked in a row, as on a machine that is far too busy, only somebody else can wake the
+//! executor. The watchdog does, as often as it takes. It also reports shards that are stuck, which
+//! the stall detector cannot before their poll ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+
+use super::sys;
+
+/// Twice a second: 0.01 % of a core.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// A quiet executor beats every 100 ms.
+const SILENCE_MAX_NS: u64 = 1_000_000_000;
+
+/// What an executor shows to the watchdog.
+pub(super) struct Pulse {
+    name: String,
+    beat_ns: AtomicU64,
+    waker: AtomicWaker,
+}
+
+impl Pulse {
+    pub(super) fn beat(&self) {
+        self.beat_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// Whom to wake when the beats stop.
+    pub(super) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+}
+
+/// Takes the pulse off the watchdog's list when dropped.
+pub(super) struct Watched(pub(super) Arc<Pulse>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut pulses = PULSES.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.retain(|pulse| !Arc::ptr_eq(pulse, &self.0));
+        self.0.waker.take();
+    }
+}
+
+static PULSES: Mutex<Vec<Arc<Pulse>>> = Mutex::new(Vec::new());
+static ADDED: Condvar = Condvar::new();
+
+/// Has an executor watched.
+pub(super) fn watch(name: &str) -> Watched {
+    static STARTED: Once = Once::new();
+    let beat_ns = AtomicU64::new(sys::monotonic_ns());
+    let waker = AtomicWaker::new();
+    let pulse = Arc::new(Pulse { name: name.to_owned(), beat_ns, waker });
+    PULSES.lock().unwrap_or_else(PoisonError::into_inner).push(pulse.clone());
+    ADDED.notify_one();
+    STARTED.call_once(|| {
+        let thread = std::thread::Builder::new().name("watchdog".to_owned());
+        if let Err(error) = thread.spawn(|| patrol()) {
+            tracing::warn!(%error, "no watchdog: stuck shards are not reported");
+        }
+    });
+    Watched(pulse)
+}
+
+fn patrol() -> ! {
+    let mut round = 0u32;
+    loop {
+        let pulses = {
+            let pulses = PULSES.lock().unwrap_or_else(PoisonError::into_inner);
+            let nobody = |pulses: &mut Vec<_>| pulses.is_empty();
+            let pulses = ADDED.wait_while(pulses, nobody).unwrap_or_else(PoisonError::into_inner);
+            pulses.clone()
+        };
+        for pulse in &pulses {
+            check(pulse, round);
+        }
+        round = round.wrapping_add(1);
+        std::thread::sleep(ROUND);
+    }
+}
+
+fn check(pulse: &Pulse, round: u32) {
+    let silent_ns = sys::monotonic_ns().saturating_sub(pulse.beat_ns.load(Ordering::Relaxed));
+    if silent_ns <= SILENCE_MAX_NS {
+        return;
+    }
+    pulse.waker.wake();
+    // Every fourth round: a line in two seconds.
+    if round.is_multiple_of(4) {
+        let silent_ms = silent_ns / 1_000_000;
+        tracing::warn!(executor = pulse.name, silent_ms, "an executor shows no sign of life");
+    }
+}
