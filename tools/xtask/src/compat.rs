@@ -3,13 +3,13 @@
 mod servers;
 mod suite;
 
-pub use servers::{Cluster, Make, Setup};
+use servers::{Cluster, Make, Setup};
 
+use crate::check::cargo;
 use crate::process;
-use crate::workspace::{Outcome, at, compat_target, root};
+use crate::workspace::{Outcome, at, compat_target};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use suite::{Report, Run, Suite};
 
@@ -50,7 +50,8 @@ pub struct Arguments {
     /// Run against Apache's servers only
     #[arg(long, conflicts_with = "cross")]
     against: Option<Against>,
-    /// The whole matrix: shards, logs, a store reopened with another number of shards, crossed servers
+    /// The whole matrix: shards, logs, a store reopened with another number of shards, crossed
+    /// servers
     #[arg(long)]
     all: bool,
     /// Take the unoptimized binaries
@@ -136,7 +137,8 @@ fn title(setup: Setup) -> String {
     }
 }
 
-/// What an issue asks to be shown; the order lets a store be reopened with another number of shards.
+/// What an issue asks to be shown; the order lets a store be reopened with another number of
+/// shards.
 fn matrix(arguments: &Arguments) -> Vec<Cell> {
     let base = arguments.setup();
     let ours = |shards, logs, reopened: bool| {
@@ -160,17 +162,13 @@ fn matrix(arguments: &Arguments) -> Vec<Cell> {
     ]
 }
 
-/// Builds the servers, optimized unless `debug`.
-///
-/// # Errors
-/// They do not build.
-pub fn build_ours(debug: bool) -> Outcome {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+fn build_ours(debug: bool) -> Outcome {
+    let mut command = cargo();
     command.args(["build", "--quiet", "-p", "ringmq-broker", "-p", "ringmq-namesrv"]);
     if !debug {
         command.arg("--release");
     }
-    process::run(command.current_dir(root()))
+    process::run(&mut command)
 }
 
 /// A folder of that name for store and logs, emptied unless `keep`.

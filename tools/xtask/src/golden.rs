@@ -1,4 +1,5 @@
-//! Golden bytes: what the official classes make of fixed values, kept for the tests of `broker/protocol`.
+//! Golden bytes: what the official classes make of fixed values, kept for the tests of
+//! `broker/protocol`.
 
 use crate::java::{self, VERSION_4, VERSION_5};
 use crate::process;
@@ -12,7 +13,8 @@ type Files = BTreeMap<String, String>;
 /// Bytes per line of a `.hex` file.
 const HEX_LINE_BYTES: usize = 32;
 
-/// Writes `broker/protocol/tests/golden`, or with `check` compares it with what the classes make now.
+/// Writes `broker/protocol/tests/golden`, or with `check` compares it with what the classes make
+/// now.
 ///
 /// # Errors
 /// Java or Maven fail; with `check`, any difference.

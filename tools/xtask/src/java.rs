@@ -17,7 +17,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// A command that runs `main` with at most `heap_mib` MiB of heap; arguments are still to be added.
+    /// A command that runs `main` with at most `heap_mib` MiB of heap; arguments are still to be
+    /// added.
     pub fn command(&self, main: &str, heap_mib: u32) -> Command {
         self.command_with(&[], main, heap_mib)
     }

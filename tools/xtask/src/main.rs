@@ -1,11 +1,14 @@
 //! Developer tasks, run as `cargo xtask TASK`.
 
 mod background;
+mod check;
 mod compat;
+mod durability;
 mod golden;
 mod java;
 mod probe;
 mod process;
+mod tidy;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +30,28 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Everything CI checks without a server: fmt, clippy, tidy, conf, test
+    Check,
+    /// Write the sample configurations from the tables in the code
+    Conf {
+        /// Compare only: fail when a file differs
+        #[arg(long)]
+        check: bool,
+    },
+    /// Kill the broker under load again and again, and read back all that it acknowledged
+    Crash {
+        /// How often, for each flush mode
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+    },
+    /// Run the store's test on a simulated disk with many seeds
+    StoreSeeds {
+        /// How many
+        #[arg(long, default_value_t = 500)]
+        seeds: u32,
+    },
+    /// Check the rules that neither the compiler nor clippy knows
+    Tidy,
     /// Run the foreign clients against our servers
     Compat(compat::Arguments),
 }
@@ -34,6 +59,11 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Golden { check } => golden::run(check),
+        Task::Check => check::run(),
+        Task::Conf { check } => check::conf(check),
+        Task::Crash { rounds } => durability::crash(rounds),
+        Task::StoreSeeds { seeds } => durability::store_seeds(seeds),
+        Task::Tidy => tidy::run(),
         Task::Compat(arguments) => compat::run(&arguments),
     };
     match result {

@@ -9,7 +9,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Nothing that a route probe reads is longer.
 const ANSWER_SIZE_BYTES_MAX: usize = 1 << 20;
 
-/// A port on which a broker can listen: it, the one two below (VIP) and the next one (replication) are free.
+/// A port on which a broker can listen: it, the one two below (VIP) and the next one (replication)
+/// are free.
 ///
 /// # Errors
 /// The machine has no such port.

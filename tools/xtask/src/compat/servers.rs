@@ -13,7 +13,8 @@ use std::time::Duration;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Apache's broker refuses requests that waited 200 ms for a thread, which on a busy machine they do.
+/// Apache's broker refuses requests that waited 200 ms for a thread, which on a busy machine they
+/// do.
 const BUSY_MS: u32 = 10_000;
 
 /// Whose program.
@@ -41,7 +42,8 @@ pub struct Setup {
 
 /// A running name server and broker.
 pub struct Cluster {
-    // Declared in the order in which they are dropped: the broker says goodbye to a living name server.
+    // Declared in the order in which they are dropped: the broker says goodbye to a living name
+    // server.
     broker: Background,
     namesrv: Background,
     /// Address of the name server.
@@ -51,7 +53,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts both and waits until the broker is registered. `folder` gets store, configuration and logs.
+    /// Starts both and waits until the broker is registered. `folder` gets store, configuration and
+    /// logs.
     ///
     /// # Errors
     /// A program is missing, ends, or is not ready in time.

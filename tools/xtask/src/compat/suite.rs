@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A suite against a healthy server takes 30 s at most; one whose every wait runs out still ends within this.
+/// A suite against a healthy server takes 30 s at most; one whose every wait runs out still ends
+/// within this.
 const SUITE_LIMIT: Duration = Duration::from_secs(420);
 
 /// A foreign client.
@@ -69,7 +70,8 @@ impl Suite {
         }
     }
 
-    /// Runs the suite, or with `scenario` one scenario of it, against a cluster; prints its lines as they come.
+    /// Runs the suite, or with `scenario` one scenario of it, against a cluster; prints its lines
+    /// as they come.
     ///
     /// # Errors
     /// The suite cannot be started or does not end.
