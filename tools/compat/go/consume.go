@@ -17,6 +17,9 @@ import (
 const (
 	many            = 2000
 	randomBodyBytes = 16 << 10
+	// A heartbeat under way while a client leaves its group brings it back for a moment; the next one gets all queues
+	// with its second rebalance, after 20 s.
+	goneWaitAtMost = 45 * time.Second
 )
 
 // intact: 2,000 messages of random sizes arrive unchanged, exactly once, in the order of sending per queue.
@@ -122,6 +125,7 @@ func resume(w *world) {
 		reader, _ := w.pushConsumer(w.group("reader"))
 		must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
 		must(reader.Start())
+		awaitUpTo(goneWaitAtMost, "50 messages", func() bool { return box.size() >= 50 })
 		box.awaitExactly(texts(round*50, round*50+50))
 		// Progress moves after the listener has answered.
 		await("the progress of the last message", func() bool { return reader.GetOffsetDiffMap()[w.topic()] == 0 })
@@ -178,6 +182,10 @@ func pullSeek(w *world) {
 	}
 	puller := w.pullConsumer()
 	ctx := context.Background()
+	await("the last message, which Apache's broker indexes after it has acknowledged it", func() bool {
+		last, err := puller.PullFrom(ctx, queue, 99, 1)
+		return err == nil && last.Status == primitive.PullFound
+	})
 	middle, err := puller.PullFrom(ctx, queue, 40, 5)
 	must(err)
 	equal(primitive.PullFound, middle.Status, "status")

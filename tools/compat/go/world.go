@@ -129,10 +129,14 @@ func (w *world) admin() admin.Admin {
 
 // await polls until the condition holds; past the deadline the scenario fails.
 func await(what string, holds func() bool) {
-	deadline := time.Now().Add(waitAtMost)
+	awaitUpTo(waitAtMost, what, holds)
+}
+
+func awaitUpTo(limit time.Duration, what string, holds func() bool) {
+	deadline := time.Now().Add(limit)
 	for !holds() {
 		if time.Now().After(deadline) {
-			panic(fmt.Sprintf("waited %v for %s", waitAtMost, what))
+			panic(fmt.Sprintf("waited %v for %s", limit, what))
 		}
 		time.Sleep(pollEvery)
 	}

@@ -29,6 +29,7 @@ final class PullScenarios {
         for (int i = 0; i < 100; i++) {
             producer.send(Texts.message(world.topic(), i), queue);
         }
+        World.awaitMaxOffset(producer, queue, 100);
         DefaultMQPullConsumer consumer = world.pullConsumer();
         PullResult middle = consumer.pull(queue, "*", 40, 5);
         World.equal(PullStatus.FOUND, middle.getPullStatus(), "status");

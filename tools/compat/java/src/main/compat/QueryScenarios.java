@@ -49,7 +49,7 @@ final class QueryScenarios {
             long taken = storedAt[i];
             World.await(() -> System.currentTimeMillis() > taken, () -> "the clock stands still");
         }
-        World.equal(20L, producer.maxOffset(queue), "greatest offset");
+        World.awaitMaxOffset(producer, queue, 20);
         World.equal(0L, producer.minOffset(queue), "least offset");
         World.equal(storedAt[0], producer.earliestMsgStoreTime(queue), "earliest store time");
         World.equal(0L, producer.searchOffset(queue, before - 1000), "offset before all");

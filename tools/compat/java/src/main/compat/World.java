@@ -135,6 +135,21 @@ final class World implements AutoCloseable {
         }
     }
 
+    /** Waits until the queue shows this many messages: Apache's broker indexes them after it has acknowledged them. */
+    static void awaitMaxOffset(DefaultMQProducer producer, MessageQueue queue, long messages)
+        throws InterruptedException {
+        await(() -> maxOffset(producer, queue) >= messages, () -> "greatest offset " + maxOffset(producer, queue));
+        equal(messages, maxOffset(producer, queue), "greatest offset");
+    }
+
+    private static long maxOffset(DefaultMQProducer producer, MessageQueue queue) {
+        try {
+            return producer.maxOffset(queue);
+        } catch (MQClientException reason) {
+            throw new AssertionError(reason.toString(), reason);
+        }
+    }
+
     /** Waits until a topic that a send created can be found. */
     List<MessageQueue> awaitRoute(DefaultMQProducer producer) throws InterruptedException {
         await(() -> !publishQueues(producer, topic()).isEmpty(), () -> "no route of " + topic());
