@@ -153,7 +153,8 @@ pub(crate) async fn run(conn: Rc<Connection>) {
             Ok(Attempt::AllSent) => Ok(()),
             Ok(Attempt::Blocked) => {
                 conn.timekeeper.watch_writes(&conn);
-                send_all(&conn, &mut spare).await
+                // Boxed, because this future is 9 KB and most connections never need it.
+                Box::pin(send_all(&conn, &mut spare)).await
             }
             Err(error) => Err(error),
         };

@@ -1,4 +1,4 @@
-//! Servers and connections over loopback sockets.
+//! Servers and connections, over loopback sockets and in simulated networks.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -14,6 +14,7 @@ use ringmq_remoting::{
 };
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{Listener, Reuse, Stream};
+use ringmq_runtime::sim::World;
 use ringmq_runtime::{shards, task};
 
 const ECHO: i32 = 1;
@@ -87,13 +88,20 @@ impl Fixture {
     }
 }
 
-/// Runs a test on an executor of its own, with a limit.
-fn check<F: Future<Output = ()>>(limits: ServerLimits, test: impl FnOnce(Fixture) -> F) {
-    shards::block_on(async {
-        let fixture = Fixture::start(limits);
+/// Simulated networks that each test runs in: each splits and delays the streams in its own way.
+const SEEDS: std::ops::Range<u64> = 1..4;
+
+/// Runs a test on real sockets and in simulated networks, with a limit.
+fn check<F: Future<Output = ()>>(limits: ServerLimits, test: impl Fn(Fixture) -> F) {
+    let limited = async || {
+        let fixture = Fixture::start(limits.clone());
         let limited = task::timeout(Duration::from_secs(30), test(fixture)).await;
         limited.expect("the test came to its end in time");
-    });
+    };
+    shards::block_on(limited());
+    for seed in SEEDS {
+        World::new(seed).run(limited());
+    }
 }
 
 /// Waits until `condition` holds.

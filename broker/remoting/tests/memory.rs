@@ -150,7 +150,7 @@ fn idle_connections_are_small() {
         }
         let each = (LIVE_BYTES.get() - before) / 499;
         println!("{each} bytes per pair of idle connections");
-        assert!(each < 16_000, "{each} bytes per pair of idle connections");
+        assert!(each < 6_000, "{each} bytes per pair of idle connections");
     });
 }
 
@@ -171,6 +171,6 @@ fn announced_frames_cost_only_the_bytes_that_came() {
         }
         task::sleep(Duration::from_millis(5)).await;
         let each = (LIVE_BYTES.get() - before) / 100;
-        assert!(each < 20_000, "{each} bytes for an announcement of 16 MiB");
+        assert!(each < 8_000, "{each} bytes for an announcement of 16 MiB");
     });
 }

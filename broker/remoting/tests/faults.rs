@@ -1,0 +1,141 @@
+//! Connections in simulated networks that lose, delay and cut. A failure names its seed; the world
+//! of a seed is always the same.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_protocol::Command;
+use ringmq_remoting::{
+    Connection, ConnectionLimits, Dialer, NoService, ReplyTo, Server, ServerLimits, Service, dial,
+    serve,
+};
+use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::sim::{Chance, World};
+use ringmq_runtime::task;
+
+const PORT: u16 = 9876;
+const SERVER: u32 = 1;
+const CLIENT: u32 = 2;
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Default)]
+struct Echo {
+    opened_and_closed: Cell<u64>,
+}
+
+impl Service for Echo {
+    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+        conn.reply(&ReplyTo::of(command), 0, None, &(), command.body);
+    }
+
+    fn on_close(&self, _conn: &Rc<Connection>) {
+        self.opened_and_closed.set(self.opened_and_closed.get() + 1);
+    }
+}
+
+/// Starts a server on its node, and gives it out.
+async fn start(world: &World) -> (Rc<Server<Echo>>, Rc<Echo>, SocketAddr) {
+    let address = SocketAddr::new(world.ip(SERVER), PORT);
+    let service = Rc::new(Echo::default());
+    let of_task = Rc::clone(&service);
+    let serving = world.spawn_on(SERVER, "server", async move {
+        let listener = Listener::bind(address, Reuse::No).expect("a free port");
+        serve(listener, of_task, ServerLimits::default())
+    });
+    (serving.await, service, address)
+}
+
+/// Makes calls over connections that break and come back; returns how many were answered.
+async fn call_many(address: SocketAddr, count: u32) -> u32 {
+    let limits = ConnectionLimits::default();
+    let dialer = Dialer::new(Rc::new(NoService), limits, TIMEOUT);
+    let mut answered = 0;
+    for number in 0..count {
+        let Ok(conn) = dialer.get(&address.to_string()).await else {
+            task::sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        let body = number.to_be_bytes().repeat(1 + number as usize % 300);
+        // Two at a time, so that answers are matched and not only taken in order.
+        let other = conn.call(1, &(), b"other", TIMEOUT);
+        if let Ok(answer) = conn.call(1, &(), &body, TIMEOUT).await {
+            assert!(answer.body() == body, "the answer to another call");
+            answered += 1;
+        }
+        if let Ok(answer) = other.await {
+            assert_eq!(answer.body(), b"other");
+        }
+    }
+    answered
+}
+
+#[test]
+fn calls_get_their_own_answer_or_an_error_while_connections_break() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        world.run(async {
+            let (server, service, address) = start(&world).await;
+            world.net_faults(|faults| faults.reset = Chance::per_mille(20));
+            let calls = world.spawn_on(CLIENT, "client", call_many(address, 100));
+            let answered = calls.await;
+            assert!((1..100).contains(&answered), "seed {seed}: {answered} answered");
+            world.net_faults(|faults| faults.reset = Chance::NEVER);
+            // The pauses after failed attempts last 5 s at most.
+            task::sleep(Duration::from_secs(6)).await;
+            let answered = world.spawn_on(CLIENT, "client", call_many(address, 50)).await;
+            assert_eq!(answered, 50, "seed {seed}: in a network that works again");
+            let stats = server.stats();
+            let closed = service.opened_and_closed.get();
+            assert_eq!(stats.accepted, closed + stats.connections as u64, "seed {seed}");
+        });
+    }
+}
+
+#[test]
+fn calls_time_out_in_a_partition_and_go_on_after_it() {
+    for seed in 0..10 {
+        let world = World::new(seed);
+        world.run(async {
+            let (_server, _, address) = start(&world).await;
+            world.net_faults(|faults| faults.partitions.push((SERVER, 0)));
+            let cut_off = Dialer::new(Rc::new(NoService), ConnectionLimits::default(), TIMEOUT);
+            assert!(cut_off.get(&address.to_string()).await.is_err(), "seed {seed}");
+            world.net_faults(|faults| faults.partitions.clear());
+
+            let limits = ConnectionLimits::default();
+            let conn = dial(address, TIMEOUT, Rc::new(NoService), limits).await.expect("connected");
+            world.net_faults(|faults| faults.partitions.push((SERVER, 0)));
+            assert!(conn.call(1, &(), b"lost", TIMEOUT).await.is_err(), "seed {seed}");
+            world.net_faults(|faults| faults.partitions.clear());
+            let answer = conn.call(1, &(), b"found", TIMEOUT).await.expect("answered");
+            assert_eq!(answer.body(), b"found", "seed {seed}: not the late answer");
+        });
+    }
+}
+
+#[test]
+fn a_peer_that_vanished_is_let_go_after_the_idle_time() {
+    let world = World::new(7);
+    world.run(async {
+        let (server, service, address) = start(&world).await;
+        let client = world.spawn_on(CLIENT, "client", async move {
+            let limits = ConnectionLimits::default();
+            let dialed = dial(address, TIMEOUT, Rc::new(NoService), limits).await;
+            let conn = dialed.expect("connected");
+            conn.call(1, &(), b"hello", TIMEOUT).await.expect("answered");
+            std::future::pending::<()>().await;
+        });
+        task::sleep(Duration::from_secs(1)).await;
+        assert_eq!(server.stats().connections, 1);
+        world.net_faults(|faults| {
+            faults.partitions.extend([(SERVER, CLIENT), (CLIENT, SERVER)]);
+        });
+        task::sleep(Duration::from_secs(100)).await;
+        assert_eq!(server.stats().connections, 1);
+        task::sleep(Duration::from_secs(30)).await;
+        assert_eq!((server.stats().connections, service.opened_and_closed.get()), (0, 1));
+        drop(client);
+    });
+}
