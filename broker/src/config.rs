@@ -92,6 +92,10 @@ impl Settings {
         for entry in properties.entries() {
             self.apply_entry(entry, notes)?;
         }
+        if self.broker_role == BrokerRole::SyncMaster {
+            let text = "brokerRole=SYNC_MASTER: this version has no slaves to wait for";
+            notes.warnings.push(text.to_owned());
+        }
         self.check()
     }
 

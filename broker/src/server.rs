@@ -88,7 +88,8 @@ impl Setup {
         Ok(Self { settings, identity, store_host, namesrv_addresses, embedded_namesrv, overrides })
     }
 
-    fn plan(&self) -> Plan {
+    /// What the shards need to know.
+    pub fn plan(&self) -> Plan {
         let settings = Arc::clone(&self.settings);
         let cores = match &settings.shard_cores {
             ShardCores::List(cores) => Cores::Exactly(cores.clone()),
@@ -118,7 +119,7 @@ fn resolve(address: &str) -> Result<SocketAddr, String> {
 /// Why it could not start, or what was lost when it stopped.
 pub fn run(setup: &Setup, booted: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
     let for_control = setup.clone();
-    let make_control = Box::new(move |data| make_control(for_control, data, Box::new(booted)));
+    let make_control = Box::new(move |data| control_plane(for_control, data, Box::new(booted)));
     let until = Box::new(|_| -> LocalFuture<()> {
         Box::pin(async {
             match signal::terminate().await {
@@ -130,7 +131,9 @@ pub fn run(setup: &Setup, booted: impl FnOnce() + Send + 'static) -> Result<(), 
     start::run(&setup.plan(), make_control, until)
 }
 
-fn make_control(
+/// The control plane of a broker, made on shard 0 when its logs are open; `booted` is called when clients can
+/// find the broker.
+pub fn control_plane(
     setup: Setup,
     data: Rc<DataPlane>,
     booted: Booted,

@@ -77,13 +77,13 @@ settings! {
         "Name of the cluster; also the name of a topic that tools look the cluster up with.";
     broker_name: String = String::new(), "brokerName", Allowed::Text, Restart, true,
         "Name of this broker within the cluster; empty takes the host name.";
-    broker_id: i64 = 0, "brokerId", number(0, i64::MAX, "the broker"), Restart, true,
+    broker_id: i64 = 0, "brokerId", number(0, i64::MAX, "id"), Restart, true,
         "0 is the master of its name; other values are slaves.";
     broker_role: BrokerRole = BrokerRole::AsyncMaster, "brokerRole", Allowed::Words(BrokerRole::WORDS), Restart, true,
         "Part in replication; without slaves SYNC_MASTER behaves as ASYNC_MASTER.";
     namesrv_addr: String = String::new(), "namesrvAddr", Allowed::Text, Restart, true,
         "Name servers as ip:port;ip:port; the environment's NAMESRV_ADDR when empty.";
-    listen_port: u16 = 10911, "listenPort", number(3, 65535, "the port"), Restart, true,
+    listen_port: u16 = 10911, "listenPort", number(3, 65535, "port"), Restart, true,
         "Port for clients; two below it the same service listens for clients that use the VIP channel.";
     bind_address: String = "0.0.0.0".into(), "bindAddress", Allowed::Text, Restart, false,
         "Address that the ports are opened on.";
@@ -96,7 +96,7 @@ settings! {
     embedded_namesrv: EmbeddedNamesrv = EmbeddedNamesrv::Auto, "embeddedNamesrv",
         Allowed::Words(EmbeddedNamesrv::WORDS), Restart, true,
         "RingMQ: also run a name server in this process; auto does so when namesrvAddr is empty.";
-    embedded_namesrv_port: u16 = 9876, "embeddedNamesrvPort", number(1, 65535, "the port"), Restart, false,
+    embedded_namesrv_port: u16 = 9876, "embeddedNamesrvPort", number(1, 65535, "port"), Restart, false,
         "RingMQ: port of that name server.";
 
     ["Cores"]

@@ -124,3 +124,9 @@ fn the_sample_file_loads_and_changes_nothing_even_with_every_line_in_force() {
         assert_eq!(settings, Settings::default());
     }
 }
+
+#[test]
+fn the_sample_file_in_the_tree_is_the_one_made_from_the_rows() {
+    let in_tree = include_str!("../../../conf/broker.conf");
+    assert!(in_tree == template::conf(), "conf/broker.conf is old; run: cargo xtask conf");
+}

@@ -41,9 +41,9 @@ impl Allowed {
             Self::Text => "text".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Number { min, max, unit } if *max == i64::MAX || *max == i64::from(i32::MAX) => {
-                format!("number of {unit}, {min} or more")
+                format!("number, {unit}, {min} or more")
             }
-            Self::Number { min, max, unit } => format!("number of {unit}, {min} to {max}"),
+            Self::Number { min, max, unit } => format!("number, {unit}, {min} to {max}"),
             Self::Words(words) => format!("one of {}", words.join(", ")),
             Self::Cores => "auto, or cores such as 0,1 or 0-3".to_owned(),
         }

@@ -92,7 +92,7 @@ impl Setup {
 }
 
 /// A port that is free, and with it the one two below.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     // Tests of one binary run side by side: each look starts elsewhere.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     shards::block_on(async {

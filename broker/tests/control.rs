@@ -1,0 +1,390 @@
+//! The control plane through its wire interface: a whole broker with its name server in this process, and
+//! clients that speak the protocol to both over loopback.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use ringmq_broker::config::{EmbeddedNamesrv, Settings};
+use ringmq_broker::control::LocalFuture;
+use ringmq_broker::server::{self, Setup};
+use ringmq_broker::start;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::heartbeat::{
+    ConsumerData, ConsumerList, HeartbeatData, ProducerData, SubscriptionData,
+};
+use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
+use ringmq_protocol::bodies::route::TopicRouteData;
+use ringmq_protocol::bodies::stats::TopicStatsTable;
+use ringmq_protocol::bodies::topic::{KvTable, TopicConfig};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
+use ringmq_protocol::headers::client::{ConsumerGroupRequest, UnregisterClientRequest};
+use ringmq_protocol::headers::namesrv::RouteRequest;
+use ringmq_protocol::{Command, WriteHeader, json};
+use ringmq_remoting::{Connection, ConnectionLimits, OwnedCommand, Service, dial};
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
+use support::{free_port, temp_dir};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where broker and name server of a test listen.
+#[derive(Clone, Copy)]
+struct World {
+    broker: SocketAddr,
+    namesrv: SocketAddr,
+}
+
+/// A client that keeps the requests the broker sends it.
+struct Client {
+    connection: Rc<Connection>,
+    inbox: Rc<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    codes: RefCell<Vec<i32>>,
+    arrived: Notify,
+    closed: Cell<bool>,
+}
+
+impl Service for Inbox {
+    fn on_request(&self, _: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
+        self.codes.borrow_mut().push(command.code);
+        self.arrived.notify_all();
+    }
+
+    fn on_close(&self, _: &Rc<Connection>) {
+        self.closed.set(true);
+    }
+}
+
+impl Client {
+    async fn connect(address: SocketAddr) -> Self {
+        let inbox = Rc::new(Inbox::default());
+        let limits = ConnectionLimits::default();
+        let connection = dial(address, TIMEOUT, Rc::clone(&inbox), limits).await;
+        Self { connection: connection.expect("somebody listens"), inbox }
+    }
+
+    async fn call(&self, code: i32, header: &impl WriteHeader, body: &[u8]) -> OwnedCommand {
+        self.connection.call(code, header, body, TIMEOUT).await.expect("an answer")
+    }
+
+    /// Calls and expects success.
+    async fn ask(&self, code: i32, header: &impl WriteHeader, body: &[u8]) -> OwnedCommand {
+        let answer = self.call(code, header, body).await;
+        let remark = answer.command().remark().map(str::to_owned);
+        assert_eq!(answer.code(), response::SUCCESS, "code {code}: {remark:?}");
+        answer
+    }
+
+    async fn beat(&self, client_id: &str, topics: &[&str]) -> OwnedCommand {
+        self.ask(request::HEART_BEAT, &(), &json::to_vec(&beat(client_id, topics))).await
+    }
+
+    async fn members(&self) -> Vec<String> {
+        let header = ConsumerGroupRequest { consumer_group: "g" };
+        let answer = self.ask(request::GET_CONSUMER_LIST_BY_GROUP, &header, &[]).await;
+        json::from_slice::<ConsumerList>(answer.body()).expect("a list").consumer_id_list
+    }
+
+    /// Waits until the broker sent this code.
+    async fn told(&self, code: i32) {
+        let told = async {
+            while !self.inbox.codes.borrow().contains(&code) {
+                self.inbox.arrived.notified().await;
+            }
+        };
+        task::timeout(TIMEOUT, told).await.expect("the broker tells its client");
+        self.inbox.codes.borrow_mut().clear();
+    }
+}
+
+fn beat(client_id: &str, topics: &[&str]) -> HeartbeatData {
+    let subscriptions = topics.iter().map(|topic| SubscriptionData::tags(topic, "*", 1));
+    HeartbeatData {
+        client_id: client_id.into(),
+        consumer_data_set: vec![ConsumerData {
+            group_name: "g".into(),
+            subscription_data_set: subscriptions.collect(),
+            ..ConsumerData::default()
+        }],
+        producer_data_set: vec![ProducerData { group_name: "p".into() }],
+        ..HeartbeatData::default()
+    }
+}
+
+fn create(topic: &str) -> CreateTopicRequest<'_> {
+    CreateTopicRequest {
+        topic,
+        default_topic: "TBW102",
+        read_queue_nums: 4,
+        write_queue_nums: 4,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG",
+        topic_sys_flag: Some(0),
+        order: false,
+        attributes: None,
+        force: None,
+    }
+}
+
+async fn route(namesrv: &Client, topic: &str) -> Option<TopicRouteData> {
+    let header =
+        RouteRequest { topic, accept_standard_json_only: None, zone_mode: None, zone_name: None };
+    let answer = namesrv.call(request::GET_ROUTEINFO_BY_TOPIC, &header, &[]).await;
+    (answer.code() == response::SUCCESS).then(|| json::from_slice(answer.body()).expect("a route"))
+}
+
+async fn wait_for_route(namesrv: &Client, topic: &str) -> TopicRouteData {
+    let found = async {
+        loop {
+            if let Some(route) = route(namesrv, topic).await {
+                return route;
+            }
+            task::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    task::timeout(TIMEOUT, found).await.expect("the topic is registered")
+}
+
+/// Runs a scenario against a broker of so many shards with its own name server, then stops both.
+fn check<F, Fut>(shards: usize, dir: &Path, overrides: &[(&str, &str)], scenario: F)
+where
+    F: FnOnce(World) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let settings = Settings {
+        broker_name: "broker-a".into(),
+        bind_address: "127.0.0.1".into(),
+        broker_ip1: "127.0.0.1".into(),
+        listen_port: free_port(),
+        embedded_namesrv: EmbeddedNamesrv::Yes,
+        embedded_namesrv_port: free_port(),
+        mapped_file_size_commit_log: 8 << 20,
+        store_path_root_dir: dir.to_string_lossy().into_owned(),
+        ..Settings::default()
+    };
+    let overrides = overrides.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+    let overrides: BTreeMap<String, String> = overrides.collect();
+    let setup = Setup::new(settings, overrides).expect("good settings");
+    let localhost = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let world = World {
+        broker: localhost(setup.settings.listen_port),
+        namesrv: localhost(setup.settings.embedded_namesrv_port),
+    };
+    let mut plan = setup.plan();
+    plan.shards = ShardsConfig::new(Cores::Floating(shards));
+    let panicked = Arc::new(Mutex::new(None));
+    let report = Arc::clone(&panicked);
+    let until = move |_| {
+        let run = AssertUnwindSafe(async move { scenario(world).await }).catch_unwind();
+        Box::pin(async move {
+            *report.lock().expect("not poisoned") = run.await.err();
+        }) as LocalFuture<()>
+    };
+    let control = move |data| server::control_plane(setup, data, Box::new(|| ()));
+    let ran = start::run(&plan, Box::new(control), Box::new(until));
+    if let Some(panic) = panicked.lock().expect("not poisoned").take() {
+        std::panic::resume_unwind(panic);
+    }
+    ran.expect("the broker starts and stops cleanly");
+}
+
+#[test]
+fn a_topic_made_by_a_tool_is_in_the_routes_when_the_tool_is_answered_and_after_a_restart() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let (broker, namesrv) =
+            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+        wait_for_route(&namesrv, "TBW102").await;
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        let route = route(&namesrv, "T1").await.expect("registered before the answer");
+        assert_eq!(route.queue_datas[0].read_queue_nums, 4);
+        assert_eq!(route.broker_datas[0].broker_addrs[&0], world.broker.to_string());
+
+        let refused = broker.call(request::UPDATE_AND_CREATE_TOPIC, &create("TBW102"), &[]).await;
+        assert_eq!(refused.code(), response::INVALID_PARAMETER);
+        let header = TopicRequest { topic: "T1", lo: None };
+        let stats = broker.ask(request::GET_TOPIC_STATS_INFO, &header, &[]).await;
+        let stats: TopicStatsTable = json::from_slice(stats.body()).expect("a table");
+        assert_eq!(stats.offset_table.len(), 4, "every queue, empty ones included");
+    });
+    check(1, dir.path(), &[], |world| async move {
+        let (broker, namesrv) =
+            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+        let header = TopicRequest { topic: "T1", lo: None };
+        let topic = broker.ask(request::GET_TOPIC_CONFIG, &header, &[]).await;
+        let topic: TopicConfig = json::from_slice(topic.body()).expect("a topic");
+        assert_eq!(topic.write_queue_nums, 4);
+        wait_for_route(&namesrv, "T1").await;
+
+        broker.ask(request::DELETE_TOPIC_IN_BROKER, &header, &[]).await;
+        let gone = broker.call(request::GET_TOPIC_CONFIG, &header, &[]).await;
+        assert_eq!(gone.code(), response::TOPIC_NOT_EXIST);
+    });
+}
+
+#[test]
+fn members_learn_at_once_who_joins_and_leaves_whatever_shard_they_are_on() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        // Enough connections that both shards hold some.
+        let mut clients = Vec::new();
+        for number in 0..6 {
+            let client = Client::connect(world.broker).await;
+            client.beat(&format!("c{number}"), &["T"]).await;
+            if let Some(first) = clients.first() {
+                let first: &Client = first;
+                first.told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
+            }
+            clients.push(client);
+        }
+        assert_eq!(clients[0].members().await, ["c0", "c1", "c2", "c3", "c4", "c5"]);
+
+        let gone = clients.pop().expect("six clients");
+        gone.connection.close("the test ends it");
+        clients[0].told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
+        assert_eq!(clients[0].members().await.len(), 5);
+
+        let header = UnregisterClientRequest {
+            client_id: "c4",
+            producer_group: Some("p"),
+            consumer_group: Some("g"),
+        };
+        clients[4].ask(request::UNREGISTER_CLIENT, &header, &[]).await;
+        clients[0].told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
+        assert_eq!(clients[1].members().await, ["c0", "c1", "c2", "c3"]);
+
+        let header = TopicRequest { topic: "%RETRY%g", lo: None };
+        clients[0].ask(request::GET_TOPIC_CONFIG, &header, &[]).await;
+    });
+}
+
+#[test]
+fn a_short_heartbeat_whose_subscriptions_are_unknown_is_answered_with_the_wish_for_a_full_one() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let is_wished =
+            |answer: OwnedCommand| answer.command().fields.get("IS_SUB_CHANGE").map(str::to_owned);
+        let full = HeartbeatData { heartbeat_fingerprint: 7, ..beat("c", &["T"]) };
+        let short = HeartbeatData { without_sub: true, heartbeat_fingerprint: 7, ..beat("c", &[]) };
+        let (full, short) = (json::to_vec(&full), json::to_vec(&short));
+        let first = client.ask(request::HEART_BEAT, &(), &short).await;
+        assert_eq!(is_wished(first).as_deref(), Some("true"));
+        let second = client.ask(request::HEART_BEAT, &(), &full).await;
+        assert_eq!(is_wished(second).as_deref(), Some("false"));
+        let third = client.ask(request::HEART_BEAT, &(), &short).await;
+        assert_eq!(is_wished(third).as_deref(), Some("false"));
+    });
+}
+
+#[test]
+fn a_queue_is_locked_for_one_client_until_it_unlocks() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let lock = |client_id: &str| {
+            json::to_vec(&LockBatchRequest {
+                client_id: client_id.into(),
+                consumer_group: "g".into(),
+                mq_set: vec![MessageQueue {
+                    broker_name: "broker-a".into(),
+                    queue_id: 0,
+                    topic: "T".into(),
+                }],
+                only_this_broker: false,
+            })
+        };
+        let owned = |answer: OwnedCommand| {
+            json::from_slice::<LockBatchResponse>(answer.body()).expect("locks").locked.len()
+        };
+        assert_eq!(owned(client.ask(request::LOCK_BATCH_MQ, &(), &lock("a")).await), 1);
+        assert_eq!(owned(client.ask(request::LOCK_BATCH_MQ, &(), &lock("b")).await), 0);
+        client.ask(request::UNLOCK_BATCH_MQ, &(), &lock("a")).await;
+        assert_eq!(owned(client.ask(request::LOCK_BATCH_MQ, &(), &lock("b")).await), 1);
+    });
+}
+
+#[test]
+fn settings_change_while_it_runs_and_routes_follow_the_permission() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let (broker, namesrv) =
+            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+        wait_for_route(&namesrv, "TBW102").await;
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        broker.ask(request::UPDATE_BROKER_CONFIG, &(), b"brokerPermission=4\n").await;
+        let route = route(&namesrv, "T1").await.expect("still there");
+        assert_eq!(route.queue_datas[0].perm, 4);
+
+        let shown = broker.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
+        let text = String::from_utf8(shown.body().to_vec()).expect("text");
+        assert!(text.lines().any(|line| line == "brokerPermission=4"), "{text}");
+
+        let bad = broker.call(request::UPDATE_BROKER_CONFIG, &(), b"brokerPermission=99\n").await;
+        assert_eq!(bad.code(), response::INVALID_PARAMETER);
+        assert!(bad.command().remark().is_some_and(|remark| remark.contains("0 to 7")));
+        let forbidden = broker.call(request::UPDATE_BROKER_CONFIG, &(), b"rocketmqHome=/x\n").await;
+        assert_eq!(forbidden.code(), response::NO_PERMISSION);
+    });
+    let kept = std::path::Path::new(dir.path()).join("config/overrides.json");
+    assert!(kept.exists(), "the change is kept for the next start");
+}
+
+#[test]
+fn runtime_information_has_what_the_exporter_parses() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        let answer = broker.ask(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
+        let table = json::from_slice::<KvTable>(answer.body()).expect("a table").table;
+        for key in [
+            "putTps",
+            "getMissTps",
+            "getTotalTps",
+            "getFoundTps",
+            "getTransferredTps",
+            "getTransferedTps",
+        ] {
+            let numbers: Vec<f64> =
+                table[key].split(' ').map(|part| part.parse().expect("a number")).collect();
+            assert_eq!(numbers.len(), 3, "{key}={}", table[key]);
+        }
+        for key in ["brokerVersion", "bootTimestamp", "commitLogMaxOffset", "putMessageTimesTotal"]
+        {
+            table[key].parse::<i64>().expect(key);
+        }
+        let capacity: Vec<&str> = table["commitLogDirCapacity"].split(' ').collect();
+        assert!(capacity[2].parse::<f64>().is_ok() && capacity[6].parse::<f64>().is_ok());
+    });
+}
+
+#[test]
+fn codes_that_nobody_serves_are_answered_and_never_left_hanging() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        for code in [1, 999, 200_070, 5001] {
+            let answer = broker.call(code, &(), &[]).await;
+            assert_eq!(answer.code(), response::REQUEST_CODE_NOT_SUPPORTED);
+            let remark = answer.command().remark().map(str::to_owned);
+            assert_eq!(remark, Some(format!(" request type {code} not supported")));
+        }
+        let malformed = broker.call(request::HEART_BEAT, &(), b"not json").await;
+        assert_eq!(malformed.code(), response::SYSTEM_ERROR);
+    });
+}
