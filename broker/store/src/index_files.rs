@@ -146,6 +146,25 @@ pub(crate) async fn write(files: &RefCell<IndexFiles>, bytes: &[u8]) -> io::Resu
     Ok(())
 }
 
+/// Writes what stands between `from` and the end once more, and flushes it: a flush of these bytes
+/// may have failed before.
+///
+/// # Errors
+/// As the device says.
+pub(crate) async fn rewrite(files: &IndexFiles, from: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < files.end {
+        // A checkpoint may end in a file that was never made, when the last frames moved on to it.
+        let Some((base, file)) = files.file_of(at) else { return Ok(()) };
+        let stop = files.end.min(base + files.file_bytes);
+        let bytes = file.read_at(at - base, (stop - at) as usize).await?;
+        write_part(&file, at - base, &bytes).await?;
+        file.sync_data().await?;
+        at = stop;
+    }
+    Ok(())
+}
+
 async fn write_part(file: &File, pos: u64, bytes: &[u8]) -> io::Result<()> {
     let mut buffer: Option<DmaBuffer> = None;
     for (index, part) in bytes.chunks(WRITE_BYTES_MAX).enumerate() {

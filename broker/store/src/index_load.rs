@@ -23,6 +23,8 @@ pub(crate) struct LoadedIndex {
     pub(crate) log_byte: Option<u64>,
     pub(crate) last_store_ms: u64,
     pub(crate) snapshots: Snapshots,
+    /// Where the last whole checkpoint begins, if one was replayed.
+    pub(crate) last_checkpoint_at: Option<u64>,
 }
 
 impl LoadedIndex {
@@ -33,6 +35,7 @@ impl LoadedIndex {
             log_byte: None,
             last_store_ms: 0,
             snapshots: Snapshots::default(),
+            last_checkpoint_at: None,
         }
     }
 }
@@ -120,6 +123,7 @@ async fn replay(
         if !is_whole {
             continue;
         }
+        loaded.last_checkpoint_at = Some(end.0);
         if !frames.drain(..).all(|frame| apply(&mut loaded, &frame)) {
             return Ok(None);
         }

@@ -6,13 +6,13 @@
 //! disk.
 //!
 //! ```text
-//! append ──> tail ──> writer ──> segments  append.rs tail.rs flush.rs writer.rs segments.rs maker.rs
-//!    ├──> queue index ─┐                   queue.rs queue_index.rs entry.rs
-//!    └──> key index ───┴── checkpoint ──>  keys.rs checkpoint.rs snapshot.rs frame.rs index_files.rs
+//! append ──> tail ──> writer ──> segments  append tail flush writer segments maker
+//!    ├──> queue index ─┐                   queue queue_index entry
+//!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
-//! read    entries and bytes from memory, caches, files   read.rs fetch.rs blocks.rs cache.rs
-//! lookup  by position, time, key                         lookup.rs
-//! open    snapshot, stream, scan of the log, verdict     recovery.rs index_load.rs scan.rs verdict.rs
+//! read    entries and bytes from memory, caches, files   read fetch blocks cache
+//! lookup  by position, time, key                         lookup
+//! open    snapshot, stream, scan of the log, verdict     recovery index_load scan verdict
 //! ```
 //!
 //! # What holds at every moment
@@ -24,7 +24,8 @@
 //! - Every byte of the log is in the tail or in a file; the newest 32 MiB are in memory.
 //! - The index on disk knows only records that survive a power loss; everything it lacks is in the
 //!   log behind its last mark.
-//! - After a failed write or flush the log is fenced: no answer, no retry, until it is opened again.
+//! - After a failed write or flush the log is fenced: no answer, no retry, until it is opened
+//!   again.
 
 #![forbid(unsafe_code)]
 

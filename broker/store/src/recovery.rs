@@ -5,9 +5,10 @@
 //!
 //! | found | what happens |
 //! |---|---|
-//! | index snapshot or stream damaged | the older snapshot, else the index is rebuilt from the log |
+//! | index snapshot or stream damaged | the older snapshot, else a rebuild from the log |
 //! | index ahead of the log's files | refused: files are missing |
 //! | torn tail | zeroed, so that nothing of it can be taken for a record later |
+//! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
 //! | crash while opening | the same again: nothing is written before the end of the log is known |
 
@@ -25,7 +26,7 @@ use crate::checkpoint;
 use crate::entry::{Entry, KeyEntry, key_hash};
 use crate::error::OpenError;
 use crate::flush::Watermarks;
-use crate::index_files::IndexFiles;
+use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
 use crate::log::{ABORT_FILE, Counters, INDEX_DIR, Inner, State};
 use crate::options::{LogOptions, PAGE_BYTES};
@@ -38,6 +39,10 @@ use crate::verdict::{Evidence, Verdict, judge};
 
 /// The file name of Apache's CommitLog directory.
 const LOG_DIR: &str = "commitlog";
+
+/// Lines of the abort file.
+const TORN_WINDOW: &str = "torn_window_bytes=";
+const ZERO_UNTIL: &str = "zero_until=";
 
 /// What opening a log found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +80,7 @@ pub(crate) async fn open(
     options: LogOptions,
 ) -> Result<(Inner, RecoveryReport), OpenError> {
     let started = Instant::now();
-    let torn_window =
-        read_abort_file(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
+    let crash = read_abort_file(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
     let segments = open_segments(&disk, dir, log, &options).await?;
     let is_new = segments.len() == 0;
     let mut files =
@@ -84,13 +88,17 @@ pub(crate) async fn open(
     let loaded = index_load::load(&disk, dir, &mut files, &options)
         .await
         .map_err(at(log, "loading the index"))?;
+    if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crash.is_some()) {
+        let rewritten = index_files::rewrite(&files, at_byte).await;
+        rewritten.map_err(at(log, "making the index durable"))?;
+    }
     let rebuilt_index = loaded.log_byte.is_none() && !is_new;
     let from = scan_start(&segments, &loaded)?;
     let inner = assemble(disk, dir.to_owned(), log, options, segments, files, loaded, from);
 
     let mut report = RecoveryReport {
         is_new,
-        was_clean: torn_window.is_none(),
+        was_clean: crash.is_none(),
         rebuilt_index,
         scanned_from: log.at(from),
         scanned_records: 0,
@@ -100,27 +108,56 @@ pub(crate) async fn open(
         took: Duration::ZERO,
     };
     let end = scan_log(&inner, from, &mut report).await.map_err(at(log, "scanning the log"))?;
-    settle_end(&inner, end, torn_window, &mut report).await?;
-    finish(&inner, from, end).await.map_err(at(log, "making the recovered log durable"))?;
+    settle_end(&inner, end, crash, &mut report).await?;
+    finish(&inner, from, end, crash).await.map_err(at(log, "making the recovered log durable"))?;
     report.end = log.at(end);
     report.took = started.elapsed();
     Ok((inner, report))
 }
 
-/// The torn window of a run that did not end cleanly; `None` after a clean stop.
-async fn read_abort_file(disk: &Disk, dir: &Path, options: &LogOptions) -> io::Result<Option<u64>> {
+/// What is known of a run that did not end cleanly.
+#[derive(Clone, Copy, Debug)]
+struct Crash {
+    /// How far behind the end it may have left records.
+    torn_window: u64,
+    /// A recovery that did not end either had begun to zero the log up to here.
+    zero_until: Option<u64>,
+}
+
+/// What the last run left about itself; `None` after a clean stop.
+async fn read_abort_file(
+    disk: &Disk,
+    dir: &Path,
+    options: &LogOptions,
+) -> io::Result<Option<Crash>> {
     disk.create_dir_all(dir.join(LOG_DIR)).await?;
     disk.create_dir_all(dir.join(INDEX_DIR)).await?;
     match disk.read_all(dir.join(ABORT_FILE), 4096).await {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
-            let window = text.lines().find_map(|line| line.strip_prefix("torn_window_bytes="));
+            let number = |name: &str| {
+                let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
+                values.find_map(|value| value.parse::<u64>().ok())
+            };
             // A broker of another make leaves its process id there.
-            Ok(Some(window.and_then(|n| n.parse().ok()).unwrap_or(options.torn_window_bytes())))
+            let torn_window = number(TORN_WINDOW).unwrap_or(options.torn_window_bytes());
+            Ok(Some(Crash { torn_window, zero_until: number(ZERO_UNTIL) }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+async fn write_abort_file(
+    inner: &Inner,
+    torn_window: u64,
+    zero_until: Option<u64>,
+) -> io::Result<()> {
+    let mut text = format!("{TORN_WINDOW}{torn_window}\n");
+    if let Some(until) = zero_until {
+        text.push_str(&format!("{ZERO_UNTIL}{until}\n"));
+    }
+    inner.disk.replace(inner.dir.join(ABORT_FILE), text.as_bytes()).await
 }
 
 async fn open_segments(
@@ -286,23 +323,28 @@ fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), String
 async fn settle_end(
     inner: &Inner,
     end: u64,
-    torn_window: Option<u64>,
+    crash: Option<Crash>,
     report: &mut RecoveryReport,
 ) -> Result<(), OpenError> {
     let log = inner.id;
-    let window = torn_window.unwrap_or(0);
+    let window = crash.map_or(0, |crash| crash.torn_window);
     let page_end = end - end % PAGE_BYTES + PAGE_BYTES;
     // Behind damage that no crash explains, the largest record may hide the next head.
-    let until = match (torn_window, &report.damage) {
+    let until = match (crash, &report.damage) {
         (None, None) => page_end,
         _ => end + window + 2 * inner.options.record_size_max_bytes as u64,
     };
     let segments = take_segments(inner);
     let rest = scan::survey(&segments, end, window, until).await;
     inner.state.borrow_mut().segments = segments;
-    let rest = rest.map_err(at(log, "looking behind the end of the log"))?;
+    let mut rest = rest.map_err(at(log, "looking behind the end of the log"))?;
+    // Zeros that were written before may not be on the device.
+    if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
+        let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
+        rest.dirty = Some((end, until.max(dirty_until)));
+    }
     let evidence = Evidence {
-        was_clean: torn_window.is_none(),
+        was_clean: crash.is_none(),
         has_rest: rest.dirty.is_some(),
         has_near_record: rest.near.is_some(),
         has_far_record: rest.far.is_some(),
@@ -311,11 +353,11 @@ async fn settle_end(
         Verdict::Continue => Ok(()),
         Verdict::Cut => {
             report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
-            zero_rest(inner, end, rest).await.map_err(at(log, "zeroing a torn tail"))
+            zero_rest(inner, end, rest, window).await.map_err(at(log, "zeroing a torn tail"))
         }
         Verdict::CutAll => {
             report.cut_bytes = inner.state.borrow().segments.end() - end;
-            cut_all(inner, end).await.map_err(at(log, "cutting the log"))
+            cut_all(inner, end, window).await.map_err(at(log, "cutting the log"))
         }
         Verdict::Refuse => Err(OpenError::Corrupt {
             log,
@@ -327,19 +369,21 @@ async fn settle_end(
 }
 
 /// Zeroes what a crash left behind the end.
-async fn zero_rest(inner: &Inner, end: u64, rest: Rest) -> io::Result<()> {
+async fn zero_rest(inner: &Inner, end: u64, rest: Rest, window: u64) -> io::Result<()> {
     let Some((from, to)) = rest.dirty else { return Ok(()) };
+    write_abort_file(inner, window, Some(to)).await?;
     zero(inner, from.max(end), to).await
 }
 
 /// Zeroes the rest of the segment of `end` and removes all later ones.
-async fn cut_all(inner: &Inner, end: u64) -> io::Result<()> {
+async fn cut_all(inner: &Inner, end: u64, window: u64) -> io::Result<()> {
     let (later, segment_end) = {
         let mut state = inner.state.borrow_mut();
         let base = state.segments.base_of(end);
         let size = state.segments.size;
         (state.segments.split_off(base + 1), base + size)
     };
+    write_abort_file(inner, window, Some(segment_end)).await?;
     for segment in later.into_iter().rev() {
         let path = inner.state.borrow().segments.path(segment.base);
         inner.disk.remove_file(path).await?;
@@ -389,14 +433,15 @@ async fn sync_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
 }
 
 /// Makes what was found durable, sets tail and watermarks to the end, and marks the log as open.
-async fn finish(inner: &Inner, from: u64, end: u64) -> io::Result<()> {
-    let log_segments: Vec<Segment> = {
-        let state = inner.state.borrow();
-        let first = state.segments.base_of(from);
-        let bases = (first..=end).step_by(state.segments.size as usize);
-        bases.filter_map(|base| state.segments.find(base).cloned()).collect()
-    };
-    for segment in log_segments {
+async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io::Result<()> {
+    // All of it counts as safe from here on, and a flush of its end may have failed before the
+    // crash, unnoticed by this kernel: only a write makes that good.
+    let doubtful = crash.map_or(end, |crash| end.saturating_sub(crash.torn_window).max(from));
+    for (segment, from, to) in parts(inner, from, end) {
+        let from = from.max(doubtful.saturating_sub(segment.base));
+        if from < to {
+            segments::rewrite(&segment.file, from, to).await?;
+        }
         segment.file.sync_data().await?;
     }
     ensure_segment(inner, end).await?;
@@ -410,14 +455,27 @@ async fn finish(inner: &Inner, from: u64, end: u64) -> io::Result<()> {
         state.tail = Tail::new(options.tail_block_bytes, options.tail_window_bytes, page, &prefix);
         state.marks = Watermarks::new(options.flush, options.segment_size_bytes, end);
     }
-    let abort = format!("torn_window_bytes={}\n", inner.options.torn_window_bytes());
-    inner.disk.replace(inner.dir.join(ABORT_FILE), abort.as_bytes()).await?;
+    write_abort_file(inner, inner.options.torn_window_bytes(), None).await?;
     let min = inner.state.borrow().segments.min();
     crate::retention::expire_indexes(inner, min).await;
     if inner.indexed.get() < end || inner.state.borrow().queues.is_dirty() {
         checkpoint::save(inner, end).await?;
     }
     Ok(())
+}
+
+/// The segments of `from..=end`, each with the part of it that lies in there.
+fn parts(inner: &Inner, from: u64, end: u64) -> Vec<(Segment, u64, u64)> {
+    let state = inner.state.borrow();
+    let first = state.segments.base_of(from);
+    (first..=end)
+        .step_by(state.segments.size as usize)
+        .filter_map(|base| state.segments.find(base))
+        .map(|segment| {
+            let to = (end - segment.base).min(state.segments.size);
+            (segment.clone(), from.saturating_sub(segment.base), to)
+        })
+        .collect()
 }
 
 /// Makes the segment of `end` if there is none: quickly, it grows later.

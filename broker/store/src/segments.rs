@@ -23,6 +23,9 @@ pub(crate) const FIRST_FILL_BYTES: u64 = 8 << 20;
 /// (glommio.md A.6).
 pub(crate) const FILL_STEP_BYTES: u64 = 128 << 10;
 
+/// One step of rewriting what recovery found.
+const REWRITE_STEP_BYTES: u64 = 1 << 20;
+
 /// One file of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -186,6 +189,23 @@ pub(crate) async fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<(
             .filter(|buffer| buffer.len() == len)
             .unwrap_or_else(|| DmaBuffer::alloc(len));
         buffer = Some(file.write_at(at, zeros).await?);
+        at += len as u64;
+    }
+    Ok(())
+}
+
+/// Writes the pages of `from..to` of a file once more, as they are.
+///
+/// # Errors
+/// As the device says.
+pub(crate) async fn rewrite(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from - from % PAGE_BYTES;
+    while at < to {
+        let len = (to.next_multiple_of(PAGE_BYTES) - at).min(REWRITE_STEP_BYTES) as usize;
+        let bytes = read_padded(file, at, len).await?;
+        let mut buffer = DmaBuffer::alloc(len);
+        buffer.as_mut_slice().copy_from_slice(&bytes);
+        file.write_at(at, buffer).await?;
         at += len as u64;
     }
     Ok(())

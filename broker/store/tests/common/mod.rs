@@ -44,10 +44,12 @@ pub fn message<'a>(
     }
 }
 
+pub const TINY_SEGMENT_BYTES: u64 = 64 << 10;
+
 /// Settings under which everything happens often: rolls, blocks, runs, full windows.
 pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
     LogOptions {
-        segment_size_bytes: 64 << 10,
+        segment_size_bytes: TINY_SEGMENT_BYTES,
         flush,
         record_size_max_bytes: 24 << 10,
         tail_window_bytes: 48 << 10,
@@ -132,11 +134,44 @@ pub async fn consume(log: &Log, topic: &str, queue_id: i32) -> Vec<Seen> {
     seen
 }
 
+/// Parses what a read returned. Ranges of files are read again record by record.
 async fn parse_pieces(log: &Log, pieces: &[Piece], count: usize) -> Vec<Seen> {
-    let is_in_memory = pieces.iter().all(|piece| matches!(piece, Piece::Memory(_)));
-    if is_in_memory {
-        return parse_all(&memory_bytes(pieces));
+    let mut seen: Vec<Seen> = Vec::with_capacity(count);
+    let mut memory = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Memory(shared) => memory.extend_from_slice(shared),
+            Piece::File { pos, len, .. } => {
+                seen.extend(parse_all(&std::mem::take(&mut memory)));
+                seen.extend(file_records(log, *pos, *len, seen.last()).await);
+            }
+        }
     }
-    let _ = (log, count);
-    panic!("this helper is for reads without file pieces")
+    seen.extend(parse_all(&memory));
+    seen
+}
+
+/// The records of a file range. The piece hides which segment it is of, so all of them are tried: a record proves its place.
+async fn file_records(log: &Log, pos: u64, len: u64, before: Option<&Seen>) -> Vec<Seen> {
+    let stats = log.stats();
+    let segment_bytes = TINY_SEGMENT_BYTES;
+    let mut base = stats.min.byte();
+    while base < stats.end.byte() {
+        let mut seen = Vec::new();
+        let mut at = base + pos;
+        while at < base + pos + len {
+            let record = log.record_at(log.id().at(at)).await.expect("readable");
+            let Some(record) = record else { break };
+            at += record.len() as u64;
+            seen.extend(parse_all(&record));
+        }
+        let follows = seen.first().is_some_and(|first| {
+            before.is_none_or(|before| first.offset == before.offset + 1)
+        });
+        if follows && at == base + pos + len {
+            return seen;
+        }
+        base += segment_bytes;
+    }
+    panic!("no segment holds records at {pos}..{}", pos + len)
 }
