@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use ringmq_runtime::task::{self, Task};
 
+use crate::abort;
 use crate::entry::ENTRY_SIZE;
 use crate::frame::{FrameKind, FrameWriter};
 use crate::index_files;
-use crate::log::{ABORT_FILE, INDEX_DIR, Inner};
+use crate::log::{INDEX_DIR, Inner};
 use crate::snapshot::{SnapshotHead, SnapshotWriter};
 
 /// Index stream after which a new snapshot is due: a start replays this much in about 30 ms.
@@ -213,6 +214,5 @@ pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
     if inner.index_files.borrow().end != inner.snapshots.borrow().stream_at {
         snapshot(inner).await?;
     }
-    inner.disk.remove_file(inner.dir.join(ABORT_FILE)).await?;
-    inner.disk.sync_dir(&inner.dir).await
+    abort::remove(inner).await
 }

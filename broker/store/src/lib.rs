@@ -10,9 +10,9 @@
 //!    ├──> queue index ─┐                   queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
-//! read    entries and bytes from memory, caches, files   read fetch blocks cache
-//! lookup  by position, time, key                         lookup
-//! open    snapshot, stream, scan of the log, verdict     recovery index_load scan verdict
+//! read    entries and bytes from memory, caches, files   read fetch blocks cache lookup  by
+//! position, time, key                         lookup open    snapshot, stream, scan of the log,
+//! verdict     recovery settle abort index_load scan verdict
 //! ```
 //!
 //! # What holds at every moment
@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abort;
 mod append;
 mod blocks;
 mod cache;
@@ -55,6 +56,7 @@ mod recovery;
 mod retention;
 mod scan;
 mod segments;
+mod settle;
 mod snapshot;
 mod tail;
 mod terms;

@@ -26,9 +26,6 @@ use crate::segments::Segments;
 use crate::tail::Tail;
 use crate::{checkpoint, maker, recovery, writer};
 
-/// Present while a log is open, so absent after a clean stop. Holds the torn window of the run.
-pub(crate) const ABORT_FILE: &str = "abort";
-
 /// Where a log keeps its index stream, beside `commitlog/`.
 pub(crate) const INDEX_DIR: &str = "queueindex";
 

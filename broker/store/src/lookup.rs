@@ -220,7 +220,7 @@ async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadErr
         return Ok(None);
     }
     let bytes = fetch::bytes(inner, byte, len as u64).await?;
-    Ok(scan::verify(&bytes).is_ok().then_some(bytes))
+    Ok(scan::verify(&bytes, false).is_ok().then_some(bytes))
 }
 
 /// Entries of `hash` in a run on disk: a small read at the expected rank, and wider ones in the

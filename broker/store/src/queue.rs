@@ -158,16 +158,18 @@ impl Queue {
         if behind == 0 && !self.directory.is_empty() {
             return Expiry::Exact(self.min);
         }
+        let is_in_recent = self.recent.front().is_some_and(|first| first.byte() < byte);
+        if behind == self.directory.len() && is_in_recent {
+            let dead = self.recent.partition_point(|entry| entry.byte() < byte);
+            return Expiry::Exact(self.recent_first + dead as u64);
+        }
         match behind.checked_sub(1) {
             Some(index) => {
                 let block = self.directory[index];
                 let end = self.directory.get(behind).map_or(self.recent_first, |next| next.first);
                 Expiry::Inside { block, count: (end - block.first) as usize }
             }
-            None => {
-                let dead = self.recent.partition_point(|entry| entry.byte() < byte);
-                Expiry::Exact(self.recent_first + dead as u64)
-            }
+            None => Expiry::Exact(self.min),
         }
     }
 }

@@ -449,7 +449,8 @@ mod tests {
         index.raise_min(key, 9);
         let queue = index.get(key).expect("a queue");
         assert_eq!((queue.min, queue.directory.len(), queue.find(8)), (9, 1, None));
-        assert!(matches!(queue.expiry(1700), Expiry::Inside { .. }));
+        assert!(matches!(queue.expiry(1500), Expiry::Inside { .. }));
+        assert_eq!(queue.expiry(1700), Expiry::Exact(17));
         index.raise_min(key, 18);
         let queue = index.get(key).expect("a queue");
         assert_eq!((queue.min, queue.directory.len(), queue.next()), (18, 0, 20));

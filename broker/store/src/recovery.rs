@@ -17,32 +17,28 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringmq_protocol::record::Record;
-use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::task;
 
+use crate::abort::{self, Crash};
 use crate::checkpoint;
 use crate::entry::{Entry, KeyEntry, key_hash};
 use crate::error::OpenError;
 use crate::flush::Watermarks;
 use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
-use crate::log::{ABORT_FILE, Counters, INDEX_DIR, Inner, State};
+use crate::log::{Counters, INDEX_DIR, Inner, State};
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LogId, LogPosition};
-use crate::scan::{self, Found, Rest, Scanner};
+use crate::scan::{Found, Scanner};
 use crate::segments::{self, FIRST_FILL_BYTES, Segment, Segments};
+use crate::settle::settle_end;
 use crate::tail::Tail;
 use crate::terms::{Terms, is_keyed, is_queued};
-use crate::verdict::{Evidence, Verdict, judge};
 
 /// The file name of Apache's CommitLog directory.
 const LOG_DIR: &str = "commitlog";
-
-/// Lines of the abort file.
-const TORN_WINDOW: &str = "torn_window_bytes=";
-const ZERO_UNTIL: &str = "zero_until=";
 
 /// What opening a log found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +64,7 @@ pub struct RecoveryReport {
 }
 
 /// Adds which log and what was tried to an error of the file system.
-fn at<'a>(log: LogId, what: &'a str) -> impl Fn(io::Error) -> OpenError + 'a {
+pub(crate) fn at<'a>(log: LogId, what: &'a str) -> impl Fn(io::Error) -> OpenError + 'a {
     move |source| OpenError::Io { log, what: what.to_owned(), source }
 }
 
@@ -80,7 +76,8 @@ pub(crate) async fn open(
     options: LogOptions,
 ) -> Result<(Inner, RecoveryReport), OpenError> {
     let started = Instant::now();
-    let crash = read_abort_file(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
+    make_directories(&disk, dir).await.map_err(at(log, "making the directories"))?;
+    let crash = abort::read(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
     let segments = open_segments(&disk, dir, log, &options).await?;
     let is_new = segments.len() == 0;
     let mut files =
@@ -107,7 +104,12 @@ pub(crate) async fn open(
         cut_bytes: 0,
         took: Duration::ZERO,
     };
-    let end = scan_log(&inner, from, &mut report).await.map_err(at(log, "scanning the log"))?;
+    // Records of earlier runs, which only a rebuild looks at, may lack what the last run wrote.
+    let has_checksums = crash.is_some_and(|crash| crash.has_checksums) && !rebuilt_index;
+    let scanner = Scanner::new(log, has_checksums);
+    let window = crash.map_or(0, |crash| crash.torn_window);
+    let end = scan_log(&inner, scanner, from, window, &mut report).await;
+    let end = end.map_err(at(log, "scanning the log"))?;
     settle_end(&inner, end, crash, &mut report).await?;
     finish(&inner, from, end, crash).await.map_err(at(log, "making the recovered log durable"))?;
     report.end = log.at(end);
@@ -115,49 +117,16 @@ pub(crate) async fn open(
     Ok((inner, report))
 }
 
-/// What is known of a run that did not end cleanly.
-#[derive(Clone, Copy, Debug)]
-struct Crash {
-    /// How far behind the end it may have left records.
-    torn_window: u64,
-    /// A recovery that did not end either had begun to zero the log up to here.
-    zero_until: Option<u64>,
-}
-
-/// What the last run left about itself; `None` after a clean stop.
-async fn read_abort_file(
-    disk: &Disk,
-    dir: &Path,
-    options: &LogOptions,
-) -> io::Result<Option<Crash>> {
+/// Makes the directories, durably: one that is there need not be, its maker may have been killed in
+/// between.
+async fn make_directories(disk: &Disk, dir: &Path) -> io::Result<()> {
     disk.create_dir_all(dir.join(LOG_DIR)).await?;
     disk.create_dir_all(dir.join(INDEX_DIR)).await?;
-    match disk.read_all(dir.join(ABORT_FILE), 4096).await {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let number = |name: &str| {
-                let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
-                values.find_map(|value| value.parse::<u64>().ok())
-            };
-            // A broker of another make leaves its process id there.
-            let torn_window = number(TORN_WINDOW).unwrap_or(options.torn_window_bytes());
-            Ok(Some(Crash { torn_window, zero_until: number(ZERO_UNTIL) }))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let parent = dir.parent().unwrap_or(Path::new("")).to_owned();
+    for directory in [parent, dir.to_owned(), dir.join(LOG_DIR), dir.join(INDEX_DIR)] {
+        disk.sync_dir(directory).await?;
     }
-}
-
-async fn write_abort_file(
-    inner: &Inner,
-    torn_window: u64,
-    zero_until: Option<u64>,
-) -> io::Result<()> {
-    let mut text = format!("{TORN_WINDOW}{torn_window}\n");
-    if let Some(until) = zero_until {
-        text.push_str(&format!("{ZERO_UNTIL}{until}\n"));
-    }
-    inner.disk.replace(inner.dir.join(ABORT_FILE), text.as_bytes()).await
+    Ok(())
 }
 
 async fn open_segments(
@@ -240,10 +209,15 @@ fn assemble(
 }
 
 /// Enters every sound record from `from` on into the indexes and returns the end of the last.
-async fn scan_log(inner: &Inner, from: u64, report: &mut RecoveryReport) -> io::Result<u64> {
-    let mut scanner = Scanner::new(inner.id);
+async fn scan_log(
+    inner: &Inner,
+    mut scanner: Scanner,
+    from: u64,
+    torn_window: u64,
+    report: &mut RecoveryReport,
+) -> io::Result<u64> {
     let mut end = from;
-    let mut saved = from;
+    let (mut saved, mut candidate) = (from, None);
     // Nobody else knows the log yet, so the segments can be looked at in peace.
     let segments = take_segments(inner);
     loop {
@@ -263,11 +237,16 @@ async fn scan_log(inner: &Inner, from: u64, report: &mut RecoveryReport) -> io::
                 break;
             }
         }
-        // A log whose index is rebuilt may be far larger than memory.
+        // A log whose index is rebuilt may be far larger than memory. What a failed flush may have
+        // lost is not saved before it has been written again: the last torn window waits for the
+        // end.
         if end - saved >= inner.options.checkpoint_bytes {
-            sync_range(&segments, saved, end).await?;
-            checkpoint::save(inner, end).await?;
-            saved = end;
+            let below = *candidate.get_or_insert(end);
+            if end - below >= torn_window {
+                sync_range(&segments, saved, below).await?;
+                checkpoint::save(inner, below).await?;
+                (saved, candidate) = (below, None);
+            }
         }
         task::yield_if_needed().await;
     }
@@ -276,7 +255,7 @@ async fn scan_log(inner: &Inner, from: u64, report: &mut RecoveryReport) -> io::
 }
 
 /// Takes the segments out of the state, so that they can be used between awaits.
-fn take_segments(inner: &Inner) -> Segments {
+pub(crate) fn take_segments(inner: &Inner) -> Segments {
     let empty = Segments::new(inner.id, PathBuf::new(), inner.options.segment_size_bytes);
     std::mem::replace(&mut inner.state.borrow_mut().segments, empty)
 }
@@ -319,109 +298,6 @@ fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), String
     Ok(())
 }
 
-/// Looks at what stands behind the last good record and acts on the verdict.
-async fn settle_end(
-    inner: &Inner,
-    end: u64,
-    crash: Option<Crash>,
-    report: &mut RecoveryReport,
-) -> Result<(), OpenError> {
-    let log = inner.id;
-    let window = crash.map_or(0, |crash| crash.torn_window);
-    let page_end = end - end % PAGE_BYTES + PAGE_BYTES;
-    // Behind damage that no crash explains, the largest record may hide the next head.
-    let until = match (crash, &report.damage) {
-        (None, None) => page_end,
-        _ => end + window + 2 * inner.options.record_size_max_bytes as u64,
-    };
-    let segments = take_segments(inner);
-    let rest = scan::survey(&segments, end, window, until).await;
-    inner.state.borrow_mut().segments = segments;
-    let mut rest = rest.map_err(at(log, "looking behind the end of the log"))?;
-    // Zeros that were written before may not be on the device.
-    if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
-        let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
-        rest.dirty = Some((end, until.max(dirty_until)));
-    }
-    let evidence = Evidence {
-        was_clean: crash.is_none(),
-        has_rest: rest.dirty.is_some(),
-        has_near_record: rest.near.is_some(),
-        has_far_record: rest.far.is_some(),
-    };
-    match judge(evidence, inner.options.repair) {
-        Verdict::Continue => Ok(()),
-        Verdict::Cut => {
-            report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
-            zero_rest(inner, end, rest, window).await.map_err(at(log, "zeroing a torn tail"))
-        }
-        Verdict::CutAll => {
-            report.cut_bytes = inner.state.borrow().segments.end() - end;
-            cut_all(inner, end, window).await.map_err(at(log, "cutting the log"))
-        }
-        Verdict::Refuse => Err(OpenError::Corrupt {
-            log,
-            at: log.at(end),
-            damage: report.damage.clone().unwrap_or_else(|| "nothing was written".to_owned()),
-            valid_at: log.at(rest.near.or(rest.far).expect("damage is proved by a record")),
-        }),
-    }
-}
-
-/// Zeroes what a crash left behind the end.
-async fn zero_rest(inner: &Inner, end: u64, rest: Rest, window: u64) -> io::Result<()> {
-    let Some((from, to)) = rest.dirty else { return Ok(()) };
-    write_abort_file(inner, window, Some(to)).await?;
-    zero(inner, from.max(end), to).await
-}
-
-/// Zeroes the rest of the segment of `end` and removes all later ones.
-async fn cut_all(inner: &Inner, end: u64, window: u64) -> io::Result<()> {
-    let (later, segment_end) = {
-        let mut state = inner.state.borrow_mut();
-        let base = state.segments.base_of(end);
-        let size = state.segments.size;
-        (state.segments.split_off(base + 1), base + size)
-    };
-    write_abort_file(inner, window, Some(segment_end)).await?;
-    for segment in later.into_iter().rev() {
-        let path = inner.state.borrow().segments.path(segment.base);
-        inner.disk.remove_file(path).await?;
-    }
-    inner.disk.sync_dir(inner.dir.join(LOG_DIR)).await?;
-    zero(inner, end, segment_end).await
-}
-
-/// Zeroes `from..to`, durably, where files have these bytes. `to` is a page border.
-async fn zero(inner: &Inner, from: u64, to: u64) -> io::Result<()> {
-    let mut at = from;
-    while at < to {
-        let found = inner.state.borrow().segments.find(at).cloned();
-        let Some(segment) = found else { return Ok(()) };
-        let len = segment.file.len()?.next_multiple_of(PAGE_BYTES);
-        let stop = (to - segment.base).min(inner.options.segment_size_bytes).min(len);
-        let start = at - segment.base;
-        if start < stop {
-            zero_in_file(&segment, start, stop).await?;
-            segment.file.sync_data().await?;
-        }
-        at = segment.base + inner.options.segment_size_bytes;
-    }
-    Ok(())
-}
-
-async fn zero_in_file(segment: &Segment, start: u64, stop: u64) -> io::Result<()> {
-    let page = start - start % PAGE_BYTES;
-    if page < start {
-        let kept = segments::read_padded(&segment.file, page, (start - page) as usize).await?;
-        let mut buffer = DmaBuffer::alloc(PAGE_BYTES as usize);
-        buffer.as_mut_slice().fill(0);
-        buffer.as_mut_slice()[..kept.len()].copy_from_slice(&kept);
-        segment.file.write_at(page, buffer).await?;
-    }
-    segments::write_zeros(&segment.file, start.next_multiple_of(PAGE_BYTES), stop).await
-}
-
 /// Flushes the files of `from..to`.
 async fn sync_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
     let mut base = segments.base_of(from);
@@ -455,13 +331,18 @@ async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io:
         state.tail = Tail::new(options.tail_block_bytes, options.tail_window_bytes, page, &prefix);
         state.marks = Watermarks::new(options.flush, options.segment_size_bytes, end);
     }
-    write_abort_file(inner, inner.options.torn_window_bytes(), None).await?;
     let min = inner.state.borrow().segments.min();
     crate::retention::expire_indexes(inner, min).await;
     if inner.indexed.get() < end || inner.state.borrow().queues.is_dirty() {
         checkpoint::save(inner, end).await?;
     }
-    Ok(())
+    // Last, so that it speaks of records behind the last mark only.
+    let run = Crash {
+        torn_window: inner.options.torn_window_bytes(),
+        zero_until: None,
+        has_checksums: inner.options.record_checksum,
+    };
+    abort::write(inner, run).await
 }
 
 /// The segments of `from..=end`, each with the part of it that lies in there.

@@ -81,15 +81,16 @@ async fn is_crowded(inner: &Inner) -> io::Result<bool> {
     Ok(used / 100 * 100 > space.total / 100 * limit)
 }
 
+/// The indexes go first: a reader then gets a status instead of a missing file.
 async fn drop_oldest(inner: &Inner) -> io::Result<()> {
-    let (dead, min) = {
-        let mut state = inner.state.borrow_mut();
-        let Some(dead) = state.segments.pop_oldest() else { return Ok(()) };
-        (dead, state.segments.min())
-    };
-    expire_indexes(inner, min).await;
-    let (path, dir) = {
+    let next = {
         let segments = &inner.state.borrow().segments;
+        segments.min() + segments.size
+    };
+    expire_indexes(inner, next).await;
+    let (path, dir) = {
+        let segments = &mut inner.state.borrow_mut().segments;
+        let Some(dead) = segments.pop_oldest() else { return Ok(()) };
         (segments.path(dead.base), segments.dir.clone())
     };
     inner.disk.remove_file(path).await?;

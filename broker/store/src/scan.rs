@@ -39,13 +39,15 @@ pub(crate) enum Found {
 /// Reads a log forward through a window of its files.
 pub(crate) struct Scanner {
     log: LogId,
+    /// Every record has to carry the whole-record checksum.
+    has_checksums: bool,
     window: Shared,
     window_at: u64,
 }
 
 impl Scanner {
-    pub(crate) fn new(log: LogId) -> Self {
-        Self { log, window: Shared::empty(), window_at: 0 }
+    pub(crate) fn new(log: LogId, has_checksums: bool) -> Self {
+        Self { log, has_checksums, window: Shared::empty(), window_at: 0 }
     }
 
     /// What stands at `at`.
@@ -72,7 +74,7 @@ impl Scanner {
             return Ok(Found::Damaged(problem));
         }
         let bytes = self.bytes(segments, at, head.len).await?;
-        Ok(match verify(&bytes) {
+        Ok(match verify(&bytes, self.has_checksums) {
             Ok(()) => Found::Record(bytes),
             Err(problem) => Found::Damaged(problem),
         })
@@ -103,11 +105,24 @@ fn misplaced(head: &Head, position: LogPosition, left: u64) -> Option<String> {
 }
 
 /// Checks all of a record's bytes.
-pub(crate) fn verify(bytes: &[u8]) -> Result<(), String> {
+///
+/// A record that lost its last sector has lost its checksum too, so the checksum is demanded where
+/// it is known to have been written. Elsewhere zeros in the properties, which no client sends, show
+/// the loss.
+pub(crate) fn verify(bytes: &[u8], needs_checksum: bool) -> Result<(), String> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
     record.verify_body().map_err(|error| error.to_string())?;
-    record.verify_record().map_err(|error| error.to_string())?;
-    Ok(())
+    let is_checked = record.verify_record().map_err(|error| error.to_string())?;
+    if is_checked {
+        return Ok(());
+    }
+    if needs_checksum {
+        return Err("the whole-record checksum is missing".to_owned());
+    }
+    match record.properties.as_text().as_bytes().contains(&0) {
+        true => Err("zeros in the properties".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// What stands behind the last good record.

@@ -53,18 +53,16 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
         let segment = state.segments.find(group.from).expect("waited for above");
         (group, segment.base, segment.file.clone())
     };
+    let flushes = inner.options.flush == FlushPolicy::Sync;
     let mut from = group.from;
-    while from < group.to {
+    loop {
         let part = Group { from, to: group.to.min(from + GROUP_BYTES_MAX) };
-        write_part(inner, buffers, part, base, &file).await?;
-        from = part.to - part.to % PAGE_BYTES;
-        if part.to == group.to {
+        let is_last = part.to == group.to;
+        write_part(inner, buffers, part, base, &file, flushes && is_last).await?;
+        if is_last {
             break;
         }
-    }
-    let flushes = inner.options.flush == FlushPolicy::Sync;
-    if flushes {
-        file.sync_data().await?;
+        from = part.to;
     }
     complete(inner, group, flushes);
     Ok(())
@@ -134,13 +132,19 @@ async fn write_part(
     part: Group,
     base: u64,
     file: &File,
+    flushes: bool,
 ) -> io::Result<()> {
     let need = (part.to - part.from).next_multiple_of(PAGE_BYTES);
     let room = base + inner.options.segment_size_bytes - part.from;
     let mut buffer = buffers.take(need as usize, room as usize);
     inner.state.borrow().tail.copy(part.from, buffer.as_mut_slice());
     let len = buffer.len() as u64;
-    let buffer = file.write_at(part.from - base, buffer).await?;
+    let pos = part.from - base;
+    let written = match flushes {
+        true => file.write_and_sync(pos, buffer).await,
+        false => file.write_at(pos, buffer).await,
+    };
+    let buffer = written?;
     buffers.give_back(buffer);
     inner.state.borrow_mut().counters.bytes_written += len;
     Ok(())

@@ -1,6 +1,8 @@
 //! What the tests of the store share: messages, reads that look like a consumer's, and a plain
 //! model of a log.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, missing_docs, reason = "each test binary uses a part")]
+
+pub mod story;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -151,7 +153,8 @@ async fn parse_pieces(log: &Log, pieces: &[Piece], count: usize) -> Vec<Seen> {
     seen
 }
 
-/// The records of a file range. The piece hides which segment it is of, so all of them are tried: a record proves its place.
+/// The records of a file range. The piece hides which segment it is of, so all of them are tried: a
+/// record proves its place.
 async fn file_records(log: &Log, pos: u64, len: u64, before: Option<&Seen>) -> Vec<Seen> {
     let stats = log.stats();
     let segment_bytes = TINY_SEGMENT_BYTES;
@@ -165,9 +168,9 @@ async fn file_records(log: &Log, pos: u64, len: u64, before: Option<&Seen>) -> V
             at += record.len() as u64;
             seen.extend(parse_all(&record));
         }
-        let follows = seen.first().is_some_and(|first| {
-            before.is_none_or(|before| first.offset == before.offset + 1)
-        });
+        let follows = seen
+            .first()
+            .is_some_and(|first| before.is_none_or(|before| first.offset == before.offset + 1));
         if follows && at == base + pos + len {
             return seen;
         }

@@ -1,0 +1,129 @@
+//! The end of a log after a crash: a verdict on what stands behind it, and zeros where nothing must
+//! be found.
+
+use std::io;
+
+use ringmq_runtime::buffer::DmaBuffer;
+
+use crate::abort::{self, Crash};
+use crate::error::OpenError;
+use crate::log::Inner;
+use crate::options::PAGE_BYTES;
+use crate::recovery::{RecoveryReport, at, take_segments};
+use crate::scan::{self, Rest};
+use crate::segments::{self, Segment};
+use crate::verdict::{Evidence, Verdict, judge};
+
+/// Looks at what stands behind the last good record and acts on the verdict.
+///
+/// # Errors
+/// When the device fails, or when the verdict is to refuse.
+pub(crate) async fn settle_end(
+    inner: &Inner,
+    end: u64,
+    crash: Option<Crash>,
+    report: &mut RecoveryReport,
+) -> Result<(), OpenError> {
+    let log = inner.id;
+    let window = crash.map_or(0, |crash| crash.torn_window);
+    let page_end = end - end % PAGE_BYTES + PAGE_BYTES;
+    // Behind damage that no crash explains, the largest record may hide the next head.
+    let until = match (crash, &report.damage) {
+        (None, None) => page_end,
+        _ => end + window + 2 * inner.options.record_size_max_bytes as u64,
+    };
+    let segments = take_segments(inner);
+    let rest = scan::survey(&segments, end, window, until).await;
+    inner.state.borrow_mut().segments = segments;
+    let mut rest = rest.map_err(at(log, "looking behind the end of the log"))?;
+    // Zeros that were written before may not be on the device.
+    if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
+        let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
+        rest.dirty = Some((end, until.max(dirty_until)));
+    }
+    let evidence = Evidence {
+        was_clean: crash.is_none(),
+        has_rest: rest.dirty.is_some(),
+        has_near_record: rest.near.is_some(),
+        has_far_record: rest.far.is_some(),
+    };
+    match judge(evidence, inner.options.repair) {
+        Verdict::Continue => Ok(()),
+        Verdict::Cut => {
+            report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
+            zero_rest(inner, end, rest, crash).await.map_err(at(log, "zeroing a torn tail"))
+        }
+        Verdict::CutAll => {
+            report.cut_bytes = inner.state.borrow().segments.end() - end;
+            cut_all(inner, end, crash).await.map_err(at(log, "cutting the log"))
+        }
+        Verdict::Refuse => Err(OpenError::Corrupt {
+            log,
+            at: log.at(end),
+            damage: report.damage.clone().unwrap_or_else(|| "nothing was written".to_owned()),
+            valid_at: log.at(rest.near.or(rest.far).expect("damage is proved by a record")),
+        }),
+    }
+}
+
+/// Leaves word for the next start that zeros were being written: a failed flush would not show
+/// later.
+async fn note_zeroing(inner: &Inner, until: u64, crash: Option<Crash>) -> io::Result<()> {
+    let run = crash.unwrap_or(Crash { torn_window: 0, zero_until: None, has_checksums: false });
+    abort::write(inner, Crash { zero_until: Some(until), ..run }).await
+}
+
+/// Zeroes what a crash left behind the end.
+async fn zero_rest(inner: &Inner, end: u64, rest: Rest, crash: Option<Crash>) -> io::Result<()> {
+    let Some((from, to)) = rest.dirty else { return Ok(()) };
+    note_zeroing(inner, to, crash).await?;
+    zero(inner, from.max(end), to).await
+}
+
+/// Zeroes the rest of the segment of `end` and removes all later ones.
+async fn cut_all(inner: &Inner, end: u64, crash: Option<Crash>) -> io::Result<()> {
+    let (later, segment_end) = {
+        let mut state = inner.state.borrow_mut();
+        let base = state.segments.base_of(end);
+        let size = state.segments.size;
+        (state.segments.split_off(base + 1), base + size)
+    };
+    note_zeroing(inner, segment_end, crash).await?;
+    for segment in later.into_iter().rev() {
+        let path = inner.state.borrow().segments.path(segment.base);
+        inner.disk.remove_file(path).await?;
+    }
+    let dir = inner.state.borrow().segments.dir.clone();
+    inner.disk.sync_dir(dir).await?;
+    zero(inner, end, segment_end).await
+}
+
+/// Zeroes `from..to`, durably, where files have these bytes. `to` is a page border.
+async fn zero(inner: &Inner, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let found = inner.state.borrow().segments.find(at).cloned();
+        let Some(segment) = found else { return Ok(()) };
+        let len = segment.file.len()?.next_multiple_of(PAGE_BYTES);
+        let stop = (to - segment.base).min(inner.options.segment_size_bytes).min(len);
+        let start = at - segment.base;
+        if start < stop {
+            zero_in_file(&segment, start, stop).await?;
+            segment.file.sync_data().await?;
+        }
+        at = segment.base + inner.options.segment_size_bytes;
+    }
+    Ok(())
+}
+
+async fn zero_in_file(segment: &Segment, start: u64, stop: u64) -> io::Result<()> {
+    let page = start - start % PAGE_BYTES;
+    if page < start {
+        let kept = segments::read_padded(&segment.file, page, (start - page) as usize).await?;
+        let mut buffer = DmaBuffer::alloc(PAGE_BYTES as usize);
+        buffer.as_mut_slice().fill(0);
+        buffer.as_mut_slice()[..kept.len()].copy_from_slice(&kept);
+        segment.file.write_at(page, buffer).await?;
+    }
+    segments::write_zeros(&segment.file, start.next_multiple_of(PAGE_BYTES), stop).await
+}
