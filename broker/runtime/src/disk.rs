@@ -179,7 +179,7 @@ impl Disk {
     }
 
     /// Gives the file `path` new contents: after a crash it has the old or the new ones, whole.
-    /// Durable on return.
+    /// Durable on return. A crash may leave a `.tmp` beside it, which the next call replaces.
     ///
     /// # Errors
     /// As the file system says; the file then still has its old contents, or the new ones.
@@ -200,10 +200,10 @@ impl Disk {
     ///
     /// `rate_bytes_per_s` slows the writing down so that others keep their latency; 0 is full
     /// speed. The name appears, durably, when the file is complete; dropping the future removes
-    /// the unfinished file.
+    /// the unfinished file. A crash leaves the unfinished file under the name with `.tmp` added.
     ///
     /// # Errors
-    /// `StorageFull` at once if the space is missing; else as the file system says.
+    /// `AlreadyExists`; `StorageFull` at once if the space is missing; else as the file system says.
     pub async fn create_zeroed(
         &self,
         path: impl AsRef<Path>,

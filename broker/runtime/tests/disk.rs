@@ -144,6 +144,16 @@ fn zeroed_files_are_whole_real_and_named_last() {
 }
 
 #[test]
+fn a_zeroed_file_never_takes_the_place_of_another() {
+    on_disk(|disk| async move {
+        disk.replace("log", b"precious").await.expect("create");
+        let error = disk.create_zeroed("log", 4096, 0).await.expect_err("there is one");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(disk.read_all("log", 100).await.expect("read"), b"precious");
+    });
+}
+
+#[test]
 fn an_abandoned_zeroed_file_goes_away() {
     on_live_disk(|disk, root| async move {
         {

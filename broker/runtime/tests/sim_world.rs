@@ -99,6 +99,24 @@ fn tasks_go_on_in_the_next_run() {
 }
 
 #[test]
+fn the_end_of_a_world_drops_its_tasks() {
+    let world = World::new(1);
+    let held = Rc::new(());
+    let kept = held.clone();
+    world.run(async {
+        task::spawn("sleeper", async move {
+            let _kept = kept;
+            task::sleep(Duration::from_secs(1)).await;
+        })
+        .detach();
+        task::sleep(Duration::from_millis(1)).await;
+    });
+    assert_eq!(Rc::strong_count(&held), 2);
+    drop(world);
+    assert_eq!(Rc::strong_count(&held), 1);
+}
+
+#[test]
 #[should_panic(expected = "deadlock")]
 fn a_world_in_which_nothing_can_happen_is_reported() {
     World::new(1).run(std::future::pending::<()>());

@@ -1,4 +1,4 @@
-//! Tasks and timers.
+//! Tasks and timers, in both worlds.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,12 +6,20 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::shards::block_on;
+use ringmq_runtime::sim::World;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
+fn in_both_worlds<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    block_on(test());
+    for seed in 0..20 {
+        World::new(seed).run(test());
+    }
+}
+
 #[test]
 fn a_task_gives_its_value_and_never_runs_inside_spawn() {
-    block_on(async {
+    in_both_worlds(|| async {
         let log = Rc::new(RefCell::new(Vec::new()));
         let inner = log.clone();
         let borrowed = log.borrow_mut();
@@ -37,7 +45,7 @@ impl Drop for OnDrop {
 
 #[test]
 fn dropping_a_task_drops_its_future_at_once() {
-    block_on(async {
+    in_both_worlds(|| async {
         let drops = Rc::new(Cell::new(0));
         let guard = OnDrop(drops.clone());
         let task = task::spawn("waits", async move {
@@ -53,7 +61,7 @@ fn dropping_a_task_drops_its_future_at_once() {
 
 #[test]
 fn a_task_may_drop_its_own_handle() {
-    block_on(async {
+    in_both_worlds(|| async {
         let drops = Rc::new(Cell::new(0));
         let own: Rc<RefCell<Option<task::Task<()>>>> = Rc::default();
         let (guard, handle) = (OnDrop(drops.clone()), own.clone());
@@ -87,7 +95,7 @@ fn tasks_left_at_the_end_are_dropped() {
 
 #[test]
 fn timers_fire_in_order_and_not_early() {
-    block_on(async {
+    in_both_worlds(|| async {
         let start = Instant::now();
         let order = Rc::new(RefCell::new(Vec::new()));
         let tasks: Vec<_> = [30, 10, 20]
@@ -110,7 +118,7 @@ fn timers_fire_in_order_and_not_early() {
 
 #[test]
 fn a_timeout_ends_what_takes_too_long() {
-    block_on(async {
+    in_both_worlds(|| async {
         let limit = Duration::from_millis(5);
         let slow = task::timeout(limit, std::future::pending::<()>()).await;
         assert_eq!(slow, Err(task::Elapsed));
@@ -120,7 +128,7 @@ fn a_timeout_ends_what_takes_too_long() {
 
 #[test]
 fn a_busy_task_lets_timers_run_when_it_offers_to() {
-    block_on(async {
+    in_both_worlds(|| async {
         let ticks = Rc::new(Cell::new(0));
         let counted = ticks.clone();
         let ticker = task::spawn("ticker", async move {
@@ -153,7 +161,7 @@ fn blocking_work_runs_elsewhere_and_its_panic_comes_back() {
 
 #[test]
 fn a_notified_task_runs_while_others_are_busy() {
-    block_on(async {
+    in_both_worlds(|| async {
         let notify = Rc::new(Notify::new());
         let rounds = Rc::new(Cell::new(0));
         let (waiting, counted) = (notify.clone(), rounds.clone());
@@ -169,4 +177,42 @@ fn a_notified_task_runs_while_others_are_busy() {
         }
         assert_eq!(rounds.get(), 1000);
     });
+}
+
+#[test]
+fn a_task_that_holds_up_its_shard_is_named_in_the_log() {
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("lines").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    let lines = Lines::default();
+    let log = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(log, || {
+        block_on(async {
+            task::spawn("greedy", async {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_millis(6) {}
+            })
+            .await;
+        });
+    });
+    let lines = String::from_utf8(lines.0.lock().expect("lines").clone()).expect("text");
+    assert!(lines.contains("held up its shard") && lines.contains("greedy"), "{lines}");
 }

@@ -47,6 +47,9 @@ fn fill_and_name(
     rate_bytes_per_s: u64,
     cancelled: &AtomicBool,
 ) -> io::Result<()> {
+    if path.try_exists()? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let temporary = temporary_name(path);
     let filled = fill(&temporary, len, rate_bytes_per_s, cancelled)
         .and_then(|()| fs::rename(&temporary, path))

@@ -268,17 +268,20 @@ impl Core {
         self.end_tasks(node);
     }
 
+    /// Drops all tasks.
+    pub(super) fn end(self: &Rc<Self>) {
+        let outside = current().is_none().then(|| Entered::new(self, 0));
+        self.registry.abort(|_| true);
+        let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
+        drop(tasks);
+        drop(outside);
+    }
+
     /// After disk and network know: what destructors still do with them has no effect.
     fn end_tasks(self: &Rc<Self>, node: NodeId) {
         let outside = current().is_none().then(|| Entered::new(self, node));
         self.registry.abort(|group| group == node);
         drop(outside);
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.registry.abort(|_| true);
     }
 }
 

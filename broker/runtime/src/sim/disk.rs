@@ -225,6 +225,9 @@ impl Disk {
     ) -> io::Result<()> {
         let path = normal(path)?;
         let temporary = format!("{path}.tmp");
+        if self.node.names.borrow().exists(&path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         self.node.reserve(len)?;
         let zeros = |len: u64| {
             let len = usize::try_from(len).expect("simulated files fit in memory");

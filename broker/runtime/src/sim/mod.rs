@@ -45,14 +45,25 @@ use crate::task::Task;
 /// Dropping the last handle drops all tasks that are left.
 #[derive(Clone)]
 pub struct World {
+    handle: Rc<Handle>,
+}
+
+/// Ends the world with its last handle: tasks hold the core too, so it would not end by itself.
+struct Handle {
     core: Rc<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.end();
+    }
 }
 
 impl World {
     /// A world in which everything follows from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { core: Core::new(seed) }
+        Self { handle: Rc::new(Handle { core: Core::new(seed) }) }
     }
 
     /// Runs `future`, and the tasks there are, until it is done. Node 0 is where it runs: tasks
@@ -64,7 +75,7 @@ impl World {
     /// With the panics of tasks; if nothing can ever happen again; if tasks only keep each other
     /// busy. The seed is printed.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.core.clone().run(0, future)
+        self.handle.core.clone().run(0, future)
     }
 
     /// As [`World::run`], on another node.
@@ -72,7 +83,7 @@ impl World {
     /// # Panics
     /// As [`World::run`].
     pub fn run_on<T>(&self, node: NodeId, future: impl Future<Output = T>) -> T {
-        self.core.clone().run(node, future)
+        self.handle.core.clone().run(node, future)
     }
 
     /// Starts a task on a node, from within [`World::run`].
@@ -80,13 +91,13 @@ impl World {
     where
         F: Future + 'static,
     {
-        self.core.on_node(node, || crate::task::spawn(name, future))
+        self.handle.core.on_node(node, || crate::task::spawn(name, future))
     }
 
     /// The disk of a node. Each node has one; it is made, empty, by the first call.
     #[must_use]
     pub fn disk(&self, node: NodeId) -> Disk {
-        Disk::simulated(self.core.disk(node))
+        Disk::simulated(self.handle.core.disk(node))
     }
 
     /// The address of a node: `10.0.0.0` plus its number. Loopback addresses mean the node itself.
@@ -101,23 +112,23 @@ impl World {
     ///
     /// The future given to [`World::run`] goes on, so that it can look at the ruins.
     pub fn crash(&self, node: NodeId) {
-        self.core.crash(node);
+        self.handle.core.crash(node);
     }
 
     /// Kills the process on a node (`kill -9`): as [`World::crash`], but the kernel lives on and
     /// finishes what was written. Writes on their way happen or not.
     pub fn kill(&self, node: NodeId) {
-        self.core.kill(node);
+        self.handle.core.kill(node);
     }
 
     /// Changes what goes wrong with the disk of a node, from now on.
     pub fn disk_faults(&self, node: NodeId, change: impl FnOnce(&mut DiskFaults)) {
-        self.core.disk(node).change_faults(change);
+        self.handle.core.disk(node).change_faults(change);
     }
 
     /// Changes what goes wrong in the network, from now on.
     pub fn net_faults(&self, change: impl FnOnce(&mut NetFaults)) {
-        self.core.net().change_faults(change);
+        self.handle.core.net().change_faults(change);
     }
 
     /// Flips one bit of a file, as a dying device does: at once and for good.
@@ -125,24 +136,24 @@ impl World {
     /// # Panics
     /// If the file or the position does not exist.
     pub fn flip_bit(&self, node: NodeId, path: &str, pos: u64, bit: u8) {
-        self.core.disk(node).flip_bit(path, pos, bit);
+        self.handle.core.disk(node).flip_bit(path, pos, bit);
     }
 
     /// Moves the wall clock, not the monotonic one, as an operator or NTP does.
     pub fn step_wall_clock(&self, milliseconds: i64) {
-        self.core.step_wall_clock(milliseconds);
+        self.handle.core.step_wall_clock(milliseconds);
     }
 
     /// Virtual time since the world began.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.core.age()
+        self.handle.core.age()
     }
 
     /// A stream of numbers for the test itself: it follows from the seed too, but drawing from it
     /// changes nothing else.
     #[must_use]
     pub fn sequence(&self) -> Sequence {
-        Sequence::new(self.core.seed() ^ 0x7465_7374)
+        Sequence::new(self.handle.core.seed() ^ 0x7465_7374)
     }
 }
