@@ -62,8 +62,9 @@ impl Heartbeats {
             language: command.language.name(),
             version: command.version,
         };
-        let taken = self.take(&beat, &client);
+        // Before its groups hear of the change, since it is one of those that are told.
         self.clients.remember(peer);
+        let taken = self.take(&beat, &client);
         self.clients.forget(peer.key());
         match taken {
             Ok((retry_topics, wants_full)) => self.answer(retry_topics, wants_full),
