@@ -9,7 +9,8 @@ use crate::sim;
 
 /// A point on the monotonic clock of the current world, in nanoseconds since an arbitrary origin.
 ///
-/// Instants of one world compare with each other, also across threads; instants of different worlds do not.
+/// Instants of one world compare with each other, also across threads; instants of different
+/// worlds do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 

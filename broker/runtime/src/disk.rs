@@ -184,7 +184,8 @@ impl Disk {
     /// # Errors
     /// As the file system says; the file then still has its old contents, or the new ones.
     pub async fn replace(&self, path: impl AsRef<Path>, contents: &[u8]) -> io::Result<()> {
-        in_world!(AnyDisk, &self.inner, disk => disk.replace(path.as_ref(), contents.to_vec()).await)
+        let (path, contents) = (path.as_ref(), contents.to_vec());
+        in_world!(AnyDisk, &self.inner, disk => disk.replace(path, contents).await)
     }
 
     /// Space of the file system that holds the root.
@@ -203,14 +204,16 @@ impl Disk {
     /// the unfinished file. A crash leaves the unfinished file under the name with `.tmp` added.
     ///
     /// # Errors
-    /// `AlreadyExists`; `StorageFull` at once if the space is missing; else as the file system says.
+    /// `AlreadyExists`; `StorageFull` at once if the space is missing; else as the file system
+    /// says.
     pub async fn create_zeroed(
         &self,
         path: impl AsRef<Path>,
         len: u64,
         rate_bytes_per_s: u64,
     ) -> io::Result<()> {
-        in_world!(AnyDisk, &self.inner, disk => disk.create_zeroed(path.as_ref(), len, rate_bytes_per_s).await)
+        let (path, rate) = (path.as_ref(), rate_bytes_per_s);
+        in_world!(AnyDisk, &self.inner, disk => disk.create_zeroed(path, len, rate).await)
     }
 
     /// Opens a file for direct I/O.

@@ -119,7 +119,7 @@ impl fmt::Debug for Listener {
 /// open their VIP channel. For processes that are about to be started: another one may be faster.
 ///
 /// # Errors
-/// No such pair was found in [`FREE_PORT_TRIES`] tries.
+/// No such pair was found in the tries allowed.
 pub fn free_port() -> io::Result<u16> {
     let loopback = |port| Listener::bind(SocketAddr::from(([127, 0, 0, 1], port)), Reuse::No);
     for _ in 0..FREE_PORT_TRIES {

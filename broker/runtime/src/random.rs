@@ -9,7 +9,8 @@ use crate::sim;
 
 /// The hasher of every map in RingMQ: fast, and not predictable for a peer that picks the keys.
 ///
-/// A live process draws one key at start; a simulated world fixes it, so that iteration order follows from the seed.
+/// A live thread draws one key; a simulated world fixes it, so that the order of iteration follows
+/// from the seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Hasher(u64);
 

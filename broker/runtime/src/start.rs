@@ -19,7 +19,8 @@ pub enum StartError {
     },
     /// The limit of locked memory is too small.
     #[error(
-        "the limit of locked memory is too small: {limit_bytes} bytes, {shards} shards need {need_bytes}\n  \
+        "the limit of locked memory is too small: {limit_bytes} bytes, {shards} shards need \
+         {need_bytes}\n  \
          fix: `ulimit -l unlimited` in the shell, `LimitMEMLOCK=infinity` in the systemd unit, \
          `--ulimit memlock=-1` for docker; or run fewer shards"
     )]
@@ -34,7 +35,8 @@ pub enum StartError {
     /// More shards than cores.
     #[error(
         "{asked} cores asked for, {allowed} usable by this process\n  \
-         fix: ask for at most {allowed}, or widen the CPU set (taskset, cgroup cpuset, docker --cpuset-cpus)"
+         fix: ask for at most {allowed}, or widen the CPU set (taskset, cgroup cpuset, docker \
+         --cpuset-cpus)"
     )]
     TooFewCores {
         /// Shards that should have a core of their own.
