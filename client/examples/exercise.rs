@@ -2,7 +2,8 @@
 //! `cargo run -p ringmq-client --example exercise -- 127.0.0.1:9876`.
 //!
 //! Works with Apache's brokers and with ours. It makes topics and groups whose names begin with
-//! `exercise`, says what each step found, and panics at the first surprise.
+//! `exercise`, says what each step found, and panics at the first surprise. `RINGMQ_LOG=debug` shows
+//! what the client does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
@@ -22,6 +23,7 @@ use ringmq_client::producer::Producer;
 use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::compression::Compression;
 use ringmq_runtime::clock::{Instant, unix_ms};
+use tracing_subscriber::EnvFilter;
 
 const MESSAGES: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -264,7 +266,7 @@ impl Exercise {
         let again: Vec<_> = messages.iter().filter(|m| m.reconsume_times > 0).collect();
         assert_eq!(again.len(), 1);
         assert_eq!((number_of(again[0]), again[0].topic.as_str()), (7, topic.as_str()));
-        println!("retry: message 7 came again through {}", again[0].queue);
+        println!("retry: message 7 came again from {}", again[0].queue);
     }
 
     fn bodies(&self) {
@@ -287,6 +289,7 @@ impl Exercise {
 }
 
 fn main() {
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_env("RINGMQ_LOG")).init();
     let servers = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9876".into());
     let client = Client::start_blocking(ClientConfig::new(&servers)).expect("started");
     let producer = block_on(client.producer(ProducerConfig::new("exercise"))).expect("joined");

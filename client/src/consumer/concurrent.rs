@@ -70,7 +70,10 @@ impl Member {
                 Err(error) => {
                     let id = message.message_id();
                     tracing::warn!(id, %error, "not sent back, consumed here again");
-                    kept.push(message);
+                    // The listener must see that it came before, however it comes again.
+                    let mut again = ReceivedMessage::clone(&message);
+                    again.reconsume_times += 1;
+                    kept.push(Arc::new(again));
                 }
             }
         }

@@ -46,6 +46,8 @@ pub(crate) struct Instance {
     pub(crate) config: ClientConfig,
     dialer: Dialer<Inbound>,
     names: NameServers,
+    /// The connection last used for each address.
+    connections: RefCell<HashMap<String, u64>>,
     routes: RefCell<HashMap<String, Rc<TopicRoute>>>,
     brokers: RefCell<BrokerTable>,
     identity: OnceCell<Identity>,
@@ -81,6 +83,7 @@ impl Instance {
                 config.connect_timeout,
             ),
             names: NameServers::new(config.name_servers.clone(), random::seed_u64()),
+            connections: RefCell::default(),
             routes: RefCell::default(),
             brokers: RefCell::default(),
             identity: OnceCell::new(),
@@ -108,6 +111,11 @@ impl Instance {
             dialled.map_err(|error| Fault::Unreachable { reason: error.to_string() })?;
         let ip = connection.local_addr().ip();
         self.identity.get_or_init(|| Identity::new(&self.config, ip));
+        let last = self.connections.borrow_mut().insert(address.to_owned(), connection.id());
+        if last.is_some_and(|last| last != connection.id()) {
+            // Whoever restarted does not know our groups any more.
+            self.heartbeat_soon();
+        }
         Ok(connection)
     }
 
@@ -325,6 +333,13 @@ impl Instance {
     /// Whether the client was told to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping.get()
+    }
+
+    /// Lets go of the groups, which hold this instance: without it nothing of a client whose
+    /// executor ended would ever be freed, its sockets included.
+    pub(crate) fn abandon(&self) {
+        self.producers.take();
+        self.members.take();
     }
 
     /// Stops all groups, says goodbye to brokers and closes connections.

@@ -7,6 +7,15 @@ use ringmq_runtime::task;
 
 use super::Instance;
 
+/// Frees what the groups of an instance hold when the instance's executor ends.
+struct AtTheEnd<'a>(&'a Instance);
+
+impl Drop for AtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 impl Instance {
     /// Starts the loops; they end when the client stops.
     pub(crate) fn start_timers(self: &Rc<Self>) {
@@ -16,6 +25,8 @@ impl Instance {
     }
 
     async fn route_loop(self: Rc<Self>) {
+        // Dropped with the executor, if not before.
+        let _end = AtTheEnd(&self);
         while !self.is_stopping() {
             let early = task::timeout(self.config.route_refresh, self.route_now.notified()).await;
             let suspects = self.suspects.take();

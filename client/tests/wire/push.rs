@@ -12,7 +12,7 @@ use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::properties::keys;
 
-use super::fake::FakeBroker;
+use super::fake::{FakeBroker, Trouble};
 use super::{Seen, client_of, group, numbers, producer_of, send};
 
 type Batch<'a> = &'a [Arc<ReceivedMessage>];
@@ -297,4 +297,41 @@ fn a_message_property_survives_the_way_through_the_broker() {
         consumer.subscribe("T", "*").await.expect("subscribed");
     });
     assert_eq!(seen.wait_unsorted(3), ["blue", "k1", "zzzz"], "compressed on the way only");
+}
+
+#[test]
+fn a_lost_connection_is_opened_again_and_the_broker_learns_the_group_at_once() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let producer = block_on(producer_of(&client));
+    block_on(async {
+        send(&producer, 0, 4).await;
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    seen.wait(4);
+    let beats = |state: &super::fake::State| state.count(request::HEART_BEAT);
+    let before = beats(&broker.state());
+    broker.state().trouble.push_back(Trouble::Disconnect);
+    block_on(send(&producer, 4, 4));
+    // The timer beats every 30 s, longer than this waits.
+    broker.wait_for("a heartbeat", |state| beats(state) > before);
+    seen.wait_to_contain(&numbers(8));
+    client.shutdown_blocking();
+}
+
+#[test]
+fn dropping_the_last_handle_frees_the_connections() {
+    let broker = FakeBroker::start("a");
+    let seen = Seen::default();
+    {
+        let client = client_of(&broker);
+        let producer = block_on(producer_of(&client));
+        block_on(send(&producer, 0, 1));
+        let consumer = block_on(client.push_consumer(group("g"), record(&seen))).expect("joined");
+        block_on(consumer.subscribe("T", "*")).expect("subscribed");
+        seen.wait(1);
+        assert_eq!(broker.state().closed, 0);
+    }
+    broker.wait_for("the end of the connection", |state| state.closed > 0);
 }

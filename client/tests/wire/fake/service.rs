@@ -100,6 +100,8 @@ impl Service for Fake {
     }
 
     fn on_close(&self, connection: &Rc<Connection>) {
+        self.shared.state.lock().expect("no panic").closed += 1;
+        self.shared.changed.notify_all();
         self.held.borrow_mut().retain(|held| held.connection.id() != connection.id());
         self.connections.borrow_mut().retain(|known| known.id() != connection.id());
     }
@@ -226,6 +228,7 @@ impl Fake {
         match state.trouble.pop_front() {
             Some(Trouble::Refuse(code)) => return call.refuse(code, "trouble was asked for"),
             Some(Trouble::Silence) => return,
+            Some(Trouble::Disconnect) => return call.connection.close("trouble was asked for"),
             None => {}
         }
         let header: SendRequest<'_> = call.header();

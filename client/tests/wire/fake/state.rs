@@ -17,6 +17,8 @@ pub enum Trouble {
     Refuse(i32),
     /// Never answered.
     Silence,
+    /// The connection is closed in its place.
+    Disconnect,
 }
 
 /// A queue by topic and number.
@@ -38,6 +40,8 @@ pub struct State {
     /// Group and queue to the client that holds its lock.
     pub locks: BTreeMap<(String, Place), String>,
     pub trouble: VecDeque<Trouble>,
+    /// Connections that came to their end.
+    pub closed: usize,
     /// Codes of all requests, in order.
     pub seen: Vec<i32>,
 }
