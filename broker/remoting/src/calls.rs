@@ -98,14 +98,14 @@ impl Calls {
     }
 
     /// Opens a call whose answer [`Calls::poll`] gives out; returns its opaque.
-    pub(crate) fn open(&mut self, timeout: Duration) -> Result<i32, CallError> {
+    pub(crate) fn open(&mut self, now: Instant, timeout: Duration) -> Result<i32, CallError> {
         self.check_room()?;
-        Ok(self.insert(timeout, State::Waiting(None)))
+        Ok(self.insert(now, timeout, State::Waiting(None)))
     }
 
     /// Opens a call whose answer goes to `callback`, after [`Calls::check_room`].
-    pub(crate) fn open_with(&mut self, timeout: Duration, callback: Callback) -> i32 {
-        self.insert(timeout, State::Callback(callback))
+    pub(crate) fn open_with(&mut self, now: Instant, timeout: Duration, callback: Callback) -> i32 {
+        self.insert(now, timeout, State::Callback(callback))
     }
 
     /// An opaque for a request without an answer: its slot number is one that no call has.
@@ -120,13 +120,13 @@ impl Calls {
         self.sequence << 16
     }
 
-    fn insert(&mut self, timeout: Duration, state: State) -> i32 {
+    fn insert(&mut self, now: Instant, timeout: Duration, state: State) -> i32 {
         assert!(self.slots.len() < self.limit, "room for a call was checked");
         let sequence = self.next_sequence();
         let entry = self.slots.vacant_entry();
         let slot = i32::try_from(entry.key()).expect("the limit keeps slots below 16 bits");
         let opaque = sequence | slot;
-        entry.insert(OpenCall { opaque, deadline: Instant::now() + timeout, timeout, state });
+        entry.insert(OpenCall { opaque, deadline: now + timeout, timeout, state });
         opaque
     }
 

@@ -209,11 +209,12 @@ impl Connection {
         body: &[u8],
         timeout: Duration,
     ) -> Call {
-        let opened = self.open_check().and_then(|()| self.calls.borrow_mut().open(timeout));
+        let now = Instant::now();
+        let opened = self.open_check().and_then(|()| self.calls.borrow_mut().open(now, timeout));
         match opened {
             Ok(opaque) => {
                 self.send_request(code, opaque, false, header, body);
-                self.timekeeper.watch_until(self, Instant::now() + timeout);
+                self.timekeeper.watch_until(self, now + timeout);
                 Call::open(Rc::clone(self), opaque)
             }
             Err(error) => Call::failed(error),
@@ -233,9 +234,10 @@ impl Connection {
         if let Err(error) = self.open_check().and_then(|()| self.calls.borrow().check_room()) {
             return callback(Err(error));
         }
-        let opaque = self.calls.borrow_mut().open_with(timeout, Box::new(callback));
+        let now = Instant::now();
+        let opaque = self.calls.borrow_mut().open_with(now, timeout, Box::new(callback));
         self.send_request(code, opaque, false, header, body);
-        self.timekeeper.watch_until(self, Instant::now() + timeout);
+        self.timekeeper.watch_until(self, now + timeout);
     }
 
     /// Sends a request that nobody answers. Nothing tells whether it arrives.

@@ -5,12 +5,17 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use crate::Connection;
+
+/// Shortest time between two looks: bounds the work when thousands of calls expire one after the
+/// other, and makes none later than this.
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(5);
 
 /// Wakes the task in time.
 #[derive(Default)]
@@ -78,8 +83,9 @@ fn look(conn: &Rc<Connection>, now: Instant) -> Option<Instant> {
             conn.close("the peer takes no output");
         }
     }
-    match (call_deadline, write_deadline) {
+    let next = match (call_deadline, write_deadline) {
         (Some(call), Some(write)) => Some(call.min(write)),
         (call, write) => call.or(write),
-    }
+    };
+    next.map(|next| next.max(now + LOOK_INTERVAL_MIN))
 }

@@ -7,12 +7,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::{Command, RequestHead, SerializeType, frame, write_request};
+use ringmq_protocol::{
+    Command, RequestHead, ResponseHead, SerializeType, frame, write_request, write_response_head,
+};
 use ringmq_remoting::{
     CallError, Connection, ConnectionLimits, DialError, Dialer, NoService, Permit, ReplyTo, Server,
     ServerLimits, Service, dial, serve,
 };
+use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::disk::{Access, Disk, File};
 use ringmq_runtime::net::{Listener, Reuse, Stream};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::{shards, task};
@@ -254,6 +258,64 @@ fn tls_is_refused_and_a_proxy_header_names_the_peer() {
         fixture.server.for_each_connection(|conn| peers.push(conn.peer_addr().to_string()));
         assert_eq!(peers, ["192.0.2.7:40001"]);
     });
+}
+
+/// Answers with reply bytes, shared memory and a range of a file, several times over.
+struct Pieces {
+    file: File,
+}
+
+/// Bytes of the file that each answer carries, from this position on.
+const FILE_RANGE: (u64, u64) = (1000, 150_000);
+
+impl Service for Pieces {
+    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+        let ReplyTo { opaque, serialize, .. } = ReplyTo::of(command);
+        let memory = Shared::copy_of(&[b'm'; 5000]);
+        let (pos, len) = FILE_RANGE;
+        let body_len = memory.len() + usize::try_from(len).expect("small");
+        conn.out(|out| {
+            let head = ResponseHead { serialize, opaque, code: 0, remark: None };
+            out.append(|out| write_response_head(out, head, &(), body_len));
+            out.push_shared(memory);
+            out.push_file(self.file.view(), pos, len);
+        });
+        conn.flush_soon();
+    }
+}
+
+async fn check_pieces(disk: Disk) {
+    let contents: Vec<u8> = (0..200_000u32).map(|position| (position % 251) as u8).collect();
+    disk.replace("file", &contents).await.expect("written");
+    let file = disk.open("file", Access::Read).await.expect("opened");
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Reuse::No).expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let _server = serve(listener, Rc::new(Pieces { file }), ServerLimits::default());
+    let mut client = RawClient::connect(address).await;
+    for opaque in 0..20 {
+        client.send(&request(opaque, ECHO, false, b"")).await.expect("sent");
+    }
+    let (pos, len) = FILE_RANGE;
+    let range = usize::try_from(pos).expect("small")..usize::try_from(pos + len).expect("small");
+    let expected = [&[b'm'; 5000], &contents[range]].concat();
+    for opaque in 0..20 {
+        let (found, code, body) = client.answer().await.expect("answered");
+        assert_eq!((found, code), (opaque, 0));
+        assert!(body == expected, "answer {opaque}");
+    }
+}
+
+#[test]
+fn reply_bytes_memory_and_files_leave_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    shards::block_on(async {
+        check_pieces(Disk::live(directory.path()).expect("a directory")).await;
+    });
+    for seed in SEEDS {
+        let world = World::new(seed);
+        let disk = world.disk(0);
+        world.run(check_pieces(disk));
+    }
 }
 
 #[test]
