@@ -1,7 +1,7 @@
 //! Connected clients: who they are, how to reach them, which queues they hold.
 //!
-//! Joins the pure tables of [`crate::groups`] and [`crate::locks`] with the connections behind them. A
-//! [`Peer`] is kept for a connection exactly as long as a member is registered through it.
+//! Joins the pure tables of [`crate::groups`] and [`crate::locks`] with the connections behind
+//! them. A [`Peer`] is kept for a connection exactly as long as a member is registered through it.
 
 use crate::filter::TagFilter;
 use crate::groups::{Consumers, Left, Members};
@@ -36,7 +36,8 @@ impl Clients {
         self.members.borrow()
     }
 
-    /// The member table, to change it; [`Clients::remember`] or [`Clients::forget`] the connection afterwards.
+    /// The member table, to change it; [`Clients::remember`] or [`Clients::forget`] the connection
+    /// afterwards.
     pub fn members_mut(&self) -> RefMut<'_, Members> {
         self.members.borrow_mut()
     }
@@ -97,7 +98,8 @@ impl Clients {
         reachable.collect()
     }
 
-    /// Tells all members of a group to share the queues out again. Broadcasting members share nothing.
+    /// Tells all members of a group to share the queues out again. Broadcasting members share
+    /// nothing.
     pub fn notify_changed(&self, group: &str) {
         let is_broadcasting =
             self.members.borrow().consumers(group).is_none_or(Consumers::is_broadcasting);
@@ -133,7 +135,8 @@ fn subscription_view(data: &SubscriptionData) -> view::Subscription {
     view::Subscription {
         version: data.sub_version,
         is_tag,
-        // An expression that names no tag selects nothing that we could name: let the client decide.
+        // An expression that names no tag selects nothing that we could name: let the client
+        // decide.
         filter: TagFilter::parse(&data.sub_string),
     }
 }

@@ -1,12 +1,12 @@
 //! The command `mqbroker`: reads the command line and the settings, runs the broker, and says in words why it
 //! can not. In the library, because `bench` is a broker, too, in a child process.
 
-use clap::Parser;
 use crate::config::cli::Arguments;
 use crate::config::{Notes, Settings, template};
 use crate::directory::OVERRIDES_FILE;
 use crate::server::{self, Setup};
 use crate::start::BrokerError;
+use clap::Parser;
 use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards;

@@ -1,14 +1,15 @@
-//! Configuration of the broker: one row per key, a Java properties file, and what may change while it runs.
+//! Configuration of the broker: one row per key, a Java properties file, and what may change while
+//! it runs.
 //!
-//! Order, later wins: the defaults of the rows, the file given with `-c`, changes made while running
-//! (`UPDATE_BROKER_CONFIG`, kept in `<store>/config/overrides.json`), the command line. The
+//! Order, later wins: the defaults of the rows, the file given with `-c`, changes made while
+//! running (`UPDATE_BROKER_CONFIG`, kept in `<store>/config/overrides.json`), the command line. The
 //! user's own file is read and never written.
 //!
-//! A key is one of four things: a row of ours (applied), a key of Apache's that has nothing to configure
-//! here (accepted in silence), a key of Apache's whose feature this version lacks (accepted, named in an
-//! informational line), or unknown (a warning with the nearest known name). A value that a row does not
-//! allow is refused with its key and line, what was found and what is allowed: a broker that guesses is
-//! worse than one that does not start.
+//! A key is one of four things: a row of ours (applied), a key of Apache's that has nothing to
+//! configure here (accepted in silence), a key of Apache's whose feature this version lacks
+//! (accepted, named in an informational line), or unknown (a warning with the nearest known name).
+//! A value that a row does not allow is refused with its key and line, what was found and what is
+//! allowed: a broker that guesses is worse than one that does not start.
 
 pub mod accepted;
 pub mod cli;
@@ -22,7 +23,8 @@ pub use value::{Allowed, BrokerRole, EmbeddedNamesrv, FlushDiskType, Scope, Shar
 use ringmq_namesrv::properties::{Entry, Properties, ValueError};
 use std::collections::BTreeMap;
 
-/// One key: what the file format, `--help`, `conf/broker.conf` and `GET_BROKER_CONFIG` know about it.
+/// One key: what the file format, `--help`, `conf/broker.conf` and `GET_BROKER_CONFIG` know about
+/// it.
 #[derive(Debug)]
 pub struct Row {
     /// Heading under which the sample file lists it.
@@ -73,7 +75,8 @@ pub enum UpdateError {
 /// Keys that a request may never change: they name files of this machine.
 const FORBIDDEN_BY_REQUEST: &[&str] = &["configBlackList", "brokerConfigPath", "rocketmqHome"];
 
-/// Switches that promise protection or another way of running: to start without would break that promise.
+/// Switches that promise protection or another way of running: to start without would break that
+/// promise.
 const UNSAFE_WHEN_IGNORED: &[&str] = &[
     "aclEnable",
     "authenticationEnabled",
@@ -116,7 +119,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Applies changes of an earlier run, by key. One that this version refuses is left out with a warning.
+    /// Applies changes of an earlier run, by key. One that this version refuses is left out with a
+    /// warning.
     pub fn apply_overrides(&mut self, overrides: &BTreeMap<String, String>, notes: &mut Notes) {
         for (key, value) in overrides {
             let entry = Entry { key: key.clone(), value: value.clone(), line: 0 };
@@ -128,11 +132,12 @@ impl Settings {
         }
     }
 
-    /// Applies a change that came by request and returns the keys that need a restart to take effect.
-    /// On an error nothing is changed.
+    /// Applies a change that came by request and returns the keys that need a restart to take
+    /// effect. On an error nothing is changed.
     ///
     /// # Errors
-    /// A forbidden key or a refused value. Unknown keys are ignored, as Apache does; they are in `notes`.
+    /// A forbidden key or a refused value. Unknown keys are ignored, as Apache does; they are in
+    /// `notes`.
     pub fn update(
         &mut self,
         properties: &Properties,

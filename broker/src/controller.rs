@@ -1,7 +1,8 @@
-//! The control plane: hands each request of shard 0 to its service, and does what is due by the clock.
+//! The control plane: hands each request of shard 0 to its service, and does what is due by the
+//! clock.
 //!
-//! It holds no state of its own. What lasts is the [`Directory`]'s, who is connected the [`Clients`]', who knows of
-//! us the [`Registrar`]'s; services get the ones they use.
+//! It holds no state of its own. What lasts is the [`Directory`]'s, who is connected the
+//! [`Clients`]', who knows of us the [`Registrar`]'s; services get the ones they use.
 
 use crate::clients::Clients;
 use crate::control::{ControlPlane, LocalFuture, TopicWanted};

@@ -1,9 +1,9 @@
 //! Topics, consumer groups and settings of the broker, as shard 0 keeps them for everybody.
 //!
-//! One way for every change: the pure table changes in one step, the document goes to disk, the entry is
-//! published to all shards, the name servers hear of it, and only then the request is answered. Publishing
-//! always sends the entry as the table has it at that moment, so two changes of one name that overtake each
-//! other on the way end with the newer one everywhere.
+//! One way for every change: the pure table changes in one step, the document goes to disk, the
+//! entry is published to all shards, the name servers hear of it, and only then the request is
+//! answered. Publishing always sends the entry as the table has it at that moment, so two changes
+//! of one name that overtake each other on the way end with the newer one everywhere.
 
 mod tables;
 
@@ -92,7 +92,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Puts the tables of an earlier run in force: publishes everything to this and all other shards.
+    /// Puts the tables of an earlier run in force: publishes everything to this and all other
+    /// shards.
     pub fn start(
         identity: Identity,
         settings: Arc<Settings>,
@@ -240,8 +241,9 @@ impl Directory {
         }
     }
 
-    /// The group of a client that consumes, made if the settings allow it, in one step: it is published, and
-    /// on its way to the disk. Should it be lost with a crash, the next use makes it again.
+    /// The group of a client that consumes, made if the settings allow it, in one step: it is
+    /// published, and on its way to the disk. Should it be lost with a crash, the next use makes it
+    /// again.
     ///
     /// # Errors
     /// See [`SubscriptionGroups::ensure`].
@@ -342,8 +344,8 @@ impl Directory {
         self.data.publish(change);
     }
 
-    /// Applies settings that came by request, keeps them for the next start, and returns the keys that take
-    /// effect only then.
+    /// Applies settings that came by request, keeps them for the next start, and returns the keys
+    /// that take effect only then.
     ///
     /// # Errors
     /// A key or value that is refused; nothing is changed then.
@@ -392,8 +394,8 @@ impl Directory {
             self.unregistered.add(&template.topic_name);
         }
         if before.broker_permission != settings.broker_permission {
-            // Topics are registered with no more than the broker's permission, so every route changes; name
-            // servers look only at a table with a new version.
+            // Topics are registered with no more than the broker's permission, so every route
+            // changes; name servers look only at a table with a new version.
             self.tables.topics.borrow_mut().touch(now_ms);
             self.writers.topics.changed();
             for topic in self.topics().iter() {

@@ -1,9 +1,10 @@
 //! Small tables on disk: one JSON document each, written behind the table and before the answer.
 //!
-//! A change marks the document; one task writes it, and what changed while a write was under way goes into the
-//! next. So a hundred topics made at once cost two writes, and each caller still waits until its own
-//! change is on disk. A failed write is reported to those who wait for it and tried again with the next
-//! change: the table in memory stays ahead of the disk, nobody was told otherwise.
+//! A change marks the document; one task writes it, and what changed while a write was under way
+//! goes into the next. So a hundred topics made at once cost two writes, and each caller still
+//! waits until its own change is on disk. A failed write is reported to those who wait for it and
+//! tried again with the next change: the table in memory stays ahead of the disk, nobody was told
+//! otherwise.
 
 use ringmq_protocol::bodies::topic::DataVersion;
 use ringmq_runtime::sync::Notify;

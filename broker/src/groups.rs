@@ -1,16 +1,16 @@
 //! Who is connected: producers and consumers, by group and client id.
 //!
-//! Pure tables; the caller gives connections, heartbeats and the time, and sends what follows from the
-//! answers. States of a client: absent, a member (after a heartbeat), absent again (unregistered, its
-//! connection closed, or silent for longer than the expiry).
+//! Pure tables; the caller gives connections, heartbeats and the time, and sends what follows from
+//! the answers. States of a client: absent, a member (after a heartbeat), absent again
+//! (unregistered, its connection closed, or silent for longer than the expiry).
 //!
 //! Invariants:
-//! - A client id is at most once in a group. A client that reconnects takes over its own entry, so its old
-//!   connection may close later without removing it (Apache lists such a client twice for a while,
-//!   and every member then computes a wrong share of the queues).
+//! - A client id is at most once in a group. A client that reconnects takes over its own entry, so
+//!   its old connection may close later without removing it (Apache lists such a client twice for a
+//!   while, and every member then computes a wrong share of the queues).
 //! - `by_connection` names exactly the entries whose `connection` it is.
-//! - A consumer group exists while it has members; its subscriptions are those of the newest full heartbeat
-//!   (last writer wins, as in Apache: members of one group must subscribe alike).
+//! - A consumer group exists while it has members; its subscriptions are those of the newest full
+//!   heartbeat (last writer wins, as in Apache: members of one group must subscribe alike).
 //!
 //! Times are monotonic milliseconds.
 
@@ -84,7 +84,8 @@ pub struct Registered {
     pub must_notify: bool,
     /// Something that pulls look at changed: subscriptions, model, or the group appeared.
     pub must_publish: bool,
-    /// The broker lacks the subscriptions behind this heartbeat's fingerprint: ask for the full form.
+    /// The broker lacks the subscriptions behind this heartbeat's fingerprint: ask for the full
+    /// form.
     pub wants_full: bool,
 }
 
@@ -145,8 +146,8 @@ impl Members {
         Ok(())
     }
 
-    /// A consumer group of a heartbeat. `is_short`: its subscriptions were left out because `fingerprint` says
-    /// that they are the same as before.
+    /// A consumer group of a heartbeat. `is_short`: its subscriptions were left out because
+    /// `fingerprint` says that they are the same as before.
     ///
     /// # Errors
     /// The table is full.
@@ -236,8 +237,8 @@ impl Members {
         left
     }
 
-    /// Removes entries that were not heard of since `before_ms`, and names the connections that carried
-    /// nothing else: their owner closes them.
+    /// Removes entries that were not heard of since `before_ms`, and names the connections that
+    /// carried nothing else: their owner closes them.
     pub fn expire(&mut self, before_ms: u64) -> (Left, Vec<ConnectionKey>) {
         let mut gone = Vec::new();
         for (group, consumers) in &self.consumers {
@@ -329,7 +330,8 @@ impl Consumers {
             let wants_full = member.fingerprint != fingerprint;
             return Registered { wants_full, ..Registered::default() };
         }
-        // A full form under another fingerprint than the stored one is news to the client too (Apache's rule).
+        // A full form under another fingerprint than the stored one is news to the client too
+        // (Apache's rule).
         let wants_full = member.fingerprint != 0 && member.fingerprint != fingerprint;
         member.fingerprint = fingerprint;
 
@@ -343,7 +345,8 @@ impl Consumers {
         Registered { must_notify: topics_changed, must_publish, wants_full }
     }
 
-    /// Takes over the subscriptions of a full heartbeat; says whether topics, or only expressions, changed.
+    /// Takes over the subscriptions of a full heartbeat; says whether topics, or only expressions,
+    /// changed.
     fn subscribe(&mut self, wanted: &[SubscriptionData]) -> (bool, bool) {
         let (mut topics_changed, mut versions_changed) = (false, false);
         for subscription in wanted {

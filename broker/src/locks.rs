@@ -1,13 +1,14 @@
 //! Who may consume a queue in order: the locks behind `LOCK_BATCH_MQ` and `UNLOCK_BATCH_MQ`.
 //!
-//! A lock belongs to one client of one group for one queue. It lapses [`LOCK_HELD_MS`] after its owner last
-//! asked for it; Java clients ask every 20 s and distrust a lock of their own after 30 s, so a lapse
-//! means a dead or stalled owner. Locks live in memory only: after a restart all queues are free, and the
-//! owners renew theirs within 20 s.
+//! A lock belongs to one client of one group for one queue. It lapses [`LOCK_HELD_MS`] after its
+//! owner last asked for it; Java clients ask every 20 s and distrust a lock of their own after 30
+//! s, so a lapse means a dead or stalled owner. Locks live in memory only: after a restart all
+//! queues are free, and the owners renew theirs within 20 s.
 //!
-//! Invariants: at most one owner per queue and group; at most [`LOCKS_MAX`] locks, beyond that nothing new
-//! is granted (renewals are) and the caller may try again when others lapsed. Closing a connection releases
-//! nothing: the client may be reconnecting, and the messages it holds are still in order.
+//! Invariants: at most one owner per queue and group; at most [`LOCKS_MAX`] locks, beyond that
+//! nothing new is granted (renewals are) and the caller may try again when others lapsed. Closing a
+//! connection releases nothing: the client may be reconnecting, and the messages it holds are still
+//! in order.
 //!
 //! `now_ms` is a monotonic clock: a jump of the wall clock must not move locks.
 
@@ -98,7 +99,8 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
 
     /// For how long, in milliseconds, the group holds at least one lock; 0 when it holds none.
     ///
-    /// A message that a client sends back itself while its group consumes in order goes to the dead letters.
+    /// A message that a client sends back itself while its group consumes in order goes to the dead
+    /// letters.
     pub fn held_for_ms(&self, group: &str, now_ms: u64) -> u64 {
         let held = self.groups.get(group).into_iter().flat_map(HashMap::values);
         let until = held.map(|lock| lock.renewed_at_ms + LOCK_HELD_MS).max();

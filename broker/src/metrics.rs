@@ -1,8 +1,8 @@
 //! What the broker counts: one set of plain counters per shard, added up and sampled by shard 0.
 //!
 //! Counting costs an increment and no memory, so nothing switches it off. Shard 0 collects the
-//! [`Totals`] of all shards every [`SAMPLE_PERIOD_MS`] into a [`History`], from which the rates over ten
-//! seconds, one minute and ten minutes come that tools show.
+//! [`Totals`] of all shards every [`SAMPLE_PERIOD_MS`] into a [`History`], from which the rates
+//! over ten seconds, one minute and ten minutes come that tools show.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,8 +14,8 @@ pub const SAMPLE_PERIOD_MS: u64 = 10_000;
 /// Samples kept: ten minutes and the one before.
 const SAMPLES_KEPT: usize = 61;
 
-/// Upper bounds of the classes of send times in milliseconds, and their names in runtime information
-/// (Apache's, which exporters parse). The first holds sends below one millisecond.
+/// Upper bounds of the classes of send times in milliseconds, and their names in runtime
+/// information (Apache's, which exporters parse). The first holds sends below one millisecond.
 const SEND_TIME_CLASSES: [(u64, &str); CLASSES] = [
     (0, "<=0ms"),
     (10, "0~10ms"),
@@ -33,7 +33,8 @@ const SEND_TIME_CLASSES: [(u64, &str); CLASSES] = [
 ];
 const CLASSES: usize = 13;
 
-/// Classes of send times for percentiles: eight per power of two of microseconds, 12 % wide at most.
+/// Classes of send times for percentiles: eight per power of two of microseconds, 12 % wide at
+/// most.
 const FINE_CLASSES: usize = 8 * 32;
 
 /// Counters of one shard.
@@ -184,7 +185,8 @@ impl History {
         self.samples.push_back((now_ms, totals));
     }
 
-    /// Rates per second over 10 s, 60 s and 600 s as `a b c`: always three numbers, because tools split them.
+    /// Rates per second over 10 s, 60 s and 600 s as `a b c`: always three numbers, because tools
+    /// split them.
     pub fn rates(&self, value: impl Fn(&Totals) -> u64) -> String {
         let over = |samples| self.rate(samples, &value);
         format!("{:?} {:?} {:?}", over(1), over(6), over(60))

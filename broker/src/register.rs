@@ -1,16 +1,17 @@
 //! Registration with the name servers: how clients find this broker.
 //!
-//! One task per name server, so that a slow one delays nobody. A task registers the whole topic table
-//! when it connects, every `registerNameServerPeriod`, and whenever an attempt failed; a topic that was made or
-//! changed goes out at once, alone with the version of the whole table (the incremental registration that
-//! name servers since 4.x understand), so that ten thousand new topics do not cost ten thousand tables. A
-//! name server that lost us refuses such a registration, and the whole table follows.
+//! One task per name server, so that a slow one delays nobody. A task registers the whole topic
+//! table when it connects, every `registerNameServerPeriod`, and whenever an attempt failed; a
+//! topic that was made or changed goes out at once, alone with the version of the whole table (the
+//! incremental registration that name servers since 4.x understand), so that ten thousand new
+//! topics do not cost ten thousand tables. A name server that lost us refuses such a registration,
+//! and the whole table follows.
 //!
-//! The connection stays open between registrations: a name server forgets a broker when its connection
-//! closes. At the end the broker takes itself out before it stops serving.
+//! The connection stays open between registrations: a name server forgets a broker when its
+//! connection closes. At the end the broker takes itself out before it stops serving.
 //!
-//! States of one name server: silent (never reached, or the last attempt failed: everything is due),
-//! current (knows everything up to a generation), and gone after `unregister`.
+//! States of one name server: silent (never reached, or the last attempt failed: everything is
+//! due), current (knows everything up to a generation), and gone after `unregister`.
 
 use crate::directory::Directory;
 use ringmq_protocol::bodies::register::RegisterBrokerBody;

@@ -1,7 +1,8 @@
 //! The whole process: a broker, and where wanted a name server next to it.
 //!
-//! [`run`] takes finished settings, works out who this broker is, starts the shards with the control plane on
-//! shard 0, tells the user when it serves, and returns when it was asked to stop and everything is on disk.
+//! [`run`] takes finished settings, works out who this broker is, starts the shards with the
+//! control plane on shard 0, tells the user when it serves, and returns when it was asked to stop
+//! and everything is on disk.
 
 use crate::clients::Clients;
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
@@ -21,8 +22,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Cores that `shardCores=auto` takes at most: beyond them memory and rings cost more than they bring on the
-/// machines that nobody configured.
+/// Cores that `shardCores=auto` takes at most: beyond them memory and rings cost more than they
+/// bring on the machines that nobody configured.
 const SHARDS_AUTO_MAX: usize = 8;
 
 /// Everything that is decided before the first shard starts.
@@ -131,8 +132,8 @@ pub fn run(setup: &Setup, booted: impl FnOnce() + Send + 'static) -> Result<(), 
     start::run(&setup.plan(), make_control, until)
 }
 
-/// The control plane of a broker, made on shard 0 when its logs are open; `booted` is called when clients can
-/// find the broker.
+/// The control plane of a broker, made on shard 0 when its logs are open; `booted` is called when
+/// clients can find the broker.
 pub fn control_plane(
     setup: Setup,
     data: Rc<DataPlane>,

@@ -1,8 +1,9 @@
 //! Settings of consumer groups: Apache's `subscriptionGroup.json`.
 //!
-//! Pure, like the topic table: the owner passes the time, writes [`SubscriptionGroups::document`] to disk and
-//! publishes the entry before anyone is told. Built-in groups exist from the start and can not be removed;
-//! groups named `CID_RMQ_SYS_...` are made when asked for, whatever `autoCreateSubscriptionGroup` says.
+//! Pure, like the topic table: the owner passes the time, writes [`SubscriptionGroups::document`]
+//! to disk and publishes the entry before anyone is told. Built-in groups exist from the start and
+//! can not be removed; groups named `CID_RMQ_SYS_...` are made when asked for, whatever
+//! `autoCreateSubscriptionGroup` says.
 
 use crate::config::Settings;
 use crate::documents::advance;
@@ -31,7 +32,8 @@ const BUILT_IN: &[(&str, bool)] = &[
     ("CID_RMQ_SYS_TRANS", true),
 ];
 
-/// Bit of the forbidden table: reading. Apache numbers permissions by bit index, and reading is bit 2.
+/// Bit of the forbidden table: reading. Apache numbers permissions by bit index, and reading is bit
+/// 2.
 pub const FORBID_READ: i32 = 1 << 2;
 
 /// Why a group was not made or changed.
@@ -85,7 +87,8 @@ impl SubscriptionGroups {
         groups
     }
 
-    /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`) and sent to tools.
+    /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`) and sent to
+    /// tools.
     pub fn document(&self) -> SubscriptionGroupTable {
         let copy = |group: &Arc<_>| SubscriptionGroupConfig::clone(group);
         let table = self.table.iter().map(|(name, group)| (name.clone(), copy(group)));
@@ -121,8 +124,8 @@ impl SubscriptionGroups {
         self.version
     }
 
-    /// The group of a client that consumes: the existing one, or a new one where the settings allow it. The
-    /// flag says whether it is new.
+    /// The group of a client that consumes: the existing one, or a new one where the settings allow
+    /// it. The flag says whether it is new.
     ///
     /// # Errors
     /// It does not exist and is not made by use, its name is illegal, or the table is full.

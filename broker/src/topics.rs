@@ -1,12 +1,12 @@
 //! The topic table: what exists, how it is made, how it changes.
 //!
-//! Pure: the owner (shard 0) passes the time, writes [`Topics::document`] to disk and publishes the entry
-//! before anyone is told that a change happened. Every change has a data version of its own, so that a name
-//! server never takes two different tables for the same one.
+//! Pure: the owner (shard 0) passes the time, writes [`Topics::document`] to disk and publishes the
+//! entry before anyone is told that a change happened. Every change has a data version of its own,
+//! so that a name server never takes two different tables for the same one.
 //!
-//! A topic comes into being as a system topic at start, through a tool, from a template when a client
-//! sends to it (`TBW102` with the inherit bit), or as the retry or dead-letter topic of a group. It ends when
-//! a tool deletes it; system topics do not end.
+//! A topic comes into being as a system topic at start, through a tool, from a template when a
+//! client sends to it (`TBW102` with the inherit bit), or as the retry or dead-letter topic of a
+//! group. It ends when a tool deletes it; system topics do not end.
 
 pub mod attributes;
 pub mod system;
@@ -96,7 +96,8 @@ impl Topics {
         let mut topics = Self { table, version: document.data_version };
         let mut is_changed = false;
         for topic in system::topics(settings, broker_name) {
-            // Queue numbers that a person raised stay; the cluster topic's permission follows the settings.
+            // Queue numbers that a person raised stay; the cluster topic's permission follows the
+            // settings.
             let known = topics.table.get(&topic.topic_name);
             let is_current = known.is_some_and(|known| known.perm == topic.perm);
             if !is_current {
@@ -146,7 +147,8 @@ impl Topics {
         self.version
     }
 
-    /// Makes a topic from a template because a client sends to it; the existing one if there is one.
+    /// Makes a topic from a template because a client sends to it; the existing one if there is
+    /// one.
     ///
     /// # Errors
     /// An illegal name, a template without the inherit bit or switched off, a full table.
@@ -266,7 +268,8 @@ impl Topics {
         Ok(removed)
     }
 
-    /// Puts the template for unknown topics into the table after `autoCreateTopicEnable` was switched on.
+    /// Puts the template for unknown topics into the table after `autoCreateTopicEnable` was
+    /// switched on.
     pub fn add_template(&mut self, settings: &Settings, now_ms: i64) -> Option<Arc<TopicConfig>> {
         if self.table.contains_key(TEMPLATE) || !settings.auto_create_topic_enable {
             return None;

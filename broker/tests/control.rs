@@ -1,5 +1,5 @@
-//! The control plane through its wire interface: a whole broker with its name server in this process, and
-//! clients that speak the protocol to both over loopback.
+//! The control plane through its wire interface: a whole broker with its name server in this
+//! process, and clients that speak the protocol to both over loopback.
 
 mod support;
 
@@ -246,6 +246,8 @@ fn members_learn_at_once_who_joins_and_leaves_whatever_shard_they_are_on() {
         for number in 0..6 {
             let client = Client::connect(world.broker).await;
             client.beat(&format!("c{number}"), &["T"]).await;
+            // Its own arrival, too: a consumer gets its first queues then.
+            client.told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
             if let Some(first) = clients.first() {
                 let first: &Client = first;
                 first.told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;

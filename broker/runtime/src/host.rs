@@ -60,9 +60,19 @@ mod tests {
 
     #[test]
     fn own_addresses_are_found_in_the_routing_table() {
-        let table = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.1.2.0\n        /24 link UNICAST\n     \
-                     |-- 10.1.2.3\n        /32 host LOCAL\n     |-- 10.1.2.255\n        /32 link BROADCAST\n     \
-                     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 10.1.2.3\n        /32 host LOCAL\n";
+        let table = "Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 10.1.2.0
+        /24 link UNICAST
+     |-- 10.1.2.3
+        /32 host LOCAL
+     |-- 10.1.2.255
+        /32 link BROADCAST
+     |-- 127.0.0.1
+        /32 host LOCAL
+     |-- 10.1.2.3
+        /32 host LOCAL
+";
         let found = local_addresses(table);
         assert_eq!(found, [Ipv4Addr::new(10, 1, 2, 3), Ipv4Addr::LOCALHOST]);
     }

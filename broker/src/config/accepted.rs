@@ -1,8 +1,9 @@
 //! Keys of Apache's that a file may hold although no row here has them.
 //!
-//! A configuration that worked with Apache's broker must load. What such a key asks for is either a matter
-//! of Apache's own machinery (thread pools, memory maps, the Java network library, RocksDB), or a feature
-//! that this version does not have. The second kind is worth a line in the log, the first is not.
+//! A configuration that worked with Apache's broker must load. What such a key asks for is either a
+//! matter of Apache's own machinery (thread pools, memory maps, the Java network library, RocksDB),
+//! or a feature that this version does not have. The second kind is worth a line in the log, the
+//! first is not.
 
 /// What a key without a row means to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub fn all() -> impl Iterator<Item = &'static str> {
     NOTHING_TO_CONFIGURE.iter().chain(FEATURE_MISSING).copied()
 }
 
-/// Thread pools, memory maps, locks, buffers, RocksDB, and the clients inside Apache's broker. Sorted.
+/// Thread pools, memory maps, locks, buffers, RocksDB, and the clients inside Apache's broker.
+/// Sorted.
 #[rustfmt::skip]
 const NOTHING_TO_CONFIGURE: &[&str] = &[
     "accountStatsEnable", "accountStatsPrintZeroValues", "ackMessageThreadPoolNums",

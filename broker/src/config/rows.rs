@@ -1,7 +1,8 @@
 //! The table: every key this broker acts on, one row each.
 //!
 //! A row is `field: Type = default, "key", allowed, scope, importance, "sentence";`. Defaults and
-//! spellings are Apache's (5.5.0) unless the sentence says otherwise; numbers of ours carry their reason.
+//! spellings are Apache's (5.5.0) unless the sentence says otherwise; numbers of ours carry their
+//! reason.
 
 use super::Row;
 use super::value::{Allowed, BrokerRole, EmbeddedNamesrv, FlushDiskType, Scope, ShardCores, Value};
@@ -19,15 +20,15 @@ const fn number(min: i64, max: i64, unit: &'static str) -> Allowed {
 /// Turns the rows into the typed [`Settings`] and the table [`ROWS`].
 macro_rules! settings {
     ($( [$section:literal] $(
-        $field:ident: $type:ty = $default:expr, $key:literal, $allowed:expr, $scope:ident, $important:literal,
-        $sentence:literal;
+        $field:ident: $type:ty = $default:expr, $key:literal, $allowed:expr,
+        $scope:ident, $important:literal, $sentence:literal;
     )* )*) => {
         /// All values, typed. A clone is taken for each change and published to every shard.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Settings {
             $($( #[doc = concat!("`", $key, "`: ", $sentence)] pub $field: $type, )*)*
-            /// Keys of Apache's that were given and have nothing to configure here, so that a tool that
-            /// set one reads it back.
+            /// Keys of Apache's that were given and have nothing to configure here, so that a tool
+            /// that set one reads it back.
             pub without_effect: BTreeMap<String, String>,
         }
 

@@ -104,7 +104,9 @@ number_value!(u16, u32, u64, i32, i64);
 
 /// An enumeration whose values are words.
 macro_rules! word_value {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$variant_doc:meta])* $variant:ident = $word:literal, )* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $( $(#[$variant_doc:meta])* $variant:ident = $word:literal, )*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $( $(#[$variant_doc])* $variant, )* }

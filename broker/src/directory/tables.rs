@@ -16,7 +16,8 @@ use std::rc::Rc;
 const TOPICS_FILE: &str = "config/topics.json";
 const GROUPS_FILE: &str = "config/subscriptionGroup.json";
 
-/// Settings that were changed while the broker ran, below the store's root: a [`Document`] of text by key.
+/// Settings that were changed while the broker ran, below the store's root: a [`Document`] of text
+/// by key.
 pub const OVERRIDES_FILE: &str = "config/overrides.json";
 
 /// The tables with a document each.

@@ -1,7 +1,7 @@
 //! Requests of administration tools, dashboards and exporters, one file per subject.
 //!
-//! None of them is on a hot path: they take what they need, gather over the shards where messages are
-//! concerned, and answer with bodies of their own.
+//! None of them is on a hot path: they take what they need, gather over the shards where messages
+//! are concerned, and answer with bodies of their own.
 
 mod config;
 mod connections;

@@ -1,4 +1,5 @@
-//! Client life: heartbeat (34), leaving (35), who else is in my group (38), is my filter valid (46).
+//! Client life: heartbeat (34), leaving (35), who else is in my group (38), is my filter valid
+//! (46).
 //!
 //! A heartbeat takes effect before its answer is written and before any later request of the same
 //! connection is looked at; only the answer waits for the disk. Members are told at once when their
@@ -72,8 +73,8 @@ impl Heartbeats {
         }
     }
 
-    /// Registers every group of a heartbeat; returns the groups that need a retry topic, and whether the full
-    /// form is wanted next.
+    /// Registers every group of a heartbeat; returns the groups that need a retry topic, and
+    /// whether the full form is wanted next.
     fn take(&self, beat: &HeartbeatData, client: &Client) -> Result<(RetryTopics, bool), Refusal> {
         let full_table = |_| Refusal::unavailable("too many clients are connected to this broker");
         for producer in &beat.producer_data_set {

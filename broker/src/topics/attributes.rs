@@ -14,7 +14,8 @@ enum Values {
     Number { min: i64 },
 }
 
-/// Apache 5.5's attributes. They are kept and shown; nothing here acts on `queue.type` or `cleanup.policy`.
+/// Apache 5.5's attributes. They are kept and shown; nothing here acts on `queue.type` or
+/// `cleanup.policy`.
 const KNOWN: &[Attribute] = &[
     Attribute {
         key: "queue.type",

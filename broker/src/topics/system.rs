@@ -90,7 +90,8 @@ pub fn is_system(name: &str, settings: &Settings, broker_name: &str) -> bool {
         || is_reply(name)
 }
 
-/// All system names of this configuration, sorted: the answer to `GET_SYSTEM_TOPIC_LIST_FROM_BROKER`.
+/// All system names of this configuration, sorted: the answer to
+/// `GET_SYSTEM_TOPIC_LIST_FROM_BROKER`.
 pub fn names(settings: &Settings, broker_name: &str) -> Vec<String> {
     let fixed = NAMES.iter().map(|name| (*name).to_owned());
     let made = topics(settings, broker_name).into_iter().map(|topic| topic.topic_name);

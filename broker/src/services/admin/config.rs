@@ -56,8 +56,8 @@ fn version(parts: &Parts) -> String {
 
 /// The entries of a page that begins at `first`, of a table of `total`.
 ///
-/// The 5.5 tools ask for a next page while `first < total - 1`, and so never ask for an entry that would stand
-/// alone on the last one: a page that would leave one entry over takes it along.
+/// The 5.5 tools ask for a next page while `first < total - 1`, and so never ask for an entry that
+/// would stand alone on the last one: a page that would leave one entry over takes it along.
 pub(super) fn page(first: i32, wanted: Option<i32>, total: usize) -> Range<usize> {
     let start = usize::try_from(first).unwrap_or(0).min(total);
     let wanted = wanted.filter(|wanted| *wanted > 0).unwrap_or(PAGE_DEFAULT).min(PAGE_DEFAULT);

@@ -1,6 +1,8 @@
-//! What administration asks the shards for: bounds of queues, progress of groups, and their deletion.
+//! What administration asks the shards for: bounds of queues, progress of groups, and their
+//! deletion.
 //!
-//! Each function runs one job on every shard at the same time; a job touches the logs of its shard only.
+//! Each function runs one job on every shard at the same time; a job touches the logs of its shard
+//! only.
 
 use crate::logs::OwnedLog;
 use crate::shard::DataPlane;
@@ -94,7 +96,8 @@ pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queu
     parts.await.into_iter().flatten().collect()
 }
 
-/// Messages per topic so far: the sum of the ends of its queues. Topics without messages are missing.
+/// Messages per topic so far: the sum of the ends of its queues. Topics without messages are
+/// missing.
 pub(super) async fn messages_by_topic(data: &Rc<DataPlane>) -> HashMap<String, u64> {
     let parts = data.on_all_shards(|data| async move {
         let mut sums: HashMap<String, u64> = HashMap::default();

@@ -1,4 +1,5 @@
-//! Consumer groups for tools: create and change (200, 225), delete (207), list (201), show (352), forbid (353).
+//! Consumer groups for tools: create and change (200, 225), delete (207), list (201), show (352),
+//! forbid (353).
 
 use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
 use super::{Parts, gather};
@@ -39,8 +40,8 @@ fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>) -> Reacti
     })
 }
 
-/// Deletes a group and, when asked, its progress. Nothing looks the group up afterwards, so that it stays
-/// deleted also with `autoCreateSubscriptionGroup` (Apache 5.5.0 creates it again).
+/// Deletes a group and, when asked, its progress. Nothing looks the group up afterwards, so that it
+/// stays deleted also with `autoCreateSubscriptionGroup` (Apache 5.5.0 creates it again).
 pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let (group, clean_offset) = match decode::<DeleteGroupRequest<'_>>(command) {
         Ok(request) => (request.group_name.to_owned(), request.clean_offset),

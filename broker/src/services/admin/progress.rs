@@ -1,4 +1,5 @@
-//! Progress of consumer groups for tools: 208, 317, 43; who reads a topic (300), what a group reads (343).
+//! Progress of consumer groups for tools: 208, 317, 43; who reads a topic (300), what a group reads
+//! (343).
 
 use super::super::control::{Answer, Reaction, decode, json_answer};
 use super::Parts;
@@ -86,8 +87,8 @@ async fn stats_of(
     stats
 }
 
-/// GET_BROKER_CONSUME_STATS: the same for all groups. `isOrder` asks for groups that consume in order; what
-/// tools get is every group that is, or is not, set up so.
+/// GET_BROKER_CONSUME_STATS: the same for all groups. `isOrder` asks for groups that consume in
+/// order; what tools get is every group that is, or is not, set up so.
 pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let is_order = match decode::<BrokerConsumeStatsRequest>(command) {
         Ok(request) => request.is_order,

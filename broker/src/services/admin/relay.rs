@@ -1,4 +1,5 @@
-//! Requests that a consumer answers, passed on by its broker: its state (307), consume this message now (309).
+//! Requests that a consumer answers, passed on by its broker: its state (307), consume this message
+//! now (309).
 
 use super::super::control::{Answer, Reaction, decode};
 use super::{Parts, gather};

@@ -1,7 +1,8 @@
 //! Reset of a group's progress (222), carried out here: no consumer has to be online.
 //!
-//! The new offset is what the group's next pull finds: it is told the offset by PULL_OFFSET_MOVED, and until
-//! then commits of the old position are dropped, so that a running consumer does not undo the reset.
+//! The new offset is what the group's next pull finds: it is told the offset by PULL_OFFSET_MOVED,
+//! and until then commits of the old position are dropped, so that a running consumer does not undo
+//! the reset.
 
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;

@@ -1,7 +1,7 @@
 //! Runtime information (28), as `clusterList`, dashboards and the exporter read it.
 //!
-//! The exporter drops a whole broker when one key is missing or one number does not parse, so every key it
-//! reads is always there, with zeros where Apache leaves an empty text in its first seconds.
+//! The exporter drops a whole broker when one key is missing or one number does not parse, so every
+//! key it reads is always there, with zeros where Apache leaves an empty text in its first seconds.
 
 use super::super::control::{Reaction, json_answer};
 use super::stats::Samples;

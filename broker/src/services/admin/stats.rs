@@ -1,8 +1,8 @@
 //! Counts over time by topic and group: VIEW_BROKER_STATS_DATA (315).
 //!
-//! Nothing is counted while messages pass: the sum of the ends of a topic's queues, and of a group's
-//! progress in them, is sampled every ten seconds, and the differences are the counts. A group that goes back
-//! counts as zero for that sample.
+//! Nothing is counted while messages pass: the sum of the ends of a topic's queues, and of a
+//! group's progress in them, is sampled every ten seconds, and the differences are the counts. A
+//! group that goes back counts as zero for that sample.
 
 use super::super::control::{Answer, decode, json_answer};
 use super::Parts;
@@ -49,7 +49,8 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Takes the sums of one moment; times are monotonic milliseconds. Names that are missing are dropped.
+    /// Takes the sums of one moment; times are monotonic milliseconds. Names that are missing are
+    /// dropped.
     pub(super) fn sample(&mut self, now_ms: u64, sums: HashMap<String, u64>) {
         self.series.retain(|name, _| sums.contains_key(name));
         for (name, sum) in sums {

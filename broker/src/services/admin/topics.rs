@@ -1,4 +1,5 @@
-//! Topics for tools: create and change (17, 18), delete (215), list (21, 305), show (351), bounds (202).
+//! Topics for tools: create and change (17, 18), delete (215), list (21, 305), show (351), bounds
+//! (202).
 
 use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
 use super::{Parts, gather};
@@ -106,7 +107,8 @@ pub(super) fn system(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
     Ok(json_answer(&TopicList { broker_addr: None, topic_list }))
 }
 
-/// Bounds of every queue, empty ones included: tools take an empty table for a topic that is not there yet.
+/// Bounds of every queue, empty ones included: tools take an empty table for a topic that is not
+/// there yet.
 pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let topic = match decode::<TopicRequest<'_>>(command) {
         Ok(request) => request.topic.to_owned(),
