@@ -2,8 +2,8 @@
 //! `cargo run -p ringmq-client --example exercise -- 127.0.0.1:9876`.
 //!
 //! Works with Apache's brokers and with ours. It makes topics and groups whose names begin with
-//! `exercise`, says what each step found, and panics at the first surprise. `RINGMQ_LOG=debug` shows
-//! what the client does.
+//! `exercise`, says what each step found, and panics at the first surprise. `RINGMQ_LOG=debug`
+//! shows what the client does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};

@@ -24,37 +24,34 @@
 //! [`ringmq_runtime`] and counts every microsecond uses [`direct`].
 //!
 //! # States of a consumed queue
-//! | state | meaning | leaves it by |
-//! |---|---|---|
-//! | not ours | another member has it, or nobody | a rebalance that gives it to us |
-//! | wanted | ours by the rules; lock or offset still missing | next turn, a second later |
-//! | assigned | pulled and consumed; its offset is stored every few seconds | rebalance, lost lock, reset, shutdown |
-//! | dropped | loops end, late results are ignored; offset and lock were given back | never: it is assigned anew |
+//! - *Not ours*: another member has it, or nobody. A rebalance gives it to us.
+//! - *Wanted*: ours by the rules, but its lock or offset is still missing; tried a second later.
+//! - *Assigned*: pulled and consumed, its offset is stored every few seconds. A rebalance, a lost
+//!   lock, a reset or the shutdown drop it.
+//! - *Dropped*: its loops end, late results are ignored, offset and lock were given back. Final: a
+//!   queue that comes back is assigned anew.
 //!
 //! Invariants: every message below a stored offset was consumed (or given back to the broker); an
 //! offset is stored only while the queue is assigned; an orderly queue is consumed only while its
 //! lock was confirmed within the last 30 s.
 //!
 //! # When things fail
-//! | failure | what happens |
-//! |---|---|
-//! | broker refuses for now, or is unreachable | the send is tried on another broker, within its time |
-//! | broker refuses the message | the send fails at once, with code and remark |
-//! | answer lost | as unreachable: the message may be stored twice, under one unique key |
-//! | all name servers unreachable | known routes stay in use; new topics fail, naming every address |
-//! | pull fails | tried again after a second, from the master |
-//! | offset no longer exists | consumption goes on where the broker says, with a warning in the log |
-//! | listener fails or panics | the message is given back, else sent to the retry topic, else consumed here again |
-//! | commit fails | the offset stays due and is sent with the next round |
-//! | handle dropped without shutdown | the last seconds of progress are consumed again |
+//! - A broker refuses for now, or cannot be reached: the send is tried on another one, within its
+//!   time. A lost answer counts as such: the message may be stored twice, under one unique key.
+//! - A broker refuses the message: the send fails at once, with code and remark.
+//! - No name server answers: known routes stay in use; new topics fail, naming every address.
+//! - A pull fails: it is tried again after a second, from the master. Its offset does not exist any
+//!   more: consumption goes on where the broker says, with a warning in the log.
+//! - A listener fails or panics: the message is given back to its broker, else sent to the retry
+//!   topic, else consumed here again.
+//! - A commit fails: the offset stays due and goes out with the next round.
+//! - A handle is dropped without shutdown: the last seconds of progress are consumed again.
 //!
 //! # Limits
-//! | limit | when it is reached |
-//! |---|---|
-//! | [`config::ProducerConfig::in_flight_max`] | the next send waits |
-//! | [`consumer::process_queue::FlowLimits`] | the queue is not pulled until some messages are consumed |
-//! | [`config::ConsumerConfig::buffered_max`] | no queue is pulled until somebody polls |
-//! | [`routes::QUEUES_PER_TOPIC_MAX`] | the route is refused |
+//! - [`config::ProducerConfig::in_flight_max`]: the next send waits.
+//! - [`consumer::process_queue::FlowLimits`]: the queue is not pulled until messages are consumed.
+//! - [`config::ConsumerConfig::buffered_max`]: no queue is pulled until somebody polls.
+//! - [`routes::QUEUES_PER_TOPIC_MAX`]: the route is refused.
 
 pub mod admin;
 pub mod client;

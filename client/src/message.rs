@@ -133,7 +133,7 @@ pub(crate) fn check_topic(topic: &str) -> Result<(), ClientError> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "%|-_".contains(c);
     if topic.is_empty() || topic.len() > TOPIC_LENGTH_MAX || !topic.chars().all(is_legal) {
         let what = format!(
-            "topic {topic:?}: 1 to {TOPIC_LENGTH_MAX} letters, digits, `_`, `-`, `%` or `|` expected"
+            "topic {topic:?}: expected 1 to {TOPIC_LENGTH_MAX} letters, digits, `_`, `-`, `%`, `|`"
         );
         return Err(ClientError::invalid(what));
     }

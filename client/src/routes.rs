@@ -205,12 +205,13 @@ mod tests {
     fn two_brokers() -> TopicRouteData {
         data(
             r#"{"brokerDatas":[
-                {"brokerAddrs":{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"},"brokerName":"b1","cluster":"c"},
+                {"brokerAddrs":{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"},
+                 "brokerName":"b1","cluster":"c"},
                 {"brokerAddrs":{"1":"10.0.0.3:10911"},"brokerName":"b2","cluster":"c"}],
               "filterServerTable":{},
               "queueDatas":[
-                {"brokerName":"b2","perm":6,"readQueueNums":1,"topicSysFlag":0,"writeQueueNums":1},
-                {"brokerName":"b1","perm":6,"readQueueNums":2,"topicSysFlag":0,"writeQueueNums":3}]}"#,
+                {"brokerName":"b2","perm":6,"readQueueNums":1,"writeQueueNums":1},
+                {"brokerName":"b1","perm":6,"readQueueNums":2,"writeQueueNums":3}]}"#,
         )
     }
 

@@ -1,7 +1,7 @@
 //! How far a group has consumed each queue, as this client knows it.
 //!
 //! The table is the truth while a queue is ours: it only moves forward with consumption, backward
-//! with a seek or a reset. Where it is kept depends on the model: clustering sends it to the broker,
+//! with a seek or a reset. Where it is kept depends on the model: clustering sends it to brokers,
 //! broadcasting writes it to a local file. Both take what is due from here.
 
 use std::path::PathBuf;

@@ -186,7 +186,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn commit_never_passes_an_unfinished_message(order in Just((0..20i64).collect::<Vec<_>>()).prop_shuffle()) {
+        fn commit_never_passes_an_unfinished_message(
+            order in Just((0..20i64).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
             let mut queue = ProcessQueue::default();
             queue.put(messages(0..20));
             let mut unfinished: std::collections::BTreeSet<_> = (0..20).collect();

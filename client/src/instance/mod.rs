@@ -119,8 +119,8 @@ impl Instance {
         Ok(connection)
     }
 
-    /// The route to consume `topic`, asked for if it is not known: what a producer assumes of a topic
-    /// that it has yet to create does not count.
+    /// The route to consume `topic`, asked for if it is not known: what a producer assumes of a
+    /// topic that it has yet to create does not count.
     pub(crate) async fn route(&self, topic: &str) -> Result<Rc<TopicRoute>, ClientError> {
         if let Some(route) = self.known_route(topic)
             && !route.subscribe.is_empty()

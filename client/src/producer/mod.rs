@@ -72,7 +72,7 @@ pub type QueueSelector = Box<dyn FnOnce(&[MessageQueue]) -> usize + Send>;
 /// Sends messages of one producer group. Cheap to clone, usable from any thread or runtime.
 ///
 /// Many sends may be in flight; past [`ProducerConfig::in_flight_max`] a send waits until another
-/// one has ended. Sends of one caller that are in flight at the same time may be stored in any order.
+/// one has ended. Sends in flight at the same time may be stored in any order.
 #[derive(Clone)]
 pub struct Producer {
     shared: Arc<Shared>,

@@ -68,7 +68,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Decides after attempt number `attempt` (from 0) with `time_left_ms` until the send's deadline.
+    /// Decides after attempt number `attempt` (from 0), `time_left_ms` before the deadline.
     pub fn decide(&self, attempt: u32, time_left_ms: u64, ending: Ending) -> Decision {
         let worth_it = match ending {
             Ending::Taken(status) => self.retry_when_not_stored_ok && status != SendStatus::Ok,

@@ -70,7 +70,11 @@ fn a_member_that_has_not_registered_gets_nothing() {
 
 proptest! {
     #[test]
-    fn shares_are_disjoint_and_together_complete(brokers in 1..4usize, each in 0..9i32, n in 1..12usize) {
+    fn shares_are_disjoint_and_together_complete(
+        brokers in 1..4usize,
+        each in 0..9i32,
+        n in 1..12usize,
+    ) {
         let queues: Vec<_> = (0..brokers)
             .flat_map(|b| (0..each).map(move |id| MessageQueue::new("T", format!("r1@b{b}"), id)))
             .collect();
