@@ -384,6 +384,9 @@ mod tests {
     #[test]
     fn the_sample_file_in_the_tree_is_the_one_made_from_the_rows() {
         let in_tree = include_str!("../../conf/namesrv.conf");
-        assert!(in_tree == Config::sample_file(), "conf/namesrv.conf is old; run: cargo xtask conf");
+        assert!(
+            in_tree == Config::sample_file(),
+            "conf/namesrv.conf is old; run: cargo xtask conf"
+        );
     }
 }

@@ -19,4 +19,4 @@ mod start;
 
 pub use config::Config;
 pub use service::NameServer;
-pub use start::{Running, StartError, start};
+pub use start::{Running, StartError, start, start_on};

@@ -17,31 +17,21 @@ const WAITING_SIZE_BYTES: usize = 64;
 /// share the next write.
 pub(crate) struct Saver {
     disk: Disk,
-    file_name: PathBuf,
+    path: PathBuf,
     waiting: RefCell<Vec<(Rc<Connection>, ReplyTo, Permit)>>,
     wake: Notify,
 }
 
 impl Saver {
-    /// A document at `path`; its directory is made when it is first written.
-    ///
-    /// # Errors
-    /// `path` names no file, or its directory cannot be made.
-    pub(crate) async fn open(path: &Path) -> io::Result<Self> {
-        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
-        let file_name = PathBuf::from(path.file_name().ok_or_else(no_file)?);
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        Disk::live(".")?.create_dir_all(directory).await?;
-        let disk = Disk::live(directory)?;
-        Ok(Self { disk, file_name, waiting: RefCell::default(), wake: Notify::new() })
+    /// A document at `path` of `disk`.
+    pub(crate) fn new(disk: Disk, path: &Path) -> Self {
+        let path = path.to_owned();
+        Self { disk, path, waiting: RefCell::default(), wake: Notify::new() }
     }
 
     /// The contents on disk, `None` before the first write.
     pub(crate) async fn read(&self, size_max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
-        match self.disk.read_all(&self.file_name, size_max_bytes).await {
+        match self.disk.read_all(&self.path, size_max_bytes).await {
             Ok(contents) => Ok(Some(contents)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -60,15 +50,23 @@ impl Saver {
         loop {
             self.wake.notified().await;
             let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-            let saved = self.disk.replace(&self.file_name, &render()).await;
+            let saved = self.write(&render()).await;
             if let Err(error) = &saved {
-                let file = self.file_name.display();
+                let file = self.path.display();
                 tracing::error!(%file, %error, "not written: the change is lost at a restart");
             }
             for (conn, to, _permit) in waiting {
                 answer(&conn, &to, saved.as_ref().err());
             }
         }
+    }
+
+    /// Makes the directory first: it need not exist before something is kept in it.
+    async fn write(&self, contents: &[u8]) -> io::Result<()> {
+        if let Some(directory) = self.path.parent() {
+            self.disk.create_dir_all(directory).await?;
+        }
+        self.disk.replace(&self.path, contents).await
     }
 }
 

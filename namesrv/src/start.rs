@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringmq_remoting::{Server, ServerLimits, serve};
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::disk::Disk;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::task::{self, Task};
 
@@ -49,13 +50,24 @@ pub struct Running {
     tasks: Vec<Task<()>>,
 }
 
-/// Starts a name server on this shard. Port 0 takes a free one.
+/// Starts a name server on this shard, whose paths count from the working directory. Port 0 takes
+/// a free one.
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn start(mut config: Config) -> Result<Running, StartError> {
-    let (overrides, overrides_saver) = open_overrides(&mut config).await?;
-    let (kv, kv_saver) = open_kv(Path::new(&config.kv_config_path)).await?;
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let failed =
+        |error: io::Error| StartError::File { path: ".".into(), detail: error.to_string() };
+    start_on(Disk::live(".").map_err(failed)?, config).await
+}
+
+/// As [`start`], with the files on `disk`.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, StartError> {
+    let (overrides, overrides_saver) = open_overrides(&disk, &mut config).await?;
+    let (kv, kv_saver) = open_kv(disk, Path::new(&config.kv_config_path)).await?;
     let (listener, address) = listen(&config)?;
     let limits = ServerLimits {
         idle_timeout: Duration::from_secs(config.idle_seconds.unsigned_abs()),
@@ -96,11 +108,12 @@ fn listen(config: &Config) -> Result<(Listener, SocketAddr), StartError> {
 }
 
 async fn open_overrides(
+    disk: &Disk,
     config: &mut Config,
 ) -> Result<(BTreeMap<String, String>, Saver), StartError> {
     let path = config.overrides_path();
     let failed = |detail: String| StartError::File { path: path.clone(), detail };
-    let saver = Saver::open(&path).await.map_err(|error| failed(error.to_string()))?;
+    let saver = Saver::new(disk.clone(), &path);
     let contents = saver.read(PROPERTIES_SIZE_MAX_BYTES).await;
     let Some(contents) = contents.map_err(|error| failed(error.to_string()))? else {
         return Ok((BTreeMap::new(), saver));
@@ -111,9 +124,9 @@ async fn open_overrides(
     Ok((entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect(), saver))
 }
 
-async fn open_kv(path: &Path) -> Result<(KvConfig, Saver), StartError> {
+async fn open_kv(disk: Disk, path: &Path) -> Result<(KvConfig, Saver), StartError> {
     let failed = |detail: String| StartError::File { path: path.to_owned(), detail };
-    let saver = Saver::open(path).await.map_err(|error| failed(error.to_string()))?;
+    let saver = Saver::new(disk, path);
     let contents = saver.read(kv::FILE_SIZE_MAX_BYTES).await;
     let kv = match contents.map_err(|error| failed(error.to_string()))? {
         Some(contents) => {

@@ -18,7 +18,7 @@ use ringmq_runtime::{shards, task};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn start_in(directory: &Path, change: impl FnOnce(&mut Config)) -> Running {
-    let kv_config_path = directory.join("kvConfig.json").to_string_lossy().into_owned();
+    let kv_config_path = directory.join("made/later/kvConfig.json").to_string_lossy().into_owned();
     let bind_address = "127.0.0.1".to_owned();
     let mut config = Config { listen_port: 0, kv_config_path, bind_address, ..Config::default() };
     change(&mut config);
