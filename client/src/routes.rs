@@ -145,11 +145,13 @@ pub struct BrokerAddress {
 }
 
 impl BrokerTable {
-    /// Takes over what a route says of its brokers.
-    pub fn learn(&mut self, route: &TopicRoute) {
+    /// Takes over what a route says of its brokers; `true` if any of that is new.
+    pub fn learn(&mut self, route: &TopicRoute) -> bool {
+        let mut is_new = false;
         for set in &route.brokers {
-            self.sets.insert(set.name.clone(), set.clone());
+            is_new |= self.sets.insert(set.name.clone(), set.clone()).as_ref() != Some(set);
         }
+        is_new
     }
 
     /// Forgets brokers that none of `routes` names.
@@ -264,7 +266,8 @@ mod tests {
     #[test]
     fn readers_go_where_the_broker_suggests_and_else_where_they_can() {
         let mut table = BrokerTable::default();
-        table.learn(&TopicRoute::new("T", &two_brokers()).expect("fits"));
+        let route = TopicRoute::new("T", &two_brokers()).expect("fits");
+        assert!(table.learn(&route) && !table.learn(&route), "new once");
         let reader = |name, id, only| table.reader(name, id, only).map(|found| found.address);
         assert_eq!(reader("b1", 1, false).as_deref(), Some("10.0.0.2:10911"));
         assert_eq!(reader("b1", 7, false).as_deref(), Some("10.0.0.1:10911"));

@@ -170,7 +170,10 @@ impl Instance {
     }
 
     fn learn(&self, topic: &str, route: TopicRoute) -> Rc<TopicRoute> {
-        self.brokers.borrow_mut().learn(&route);
+        if self.brokers.borrow_mut().learn(&route) {
+            // A new broker must know our groups before it lets them consume.
+            self.heartbeat_soon();
+        }
         let mut routes = self.routes.borrow_mut();
         if let Some(known) = routes.get(topic)
             && **known == route

@@ -81,33 +81,26 @@ impl ProducerCore {
         let identity = self.instance.identity();
         let prepared = Prepared::new(payload, &self.config, identity, clock::unix_ms())?;
         let fixed = self.fixed_queue(target, &route)?;
-        let mut attempts: Vec<Attempt> = Vec::new();
-        let mut avoid: Option<MessageQueue> = None;
-        for attempt in 0.. {
+        let mut tried = Tried::default();
+        for number in 0.. {
             let queue = match &fixed {
                 Some(queue) => queue.clone(),
-                None => self.next_queue(&topic, &route, avoid.as_ref())?,
+                None => self.next_queue(&topic, &route, tried.last.as_ref())?,
             };
-            let left = deadline.saturating_since(Instant::now());
-            let outcome = self.attempt(&prepared, &queue, left).await;
+            let outcome = self.attempt(&prepared, &queue, time_left(deadline)).await;
             let ending = match &outcome {
                 Ok(result) => Ending::Taken(result.status),
                 Err(failed) => failed.fault.code().map_or(Ending::Unreachable, Ending::Refused),
             };
-            let left = deadline.saturating_since(Instant::now());
-            let time_left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let time_left_ms = u64::try_from(time_left(deadline).as_millis()).unwrap_or(u64::MAX);
             let decision = match fixed {
                 Some(_) => Decision::Finish,
-                None => self.config.retry.decide(attempt, time_left_ms, ending),
+                None => self.config.retry.decide(number, time_left_ms, ending),
             };
-            if let Err(failed) = &outcome {
-                tracing::debug!(topic, attempt, %failed, "send attempt failed");
-                attempts.push(failed.clone());
-            }
+            tried.note(queue, outcome);
             if decision == Decision::Finish {
-                return outcome.map_err(|_| ClientError::Failed { action, attempts });
+                return tried.result(action);
             }
-            avoid = Some(queue);
         }
         unreachable!("attempts end when the policy says so")
     }
@@ -147,8 +140,13 @@ impl ProducerCore {
         topic: &str,
         deadline: Instant,
     ) -> Result<Rc<TopicRoute>, ClientError> {
+        if let Some(route) = self.instance.known_route(topic)
+            && !route.publish.is_empty()
+        {
+            return Ok(route);
+        }
         crate::message::check_topic(topic)?;
-        let left = deadline.saturating_since(Instant::now());
+        let left = time_left(deadline);
         let found = task::timeout(left, self.route(topic)).await;
         found.unwrap_or_else(|_| {
             let answer = format!("nothing within {} ms", left.as_millis());
@@ -220,10 +218,12 @@ impl ProducerCore {
         };
         let body = &prepared.body;
         let call = self.instance.call(&server, code, &header, body, timeout, read_send_answer);
-        let answer = match task::timeout(timeout, call).await {
-            Ok(answer) => answer,
-            // Connecting took all the time.
-            Err(_) => Err(Fault::Unreachable { reason: format!("no answer within {timeout:?}") }),
+        let answer = if self.instance.is_connected(&server) {
+            // The call itself ends in time.
+            call.await
+        } else {
+            let no_answer = |_| Fault::Unreachable { reason: format!("nothing in {timeout:?}") };
+            task::timeout(timeout, call).await.map_err(no_answer).flatten()
         };
         match answer {
             Ok(answer) => Ok(SendResult {
@@ -241,6 +241,37 @@ impl ProducerCore {
             }
         }
     }
+}
+
+/// What the attempts of one send came to so far.
+#[derive(Default)]
+struct Tried {
+    taken: Option<SendResult>,
+    failed: Vec<Attempt>,
+    last: Option<MessageQueue>,
+}
+
+impl Tried {
+    fn note(&mut self, queue: MessageQueue, outcome: Result<SendResult, Attempt>) {
+        match outcome {
+            Ok(result) => self.taken = Some(result),
+            Err(failed) => {
+                tracing::debug!(%queue, %failed, "send attempt failed");
+                self.failed.push(failed);
+            }
+        }
+        self.last = Some(queue);
+    }
+
+    /// A message that one broker took is sent, even if another attempt, made for want of a flush,
+    /// failed.
+    fn result(self, action: String) -> Result<SendResult, ClientError> {
+        self.taken.ok_or(ClientError::Failed { action, attempts: self.failed })
+    }
+}
+
+fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_since(Instant::now())
 }
 
 fn topic_of(payload: &Payload) -> &str {

@@ -335,3 +335,16 @@ fn dropping_the_last_handle_frees_the_connections() {
     }
     broker.wait_for("the end of the connection", |state| state.closed > 0);
 }
+
+#[test]
+fn a_topic_that_comes_into_being_later_is_consumed_then() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    block_on(async {
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed, waits");
+        let other = client_of(&broker);
+        send(&producer_of(&other).await, 0, 8).await;
+    });
+    assert_eq!(seen.wait(8), numbers(8));
+}
