@@ -274,3 +274,69 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::{mesh, shards};
+
+    use super::*;
+
+    fn closed(id: u64) -> ShardMessage {
+        ShardMessage::Closed(ConnectionKey { shard: 0, id })
+    }
+
+    fn id_of(message: ShardMessage) -> u64 {
+        match message {
+            ShardMessage::Closed(connection) => connection.id,
+            _ => panic!("only closed connections were sent"),
+        }
+    }
+
+    #[test]
+    fn a_full_mesh_keeps_the_order_and_drops_nothing() {
+        shards::block_on(async {
+            let mut ports = mesh::build(2, 2);
+            let (there, here) = (Link::new(ports.remove(1)), Link::new(ports.remove(0)));
+            for id in 0..100 {
+                here.send(1, closed(id));
+            }
+            assert!(here.is_congested(1) && !here.is_congested(0));
+            for expected in 0..100 {
+                let (from, message) = there.receive().await;
+                assert_eq!((from, id_of(message)), (0, expected));
+                // What is sent meanwhile must not overtake.
+                if expected < 50 {
+                    here.send(1, closed(100 + expected));
+                }
+            }
+            for expected in 100..150 {
+                assert_eq!(id_of(there.receive().await.1), expected);
+            }
+            here.wait_for_room().await;
+            assert!(!here.is_congested(1));
+        });
+    }
+
+    #[test]
+    fn answers_of_one_turn_cross_as_one_message_per_connection() {
+        shards::block_on(async {
+            let mut ports = mesh::build(2, 16);
+            let (there, here) = (Link::new(ports.remove(1)), Link::new(ports.remove(0)));
+            for id in [7, 8, 7] {
+                let to = ConnectionKey { shard: 1, id };
+                here.reply(to, |reply| reply.bytes.extend_from_slice(b"answer."));
+            }
+            let mut received = Vec::new();
+            for _ in 0..2 {
+                let (_, message) = there.receive().await;
+                let ShardMessage::Reply { connection, reply } = message else {
+                    panic!("only answers were sent");
+                };
+                received.push((connection, reply.bytes));
+            }
+            received.sort_unstable();
+            assert_eq!(received, [(7, b"answer.answer.".to_vec()), (8, b"answer.".to_vec())]);
+            assert!(there.try_receive().is_none());
+        });
+    }
+}

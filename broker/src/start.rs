@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::shards::{self, ShardContext, ShardsConfig};
+use ringmq_runtime::shards::{self, ShardsConfig};
 use ringmq_runtime::start::StartError;
 use ringmq_runtime::{mesh, task};
 
@@ -32,6 +32,7 @@ pub type MakeControl =
 pub type Until = Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<()> + Send>;
 
 /// What to run.
+#[derive(Clone)]
 pub struct Plan {
     /// The settings, with every default filled in.
     pub settings: Arc<Settings>,
@@ -75,24 +76,56 @@ pub fn run(plan: &Plan, make_control: MakeControl, until: Until) -> Result<(), B
     let mut first = Some((make_control, until));
     let luggage =
         mesh::build(shards, MESH_CAPACITY).into_iter().map(|port| (port, first.take())).collect();
-    let outcomes = shards::run_with(&plan.shards, luggage, |context, (port, first)| {
-        run_shard(plan, placement, context, port, first)
+    let outcomes = shards::run_with(&plan.shards, luggage, |_, (port, first)| async {
+        let disk = Disk::live(&plan.root).map_err(|error| BrokerError::Store(error.to_string()))?;
+        run_shard(plan.clone(), placement, disk, port, first).await
     })?;
     outcomes.into_iter().collect()
+}
+
+/// Runs a broker with all its shards on this executor and its store on `disk`, until `until` ends: what a
+/// simulated world needs, which has one thread.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_together(
+    plan: &Plan,
+    disk: Disk,
+    make_control: MakeControl,
+    until: Until,
+) -> Result<(), BrokerError> {
+    let shards = plan.shards.cores.shards();
+    let logs_wanted = plan.settings.commit_log_count.into();
+    let store = layout::claim(&disk, logs_wanted, shards).await.map_err(BrokerError::Store)?;
+    let placement = Placement::new(store.logs, shards);
+    let mut first = Some((make_control, until));
+    let running: Vec<_> = mesh::build(shards, MESH_CAPACITY)
+        .into_iter()
+        .map(|port| {
+            let run = run_shard(plan.clone(), placement, disk.clone(), port, first.take());
+            task::spawn("shard", run)
+        })
+        .collect();
+    let mut outcome = Ok(());
+    for shard in running {
+        let ended = shard.await;
+        outcome = outcome.and(ended);
+    }
+    outcome
 }
 
 type Port = mesh::Port<ShardMessage>;
 
 async fn run_shard(
-    plan: &Plan,
+    plan: Plan,
     placement: Placement,
-    context: ShardContext,
+    disk: Disk,
     port: Port,
     first: Option<(MakeControl, Until)>,
 ) -> Result<(), BrokerError> {
-    let disk = Disk::live(&plan.root).map_err(|error| BrokerError::Store(error.to_string()))?;
     let view = View::new(Arc::clone(&plan.settings));
-    let services = Services::new(plan.store_host, context.shard);
+    let shard = port.shard();
+    let services = Services::new(plan.store_host, shard);
     let data = DataPlane::new(placement, Link::new(port), view, services, disk);
     let mesh = task::spawn_urgent("mesh", Rc::clone(&data).run_mesh());
     let result = match first {
@@ -102,7 +135,7 @@ async fn run_shard(
             Ok(())
         }
     };
-    tracing::debug!(shard = context.shard, "shard ended");
+    tracing::debug!(shard, "shard ended");
     drop(mesh);
     result
 }

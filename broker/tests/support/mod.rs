@@ -115,13 +115,13 @@ pub fn temp_dir() -> tempfile::TempDir {
 }
 
 /// Creates every topic that is asked for, with the queues that the sender wants.
-struct TestControl {
+pub struct TestControl {
     data: Rc<DataPlane>,
     closed: Cell<usize>,
 }
 
 impl TestControl {
-    fn start(data: Rc<DataPlane>) -> Rc<dyn ControlPlane> {
+    pub fn start(data: Rc<DataPlane>) -> Rc<dyn ControlPlane> {
         // As a real one does when it finds them on disk.
         for name in ["T", "Other"] {
             data.publish(Change::Topic(Arc::new(topic(name, 4))));
@@ -192,9 +192,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn client(&self) -> Client {
-        let limits = ConnectionLimits::default();
-        let connection = dial(self.address, TIMEOUT, Rc::new(NoService), limits).await;
-        Client { connection: connection.expect("the broker listens") }
+        Client::connect(self.address).await.expect("the broker listens")
     }
 
     /// So many clients that each of a few shards has one, since the kernel spreads them.
@@ -235,6 +233,12 @@ pub struct Pulled {
 }
 
 impl Client {
+    pub async fn connect(address: SocketAddr) -> std::io::Result<Self> {
+        let limits = ConnectionLimits::default();
+        let connection = dial(address, TIMEOUT, Rc::new(NoService), limits).await?;
+        Ok(Self { connection })
+    }
+
     pub async fn call(&self, code: i32, header: &impl WriteHeader, body: &[u8]) -> OwnedCommand {
         self.connection.call(code, header, body, TIMEOUT).await.expect("an answer")
     }
