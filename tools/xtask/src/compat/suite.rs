@@ -101,7 +101,7 @@ impl Suite {
             }
         }
         let closing = format!("{} passed, {} failed", report.passed, report.failed.len());
-        if !output.contains(&closing) || report.passed == 0 {
+        if !output.contains(&closing) || report.passed + report.failed.len() == 0 {
             report.failed.push(format!("the suite did not end well, see {}", log.display()));
         }
         ended?;

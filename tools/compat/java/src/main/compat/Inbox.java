@@ -45,14 +45,23 @@ final class Inbox {
     void awaitExactly(List<String> bodies) throws InterruptedException {
         List<String> expected = bodies.stream().sorted().collect(Collectors.toList());
         World.await(() -> size() >= expected.size(),
-            () -> "expected " + expected.size() + " messages, found " + size() + missing(expected));
-        World.equal(expected, bodies(), "bodies");
+            () -> "expected " + expected.size() + " messages, found " + size() + ": " + difference(expected));
+        World.check(expected.equals(bodies()), "other messages than sent: " + difference(expected));
     }
 
-    private String missing(List<String> expected) {
-        List<String> left = new ArrayList<>(expected);
-        bodies().forEach(left::remove);
-        return ", missing " + left.stream().limit(5).collect(Collectors.toList());
+    /** What is missing, and what came too often with queue and offset of each arrival. */
+    private String difference(List<String> expected) {
+        List<String> missing = new ArrayList<>(expected);
+        bodies().forEach(missing::remove);
+        List<String> tooMany = bodies();
+        expected.forEach(tooMany::remove);
+        List<String> arrivals = all().stream().filter(m -> tooMany.contains(body(m)))
+            .map(m -> body(m) + " in queue " + m.getQueueId() + " at " + m.getQueueOffset()).toList();
+        return "missing " + shortened(missing) + ", too many " + shortened(arrivals);
+    }
+
+    private static List<String> shortened(List<String> texts) {
+        return texts.stream().limit(10).toList();
     }
 
     /** The messages of each queue by queue offset; a queue offset twice is a failure. */

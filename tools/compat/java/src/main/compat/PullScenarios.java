@@ -127,6 +127,6 @@ final class PullScenarios {
             consumer.poll(200).forEach(m -> bodies.add(Inbox.body(m)));
         }
         bodies.sort(null);
-        World.equal(expected, bodies, "bodies");
+        World.check(expected.equals(bodies), "expected " + expected.size() + " messages, found " + bodies.size());
     }
 }
