@@ -76,11 +76,12 @@ impl PushConsumer {
     /// Consumes the messages of `topic` that `filter` wants.
     ///
     /// # Errors
-    /// `Invalid`, `ShutDown`.
+    /// `Invalid`, `ShutDown`; `Failed` when a broker does not accept an SQL92 expression.
     pub async fn subscribe_with(&self, topic: &str, filter: Filter) -> Result<(), ClientError> {
         check_topic(topic)?;
         let topic = topic.to_owned();
         self.with_member(move |member| async move {
+            member.check_filter(&topic, &filter).await?;
             member.subscribe(&topic, filter).await;
             Ok(())
         })

@@ -1,8 +1,8 @@
 //! The heartbeat: who we are and what we subscribed, to every broker that matters.
 
 use ringmq_protocol::bodies::heartbeat::{
-    ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel as WireModel,
-    ProducerData, SubscriptionData,
+    CheckClientRequest, ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData,
+    MessageModel as WireModel, ProducerData, SubscriptionData,
 };
 use ringmq_protocol::codes::request;
 use ringmq_protocol::json;
@@ -43,6 +43,26 @@ impl Instance {
             // A peer that vanished without a word leaves a connection that looks open.
             self.dialer.close(address, "no answer to a heartbeat");
         }
+    }
+
+    /// Has a broker look at an SQL92 expression before it is subscribed.
+    ///
+    /// # Errors
+    /// Code 23: it cannot be parsed; code 1: the broker does not evaluate such expressions.
+    pub(crate) async fn check_filter(
+        &self,
+        broker: &Server,
+        group: &str,
+        subscription: &Subscription,
+    ) -> Result<(), Fault> {
+        let body = json::to_vec(&CheckClientRequest {
+            client_id: self.identity().client_id.clone(),
+            group: group.to_owned(),
+            namespace: None,
+            subscription_data: to_data(subscription),
+        });
+        let (code, timeout) = (request::CHECK_CLIENT_CONFIG, self.config.call_timeout);
+        self.call(broker, code, &(), &body, timeout, expect_success).await
     }
 
     fn heartbeat_data(&self, members: &[std::rc::Rc<Member>]) -> HeartbeatData {

@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use ringmq_client::config::{ConsumerConfig, MessageModel};
+use ringmq_client::consumer::subscription::Filter;
 use ringmq_client::consumer::{ConsumeStatus, OrderlyContext, OrderlyStatus};
 use ringmq_client::message::Message;
 use ringmq_client::received::ReceivedMessage;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::offset::ResetOffsetBody;
+use ringmq_protocol::bodies::running::ConsumerRunningInfo;
 use ringmq_protocol::codes::request;
+use ringmq_protocol::json;
 use ringmq_protocol::properties::keys;
 
 use super::fake::{FakeBroker, Trouble};
@@ -347,4 +352,53 @@ fn a_topic_that_comes_into_being_later_is_consumed_then() {
         send(&producer_of(&other).await, 0, 8).await;
     });
     assert_eq!(seen.wait(8), numbers(8));
+}
+
+#[test]
+fn an_administrator_resets_offsets_and_looks_into_a_consumer() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let producer = block_on(producer_of(&client));
+    block_on(async {
+        send(&producer, 0, 8).await;
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    seen.wait(8);
+    let queue = MessageQueue { broker_name: "a".into(), queue_id: 0, topic: "T".into() };
+    let body = json::to_vec(&ResetOffsetBody { offset_table: [(queue, 0)].into() });
+    let reset = vec![
+        ("topic", "T".to_owned()),
+        ("group", "g".to_owned()),
+        ("timestamp", "0".to_owned()),
+        ("isForce", "true".to_owned()),
+    ];
+    let ask = (request::RESET_CONSUMER_CLIENT_OFFSET, reset, body);
+    broker.state().asks.push_back(ask);
+    // Queue 0 holds two of the eight; they come again.
+    assert_eq!(seen.wait(10).len(), 10);
+
+    let fields = vec![("consumerGroup", "g".to_owned()), ("clientId", "any".to_owned())];
+    let ask = (request::GET_CONSUMER_RUNNING_INFO, fields, Vec::new());
+    broker.state().asks.push_back(ask);
+    broker.wait_for("running information", |state| state.answers.len() == 2);
+    let (code, body) = broker.state().answers[1].clone();
+    let info: ConsumerRunningInfo = json::from_slice(&body).expect("a body");
+    let of_topic = info.mq_table.keys().filter(|queue| queue.topic == "T").count();
+    assert_eq!((code, of_topic, info.subscription_set.len()), (0, 4, 2));
+    client.shutdown_blocking();
+}
+
+#[test]
+fn a_broker_that_knows_no_sql_says_so_at_the_subscription() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send(&producer_of(&client).await, 0, 1).await;
+        let listener = record(&Seen::default());
+        let consumer = client.push_consumer(group("g"), listener).await.expect("joined");
+        let filter = Filter::Sql("a > 1".into());
+        let error = consumer.subscribe_with("T", filter).await.expect_err("refused");
+        assert!(error.to_string().contains("check of the subscription of T"), "{error}");
+    });
 }

@@ -22,7 +22,7 @@ use ringmq_protocol::{Command, Header, WriteHeader, batch, json};
 use ringmq_remoting::{Connection, ReplyTo, Service};
 
 use super::Shared;
-use super::state::{State, Trouble};
+use super::state::{Ask, State, Trouble};
 
 /// Most messages in one answer.
 const PULLED_MAX: usize = 32;
@@ -95,6 +95,9 @@ impl Service for Fake {
             }
             request::VIEW_MESSAGE_BY_ID => view(state, &call),
             _ => connection.reply_unsupported(command),
+        }
+        while let Some(ask) = state.asks.pop_front() {
+            self.ask_clients(&ask);
         }
         self.shared.changed.notify_all();
     }
@@ -221,6 +224,20 @@ impl Fake {
         let header = ConsumerGroupRequest { consumer_group: "any" };
         for connection in self.connections.borrow().iter() {
             connection.send_oneway(request::NOTIFY_CONSUMER_IDS_CHANGED, &header, &[]);
+        }
+    }
+
+    fn ask_clients(&self, (code, fields, body): &Ask) {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        for connection in self.connections.borrow().iter() {
+            let shared = self.shared.clone();
+            let timeout = std::time::Duration::from_secs(5);
+            connection.call_with(*code, &fields.as_slice(), body, timeout, move |answer| {
+                let answer = answer.expect("clients answer");
+                let kept = (answer.code, answer.body.to_vec());
+                shared.state.lock().expect("no panic").answers.push(kept);
+                shared.changed.notify_all();
+            });
         }
     }
 

@@ -21,6 +21,9 @@ pub enum Trouble {
     Disconnect,
 }
 
+/// A request of the broker: code, fields, body.
+pub type Ask = (i32, Vec<(&'static str, String)>, Vec<u8>);
+
 /// A queue by topic and number.
 pub type Place = (String, i32);
 
@@ -40,6 +43,10 @@ pub struct State {
     /// Group and queue to the client that holds its lock.
     pub locks: BTreeMap<(String, Place), String>,
     pub trouble: VecDeque<Trouble>,
+    /// Requests to all clients, sent when the next request of a client comes.
+    pub asks: VecDeque<Ask>,
+    /// What clients answered.
+    pub answers: Vec<(i32, Vec<u8>)>,
     /// Connections that came to their end.
     pub closed: usize,
     /// Codes of all requests, in order.
