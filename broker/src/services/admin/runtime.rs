@@ -46,6 +46,8 @@ struct Logs {
     min: u64,
     end: u64,
     unflushed_bytes: u64,
+    flushes: u64,
+    groups: u64,
     is_fenced: bool,
 }
 
@@ -140,6 +142,8 @@ async fn logs(data: &Rc<DataPlane>) -> Logs {
             sum.min += stats.min.byte();
             sum.end += stats.end.byte();
             sum.unflushed_bytes += stats.end.byte().saturating_sub(stats.durable.byte());
+            sum.flushes += stats.counters.flushes;
+            sum.groups += stats.counters.groups;
             sum.is_fenced |= stats.fenced.is_some();
         }
         sum
@@ -148,6 +152,8 @@ async fn logs(data: &Rc<DataPlane>) -> Logs {
         min: sum.min + part.min,
         end: sum.end + part.end,
         unflushed_bytes: sum.unflushed_bytes + part.unflushed_bytes,
+        flushes: sum.flushes + part.flushes,
+        groups: sum.groups + part.groups,
         is_fenced: sum.is_fenced || part.is_fenced,
     })
 }
@@ -221,6 +227,9 @@ fn store(logs: &Logs, space: Option<&Space>, put: &mut impl FnMut(&str, String))
     put("commitLogDirCapacity", capacity);
     put("commitLogMinOffset", logs.min.to_string());
     put("commitLogMaxOffset", logs.end.to_string());
+    // RingMQ's own: what group commit does, for `bench`.
+    put("commitLogFlushTotal", logs.flushes.to_string());
+    put("commitLogGroupTotal", logs.groups.to_string());
     put("remainHowManyDataToFlush", size_text(logs.unflushed_bytes));
     put("remainTransientStoreBufferNumbs", i32::MAX.to_string());
     put("dispatchMaxBuffer", "0".to_owned());
