@@ -15,15 +15,12 @@ use crate::received::ReceivedMessage;
 const CONSUME_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Member {
-    /// Handles outcomes until the listener threads are gone.
+    /// Handles outcomes until the member stops.
     pub(crate) async fn outcome_loop(self: Rc<Self>) {
         let Consumption::Concurrent(concurrent) = &self.consumption else { return };
         while let Ok(outcome) = concurrent.outcomes.recv().await {
             self.settle(outcome);
             concurrent.ended();
-            if self.is_stopping.get() && self.assigned.borrow().is_empty() {
-                return;
-            }
         }
     }
 

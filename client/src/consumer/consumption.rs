@@ -170,5 +170,9 @@ impl Consumption {
             let batches = under_way.get();
             tracing::warn!(batches, "listeners still at work at shutdown; messages come again");
         }
+        if let Self::Concurrent(concurrent) = self {
+            // Ends the loop that reads them, and with it the last owner of the member.
+            concurrent.outcomes.close();
+        }
     }
 }

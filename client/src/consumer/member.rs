@@ -78,6 +78,8 @@ pub(crate) struct Assigned {
     pub(crate) polled_turn: Cell<u64>,
     pub(crate) pulled_at_ms: Cell<i64>,
     pub(crate) consumed_at_ms: Cell<i64>,
+    /// Ends a long poll.
+    pub(crate) dropped: Notify,
     /// Wakes the pull loop: there may be room.
     pub(crate) room: Notify,
     /// Wakes the orderly loop: messages arrived.
@@ -100,6 +102,7 @@ impl Assigned {
             polled_turn: Cell::new(0),
             pulled_at_ms: Cell::new(now_ms),
             consumed_at_ms: Cell::new(now_ms),
+            dropped: Notify::new(),
             room: Notify::new(),
             ready: Notify::new(),
         })
@@ -109,6 +112,7 @@ impl Assigned {
     pub(crate) fn drop_it(&self) {
         self.is_dropped.set(true);
         self.skip.store(true, Ordering::Relaxed);
+        self.dropped.notify_one();
         self.room.notify_one();
         self.ready.notify_one();
     }

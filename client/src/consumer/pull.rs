@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::future;
 use ringmq_protocol::codes::response;
 use ringmq_runtime::{clock, task};
 
@@ -40,7 +41,13 @@ impl Member {
                 let _ = task::timeout(FULL_PAUSE, assigned.room.notified()).await;
                 continue;
             }
-            let outcome = self.pull_once(&assigned).await;
+            let pulled = async { Some(self.pull_once(&assigned).await) };
+            let dropped = async {
+                assigned.dropped.notified().await;
+                None
+            };
+            // A dropped queue does not wait for the broker to end a long poll: that answer is lost.
+            let Some(outcome) = future::or(pulled, dropped).await else { return };
             if assigned.is_dropped.get() || self.is_stopping.get() {
                 return;
             }

@@ -402,3 +402,34 @@ fn a_broker_that_knows_no_sql_says_so_at_the_subscription() {
         assert!(error.to_string().contains("check of the subscription of T"), "{error}");
     });
 }
+
+#[test]
+fn a_consumer_that_left_lets_go_of_its_listener() {
+    /// Tells when it is dropped.
+    struct Token(Seen);
+    impl Drop for Token {
+        fn drop(&mut self) {
+            self.0.push(b"dropped");
+        }
+    }
+    let broker = FakeBroker::start("a");
+    let (client, seen, end) = (client_of(&broker), Seen::default(), Seen::default());
+    let token = Token(end.clone());
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>| {
+            let _kept = &token;
+            seen.push(&messages[0].body);
+            ConsumeStatus::Success
+        }
+    };
+    block_on(async {
+        send(&producer_of(&client).await, 0, 1).await;
+        let consumer = client.push_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        seen.wait(1);
+        consumer.shutdown().await;
+    });
+    assert_eq!(end.wait(1), ["dropped"], "though the client and its long polls live on");
+    client.shutdown_blocking();
+}
