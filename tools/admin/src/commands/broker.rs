@@ -1,0 +1,214 @@
+//! Brokers: which there are, how they are, their settings and permissions.
+
+use crate::cluster::{Cluster, Failure, Which};
+use crate::report::Report;
+use clap::Args;
+use ringmq_protocol::bodies::topic::KvTable;
+use ringmq_protocol::codes::request;
+use ringmq_protocol::headers::namesrv::WritePermRequest;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+type Facts = BTreeMap<String, String>;
+
+#[derive(Debug, Args)]
+pub struct ClusterList {
+    /// Show totals instead of rates.
+    #[arg(short = 'm', long = "moreStats")]
+    more_stats: bool,
+    /// Only this cluster.
+    #[arg(short = 'c', long = "clusterName")]
+    cluster_name: Option<String>,
+}
+
+impl ClusterList {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let mut rows = Vec::new();
+        for broker in cluster.brokers(self.cluster_name.as_deref()).await? {
+            // A broker that does not answer is still listed.
+            let facts = runtime(cluster, &broker.address).await.unwrap_or_default();
+            let mut row = vec![broker.cluster, broker.name];
+            if self.more_stats {
+                row.extend(totals(&facts));
+            } else {
+                row.extend([broker.id.to_string(), broker.address]);
+                row.extend(rates(&facts));
+            }
+            rows.push(row);
+        }
+        let headings: &[&str] = if self.more_stats {
+            &[
+                "#Cluster Name",
+                "#Broker Name",
+                "#InTotalYest",
+                "#OutTotalYest",
+                "#InTotalToday",
+                "#OutTotalToday",
+            ]
+        } else {
+            &[
+                "#Cluster Name",
+                "#Broker Name",
+                "#BID",
+                "#Addr",
+                "#Version",
+                "#InTPS(LOAD)",
+                "#OutTPS(LOAD)",
+                "#SPACE",
+                "#ACTIVATED",
+            ]
+        };
+        Ok(Report::table(headings, rows))
+    }
+}
+
+async fn runtime(cluster: &Cluster, address: &str) -> Result<Facts, Failure> {
+    let code = request::GET_BROKER_RUNTIME_INFO;
+    Ok(cluster.body::<KvTable>(address, code, &()).await?.table)
+}
+
+fn fact<'a>(facts: &'a Facts, key: &str) -> &'a str {
+    facts.get(key).map_or("", String::as_str)
+}
+
+fn rates(facts: &Facts) -> [String; 5] {
+    let first = |key: &str| {
+        let rate = fact(facts, key).split(' ').next().and_then(|text| text.parse::<f64>().ok());
+        format!("{:.2}", rate.unwrap_or(0.0))
+    };
+    let load = |pool: &str| fact(facts, &format!("{pool}ThreadPoolQueueSize")).to_owned();
+    let out = if facts.contains_key("getTransferredTps") {
+        "getTransferredTps"
+    } else {
+        "getTransferedTps"
+    };
+    [
+        fact(facts, "brokerVersionDesc").to_owned(),
+        format!("{}({})", first("putTps"), load("send")),
+        format!("{}({})", first(out), load("pull")),
+        first("commitLogDiskRatio"),
+        fact(facts, "brokerActive").to_owned(),
+    ]
+}
+
+fn totals(facts: &Facts) -> [String; 4] {
+    let count = |key: &str| fact(facts, key).parse::<i64>().unwrap_or(0);
+    let between = |from: &str, to: &str| (count(to) - count(from)).to_string();
+    [
+        between("msgPutTotalYesterdayMorning", "msgPutTotalTodayMorning"),
+        between("msgGetTotalYesterdayMorning", "msgGetTotalTodayMorning"),
+        between("msgPutTotalTodayMorning", "msgPutTotalTodayNow"),
+        between("msgGetTotalTodayMorning", "msgGetTotalTodayNow"),
+    ]
+}
+
+#[derive(Debug, Args)]
+pub struct BrokerStatus {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl BrokerStatus {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let (mut lines, mut all) = (Vec::new(), serde_json::Map::new());
+        for address in cluster.targets(&self.which).await? {
+            let facts = runtime(cluster, &address).await?;
+            let is_one = self.which.broker_addr.is_some();
+            let prefix = if is_one { String::new() } else { format!("{address:<24} ") };
+            lines.extend(facts.iter().map(|(key, value)| format!("{prefix}{key:<32}: {value}")));
+            all.insert(address, json!(facts));
+        }
+        Ok(Report::lines(lines, Value::Object(all)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct GetBrokerConfig {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl GetBrokerConfig {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let (mut lines, mut all) = (Vec::new(), serde_json::Map::new());
+        for address in cluster.targets(&self.which).await? {
+            let answer = cluster.ask(&address, request::GET_BROKER_CONFIG, &(), &[]).await?;
+            let text = String::from_utf8_lossy(answer.body()).into_owned();
+            let settings: Facts = text
+                .lines()
+                .filter_map(|line| line.split_once('='))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
+            lines.push(format!("============{address}============"));
+            lines.extend(settings.iter().map(|(key, value)| format!("{key:<50}=  {value}")));
+            all.insert(address, json!(settings));
+        }
+        Ok(Report::lines(lines, Value::Object(all)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct UpdateBrokerConfig {
+    #[command(flatten)]
+    which: Which,
+    /// The key.
+    #[arg(short = 'k', long = "key")]
+    key: String,
+    /// Its new value.
+    #[arg(short = 'v', long = "value", allow_hyphen_values = true)]
+    value: String,
+}
+
+impl UpdateBrokerConfig {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let body = format!("{}={}\n", self.key, self.value);
+        let (mut lines, mut done) = (Vec::new(), Vec::new());
+        for address in cluster.targets(&self.which).await? {
+            let code = request::UPDATE_BROKER_CONFIG;
+            let answer = cluster.ask(&address, code, &(), body.as_bytes()).await?;
+            lines.push(format!("update broker config success, {address}"));
+            lines.extend(answer.command().remark().map(str::to_owned));
+            done.push(address);
+        }
+        Ok(Report::lines(lines, json!({ "updated": done })))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct WritePerm {
+    /// Name of the broker.
+    #[arg(short = 'b', long = "brokerName")]
+    broker_name: String,
+}
+
+impl WritePerm {
+    pub async fn wipe(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        self.run(cluster, request::WIPE_WRITE_PERM_OF_BROKER, "wipe", "wipeTopicCount").await
+    }
+
+    pub async fn add(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        self.run(cluster, request::ADD_WRITE_PERM_OF_BROKER, "add", "addTopicCount").await
+    }
+
+    async fn run(
+        &self,
+        cluster: &Cluster,
+        code: i32,
+        verb: &str,
+        count_field: &str,
+    ) -> Result<Report, Failure> {
+        let (mut lines, mut counts) = (Vec::new(), serde_json::Map::new());
+        for server in &cluster.namesrvs {
+            let header = WritePermRequest { broker_name: &self.broker_name };
+            let answer = cluster.ask(server, code, &header, &[]).await?;
+            let command = answer.command();
+            let count = command.fields.get(count_field).unwrap_or("0").to_owned();
+            let name = &self.broker_name;
+            lines.push(format!(
+                "{verb} write perm of broker[{name}] in name server[{server}] OK, {count}"
+            ));
+            counts.insert(server.clone(), count.into());
+        }
+        Ok(Report::lines(lines, Value::Object(counts)))
+    }
+}

@@ -1,0 +1,259 @@
+//! Who consumes and produces, how far they are, and setting that back.
+
+use super::message::time_text;
+use crate::cluster::{Cluster, Failure, address_of};
+use crate::report::Report;
+use clap::{ArgAction, Args};
+use ringmq_protocol::bodies::connection::{
+    ClientConnection, ConsumerConnection as Members, ProducerConnection as Producers,
+};
+use ringmq_protocol::bodies::offset::ResetOffsetBody;
+use ringmq_protocol::bodies::route::TopicRouteData;
+use ringmq_protocol::bodies::stats::ConsumeStats;
+use ringmq_protocol::bodies::topic::TopicList;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::{ConsumeStatsRequest, ProducerGroupRequest};
+use ringmq_protocol::headers::client::{ConsumerGroupRequest, ResetOffsetRequest};
+use ringmq_runtime::clock;
+use serde_json::json;
+
+const RETRY_PREFIX: &str = "%RETRY%";
+
+fn brokers(route: &TopicRouteData) -> impl Iterator<Item = &String> {
+    route.broker_datas.iter().filter_map(address_of)
+}
+
+/// The members of a group, from whichever broker has them; `None` when nobody is online.
+async fn members(cluster: &Cluster, group: &str) -> Result<Option<Members>, Failure> {
+    let route = cluster.route(&format!("{RETRY_PREFIX}{group}")).await?;
+    for address in brokers(&route) {
+        let header = ConsumerGroupRequest { consumer_group: group };
+        let code = request::GET_CONSUMER_CONNECTION_LIST;
+        match cluster.body(address, code, &header).await {
+            Ok(members) => return Ok(Some(members)),
+            Err(failure) if failure.is_code(response::CONSUMER_NOT_ONLINE) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
+#[derive(Debug, Args)]
+pub struct ConsumerProgress {
+    /// The group; all of them without it.
+    #[arg(short = 'g', long = "groupName")]
+    group_name: Option<String>,
+    /// Only this topic.
+    #[arg(short = 't', long = "topicName")]
+    topic_name: Option<String>,
+}
+
+impl ConsumerProgress {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        match &self.group_name {
+            Some(group) => self.of_group(cluster, group).await,
+            None => of_all(cluster).await,
+        }
+    }
+
+    async fn of_group(&self, cluster: &Cluster, group: &str) -> Result<Report, Failure> {
+        let stats = stats(cluster, group, self.topic_name.as_deref()).await?;
+        let (mut rows, mut behind) = (Vec::new(), 0);
+        for (queue, offsets) in &stats.offset_table {
+            let diff = offsets.broker_offset - offsets.consumer_offset;
+            let in_flight = (offsets.pull_offset - offsets.consumer_offset).max(0);
+            behind += diff;
+            rows.push(vec![
+                queue.topic.clone(),
+                queue.broker_name.clone(),
+                queue.queue_id.to_string(),
+                offsets.broker_offset.to_string(),
+                offsets.consumer_offset.to_string(),
+                diff.to_string(),
+                in_flight.to_string(),
+                time_text(offsets.last_timestamp),
+            ]);
+        }
+        let headings = [
+            "#Topic",
+            "#Broker Name",
+            "#QID",
+            "#Broker Offset",
+            "#Consumer Offset",
+            "#Diff",
+            "#Inflight",
+            "#LastTime",
+        ];
+        let report = Report::table(&headings, rows);
+        let json = json!({
+            "group": group, "consumeTps": stats.consume_tps, "diffTotal": behind,
+            "queues": report.json(),
+        });
+        let report = report.then("").then(format!("Consume TPS: {:.2}", stats.consume_tps));
+        Ok(report.then(format!("Consume Diff Total: {behind}")).with_json(json))
+    }
+}
+
+/// Progress of a group, of all brokers that it consumes from.
+async fn stats(
+    cluster: &Cluster,
+    group: &str,
+    topic: Option<&str>,
+) -> Result<ConsumeStats, Failure> {
+    let route = cluster.route(&format!("{RETRY_PREFIX}{group}")).await?;
+    let mut sum = ConsumeStats::default();
+    for address in brokers(&route) {
+        let header = ConsumeStatsRequest { consumer_group: group, topic, topic_list: None };
+        let code = request::GET_CONSUME_STATS;
+        let stats: ConsumeStats = cluster.body(address, code, &header).await?;
+        sum.consume_tps += stats.consume_tps;
+        sum.offset_table.extend(stats.offset_table);
+    }
+    Ok(sum)
+}
+
+async fn of_all(cluster: &Cluster) -> Result<Report, Failure> {
+    let code = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
+    let topics = cluster.namesrv::<TopicList>(code, &()).await?.topic_list;
+    let mut rows = Vec::new();
+    for group in topics.iter().filter_map(|topic| topic.strip_prefix(RETRY_PREFIX)) {
+        let stats = stats(cluster, group, None).await?;
+        let members = members(cluster, group).await?;
+        let behind = |sum, offsets: &ringmq_protocol::bodies::stats::OffsetWrapper| {
+            sum + offsets.broker_offset - offsets.consumer_offset
+        };
+        let (kind, model) = members.as_ref().map_or(("", ""), |members| {
+            (members.consume_type.name(), members.message_model.name())
+        });
+        let connections = members.as_ref().map_or(&[][..], |members| &members.connection_set);
+        let version = connections.iter().map(|one| one.version).min();
+        rows.push(vec![
+            group.to_owned(),
+            connections.len().to_string(),
+            version.map_or("OFFLINE".to_owned(), |version| version.to_string()),
+            kind.to_owned(),
+            model.to_owned(),
+            format!("{:.2}", stats.consume_tps),
+            stats.offset_table.values().fold(0, behind).to_string(),
+        ]);
+    }
+    let headings = ["#Group", "#Count", "#Version", "#Type", "#Model", "#TPS", "#Diff Total"];
+    Ok(Report::table(&headings, rows))
+}
+
+#[derive(Debug, Args)]
+pub struct ConsumerConnection {
+    /// The group.
+    #[arg(short = 'g', long = "consumerGroup")]
+    consumer_group: String,
+    /// Ask this broker.
+    #[arg(short = 'b', long = "brokerAddr")]
+    broker_addr: Option<String>,
+}
+
+fn client_rows(connections: &[ClientConnection]) -> Vec<Vec<String>> {
+    let row = |one: &ClientConnection| {
+        let (id, address) = (one.client_id.clone(), one.client_addr.clone());
+        vec![id, address, one.language.clone(), one.version.to_string()]
+    };
+    connections.iter().map(row).collect()
+}
+
+const CLIENT_HEADINGS: [&str; 4] = ["#ClientId", "#ClientAddr", "#Language", "#Version"];
+
+impl ConsumerConnection {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let group = &self.consumer_group;
+        let header = ConsumerGroupRequest { consumer_group: group };
+        let found = match &self.broker_addr {
+            Some(address) => {
+                let code = request::GET_CONSUMER_CONNECTION_LIST;
+                Some(cluster.body(address, code, &header).await?)
+            }
+            None => members(cluster, group).await?,
+        };
+        let Some(members) = found else {
+            return Err(Failure::other(format!("the consumer group[{group}] is not online")));
+        };
+        let mut report = Report::table(&CLIENT_HEADINGS, client_rows(&members.connection_set));
+        report = report.then("").then("Below is subscription:");
+        for subscription in members.subscription_table.values() {
+            let line = format!("{:<20}  {}", subscription.topic, subscription.sub_string);
+            report = report.then(line);
+        }
+        let json = serde_json::to_value(&members).unwrap_or_default();
+        let report = report
+            .then("")
+            .then(format!("ConsumeType: {}", members.consume_type.name()))
+            .then(format!("MessageModel: {}", members.message_model.name()))
+            .then(format!("ConsumeFromWhere: {}", members.consume_from_where.name()));
+        Ok(report.with_json(json))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ProducerConnection {
+    /// The group.
+    #[arg(short = 'g', long = "producerGroup")]
+    producer_group: String,
+    /// A topic that it sends to.
+    #[arg(short = 't', long = "topic")]
+    topic: String,
+}
+
+impl ProducerConnection {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let route = cluster.route(&self.topic).await?;
+        let Some(address) = brokers(&route).next() else {
+            return Err(Failure::other(format!("topic {} has no broker", self.topic)));
+        };
+        let header = ProducerGroupRequest { producer_group: &self.producer_group };
+        let code = request::GET_PRODUCER_CONNECTION_LIST;
+        let producers: Producers = cluster.body(address, code, &header).await?;
+        Ok(Report::table(&CLIENT_HEADINGS, client_rows(&producers.connection_set)))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ResetOffsetByTime {
+    /// The group.
+    #[arg(short = 'g', long = "group")]
+    group: String,
+    /// The topic.
+    #[arg(short = 't', long = "topic")]
+    topic: String,
+    /// `now`, Unix milliseconds, or -1 for the end.
+    #[arg(short = 's', long = "timestamp", allow_hyphen_values = true)]
+    timestamp: String,
+    /// Also to later messages than the present ones.
+    #[arg(short = 'f', long = "force", default_value_t = true, action = ArgAction::Set)]
+    force: bool,
+}
+
+impl ResetOffsetByTime {
+    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+        let timestamp_ms = match self.timestamp.as_str() {
+            "now" => clock::unix_ms(),
+            text => text.parse().map_err(|_| {
+                Failure::other(format!("-s {text}: expected now, -1 or Unix milliseconds"))
+            })?,
+        };
+        let mut rows = Vec::new();
+        for address in brokers(&cluster.route(&self.topic).await?) {
+            let header = ResetOffsetRequest {
+                topic: &self.topic,
+                group: &self.group,
+                queue_id: -1,
+                offset: None,
+                timestamp_ms,
+                is_force: self.force,
+            };
+            let code = request::INVOKE_BROKER_TO_RESET_OFFSET;
+            let body: ResetOffsetBody = cluster.body(address, code, &header).await?;
+            rows.extend(body.offset_table.iter().map(|(queue, offset)| {
+                vec![queue.broker_name.clone(), queue.queue_id.to_string(), offset.to_string()]
+            }));
+        }
+        Ok(Report::table(&["#brokerName", "#queueId", "#offset"], rows))
+    }
+}
