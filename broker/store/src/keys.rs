@@ -125,18 +125,31 @@ impl KeyIndex {
         self.runs.retain(|run| run.max_byte >= byte);
     }
 
-    /// Writes entries of records below log byte `below`: whole runs, and what is new since the last
-    /// checkpoint.
-    pub(crate) fn save(&mut self, out: &mut FrameWriter, below: u64) -> KeysSaved {
-        let settled = self.recent.partition_point(|entry| entry.byte() < below);
+    /// Copies of the entries that make full runs of records below log byte `below`, to be sorted.
+    pub(crate) fn full_runs(&self, below: u64) -> Vec<Vec<KeyEntry>> {
+        let settled = self.settled(below);
+        self.recent[..settled].chunks_exact(self.run_entries).map(<[_]>::to_vec).collect()
+    }
+
+    /// Entries of records below log byte `below`.
+    fn settled(&self, below: u64) -> usize {
+        self.recent.partition_point(|entry| entry.byte() < below)
+    }
+
+    /// Writes entries of records below log byte `below`: the runs of [`KeyIndex::full_runs`], sorted
+    /// by now, and what else is new since the last checkpoint.
+    pub(crate) fn save(
+        &mut self,
+        out: &mut FrameWriter,
+        below: u64,
+        sorted_runs: &[Vec<KeyEntry>],
+    ) -> KeysSaved {
+        let settled = self.settled(below);
         let mut done = KeysSaved { runs: Vec::new(), moved: 0, saved: settled };
-        while settled - done.moved >= self.run_entries {
-            let range = done.moved..done.moved + self.run_entries;
-            let mut sorted = self.recent[range].to_vec();
-            sorted.sort_unstable();
-            let at = put_keys(out, FrameKind::KeyRun, &sorted);
-            done.runs.extend(KeyRun::of(at, sorted.into_iter()));
-            done.moved += self.run_entries;
+        for sorted in sorted_runs {
+            let at = put_keys(out, FrameKind::KeyRun, sorted);
+            done.runs.extend(KeyRun::of(at, sorted.iter().copied()));
+            done.moved += sorted.len();
         }
         let unsaved = self.saved.max(done.moved);
         if unsaved < settled {
@@ -175,6 +188,13 @@ mod tests {
         KeyEntry::new(key_hash("topic", &number.to_string()), number * 10, 1000 + number)
     }
 
+    fn save(index: &mut KeyIndex, out: &mut FrameWriter, below: u64) {
+        let mut runs = index.full_runs(below);
+        runs.iter_mut().for_each(|run| run.sort_unstable());
+        let saved = index.save(out, below, &runs);
+        index.saved(saved);
+    }
+
     fn index_with(entries: u64, run_entries: usize) -> KeyIndex {
         let mut index = KeyIndex::new(run_entries);
         (0..entries).for_each(|number| index.push(entry(number)));
@@ -185,8 +205,7 @@ mod tests {
     fn a_checkpoint_writes_durable_entries_once_and_full_runs_sorted() {
         let mut index = index_with(25, 10);
         let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
-        let saved = index.save(&mut out, 230);
-        index.saved(saved);
+        save(&mut index, &mut out, 230);
         assert_eq!((index.runs().len(), index.recent_entries(), index.is_dirty()), (2, 5, true));
 
         let (bytes, _) = out.finish();
@@ -198,8 +217,7 @@ mod tests {
         assert_eq!(matches(&sorted, entry(17).hash), []);
 
         let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
-        let saved = index.save(&mut out, 250);
-        index.saved(saved);
+        save(&mut index, &mut out, 250);
         assert!(!index.is_dirty());
         let (bytes, _) = out.finish();
         let head = FrameHead::parse(&bytes).expect("a frame");
@@ -210,8 +228,7 @@ mod tests {
     fn runs_leave_with_the_log_below_them() {
         let mut index = index_with(20, 10);
         let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
-        let saved = index.save(&mut out, 1000);
-        index.saved(saved);
+        save(&mut index, &mut out, 1000);
         index.expire(91);
         assert_eq!(index.runs().len(), 1);
         assert_eq!((index.runs()[0].min_ms, index.runs()[0].max_ms), (1010, 1019));
