@@ -136,8 +136,8 @@ impl KeyIndex {
         self.recent.partition_point(|entry| entry.byte() < below)
     }
 
-    /// Writes entries of records below log byte `below`: the runs of [`KeyIndex::full_runs`], sorted
-    /// by now, and what else is new since the last checkpoint.
+    /// Writes entries of records below log byte `below`: the runs of [`KeyIndex::full_runs`],
+    /// sorted by now, and what else is new since the last checkpoint.
     pub(crate) fn save(
         &mut self,
         out: &mut FrameWriter,
