@@ -211,3 +211,23 @@ fn cold_messages_are_read_from_the_device() {
         }
     });
 }
+
+#[test]
+fn answers_from_the_device_are_short_only_far_behind_the_end() {
+    let dir = temp_dir();
+    let run = |ratio, messages: usize| {
+        let mut setup = Setup::new(1, 1);
+        setup.settings.access_message_in_memory_max_ratio = ratio;
+        setup.run(dir.path(), move |bench| async move {
+            let client = bench.client().await;
+            assert_eq!(client.pull("T", 0, 0).await.messages.len(), messages);
+            for _ in messages..40 {
+                client.store("T", 0, &[1; 1000]).await;
+            }
+        });
+    };
+    run(40, 0);
+    // Nothing is in memory now.
+    run(40, 32);
+    run(0, 8);
+}

@@ -29,6 +29,18 @@ pub fn rss_bytes() -> u64 {
     pages.unwrap_or(0) * PAGE_SIZE_BYTES
 }
 
+/// Bytes of memory that this machine, or the container's control group, has; 0 if `/proc` is not
+/// mounted. Ask once.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    let Ok(meminfo) = std::fs::read_to_string("/proc/meminfo") else { return 0 };
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    let machine = kib.unwrap_or(0) << 10;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    group.trim().parse().map_or(machine, |limit: u64| limit.min(machine))
+}
+
 /// Open file descriptors of this process; 0 if `/proc` is not mounted.
 #[must_use]
 pub fn open_files() -> usize {

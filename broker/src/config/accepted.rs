@@ -121,7 +121,7 @@ const NOTHING_TO_CONFIGURE: &[&str] = &[
 /// Features of Apache 5.5.0 that later versions may bring. Sorted.
 #[rustfmt::skip]
 const FEATURE_MISSING: &[&str] = &[
-    "accessMessageInMemoryHotRatio", "accessMessageInMemoryMaxRatio", "aclCacheExpiredSecond",
+    "accessMessageInMemoryHotRatio", "aclCacheExpiredSecond",
     "aclCacheRefreshSecond", "aclEnable", "allAckInSyncStateSet",
     "allowRecallWhenBrokerNotWriteable", "asyncLearner", "authConfigPath", "authenticationEnabled",
     "authenticationMetadataProvider", "authenticationProvider", "authenticationStrategy",

@@ -192,6 +192,9 @@ settings! {
     max_transfer_count_in_memory: u32 = 32, "maxTransferCountOnMessageInMemory", number(1, 65535, "messages"),
         Live, false,
         "Messages of one pull answer from memory.";
+    access_message_in_memory_max_ratio: u32 = 40, "accessMessageInMemoryMaxRatio",
+        number(0, 100, "percent"), Live, false,
+        "Share of the machine's memory behind the end of a log up to which messages count as in memory.";
     max_transfer_bytes_on_disk: u32 = 64 * KIB, "maxTransferBytesOnMessageInDisk", number(1, 64 << 20, "bytes"),
         Live, false,
         "Size of one pull answer from disk.";

@@ -21,7 +21,7 @@ use ringmq_protocol::{Command, Header, ResponseHead, write_response_head};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
-use ringmq_runtime::task;
+use ringmq_runtime::{process, task};
 use ringmq_store::{Piece, QueueOffset, ReadNow, ReadResult, ReadStatus};
 
 use check::{Denied, Pulling, check};
@@ -48,6 +48,8 @@ pub struct Waiting {
 
 /// State of pulling on one shard.
 pub struct Pull {
+    /// Memory of the machine, or of the container.
+    memory_bytes: u64,
     holds: RefCell<HoldTable<Waiting>>,
     /// An earlier deadline than the one that the timer sleeps for.
     earlier: Notify,
@@ -60,6 +62,7 @@ pub struct Pull {
 impl Default for Pull {
     fn default() -> Self {
         Self {
+            memory_bytes: process::memory_bytes(),
             holds: RefCell::new(HoldTable::new(HELD_MAX)),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
@@ -105,7 +108,8 @@ fn attempt(
 ) {
     let started = Instant::now();
     let to = ReplyTo::of(command);
-    let pulling = match check(&data.view(), command) {
+    let pull = &data.services().pull;
+    let pulling = match check(&data.view(), pull.memory_bytes, command) {
         Ok(pulling) => pulling,
         Err(denied) => return deny(peer, &to, &denied),
     };
@@ -115,7 +119,6 @@ fn attempt(
             data.want_group(pulling.header.consumer_group);
         }
     }
-    let pull = &data.services().pull;
     let mut pieces = pull.pieces.borrow_mut();
     pieces.clear();
     let header = &pulling.header;

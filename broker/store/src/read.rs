@@ -36,6 +36,9 @@ pub struct BatchLimit {
 pub struct ReadLimits {
     /// Messages the consumer asked for.
     pub count: usize,
+    /// Messages that lie at most so far behind the end of the log count as in memory, because the
+    /// page cache is expected to hold them; 0 leaves it at what this log keeps itself.
+    pub near_bytes: u64,
     /// Limit when the messages are in memory (`maxTransfer...OnMessageInMemory`, 32 and 256 KiB).
     pub in_memory: BatchLimit,
     /// Limit when they are not (`maxTransfer...OnMessageInDisk`, 8 and 64 KiB).
@@ -47,6 +50,7 @@ impl ReadLimits {
     pub fn asked(count: usize) -> Self {
         Self {
             count,
+            near_bytes: 0,
             in_memory: BatchLimit { count: 32, bytes: 256 << 10 },
             on_disk: BatchLimit { count: 8, bytes: 64 << 10 },
         }
@@ -314,6 +318,7 @@ fn near_entry(inner: &Inner, state: &State, walk: &Walk) -> Option<Entry> {
 }
 
 /// Walks as far as entries are in memory. The flag tells whether the first record is in the tail.
+/// The limits are those of the first record: a batch does not shrink on its way.
 fn collect(
     inner: &Inner,
     walk: &mut Walk,
@@ -336,9 +341,10 @@ fn collect(
             walk.skip(entry);
             continue;
         }
-        let near =
-            if wanted.is_empty() { entry.byte() >= state.tail.start() } else { is_near(wanted) };
-        let limit = if near { walk.limits.in_memory } else { walk.limits.on_disk };
+        let first_byte = wanted.first().map_or(entry.byte(), |first| first.byte);
+        let is_cached = state.marks.appended() - first_byte <= walk.limits.near_bytes;
+        let is_near = is_cached || first_byte >= state.tail.start();
+        let limit = if is_near { walk.limits.in_memory } else { walk.limits.on_disk };
         if !walk.admits(entry, limit) {
             break;
         }

@@ -40,7 +40,11 @@ pub(super) struct Pulling<'a> {
 }
 
 /// All checks that need only the request and the view, in Apache's order.
-pub(super) fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling<'c>, Denied> {
+pub(super) fn check<'c>(
+    view: &View,
+    memory_bytes: u64,
+    command: &'c Command<'_>,
+) -> Result<Pulling<'c>, Denied> {
     let header = PullRequest::decode(&command.fields).map_err(Refusal::malformed)?;
     let settings = view.settings();
     let deny = |forbidden_by, remark: String| Denied {
@@ -85,6 +89,7 @@ pub(super) fn check<'c>(view: &View, command: &'c Command<'_>) -> Result<Pulling
     };
     let limits = ReadLimits {
         count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+        near_bytes: memory_bytes / 100 * u64::from(settings.access_message_in_memory_max_ratio),
         in_memory: BatchLimit {
             count: settings.max_transfer_count_in_memory as usize,
             bytes: settings.max_transfer_bytes_in_memory.into(),

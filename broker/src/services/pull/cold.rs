@@ -52,7 +52,7 @@ async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
     let cut = frame::cut(&frame, frame.len()).expect("cut before");
     let command = Command::parse(cut.expect("whole").0).expect("parsed before");
     let (started, to) = (Instant::now(), ReplyTo::of(&command));
-    let checked = check(&data.view(), &command);
+    let checked = check(&data.view(), data.services().pull.memory_bytes, &command);
     let pulling = match checked {
         Ok(pulling) => pulling,
         Err(denied) => return deny(&peer, &to, &denied),

@@ -18,6 +18,7 @@ pub const HOST: SocketAddr =
 
 /// Limits that do not get into the way of a test.
 pub const WIDE: ReadLimits = ReadLimits {
+    near_bytes: 0,
     count: 1000,
     in_memory: BatchLimit { count: 1000, bytes: 8 << 20 },
     on_disk: BatchLimit { count: 1000, bytes: 8 << 20 },
