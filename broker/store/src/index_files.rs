@@ -117,6 +117,10 @@ pub(crate) async fn make_missing(files: &RefCell<IndexFiles>, len: u64) -> io::R
     };
     for base in missing {
         let path = files.borrow().path(base);
+        // One that is there anyway stands behind a hole of the row, or could not be opened.
+        if disk.exists(&path).await? {
+            disk.remove_file(&path).await?;
+        }
         disk.create_zeroed(&path, file_bytes, 0).await?;
         let file = disk.open(&path, Access::ReadWrite).await?;
         files.borrow_mut().files.push_back((base, file));

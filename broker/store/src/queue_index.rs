@@ -263,16 +263,22 @@ impl QueueIndex {
         let mut all = Vec::with_capacity(slots.len());
         for slot in slots {
             let Some(queue) = self.slots[slot as usize].as_mut() else { continue };
-            queue.is_dirty = false;
+            let settled = queue.settled(below);
+            // Entries above `below` wait for the next checkpoint.
+            queue.is_dirty = settled < queue.recent.len();
+            if queue.is_dirty {
+                self.dirty.push(slot);
+            }
+            // So does the name of a queue all of whose entries do. A deleted queue of this name may
+            // have records above `below` too, which a start meets in the log before those of this
+            // one: it must not know this one by then.
             if !queue.is_announced {
+                if settled == 0 {
+                    continue;
+                }
                 announce(queue, slot, out);
             }
             all.push(save_queue(queue, slot, out, below, self.block_entries, block_limit));
-            // Entries above `below` wait for the next checkpoint.
-            if queue.settled(below) < queue.recent.len() {
-                queue.is_dirty = true;
-                self.dirty.push(slot);
-            }
         }
         all
     }

@@ -11,6 +11,7 @@ use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek};
 use ringmq_runtime::task;
 
 use crate::blocks;
+use crate::error::ReadError;
 use crate::log::{Inner, Log};
 use crate::position::QueueKey;
 use crate::queue::Expiry;
@@ -109,6 +110,11 @@ pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
                 match blocks::load(inner, block, count).await {
                     Ok(entries) => {
                         block.first + entries.partition_point(|entry| entry.byte() < byte) as u64
+                    }
+                    // Readers pass over entries of messages that are gone.
+                    Err(error @ ReadError::Io { .. }) => {
+                        tracing::warn!("a queue's minimum is rounded down: {error}");
+                        block.first
                     }
                     // A block whose file is gone held nothing that is still there.
                     Err(error) => {

@@ -169,9 +169,14 @@ pub(crate) async fn create(
     len: u64,
     rate_bytes_per_s: u64,
 ) -> io::Result<Segment> {
-    disk.create_zeroed(path, len, rate_bytes_per_s).await?;
+    match disk.create_zeroed(path, len, rate_bytes_per_s).await {
+        // An attempt before this one made it, whole, and could not open it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
     let file = disk.open(path, Access::ReadWrite).await?;
-    Ok(Segment { base, file, filled: len })
+    let filled = file.len()?;
+    Ok(Segment { base, file, filled })
 }
 
 /// Writes zeros over `from..to` of a file; page borders are the caller's to keep.

@@ -17,6 +17,7 @@ use ringmq_runtime::task::{self, Task};
 use crate::flush::Group;
 use crate::log::Inner;
 use crate::options::{FlushPolicy, GROUP_BYTES_MAX, PAGE_BYTES};
+use crate::segments::Segment;
 
 /// Starts the writer of a log.
 pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
@@ -47,18 +48,17 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
     if !await_place(inner).await {
         return Ok(());
     }
-    let (group, base, file) = {
+    let (group, segment) = {
         let state = inner.state.borrow();
         let group = state.marks.next_group().expect("only the writer completes groups");
-        let segment = state.segments.find(group.from).expect("waited for above");
-        (group, segment.base, segment.file.clone())
+        (group, state.segments.find(group.from).expect("waited for above").clone())
     };
     let flushes = inner.options.flush == FlushPolicy::Sync;
     let mut from = group.from;
     loop {
         let part = Group { from, to: group.to.min(from + GROUP_BYTES_MAX) };
         let is_last = part.to == group.to;
-        write_part(inner, buffers, part, base, &file, flushes && is_last).await?;
+        write_part(inner, buffers, part, &segment, flushes && is_last).await?;
         if is_last {
             break;
         }
@@ -130,19 +130,19 @@ async fn write_part(
     inner: &Inner,
     buffers: &mut WriteBuffers,
     part: Group,
-    base: u64,
-    file: &File,
+    segment: &Segment,
     flushes: bool,
 ) -> io::Result<()> {
     let need = (part.to - part.from).next_multiple_of(PAGE_BYTES);
-    let room = base + inner.options.segment_size_bytes - part.from;
+    // Padding must not grow a file: the space may be missing, and that is no reason to fence.
+    let room = segment.base + segment.filled - part.from;
     let mut buffer = buffers.take(need as usize, room as usize);
     inner.state.borrow().tail.copy(part.from, buffer.as_mut_slice());
     let len = buffer.len() as u64;
-    let pos = part.from - base;
+    let pos = part.from - segment.base;
     let written = match flushes {
-        true => file.write_and_sync(pos, buffer).await,
-        false => file.write_at(pos, buffer).await,
+        true => segment.file.write_and_sync(pos, buffer).await,
+        false => segment.file.write_at(pos, buffer).await,
     };
     let buffer = written?;
     buffers.give_back(buffer);
