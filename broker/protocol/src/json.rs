@@ -31,12 +31,17 @@ pub enum JsonError {
         /// What should stand there.
         expected: &'static str,
     },
-    /// Nested deeper than [`DEPTH_MAX`].
+    /// Nested deeper than [`DEPTH_MAX`], or an object as a name inside of one.
     #[error("JSON nested deeper than {DEPTH_MAX}")]
     TooDeep,
     /// More values than [`VALUES_MAX`], references counted as often as they are used.
     #[error("more than {VALUES_MAX} values in a JSON body")]
     TooManyValues,
+    /// References to long texts, used so often that the body would not fit memory.
+    #[error(
+        "more than 64 MiB of text in a JSON body, counting references as often as they are used"
+    )]
+    TooMuchText,
     /// A `$ref` that leads nowhere.
     #[error("JSON reference to nothing")]
     DanglingReference,

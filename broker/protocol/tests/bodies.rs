@@ -96,6 +96,34 @@ fn references_that_lead_nowhere_or_round_in_circles_are_refused() {
 }
 
 #[test]
+fn references_cannot_multiply_long_texts_or_paths() {
+    let read = |text: &str| json::from_slice::<TopicList>(text.as_bytes());
+    let long = "x".repeat(1 << 20);
+    let reference =
+        |to: &str, times: usize| vec![format!(r#"{{"$ref":"$.{to}"}}"#); times].join(",");
+    let few = format!(r#"{{"a":"{long}","topicList":[{}]}}"#, reference("a", 8));
+    assert_eq!(read(&few).expect("8 MiB of text").topic_list.len(), 8);
+    let many = format!(r#"{{"a":"{long}","topicList":[{}]}}"#, reference("a", 100));
+    assert_eq!(read(&many), Err(JsonError::TooMuchText));
+    let names = format!(r#"{{"a":{{"{long}":1}},"topicList":[{}]}}"#, reference("a", 100));
+    assert_eq!(read(&names), Err(JsonError::TooMuchText));
+    let path = format!(r#"{{"{long}":"t","topicList":[{}]}}"#, reference(&long, 1));
+    assert_eq!(read(&path), Err(JsonError::DanglingReference));
+}
+
+/// As text, a name in a name in a name would double its escapes with each level.
+#[test]
+fn names_that_are_objects_hold_plain_names() {
+    let read = |text: &str| json::from_slice::<TopicList>(text.as_bytes());
+    let nested =
+        |levels: usize| format!("{}\"a\":1{}", "{".repeat(levels), "}:1".repeat(levels - 1) + "}");
+    assert!(read(&nested(2)).is_ok());
+    for levels in [3, 30, 60] {
+        assert_eq!(read(&nested(levels)), Err(JsonError::TooDeep), "{levels} levels");
+    }
+}
+
+#[test]
 fn queues_as_keys_are_read_in_all_forms_and_written_as_objects() {
     let object = r#"
         {"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:12,{"brokerName":"b1",

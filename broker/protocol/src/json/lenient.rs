@@ -16,7 +16,7 @@ pub(super) const REFERENCE: &str = "$ref";
 pub(super) fn parse(body: &[u8]) -> Result<Value, JsonError> {
     let text = str::from_utf8(body)
         .map_err(|error| JsonError::Malformed { at: error.valid_up_to(), expected: "UTF-8" })?;
-    let mut parser = Parser { text, at: 0, values: 0, has_reference: false };
+    let mut parser = Parser { text, at: 0, values: 0, has_reference: false, in_key: false };
     if text.starts_with('\u{FEFF}') {
         parser.at = '\u{FEFF}'.len_utf8();
     }
@@ -32,6 +32,7 @@ struct Parser<'a> {
     at: usize,
     values: usize,
     has_reference: bool,
+    in_key: bool,
 }
 
 impl Parser<'_> {
@@ -107,7 +108,14 @@ impl Parser<'_> {
     fn key(&mut self, depth: usize) -> Result<String, JsonError> {
         match self.peek() {
             Some(b'"' | b'\'') => self.string(),
-            Some(b'{' | b'[') => Ok(self.value(depth + 1)?.to_string()),
+            // A key in a key in a key: each level would double the escapes of those inside.
+            Some(b'{' | b'[') if self.in_key => Err(JsonError::TooDeep),
+            Some(b'{' | b'[') => {
+                self.in_key = true;
+                let key = self.value(depth + 1)?.to_string();
+                self.in_key = false;
+                Ok(key)
+            }
             _ => match self.word() {
                 "" => Err(self.malformed("a member name")),
                 word => Ok(word.to_owned()),

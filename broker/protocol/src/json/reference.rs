@@ -8,15 +8,23 @@ use super::lenient::{REFERENCE, VALUES_MAX};
 /// Most references that lead to references; writers never chain them.
 const HOPS_MAX: usize = 8;
 
+/// Longest path that is followed: a few names of topics and brokers.
+const PATH_MAX_BYTES: usize = 4096;
+
+/// Most bytes of text in the resolved tree: four times the largest body.
+const TEXT_MAX_BYTES: usize = 64 << 20;
+
 /// Replaces every reference by a copy of what it names.
 pub(super) fn resolve(root: Value) -> Result<Value, JsonError> {
-    let mut resolver = Resolver { root: &root, copied: 0 };
+    let mut resolver = Resolver { root: &root, copied: 0, text_bytes: 0 };
     resolver.copy(&root, &mut Vec::new(), 0)
 }
 
 struct Resolver<'a> {
     root: &'a Value,
     copied: usize,
+    /// Bytes of names and strings copied so far.
+    text_bytes: usize,
 }
 
 impl<'a> Resolver<'a> {
@@ -39,6 +47,7 @@ impl<'a> Resolver<'a> {
             return self.copy(target, &mut Vec::new(), hops + 1);
         }
         parents.push(value);
+        self.take_text(value.as_str().map_or(0, str::len))?;
         let copy = match value {
             Value::Array(items) => {
                 let items = items.iter().map(|item| self.copy(item, parents, hops));
@@ -47,6 +56,7 @@ impl<'a> Resolver<'a> {
             Value::Object(members) => {
                 let mut copies = Map::new();
                 for (key, member) in members {
+                    self.take_text(key.len())?;
                     copies.insert(key.clone(), self.copy(member, parents, hops)?);
                 }
                 Value::Object(copies)
@@ -57,11 +67,17 @@ impl<'a> Resolver<'a> {
         Ok(copy)
     }
 
+    fn take_text(&mut self, bytes: usize) -> Result<(), JsonError> {
+        self.text_bytes += bytes;
+        if self.text_bytes > TEXT_MAX_BYTES { Err(JsonError::TooMuchText) } else { Ok(()) }
+    }
+
     fn find(&self, path: &str, parents: &[&'a Value]) -> Option<&'a Value> {
         match path {
             // The container of the object that stands in for the reference.
             ".." => parents.last().copied(),
             "$" => Some(self.root),
+            _ if path.len() > PATH_MAX_BYTES => None,
             _ => walk(self.root, path.strip_prefix('$')?),
         }
     }
