@@ -16,7 +16,7 @@ pub enum TagFilter {
     /// Every message, tagged or not.
     #[default]
     All,
-    /// Messages whose tag hash is in the list.
+    /// Messages whose tag hash is in the list, which is sorted.
     Hashes(SmallVec<[i32; TAGS_INLINE]>),
 }
 
@@ -24,7 +24,9 @@ impl TagFilter {
     /// Reads a tag expression: `*` or nothing for all, otherwise tags separated by `||`. Text that
     /// names no tag lets everything through, as in Java.
     pub fn parse(expression: &str) -> Self {
-        let hashes: SmallVec<_> = tags::tags_of(expression).map(tags::java_hash).collect();
+        let mut hashes: SmallVec<_> = tags::tags_of(expression).map(tags::java_hash).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
         if hashes.is_empty() { Self::All } else { Self::Hashes(hashes) }
     }
 
@@ -32,7 +34,8 @@ impl TagFilter {
     pub fn accepts(&self, tag_hash: i64) -> bool {
         match self {
             Self::All => true,
-            Self::Hashes(hashes) => hashes.iter().any(|wanted| i64::from(*wanted) == tag_hash),
+            Self::Hashes(hashes) => i32::try_from(tag_hash)
+                .is_ok_and(|tag_hash| hashes.binary_search(&tag_hash).is_ok()),
         }
     }
 }

@@ -48,7 +48,8 @@ impl DataPlane {
         let mut tasks = self.tasks.borrow_mut();
         tasks.push(task::spawn("held pulls", pull::run_deadlines(Rc::clone(&self))));
         tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
-        tasks.push(task::spawn("retention", Rc::clone(&self).run_retention()));
+        let retention = task::spawn("retention", Rc::clone(&self).run_retention());
+        *self.retention.borrow_mut() = Some(retention);
         Ok(())
     }
 
@@ -120,6 +121,8 @@ impl DataPlane {
     /// # Errors
     /// What could not be saved; everything else was.
     pub async fn stop(self: Rc<Self>) -> Result<(), String> {
+        // Nothing is deleted any more while the logs close.
+        self.retention.borrow_mut().take();
         pull::release_all(&self);
         if let Some(server) = self.server.get() {
             // Keeps connections open until the logs have acknowledged what was sent.

@@ -199,13 +199,6 @@ impl Link {
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// A copy of a frame, in a buffer from the pool.
-    pub fn keep(&self, frame: &[u8]) -> Vec<u8> {
-        let mut buffer = self.buffer();
-        buffer.extend_from_slice(frame);
-        buffer
-    }
-
     /// Gives a buffer back.
     pub fn recycle(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();

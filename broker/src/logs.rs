@@ -66,6 +66,7 @@ pub struct OwnedLog {
     offsets_file: Document<OffsetSnapshot>,
     /// Version of the progress that is on disk.
     saved_version: Cell<u64>,
+    saving: Turn,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
     stalled: RefCell<VecDeque<Stalled>>,
@@ -82,6 +83,7 @@ impl OwnedLog {
             saved_version: Cell::new(offsets.version()),
             offsets: RefCell::new(offsets),
             offsets_file: file,
+            saving: Turn::default(),
             waiters: RefCell::default(),
             stalled: RefCell::default(),
             stalled_bytes: Cell::new(0),
@@ -107,6 +109,8 @@ impl OwnedLog {
     /// # Errors
     /// What the disk said.
     pub async fn save_offsets(&self) -> std::io::Result<()> {
+        // One at a time: both would write the same temporary file.
+        let _turn = self.saving.enter().await;
         let version = self.offsets.borrow().version();
         if version == self.saved_version.get() {
             return Ok(());
@@ -149,6 +153,32 @@ impl OwnedLog {
     /// Bytes of sends that wait for room.
     pub fn stalled_bytes(&self) -> usize {
         self.stalled_bytes.get()
+    }
+}
+
+/// Lets one task at a time through.
+#[derive(Default)]
+struct Turn {
+    is_taken: Cell<bool>,
+    left: Notify,
+}
+
+/// Ends a turn when dropped.
+struct Entered<'a>(&'a Turn);
+
+impl Turn {
+    async fn enter(&self) -> Entered<'_> {
+        while self.is_taken.replace(true) {
+            self.left.notified().await;
+        }
+        Entered(self)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.is_taken.set(false);
+        self.0.left.notify_one();
     }
 }
 
@@ -199,10 +229,10 @@ pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
                 produce::retry(&data, &owned, &stalled.peer, command)
             });
             if !is_stored {
-                // The log was full again, for a reason that its free room does not show.
-                task::sleep(RETRY_AFTER).await;
                 owned.stalled_bytes.set(owned.stalled_bytes.get() + stalled.frame.len());
                 owned.stalled.borrow_mut().push_front(stalled);
+                // The log was full again, for a reason that its free room does not show.
+                task::sleep(RETRY_AFTER).await;
             }
         }
     }

@@ -17,6 +17,7 @@ use ringmq_store::Piece;
 
 use crate::link::{ConnectionKey, Link, RemoteConnection};
 use crate::outcome::Refusal;
+use crate::shard::DataPlane;
 
 mod push;
 pub use push::OwnedFields;
@@ -94,6 +95,20 @@ impl Peer {
         match &self.home {
             Home::Local { connection, .. } => connection.is_closed(),
             Home::Remote { .. } => false,
+        }
+    }
+
+    /// Whether so many answers wait to be sent that a large one should wait too. Asks the connection's shard.
+    pub async fn is_out_full(&self) -> bool {
+        match &self.home {
+            Home::Local { connection, .. } => connection.is_out_full(),
+            Home::Remote { connection, link } => {
+                let key = connection.key;
+                let job = move |data: Rc<DataPlane>| async move {
+                    data.connection(key.id).is_some_and(|connection| connection.is_out_full())
+                };
+                link.call(key.shard, job).await.unwrap_or(false)
+            }
         }
     }
 

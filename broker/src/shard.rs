@@ -48,6 +48,7 @@ pub struct DataPlane {
     groups_wanted: RefCell<HashSet<String>>,
     /// Tasks that live as long as the shard serves.
     pub(crate) tasks: RefCell<Vec<Task<()>>>,
+    pub(crate) retention: RefCell<Option<Task<()>>>,
     pub(crate) ended: Notify,
 }
 
@@ -82,6 +83,7 @@ impl DataPlane {
             gate: RefCell::default(),
             groups_wanted: RefCell::default(),
             tasks: RefCell::default(),
+            retention: RefCell::default(),
             ended: Notify::default(),
         })
     }

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_runtime::task;
 use support::{Setup, field, send_header, temp_dir};
 
@@ -99,6 +100,53 @@ fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
             let stored = client.pull_all("T", queue).await.len() as i64;
             let last = acknowledged.iter().filter(|(of, _)| *of == queue).map(|(_, at)| *at).max();
             assert!(last.is_some_and(|last| last < stored), "{last:?} of {stored} in {queue}");
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_large_lookups_waits_for_its_connection() {
+    const LOOKUPS: usize = 200;
+    let dir = temp_dir();
+    Setup::new(2, 1).run(dir.path(), |bench| async move {
+        for client in bench.clients().await {
+            let stored = client.store("T", 0, &vec![b'x'; 1 << 20]).await;
+            let offset = client.pull("T", 0, stored).await.messages[0].physical_offset;
+            // 200 MiB of answers to a few kilobytes of requests.
+            let view = ViewMessageRequest { offset, topic: None };
+            let calls: Vec<_> = (0..LOOKUPS)
+                .map(|_| {
+                    let (code, timeout) = (request::VIEW_MESSAGE_BY_ID, support::TIMEOUT);
+                    client.connection.call(code, &view, &[], timeout)
+                })
+                .collect();
+            for call in calls {
+                let answer = call.await.expect("an answer");
+                assert_eq!(answer.code(), response::SUCCESS, "{:?}", answer.command().remark());
+                assert!(answer.body().len() > 1 << 20);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_send_whose_fields_name_two_queues_is_refused_by_both_logs_but_one() {
+    let dir = temp_dir();
+    Setup::new(2, 3).run(dir.path(), |bench| async move {
+        let client = bench.client().await;
+        for queue in 0..4 {
+            // The router looks at the letters, the header takes whichever comes last.
+            let other = ((queue + 1) % 4).to_string();
+            let header = (send_header("T", queue, ""), [("queueId", other.as_str())]);
+            let answer = client.call(request::SEND_MESSAGE_V2, &header, b"x").await;
+            let expected = [response::SUCCESS, response::SERVICE_NOT_AVAILABLE];
+            assert!(expected.contains(&answer.code()), "code {}", answer.code());
+        }
+        // Whatever was taken can be read where it says it is.
+        for queue in 0..4 {
+            for message in client.pull_all("T", queue).await {
+                assert_eq!(message.body, b"x");
+            }
         }
     });
 }

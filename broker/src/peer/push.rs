@@ -70,7 +70,7 @@ impl Peer {
 
 impl DataPlane {
     /// A connection of this shard that other shards know of.
-    fn connection(&self, id: u64) -> Option<Rc<Connection>> {
+    pub(super) fn connection(&self, id: u64) -> Option<Rc<Connection>> {
         self.connections.borrow().get(&id).map(|served| Rc::clone(&served.connection))
     }
 }

@@ -11,6 +11,7 @@ pub mod offset;
 pub mod produce;
 pub mod pull;
 pub mod query;
+mod slow;
 pub mod stamp;
 
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct Services {
     pub produce: produce::Produce,
     /// Pulling.
     pub pull: pull::Pull,
+    /// What reads the device.
+    pub(crate) slow: slow::SlowLane,
     /// Address under which clients reach this broker: part of message ids.
     pub store_host: SocketAddr,
 }
@@ -41,6 +44,7 @@ impl Services {
         Self {
             produce: produce::Produce::new(store_host, shard),
             pull: pull::Pull::default(),
+            slow: slow::SlowLane::default(),
             store_host,
         }
     }

@@ -13,19 +13,22 @@ use ringmq_protocol::headers::offset::{
 };
 use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task;
 use ringmq_store::{QueueOffset, ReadError, ReadLimits, TimeBoundary};
 
 use crate::logs::OwnedLog;
 use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
+use crate::services::slow;
 use crate::shard::DataPlane;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group without
 /// progress starts at its beginning, so that nothing is skipped that was sent while the group came up. Apache asks
 /// whether that message is still in the page cache; this is what a small machine's cache holds.
 const YOUNG_BYTES: u64 = 1 << 30;
+
+/// About what a request holds while it waits for the device: two names.
+const KEPT_BYTES: usize = 512;
 
 /// Why a request does not say which queue it is about.
 pub fn explain_malformed(command: &Command<'_>) -> Refusal {
@@ -44,12 +47,12 @@ pub fn explain_malformed(command: &Command<'_>) -> Refusal {
 pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, peer: &Peer, command: &Command<'_>) {
     let to = ReplyTo::of(command);
     let served = match command.code {
-        request::QUERY_CONSUMER_OFFSET => query(owned, peer, to, command),
+        request::QUERY_CONSUMER_OFFSET => query(data, owned, peer, to, command),
         request::UPDATE_CONSUMER_OFFSET => update(data, owned, peer, to, command),
-        request::SEARCH_OFFSET_BY_TIMESTAMP => search(owned, peer, to, command),
+        request::SEARCH_OFFSET_BY_TIMESTAMP => search(data, owned, peer, to, command),
         request::GET_MAX_OFFSET => max(owned, peer, to, command),
         request::GET_MIN_OFFSET => min(owned, peer, to, command),
-        request::GET_EARLIEST_MSG_STORETIME => earliest(owned, peer, to, command),
+        request::GET_EARLIEST_MSG_STORETIME => earliest(data, owned, peer, to, command),
         code => unreachable!("code {code} is not routed to a log"),
     };
     if let Err(refusal) = served {
@@ -66,6 +69,7 @@ fn reply_offset(peer: &Peer, to: &ReplyTo, offset: i64) {
 }
 
 fn query(
+    data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
     peer: &Peer,
     to: ReplyTo,
@@ -82,16 +86,16 @@ fn query(
     if !may_be_young {
         return Err(no_progress(header.consumer_group));
     }
-    let (owned, peer) = (Rc::clone(owned), peer.clone());
+    let (owned, asker) = (Rc::clone(owned), peer.clone());
     let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
     let find_out = async move {
         match is_young(&owned, &topic, queue_id).await {
-            Ok(true) => reply_offset(&peer, &to, 0),
-            Ok(false) => peer.refuse(&to, &no_progress(&group)),
-            Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
+            Ok(true) => reply_offset(&asker, &to, 0),
+            Ok(false) => asker.refuse(&to, &no_progress(&group)),
+            Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    task::spawn("age of a queue", find_out).detach();
+    slow::run(data, peer, &to, KEPT_BYTES, |_| find_out);
     Ok(())
 }
 
@@ -145,6 +149,7 @@ fn update(
 }
 
 fn search(
+    data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
     peer: &Peer,
     to: ReplyTo,
@@ -156,15 +161,15 @@ fn search(
         Some(name) if name.eq_ignore_ascii_case("upper") => TimeBoundary::Upper,
         _ => TimeBoundary::Lower,
     };
-    let (owned, peer, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
+    let (owned, asker, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
     let timestamp_ms = header.timestamp_ms;
     let search = async move {
         match owned.log.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await {
-            Ok(offset) => reply_offset(&peer, &to, offset.map_or(0, QueueOffset::wire)),
-            Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
+            Ok(offset) => reply_offset(&asker, &to, offset.map_or(0, QueueOffset::wire)),
+            Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    task::spawn("offset by time", search).detach();
+    slow::run(data, peer, &to, KEPT_BYTES, |_| search);
     Ok(())
 }
 
@@ -183,6 +188,7 @@ fn min(owned: &OwnedLog, peer: &Peer, to: ReplyTo, command: &Command<'_>) -> Res
 }
 
 fn earliest(
+    data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
     peer: &Peer,
     to: ReplyTo,
@@ -190,16 +196,16 @@ fn earliest(
 ) -> Result<(), Refusal> {
     let header: QueueRequest<'_> = decode(command)?;
     let queue_id = header.queue_id;
-    let (owned, peer, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
+    let (owned, asker, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
     let look = async move {
         match owned.log.earliest_store_ms(&topic, queue_id).await {
             Ok(stored_at_ms) => {
                 let header = TimestampResponse { timestamp_ms: stored_at_ms.unwrap_or(-1) };
-                peer.reply(&to, response::SUCCESS, None, &header, &[]);
+                asker.reply(&to, response::SUCCESS, None, &header, &[]);
             }
-            Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
+            Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    task::spawn("earliest message", look).detach();
+    slow::run(data, peer, &to, KEPT_BYTES, |_| look);
     Ok(())
 }

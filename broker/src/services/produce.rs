@@ -170,6 +170,11 @@ fn store(
         // The view lost the topic since the request was routed.
         Destination::NewTopic(_) => return Err(Refusal::no_topic(header.topic).into()),
     };
+    if !data.owns_queue(owned, HashedQueue::new(&topic.name, queue_id)) {
+        // The view changed while the send waited, or its fields name two queues.
+        let remark = "the queue of this message belongs to another shard now; send it again";
+        return Err(Refusal::unavailable(remark).into());
+    }
     let facts = Facts::read(header.properties.unwrap_or(""));
     check_broker(settings, &topic)?;
     check_size(settings, &header, command.body)?;

@@ -3,8 +3,7 @@
 //! A pull is checked, its progress committed, and the queue read, in one synchronous step when the messages are
 //! in memory. From there it is *answered*; *held* until a message it wants becomes visible or its
 //! time is up, when the client allows that and nothing was found; or *cold*: what it wants lies on the device,
-//! and a task reads it. At most [`cold::RUNNING_MAX`] such tasks run on a shard; further cold pulls wait in line, and
-//! since a client has one pull per queue on its way, the line is as long as the consumers' queues.
+//! and is read in the slow lane.
 //!
 //! A pull that was held is executed once more, from its frame, and is not held again.
 
@@ -25,7 +24,6 @@ use ringmq_runtime::{process, task};
 use ringmq_store::{Piece, QueueOffset, ReadNow, ReadResult, ReadStatus};
 
 use check::{Denied, Pulling, check};
-use cold::ColdReads;
 
 use crate::hold::{HoldTable, Wish};
 use crate::logs::OwnedLog;
@@ -37,13 +35,19 @@ use crate::shard::DataPlane;
 /// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB. Further ones are answered at once.
 const HELD_MAX: usize = 1 << 17;
 
+/// Bytes of the frames that held pulls keep, all together.
+const HELD_MAX_BYTES: usize = 256 << 20;
+
+/// Longest frame of a pull: its subscription alone can be long, some thousand tags.
+const FRAME_MAX_BYTES: usize = 64 << 10;
+
 /// Longest hold, whatever the client asks for: beyond its own time limit of 30 s nobody listens.
 const HOLD_MAX: Duration = Duration::from_secs(120);
 
 /// A pull that is answered later.
 pub struct Waiting {
     peer: Peer,
-    frame: Vec<u8>,
+    frame: Box<[u8]>,
 }
 
 /// State of pulling on one shard.
@@ -51,10 +55,11 @@ pub struct Pull {
     /// Memory of the machine, or of the container.
     memory_bytes: u64,
     holds: RefCell<HoldTable<Waiting>>,
+    /// Bytes of the frames of held pulls.
+    held_bytes: Cell<usize>,
     /// An earlier deadline than the one that the timer sleeps for.
     earlier: Notify,
     sleeps_until: Cell<Option<Instant>>,
-    cold: ColdReads,
     pieces: RefCell<Vec<Piece>>,
     woken: RefCell<Vec<Waiting>>,
 }
@@ -64,9 +69,9 @@ impl Default for Pull {
         Self {
             memory_bytes: process::memory_bytes(),
             holds: RefCell::new(HoldTable::new(HELD_MAX)),
+            held_bytes: Cell::new(0),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
-            cold: ColdReads::default(),
             pieces: RefCell::default(),
             woken: RefCell::default(),
         }
@@ -86,6 +91,11 @@ pub fn serve(
     command: &Command<'_>,
     frame: &[u8],
 ) {
+    if frame.len() > FRAME_MAX_BYTES {
+        let remark =
+            format!("a pull of {} bytes, at most {FRAME_MAX_BYTES} are allowed", frame.len());
+        return peer.refuse(&ReplyTo::of(command), &Refusal::invalid_parameter(remark));
+    }
     attempt(data, owned, peer, command, frame, Pass::First);
 }
 
@@ -135,7 +145,7 @@ fn attempt(
             }
             answer(data, peer, &to, &pulling, &result, &mut pieces, started);
         }
-        ReadNow::Cold => cold::read(data, Waiting { peer: peer.clone(), frame: frame.to_vec() }),
+        ReadNow::Cold => cold::read(data, &to, Waiting { peer: peer.clone(), frame: frame.into() }),
     }
 }
 
@@ -184,11 +194,12 @@ fn is_held(
         deadline,
     };
     let pull = &data.services().pull;
-    let waiting = Waiting { peer: peer.clone(), frame: data.link.keep(frame) };
-    if let Err(waiting) = pull.holds.borrow_mut().park(wish, waiting) {
-        data.link.recycle(waiting.frame);
+    let waiting = Waiting { peer: peer.clone(), frame: frame.into() };
+    let held_bytes = pull.held_bytes.get() + frame.len();
+    if held_bytes > HELD_MAX_BYTES || pull.holds.borrow_mut().park(wish, waiting).is_err() {
         return false;
     }
+    pull.held_bytes.set(held_bytes);
     data.counters().pull_missed();
     if pull.sleeps_until.get().is_none_or(|until| deadline < until) {
         pull.earlier.notify_one();
@@ -272,6 +283,8 @@ fn answer(
 
 /// Executes a pull again that was held. Nothing found is answered now.
 fn again(data: &Rc<DataPlane>, waiting: Waiting) {
+    let held_bytes = &data.services().pull.held_bytes;
+    held_bytes.set(held_bytes.get() - waiting.frame.len());
     super::with_command(&waiting.frame, |command| {
         let header = PullRequest::decode(&command.fields).ok();
         let owned = header.and_then(|header| data.log_of(header.topic, header.queue_id));
@@ -279,7 +292,6 @@ fn again(data: &Rc<DataPlane>, waiting: Waiting) {
             attempt(data, owned, &waiting.peer, command, &waiting.frame, Pass::Again);
         }
     });
-    data.link.recycle(waiting.frame);
 }
 
 /// Wakes the pulls that want one of the messages that became visible. `each` names them to its argument:

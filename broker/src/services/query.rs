@@ -12,12 +12,13 @@ use ringmq_protocol::headers::query::{
 use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::buffer::Shared;
-use ringmq_runtime::{clock, task};
+use ringmq_runtime::clock;
 use ringmq_store::{KeyQuery, LogPosition};
 
 use crate::logs::OwnedLog;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
+use crate::services::slow;
 use crate::shard::DataPlane;
 
 /// Most bytes of messages in one answer: frames end at 16 MiB.
@@ -43,7 +44,7 @@ fn no_message(offset: i64) -> Refusal {
 
 /// Answers with the message at a physical offset.
 pub fn view_by_position(
-    _data: &Rc<DataPlane>,
+    data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
     peer: &Peer,
     command: &Command<'_>,
@@ -57,7 +58,7 @@ pub fn view_by_position(
     let Some(position) = LogPosition::from_wire(offset) else {
         return peer.refuse(&to, &no_message(offset));
     };
-    let (owned, peer) = (Rc::clone(owned), peer.clone());
+    let (owned, peer, asker) = (Rc::clone(owned), peer.clone(), peer.clone());
     let look = async move {
         match owned.log.record_at(position).await {
             Ok(Some(record)) => peer.reply(&to, response::SUCCESS, None, &(), &record),
@@ -65,7 +66,7 @@ pub fn view_by_position(
             Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    task::spawn("message by offset", look).detach();
+    slow::run(data, &asker, &to, frame_bytes(command), |_| look);
 }
 
 /// Answers with the messages of a topic that carry a key, the newest of each log first.
@@ -88,8 +89,8 @@ pub fn by_key(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
         until_ms: header.end_timestamp_ms,
         count_max,
     };
-    let (data, peer) = (Rc::clone(data), peer.clone());
-    let search = async move {
+    let (asker, peer) = (peer.clone(), peer.clone());
+    let search = move |data: Rc<DataPlane>| async move {
         let search = move |data| search_shard(data, wanted.clone());
         let found: Result<Vec<_>, String> = data.on_all_shards(search).await.into_iter().collect();
         match found {
@@ -97,7 +98,12 @@ pub fn by_key(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
             Err(problem) => peer.refuse(&to, &Refusal::failed(problem)),
         }
     };
-    task::spawn("messages by key", search).detach();
+    slow::run(data, &asker, &to, frame_bytes(command), search);
+}
+
+/// About what a look-up holds while it is in line.
+fn frame_bytes(command: &Command<'_>) -> usize {
+    command.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// What is searched for.

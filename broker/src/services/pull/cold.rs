@@ -1,50 +1,22 @@
 //! Pulls of messages that are not in memory.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, frame};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::task;
 
 use super::check::check;
 use super::{Waiting, answer, deny, from};
 use crate::outcome::Refusal;
+use crate::services::slow;
 use crate::shard::DataPlane;
 
-/// Cold reads that run at the same time on a shard: enough to keep a device busy at 64 KiB each.
-pub(super) const RUNNING_MAX: usize = 16;
-
-/// The cold pulls of one shard.
-#[derive(Default)]
-pub(super) struct ColdReads {
-    running: Cell<usize>,
-    queue: RefCell<VecDeque<Waiting>>,
-}
-
-/// Reads from the device in a task, or queues for one.
-pub(super) fn read(data: &Rc<DataPlane>, waiting: Waiting) {
-    let cold = &data.services().pull.cold;
-    if cold.running.get() >= RUNNING_MAX {
-        return cold.queue.borrow_mut().push_back(waiting);
-    }
-    cold.running.set(cold.running.get() + 1);
-    let data = Rc::clone(data);
-    let run = async move {
-        let cold = &data.services().pull.cold;
-        let mut next = Some(waiting);
-        while let Some(waiting) = next {
-            if !waiting.peer.is_closed() {
-                read_one(&data, waiting).await;
-            }
-            next = cold.queue.borrow_mut().pop_front();
-        }
-        cold.running.set(cold.running.get() - 1);
-    };
-    task::spawn("cold pull", run).detach();
+/// Reads from the device when it is this pull's turn.
+pub(super) fn read(data: &Rc<DataPlane>, to: &ReplyTo, waiting: Waiting) {
+    let (peer, bytes) = (waiting.peer.clone(), waiting.frame.len());
+    slow::run(data, &peer, to, bytes, |data| async move { read_one(&data, waiting).await });
 }
 
 async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
