@@ -22,6 +22,7 @@ pub use value::{Allowed, BrokerRole, EmbeddedNamesrv, FlushDiskType, Scope, Shar
 
 use ringmq_namesrv::properties::{Entry, Properties, ValueError};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One key: what the file format, `--help`, `conf/broker.conf` and `GET_BROKER_CONFIG` know about
 /// it.
@@ -191,6 +192,16 @@ impl Settings {
                     "{key}=true: this version does not have it; remove the key"
                 ));
             }
+        }
+        let log_dir = self.without_effect.get("storePathCommitLog");
+        let expected = Path::new(&self.store_path_root_dir).join("commitlog");
+        if log_dir.is_some_and(|dir| !dir.trim().is_empty() && Path::new(dir.trim()) != expected) {
+            return refuse(format!(
+                "storePathCommitLog={}: the message log lies in commitlog under storePathRootDir, \
+                 that is {}; remove the key or set storePathRootDir",
+                log_dir.map_or("", String::as_str),
+                expected.display()
+            ));
         }
         if !is_name(&self.broker_cluster_name) {
             return refuse(bad_name("brokerClusterName", &self.broker_cluster_name));

@@ -141,7 +141,7 @@ pub fn log_options(settings: &Settings) -> LogOptions {
         tail_window_bytes: settings.tail_memory_bytes as usize,
         retention: Retention {
             reserved: Duration::from_secs(u64::from(settings.file_reserved_time_hours) * 3600),
-            ..defaults.retention
+            forced_above_percent: settings.disk_space_clean_forcibly_ratio,
         },
         ..defaults
     }

@@ -18,6 +18,7 @@ use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
 use ringmq_remoting::{Permit, ReplyTo};
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 use ringmq_store::metadata::Document;
@@ -35,6 +36,9 @@ const STALLED_MAX_BYTES: usize = 64 << 20;
 
 /// Pause before a stalled send that found no room is tried once more.
 const RETRY_AFTER: Duration = Duration::from_millis(1);
+
+/// Resets of one log that wait for their group's next pull; 20 MiB.
+const RESETS_MAX: usize = 100_000;
 
 /// A sender that waits for its message to be acknowledged.
 pub struct Sender {
@@ -67,6 +71,8 @@ pub struct OwnedLog {
     /// Version of the progress that is on disk.
     saved_version: Cell<u64>,
     saving: Turn,
+    /// Progress set by an administrator that its group has not heard of, by group, topic and queue.
+    resets: RefCell<HashMap<(String, String, i32), QueueOffset>>,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
     stalled: RefCell<VecDeque<Stalled>>,
@@ -84,6 +90,7 @@ impl OwnedLog {
             offsets: RefCell::new(offsets),
             offsets_file: file,
             saving: Turn::default(),
+            resets: RefCell::default(),
             waiters: RefCell::default(),
             stalled: RefCell::default(),
             stalled_bytes: Cell::new(0),
@@ -92,8 +99,11 @@ impl OwnedLog {
     }
 
     /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients send
-    /// for "none", are passed over.
+    /// for "none", are passed over, and so is the progress of a group that a reset has not reached yet.
     pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        if self.pending_reset(group, topic, queue_id).is_some() {
+            return;
+        }
         if let Ok(offset) = u64::try_from(offset) {
             self.offsets.borrow_mut().commit(group, topic, queue_id, QueueOffset(offset));
         }
@@ -102,6 +112,33 @@ impl OwnedLog {
     /// The progress of a group on a queue of this log.
     pub fn committed(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
         self.offsets.borrow_mut().get(group, topic, queue_id)
+    }
+
+    /// Sets the progress of a group; its next pull from this queue is sent there.
+    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) {
+        self.offsets.borrow_mut().commit(group, topic, queue_id, offset);
+        let mut resets = self.resets.borrow_mut();
+        // Groups that never pull again stay in the table. Past the limit all are forgotten: a consumer that
+        // runs may then commit its old position over the new one, one that is offline finds the new one.
+        if resets.len() >= RESETS_MAX {
+            resets.clear();
+        }
+        resets.insert((group.to_owned(), topic.to_owned(), queue_id), offset);
+    }
+
+    /// Where a reset sends the group's pull from this queue; told once.
+    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
+        self.pending_reset(group, topic, queue_id)?;
+        self.resets.borrow_mut().remove(&(group.to_owned(), topic.to_owned(), queue_id))
+    }
+
+    /// Looked at with every pull and commit: costs nothing while there is no reset.
+    fn pending_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
+        let resets = self.resets.borrow();
+        if resets.is_empty() {
+            return None;
+        }
+        resets.get(&(group.to_owned(), topic.to_owned(), queue_id)).copied()
     }
 
     /// Writes the consumers' progress to disk if it changed.

@@ -28,8 +28,11 @@ use ringmq_protocol::bodies::stats::TopicStatsTable;
 use ringmq_protocol::bodies::topic::{KvTable, TopicConfig};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
-use ringmq_protocol::headers::client::{ConsumerGroupRequest, UnregisterClientRequest};
+use ringmq_protocol::headers::client::{
+    ConsumerGroupRequest, ResetOffsetRequest, UnregisterClientRequest,
+};
 use ringmq_protocol::headers::namesrv::RouteRequest;
+use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::{Command, WriteHeader, json};
 use ringmq_remoting::{Connection, ConnectionLimits, OwnedCommand, Service, dial};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
@@ -98,6 +101,62 @@ impl Client {
         let header = ConsumerGroupRequest { consumer_group: "g" };
         let answer = self.ask(request::GET_CONSUMER_LIST_BY_GROUP, &header, &[]).await;
         json::from_slice::<ConsumerList>(answer.body()).expect("a list").consumer_id_list
+    }
+
+    async fn send(&self, topic: &str, queue_id: i32) {
+        let header = SendRequest {
+            producer_group: "p",
+            topic,
+            default_topic: "TBW102",
+            default_topic_queue_nums: 4,
+            queue_id,
+            sys_flag: 0,
+            born_at_ms: 1,
+            flag: 0,
+            properties: None,
+            reconsume_times: 0,
+            unit_mode: false,
+            max_reconsume_times: None,
+            batch: false,
+            broker_name: None,
+        };
+        self.ask(request::SEND_MESSAGE_V2, &header, b"body").await;
+    }
+
+    async fn pull(&self, topic: &str, queue_id: i32, queue_offset: i64) -> OwnedCommand {
+        let offset = queue_offset.to_string();
+        let queue_id = queue_id.to_string();
+        let fields = [
+            ("consumerGroup", "g"),
+            ("topic", topic),
+            ("queueId", &queue_id),
+            ("queueOffset", &offset),
+            ("maxMsgNums", "32"),
+            ("sysFlag", "4"),
+            ("commitOffset", "0"),
+            ("suspendTimeoutMillis", "0"),
+            ("subscription", "*"),
+            ("subVersion", "1"),
+        ];
+        self.call(request::PULL_MESSAGE, &fields, &[]).await
+    }
+
+    async fn commit(&self, topic: &str, queue_id: i32, offset: i64) {
+        let (queue_id, offset) = (queue_id.to_string(), offset.to_string());
+        let fields = [
+            ("consumerGroup", "g"),
+            ("topic", topic),
+            ("queueId", &queue_id),
+            ("commitOffset", &offset),
+        ];
+        self.ask(request::UPDATE_CONSUMER_OFFSET, &fields, &[]).await;
+    }
+
+    async fn committed(&self, topic: &str, queue_id: i32) -> String {
+        let queue_id = queue_id.to_string();
+        let fields = [("consumerGroup", "g"), ("topic", topic), ("queueId", &queue_id)];
+        let answer = self.ask(request::QUERY_CONSUMER_OFFSET, &fields, &[]).await;
+        answer.command().fields.get("offset").expect("an offset").to_owned()
     }
 
     /// Waits until the broker sent this code.
@@ -345,6 +404,43 @@ fn settings_change_while_it_runs_and_routes_follow_the_permission() {
     });
     let kept = std::path::Path::new(dir.path()).join("config/overrides.json");
     assert!(kept.exists(), "the change is kept for the next start");
+}
+
+#[test]
+fn a_reset_moves_the_group_and_outlives_the_commits_of_its_old_position() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        broker.beat("c", &["T1"]).await;
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        for _ in 0..3 {
+            broker.send("T1", 1).await;
+        }
+        broker.commit("T1", 1, 3).await;
+
+        let reset = ResetOffsetRequest {
+            topic: "T1",
+            group: "g",
+            queue_id: 1,
+            offset: Some(1),
+            timestamp_ms: 0,
+            is_force: true,
+        };
+        broker.ask(request::INVOKE_BROKER_TO_RESET_OFFSET, &reset, &[]).await;
+        broker.commit("T1", 1, 3).await;
+        assert_eq!(broker.committed("T1", 1).await, "1", "the old position is not taken");
+
+        let moved = broker.pull("T1", 1, 3).await;
+        assert_eq!(moved.code(), response::PULL_OFFSET_MOVED);
+        assert_eq!(moved.command().fields.get("nextBeginOffset"), Some("1"));
+        assert_eq!(broker.pull("T1", 1, 1).await.code(), response::SUCCESS);
+        broker.commit("T1", 1, 2).await;
+        assert_eq!(broker.committed("T1", 1).await, "2");
+
+        let beyond = ResetOffsetRequest { offset: Some(99), ..reset };
+        let refused = broker.call(request::INVOKE_BROKER_TO_RESET_OFFSET, &beyond, &[]).await;
+        assert_eq!(refused.code(), response::SYSTEM_ERROR);
+    });
 }
 
 #[test]

@@ -109,8 +109,6 @@ settings! {
     ["Store"]
     store_path_root_dir: String = "data".into(), "storePathRootDir", Allowed::Text, Restart, true,
         "Directory of all data, relative to the working directory (Apache: store in the home directory).";
-    store_path_commit_log: String = String::new(), "storePathCommitLog", Allowed::Text, Restart, true,
-        "Directory of the message log; empty takes commitlog under storePathRootDir.";
     commit_log_count: u16 = 0, "commitLogCount", number(0, 256, "logs"), Restart, true,
         "RingMQ: number of message logs, fixed when the store is created; 0 takes one per shard.";
     mapped_file_size_commit_log: u32 = 1 << 30, "mappedFileSizeCommitLog",
@@ -123,24 +121,15 @@ settings! {
         "ASYNC_FLUSH: longest time between a write and the flush of the device.";
     transient_store_pool_enable: bool = false, "transientStorePoolEnable", Allowed::Flag, Restart, false,
         "With ASYNC_FLUSH: answer a send when it is in memory; kill -9 may lose it.";
-    sync_flush_timeout_ms: u32 = 5000, "syncFlushTimeout", number(1, MS_MAX, "ms"), Restart, false,
-        "A send that is not durable after this time is answered FLUSH_DISK_TIMEOUT.";
     tail_memory_bytes: u32 = 64 * MIB, "tailMemory", number(MIB as i64, MS_MAX, "bytes"), Restart, false,
         "RingMQ: newest messages of one log kept in memory for consumers that keep up.";
     max_message_size: u32 = 4 * MIB, "maxMessageSize", number(1, 64 << 20, "bytes"), Restart, true,
         "Largest message body.";
-    message_index_enable: bool = true, "messageIndexEnable", Allowed::Flag, Restart, false,
-        "Whether messages can be found by key.";
-    check_crc_on_recover: bool = true, "checkCRCOnRecover", Allowed::Flag, Restart, false,
-        "Whether recovery verifies message bodies.";
-    file_reserved_time_hours: u32 = 72, "fileReservedTime", number(1, 876_000, "hours"), Live, true,
-        "Age at which whole files of the message log are removed.";
-    delete_when: String = "04".into(), "deleteWhen", Allowed::Text, Live, true,
-        "Hours of the day at which old files are removed, separated by semicolons; here: at any hour.";
-    disk_max_used_space_ratio: u32 = 75, "diskMaxUsedSpaceRatio", number(10, 95, "percent"), Live, true,
+    file_reserved_time_hours: u32 = 72, "fileReservedTime", number(1, 876_000, "hours"), Restart, true,
+        "Age at which whole files of the message log are removed, at any hour of the day.";
+    disk_space_clean_forcibly_ratio: u8 = 85, "diskSpaceCleanForciblyRatio",
+        number(10, 100, "percent"), Restart, true,
         "Share of the disk above which the oldest files go before their age.";
-    disk_space_warning_level_ratio: u32 = 90, "diskSpaceWarningLevelRatio", number(35, 100, "percent"), Live, false,
-        "Share of the disk above which sends are refused.";
     flush_consumer_offset_interval_ms: u32 = 5000, "flushConsumerOffsetInterval", number(10, MS_MAX, "ms"),
         Restart, false,
         "Time between two writes of the consumers' progress.";
@@ -173,8 +162,6 @@ settings! {
         "What clients may do; 4 lets consumers drain the broker while sends are refused.";
     trace_on: bool = true, "traceOn", Allowed::Flag, Live, false,
         "What answers to sends tell the client about tracing.";
-    reject_transaction_message: bool = false, "rejectTransactionMessage", Allowed::Flag, Live, true,
-        "Whether transactional messages are refused.";
     start_accept_send_request_at_ms: i64 = 0, "startAcceptSendRequestTimeStamp", number(0, i64::MAX, "ms since 1970"),
         Live, false,
         "Sends before this time are refused.";
@@ -202,12 +189,8 @@ settings! {
         "Messages of one pull answer from disk.";
     default_query_max_num: u32 = 32, "defaultQueryMaxNum", number(1, 1024, "messages"), Live, false,
         "Messages of one answer to a query by unique key.";
-    enable_property_filter: bool = false, "enablePropertyFilter", Allowed::Flag, Live, false,
-        "Whether pulls may filter with SQL92 expressions.";
     notify_consumer_ids_changed_enable: bool = true, "notifyConsumerIdsChangedEnable", Allowed::Flag, Live, true,
         "Whether the members of a group are told at once when it changes.";
-    use_server_side_reset_offset: bool = true, "useServerSideResetOffset", Allowed::Flag, Live, false,
-        "Whether a reset of progress is carried out here (true) or by the consumers.";
 
     ["Connections and timers"]
     channel_expired_timeout_ms: u64 = 120_000, "channelExpiredTimeout", number(1_000, MS_MAX, "ms"), Restart, false,

@@ -45,6 +45,8 @@ fn a_refused_value_names_key_line_found_and_allowed() {
 fn what_this_version_can_not_do_is_refused_when_it_would_weaken_a_promise() {
     check_refused("brokerRole=SLAVE\nbrokerId=1", &["master"]);
     check_refused("brokerId=1", &["brokerId=1"]);
+    check_refused("storePathRootDir=/a\nstorePathCommitLog=/b", &["/a/commitlog"]);
+    assert_eq!(read("storePathRootDir=/a\nstorePathCommitLog=/a/commitlog").0, Ok(()));
     check_refused("aclEnable=true", &["aclEnable"]);
     check_refused("authenticationEnabled=true", &["authenticationEnabled"]);
     check_refused("enableControllerMode=true", &["enableControllerMode"]);

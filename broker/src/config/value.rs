@@ -100,7 +100,7 @@ macro_rules! number_value {
         }
     )* };
 }
-number_value!(u16, u32, u64, i32, i64);
+number_value!(u8, u16, u32, u64, i32, i64);
 
 /// An enumeration whose values are words.
 macro_rules! word_value {

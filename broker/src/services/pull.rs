@@ -134,9 +134,14 @@ fn attempt(
     let header = &pulling.header;
     let (topic, queue_id) = (header.topic, header.queue_id);
     let accepts = &mut |tag_hash| pulling.filter.accepts(tag_hash);
+    // A consumer that began at the new offset needs no telling.
+    let reset = owned
+        .take_reset(header.consumer_group, topic, queue_id)
+        .filter(|offset| offset.wire() != header.queue_offset);
     let read = match from(header) {
+        _ if reset.is_some() => ReadNow::Done(moved(owned, &pulling, reset)),
         Ok(from) => owned.log.read_now(topic, queue_id, from, pulling.limits, accepts, &mut pieces),
-        Err(TooSmall) => ReadNow::Done(too_small(owned, &pulling)),
+        Err(TooSmall) => ReadNow::Done(moved(owned, &pulling, None)),
     };
     match read {
         ReadNow::Done(result) => {
@@ -214,11 +219,12 @@ fn from(header: &PullRequest<'_>) -> Result<QueueOffset, TooSmall> {
     u64::try_from(header.queue_offset).map(QueueOffset).map_err(|_| TooSmall)
 }
 
-fn too_small(owned: &OwnedLog, pulling: &Pulling<'_>) -> ReadResult {
+/// Sends the consumer to another offset: where a reset says, or the beginning of the queue.
+fn moved(owned: &OwnedLog, pulling: &Pulling<'_>, reset: Option<QueueOffset>) -> ReadResult {
     let (min, max) = owned.range(pulling.header.topic, pulling.header.queue_id);
     ReadResult {
         status: ReadStatus::OffsetTooSmall,
-        next_offset: min,
+        next_offset: reset.unwrap_or(min),
         min_offset: min,
         max_offset: max,
         count: 0,
@@ -314,6 +320,16 @@ pub fn wake(
         again(data, waiting);
     }
     *pull.woken.borrow_mut() = woken;
+}
+
+/// Looks again at the pulls that are held for a queue, because something else than a message concerns them.
+pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
+    let pull = &data.services().pull;
+    let mut woken = Vec::new();
+    pull.holds.borrow_mut().disturb(queue, &mut woken);
+    for waiting in woken {
+        again(data, waiting);
+    }
 }
 
 /// Answers pulls whose time is up, until the shard stops. One timer for all.

@@ -22,7 +22,9 @@ impl Report {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_header(headings);
         table.add_rows(&rows);
-        table.column_iter_mut().for_each(|column| drop(column.set_padding((0, 2))));
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         let object = |row: &Vec<String>| {
             let fields = headings.iter().zip(row);
             Value::Object(fields.map(|(name, cell)| (field_name(name), typed(cell))).collect())

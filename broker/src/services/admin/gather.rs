@@ -5,6 +5,8 @@
 //! only.
 
 use crate::logs::OwnedLog;
+use crate::router::HashedQueue;
+use crate::services::pull;
 use crate::shard::DataPlane;
 use ringmq_runtime::random::{HashMap, HashSet};
 use ringmq_store::{LogPosition, QueueOffset, TimeBoundary};
@@ -195,7 +197,8 @@ pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) {
                 if let Some(owned) = data.log_of(&target.topic, target.queue_id) {
                     let (group, topic, offset) =
                         (&target.group, &target.topic, QueueOffset(offset));
-                    owned.offsets.borrow_mut().commit(group, topic, target.queue_id, offset);
+                    owned.reset(group, topic, target.queue_id, offset);
+                    pull::disturb(&data, HashedQueue::new(topic, target.queue_id));
                 }
             }
         }

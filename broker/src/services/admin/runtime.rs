@@ -6,11 +6,13 @@
 use super::super::control::{Reaction, json_answer};
 use super::stats::Samples;
 use super::{Parts, gather};
+use crate::logs::OwnedLog;
 use crate::metrics::{History, SAMPLE_PERIOD_MS, Totals, percentile_ms};
 use crate::shard::DataPlane;
 use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
 use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::command::VERSION;
+use ringmq_protocol::record::Record;
 use ringmq_runtime::clock;
 use ringmq_runtime::disk::Space;
 use ringmq_runtime::task;
@@ -49,6 +51,8 @@ struct Logs {
     flushes: u64,
     groups: u64,
     is_fenced: bool,
+    /// Store time of the oldest message.
+    earliest_ms: Option<i64>,
 }
 
 impl RuntimeInfo {
@@ -145,6 +149,7 @@ async fn logs(data: &Rc<DataPlane>) -> Logs {
             sum.flushes += stats.counters.flushes;
             sum.groups += stats.counters.groups;
             sum.is_fenced |= stats.fenced.is_some();
+            sum.earliest_ms = earlier(sum.earliest_ms, earliest_ms(owned).await);
         }
         sum
     });
@@ -155,7 +160,18 @@ async fn logs(data: &Rc<DataPlane>) -> Logs {
         flushes: sum.flushes + part.flushes,
         groups: sum.groups + part.groups,
         is_fenced: sum.is_fenced || part.is_fenced,
+        earliest_ms: earlier(sum.earliest_ms, part.earliest_ms),
     })
+}
+
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}
+
+/// When the first record of a log was stored; files begin with a record.
+async fn earliest_ms(owned: &OwnedLog) -> Option<i64> {
+    let bytes = owned.log.record_at(owned.log.min_position()).await.ok().flatten()?;
+    Record::parse(&bytes).ok().map(|record| record.stored_at_ms)
 }
 
 /// GET_BROKER_RUNTIME_INFO.
@@ -235,7 +251,7 @@ fn store(logs: &Logs, space: Option<&Space>, put: &mut impl FnMut(&str, String))
     put("dispatchMaxBuffer", "0".to_owned());
     put("dispatchBehindBytes", "0".to_owned());
     put("pageCacheLockTimeMills", "0".to_owned());
-    put("earliestMessageTimeStamp", "-1".to_owned());
+    put("earliestMessageTimeStamp", logs.earliest_ms.unwrap_or(-1).to_string());
     for key in ["timerReadBehind", "timerOffsetBehind", "timerCongestNum"] {
         put(key, "0".to_owned());
     }
