@@ -61,3 +61,13 @@ pub fn cargo() -> Command {
     command.current_dir(root());
     command
 }
+
+/// Builds all programs of the workspace. Every task builds the same set: another choice of packages
+/// would choose other features of shared dependencies, and so build everything once more.
+///
+/// # Errors
+/// They do not build.
+pub fn build_binaries(options: &[&str]) -> Outcome {
+    let selection = ["build", "--quiet", "--workspace", "--bins"];
+    process::run(cargo().args(selection).args(options))
+}

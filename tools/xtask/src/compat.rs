@@ -5,8 +5,7 @@ mod suite;
 
 use servers::{Cluster, Make, Setup};
 
-use crate::check::cargo;
-use crate::process;
+use crate::check::build_binaries;
 use crate::workspace::{Outcome, at, compat_target};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -163,12 +162,7 @@ fn matrix(arguments: &Arguments) -> Vec<Cell> {
 }
 
 fn build_ours(debug: bool) -> Outcome {
-    let mut command = cargo();
-    command.args(["build", "--quiet", "-p", "ringmq-broker", "-p", "ringmq-namesrv"]);
-    if !debug {
-        command.arg("--release");
-    }
-    process::run(&mut command)
+    if debug { build_binaries(&[]) } else { build_binaries(&["--release"]) }
 }
 
 /// A folder of that name for store and logs, emptied unless `keep`.

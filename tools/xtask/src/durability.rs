@@ -1,6 +1,6 @@
 //! Proofs that nothing acknowledged is lost: a killed broker, and a simulated disk that fails.
 
-use crate::check::{cargo, stage};
+use crate::check::{build_binaries, cargo, stage};
 use crate::compat;
 use crate::process;
 use crate::workspace::{Outcome, at, target};
@@ -14,7 +14,7 @@ const DEPTH: &str = "64";
 /// # Errors
 /// Something acknowledged is missing, doubled, damaged or out of order.
 pub fn crash(rounds: u32) -> Outcome {
-    process::run(cargo().args(["build", "--quiet", "--release", "--package", "ringmq-bench"]))?;
+    build_binaries(&["--release"])?;
     for (flush, shards, logs) in [("sync", "1", "1"), ("async", "2", "3")] {
         stage(&format!("crash, {flush} flush, {shards} shards, {logs} logs"), || {
             let store = compat::run_folder(&format!("crash-{flush}"), false)?;
