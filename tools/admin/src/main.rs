@@ -1,9 +1,9 @@
 //! `mqadmin`: administration of a RocketMQ cluster on the command line, with Apache's commands and
 //! options.
 //!
-//! Commands are found in any letter case. Tables are for people and keep the words that scripts look
-//! for (`create topic to ... success`); `--json` prints one JSON value for programs. Unlike Apache's
-//! tool a command that failed ends with exit status 1.
+//! Commands are found in any letter case. Tables are for people and keep the words that scripts
+//! look for (`create topic to ... success`); `--json` prints one JSON value for programs. Unlike
+//! Apache's tool a command that failed ends with exit status 1.
 
 mod cluster;
 mod commands;
