@@ -132,6 +132,8 @@ impl Connection {
                 return Ok(Attempt::Blocked);
             }
         }
+        // The reader may have stopped when the socket was full a moment ago.
+        self.writer.room.notify_all();
         Ok(Attempt::AllSent)
     }
 
