@@ -1,8 +1,8 @@
 //! What the data plane expects of the control plane.
 //!
-//! The control plane lives on shard 0 and is the only writer of topics, groups, memberships and queue
-//! locks. A shard hands it every request that is not about the messages of a queue, and asks it for
-//! topics and groups that it has not heard of.
+//! The control plane lives on shard 0 and is the only writer of topics, groups, memberships and
+//! queue locks. A shard hands it every request that is not about the messages of a queue, and asks
+//! it for topics and groups that it has not heard of.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -38,7 +38,8 @@ pub trait ControlPlane: 'static {
     /// A connection that sent a heartbeat or an unregistration was closed.
     fn on_connection_closed(&self, connection: ConnectionKey);
 
-    /// Creates a topic for a send, or says why not. Resolves when the topic is on disk and published.
+    /// Creates a topic for a send, or says why not. Resolves when the topic is on disk and
+    /// published.
     fn topic_for_send(self: Rc<Self>, wanted: TopicWanted) -> LocalFuture<Result<(), Refusal>>;
 
     /// Creates a group for a pull, or says why not. Resolves when the group is published.

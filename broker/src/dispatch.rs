@@ -1,9 +1,9 @@
 //! How a request finds its service.
 //!
-//! A request comes from a connection of this shard or over the mesh. It is answered here when this shard owns
-//! its queue, handed to the control plane when this is shard 0, and otherwise passed on, as bytes, at most
-//! [`HOPS_MAX`] times. More than one hop happens only while shards disagree about a topic or group that is
-//! changing.
+//! A request comes from a connection of this shard or over the mesh. It is answered here when this
+//! shard owns its queue, handed to the control plane when this is shard 0, and otherwise passed on,
+//! as bytes, at most [`HOPS_MAX`] times. More than one hop happens only while shards disagree about
+//! a topic or group that is changing.
 //!
 //! Whatever a request changes is changed in one synchronous step; only then does anything wait.
 

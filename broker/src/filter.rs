@@ -1,8 +1,8 @@
 //! Which messages a subscription wants, decided from the tag hash alone.
 //!
-//! The queue index keeps Java's `String.hashCode` of a message's tag. A subscription of tags becomes the set
-//! of their hashes, so a message is judged without touching the log. Two tags may share a hash: the filter
-//! lets through a superset, and clients compare the text again.
+//! The queue index keeps Java's `String.hashCode` of a message's tag. A subscription of tags
+//! becomes the set of their hashes, so a message is judged without touching the log. Two tags may
+//! share a hash: the filter lets through a superset, and clients compare the text again.
 
 use ringmq_protocol::tags;
 use smallvec::SmallVec;

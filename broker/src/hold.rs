@@ -1,13 +1,14 @@
 //! Pulls that wait for a message.
 //!
-//! States of a held pull: *parked* until a wanted message becomes visible (woken), its deadline passes
-//! (expired), or the shard stops (drained). It leaves the table in exactly one of these ways, with its
-//! payload, and the caller answers it. Parking, waking and expiring change the table in one step and never
-//! wait; the caller owns the clock.
+//! States of a held pull: *parked* until a wanted message becomes visible (woken), its deadline
+//! passes (expired), or the shard stops (drained). It leaves the table in exactly one of these
+//! ways, with its payload, and the caller answers it. Parking, waking and expiring change the table
+//! in one step and never wait; the caller owns the clock.
 //!
-//! Costs: a parked pull holds one slot and one heap entry, whatever the number of others, and no timer of
-//! its own. A message looks up its queue once and visits only the pulls parked there. Heap entries of woken
-//! pulls stay behind until their deadline, or until they outnumber the parked ones and are swept.
+//! Costs: a parked pull holds one slot and one heap entry, whatever the number of others, and no
+//! timer of its own. A message looks up its queue once and visits only the pulls parked there. Heap
+//! entries of woken pulls stay behind until their deadline, or until they outnumber the parked ones
+//! and are swept.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -96,7 +97,8 @@ impl<T> HoldTable<T> {
         Ok(())
     }
 
-    /// Takes out the pulls that want the message at `offset` of `queue`, and appends them to `woken`.
+    /// Takes out the pulls that want the message at `offset` of `queue`, and appends them to
+    /// `woken`.
     pub fn arrived(
         &mut self,
         queue: HashedQueue,
@@ -161,7 +163,8 @@ impl<T> HoldTable<T> {
         held.payload
     }
 
-    /// Drops heap entries of pulls that left early once they are the majority: constant cost per park.
+    /// Drops heap entries of pulls that left early once they are the majority: constant cost per
+    /// park.
     fn sweep_deadlines(&mut self) {
         if self.deadlines.len() <= 2 * self.slots.len() + STALE_DEADLINES_MAX {
             return;

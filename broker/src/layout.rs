@@ -49,11 +49,12 @@ struct Facts {
     logs: usize,
 }
 
-/// Locks a store and learns how many logs it has; makes a new store with `logs_wanted` logs, or with one per
-/// shard when that is 0.
+/// Locks a store and learns how many logs it has; makes a new store with `logs_wanted` logs, or
+/// with one per shard when that is 0.
 ///
 /// # Errors
-/// Another process uses it, it cannot be read or made, or it has another number of logs than is asked for.
+/// Another process uses it, it cannot be read or made, or it has another number of logs than is
+/// asked for.
 pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Claim, String> {
     let root = disk.root();
     let root = root.display();

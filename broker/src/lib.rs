@@ -1,7 +1,7 @@
 //! The RingMQ broker.
 //!
-//! One [`shard`] per core runs the data plane; shard 0 also runs the control plane. `ARCHITECTURE.md` next to
-//! this crate says who owns what, and where the two meet.
+//! One [`shard`] per core runs the data plane; shard 0 also runs the control plane.
+//! `ARCHITECTURE.md` next to this crate says who owns what, and where the two meet.
 
 pub mod clients;
 pub mod command;

@@ -17,7 +17,8 @@ use crate::logs::{self, OwnedLog};
 use crate::services::pull;
 use crate::shard::DataPlane;
 
-/// Longest wait for answers to leave when the broker stops; a client that reads nothing must not keep it.
+/// Longest wait for answers to leave when the broker stops; a client that reads nothing must not
+/// keep it.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// How often a stopping shard looks whether its logs have acknowledged everything.

@@ -1,10 +1,11 @@
 //! What one shard says to another, and how it is sent without ever waiting.
 //!
-//! A mesh channel is bounded and pushes back; a service that is in the middle of a synchronous step cannot
-//! wait for room. [`Link::send`] therefore queues behind a full channel, in order, and a task moves the queue
-//! on. Nothing is dropped. While a queue is not empty the shard is *congested* towards that peer, and
-//! stops reading the connections whose requests go there ([`Link::is_congested`]), so a queue holds no more
-//! than one read of every connection that was already being served.
+//! A mesh channel is bounded and pushes back; a service that is in the middle of a synchronous step
+//! cannot wait for room. [`Link::send`] therefore queues behind a full channel, in order, and a
+//! task moves the queue on. Nothing is dropped. While a queue is not empty the shard is *congested*
+//! towards that peer, and stops reading the connections whose requests go there
+//! ([`Link::is_congested`]), so a queue holds no more than one read of every connection that was
+//! already being served.
 //!
 //! Answers to a connection of another shard gather in one [`Reply`] per connection until the end of
 //! the executor's turn, so a group commit costs one message per connection.
@@ -27,7 +28,8 @@ use slab::Slab;
 use crate::shard::DataPlane;
 use crate::view::Change;
 
-/// Messages in flight from one shard to another before the sender queues: about 1 MiB of small frames.
+/// Messages in flight from one shard to another before the sender queues: about 1 MiB of small
+/// frames.
 pub const MESH_CAPACITY: usize = 1024;
 
 /// Buffers that a shard keeps for frames and answers that cross the mesh.

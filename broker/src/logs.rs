@@ -1,13 +1,14 @@
 //! The logs of one shard, each with those who wait for it.
 //!
-//! Life of an append: the record is placed and an entry joins [`Waiters`], in one synchronous step; the log's
-//! watermark passes the record; answers leave and held pulls wake ([`run`]). When the log is *fenced* (a
-//! write or flush failed) everybody who waits is refused, and so is every later send, with the reason: nothing
-//! that may be lost is acknowledged.
+//! Life of an append: the record is placed and an entry joins [`Waiters`], in one synchronous step;
+//! the log's watermark passes the record; answers leave and held pulls wake ([`run`]). When the log
+//! is *fenced* (a write or flush failed) everybody who waits is refused, and so is every later
+//! send, with the reason: nothing that may be lost is acknowledged.
 //!
-//! When the log has no room for a record, the request is *stalled* together with every later send for the same
-//! log, in order ([`run_stalled`]). The connection it came from holds a permit for its bytes meanwhile, which
-//! stops reading past the server's limit; beyond [`STALLED_MAX_BYTES`] sends are answered SYSTEM_BUSY.
+//! When the log has no room for a record, the request is *stalled* together with every later send
+//! for the same log, in order ([`run_stalled`]). The connection it came from holds a permit for its
+//! bytes meanwhile, which stops reading past the server's limit; beyond [`STALLED_MAX_BYTES`] sends
+//! are answered SYSTEM_BUSY.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,7 +32,8 @@ use crate::services::{produce, pull, with_command};
 use crate::shard::DataPlane;
 use crate::waiters::Waiters;
 
-/// Sends that may wait for room in one log, in bytes of their frames: a second of a device that writes 64 MB/s.
+/// Sends that may wait for room in one log, in bytes of their frames: a second of a device that
+/// writes 64 MB/s.
 const STALLED_MAX_BYTES: usize = 64 << 20;
 
 /// Pause before a stalled send that found no room is tried once more.
@@ -98,8 +100,9 @@ impl OwnedLog {
         })
     }
 
-    /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients send
-    /// for "none", are passed over, and so is the progress of a group that a reset has not reached yet.
+    /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients
+    /// send for "none", are passed over, and so is the progress of a group that a reset has not
+    /// reached yet.
     pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         if self.pending_reset(group, topic, queue_id).is_some() {
             return;
@@ -118,8 +121,9 @@ impl OwnedLog {
     pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) {
         self.offsets.borrow_mut().commit(group, topic, queue_id, offset);
         let mut resets = self.resets.borrow_mut();
-        // Groups that never pull again stay in the table. Past the limit all are forgotten: a consumer that
-        // runs may then commit its old position over the new one, one that is offline finds the new one.
+        // Groups that never pull again stay in the table. Past the limit all are forgotten: a
+        // consumer that runs may then commit its old position over the new one, one that is offline
+        // finds the new one.
         if resets.len() >= RESETS_MAX {
             resets.clear();
         }
@@ -158,8 +162,8 @@ impl OwnedLog {
         Ok(())
     }
 
-    /// Oldest offset of a queue, and the offset behind the newest visible message; 0 and 0 for a queue that
-    /// never had a message.
+    /// Oldest offset of a queue, and the offset behind the newest visible message; 0 and 0 for a
+    /// queue that never had a message.
     pub fn range(&self, topic: &str, queue_id: i32) -> (QueueOffset, QueueOffset) {
         let none = (QueueOffset(0), QueueOffset(0));
         self.log.queue_range(topic, queue_id).unwrap_or(none)
@@ -219,7 +223,8 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Answers senders and wakes held pulls as the log's watermark moves, until the log is fenced or closed.
+/// Answers senders and wakes held pulls as the log's watermark moves, until the log is fenced or
+/// closed.
 pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
     let mut acknowledged = owned.log.acknowledged();
     loop {

@@ -1,7 +1,8 @@
 //! Our outcomes and RocketMQ's response codes, in one table.
 //!
-//! Services decide with types; what a client sees is looked up here. A remark says what was expected, what
-//! was found, and what helps, since it is all that the user of a foreign client gets to read.
+//! Services decide with types; what a client sees is looked up here. A remark says what was
+//! expected, what was found, and what helps, since it is all that the user of a foreign client gets
+//! to read.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -90,8 +91,8 @@ pub struct PullOutcome {
 impl PullOutcome {
     /// The outcome of a read that started at `from`.
     ///
-    /// An empty or unknown queue is nothing special to a consumer that begins at 0; one that expects more there
-    /// has to move.
+    /// An empty or unknown queue is nothing special to a consumer that begins at 0; one that
+    /// expects more there has to move.
     pub fn of(status: ReadStatus, from: i64) -> Self {
         use response::{PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SUCCESS};
         let empty = if from == 0 { PULL_NOT_FOUND } else { PULL_OFFSET_MOVED };

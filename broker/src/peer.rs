@@ -1,10 +1,10 @@
 //! Who asked, wherever the connection lives.
 //!
-//! A request may arrive on another shard than the one that answers it. A [`Peer`] is what a service keeps of
-//! the asking connection: its name, its addresses, and a way to write to it. On the connection's own shard
-//! it writes into the connection's output; elsewhere the bytes gather in the [`Link`] and cross the
-//! mesh at the end of the turn. Either way nothing waits, and answers of one turn leave together. Writing to
-//! a connection that is gone does nothing.
+//! A request may arrive on another shard than the one that answers it. A [`Peer`] is what a service
+//! keeps of the asking connection: its name, its addresses, and a way to write to it. On the
+//! connection's own shard it writes into the connection's output; elsewhere the bytes gather in the
+//! [`Link`] and cross the mesh at the end of the turn. Either way nothing waits, and answers of one
+//! turn leave together. Writing to a connection that is gone does nothing.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -81,8 +81,8 @@ impl Peer {
         matches!(self.home, Home::Local { .. })
     }
 
-    /// Takes the bytes of a request that is answered later out of what this shard may read; nothing for a
-    /// connection of another shard.
+    /// Takes the bytes of a request that is answered later out of what this shard may read; nothing
+    /// for a connection of another shard.
     pub fn admit(&self, bytes: usize) -> Option<Permit> {
         match &self.home {
             Home::Local { connection, .. } => Some(connection.admit(bytes)),
@@ -98,7 +98,8 @@ impl Peer {
         }
     }
 
-    /// Whether so many answers wait to be sent that a large one should wait too. Asks the connection's shard.
+    /// Whether so many answers wait to be sent that a large one should wait too. Asks the
+    /// connection's shard.
     pub async fn is_out_full(&self) -> bool {
         match &self.home {
             Home::Local { connection, .. } => connection.is_out_full(),
@@ -168,8 +169,8 @@ impl Peer {
 
     /// Sends a request that expects no answer.
     pub fn send_oneway(&self, code: i32, header: &impl WriteHeader, body: &[u8]) {
-        // Nobody answers, so the number ties nothing together; the response flag alone keeps it apart
-        // from the client's own requests.
+        // Nobody answers, so the number ties nothing together; the response flag alone keeps it
+        // apart from the client's own requests.
         let serialize = SerializeType::Json;
         let head = RequestHead { serialize, code, opaque: 0, oneway: true, remark: None };
         self.write(|out| write_request(out, head, header, body));

@@ -1,8 +1,8 @@
 //! Where a request is handled: request code to plane, topic and queue to log, log to shard.
 //!
-//! Everything here is pure. [`place`] reads the code and the few header fields that decide; [`Placement`]
-//! knows the number of logs and shards. A request whose fields are missing stays on the shard that received
-//! it, where its service refuses it with a remark.
+//! Everything here is pure. [`place`] reads the code and the few header fields that decide;
+//! [`Placement`] knows the number of logs and shards. A request whose fields are missing stays on
+//! the shard that received it, where its service refuses it with a remark.
 
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::request;
@@ -12,8 +12,8 @@ const LOG_SHIFT: u32 = 45;
 
 /// A queue by the hash of its topic: the key of tables on the hot path, where no text is compared.
 ///
-/// Two topics with equal 64-bit hashes would share log placement and wake each other's pulls; both only
-/// cost time.
+/// Two topics with equal 64-bit hashes would share log placement and wake each other's pulls; both
+/// only cost time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashedQueue {
     /// [`topic_hash`] of the topic.
@@ -31,8 +31,8 @@ impl HashedQueue {
 
 /// Hash of a topic name: 64-bit FNV-1a over its UTF-8 bytes.
 ///
-/// It decides in which log a queue lies, so it can never change: a store written with another function
-/// would not find its queues again.
+/// It decides in which log a queue lies, so it can never change: a store written with another
+/// function would not find its queues again.
 pub fn topic_hash(topic: &str) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -63,7 +63,8 @@ impl Placement {
         self.logs
     }
 
-    /// The log of a queue: the queues of a topic take the logs in turn, from a start given by its name.
+    /// The log of a queue: the queues of a topic take the logs in turn, from a start given by its
+    /// name.
     pub fn log_of(&self, queue: HashedQueue) -> usize {
         let logs = self.logs as u64;
         ((queue.topic_hash % logs + u64::from(queue.queue_id.unsigned_abs()) % logs) % logs)

@@ -1,8 +1,9 @@
 //! One core of the broker: what it owns, and how others reach it.
 //!
-//! A shard owns its connections, its logs with everything that waits for them, and its copy of the view. It is
-//! changed by its own tasks only; other shards send messages ([`crate::link`]) or jobs ([`DataPlane::on_shard`]).
-//! How a request finds its service is in `dispatch.rs`, start and stop in `lifecycle.rs`.
+//! A shard owns its connections, its logs with everything that waits for them, and its copy of the
+//! view. It is changed by its own tasks only; other shards send messages ([`crate::link`]) or jobs
+//! ([`DataPlane::on_shard`]). How a request finds its service is in `dispatch.rs`, start and stop
+//! in `lifecycle.rs`.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::future::Future;
@@ -144,7 +145,8 @@ impl DataPlane {
         *self.control.borrow_mut() = Some(control);
     }
 
-    /// Publishes a change: to this shard at once, to the others ahead of whatever is sent to them next.
+    /// Publishes a change: to this shard at once, to the others ahead of whatever is sent to them
+    /// next.
     pub fn publish(&self, change: Change) {
         assert_eq!(self.shard(), 0, "shard 0 is the only writer of the view");
         for shard in 1..self.placement.shards() {
@@ -157,8 +159,8 @@ impl DataPlane {
         self.view.borrow_mut().apply(change);
     }
 
-    /// Has shard 0 create a group that consumes without having sent a heartbeat. The request that named it
-    /// does not wait: without settings of its own a group has the defaults.
+    /// Has shard 0 create a group that consumes without having sent a heartbeat. The request that
+    /// named it does not wait: without settings of its own a group has the defaults.
     pub(crate) fn want_group(self: &Rc<Self>, group: &str) {
         let mut groups_wanted = self.groups_wanted.borrow_mut();
         if groups_wanted.contains(group) || groups_wanted.len() >= GROUPS_WANTED_MAX {

@@ -1,9 +1,10 @@
 //! From settings to a running broker, and back.
 //!
-//! Start, each step on all shards before the next begins: lock the store and learn how many logs it has; one
-//! executor per shard, joined by the mesh; open the logs; the control plane loads topics and groups and publishes
-//! them; listen. Stop, in reverse: leave the name servers; accept and read nothing more; answer what waits; write
-//! progress; close the logs; end the executors. An error on the way up takes the way down from where it was.
+//! Start, each step on all shards before the next begins: lock the store and learn how many logs it
+//! has; one executor per shard, joined by the mesh; open the logs; the control plane loads topics
+//! and groups and publishes them; listen. Stop, in reverse: leave the name servers; accept and read
+//! nothing more; answer what waits; write progress; close the logs; end the executors. An error on
+//! the way up takes the way down from where it was.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,8 +84,8 @@ pub fn run(plan: &Plan, make_control: MakeControl, until: Until) -> Result<(), B
     outcomes.into_iter().collect()
 }
 
-/// Runs a broker with all its shards on this executor and its store on `disk`, until `until` ends: what a
-/// simulated world needs, which has one thread.
+/// Runs a broker with all its shards on this executor and its store on `disk`, until `until` ends:
+/// what a simulated world needs, which has one thread.
 ///
 /// # Errors
 /// As [`run`].

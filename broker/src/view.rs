@@ -1,9 +1,9 @@
 //! What every shard knows of topics and groups.
 //!
-//! Shard 0 is the only writer of topics, groups and memberships. It sends each change to all shards as a
-//! [`Change`]; a shard applies it between two requests, so a request sees one consistent view. Entries
-//! are immutable and shared; a change replaces a whole entry. The mesh keeps order: whatever shard 0 sends
-//! after a change is handled by a shard that knows the change.
+//! Shard 0 is the only writer of topics, groups and memberships. It sends each change to all shards
+//! as a [`Change`]; a shard applies it between two requests, so a request sees one consistent view.
+//! Entries are immutable and shared; a change replaces a whole entry. The mesh keeps order:
+//! whatever shard 0 sends after a change is handled by a shard that knows the change.
 
 use std::sync::Arc;
 

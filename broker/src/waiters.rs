@@ -1,10 +1,10 @@
 //! Appended messages that are not acknowledged yet, in the order of their log.
 //!
-//! Every append leaves one entry: where its record ends, which queue it advanced, and, for a send that
-//! wants an answer, the encoded answer. The answer of a success is complete the moment offsets are assigned,
-//! so it is written once, into one buffer per log, and copied to the connection when the log's watermark
-//! passes the record. Entries leave in log order, exactly once: acknowledged by [`Waiters::release`] or, when
-//! the log is fenced, refused by [`Waiters::fail_all`].
+//! Every append leaves one entry: where its record ends, which queue it advanced, and, for a send
+//! that wants an answer, the encoded answer. The answer of a success is complete the moment offsets
+//! are assigned, so it is written once, into one buffer per log, and copied to the connection when
+//! the log's watermark passes the record. Entries leave in log order, exactly once: acknowledged by
+//! [`Waiters::release`] or, when the log is fenced, refused by [`Waiters::fail_all`].
 //!
 //! Both containers keep their memory, so a steady stream of sends allocates nothing.
 
@@ -14,7 +14,8 @@ use ringmq_store::{LogPosition, QueueOffset};
 
 use crate::router::HashedQueue;
 
-/// Room for this many entries is made at the start: two groups of 64 connections with 32 sends in flight.
+/// Room for this many entries is made at the start: two groups of 64 connections with 32 sends in
+/// flight.
 const ENTRIES_START: usize = 4096;
 
 /// Bytes of answers kept from the start: [`ENTRIES_START`] answers of a usual size.
@@ -120,7 +121,8 @@ impl<P> Waiters<P> {
         self.answers_head = 0;
     }
 
-    /// Moves the live bytes to the front once they are the minority: each byte moves at most once more.
+    /// Moves the live bytes to the front once they are the minority: each byte moves at most once
+    /// more.
     fn reclaim(&mut self) {
         if self.answers_head == self.answers.len() {
             self.answers.clear();

@@ -1,8 +1,9 @@
 //! Steady sends and pulls allocate nothing per message.
 //!
-//! What a round costs besides its messages (waking tasks, asking the kernel) is not ours to avoid and does not
-//! grow with them. So rounds of one message are compared with rounds of many: the difference is what
-//! messages cost. The client runs on the same executor and allocates nothing itself.
+//! What a round costs besides its messages (waking tasks, asking the kernel) is not ours to avoid
+//! and does not grow with them. So rounds of one message are compared with rounds of many: the
+//! difference is what messages cost. The client runs on the same executor and allocates nothing
+//! itself.
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 mod support;
@@ -45,8 +46,8 @@ static ALLOCATOR: Counting = Counting;
 const ROUNDS: u64 = 200;
 const MANY: usize = 32;
 
-/// On a busy machine a round of many takes a few reads and groups more than a round of one. One allocation
-/// per message would be a thousand.
+/// On a busy machine a round of many takes a few reads and groups more than a round of one. One
+/// allocation per message would be a thousand.
 const PER_THOUSAND_MAX: u64 = 250;
 
 fn requests(code: i32, header: &impl WriteHeader, body: &[u8], count: usize) -> Vec<u8> {

@@ -1,12 +1,13 @@
-//! A whole broker in the simulated world, killed, cut off from power or let down by its disk while clients
-//! send to it and consume from it over a network that loses connections.
+//! A whole broker in the simulated world, killed, cut off from power or let down by its disk while
+//! clients send to it and consume from it over a network that loses connections.
 //!
-//! Each seed is one history: where the crash falls, what the disk keeps, how the shards interleave. What holds in
-//! all of them: an acknowledged message is there, once, as it was sent, at the offset that was
-//! answered; what a consumer has seen is never taken back; queue offsets have no gaps; and the broker serves again.
+//! Each seed is one history: where the crash falls, what the disk keeps, how the shards interleave.
+//! What holds in all of them: an acknowledged message is there, once, as it was sent, at the offset
+//! that was answered; what a consumer has seen is never taken back; queue offsets have no gaps; and
+//! the broker serves again.
 //!
-//! Another number of histories: `SEEDS=200 cargo test -p ringmq-broker --test crash`. One of them again:
-//! `SEED=17` in its place.
+//! Another number of histories: `SEEDS=200 cargo test -p ringmq-broker --test crash`. One of them
+//! again: `SEED=17` in its place.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! More than the log can take at once, connections that end, and a broker that stops while it is busy.
+//! More than the log can take at once, connections that end, and a broker that stops while it is
+//! busy.
 
 mod support;
 

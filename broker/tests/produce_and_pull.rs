@@ -9,8 +9,8 @@ use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::properties::Properties;
 use support::{Setup, field, pull_header, send_header, temp_dir};
 
-/// Runs every scenario on the layouts that matter: one log, several logs on one core, cores and logs
-/// that do not divide.
+/// Runs every scenario on the layouts that matter: one log, several logs on one core, cores and
+/// logs that do not divide.
 fn layouts() -> [(usize, u16); 3] {
     [(1, 1), (1, 3), (2, 3)]
 }

@@ -1,7 +1,7 @@
 //! The requests that a shard serves itself, one file per family.
 //!
-//! Each service gets what it uses: the request, the log that the request is about, the view, and its own
-//! state out of [`Services`].
+//! Each service gets what it uses: the request, the log that the request is about, the view, and
+//! its own state out of [`Services`].
 
 pub mod admin;
 pub mod control;

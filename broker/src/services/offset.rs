@@ -1,8 +1,8 @@
 //! Consumers' progress and the bounds of queues: codes 14, 15, 29, 30, 31, 32.
 //!
-//! Progress is kept with the log that holds the queue, so it stays with it whatever the number of shards. A
-//! commit is in memory when it is answered and on disk within `flushConsumerOffsetInterval`; the last writer
-//! wins, and progress may go back.
+//! Progress is kept with the log that holds the queue, so it stays with it whatever the number of
+//! shards. A commit is in memory when it is answered and on disk within
+//! `flushConsumerOffsetInterval`; the last writer wins, and progress may go back.
 
 use std::rc::Rc;
 
@@ -22,9 +22,10 @@ use crate::peer::Peer;
 use crate::services::slow;
 use crate::shard::DataPlane;
 
-/// A queue whose first message lies at most this far behind the end of its log is young: a group without
-/// progress starts at its beginning, so that nothing is skipped that was sent while the group came up. Apache asks
-/// whether that message is still in the page cache; this is what a small machine's cache holds.
+/// A queue whose first message lies at most this far behind the end of its log is young: a group
+/// without progress starts at its beginning, so that nothing is skipped that was sent while the
+/// group came up. Apache asks whether that message is still in the page cache; this is what a small
+/// machine's cache holds.
 const YOUNG_BYTES: u64 = 1 << 30;
 
 /// About what a request holds while it waits for the device: two names.

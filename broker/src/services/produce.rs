@@ -1,8 +1,9 @@
 //! Sends: SEND_MESSAGE, SEND_MESSAGE_V2, SEND_BATCH_MESSAGE.
 //!
-//! [`destination`] decides where a send goes, from the view alone; it runs where the request arrives and again
-//! on the owner of the queue. [`serve`] runs there: it checks, places the message in the log and leaves its
-//! answer with the log's waiters, in one synchronous step. A refused message leaves no trace.
+//! [`destination`] decides where a send goes, from the view alone; it runs where the request
+//! arrives and again on the owner of the queue. [`serve`] runs there: it checks, places the message
+//! in the log and leaves its answer with the log's waiters, in one synchronous step. A refused
+//! message leaves no trace.
 //!
 //! Delayed and transactional messages are refused: delivering them at once would be wrong.
 

@@ -1,9 +1,9 @@
 //! Pulls: PULL_MESSAGE and LITE_PULL_MESSAGE.
 //!
-//! A pull is checked, its progress committed, and the queue read, in one synchronous step when the messages are
-//! in memory. From there it is *answered*; *held* until a message it wants becomes visible or its
-//! time is up, when the client allows that and nothing was found; or *cold*: what it wants lies on the device,
-//! and is read in the slow lane.
+//! A pull is checked, its progress committed, and the queue read, in one synchronous step when the
+//! messages are in memory. From there it is *answered*; *held* until a message it wants becomes
+//! visible or its time is up, when the client allows that and nothing was found; or *cold*: what it
+//! wants lies on the device, and is read in the slow lane.
 //!
 //! A pull that was held is executed once more, from its frame, and is not held again.
 
@@ -32,7 +32,8 @@ use crate::peer::Peer;
 use crate::router::HashedQueue;
 use crate::shard::DataPlane;
 
-/// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB. Further ones are answered at once.
+/// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB. Further ones are
+/// answered at once.
 const HELD_MAX: usize = 1 << 17;
 
 /// Bytes of the frames that held pulls keep, all together.
@@ -300,8 +301,8 @@ fn again(data: &Rc<DataPlane>, waiting: Waiting) {
     });
 }
 
-/// Wakes the pulls that want one of the messages that became visible. `each` names them to its argument:
-/// queue, queue offset, tag hash.
+/// Wakes the pulls that want one of the messages that became visible. `each` names them to its
+/// argument: queue, queue offset, tag hash.
 pub fn wake(
     data: &Rc<DataPlane>,
     each: impl FnOnce(&mut dyn FnMut(HashedQueue, QueueOffset, i64)),
@@ -322,7 +323,8 @@ pub fn wake(
     *pull.woken.borrow_mut() = woken;
 }
 
-/// Looks again at the pulls that are held for a queue, because something else than a message concerns them.
+/// Looks again at the pulls that are held for a queue, because something else than a message
+/// concerns them.
 pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
     let pull = &data.services().pull;
     let mut woken = Vec::new();

@@ -1,7 +1,7 @@
 //! Look-ups of single messages: by key (12) and by physical offset (33).
 //!
-//! A key may be in any log, since the queues of a topic spread over all of them: every shard searches its own, and
-//! the shard that got the request puts the results together.
+//! A key may be in any log, since the queues of a topic spread over all of them: every shard
+//! searches its own, and the shard that got the request puts the results together.
 
 use std::rc::Rc;
 

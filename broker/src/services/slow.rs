@@ -1,8 +1,9 @@
 //! Requests that read the device: a bounded number at a time, the others in line.
 //!
-//! A read of a connection can hold thousands of them, each with an answer of megabytes. A request therefore
-//! starts only when its connection has sent most of its earlier answers; until then others overtake it.
-//! Past [`WAITING_MAX`] requests or [`WAITING_MAX_BYTES`] in line, further ones are answered SYSTEM_BUSY.
+//! A read of a connection can hold thousands of them, each with an answer of megabytes. A request
+//! therefore starts only when its connection has sent most of its earlier answers; until then
+//! others overtake it. Past [`WAITING_MAX`] requests or [`WAITING_MAX_BYTES`] in line, further ones
+//! are answered SYSTEM_BUSY.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

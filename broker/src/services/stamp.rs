@@ -1,8 +1,9 @@
 //! The properties of a message on its way into the store: what the broker reads, removes and adds.
 //!
-//! One pass over the sender's text finds the properties that decide what happens to the message. The stored
-//! text is the sender's, without the names that the broker writes itself, followed by the broker's own. A text
-//! that holds none of those names, the usual case, is stored from where it was received.
+//! One pass over the sender's text finds the properties that decide what happens to the message.
+//! The stored text is the sender's, without the names that the broker writes itself, followed by
+//! the broker's own. A text that holds none of those names, the usual case, is stored from where it
+//! was received.
 
 use ringmq_protocol::properties::{Properties, is_encodable, keys};
 use ringmq_protocol::tags;
@@ -68,7 +69,8 @@ pub fn clean(text: &str, out: &mut String) {
     }
 }
 
-/// The stamp's names, and the mark of a popped copy: a sender's text may not carry them into the store.
+/// The stamp's names, and the mark of a popped copy: a sender's text may not carry them into the
+/// store.
 fn is_ours(name: &str) -> bool {
     matches!(name, keys::MSG_REGION | keys::TRACE_SWITCH | keys::CLUSTER | keys::POP_CK)
 }

@@ -1,7 +1,8 @@
 //! A broker in this process, and a client that speaks the protocol to it over loopback.
 //!
-//! The scenario runs on shard 0 beside the broker, as its lifetime: the broker stops when it ends. Topics come
-//! from a control plane of a few lines, so that these tests are about the data plane alone.
+//! The scenario runs on shard 0 beside the broker, as its lifetime: the broker stops when it ends.
+//! Topics come from a control plane of a few lines, so that these tests are about the data plane
+//! alone.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod raw;

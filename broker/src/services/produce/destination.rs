@@ -1,7 +1,7 @@
 //! Where a send goes, decided from the request and the view alone.
 //!
-//! Runs where the request arrives and again on the owner of the queue, since shards may know a topic at
-//! different moments.
+//! Runs where the request arrives and again on the owner of the queue, since shards may know a
+//! topic at different moments.
 
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ pub enum Destination {
 /// Decides where a send to `topic` goes. Allocates only for topics that do not exist.
 ///
 /// # Errors
-/// The topic's name is not allowed, is not for clients, or nobody may create it; the queue does not exist.
+/// The topic's name is not allowed, is not for clients, or nobody may create it; the queue does not
+/// exist.
 pub fn destination(
     view: &View,
     command: &Command<'_>,
@@ -100,8 +101,8 @@ fn wanted(name: &str, template: &str, queues: u32) -> Destination {
     })
 }
 
-/// Whether a message that a consumer sends back has been tried often enough, or belongs to an ordered group,
-/// which must not have it delivered out of turn.
+/// Whether a message that a consumer sends back has been tried often enough, or belongs to an
+/// ordered group, which must not have it delivered out of turn.
 fn retries_end(
     view: &View,
     command: &Command<'_>,

@@ -71,8 +71,8 @@ impl Incoming<'_> {
         Ok(())
     }
 
-    /// Stores every item of the body as a message of its own, all or none. Items keep their properties as
-    /// they are; everything else comes from the header.
+    /// Stores every item of the body as a message of its own, all or none. Items keep their
+    /// properties as they are; everything else comes from the header.
     pub(super) fn store_batch(
         &self,
         produce: &Produce,
@@ -152,7 +152,8 @@ impl Incoming<'_> {
         }
     }
 
-    /// Leaves the answer with the log's waiters, or gives it at once to a sender that does not wait.
+    /// Leaves the answer with the log's waiters, or gives it at once to a sender that does not
+    /// wait.
     fn acknowledge(
         &self,
         owned: &OwnedLog,
@@ -202,7 +203,8 @@ impl Incoming<'_> {
     }
 }
 
-/// An IPv4 client that came through an IPv6 socket is an IPv4 client: old clients read IPv4 hosts only.
+/// An IPv4 client that came through an IPv6 socket is an IPv4 client: old clients read IPv4 hosts
+/// only.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
