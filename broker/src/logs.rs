@@ -7,7 +7,7 @@
 //!
 //! When the log has no room for a record, the request is *stalled* together with every later send
 //! for the same log, in order ([`run_stalled`]). The connection it came from holds a permit for its
-//! bytes meanwhile, which stops reading past the server's limit; beyond [`STALLED_MAX_BYTES`] sends
+//! bytes meanwhile, which stops reading past the server's limit; beyond `STALLED_MAX_BYTES` sends
 //! are answered SYSTEM_BUSY.
 
 use std::cell::{Cell, RefCell};
