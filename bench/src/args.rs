@@ -11,7 +11,7 @@ const BODY_SIZE_MAX_BYTES: usize = 4 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  bench produce                                  one broker on real files, started and stopped by bench
+  bench produce                                  a broker of its own on real files
   bench produce -n 127.0.0.1:9876 -t BenchTopic  a running cluster
   bench produce -c 64 -d 32 --flush sync         64 connections, 32 messages in flight on each
   bench produce --rate 10k -c 16                 open loop: latency from the intended send time
@@ -38,7 +38,8 @@ pub enum Command {
     Produce(ProduceArgs),
     /// Pull messages and measure how fast they arrive.
     Consume(ConsumeArgs),
-    /// Kill the broker with SIGKILL under load, restart it and prove that no acknowledgement was broken.
+    /// Kill the broker with SIGKILL under load, restart it and prove that no acknowledgement was
+    /// broken.
     Crash(CrashArgs),
     /// Be the broker that another `bench` started.
     #[command(hide = true)]
@@ -55,7 +56,10 @@ pub struct TargetArgs {
     #[arg(short, long, default_value = "BenchTopic")]
     pub topic: String,
     /// Queues of a topic that bench creates.
-    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(
+        short, long, default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
     pub queues: u32,
     /// Flush policy of the broker that bench starts.
     #[arg(long, value_enum, default_value_t = Flush::Async)]
@@ -66,7 +70,8 @@ pub struct TargetArgs {
     /// Commit logs of the broker that bench starts.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub logs: u32,
-    /// Where the broker that bench starts keeps its files; a fresh directory under ./data without it.
+    /// Where the broker that bench starts keeps its files; a fresh directory under ./data without
+    /// it.
     #[arg(long, value_name = "DIR")]
     pub store: Option<std::path::PathBuf>,
 }
@@ -94,10 +99,16 @@ impl Flush {
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
     /// Connections.
-    #[arg(short, long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        short, long, default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
     pub connections: u32,
     /// Messages in flight on each connection.
-    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(
+        short, long, default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub depth: u32,
     /// Body size: 1024, 1KiB, 4k.
     #[arg(short, long, default_value = "1KiB", value_parser = parse_body_size)]
@@ -152,10 +163,16 @@ pub struct ConsumeArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// Connections; each pulls from its share of the queues.
-    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(
+        short, long, default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
     pub connections: u32,
     /// Most messages of one pull.
-    #[arg(short, long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(
+        short, long, default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub batch: u32,
     /// Messages to put into the topic first when bench starts the broker.
     #[arg(long, default_value_t = 500_000)]
@@ -175,16 +192,25 @@ pub struct ConsumeArgs {
 #[derive(Clone, Debug, Args)]
 pub struct CrashArgs {
     /// How often to kill the broker.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long, default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
     pub rounds: u32,
     /// Flush policy of the broker.
     #[arg(long, value_enum, default_value_t = Flush::Sync)]
     pub flush: Flush,
     /// Connections.
-    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(
+        short, long, default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
     pub connections: u32,
     /// Messages in flight in all, spread over the connections.
-    #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(
+        short, long, default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub depth: u32,
     /// Body size.
     #[arg(short, long, default_value = "1KiB", value_parser = parse_body_size)]
@@ -200,8 +226,8 @@ pub struct CrashArgs {
     pub store: Option<std::path::PathBuf>,
 }
 
-/// The broker that bench starts as a child of its own, so that its CPU time can be told apart and it
-/// can be killed.
+/// The broker that bench starts as a child of its own, so that its CPU time can be told apart and
+/// it can be killed.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
     /// Its broker.conf.

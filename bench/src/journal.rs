@@ -3,10 +3,9 @@
 //! A [`Journal`] takes every acknowledgement of a produce run. [`Journal::check`] then compares it
 //! with everything that can be read back:
 //!
-//! * every acknowledged message is at the queue offset that the acknowledgement named, byte for byte;
-//! * no message is there twice;
-//! * messages of one lane lie in a queue in the order in which the lane sent them;
-//! * queue offsets have no gap.
+//! * every acknowledged message is at the queue offset that the acknowledgement named, byte for
+//! byte; * no message is there twice; * messages of one lane lie in a queue in the order in which
+//! the lane sent them; * queue offsets have no gap.
 //!
 //! A message that was sent but never acknowledged may be there or not: nothing was promised.
 

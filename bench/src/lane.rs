@@ -102,7 +102,8 @@ impl Lane {
         self.slots.borrow().len() - self.free.borrow().len()
     }
 
-    /// Puts the next message into a free slot and its request into the buffer; [`Lane::flush`] sends it.
+    /// Puts the next message into a free slot and its request into the buffer; [`Lane::flush`]
+    /// sends it.
     pub fn send(&self, intended: Instant, now: Instant) {
         let slot = self.free.borrow_mut().pop().expect("the caller asked has_room");
         let sequence = self.sequence.replace(self.sequence.get() + 1);

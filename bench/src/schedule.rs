@@ -1,9 +1,9 @@
 //! When messages are meant to be sent.
 //!
-//! Closed loop: a message is due as soon as a slot is free, so a stall of the broker also stalls the
-//! load; the figure that counts is throughput. Open loop: message *k* is due at `start + k / rate`,
-//! whatever the broker does, and latency counts from there, so a stall is charged to every message
-//! that should have been sent meanwhile.
+//! Closed loop: a message is due as soon as a slot is free, so a stall of the broker also stalls
+//! the load; the figure that counts is throughput. Open loop: message *k* is due at `start + k /
+//! rate`, whatever the broker does, and latency counts from there, so a stall is charged to every
+//! message that should have been sent meanwhile.
 
 use std::time::Duration;
 
