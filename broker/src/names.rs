@@ -9,6 +9,13 @@ pub const RETRY_TOPIC_MAX_BYTES: usize = 255;
 /// Longest name of a consumer group.
 pub const GROUP_MAX_BYTES: usize = 120;
 
+/// Longest id of a client: an address, a process, and what people append to it. It is copied into
+/// every group and lock of the client.
+pub const CLIENT_ID_MAX_BYTES: usize = 512;
+
+/// Longest name of a group in the tables of clients; producers' groups have no other rule.
+pub const MEMBER_GROUP_MAX_BYTES: usize = 255;
+
 /// Prefix of the topic that holds what a group could not consume yet.
 pub const RETRY_PREFIX: &str = "%RETRY%";
 
@@ -67,6 +74,28 @@ pub fn check_group(name: &str) -> Result<(), String> {
     check("group", name, GROUP_MAX_BYTES)
 }
 
+/// Checks what the tables of clients keep many copies of.
+///
+/// # Errors
+/// A sentence that says which is missing or too long.
+pub fn check_member<'a>(
+    client_id: &str,
+    groups: impl IntoIterator<Item = &'a str>,
+) -> Result<(), String> {
+    if client_id.is_empty() || client_id.len() > CLIENT_ID_MAX_BYTES {
+        return Err(format!(
+            "the client id has {} bytes, 1 to {CLIENT_ID_MAX_BYTES} are allowed",
+            client_id.len()
+        ));
+    }
+    match groups.into_iter().map(str::len).find(|len| *len > MEMBER_GROUP_MAX_BYTES) {
+        Some(len) => Err(format!(
+            "the name of a group has {len} bytes, at most {MEMBER_GROUP_MAX_BYTES} are allowed"
+        )),
+        None => Ok(()),
+    }
+}
+
 fn check(kind: &str, name: &str, max_bytes: usize) -> Result<(), String> {
     if name.trim().is_empty() {
         return Err(format!("the {kind} has no name"));
@@ -101,6 +130,16 @@ mod tests {
         assert_eq!(check_topic(&format!("%DLQ%{}", "g".repeat(120))), Ok(()));
         assert!(check_topic(&format!("%RETRY%{}", "g".repeat(250))).is_err());
         assert!(check_group(&"g".repeat(121)).is_err());
+    }
+
+    #[test]
+    fn clients_and_their_groups_have_names_of_bounded_length() {
+        assert_eq!(check_member("192.0.2.1@1#2", ["g", ""]), Ok(()));
+        for client in ["", &"x".repeat(CLIENT_ID_MAX_BYTES + 1)] {
+            assert!(check_member(client, ["g"]).is_err());
+        }
+        let long = "g".repeat(MEMBER_GROUP_MAX_BYTES + 1);
+        assert!(check_member("c", ["g", &long]).is_err());
     }
 
     #[test]

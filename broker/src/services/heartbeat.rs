@@ -9,6 +9,7 @@ use super::control::{Answer, Reaction, json_answer};
 use crate::clients::{Clients, now_ms};
 use crate::directory::Directory;
 use crate::groups::{Client, Left};
+use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
@@ -49,12 +50,15 @@ impl Heartbeats {
             Err(refusal) => return Reaction::Now(Err(refusal)),
         };
         let groups = beat.consumer_data_set.len() + beat.producer_data_set.len();
-        if beat.client_id.is_empty() || groups > GROUPS_PER_BEAT_MAX {
+        if groups > GROUPS_PER_BEAT_MAX {
             return Reaction::Now(Err(Refusal::invalid_parameter(format!(
-                "a heartbeat names its client and at most {GROUPS_PER_BEAT_MAX} groups; \
-                 this one has clientID \"{}\" and {groups} groups",
-                beat.client_id
+                "a heartbeat names at most {GROUPS_PER_BEAT_MAX} groups, this one {groups}"
             ))));
+        }
+        let producers = beat.producer_data_set.iter().map(|data| data.group_name.as_str());
+        let consumers = beat.consumer_data_set.iter().map(|data| data.group_name.as_str());
+        if let Err(problem) = names::check_member(&beat.client_id, producers.chain(consumers)) {
+            return Reaction::Now(Err(Refusal::invalid_parameter(problem)));
         }
         let client = Client {
             id: beat.client_id.clone(),

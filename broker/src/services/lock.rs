@@ -3,6 +3,7 @@
 use super::control::{Answer, json_answer, read_body};
 use crate::clients::{Clients, now_ms};
 use crate::directory::Directory;
+use crate::names;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
@@ -23,6 +24,8 @@ impl Locks {
     /// Takes or renews locks; answers those that the client now owns.
     pub fn lock(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
         let request: LockBatchRequest = read_body(command)?;
+        names::check_member(&request.client_id, [request.consumer_group.as_str()])
+            .map_err(Refusal::invalid_parameter)?;
         let owned = self.clients.locks().lock(
             &request.consumer_group,
             &request.client_id,

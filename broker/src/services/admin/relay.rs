@@ -19,13 +19,21 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Clients before 3.1.8 do not know these requests.
 const VERSION_MIN: i32 = 62;
 
+/// Text of all header fields that is passed on. Written again it may take six times the room, and a
+/// header ends at 16 MiB.
+const FIELDS_MAX_BYTES: usize = 64 << 10;
+
 pub(super) fn running_info(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let request: ConsumerRunningInfoRequest<'_> = match decode(command) {
         Ok(request) => request,
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let (group, client) = (request.consumer_group.to_owned(), request.client_id.to_owned());
-    let (parts, fields) = (Rc::clone(parts), fields_of(command));
+    let fields = match fields_of(command) {
+        Ok(fields) => fields,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
     Reaction::later(async move {
         let code = request::GET_CONSUMER_RUNNING_INFO;
         pass_on(&parts, &group, &client, code, fields, Vec::new()).await
@@ -45,7 +53,11 @@ pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reac
         let remark = format!("\"{id}\" is not the offset id of a message");
         return Reaction::Now(Err(Refusal::new(response::SYSTEM_ERROR, remark)));
     };
-    let (parts, fields) = (Rc::clone(parts), fields_of(command));
+    let fields = match fields_of(command) {
+        Ok(fields) => fields,
+        Err(refusal) => return Reaction::Now(Err(refusal)),
+    };
+    let parts = Rc::clone(parts);
     Reaction::later(async move {
         let Some(message) = gather::message_at(&parts.data, position.physical_offset).await else {
             let remark = "the message of that id is not in this broker's store";
@@ -55,9 +67,15 @@ pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reac
     })
 }
 
-fn fields_of(command: &Command<'_>) -> OwnedFields {
+fn fields_of(command: &Command<'_>) -> Result<OwnedFields, Refusal> {
+    let bytes: usize = command.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > FIELDS_MAX_BYTES {
+        return Err(Refusal::invalid_parameter(format!(
+            "the header has {bytes} bytes, at most {FIELDS_MAX_BYTES} are passed on to a consumer"
+        )));
+    }
     let fields = command.fields.iter();
-    OwnedFields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    Ok(OwnedFields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
 }
 
 /// Sends a request to a member of a group and relays its answer.
