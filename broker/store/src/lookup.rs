@@ -14,7 +14,14 @@ use crate::log::{Inner, Log};
 use crate::position::{LogPosition, QueueKey, QueueOffset};
 use crate::queue::Found;
 use crate::scan;
-use crate::terms::Terms;
+use crate::terms::{Terms, is_queued};
+
+/// Largest record that a lookup reads when the settings allow only smaller ones now: what stands at
+/// a place that a client names may announce any length.
+const RECORD_BYTES_MAX: u64 = 32 << 20;
+
+/// A lookup by key stops when it has found so much: more than any answer holds.
+const FOUND_BYTES_MAX: usize = 16 << 20;
 
 /// Which end of equal times a lookup by time means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +50,9 @@ pub struct KeyQuery<'a> {
 impl Log {
     /// The record that starts at a position; `None` when none starts there.
     ///
-    /// Proves it: the place must lie in a segment, the record must name this very position, and its
-    /// checksums must hold.
+    /// Proves it: the place must lie in a segment, the record must name this very position, its
+    /// checksums must hold, and its queue must have it there. A message body can hold all of a
+    /// record, its position included, but no place in a queue.
     ///
     /// # Errors
     /// When the device fails.
@@ -53,7 +61,10 @@ impl Log {
             return Ok(None);
         }
         match read_record(&self.inner, position.byte()).await {
-            Ok(found) => Ok(found),
+            Ok(Some(record)) if is_in_its_queue(&self.inner, &record, position).await? => {
+                Ok(Some(record))
+            }
+            Ok(_) => Ok(None),
             Err(error) => self.gone_or(position.byte(), error),
         }
     }
@@ -134,8 +145,8 @@ impl Log {
         Ok(entry.map(|entry| entry.store_ms() as i64))
     }
 
-    /// Messages that carry a key, newest first. Every record is read and compared, so collisions of
-    /// hashes do not show.
+    /// Messages that carry a key, newest first, as far as they fit an answer. Every record is read
+    /// and compared, so collisions of hashes do not show.
     ///
     /// # Errors
     /// When the device fails or the index is damaged there.
@@ -151,16 +162,19 @@ impl Log {
             let runs: Vec<KeyRun> = state.keys.runs().iter().filter(fits).copied().collect();
             (recent.collect::<Vec<KeyEntry>>(), runs)
         };
-        let mut found = Vec::new();
+        let (mut found, mut found_bytes) = (Vec::new(), 0);
         let mut older = runs.into_iter().rev();
         loop {
             candidates.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.byte()));
             candidates.dedup_by_key(|entry| entry.byte());
             for entry in candidates.drain(..).filter(|entry| time.contains(&entry.store_ms())) {
-                if found.len() == query.count {
+                if found.len() == query.count || found_bytes >= FOUND_BYTES_MAX {
                     return Ok(found);
                 }
-                found.extend(self.verified(entry.byte(), &query).await?);
+                if let Some(record) = self.verified(entry.byte(), &query).await? {
+                    found_bytes += record.len();
+                    found.push(record);
+                }
             }
             let Some(run) = older.next().filter(|_| found.len() < query.count) else {
                 return Ok(found);
@@ -216,11 +230,31 @@ async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadErr
         Ok(Peek::Message(head)) if head.physical_offset == inner.id.at(byte).wire() => head.len,
         _ => return Ok(None),
     };
-    if len as u64 > left {
+    let limit = RECORD_BYTES_MAX.max(inner.options.record_size_max_bytes as u64);
+    if len as u64 > left.min(limit) {
         return Ok(None);
     }
     let bytes = fetch::bytes(inner, byte, len as u64).await?;
     Ok(scan::verify(&bytes, false).is_ok().then_some(bytes))
+}
+
+/// Whether the queue that a record names has it at its position. Messages that no queue shows are
+/// believed.
+async fn is_in_its_queue(
+    inner: &Inner,
+    record: &[u8],
+    position: LogPosition,
+) -> Result<bool, ReadError> {
+    let Ok(record) = Record::parse(record) else { return Ok(false) };
+    if !is_queued(record.sys_flag) {
+        return Ok(true);
+    }
+    let key = inner.state.borrow().queues.find(record.topic, record.queue_id);
+    let (Some(key), Ok(offset)) = (key, u64::try_from(record.queue_offset)) else {
+        return Ok(false);
+    };
+    let entry = entry_at(inner, key, offset).await?;
+    Ok(entry.is_some_and(|entry| entry.byte() == position.byte()))
 }
 
 /// Entries of `hash` in a run on disk: a small read at the expected rank, and wider ones in the

@@ -1,0 +1,57 @@
+//! Bodies that look like records, at the place that they name.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{message, tiny_options};
+use ringmq_protocol::record::{Placement, encode, encoded_len};
+use ringmq_runtime::sim::World;
+use ringmq_store::{FlushPolicy, KeyQuery, Log, LogId};
+
+/// Bytes of a record with IPv4 hosts in front of its body.
+const BODY_AT: u64 = 88;
+
+#[test]
+fn a_record_inside_of_a_message_is_not_found_by_its_position() {
+    let world = World::new(3);
+    let disk = world.disk(0);
+    let options = tiny_options(FlushPolicy::Async { interval: Duration::from_millis(20) });
+    let (log, _) = world.run(Log::open(&disk, "log", LogId(0), options)).expect("opens");
+    let forged = message("topic", 0, b"forged", "KEYS\u{1}k\u{2}");
+    let place = log.id().at(log.end_position().byte() + BODY_AT);
+    let mut body = vec![0; encoded_len(&forged).expect("fits")];
+    let physical_offset = place.wire();
+    let placement = Placement { queue_offset: 0, physical_offset, stored_at_ms: 1000 };
+    encode(&mut body, &forged, placement).expect("fits");
+    let appended = log.append(&message("topic", 0, &body, ""), 1000).expect("room");
+    let found = world.run(log.record_at(place)).expect("readable");
+    assert_eq!(found.map(|bytes| bytes.len()), None);
+    let found = world.run(log.record_at(appended.position)).expect("readable");
+    assert!(found.is_some(), "the message itself is found");
+}
+
+#[test]
+fn a_lookup_by_key_takes_no_more_memory_than_an_answer() {
+    let world = World::new(3);
+    let disk = world.disk(0);
+    let mut options = tiny_options(FlushPolicy::Async { interval: Duration::from_millis(20) });
+    options.segment_size_bytes = 64 << 20;
+    options.record_size_max_bytes = 5 << 20;
+    options.unwritten_max_bytes = 64 << 20;
+    options.unflushed_max_bytes = 64 << 20;
+    let (log, _) = world.run(Log::open(&disk, "log", LogId(0), options)).expect("opens");
+    let body = vec![7; 4 << 20];
+    for now_ms in 1..=8 {
+        let sent = message("topic", 0, &body, "KEYS\u{1}k\u{2}");
+        let appended = log.append(&sent, now_ms).expect("room");
+        world.run(async {
+            while log.acknowledged() < appended.end {
+                log.progress(log.acknowledged()).await.expect("no fault");
+            }
+        });
+    }
+    let query = KeyQuery { topic: "topic", key: "k", from_ms: 0, until_ms: 99, count: 1000 };
+    let found = world.run(log.query_by_key(query)).expect("readable");
+    assert!((4..8).contains(&found.len()), "{} messages of 4 MiB", found.len());
+}
