@@ -65,7 +65,11 @@ impl DataPlane {
         tracing::info!(log = id, ?report, "log opened");
         let file: Document<OffsetSnapshot> = Document::new(&self.disk, layout::offsets_file(id));
         let saved = file.load().await.map_err(|error| error.to_string())?.unwrap_or_default();
-        Ok(OwnedLog::new(log, OffsetTable::from_snapshot(&saved), file))
+        let owned = OwnedLog::new(log, OffsetTable::from_snapshot(&saved), file);
+        if !report.was_clean {
+            take_progress_back(&owned).await.map_err(|error| error.to_string())?;
+        }
+        Ok(owned)
     }
 
     /// Says whether the ports are free. Shards share them, so the kernel would not.
@@ -194,6 +198,18 @@ impl DataPlane {
         }
         Ok(())
     }
+}
+
+/// After a crash, before anything is served: what is on disk then holds for the next crash too.
+async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
+    let log = &owned.log;
+    let end_of = |topic: &str, queue_id| log.next_offset(topic, queue_id);
+    let limited = owned.offsets.borrow_mut().limit(end_of);
+    if limited > 0 {
+        let log = log.id().0;
+        tracing::warn!(log, limited, "progress lay behind the end of queues: messages were lost");
+    }
+    owned.save_offsets().await
 }
 
 fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {

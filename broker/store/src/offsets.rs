@@ -78,6 +78,25 @@ impl OffsetTable {
         };
     }
 
+    /// Takes progress back to the end of each queue, for a start after a crash; returns how many
+    /// entries that were.
+    ///
+    /// A power loss may take messages that were consumed but not flushed. New ones get their
+    /// offsets, and a group that kept its progress would skip these.
+    pub fn limit(&mut self, mut end_of: impl FnMut(&str, i32) -> QueueOffset) -> usize {
+        let mut limited = 0;
+        for (key, queues) in &mut self.groups {
+            let Some((topic, _)) = key.split_once(SEPARATOR) else { continue };
+            for (queue, offset) in queues {
+                let end = end_of(topic, *queue).0;
+                limited += usize::from(*offset > end);
+                *offset = end.min(*offset);
+            }
+        }
+        self.version += limited as u64;
+        limited
+    }
+
     /// Calls `visit` with group, topic, queue and offset of every entry, in no particular order.
     pub fn for_each(&self, mut visit: impl FnMut(&str, &str, i32, QueueOffset)) {
         for (key, queues) in &self.groups {
@@ -120,6 +139,23 @@ mod tests {
         assert_eq!(table.get("h", "t", 1), None);
         table.retain(|group, _| group == "h");
         assert_eq!((table.get("g", "t", 1), table.get("h", "t", 0)), (None, Some(QueueOffset(7))));
+    }
+
+    #[test]
+    fn progress_behind_the_end_of_a_queue_is_taken_back() {
+        let mut table = OffsetTable::default();
+        table.commit("g", "t", 0, QueueOffset(5));
+        table.commit("g", "t", 1, QueueOffset(7));
+        table.commit("h", "gone", 0, QueueOffset(3));
+        let before = table.version();
+        let end_of =
+            |topic: &str, queue| QueueOffset(if topic == "t" { 5 + queue as u64 } else { 0 });
+        assert_eq!(table.limit(end_of), 2);
+        assert_eq!(table.get("g", "t", 0), Some(QueueOffset(5)));
+        assert_eq!(table.get("g", "t", 1), Some(QueueOffset(6)));
+        assert_eq!(table.get("h", "gone", 0), Some(QueueOffset(0)));
+        assert!(table.version() > before);
+        assert_eq!(table.limit(end_of), 0);
     }
 
     #[test]
