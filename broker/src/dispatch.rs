@@ -100,7 +100,7 @@ impl DataPlane {
             self.handle(&peer, &command, &rest[..len], hops);
             rest = &rest[len..];
         }
-        self.link.recycle(frames);
+        self.link.handled(frames);
     }
 
     fn on_reply(&self, connection: u64, mut reply: Reply) {
@@ -222,7 +222,7 @@ impl DataPlane {
         let mut frames = self.link.buffer();
         frames.extend_from_slice(frame);
         let connection = peer.to_remote();
-        self.link.send(shard, ShardMessage::Requests { connection, frames, hops: hops + 1 });
+        self.link.send_requests(shard, connection, frames, hops + 1);
     }
 
     /// Sends what one read of a connection had for other shards.
@@ -234,7 +234,7 @@ impl DataPlane {
             }
             let frames = std::mem::replace(pending, self.link.buffer());
             let connection = peer.to_remote();
-            self.link.send(shard, ShardMessage::Requests { connection, frames, hops: 1 });
+            self.link.send_requests(shard, connection, frames, 1);
             if self.link.is_congested(shard) {
                 self.close_gate(peer);
             }

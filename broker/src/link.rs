@@ -17,6 +17,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ringmq_runtime::mesh::Port;
 use ringmq_runtime::random::HashMap;
@@ -31,6 +34,37 @@ use crate::view::Change;
 /// Messages in flight from one shard to another before the sender queues: about 1 MiB of small
 /// frames.
 pub const MESH_CAPACITY: usize = 1024;
+
+/// Bytes of requests on their way to one shard, from all others together, before senders stop
+/// reading: four times what a shard handles in the millisecond that it may be busy with something
+/// else.
+const BACKLOG_MAX_BYTES: usize = 64 << 20;
+
+/// Pause before a look whether a shard has worked off its backlog.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+
+/// Bytes of requests that wait for each shard; all shards share it.
+#[derive(Clone)]
+pub struct Backlog(Arc<[AtomicUsize]>);
+
+impl Backlog {
+    /// For so many shards.
+    pub fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    fn add(&self, shard: usize, bytes: usize) {
+        self.0[shard].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, shard: usize, bytes: usize) {
+        self.0[shard].fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn is_full(&self, shard: usize) -> bool {
+        self.0[shard].load(Ordering::Relaxed) >= BACKLOG_MAX_BYTES
+    }
+}
 
 /// Buffers that a shard keeps for frames and answers that cross the mesh.
 const BUFFERS_KEPT_MAX: usize = 256;
@@ -125,6 +159,7 @@ impl Lane {
 /// The sending side of one shard towards all others.
 pub struct Link {
     port: Port<ShardMessage>,
+    backlog: Backlog,
     lanes: Vec<Lane>,
     room: Notify,
     calls: RefCell<Slab<Sender<Box<dyn Any + Send>>>>,
@@ -135,10 +170,11 @@ pub struct Link {
 
 impl Link {
     /// Takes over the shard's port and starts its tasks.
-    pub fn new(port: Port<ShardMessage>) -> Rc<Self> {
+    pub fn new(port: Port<ShardMessage>, backlog: Backlog) -> Rc<Self> {
         let lanes = (0..port.shards()).map(|_| Lane::default()).collect();
         let link = Rc::new(Self {
             port,
+            backlog,
             lanes,
             room: Notify::default(),
             calls: RefCell::default(),
@@ -173,6 +209,25 @@ impl Link {
         self.port.try_recv()
     }
 
+    /// Passes frames of a connection on.
+    pub fn send_requests(
+        &self,
+        to: usize,
+        connection: RemoteConnection,
+        frames: Vec<u8>,
+        hops: u8,
+    ) {
+        self.backlog.add(to, frames.len());
+        self.send(to, ShardMessage::Requests { connection, frames, hops });
+    }
+
+    /// Takes note that frames which were passed on to this shard are handled, and keeps their
+    /// buffer.
+    pub fn handled(&self, frames: Vec<u8>) {
+        self.backlog.remove(self.shard(), frames.len());
+        self.recycle(frames);
+    }
+
     /// Sends, in order and without waiting.
     pub fn send(&self, to: usize, message: ShardMessage) {
         let lane = &self.lanes[to];
@@ -184,15 +239,16 @@ impl Link {
         }
     }
 
-    /// Whether messages to this shard have to wait.
+    /// Whether messages to this shard have to wait, or should not become more.
     pub fn is_congested(&self, to: usize) -> bool {
-        self.lanes[to].is_congested()
+        self.lanes[to].is_congested() || self.backlog.is_full(to)
     }
 
-    /// Waits until nothing waits for room on its way to any shard.
+    /// Waits until no shard is congested.
     pub async fn wait_for_room(&self) {
-        while self.lanes.iter().any(Lane::is_congested) {
-            self.room.notified().await;
+        while (0..self.shards()).any(|to| self.is_congested(to)) {
+            // Other threads work the backlog off and wake nobody for it.
+            let _ = task::timeout(BACKLOG_PAUSE, self.room.notified()).await;
         }
     }
 
@@ -291,7 +347,9 @@ mod tests {
     fn a_full_mesh_keeps_the_order_and_drops_nothing() {
         shards::block_on(async {
             let mut ports = mesh::build(2, 2);
-            let (there, here) = (Link::new(ports.remove(1)), Link::new(ports.remove(0)));
+            let backlog = Backlog::new(2);
+            let there = Link::new(ports.remove(1), backlog.clone());
+            let here = Link::new(ports.remove(0), backlog);
             for id in 0..100 {
                 here.send(1, closed(id));
             }
@@ -313,10 +371,38 @@ mod tests {
     }
 
     #[test]
+    fn large_requests_congest_a_shard_until_it_has_handled_them() {
+        shards::block_on(async {
+            let mut ports = mesh::build(2, 1024);
+            let backlog = Backlog::new(2);
+            let there = Link::new(ports.remove(1), backlog.clone());
+            let here = Link::new(ports.remove(0), backlog);
+            let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+            let key = ConnectionKey { shard: 0, id: 1 };
+            let connection = RemoteConnection { key, peer: addr, local: addr };
+            let mut sent = 0;
+            while !here.is_congested(1) {
+                here.send_requests(1, connection, vec![0; 16 << 20], 1);
+                sent += 1;
+            }
+            assert_eq!(sent, 4);
+            let room = task::spawn("room", async move { here.wait_for_room().await });
+            for _ in 0..sent {
+                let (_, message) = there.receive().await;
+                let ShardMessage::Requests { frames, .. } = message else { panic!("requests") };
+                there.handled(frames);
+            }
+            room.await;
+        });
+    }
+
+    #[test]
     fn answers_of_one_turn_cross_as_one_message_per_connection() {
         shards::block_on(async {
             let mut ports = mesh::build(2, 16);
-            let (there, here) = (Link::new(ports.remove(1)), Link::new(ports.remove(0)));
+            let backlog = Backlog::new(2);
+            let there = Link::new(ports.remove(1), backlog.clone());
+            let here = Link::new(ports.remove(0), backlog);
             for id in [7, 8, 7] {
                 let to = ConnectionKey { shard: 1, id };
                 here.reply(to, |reply| reply.bytes.extend_from_slice(b"answer."));

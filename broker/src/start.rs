@@ -19,7 +19,7 @@ use ringmq_runtime::{mesh, task};
 use crate::config::Settings;
 use crate::control::{ControlPlane, LocalFuture};
 use crate::layout;
-use crate::link::{Link, MESH_CAPACITY, ShardMessage};
+use crate::link::{Backlog, Link, MESH_CAPACITY};
 use crate::router::Placement;
 use crate::services::Services;
 use crate::shard::DataPlane;
@@ -75,11 +75,13 @@ pub fn run(plan: &Plan, make_control: MakeControl, until: Until) -> Result<(), B
     .map_err(BrokerError::Store)?;
     let placement = Placement::new(store.logs, shards);
     let mut first = Some((make_control, until));
+    let backlog = Backlog::new(shards);
     let luggage =
         mesh::build(shards, MESH_CAPACITY).into_iter().map(|port| (port, first.take())).collect();
     let outcomes = shards::run_with(&plan.shards, luggage, |_, (port, first)| async {
         let disk = Disk::live(&plan.root).map_err(|error| BrokerError::Store(error.to_string()))?;
-        run_shard(plan.clone(), placement, disk, port, first).await
+        let link = Link::new(port, backlog.clone());
+        run_shard(plan.clone(), placement, disk, link, first).await
     })?;
     outcomes.into_iter().collect()
 }
@@ -100,10 +102,12 @@ pub async fn run_together(
     let store = layout::claim(&disk, logs_wanted, shards).await.map_err(BrokerError::Store)?;
     let placement = Placement::new(store.logs, shards);
     let mut first = Some((make_control, until));
+    let backlog = Backlog::new(shards);
     let running: Vec<_> = mesh::build(shards, MESH_CAPACITY)
         .into_iter()
         .map(|port| {
-            let run = run_shard(plan.clone(), placement, disk.clone(), port, first.take());
+            let link = Link::new(port, backlog.clone());
+            let run = run_shard(plan.clone(), placement, disk.clone(), link, first.take());
             task::spawn("shard", run)
         })
         .collect();
@@ -115,19 +119,17 @@ pub async fn run_together(
     outcome
 }
 
-type Port = mesh::Port<ShardMessage>;
-
 async fn run_shard(
     plan: Plan,
     placement: Placement,
     disk: Disk,
-    port: Port,
+    link: Rc<Link>,
     first: Option<(MakeControl, Until)>,
 ) -> Result<(), BrokerError> {
     let view = View::new(Arc::clone(&plan.settings));
-    let shard = port.shard();
+    let shard = link.shard();
     let services = Services::new(plan.store_host, shard);
-    let data = DataPlane::new(placement, Link::new(port), view, services, disk);
+    let data = DataPlane::new(placement, link, view, services, disk);
     let mesh = task::spawn_urgent("mesh", Rc::clone(&data).run_mesh());
     let result = match first {
         Some((make_control, until)) => lead(&data, make_control, until).await,
