@@ -44,6 +44,11 @@ final class Versioned {
         Inbox inbox = new Inbox();
         inbox.listen(consumer);
         consumer.start();
+        World.await(() -> World.held(consumer).size() == 4, () -> "queues held: " + World.held(consumer));
+        // A client that is busy with a short heartbeat skips the full one that its new queues ask for, for good: no
+        // later one is full, and the broker refuses its pulls. Send it again as the client should have.
+        World.await(() -> consumer.getDefaultMQPushConsumerImpl().getmQClientFactory()
+            .sendHeartbeatToAllBrokerWithLockV2(true), () -> "no heartbeat was sent");
         for (int i = 0; i < 40; i++) {
             String tag = i % 2 == 0 ? "TagA" : "TagB";
             producer.send(new org.apache.rocketmq.common.message.Message(world.topic(), tag,
