@@ -28,7 +28,7 @@ use crate::shard::DataPlane;
 /// machine's cache holds.
 const YOUNG_BYTES: u64 = 1 << 30;
 
-/// About what a request holds while it waits for the device: two names.
+/// What a request holds while it waits for the device, beside the names in it.
 const KEPT_BYTES: usize = 512;
 
 /// Why a request does not say which queue it is about.
@@ -96,7 +96,8 @@ fn query(
             Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    slow::run(data, peer, &to, KEPT_BYTES, |_| find_out);
+    let bytes = KEPT_BYTES + header.topic.len() + header.consumer_group.len();
+    slow::run(data, peer, &to, bytes, |_| find_out);
     Ok(())
 }
 
@@ -170,7 +171,7 @@ fn search(
             Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    slow::run(data, peer, &to, KEPT_BYTES, |_| search);
+    slow::run(data, peer, &to, KEPT_BYTES + header.topic.len(), |_| search);
     Ok(())
 }
 
@@ -207,6 +208,6 @@ fn earliest(
             Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
         }
     };
-    slow::run(data, peer, &to, KEPT_BYTES, |_| look);
+    slow::run(data, peer, &to, KEPT_BYTES + header.topic.len(), |_| look);
     Ok(())
 }
