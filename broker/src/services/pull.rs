@@ -343,6 +343,8 @@ pub async fn run_deadlines(data: Rc<DataPlane>) {
         pull.holds.borrow_mut().expire(now, &mut expired);
         for waiting in expired {
             again(&data, waiting);
+            // A hundred thousand may have the same deadline.
+            task::yield_if_needed().await;
         }
         let next = pull.holds.borrow().next_deadline();
         pull.sleeps_until.set(next);
