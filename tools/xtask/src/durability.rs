@@ -41,7 +41,7 @@ pub fn crash(rounds: u32) -> Outcome {
 pub fn store_seeds(seeds: u32) -> Outcome {
     process::run(
         cargo()
-            .args(["test", "--release", "--package", "ringmq-store", "--test", "faults"])
+            .args(["test", "--workspace", "--test", "faults"])
             .env("RINGMQ_SEEDS", seeds.to_string()),
     )
 }
