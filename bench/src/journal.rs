@@ -4,8 +4,10 @@
 //! with everything that can be read back:
 //!
 //! * every acknowledged message is at the queue offset that the acknowledgement named, byte for
-//! byte; * no message is there twice; * messages of one lane lie in a queue in the order in which
-//! the lane sent them; * queue offsets have no gap.
+//!   byte;
+//! * no message is there twice;
+//! * messages of one lane lie in a queue in the order in which the lane sent them;
+//! * queue offsets have no gap.
 //!
 //! A message that was sent but never acknowledged may be there or not: nothing was promised.
 
