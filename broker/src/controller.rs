@@ -134,6 +134,10 @@ impl ControlPlane for Controller {
         })
     }
 
+    fn subscription_is_old(&self, group: &str) {
+        self.clients.members_mut().want_full_beats(group);
+    }
+
     fn on_ready(&self) {
         self.registrar.start();
         let (registrar, booted) = (Rc::clone(&self.registrar), self.booted.take());

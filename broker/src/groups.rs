@@ -183,6 +183,18 @@ impl Members {
         Ok(registered)
     }
 
+    /// Makes the next short heartbeat of each member be answered with the wish for a full one.
+    ///
+    /// The fingerprint leaves out versions of subscriptions. A Java client that changes nothing but a version
+    /// (after each rebalance) sends one full heartbeat for it; when that one is skipped because another
+    /// was under way, the version would never come and all its pulls be refused.
+    pub fn want_full_beats(&mut self, group: &str) {
+        for member in self.consumers.get_mut(group).into_iter().flat_map(|g| g.members.values_mut())
+        {
+            member.fingerprint = 0;
+        }
+    }
+
     /// Removes a client from one group of each kind, as `UNREGISTER_CLIENT` asks.
     pub fn unregister(
         &mut self,

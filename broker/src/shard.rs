@@ -159,6 +159,20 @@ impl DataPlane {
         self.view.borrow_mut().apply(change);
     }
 
+    /// Tells the control plane that a consumer knows a newer subscription of its group than we do.
+    pub(crate) fn tell_old_subscription(self: &Rc<Self>, group: &str) {
+        let (data, group) = (Rc::clone(self), group.to_owned());
+        let tell = async move {
+            let tell = |first: Rc<DataPlane>| async move {
+                let control = first.control.borrow().clone();
+                control.iter().for_each(|control| control.subscription_is_old(&group));
+            };
+            // A broker that stops needs no newer subscriptions.
+            let _ = data.on_shard(0, tell).await;
+        };
+        task::spawn("old subscription", tell).detach();
+    }
+
     /// Has shard 0 create a group that consumes without having sent a heartbeat. The request that
     /// named it does not wait: without settings of its own a group has the defaults.
     pub(crate) fn want_group(self: &Rc<Self>, group: &str) {

@@ -126,6 +126,13 @@ fn a_short_heartbeat_is_enough_only_when_its_subscriptions_are_known() {
     assert_eq!(beat(&mut members, 7, true, &[]), Registered::default());
     assert_eq!(members.consumers("g").expect("group").subscriptions.len(), 1);
     assert!(beat(&mut members, 8, true, &[]).wants_full);
+
+    // A pull named a version that no heartbeat brought.
+    assert!(!beat(&mut members, 7, true, &[]).wants_full);
+    members.want_full_beats("g");
+    assert!(beat(&mut members, 7, true, &[]).wants_full);
+    assert!(beat(&mut members, 7, false, &[("t", 2)]).must_publish);
+    assert!(!beat(&mut members, 7, true, &[]).wants_full);
 }
 
 #[test]

@@ -122,7 +122,12 @@ fn attempt(
     let pull = &data.services().pull;
     let pulling = match check(&data.view(), pull.memory_bytes, command) {
         Ok(pulling) => pulling,
-        Err(denied) => return deny(peer, &to, &denied),
+        Err(denied) => {
+            if denied.refusal.code == response::SUBSCRIPTION_NOT_LATEST {
+                data.tell_old_subscription(command.fields.get("consumerGroup").unwrap_or_default());
+            }
+            return deny(peer, &to, &denied);
+        }
     };
     if pass == Pass::First {
         commit(owned, &pulling);
