@@ -34,7 +34,8 @@ pub async fn connect(addr: &str) -> Result<Stream, BenchError> {
     let parsed: SocketAddr = addr
         .parse()
         .map_err(|_| BenchError::protocol(addr, "expected an address such as 127.0.0.1:9876"))?;
-    Ok(Stream::connect(parsed, LIMIT).await?)
+    let connected = Stream::connect(parsed, LIMIT).await;
+    connected.map_err(|error| BenchError::Connect { addr: addr.to_owned(), error })
 }
 
 impl Caller {

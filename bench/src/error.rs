@@ -22,6 +22,14 @@ pub enum BenchError {
     /// The broker ended before it took requests.
     #[error("the broker stopped before it was ready ({0}); its reason is above")]
     BrokerStopped(String),
+    /// A connection cannot be made.
+    #[error("cannot connect to {addr}: {error}")]
+    Connect {
+        /// Where to.
+        addr: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A connection.
     #[error("network: {0}")]
     Network(#[from] io::Error),

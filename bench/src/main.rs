@@ -19,6 +19,7 @@ mod stats;
 mod target;
 mod wire;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,7 +36,9 @@ fn main() -> ExitCode {
     }
     // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
+    log.with_writer(std::io::stderr).init();
     let outcome = match cli.command {
         Command::ServeBroker(_) => unreachable!("it returned above"),
         Command::Produce(args) => {

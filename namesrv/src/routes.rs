@@ -1,7 +1,7 @@
 //! The route table: which broker has which queues of which topic, and who is alive.
 //!
 //! Pure: time and connections are passed in, what has to be told to brokers is handed back. The
-//! rules are those of Apache's name server (`protocol.md` 4.2); where it loses or leaks something,
+//! rules are those of Apache's name server (its `RouteInfoManager`); where it loses or leaks something,
 //! a comment says what we do instead. What clients ask of the table is in [`crate::views`].
 
 use std::collections::{BTreeMap, BTreeSet};

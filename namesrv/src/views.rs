@@ -9,7 +9,7 @@ use ringmq_protocol::bodies::topic::{TopicList, perm};
 
 use crate::routes::{BrokerGroup, BrokerKey, MASTER_ID, Queues, RouteTable};
 
-/// Topics with this start are never routed to an acting master (`protocol.md` 5.11).
+/// Topics with this start are never routed to an acting master, as in Apache.
 const SYNC_MEMBER_TOPIC_START: &str = "rmq_sys_SYNC_BROKER_MEMBER_";
 
 /// Bit of a topic's flags: a unit topic.

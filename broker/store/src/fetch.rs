@@ -13,7 +13,8 @@ use crate::error::ReadError;
 use crate::log::Inner;
 use crate::read::{Piece, Wanted};
 
-/// From here on sendfile is cheaper than a copy (glommio.md C.2: 1.4 to 1.7 times the throughput).
+/// From here on sendfile is cheaper than a copy (measured on ext4, one shard, loopback: 1.4
+/// to 1.7 times the throughput).
 const FILE_RUN_BYTES_MIN: u64 = 32 << 10;
 
 /// Unit of the read cache: one read of this size takes 80 us, one of 4 KiB 28 us.

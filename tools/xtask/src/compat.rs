@@ -136,8 +136,8 @@ fn title(setup: Setup) -> String {
     }
 }
 
-/// What an issue asks to be shown; the order lets a store be reopened with another number of
-/// shards.
+/// Every setup that compatibility is claimed for; the order lets a store be reopened with another
+/// number of shards.
 fn matrix(arguments: &Arguments) -> Vec<Cell> {
     let base = arguments.setup();
     let ours = |shards, logs, reopened: bool| {

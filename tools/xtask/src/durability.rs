@@ -34,6 +34,52 @@ pub fn crash(rounds: u32) -> Outcome {
     Ok(())
 }
 
+/// Fewest messages per flush with 64 producers that each wait for their answer.
+const MESSAGES_PER_FLUSH_MIN: f64 = 16.0;
+
+/// Measures group commit under SYNC_FLUSH: 64 producers must share flushes; one producer's latency
+/// is printed beside what the device and the loopback allow in the same run.
+///
+/// # Errors
+/// A run failed, or too many flushes were made.
+pub fn group_commit() -> Outcome {
+    process::run(cargo().args(["build", "--quiet", "--release", "--package", "ringmq-bench"]))?;
+    let report = produce("64", &["--no-limits"])?;
+    let per_message = report["broker"]["flushes_per_message"]
+        .as_f64()
+        .ok_or("bench produce told no flushes per message")?;
+    let messages = 1.0 / per_message;
+    println!("64 producers: {messages:.1} messages per flush");
+    if messages < MESSAGES_PER_FLUSH_MIN {
+        return Err(format!("expected at least {MESSAGES_PER_FLUSH_MIN} messages per flush"));
+    }
+    let report = produce("1", &[])?;
+    let limits = &report["limits"];
+    println!(
+        "1 producer: p50 {} us; null server {} us, write and flush {} us",
+        report["service"]["percentiles_us"]["p50"],
+        limits["null_server_us"],
+        limits["write_and_flush_us"]
+    );
+    Ok(())
+}
+
+/// Runs `bench produce` with a broker of its own under SYNC_FLUSH; returns its JSON report.
+fn produce(connections: &str, more: &[&str]) -> Result<serde_json::Value, String> {
+    let folder = compat::run_folder(&format!("group-commit-{connections}"), false)?;
+    let report = process::output(
+        Command::new(target().join("release/bench"))
+            .args(["produce", "--json", "--flush", "sync", "--depth", "1"])
+            .args(["--connections", connections, "--warm-up", "1", "--duration", "4"])
+            .arg("--store")
+            .arg(folder.join("store"))
+            .args(more)
+            .current_dir(&folder),
+    )?;
+    std::fs::remove_dir_all(&folder).map_err(at(&folder))?;
+    serde_json::from_str(&report).map_err(|error| format!("bench produce --json: {error}"))
+}
+
 /// Runs the store's fault test with this many seeds.
 ///
 /// # Errors

@@ -44,6 +44,8 @@ enum Task {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// Measure group commit with 64 producers and with one
+    GroupCommit,
     /// Run the store's test on a simulated disk with many seeds
     StoreSeeds {
         /// How many
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Conf { check } => check::conf(check),
         Task::Crash { rounds } => durability::crash(rounds),
+        Task::GroupCommit => durability::group_commit(),
         Task::StoreSeeds { seeds } => durability::store_seeds(seeds),
         Task::Tidy => tidy::run(),
         Task::Compat(arguments) => compat::run(&arguments),
