@@ -17,7 +17,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::{host, net, shards, signal};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -79,8 +79,8 @@ impl Setup {
             cluster: settings.broker_cluster_name.clone(),
             name: settings.broker_name.clone(),
             id: settings.broker_id,
-            address: format!("{}:{}", settings.broker_ip1, settings.listen_port),
-            ha_address: format!("{}:{}", settings.broker_ip2, settings.listen_port + 1),
+            address: host_and_port(&settings.broker_ip1, settings.listen_port),
+            ha_address: host_and_port(&settings.broker_ip2, settings.listen_port.saturating_add(1)),
         };
         let store_host = resolve(&identity.address)
             .map_err(|error| format!("brokerIP1 = \"{}\": {error}", settings.broker_ip1))?;
@@ -102,6 +102,14 @@ impl Setup {
         shards.poll_us = settings.poll_micros.into();
         let root = PathBuf::from(&settings.store_path_root_dir);
         Plan { settings, shards, root, store_host: self.store_host }
+    }
+}
+
+/// `10.0.0.5:10911`, `name:10911`, `[::1]:10911`.
+fn host_and_port(host: &str, port: u16) -> String {
+    match host.parse::<Ipv6Addr>() {
+        Ok(address) => SocketAddr::new(address.into(), port).to_string(),
+        Err(_) => format!("{host}:{port}"),
     }
 }
 
@@ -178,4 +186,39 @@ async fn embedded_namesrv(
             address.port()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(change: impl FnOnce(&mut Settings)) -> Setup {
+        let mut settings = Settings { broker_name: "b".into(), ..Settings::default() };
+        change(&mut settings);
+        Setup::new(settings, BTreeMap::new()).expect("good settings")
+    }
+
+    #[test]
+    fn clients_are_told_an_address_that_they_can_dial() {
+        for (ip, address) in [("10.0.0.5", "10.0.0.5:10911"), ("::1", "[::1]:10911")] {
+            let setup = setup(|settings| settings.broker_ip1 = ip.into());
+            assert_eq!(setup.identity.address, address);
+            assert_eq!(setup.store_host.to_string(), address);
+        }
+        assert_eq!(setup(|_| ()).identity.name, "b");
+    }
+
+    #[test]
+    fn a_name_server_runs_here_only_when_no_other_is_named() {
+        let alone = setup(|_| ());
+        assert_eq!(alone.namesrv_addresses, ["127.0.0.1:9876"]);
+        assert_eq!(alone.embedded_namesrv.map(|address| address.port()), Some(9876));
+
+        let named = setup(|settings| settings.namesrv_addr = "a:9876; b:9876".into());
+        assert_eq!(named.namesrv_addresses, ["a:9876", "b:9876"]);
+        assert_eq!(named.embedded_namesrv, None);
+
+        let never = setup(|settings| settings.embedded_namesrv = EmbeddedNamesrv::No);
+        assert_eq!((never.namesrv_addresses.len(), never.embedded_namesrv), (0, None));
+    }
 }

@@ -19,15 +19,20 @@ use ringmq_broker::control::LocalFuture;
 use ringmq_broker::server::{self, Setup};
 use ringmq_broker::start;
 use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::group::{
+    SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+};
 use ringmq_protocol::bodies::heartbeat::{
     ConsumerData, ConsumerList, HeartbeatData, ProducerData, SubscriptionData,
 };
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::bodies::stats::TopicStatsTable;
-use ringmq_protocol::bodies::topic::{KvTable, TopicConfig};
+use ringmq_protocol::bodies::topic::{KvTable, TopicConfig, TopicConfigTable};
 use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
+use ringmq_protocol::headers::admin::{
+    AllTopicConfigRequest, CreateTopicRequest, DeleteGroupRequest, GroupRequest, TopicRequest,
+};
 use ringmq_protocol::headers::client::{
     ConsumerGroupRequest, ResetOffsetRequest, UnregisterClientRequest,
 };
@@ -220,25 +225,27 @@ async fn wait_for_route(namesrv: &Client, topic: &str) -> TopicRouteData {
 }
 
 /// Runs a scenario against a broker of so many shards with its own name server, then stops both.
-fn check<F, Fut>(shards: usize, dir: &Path, overrides: &[(&str, &str)], scenario: F)
+fn check<F, Fut>(shards: usize, dir: &Path, other_namesrvs: &[u16], scenario: F)
 where
     F: FnOnce(World) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
+    let own_namesrv = free_port();
+    let namesrvs = std::iter::once(&own_namesrv).chain(other_namesrvs);
+    let namesrvs: Vec<_> = namesrvs.map(|port| format!("127.0.0.1:{port}")).collect();
     let settings = Settings {
+        namesrv_addr: namesrvs.join(";"),
         broker_name: "broker-a".into(),
         bind_address: "127.0.0.1".into(),
         broker_ip1: "127.0.0.1".into(),
         listen_port: free_port(),
         embedded_namesrv: EmbeddedNamesrv::Yes,
-        embedded_namesrv_port: free_port(),
+        embedded_namesrv_port: own_namesrv,
         mapped_file_size_commit_log: 8 << 20,
         store_path_root_dir: dir.to_string_lossy().into_owned(),
         ..Settings::default()
     };
-    let overrides = overrides.iter().map(|(key, value)| ((*key).into(), (*value).into()));
-    let overrides: BTreeMap<String, String> = overrides.collect();
-    let setup = Setup::new(settings, overrides).expect("good settings");
+    let setup = Setup::new(settings, BTreeMap::new()).expect("good settings");
     let localhost = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let world = World {
         broker: localhost(setup.settings.listen_port),
@@ -404,6 +411,87 @@ fn settings_change_while_it_runs_and_routes_follow_the_permission() {
     });
     let kept = std::path::Path::new(dir.path()).join("config/overrides.json");
     assert!(kept.exists(), "the change is kept for the next start");
+}
+
+#[test]
+fn every_name_server_knows_the_topics_also_one_that_comes_later() {
+    let dir = temp_dir();
+    let late_port = free_port();
+    let kept = dir.path().join("late-namesrv/kvConfig.json").to_string_lossy().into_owned();
+    check(1, dir.path(), &[late_port], move |world| async move {
+        let (broker, namesrv) =
+            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+        wait_for_route(&namesrv, "TBW102").await;
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+
+        let late = ringmq_namesrv::Config {
+            listen_port: late_port.into(),
+            bind_address: "127.0.0.1".into(),
+            kv_config_path: kept,
+            ..ringmq_namesrv::Config::default()
+        };
+        let late = ringmq_namesrv::start(late).await.expect("a free port");
+        let client = Client::connect(late.address()).await;
+        let route = wait_for_route(&client, "T1").await;
+        assert_eq!(route.broker_datas[0].broker_name, "broker-a");
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T2"), &[]).await;
+        for namesrv in [&namesrv, &client] {
+            wait_for_route(namesrv, "T2").await;
+        }
+        late.stop(Duration::from_secs(1)).await;
+    });
+}
+
+#[test]
+fn groups_and_topics_are_made_changed_listed_and_deleted_by_tools() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        let group = |name: &str, retries| SubscriptionGroupConfig {
+            group_name: name.into(),
+            retry_max_times: retries,
+            ..SubscriptionGroupConfig::default()
+        };
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+        broker.ask(code, &(), &json::to_vec(&group("g1", 3))).await;
+        broker.ask(code, &(), &json::to_vec(&group("g1", 5))).await;
+        let list =
+            SubscriptionGroupList { group_config_list: vec![group("g2", 1), group("g3", 2)] };
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
+        broker.ask(code, &(), &json::to_vec(&list)).await;
+        let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+        let all = broker.ask(code, &(), &[]).await;
+        let all: SubscriptionGroupTable = json::from_slice(all.body()).expect("a table");
+        assert_eq!(all.subscription_group_table["g1"].retry_max_times, 5);
+        assert_eq!(all.subscription_group_table["g3"].retry_max_times, 2);
+
+        let header = DeleteGroupRequest { group_name: "g1", clean_offset: true };
+        broker.ask(request::DELETE_SUBSCRIPTIONGROUP, &header, &[]).await;
+        let header = GroupRequest { group: "g1" };
+        let gone = broker.call(request::GET_SUBSCRIPTIONGROUP_CONFIG, &header, &[]).await;
+        assert_eq!(gone.code(), response::SUBSCRIPTION_GROUP_NOT_EXIST);
+
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        let wider = CreateTopicRequest { read_queue_nums: 8, ..create("T1") };
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &wider, &[]).await;
+        let mut seen = BTreeMap::new();
+        let mut total = usize::MAX;
+        while seen.len() < total {
+            let first = i32::try_from(seen.len()).expect("few topics");
+            let header = AllTopicConfigRequest {
+                topic_seq: Some(first),
+                data_version: None,
+                max_topic_num: Some(4),
+            };
+            let page = broker.ask(request::GET_ALL_TOPIC_CONFIG, &header, &[]).await;
+            let count = page.command().fields.get("totalTopicNum").map(str::parse);
+            total = count.expect("a total").expect("a number");
+            let page: TopicConfigTable = json::from_slice(page.body()).expect("a table");
+            assert!(!page.topic_config_table.is_empty(), "each page goes on");
+            seen.extend(page.topic_config_table);
+        }
+        assert_eq!((seen["T1"].read_queue_nums, seen["T1"].write_queue_nums), (8, 4));
+    });
 }
 
 #[test]
