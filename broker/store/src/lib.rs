@@ -10,9 +10,10 @@
 //!    ├──> queue index ─┐                   queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
-//! read    entries and bytes from memory, caches, files   read fetch blocks cache lookup  by
-//! position, time, key                         lookup open    snapshot, stream, scan of the log,
-//! verdict     recovery settle abort index_load scan verdict
+//! read    entries and bytes from memory, caches, files   read fetch blocks cache
+//! lookup  by position, time, key                         lookup terms
+//! open    snapshot, stream, scan of the log, verdict     recovery settle abort
+//!                                                        index_load scan verdict
 //! ```
 //!
 //! # What holds at every moment

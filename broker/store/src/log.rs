@@ -227,11 +227,6 @@ impl Log {
         self.inner.id.at(self.inner.state.borrow().marks.appended())
     }
 
-    /// The key of a queue that has had a message.
-    pub fn queue_key(&self, topic: &str, queue_id: i32) -> Option<QueueKey> {
-        self.inner.state.borrow().queues.find(topic, queue_id)
-    }
-
     /// Oldest offset of a queue, and the offset behind the newest message that consumers may see.
     /// `None` for a queue that never had a message.
     pub fn queue_range(&self, topic: &str, queue_id: i32) -> Option<(QueueOffset, QueueOffset)> {
@@ -252,22 +247,6 @@ impl Log {
         for (_, queue) in self.inner.state.borrow().queues.iter() {
             visit(&queue.topic, queue.queue_id, QueueOffset(queue.min), QueueOffset(queue.visible));
         }
-    }
-
-    /// Moves the queues in which consumers see more messages than at the last call to `out`, with
-    /// their new visible ends.
-    pub fn take_advanced(&self, out: &mut Vec<(QueueKey, QueueOffset)>) {
-        self.inner.state.borrow_mut().queues.take_advanced(out);
-    }
-
-    /// Calls `visit` with the name of a queue; not when it was deleted.
-    pub fn with_queue_name<R>(
-        &self,
-        key: QueueKey,
-        visit: impl FnOnce(&str, i32) -> R,
-    ) -> Option<R> {
-        let state = self.inner.state.borrow();
-        state.queues.get(key).map(|queue| visit(&queue.topic, queue.queue_id))
     }
 
     /// Forgets all queues of a topic; a new queue of the same name starts at offset 0. Returns how

@@ -49,7 +49,6 @@ pub(crate) struct Queue {
     pub(crate) saved_min: u64,
     pub(crate) is_announced: bool,
     pub(crate) is_dirty: bool,
-    pub(crate) is_advanced: bool,
 }
 
 impl Queue {
@@ -66,7 +65,6 @@ impl Queue {
             saved_min: first,
             is_announced: false,
             is_dirty: false,
-            is_advanced: false,
         }
     }
 

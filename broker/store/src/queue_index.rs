@@ -7,7 +7,7 @@ use ringmq_runtime::random::Hasher;
 
 use crate::entry::{ENTRY_SIZE, Entry};
 use crate::frame::{FrameKind, FrameWriter};
-use crate::position::{QueueKey, QueueOffset};
+use crate::position::QueueKey;
 use crate::queue::{BlockRef, Queue};
 
 /// Slots of one log: 16 M queues, of which each costs about 200 bytes. A file that names more is
@@ -31,7 +31,6 @@ pub(crate) struct QueueIndex {
     hasher: Hasher,
     dirty: Vec<u32>,
     deleted: Vec<u32>,
-    advanced: Vec<QueueKey>,
     recent_entries: usize,
     block_entries: usize,
 }
@@ -45,7 +44,6 @@ impl QueueIndex {
             hasher: Hasher::default(),
             dirty: Vec::new(),
             deleted: Vec::new(),
-            advanced: Vec::new(),
             recent_entries: 0,
             block_entries,
         }
@@ -136,26 +134,12 @@ impl QueueIndex {
         let Some(queue) = self.slots[key.slot()].as_mut() else { return };
         queue.visible += 1;
         debug_assert!(queue.visible <= queue.next());
-        if !queue.is_advanced {
-            queue.is_advanced = true;
-            self.advanced.push(key);
-        }
     }
 
     /// Lets consumers see all of a queue: what is found at start is safe by then.
     pub(crate) fn show_all(&mut self, key: QueueKey) {
         if let Some(queue) = self.get_mut(key) {
             queue.visible = queue.next();
-        }
-    }
-
-    /// Moves the queues that became longer for consumers since the last call to `out`.
-    pub(crate) fn take_advanced(&mut self, out: &mut Vec<(QueueKey, QueueOffset)>) {
-        for key in self.advanced.drain(..) {
-            if let Some(queue) = self.slots[key.slot()].as_mut() {
-                queue.is_advanced = false;
-                out.push((key, QueueOffset(queue.visible)));
-            }
         }
     }
 
@@ -416,17 +400,15 @@ mod tests {
     }
 
     #[test]
-    fn messages_become_visible_one_by_one_and_queues_are_reported_once() {
+    fn messages_become_visible_one_by_one() {
         let (mut index, key) = index_with(3);
-        assert_eq!(index.get(key).map(|queue| (queue.visible, queue.next())), Some((0, 3)));
+        let ends = |index: &QueueIndex| {
+            index.get(key).map(|queue| (queue.visible, queue.next())).expect("a queue")
+        };
+        assert_eq!(ends(&index), (0, 3));
         index.acknowledge_one(key);
         index.acknowledge_one(key);
-        let mut advanced = Vec::new();
-        index.take_advanced(&mut advanced);
-        assert_eq!(advanced, [(key, QueueOffset(2))]);
-        advanced.clear();
-        index.take_advanced(&mut advanced);
-        assert_eq!(advanced, []);
+        assert_eq!(ends(&index), (2, 3));
     }
 
     #[test]
