@@ -15,7 +15,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +27,7 @@ use ringmq_runtime::task;
 use ringmq_store::Piece;
 use slab::Slab;
 
+use crate::control::LocalFuture;
 use crate::shard::DataPlane;
 use crate::view::Change;
 
@@ -101,7 +101,6 @@ pub struct Reply {
     pub pieces: Vec<(usize, Piece)>,
 }
 
-type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 type Job = Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<Box<dyn Any + Send>> + Send>;
 
 /// A message between two shards.

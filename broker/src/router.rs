@@ -6,9 +6,7 @@
 
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::request;
-
-/// Bits of a physical offset below the log id.
-const LOG_SHIFT: u32 = 45;
+use ringmq_store::LogPosition;
 
 /// A queue by the hash of its topic: the key of tables on the hot path, where no text is compared.
 ///
@@ -76,14 +74,9 @@ impl Placement {
         log % self.shards
     }
 
-    /// The shard that owns a queue.
-    pub fn shard_of(&self, queue: HashedQueue) -> usize {
-        self.shard_of_log(self.log_of(queue))
-    }
-
     /// The log that a physical offset points into; `None` when there is no such log.
     pub fn log_of_position(&self, position: i64) -> Option<usize> {
-        let log = usize::try_from(position >> LOG_SHIFT).ok()?;
+        let log = usize::from(LogPosition::from_wire(position)?.log().0);
         (log < self.logs).then_some(log)
     }
 

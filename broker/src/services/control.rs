@@ -4,10 +4,9 @@
 
 use crate::control::LocalFuture;
 use crate::outcome::Refusal;
-use crate::peer::Peer;
+use crate::peer::{OwnedFields, Peer};
 use ringmq_protocol::codes::response;
-use ringmq_protocol::fields::FieldWriter;
-use ringmq_protocol::{Command, Header, WriteHeader, json};
+use ringmq_protocol::{Command, Header, json};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task;
 use serde::Serialize;
@@ -66,19 +65,14 @@ fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
 }
 
 impl Answer {
-    /// An answer of header fields alone.
-    pub fn with_fields(fields: Vec<(&'static str, String)>) -> Self {
-        Self { fields: OwnedFields(fields), ..Self::default() }
-    }
-
     /// An answer of a body alone.
     pub fn with_body(body: Vec<u8>) -> Self {
         Self { body, ..Self::default() }
     }
 
     /// The same answer with a header field.
-    pub fn field(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.fields.0.push((name, value.to_string()));
+    pub fn field(mut self, name: &str, value: impl ToString) -> Self {
+        self.fields.0.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -86,17 +80,6 @@ impl Answer {
     pub fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = Some(remark.into());
         self
-    }
-}
-
-#[derive(Debug, Default)]
-struct OwnedFields(Vec<(&'static str, String)>);
-
-impl WriteHeader for OwnedFields {
-    fn write_to(&self, out: &mut FieldWriter<'_>) {
-        for (name, value) in &self.0 {
-            out.text(name, value);
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::logs::OwnedLog;
 use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-use crate::services::slow;
+use crate::services::{control::decode, slow};
 use crate::shard::DataPlane;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group
@@ -59,10 +59,6 @@ pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, peer: &Peer, command: &
     if let Err(refusal) = served {
         peer.refuse(&to, &refusal);
     }
-}
-
-fn decode<'c, H: Header<'c>>(command: &'c Command<'_>) -> Result<H, Refusal> {
-    H::decode(&command.fields).map_err(Refusal::malformed)
 }
 
 fn reply_offset(peer: &Peer, to: &ReplyTo, offset: i64) {
