@@ -74,7 +74,7 @@ impl Log {
         if byte < self.inner.state.borrow().segments.min() { Ok(None) } else { Err(error) }
     }
 
-    /// The offset of a queue by store time, as specification 1.20 says: clamped to the queue's
+    /// The offset of a queue by store time, as Apache's broker answers: clamped to the queue's
     /// oldest offset and visible end. `None` for a queue that never had a message.
     ///
     /// # Errors

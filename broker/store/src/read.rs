@@ -1,8 +1,8 @@
 //! Reading a queue: from memory at once, else from the device.
 //!
-//! Statuses and next offsets are those of Apache's broker (specification 1.19). A read walks the
-//! entries of the queue from the asked offset on, lets the caller's filter skip by tag hash, and
-//! stops at the limits; the first message always passes.
+//! Statuses and next offsets are those of Apache's broker. A read walks the entries of the queue
+//! from the asked offset on, lets the caller's filter skip by tag hash, and stops at the limits;
+//! the first message always passes.
 
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::disk::FileView;
