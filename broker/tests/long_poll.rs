@@ -8,7 +8,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
-use support::{Bench, Client, Pulled, Setup, pull_header, pulled, temp_dir};
+use support::{Bench, Client, Pulled, Setup, in_time, pull_header, pulled, temp_dir};
 
 fn waiting<'h>(topic: &'h str, queue: i32, from: i64, tags: &'h str) -> PullRequest<'h> {
     PullRequest {
@@ -26,16 +26,19 @@ fn start(client: &Client, header: &PullRequest<'_>) -> task::Task<Pulled> {
 
 /// Waits until so many pulls are held by the whole broker.
 async fn until_held(bench: &Bench, held: usize) {
-    loop {
-        let counts = bench
-            .data
-            .on_all_shards(|data| async move { ringmq_broker::services::pull::held(&data) })
-            .await;
-        if counts.iter().sum::<usize>() == held {
-            return;
+    let all_held = async {
+        loop {
+            let counts = bench
+                .data
+                .on_all_shards(|data| async move { ringmq_broker::services::pull::held(&data) })
+                .await;
+            if counts.iter().sum::<usize>() == held {
+                return;
+            }
+            task::sleep(Duration::from_millis(1)).await;
         }
-        task::sleep(Duration::from_millis(1)).await;
-    }
+    };
+    in_time("all pulls are held", all_held).await;
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_runtime::task;
-use support::{Setup, field, send_header, temp_dir};
+use support::{Setup, field, in_time, send_header, temp_dir};
 
 #[test]
 fn sends_that_find_the_log_full_wait_and_keep_their_order() {
@@ -53,15 +53,19 @@ fn shard_0_hears_of_registered_clients_that_go_away() {
         for client in clients {
             client.connection.close("the test");
         }
-        loop {
-            let answer = watcher.call(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
-            let closed: usize = String::from_utf8_lossy(answer.body()).parse().expect("a number");
-            assert!(closed <= registered, "{closed} of {registered}");
-            if closed == registered {
-                break;
+        let all_heard = async {
+            loop {
+                let answer = watcher.call(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
+                let text = String::from_utf8_lossy(answer.body());
+                let closed: usize = text.parse().expect("a number");
+                assert!(closed <= registered, "{closed} of {registered}");
+                if closed == registered {
+                    break;
+                }
+                task::sleep(Duration::from_millis(1)).await;
             }
-            task::sleep(Duration::from_millis(1)).await;
-        }
+        };
+        in_time("shard 0 hears of every registered client", all_heard).await;
     });
 }
 
@@ -89,9 +93,12 @@ fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
             })
             .detach();
         }
-        while *acknowledged.borrow() < 200 {
-            task::sleep(Duration::from_millis(1)).await;
-        }
+        let under_way = async {
+            while *acknowledged.borrow() < 200 {
+                task::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        in_time("200 sends are acknowledged", under_way).await;
         // The broker stops now, with the producers still at work.
     });
     let acknowledged: Vec<(i32, i64)> = receiver.iter().collect();

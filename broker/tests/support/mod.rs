@@ -34,6 +34,7 @@ use ringmq_protocol::{Command, WriteHeader};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, ReplyTo, dial};
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
+use ringmq_runtime::task;
 
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -99,7 +100,8 @@ pub fn free_port() -> u16 {
     shards::block_on(async {
         loop {
             let offset = NEXT.fetch_add(1, Ordering::Relaxed) * 4;
-            let port = 23_000 + (std::process::id() as u16 % 2_000) * 8 + offset % 1_000;
+            // Below 32,768, where Linux takes the ports of outgoing connections from.
+            let port = 23_000 + (std::process::id() % 1_000) as u16 * 8 + offset % 1_000;
             let is_free = |port: u16| {
                 Listener::bind(SocketAddr::from(([127, 0, 0, 1], port)), Reuse::No).is_ok()
             };
@@ -108,6 +110,12 @@ pub fn free_port() -> u16 {
             }
         }
     })
+}
+
+/// Waits for what has to come true, or fails with its name.
+pub async fn in_time<T>(what: &str, awaited: impl Future<Output = T>) -> T {
+    let result = task::timeout(TIMEOUT, awaited).await;
+    result.unwrap_or_else(|_| panic!("not within {TIMEOUT:?}: {what}"))
 }
 
 pub fn temp_dir() -> tempfile::TempDir {
