@@ -185,9 +185,9 @@ impl Members {
 
     /// Makes the next short heartbeat of each member be answered with the wish for a full one.
     ///
-    /// The fingerprint leaves out versions of subscriptions. A Java client that changes nothing but a version
-    /// (after each rebalance) sends one full heartbeat for it; when that one is skipped because another
-    /// was under way, the version would never come and all its pulls be refused.
+    /// The fingerprint leaves out versions of subscriptions. A Java client that changes nothing but
+    /// a version (after each rebalance) sends one full heartbeat for it; when that one is skipped
+    /// because another was under way, the version would never come and all its pulls be refused.
     pub fn want_full_beats(&mut self, group: &str) {
         for member in self.consumers.get_mut(group).into_iter().flat_map(|g| g.members.values_mut())
         {

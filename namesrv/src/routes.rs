@@ -1,8 +1,9 @@
 //! The route table: which broker has which queues of which topic, and who is alive.
 //!
 //! Pure: time and connections are passed in, what has to be told to brokers is handed back. The
-//! rules are those of Apache's name server (its `RouteInfoManager`); where it loses or leaks something,
-//! a comment says what we do instead. What clients ask of the table is in [`crate::views`].
+//! rules are those of Apache's name server (its `RouteInfoManager`); where it loses or leaks
+//! something, a comment says what we do instead. What clients ask of the table is in
+//! [`crate::views`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
