@@ -1,273 +1,30 @@
 //! The control plane through its wire interface: a whole broker with its name server in this
 //! process, and clients that speak the protocol to both over loopback.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod world;
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
-use std::path::Path;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_lite::FutureExt;
-use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::control::LocalFuture;
-use ringmq_broker::server::{self, Setup};
-use ringmq_broker::start;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::group::{
     SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
 };
-use ringmq_protocol::bodies::heartbeat::{
-    ConsumerData, ConsumerList, HeartbeatData, ProducerData, SubscriptionData,
-};
+use ringmq_protocol::bodies::heartbeat::HeartbeatData;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
-use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::bodies::stats::TopicStatsTable;
 use ringmq_protocol::bodies::topic::{KvTable, TopicConfig, TopicConfigTable};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{
     AllTopicConfigRequest, CreateTopicRequest, DeleteGroupRequest, GroupRequest, TopicRequest,
 };
-use ringmq_protocol::headers::client::{
-    ConsumerGroupRequest, ResetOffsetRequest, UnregisterClientRequest,
-};
-use ringmq_protocol::headers::namesrv::RouteRequest;
-use ringmq_protocol::headers::send::SendRequest;
-use ringmq_protocol::{Command, WriteHeader, json};
-use ringmq_remoting::{Connection, ConnectionLimits, OwnedCommand, Service, dial};
-use ringmq_runtime::shards::{Cores, ShardsConfig};
-use ringmq_runtime::sync::Notify;
-use ringmq_runtime::task;
+use ringmq_protocol::headers::client::{ResetOffsetRequest, UnregisterClientRequest};
+use ringmq_protocol::json;
+use ringmq_remoting::OwnedCommand;
 use support::{free_port, temp_dir};
-
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Where broker and name server of a test listen.
-#[derive(Clone, Copy)]
-struct World {
-    broker: SocketAddr,
-    namesrv: SocketAddr,
-}
-
-/// A client that keeps the requests the broker sends it.
-struct Client {
-    connection: Rc<Connection>,
-    inbox: Rc<Inbox>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    codes: RefCell<Vec<i32>>,
-    arrived: Notify,
-    closed: Cell<bool>,
-}
-
-impl Service for Inbox {
-    fn on_request(&self, _: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
-        self.codes.borrow_mut().push(command.code);
-        self.arrived.notify_all();
-    }
-
-    fn on_close(&self, _: &Rc<Connection>) {
-        self.closed.set(true);
-    }
-}
-
-impl Client {
-    async fn connect(address: SocketAddr) -> Self {
-        let inbox = Rc::new(Inbox::default());
-        let limits = ConnectionLimits::default();
-        let connection = dial(address, TIMEOUT, Rc::clone(&inbox), limits).await;
-        Self { connection: connection.expect("somebody listens"), inbox }
-    }
-
-    async fn call(&self, code: i32, header: &impl WriteHeader, body: &[u8]) -> OwnedCommand {
-        self.connection.call(code, header, body, TIMEOUT).await.expect("an answer")
-    }
-
-    /// Calls and expects success.
-    async fn ask(&self, code: i32, header: &impl WriteHeader, body: &[u8]) -> OwnedCommand {
-        let answer = self.call(code, header, body).await;
-        let remark = answer.command().remark().map(str::to_owned);
-        assert_eq!(answer.code(), response::SUCCESS, "code {code}: {remark:?}");
-        answer
-    }
-
-    async fn beat(&self, client_id: &str, topics: &[&str]) -> OwnedCommand {
-        self.ask(request::HEART_BEAT, &(), &json::to_vec(&beat(client_id, topics))).await
-    }
-
-    async fn members(&self) -> Vec<String> {
-        let header = ConsumerGroupRequest { consumer_group: "g" };
-        let answer = self.ask(request::GET_CONSUMER_LIST_BY_GROUP, &header, &[]).await;
-        json::from_slice::<ConsumerList>(answer.body()).expect("a list").consumer_id_list
-    }
-
-    async fn send(&self, topic: &str, queue_id: i32) {
-        let header = SendRequest {
-            producer_group: "p",
-            topic,
-            default_topic: "TBW102",
-            default_topic_queue_nums: 4,
-            queue_id,
-            sys_flag: 0,
-            born_at_ms: 1,
-            flag: 0,
-            properties: None,
-            reconsume_times: 0,
-            unit_mode: false,
-            max_reconsume_times: None,
-            batch: false,
-            broker_name: None,
-        };
-        self.ask(request::SEND_MESSAGE_V2, &header, b"body").await;
-    }
-
-    async fn pull(&self, topic: &str, queue_id: i32, queue_offset: i64) -> OwnedCommand {
-        let offset = queue_offset.to_string();
-        let queue_id = queue_id.to_string();
-        let fields = [
-            ("consumerGroup", "g"),
-            ("topic", topic),
-            ("queueId", &queue_id),
-            ("queueOffset", &offset),
-            ("maxMsgNums", "32"),
-            ("sysFlag", "4"),
-            ("commitOffset", "0"),
-            ("suspendTimeoutMillis", "0"),
-            ("subscription", "*"),
-            ("subVersion", "1"),
-        ];
-        self.call(request::PULL_MESSAGE, &fields, &[]).await
-    }
-
-    async fn commit(&self, topic: &str, queue_id: i32, offset: i64) {
-        let (queue_id, offset) = (queue_id.to_string(), offset.to_string());
-        let fields = [
-            ("consumerGroup", "g"),
-            ("topic", topic),
-            ("queueId", &queue_id),
-            ("commitOffset", &offset),
-        ];
-        self.ask(request::UPDATE_CONSUMER_OFFSET, &fields, &[]).await;
-    }
-
-    async fn committed(&self, topic: &str, queue_id: i32) -> String {
-        let queue_id = queue_id.to_string();
-        let fields = [("consumerGroup", "g"), ("topic", topic), ("queueId", &queue_id)];
-        let answer = self.ask(request::QUERY_CONSUMER_OFFSET, &fields, &[]).await;
-        answer.command().fields.get("offset").expect("an offset").to_owned()
-    }
-
-    /// Waits until the broker sent this code.
-    async fn told(&self, code: i32) {
-        let told = async {
-            while !self.inbox.codes.borrow().contains(&code) {
-                self.inbox.arrived.notified().await;
-            }
-        };
-        task::timeout(TIMEOUT, told).await.expect("the broker tells its client");
-        self.inbox.codes.borrow_mut().clear();
-    }
-}
-
-fn beat(client_id: &str, topics: &[&str]) -> HeartbeatData {
-    let subscriptions = topics.iter().map(|topic| SubscriptionData::tags(topic, "*", 1));
-    HeartbeatData {
-        client_id: client_id.into(),
-        consumer_data_set: vec![ConsumerData {
-            group_name: "g".into(),
-            subscription_data_set: subscriptions.collect(),
-            ..ConsumerData::default()
-        }],
-        producer_data_set: vec![ProducerData { group_name: "p".into() }],
-        ..HeartbeatData::default()
-    }
-}
-
-fn create(topic: &str) -> CreateTopicRequest<'_> {
-    CreateTopicRequest {
-        topic,
-        default_topic: "TBW102",
-        read_queue_nums: 4,
-        write_queue_nums: 4,
-        perm: 6,
-        topic_filter_type: "SINGLE_TAG",
-        topic_sys_flag: Some(0),
-        order: false,
-        attributes: None,
-        force: None,
-    }
-}
-
-async fn route(namesrv: &Client, topic: &str) -> Option<TopicRouteData> {
-    let header =
-        RouteRequest { topic, accept_standard_json_only: None, zone_mode: None, zone_name: None };
-    let answer = namesrv.call(request::GET_ROUTEINFO_BY_TOPIC, &header, &[]).await;
-    (answer.code() == response::SUCCESS).then(|| json::from_slice(answer.body()).expect("a route"))
-}
-
-async fn wait_for_route(namesrv: &Client, topic: &str) -> TopicRouteData {
-    let found = async {
-        loop {
-            if let Some(route) = route(namesrv, topic).await {
-                return route;
-            }
-            task::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    task::timeout(TIMEOUT, found).await.expect("the topic is registered")
-}
-
-/// Runs a scenario against a broker of so many shards with its own name server, then stops both.
-fn check<F, Fut>(shards: usize, dir: &Path, other_namesrvs: &[u16], scenario: F)
-where
-    F: FnOnce(World) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let own_namesrv = free_port();
-    let namesrvs = std::iter::once(&own_namesrv).chain(other_namesrvs);
-    let namesrvs: Vec<_> = namesrvs.map(|port| format!("127.0.0.1:{port}")).collect();
-    let settings = Settings {
-        namesrv_addr: namesrvs.join(";"),
-        broker_name: "broker-a".into(),
-        bind_address: "127.0.0.1".into(),
-        broker_ip1: "127.0.0.1".into(),
-        listen_port: free_port(),
-        embedded_namesrv: EmbeddedNamesrv::Yes,
-        embedded_namesrv_port: own_namesrv,
-        mapped_file_size_commit_log: 8 << 20,
-        store_path_root_dir: dir.to_string_lossy().into_owned(),
-        ..Settings::default()
-    };
-    let setup = Setup::new(settings, BTreeMap::new()).expect("good settings");
-    let localhost = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let world = World {
-        broker: localhost(setup.settings.listen_port),
-        namesrv: localhost(setup.settings.embedded_namesrv_port),
-    };
-    let mut plan = setup.plan();
-    plan.shards = ShardsConfig::new(Cores::Floating(shards));
-    let panicked = Arc::new(Mutex::new(None));
-    let report = Arc::clone(&panicked);
-    let until = move |_| {
-        let run = AssertUnwindSafe(async move { scenario(world).await }).catch_unwind();
-        Box::pin(async move {
-            *report.lock().expect("not poisoned") = run.await.err();
-        }) as LocalFuture<()>
-    };
-    let control = move |data| server::control_plane(setup, data, Box::new(|| ()));
-    let ran = start::run(&plan, Box::new(control), Box::new(until));
-    if let Some(panic) = panicked.lock().expect("not poisoned").take() {
-        std::panic::resume_unwind(panic);
-    }
-    ran.expect("the broker starts and stops cleanly");
-}
+use world::{Client, beat, check, create, route, wait_for_route};
 
 #[test]
 fn a_topic_made_by_a_tool_is_in_the_routes_when_the_tool_is_answered_and_after_a_restart() {
