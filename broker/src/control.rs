@@ -45,9 +45,9 @@ pub trait ControlPlane: 'static {
     /// Creates a group for a pull, or says why not. Resolves when the group is published.
     fn group_for_pull(self: Rc<Self>, group: String) -> LocalFuture<Result<(), Refusal>>;
 
-    /// A pull of the group named a newer version of its subscription than any heartbeat did. Members that
-    /// send the short form may never name it again unless they are asked to. Without members there is
-    /// nothing to do.
+    /// A pull of the group named a newer version of its subscription than any heartbeat did.
+    /// Members that send the short form may never name it again unless they are asked to. Without
+    /// members there is nothing to do.
     fn subscription_is_old(&self, group: &str) {
         let _ = group;
     }
