@@ -189,8 +189,8 @@ impl Members {
     /// a version (after each rebalance) sends one full heartbeat for it; when that one is skipped
     /// because another was under way, the version would never come and all its pulls be refused.
     pub fn want_full_beats(&mut self, group: &str) {
-        for member in self.consumers.get_mut(group).into_iter().flat_map(|g| g.members.values_mut())
-        {
+        let Some(consumers) = self.consumers.get_mut(group) else { return };
+        for member in consumers.members.values_mut() {
             member.fingerprint = 0;
         }
     }
