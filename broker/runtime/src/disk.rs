@@ -51,7 +51,7 @@ pub struct Entry {
 /// Space of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// All of it.
+    /// Used and available together, without what is reserved for others.
     pub total: u64,
     /// What this process may still use.
     pub available: u64,

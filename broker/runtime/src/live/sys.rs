@@ -204,6 +204,9 @@ pub(crate) fn try_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 /// Total and available bytes of the file system that holds `path`.
+///
+/// What is reserved for others is in neither, as in df(1): shares of the total then reach 100 %
+/// when nothing is left, and not before.
 pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
     let path = c_path(path)?;
     // SAFETY: all zero is a valid buffer, the path ends with NUL.
@@ -212,7 +215,8 @@ pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
         check(libc::statvfs(path.as_ptr(), &raw mut stat))?;
         stat
     };
-    Ok((stat.f_frsize * stat.f_blocks, stat.f_frsize * stat.f_bavail))
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    Ok((stat.f_frsize * (used + stat.f_bavail), stat.f_frsize * stat.f_bavail))
 }
 
 /// Makes and closes a small ring; the error is the kernel's number.
