@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{self, ShardsConfig};
-use ringmq_runtime::start::StartError;
+use ringmq_runtime::start::{self, StartError};
 use ringmq_runtime::{mesh, task};
 
 use crate::config::Settings;
@@ -68,6 +68,8 @@ pub enum BrokerError {
 /// What went wrong and what to change. A broker that could not start has served nothing.
 pub fn run(plan: &Plan, make_control: MakeControl, until: Until) -> Result<(), BrokerError> {
     let shards = plan.shards.cores.shards();
+    // First of all, because what it finds has a fix that the errors of later steps do not name.
+    start::check_directory(&plan.root)?;
     let store = shards::try_block_on("store", async {
         let disk = Disk::live(&plan.root).map_err(|error| error.to_string())?;
         layout::claim(&disk, plan.settings.commit_log_count.into(), shards).await
