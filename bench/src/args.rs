@@ -71,7 +71,7 @@ pub struct TargetArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub logs: u32,
     /// Where the broker that bench starts keeps its files; a fresh directory under ./data without
-    /// it.
+    /// it, removed after a good run.
     #[arg(long, value_name = "DIR")]
     pub store: Option<std::path::PathBuf>,
 }
@@ -221,7 +221,8 @@ pub struct CrashArgs {
     /// Commit logs of the broker.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub logs: u32,
-    /// Where the broker keeps its files; a fresh directory under ./data without it.
+    /// Where the broker keeps its files; a fresh directory under ./data without it,
+    /// removed after a good run.
     #[arg(long, value_name = "DIR")]
     pub store: Option<std::path::PathBuf>,
 }

@@ -52,6 +52,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         });
         report.print(args.json);
     }
+    target.ended_well();
     Ok(Ending::Good)
 }
 

@@ -84,6 +84,7 @@ async fn prove_again(
         }
         target = Rc::into_inner(shared).expect("all readers are done");
     }
+    target.ended_well();
     eprintln!("{} rounds proved, and all of them again after the last restart", proofs.len());
     Ok(Ending::Good)
 }

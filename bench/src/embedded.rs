@@ -1,6 +1,7 @@
 //! A broker of our own, in a child process: bench runs itself again with `serve-broker`, so that a
 //! fresh clone needs no other binary, the broker's CPU time is told apart, and it can be killed.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -24,12 +25,16 @@ pub struct Setup {
     pub logs: u32,
     /// Its files.
     pub store: PathBuf,
+    /// Nobody named the directory, so nobody looks for the files after a good run.
+    pub is_scratch: bool,
 }
 
 /// A running broker with an embedded name server. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Embedded {
     child: Child,
+    /// What is removed when the broker is not needed any more.
+    scratch: RefCell<Option<PathBuf>>,
     config: PathBuf,
     namesrv: String,
 }
@@ -48,12 +53,19 @@ impl Embedded {
         std::fs::write(&config, configuration(setup, namesrv_port, net::free_port()?))
             .map_err(|error| BenchError::file(&config, error))?;
         let child = spawn(&config)?;
-        Ok(Self { child, config, namesrv: format!("127.0.0.1:{namesrv_port}") })
+        let scratch = RefCell::default();
+        Ok(Self { child, scratch, config, namesrv: format!("127.0.0.1:{namesrv_port}") })
     }
 
     /// Address of the name server.
     pub fn namesrv(&self) -> &str {
         &self.namesrv
+    }
+
+    /// Removes `directory` when the broker has ended: a run that proved what it should leaves no
+    /// gigabytes behind.
+    pub fn remove_at_end(&self, directory: PathBuf) {
+        *self.scratch.borrow_mut() = Some(directory);
     }
 
     /// What the process has used so far; none when it is gone.
@@ -85,6 +97,11 @@ impl Drop for Embedded {
         // Already gone is as good; anything else is told by the next start on this store.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(directory) = self.scratch.take()
+            && let Err(error) = std::fs::remove_dir_all(&directory)
+        {
+            eprintln!("bench: {} is left behind: {error}", directory.display());
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
             return Ok(Ending::ProofFailed);
         }
     }
+    target.ended_well();
     Ok(if failures == 0 { Ending::Good } else { Ending::RequestsFailed })
 }
 

@@ -70,6 +70,7 @@ impl Target {
             shards: args.shards,
             logs: args.logs,
             store: args.store.clone().unwrap_or_else(fresh_directory),
+            is_scratch: args.store.is_none(),
         };
         eprintln!("starting a broker: {}, files in {}", setup.flush.key(), setup.store.display());
         let embedded = Embedded::start(&setup)?;
@@ -122,6 +123,16 @@ impl Target {
     /// Directory of the broker that was started; none for a running cluster.
     pub fn store(&self) -> Option<&Path> {
         self.embedded.as_ref().map(|(_, setup)| setup.store.as_path())
+    }
+
+    /// Says that the run ended well: the files of a broker that bench started in a directory of its
+    /// own choice go when it ends. After a failure they stay, as evidence.
+    pub fn ended_well(&self) {
+        if let Some((embedded, setup)) = &self.embedded
+            && setup.is_scratch
+        {
+            embedded.remove_at_end(setup.store.clone());
+        }
     }
 
     /// What the broker's process has used; none for a running cluster.
