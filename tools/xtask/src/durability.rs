@@ -43,7 +43,7 @@ const MESSAGES_PER_FLUSH_MIN: f64 = 16.0;
 /// # Errors
 /// A run failed, or too many flushes were made.
 pub fn group_commit() -> Outcome {
-    process::run(cargo().args(["build", "--quiet", "--release", "--package", "ringmq-bench"]))?;
+    build_binaries(&["--release"])?;
     let report = produce("64", &["--no-limits"])?;
     let per_message = report["broker"]["flushes_per_message"]
         .as_f64()
