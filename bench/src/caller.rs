@@ -68,7 +68,6 @@ impl Caller {
         &mut self,
         code: i32,
         header: &impl WriteHeader,
-        body: &[u8],
         mut take: impl FnMut(&Command<'_>) -> R,
     ) -> Result<R, BenchError> {
         self.opaque = self.opaque.wrapping_add(1);
@@ -81,7 +80,7 @@ impl Caller {
             remark: None,
         };
         self.out.clear();
-        write_request(&mut self.out, head, header, body);
+        write_request(&mut self.out, head, header, &[]);
         let answer = async {
             self.write.write_all(&mut [IoSlice::new(&self.out)]).await?;
             let mut found = None;
@@ -117,7 +116,7 @@ impl Caller {
         mut take: impl FnMut(&Command<'_>) -> R,
     ) -> Result<R, BenchError> {
         let outcome = self
-            .ask(code, header, &[], |command| match command.code {
+            .ask(code, header, |command| match command.code {
                 response::SUCCESS => Ok(take(command)),
                 _ => Err(describe(command)),
             })

@@ -44,12 +44,9 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
             args.connections, args.batch
         );
         let mut report = Report::new(title, &window, elapsed);
-        report.broker = usage.zip(target.usage()).map(|(before, after)| BrokerUse {
-            cpu_us_per_message: after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6
-                / window.messages.max(1) as f64,
-            rss_bytes: after.rss_bytes,
-            flushes_per_message: None,
-        });
+        let usage = usage.zip(target.usage());
+        report.broker =
+            usage.map(|(before, after)| BrokerUse::between(before, after, window.messages));
         report.print(args.json);
     }
     target.ended_well();

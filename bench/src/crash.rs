@@ -11,7 +11,7 @@ use ringmq_runtime::{random, task};
 
 use crate::args::{CrashArgs, HeaderForm, LoadArgs, TargetArgs};
 use crate::error::BenchError;
-use crate::journal::Journal;
+use crate::journal::{Journal, Verdict};
 use crate::load::Timing;
 use crate::produce::{self, Ending};
 use crate::read_back;
@@ -38,15 +38,14 @@ pub async fn run(args: &CrashArgs) -> Result<Ending, BenchError> {
             target = target.with_topic(&target_args(args, round).topic, QUEUES).await?;
         }
         let journal = load_until_killed(args, &mut target).await?;
-        let shared = Rc::new(target);
-        let verdict = journal.check(&read_back::read_all(&shared).await?);
+        let verdict;
+        (target, verdict) = prove(target, &journal).await?;
         eprint!("round {:>3} ", round + 1);
         produce::print_verdict(&verdict);
         if !verdict.is_proved() {
             return Ok(Ending::ProofFailed);
         }
-        proofs.push((shared.topic.clone(), journal));
-        target = Rc::into_inner(shared).expect("all readers are done");
+        proofs.push((target.topic.clone(), journal));
     }
     prove_again(target, &proofs).await
 }
@@ -69,6 +68,13 @@ async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Jour
     Ok(load.take_journal().expect("it was given one"))
 }
 
+/// Reads the target's topic back and compares it with the journal.
+async fn prove(target: Target, journal: &Journal) -> Result<(Target, Verdict), BenchError> {
+    let shared = Rc::new(target);
+    let verdict = journal.check(&read_back::read_all(&shared).await?);
+    Ok((Rc::into_inner(shared).expect("all readers are done"), verdict))
+}
+
 /// Proves the topics of all rounds after the last restart.
 async fn prove_again(
     mut target: Target,
@@ -76,13 +82,12 @@ async fn prove_again(
 ) -> Result<Ending, BenchError> {
     for (topic, journal) in proofs {
         target = target.with_topic(topic, QUEUES).await?;
-        let shared = Rc::new(target);
-        let verdict = journal.check(&read_back::read_all(&shared).await?);
+        let verdict;
+        (target, verdict) = prove(target, journal).await?;
         if !verdict.is_proved() {
             produce::print_verdict(&verdict);
             return Ok(Ending::ProofFailed);
         }
-        target = Rc::into_inner(shared).expect("all readers are done");
     }
     target.ended_well();
     eprintln!("{} rounds proved, and all of them again after the last restart", proofs.len());

@@ -135,13 +135,11 @@ impl Observed {
 
     fn between(before: Option<Self>, after: Option<Self>, messages: u64) -> Option<BrokerUse> {
         let (before, after) = before.zip(after)?;
-        let messages = messages.max(1) as f64;
-        let cpu = after.usage.cpu.saturating_sub(before.usage.cpu);
         let flushes = before.flushes.zip(after.flushes);
         Some(BrokerUse {
-            cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages,
-            rss_bytes: after.usage.rss_bytes,
-            flushes_per_message: flushes.map(|(from, to)| (to - from) as f64 / messages),
+            flushes_per_message: flushes
+                .map(|(from, to)| (to - from) as f64 / messages.max(1) as f64),
+            ..BrokerUse::between(before.usage, after.usage, messages)
         })
     }
 }

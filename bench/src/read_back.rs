@@ -88,7 +88,7 @@ async fn pull(
     let header = pull_header(topic, queue_id, offset, batch);
     let started = Instant::now();
     let answer = |command: &Command<'_>| read_answer(command, started, take);
-    let outcome = caller.ask(request::PULL_MESSAGE, &header, &[], answer).await?;
+    let outcome = caller.ask(request::PULL_MESSAGE, &header, answer).await?;
     outcome.map_err(|what| BenchError::Refused {
         asked: "pull",
         who: caller.who().to_owned(),

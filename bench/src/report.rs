@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use ringmq_runtime::process;
 use serde::Serialize;
 
 use crate::limits::Limits;
@@ -43,6 +44,18 @@ pub struct BrokerUse {
     pub rss_bytes: u64,
     /// Flushes of the commit log per message; none when the broker does not tell.
     pub flushes_per_message: Option<f64>,
+}
+
+impl BrokerUse {
+    /// What the process used between two looks at it, while it served `messages`.
+    pub fn between(before: process::Usage, after: process::Usage, messages: u64) -> Self {
+        let cpu = after.cpu.saturating_sub(before.cpu);
+        Self {
+            cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages.max(1) as f64,
+            rss_bytes: after.rss_bytes,
+            flushes_per_message: None,
+        }
+    }
 }
 
 impl Report {

@@ -202,7 +202,7 @@ async fn route(caller: &mut Caller, topic: &str) -> Result<Option<Vec<Broker>>, 
         zone_name: None,
     };
     let body = caller
-        .ask(request::GET_ROUTEINFO_BY_TOPIC, &header, &[], |command| {
+        .ask(request::GET_ROUTEINFO_BY_TOPIC, &header, |command| {
             (command.code == response::SUCCESS).then(|| command.body.to_vec())
         })
         .await?;
