@@ -10,6 +10,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::CreateTopicRequest;
 use ringmq_protocol::headers::namesrv::RouteRequest;
 use ringmq_protocol::json;
+use ringmq_protocol::names::{MASTER_ID, TEMPLATE_TOPIC, perm};
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::{process, task};
 
@@ -24,9 +25,6 @@ const ROUTE_LIMIT: Duration = Duration::from_secs(40);
 
 /// Time between two looks at the route.
 const ROUTE_POLL: Duration = Duration::from_millis(20);
-
-/// Id of a master among the brokers of a name.
-const MASTER_ID: i64 = 0;
 
 /// Flushes of all commit logs, in a broker's runtime information; Apache's broker has no such key.
 const FLUSHES_KEY: &str = "commitLogFlushTotal";
@@ -237,10 +235,10 @@ async fn create_topic(caller: &mut Caller, topic: &str, queues: u32) -> Result<b
     let queues = i32::try_from(queues).expect("checked by the command line");
     let header = CreateTopicRequest {
         topic,
-        default_topic: "TBW102",
+        default_topic: TEMPLATE_TOPIC,
         read_queue_nums: queues,
         write_queue_nums: queues,
-        perm: 6,
+        perm: perm::READ_WRITE,
         topic_filter_type: "SINGLE_TAG",
         topic_sys_flag: Some(0),
         order: false,

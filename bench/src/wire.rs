@@ -6,6 +6,7 @@ use ringmq_protocol::error::{CommandError, FrameError};
 use ringmq_protocol::frame::{self, FRAME_SIZE_MAX_BYTES};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::send::{SendRequest, SendResponse};
+use ringmq_protocol::names::TEMPLATE_TOPIC;
 use ringmq_protocol::properties::{ENTRY_SEPARATOR, NAME_VALUE_SEPARATOR, keys};
 use ringmq_protocol::{Command, Header, RequestHead, SerializeType, write_request};
 use ringmq_runtime::clock;
@@ -49,7 +50,7 @@ impl SendTemplate {
         let header = SendRequest {
             producer_group: GROUP,
             topic: &self.topic,
-            default_topic: "TBW102",
+            default_topic: TEMPLATE_TOPIC,
             default_topic_queue_nums: 4,
             queue_id: self.queues[queue as usize],
             sys_flag: 0,

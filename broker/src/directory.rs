@@ -12,7 +12,6 @@ pub use tables::{OVERRIDES_FILE, Tables};
 use crate::clients::Clients;
 use crate::config::{self, ConfigError, Notes, Settings, UpdateError};
 use crate::documents::{self, NotWritten};
-use crate::names;
 use crate::shard::DataPlane;
 use crate::subscription_groups::{GroupError, SubscriptionGroups};
 use crate::topics::{TopicError, Topics, Wanted};
@@ -20,6 +19,7 @@ use crate::view::{self, Change};
 use ringmq_namesrv::properties::Properties;
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig};
+use ringmq_protocol::names::retry_topic;
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
 use std::cell::{Cell, Ref, RefCell};
@@ -269,7 +269,7 @@ impl Directory {
         let (settings, now_ms) = (self.settings(), clock::unix_ms());
         let mut made = Vec::new();
         for (group, sys_flag) in groups {
-            let name = names::retry_topic(&group.group_name);
+            let name = retry_topic(&group.group_name);
             if self.tables.topics.borrow().get(&name).is_none() {
                 let queues = group.retry_queue_nums;
                 self.tables
@@ -421,7 +421,7 @@ fn topic_view(topic: &TopicConfig) -> view::Topic {
         name: topic.topic_name.clone(),
         read_queues: queues(topic.read_queue_nums),
         write_queues: queues(topic.write_queue_nums),
-        permission: u32::try_from(topic.perm).unwrap_or(0),
+        permission: topic.perm,
         is_ordered: topic.order,
         sys_flag: topic.topic_sys_flag,
     }

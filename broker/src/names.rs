@@ -1,4 +1,6 @@
-//! Names with a meaning: which are allowed, reserved, or derived from others.
+//! Which names are allowed and which are reserved.
+
+use ringmq_protocol::names::is_for_retries;
 
 /// Longest name of an ordinary topic.
 pub const TOPIC_MAX_BYTES: usize = 127;
@@ -16,12 +18,6 @@ pub const CLIENT_ID_MAX_BYTES: usize = 512;
 /// Longest name of a group in the tables of clients; producers' groups have no other rule.
 pub const MEMBER_GROUP_MAX_BYTES: usize = 255;
 
-/// Prefix of the topic that holds what a group could not consume yet.
-pub const RETRY_PREFIX: &str = "%RETRY%";
-
-/// Prefix of the topic that holds what a group gave up on.
-pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
-
 /// Topics that only the broker itself writes.
 const CLOSED_TO_CLIENTS: [&str; 6] = [
     "SCHEDULE_TOPIC_XXXX",
@@ -31,26 +27,6 @@ const CLOSED_TO_CLIENTS: [&str; 6] = [
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
 ];
-
-/// The group of a retry topic; `None` for every other topic.
-pub fn group_of_retry_topic(topic: &str) -> Option<&str> {
-    topic.strip_prefix(RETRY_PREFIX)
-}
-
-/// The topic that holds what a group could not consume yet.
-pub fn retry_topic(group: &str) -> String {
-    format!("{RETRY_PREFIX}{group}")
-}
-
-/// The topic that holds what a group gave up on.
-pub fn dead_letter_topic(group: &str) -> String {
-    format!("{DEAD_LETTER_PREFIX}{group}")
-}
-
-/// Whether a topic holds what a group could not consume, yet or at all.
-pub fn is_for_retries(topic: &str) -> bool {
-    topic.starts_with(RETRY_PREFIX) || topic.starts_with(DEAD_LETTER_PREFIX)
-}
 
 /// Whether clients may not send to a topic.
 pub fn is_closed_to_clients(topic: &str) -> bool {
@@ -140,12 +116,5 @@ mod tests {
         }
         let long = "g".repeat(MEMBER_GROUP_MAX_BYTES + 1);
         assert!(check_member("c", ["g", &long]).is_err());
-    }
-
-    #[test]
-    fn retry_topics_name_their_group() {
-        assert_eq!(group_of_retry_topic(&retry_topic("g")), Some("g"));
-        assert_eq!(group_of_retry_topic(&dead_letter_topic("g")), None);
-        assert!(is_for_retries("%DLQ%g") && !is_for_retries("g"));
     }
 }

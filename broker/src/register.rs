@@ -20,6 +20,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::namesrv::{
     BrokerRequest, QueryDataVersionResponse, RegisterBrokerRequest,
 };
+use ringmq_protocol::names::perm;
 use ringmq_protocol::{Header, WriteHeader, json};
 use ringmq_remoting::{ConnectionLimits, Dialer, NoService, OwnedCommand};
 use ringmq_runtime::sync::Notify;
@@ -65,12 +66,6 @@ struct Server {
 enum Due {
     Everything,
     Topics(BTreeSet<String>),
-}
-
-/// Splits a list of name servers: `ip:port;ip:port`.
-pub fn addresses(list: &str) -> Vec<String> {
-    let parts = list.split([';', ',']).map(str::trim).filter(|part| !part.is_empty());
-    parts.map(str::to_owned).collect()
 }
 
 impl Registrar {
@@ -258,7 +253,7 @@ impl Registrar {
     /// The topics that are due, as they are now, with the version of the whole table.
     fn topics(&self, due: &Due) -> (Vec<Arc<TopicConfig>>, DataVersion) {
         let table = self.directory.topics();
-        let allowed = i32::try_from(self.directory.settings().broker_permission).unwrap_or(0);
+        let allowed = self.directory.settings().broker_permission;
         let topics = match due {
             Due::Everything => table.iter().map(|topic| masked(topic, allowed)).collect(),
             Due::Topics(names) => {
@@ -306,8 +301,7 @@ impl Due {
 
 /// A topic as clients may use it: with no more than the broker's own permission.
 fn masked(topic: &Arc<TopicConfig>, allowed: i32) -> Arc<TopicConfig> {
-    const READ_WRITE: i32 = 6;
-    if allowed & READ_WRITE == READ_WRITE {
+    if allowed & perm::READ_WRITE == perm::READ_WRITE {
         return Arc::clone(topic);
     }
     Arc::new(TopicConfig { perm: topic.perm & allowed, ..TopicConfig::clone(topic) })

@@ -9,10 +9,11 @@ use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
 use crate::control::{ControlPlane, LocalFuture};
 use crate::controller::{Booted, Controller};
 use crate::directory::{Directory, Identity, Tables};
-use crate::register::{self, Registrar};
+use crate::register::Registrar;
 use crate::services::admin::{Admin, RuntimeInfo};
 use crate::shard::DataPlane;
 use crate::start::{self, BrokerError, Plan};
+use ringmq_protocol::names::name_servers;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::{host, net, shards, signal};
@@ -64,7 +65,7 @@ impl Setup {
         let bind: IpAddr = settings.bind_address.parse().map_err(|_| {
             format!("bindAddress = \"{}\": expected an IP address", settings.bind_address)
         })?;
-        let mut namesrv_addresses = register::addresses(&settings.namesrv_addr);
+        let mut namesrv_addresses = name_servers(&settings.namesrv_addr);
         let is_embedded = match settings.embedded_namesrv {
             EmbeddedNamesrv::Yes => true,
             EmbeddedNamesrv::No => false,
@@ -73,7 +74,7 @@ impl Setup {
         let port = settings.embedded_namesrv_port;
         if is_embedded && namesrv_addresses.is_empty() {
             settings.namesrv_addr = format!("127.0.0.1:{port}");
-            namesrv_addresses = register::addresses(&settings.namesrv_addr);
+            namesrv_addresses = name_servers(&settings.namesrv_addr);
         }
         let identity = Identity {
             cluster: settings.broker_cluster_name.clone(),

@@ -15,20 +15,13 @@ use crate::config::Settings;
 use crate::documents::advance;
 use crate::names;
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
+use ringmq_protocol::names::{TEMPLATE_TOPIC, perm};
 use ringmq_runtime::random::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The template from which unknown topics are made.
-pub const TEMPLATE: &str = "TBW102";
 /// Most queues of one topic: what a route can say, and far above any use.
 pub const QUEUES_MAX: i32 = 65_535;
-
-/// Permission bits: read and write.
-pub const PERM_READ_WRITE: i32 = 6;
-/// Permission bit: topics may be made from this one.
-pub const PERM_INHERIT: i32 = 1;
-const PERM_MAX: i32 = 15;
 
 /// Why a topic was not made or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +61,7 @@ pub enum TopicError {
 pub struct Wanted<'a> {
     /// Its name.
     pub topic: &'a str,
-    /// The template that the client names, usually [`TEMPLATE`].
+    /// The template that the client names, usually [`TEMPLATE_TOPIC`].
     pub template: &'a str,
     /// How many queues the client wants at most.
     pub queues: i32,
@@ -166,13 +159,13 @@ impl Topics {
             let (topic, template) = (wanted.topic.to_owned(), wanted.template.to_owned());
             Err(TopicError::NotCreated { topic, template, why })
         };
-        if wanted.template == TEMPLATE && !settings.auto_create_topic_enable {
+        if wanted.template == TEMPLATE_TOPIC && !settings.auto_create_topic_enable {
             return refuse("autoCreateTopicEnable=false");
         }
         let Some(template) = self.table.get(wanted.template) else {
             return refuse("it does not exist");
         };
-        if template.perm & PERM_INHERIT == 0 {
+        if template.perm & perm::INHERIT == 0 {
             return refuse("its permission has no inherit bit");
         }
         let queues = wanted.queues.min(template.write_queue_nums).max(0);
@@ -180,7 +173,7 @@ impl Topics {
             topic_name: wanted.topic.to_owned(),
             read_queue_nums: queues,
             write_queue_nums: queues,
-            perm: template.perm & !PERM_INHERIT,
+            perm: template.perm & !perm::INHERIT,
             topic_filter_type: template.topic_filter_type,
             topic_sys_flag: wanted.sys_flag,
             ..TopicConfig::default()
@@ -210,7 +203,7 @@ impl Topics {
             topic_name: name.to_owned(),
             read_queue_nums: queues,
             write_queue_nums: queues,
-            perm: PERM_READ_WRITE,
+            perm: perm::READ_WRITE,
             topic_sys_flag: sys_flag,
             ..TopicConfig::default()
         };
@@ -271,7 +264,7 @@ impl Topics {
     /// Puts the template for unknown topics into the table after `autoCreateTopicEnable` was
     /// switched on.
     pub fn add_template(&mut self, settings: &Settings, now_ms: i64) -> Option<Arc<TopicConfig>> {
-        if self.table.contains_key(TEMPLATE) || !settings.auto_create_topic_enable {
+        if self.table.contains_key(TEMPLATE_TOPIC) || !settings.auto_create_topic_enable {
             return None;
         }
         self.insert(system::template(settings), settings, now_ms).ok()
@@ -312,10 +305,11 @@ fn check_numbers(topic: &TopicConfig) -> Result<(), TopicError> {
             return Err(TopicError::OutOfRange(text));
         }
     }
-    if !(0..=PERM_MAX).contains(&topic.perm) {
+    if !(0..=perm::ALL).contains(&topic.perm) {
         return Err(TopicError::OutOfRange(format!(
-            "perm={}: expected 0 to {PERM_MAX}",
-            topic.perm
+            "perm={}: expected 0 to {}",
+            topic.perm,
+            perm::ALL
         )));
     }
     Ok(())

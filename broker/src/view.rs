@@ -12,16 +12,6 @@ use ringmq_runtime::random::HashMap;
 use crate::config::Settings;
 use crate::filter::TagFilter;
 
-/// Permission bits of a topic or a broker.
-pub mod permission {
-    /// Topics made from a template with this bit keep the other bits.
-    pub const INHERIT: u32 = 1;
-    /// Producers may send.
-    pub const WRITE: u32 = 2;
-    /// Consumers may pull.
-    pub const READ: u32 = 4;
-}
-
 /// A topic as the data plane sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
@@ -31,8 +21,8 @@ pub struct Topic {
     pub read_queues: u32,
     /// Producers spread over this many queues.
     pub write_queues: u32,
-    /// Bits of [`permission`].
-    pub permission: u32,
+    /// Bits of [`ringmq_protocol::names::perm`].
+    pub permission: i32,
     /// Ordered topics refuse sends while the broker is not writable.
     pub is_ordered: bool,
     /// Unit flags, handed to consumers.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringmq_protocol::compression::{COMPRESS_FROM_BYTES, Compression};
+use ringmq_protocol::names::{self, TEMPLATE_TOPIC};
 
 use crate::consumer::allocation::{AllocationStrategy, Averagely};
 use crate::consumer::process_queue::FlowLimits;
@@ -43,9 +44,8 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// Defaults, with these name servers: `host:port`, several separated by `;` or `,`.
     pub fn new(name_servers: &str) -> Self {
-        let servers = name_servers.split([';', ',']).map(str::trim);
         Self {
-            name_servers: servers.filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+            name_servers: names::name_servers(name_servers),
             instance_name: "DEFAULT".into(),
             unit_name: None,
             route_refresh: Duration::from_secs(30),
@@ -103,7 +103,7 @@ impl ProducerConfig {
             compression: Compression::Zlib,
             message_size_bytes_max: 4 << 20,
             default_topic_queues: 4,
-            create_topic_key: "TBW102".into(),
+            create_topic_key: TEMPLATE_TOPIC.into(),
             in_flight_max: SENDS_IN_FLIGHT_MAX,
         }
     }

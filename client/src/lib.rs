@@ -20,8 +20,7 @@
 //! ([`Client`], [`producer::Producer`], [`consumer::PushConsumer`], [`consumer::LitePullConsumer`],
 //! [`admin::Admin`]) are `Send`, `Sync` and cheap to clone; their futures can be awaited on any
 //! runtime, and `_blocking` variants serve plain threads (never call those inside an executor).
-//! Listeners run on threads of their own and may block. Whoever lives in an executor of
-//! [`ringmq_runtime`] and counts every microsecond uses [`direct`].
+//! Listeners run on threads of their own and may block.
 //!
 //! # States of a consumed queue
 //! - *Not ours*: another member has it, or nobody. A rebalance gives it to us.
@@ -57,7 +56,6 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod consumer;
-pub mod direct;
 pub mod error;
 mod instance;
 pub mod message;

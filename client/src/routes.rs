@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringmq_protocol::bodies::route::{BrokerData, QueueData, TopicRouteData};
-use ringmq_protocol::bodies::topic::perm;
+use ringmq_protocol::names::{MASTER_ID, perm};
 
 use crate::queue::MessageQueue;
 
 /// Queues of a topic that this client is willing to hold; 100 bytes each make 6 MiB. The numbers
 /// in an answer are 32 bits wide and come from a peer.
 pub const QUEUES_PER_TOPIC_MAX: usize = 65_536;
-
-/// Id of the master in a broker set.
-pub const MASTER_ID: i64 = 0;
 
 /// One topic as this client sees it. Both lists are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

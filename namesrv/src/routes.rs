@@ -9,13 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ringmq_protocol::bodies::route::QueueData;
-use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicQueueMappingInfo, perm};
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicQueueMappingInfo};
+use ringmq_protocol::names::{MASTER_ID, perm};
 use ringmq_runtime::clock::Instant;
 
 use crate::registration::{MasterAddresses, MinIdChange, RegisterError, Registered, Registration};
-
-/// Id of a master within its broker name.
-pub const MASTER_ID: i64 = 0;
 
 /// Time after which a broker that does not register again is gone, unless it asked for another.
 pub const BROKER_EXPIRY: Duration = Duration::from_secs(120);
@@ -385,7 +383,7 @@ impl RouteTable {
 
     /// Makes all queues of a broker name readable and writable; returns how many topics.
     pub fn add_write_permission(&mut self, broker_name: &str) -> i32 {
-        self.change_permission(broker_name, |_| perm::READ | perm::WRITE)
+        self.change_permission(broker_name, |_| perm::READ_WRITE)
     }
 
     fn change_permission(&mut self, broker_name: &str, change: impl Fn(i32) -> i32) -> i32 {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use ringmq_protocol::bodies::route::{
     BrokerData, BrokerMemberGroup, ClusterInfo, QueueData, TopicRouteData,
 };
-use ringmq_protocol::bodies::topic::{TopicList, perm};
+use ringmq_protocol::bodies::topic::TopicList;
+use ringmq_protocol::names::{MASTER_ID, perm};
 
-use crate::routes::{BrokerGroup, BrokerKey, MASTER_ID, Queues, RouteTable};
+use crate::routes::{BrokerGroup, BrokerKey, Queues, RouteTable};
 
 /// Topics with this start are never routed to an acting master, as in Apache.
 const SYNC_MEMBER_TOPIC_START: &str = "rmq_sys_SYNC_BROKER_MEMBER_";

@@ -19,6 +19,7 @@ pub mod header;
 pub mod headers;
 pub mod ids;
 pub mod json;
+pub mod names;
 pub mod properties;
 pub mod reader;
 pub mod record;

@@ -158,7 +158,7 @@ settings! {
         "RingMQ: no further consumer group is created above this number.";
 
     ["Sending"]
-    broker_permission: u32 = 6, "brokerPermission", number(0, 7, "bits (4 read, 2 write)"), Live, true,
+    broker_permission: i32 = 6, "brokerPermission", number(0, 7, "bits (4 read, 2 write)"), Live, true,
         "What clients may do; 4 lets consumers drain the broker while sends are refused.";
     trace_on: bool = true, "traceOn", Allowed::Flag, Live, false,
         "What answers to sends tell the client about tracing.";

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::ids::{IdText, OffsetMessageId, UniqueKeys};
+use ringmq_protocol::names::{group_of_retry_topic, perm};
 use ringmq_protocol::properties::PROPERTIES_SIZE_MAX_BYTES;
 use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
@@ -35,7 +36,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::router::HashedQueue;
 use crate::shard::DataPlane;
-use crate::view::{Topic, permission};
+use crate::view::Topic;
 
 const DELAYED_REMARK: &str =
     "delayed messages (DELAY, TIMER_*) are not supported by this broker yet; send without a delay";
@@ -209,7 +210,7 @@ fn check_broker(settings: &Settings, topic: &Topic) -> Result<(), Refusal> {
             "the broker takes no messages before the time set in startAcceptSendRequestTimeStamp",
         ));
     }
-    let is_writable = settings.broker_permission & permission::WRITE != 0;
+    let is_writable = settings.broker_permission & perm::WRITE != 0;
     if topic.is_ordered && !is_writable {
         return Err(Refusal::no_permission("sending to ordered topics is off: brokerPermission"));
     }
@@ -246,7 +247,7 @@ fn check_kind(header: &SendRequest<'_>, topic: &Topic, facts: &Facts<'_>) -> Res
     if !header.batch {
         return Ok(());
     }
-    if names::group_of_retry_topic(header.topic).is_some() {
+    if group_of_retry_topic(header.topic).is_some() {
         return Err(Refusal::illegal_message("a batch can not be sent to a retry topic"));
     }
     if topic.name.len() > names::TOPIC_MAX_BYTES {

@@ -1,8 +1,8 @@
 //! Topics that exist without anyone asking, and names that belong to the system.
 
-use super::{PERM_INHERIT, PERM_READ_WRITE, TEMPLATE};
 use crate::config::Settings;
 use ringmq_protocol::bodies::topic::TopicConfig;
+use ringmq_protocol::names::{TEMPLATE_TOPIC, perm};
 
 /// Queues of the topic with the cluster's name (Apache's class default).
 const CLUSTER_TOPIC_QUEUES: i32 = 16;
@@ -13,11 +13,9 @@ const SCHEDULE_QUEUES: i32 = 18;
 /// Queues of the pop revive log.
 const REVIVE_QUEUES: i32 = 8;
 
-const PERM_ALL: i32 = PERM_READ_WRITE | PERM_INHERIT;
-
 /// Fixed names: those of [`topics`], and names that only a client or another part makes.
 const NAMES: &[&str] = &[
-    TEMPLATE,
+    TEMPLATE_TOPIC,
     "SELF_TEST_TOPIC",
     "BenchmarkTest",
     "OFFSET_MOVED_EVENT",
@@ -47,34 +45,35 @@ fn topic(name: impl Into<String>, queues: i32, perm: i32) -> TopicConfig {
 /// The template for unknown topics.
 pub fn template(settings: &Settings) -> TopicConfig {
     let queues = i32::try_from(settings.default_topic_queue_nums).unwrap_or(i32::MAX);
-    topic(TEMPLATE, queues, PERM_ALL)
+    topic(TEMPLATE_TOPIC, queues, perm::READ_WRITE | perm::INHERIT)
 }
 
 /// The topics that this configuration has from its first start.
 pub fn topics(settings: &Settings, broker_name: &str) -> Vec<TopicConfig> {
     let cluster = &settings.broker_cluster_name;
     let cluster_perm =
-        PERM_INHERIT + if settings.cluster_topic_enable { PERM_READ_WRITE } else { 0 };
-    let broker_perm = PERM_INHERIT + if settings.broker_topic_enable { PERM_READ_WRITE } else { 0 };
+        perm::INHERIT + if settings.cluster_topic_enable { perm::READ_WRITE } else { 0 };
+    let broker_perm =
+        perm::INHERIT + if settings.broker_topic_enable { perm::READ_WRITE } else { 0 };
     let mut topics = vec![
-        topic("SELF_TEST_TOPIC", 1, PERM_READ_WRITE),
-        topic("BenchmarkTest", BENCHMARK_QUEUES, PERM_READ_WRITE),
+        topic("SELF_TEST_TOPIC", 1, perm::READ_WRITE),
+        topic("BenchmarkTest", BENCHMARK_QUEUES, perm::READ_WRITE),
         topic(cluster.as_str(), CLUSTER_TOPIC_QUEUES, cluster_perm),
         topic(broker_name, 1, broker_perm),
-        topic("OFFSET_MOVED_EVENT", 1, PERM_READ_WRITE),
-        topic("SCHEDULE_TOPIC_XXXX", SCHEDULE_QUEUES, PERM_READ_WRITE),
-        topic(format!("{cluster}_REPLY_TOPIC"), 1, PERM_READ_WRITE),
-        topic(format!("{PREFIX}REVIVE_LOG_{cluster}"), REVIVE_QUEUES, PERM_READ_WRITE),
-        topic(format!("{PREFIX}SYNC_BROKER_MEMBER_{broker_name}"), 1, PERM_INHERIT),
-        topic("RMQ_SYS_TRANS_HALF_TOPIC", 1, PERM_READ_WRITE),
-        topic("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1, PERM_READ_WRITE),
-        topic(format!("{PREFIX}wheel_timer"), 1, PERM_READ_WRITE),
+        topic("OFFSET_MOVED_EVENT", 1, perm::READ_WRITE),
+        topic("SCHEDULE_TOPIC_XXXX", SCHEDULE_QUEUES, perm::READ_WRITE),
+        topic(format!("{cluster}_REPLY_TOPIC"), 1, perm::READ_WRITE),
+        topic(format!("{PREFIX}REVIVE_LOG_{cluster}"), REVIVE_QUEUES, perm::READ_WRITE),
+        topic(format!("{PREFIX}SYNC_BROKER_MEMBER_{broker_name}"), 1, perm::INHERIT),
+        topic("RMQ_SYS_TRANS_HALF_TOPIC", 1, perm::READ_WRITE),
+        topic("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1, perm::READ_WRITE),
+        topic(format!("{PREFIX}wheel_timer"), 1, perm::READ_WRITE),
     ];
     if settings.auto_create_topic_enable {
         topics.push(template(settings));
     }
     if settings.trace_topic_enable {
-        topics.push(topic(settings.msg_trace_topic_name.as_str(), 1, PERM_READ_WRITE));
+        topics.push(topic(settings.msg_trace_topic_name.as_str(), 1, perm::READ_WRITE));
     }
     topics
 }

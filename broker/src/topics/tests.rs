@@ -18,7 +18,7 @@ fn config(name: &str, queues: i32, perm: i32) -> TopicConfig {
 }
 
 fn wanted(topic: &str, queues: i32) -> Wanted<'_> {
-    Wanted { topic, template: TEMPLATE, queues, sys_flag: 0 }
+    Wanted { topic, template: TEMPLATE_TOPIC, queues, sys_flag: 0 }
 }
 
 fn facts(topic: &TopicConfig) -> (i32, i32, i32) {
@@ -59,7 +59,7 @@ fn a_send_makes_the_topic_with_the_smaller_number_of_queues_and_without_the_inhe
 fn templates_that_may_not_be_used_make_nothing() {
     let off = Settings { auto_create_topic_enable: false, ..Settings::default() };
     let mut without = topics(&off);
-    assert!(without.get(TEMPLATE).is_none());
+    assert!(without.get(TEMPLATE_TOPIC).is_none());
     assert!(without.from_template(&wanted("t", 4), &off, NOW).is_err());
 
     let settings = Settings::default();

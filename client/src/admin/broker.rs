@@ -4,17 +4,17 @@ use std::future::Future;
 use std::rc::Rc;
 
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
-use ringmq_protocol::bodies::topic::{TopicConfig, perm};
+use ringmq_protocol::bodies::topic::TopicConfig;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::headers::namesrv::DeleteTopicInNamesrvRequest;
 use ringmq_protocol::json;
+use ringmq_protocol::names::{MASTER_ID, TEMPLATE_TOPIC, perm};
 
 use super::Admin;
 use crate::error::ClientError;
 use crate::instance::{Instance, Read, Server, expect_success, read_json};
 use crate::message::check_topic;
-use crate::routes::MASTER_ID;
 
 /// Which brokers a change goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl TopicSettings {
             topic: topic.into(),
             read_queues: queues,
             write_queues: queues,
-            perm: perm::READ | perm::WRITE,
+            perm: perm::READ_WRITE,
             attributes: None,
         }
     }
@@ -72,7 +72,7 @@ impl Admin {
             async move {
                 let header = CreateTopicRequest {
                     topic: &settings.topic,
-                    default_topic: "TBW102",
+                    default_topic: TEMPLATE_TOPIC,
                     read_queue_nums: settings.read_queues,
                     write_queue_nums: settings.write_queues,
                     perm: settings.perm,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ringmq_protocol::codes::response;
+use ringmq_protocol::names::{self, MASTER_ID, RETRY_PREFIX};
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
 
@@ -24,9 +25,6 @@ use crate::config::{ConsumeFrom, ConsumerConfig, MessageModel};
 use crate::error::{ClientError, Fault};
 use crate::instance::{Instance, Server};
 use crate::queue::MessageQueue;
-
-/// Prefix of the topic that holds a group's failed messages.
-pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
 
 /// One membership.
 pub(crate) struct Member {
@@ -93,7 +91,7 @@ impl Assigned {
             queue,
             held: RefCell::default(),
             next_offset: Cell::new(next_offset),
-            source: Cell::new(crate::routes::MASTER_ID),
+            source: Cell::new(MASTER_ID),
             id: next_id(),
             is_dropped: Cell::new(false),
             skip: Arc::default(),
@@ -215,7 +213,7 @@ impl Member {
     }
 
     pub(crate) fn retry_topic(&self) -> String {
-        format!("{RETRY_PREFIX}{}", self.config.group)
+        names::retry_topic(&self.config.group)
     }
 
     pub(crate) fn is_broadcasting(&self) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 use ringmq_protocol::codes::response;
+use ringmq_protocol::names::MASTER_ID;
 use ringmq_runtime::{clock, task};
 
 use super::member::{Assigned, Commit, Member};
@@ -13,7 +14,6 @@ use super::subscription::Filter;
 use crate::error::Fault;
 use crate::instance::{PullAnswer, PullRequest};
 use crate::received::ReceivedMessage;
-use crate::routes::MASTER_ID;
 
 /// Pause when a limit is reached and nothing wakes us earlier (Java: 50 ms).
 const FULL_PAUSE: Duration = Duration::from_millis(50);

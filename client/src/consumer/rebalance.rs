@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_protocol::names::RETRY_PREFIX;
 use ringmq_runtime::task;
 
-use super::member::{Assigned, Commit, Member, RETRY_PREFIX};
+use super::member::{Assigned, Commit, Member};
 use crate::error::{ClientError, Fault};
 use crate::queue::{MessageQueue, java_order};
 use crate::routes::TopicRoute;

@@ -13,6 +13,7 @@ use ringmq_protocol::headers::offset::{
 };
 use ringmq_protocol::headers::pull::{self, PullResponse, pull_flag};
 use ringmq_protocol::headers::send::SendBackRequest;
+use ringmq_protocol::names::MASTER_ID;
 use ringmq_protocol::{Command, Header, WriteHeader, json};
 
 use super::name_servers::read_json;
@@ -22,7 +23,6 @@ use crate::consumer::subscription::Filter;
 use crate::error::Fault;
 use crate::queue::MessageQueue;
 use crate::received::ReceivedMessage;
-use crate::routes::MASTER_ID;
 
 /// Longest wait for a lock (Java: 1 s): a queue that cannot be locked at once is tried again.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);

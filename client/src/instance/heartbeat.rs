@@ -6,13 +6,13 @@ use ringmq_protocol::bodies::heartbeat::{
 };
 use ringmq_protocol::codes::request;
 use ringmq_protocol::json;
+use ringmq_protocol::names::MASTER_ID;
 
 use super::{Instance, Server, expect_success};
 use crate::config::{ConsumeFrom, MessageModel};
 use crate::consumer::member::Member;
 use crate::consumer::subscription::{Filter, Subscription};
 use crate::error::Fault;
-use crate::routes::MASTER_ID;
 
 impl Instance {
     /// Tells brokers of all groups of this client: masters, and slaves too when there are

@@ -1,6 +1,7 @@
 //! Several messages of one topic in one request.
 
 use ringmq_protocol::batch::{self, Item};
+use ringmq_protocol::names::RETRY_PREFIX;
 use ringmq_protocol::properties::{Properties, keys};
 
 use super::send::{Outgoing, Payload, Prepared, Target, ensure_key};
@@ -26,7 +27,7 @@ pub(super) fn outgoing(
     let Some(first) = messages.first() else {
         return Err(ClientError::invalid("a batch needs at least one message"));
     };
-    if first.topic().starts_with("%RETRY%") {
+    if first.topic().starts_with(RETRY_PREFIX) {
         return Err(ClientError::invalid("messages to a retry topic cannot be batched"));
     }
     let wait = first.get(keys::WAIT_STORE_MSG_OK);

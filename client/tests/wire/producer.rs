@@ -1,21 +1,18 @@
-//! The producer and the direct path.
+//! The producer.
 
-use std::cell::Cell;
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
 use ringmq_client::config::{ClientConfig, ProducerConfig};
-use ringmq_client::direct::{Direct, DirectMessage};
 use ringmq_client::message::Message;
 use ringmq_client::producer::{Producer, SendStatus};
 use ringmq_client::{Client, ClientError};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::properties::keys;
 use ringmq_protocol::record::Record;
-use ringmq_runtime::{remote, shards, sync};
+use ringmq_runtime::remote;
 
 use super::fake::{FakeBroker, Trouble};
 
@@ -162,40 +159,4 @@ fn many_sends_of_many_threads_are_in_flight_at_once() {
         assert_eq!(block_on(result), Ok(50));
     }
     assert_eq!(broker.state().stored("T"), 200);
-}
-
-#[test]
-fn the_direct_path_sends_from_an_executor() {
-    let broker = FakeBroker::start("a");
-    let config = ClientConfig::new(&broker.address);
-    shards::block_on(async {
-        let direct = Direct::new(config);
-        let targets = direct.targets("T").await.expect("a route");
-        assert_eq!(targets.len(), 4);
-        let connection = direct.connect(&targets[0].address).await.expect("connected");
-        let (sender, acks) = sync::oneshot();
-        let sender = Cell::new(Some(sender));
-        let count = Rc::new(Cell::new(0));
-        let done = Rc::new(sender);
-        for _ in 0..100 {
-            let message = DirectMessage {
-                group: "p",
-                queue: &targets[1].queue,
-                properties: "",
-                body: b"hello",
-                born_at_ms: 7,
-            };
-            let (count, done) = (count.clone(), done.clone());
-            connection.send(&message, Duration::from_secs(3), move |ack| {
-                let ack = ack.expect("stored");
-                assert_eq!((ack.queue_id, ack.queue_offset), (1, count.get()));
-                count.set(count.get() + 1);
-                if count.get() == 100 {
-                    let _ = done.take().expect("once").send(());
-                }
-            });
-        }
-        acks.await.expect("all acknowledged");
-    });
-    assert_eq!(broker.state().stored("T"), 100);
 }

@@ -4,6 +4,7 @@ use ringmq_protocol::bodies::route::{BrokerData, ClusterInfo, TopicRouteData};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::namesrv::RouteRequest;
 use ringmq_protocol::json::JsonError;
+use ringmq_protocol::names::{MASTER_ID, name_servers};
 use ringmq_protocol::{WriteHeader, json};
 use ringmq_remoting::{CallError, ConnectionLimits, DialError, Dialer, NoService, OwnedCommand};
 use serde::de::DeserializeOwned;
@@ -14,9 +15,6 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The id of a master.
-pub const MASTER: i64 = 0;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +84,8 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster that these name servers know: `ip:port;ip:port`.
     pub fn new(namesrvs: &str) -> Self {
-        let namesrvs = namesrvs.split([';', ',']).map(str::trim).filter(|part| !part.is_empty());
         Self {
-            namesrvs: namesrvs.map(str::to_owned).collect(),
+            namesrvs: name_servers(namesrvs),
             dialer: Dialer::new(Rc::new(NoService), ConnectionLimits::default(), CONNECT_TIMEOUT),
         }
     }
@@ -209,7 +206,7 @@ impl Cluster {
             (Some(address), _) => Ok(vec![address.clone()]),
             (None, Some(cluster)) => {
                 let brokers = self.brokers(Some(cluster)).await?;
-                let masters = brokers.into_iter().filter(|broker| broker.id == MASTER);
+                let masters = brokers.into_iter().filter(|broker| broker.id == MASTER_ID);
                 Ok(masters.map(|broker| broker.address).collect())
             }
             (None, None) => Err(Failure::other("give a broker with -b or a cluster with -c")),
@@ -231,5 +228,5 @@ pub struct Which {
 
 /// The address that clients use of a broker: its master's, or any.
 pub fn address_of(data: &BrokerData) -> Option<&String> {
-    data.broker_addrs.get(&MASTER).or_else(|| data.broker_addrs.values().next())
+    data.broker_addrs.get(&MASTER_ID).or_else(|| data.broker_addrs.values().next())
 }

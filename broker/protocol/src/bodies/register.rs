@@ -11,11 +11,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::topic::{DataVersion, TopicConfig, TopicConfigTable, TopicFilterType};
-use super::topic::{TopicQueueMappingInfo, perm};
+use super::topic::{
+    DataVersion, TopicConfig, TopicConfigTable, TopicFilterType, TopicQueueMappingInfo,
+};
 use crate::compression::{self, Compression, CompressionError};
 use crate::error::LayoutError;
 use crate::json::{self, JsonError};
+use crate::names::perm;
 use crate::reader::Reader;
 
 /// First release whose compressed form ends with the mappings of static topics (5.0.0).
@@ -152,7 +154,7 @@ fn topic_from_line(line: &str) -> Result<TopicConfig, RegisterError> {
     let topic_name = next()?.to_owned();
     let read_queue_nums = number(next()?)?;
     let write_queue_nums = number(next()?)?;
-    let perm = number(next()?)? & (perm::READ | perm::WRITE | perm::INHERIT | perm::PRIORITY);
+    let perm = number(next()?)? & perm::ALL;
     let topic_filter_type = TopicFilterType::from_name(next()?).unwrap_or_default();
     let attributes = match parts.next().map(str::trim) {
         None | Some("" | "null") => BTreeMap::new(),

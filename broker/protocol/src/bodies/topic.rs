@@ -5,18 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::wire_enum;
-
-/// Bits of a permission.
-pub mod perm {
-    /// Priority.
-    pub const PRIORITY: i32 = 8;
-    /// Read.
-    pub const READ: i32 = 4;
-    /// Write.
-    pub const WRITE: i32 = 2;
-    /// May be used as a template for other topics.
-    pub const INHERIT: i32 = 1;
-}
+use crate::names::perm;
 
 wire_enum! {
     /// Whether messages of a topic have one tag or several.
@@ -57,7 +46,7 @@ impl Default for TopicConfig {
         Self {
             attributes: BTreeMap::new(),
             order: false,
-            perm: perm::READ | perm::WRITE,
+            perm: perm::READ_WRITE,
             read_queue_nums: 16,
             topic_filter_type: TopicFilterType::SingleTag,
             topic_name: String::new(),

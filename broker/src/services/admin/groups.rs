@@ -4,7 +4,6 @@
 use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
 use super::{Parts, gather};
 use crate::controller::refusal;
-use crate::names;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::group::{
@@ -14,6 +13,7 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{
     AllGroupConfigRequest, DeleteGroupRequest, GroupForbiddenRequest, GroupRequest,
 };
+use ringmq_protocol::names::retry_topic;
 use std::rc::Rc;
 
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
@@ -53,13 +53,13 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         if clean_offset {
             gather::delete_progress(&parts.data, &group).await;
         }
-        let retry_topic = names::retry_topic(&group);
+        let topic = retry_topic(&group);
         if parts.directory.settings().auto_create_subscription_group {
             return Ok(Answer::default());
         }
         // Without auto-creation nothing makes the topic again: it goes with its group.
-        if parts.directory.delete_topic(&retry_topic).await.map_err(|e| refusal(&e))? {
-            gather::delete_topic(&parts.data, &retry_topic).await;
+        if parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))? {
+            gather::delete_topic(&parts.data, &topic).await;
         }
         Ok(Answer::default())
     })

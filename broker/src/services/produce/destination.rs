@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::send::SendRequest;
+use ringmq_protocol::names::{dead_letter_topic, group_of_retry_topic, is_for_retries};
 use ringmq_runtime::clock;
 
 use super::decode;
@@ -44,11 +45,11 @@ pub fn destination(
     topic: &str,
     queue_id: i32,
 ) -> Result<Destination, Refusal> {
-    let Some(group) = names::group_of_retry_topic(topic) else {
+    let Some(group) = group_of_retry_topic(topic) else {
         return in_topic(view, command, topic, queue_id);
     };
     if retries_end(view, command, &decode(command)?, group)? {
-        return in_topic(view, command, &names::dead_letter_topic(group), 0);
+        return in_topic(view, command, &dead_letter_topic(group), 0);
     }
     in_topic(view, command, topic, queue_id)
 }
@@ -81,7 +82,7 @@ fn new_topic(view: &View, command: &Command<'_>, name: &str) -> Result<Destinati
     if names::is_closed_to_clients(name) {
         return Err(Refusal::no_permission(format!("topic {name} is written by the broker only")));
     }
-    if names::is_for_retries(name) {
+    if is_for_retries(name) {
         return Ok(wanted(name, "", RETRY_QUEUES));
     }
     if !view.settings().auto_create_topic_enable {

@@ -2,13 +2,14 @@
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
+use ringmq_protocol::names::perm;
 use ringmq_protocol::{Command, Header};
 use ringmq_store::{BatchLimit, ReadLimits};
 
 use crate::filter::TagFilter;
 use crate::names;
 use crate::outcome::Refusal;
-use crate::view::{Group, View, permission};
+use crate::view::{Group, View};
 
 /// Who forbids a pull, in the answer's header.
 mod forbidden {
@@ -51,7 +52,7 @@ pub(super) fn check<'c>(
         refusal: Refusal::no_permission(remark),
         forbidden_by: Some(forbidden_by),
     };
-    if settings.broker_permission & permission::READ == 0 {
+    if settings.broker_permission & perm::READ == 0 {
         let remark = format!("broker {} is not readable: brokerPermission", settings.broker_name);
         return Err(deny(forbidden::BROKER, remark));
     }
@@ -70,7 +71,7 @@ pub(super) fn check<'c>(
     let Some(topic) = view.topic(header.topic) else {
         return Err(Refusal::no_topic(header.topic).into());
     };
-    if topic.permission & permission::READ == 0 {
+    if topic.permission & perm::READ == 0 {
         return Err(deny(forbidden::TOPIC, format!("topic {} is not readable", topic.name)));
     }
     let number = u32::try_from(header.queue_id);

@@ -14,10 +14,9 @@ use ringmq_protocol::bodies::topic::TopicList;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{ConsumeStatsRequest, ProducerGroupRequest};
 use ringmq_protocol::headers::client::{ConsumerGroupRequest, ResetOffsetRequest};
+use ringmq_protocol::names::{group_of_retry_topic, retry_topic};
 use ringmq_runtime::clock;
 use serde_json::json;
-
-const RETRY_PREFIX: &str = "%RETRY%";
 
 fn brokers(route: &TopicRouteData) -> impl Iterator<Item = &String> {
     route.broker_datas.iter().filter_map(address_of)
@@ -25,7 +24,7 @@ fn brokers(route: &TopicRouteData) -> impl Iterator<Item = &String> {
 
 /// The members of a group, from whichever broker has them; `None` when nobody is online.
 async fn members(cluster: &Cluster, group: &str) -> Result<Option<Members>, Failure> {
-    let route = cluster.route(&format!("{RETRY_PREFIX}{group}")).await?;
+    let route = cluster.route(&retry_topic(group)).await?;
     for address in brokers(&route) {
         let header = ConsumerGroupRequest { consumer_group: group };
         let code = request::GET_CONSUMER_CONNECTION_LIST;
@@ -100,7 +99,7 @@ async fn stats(
     group: &str,
     topic: Option<&str>,
 ) -> Result<ConsumeStats, Failure> {
-    let route = cluster.route(&format!("{RETRY_PREFIX}{group}")).await?;
+    let route = cluster.route(&retry_topic(group)).await?;
     let mut sum = ConsumeStats::default();
     for address in brokers(&route) {
         let header = ConsumeStatsRequest { consumer_group: group, topic, topic_list: None };
@@ -116,7 +115,7 @@ async fn of_all(cluster: &Cluster) -> Result<Report, Failure> {
     let code = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
     let topics = cluster.namesrv::<TopicList>(code, &()).await?.topic_list;
     let mut rows = Vec::new();
-    for group in topics.iter().filter_map(|topic| topic.strip_prefix(RETRY_PREFIX)) {
+    for group in topics.iter().filter_map(|topic| group_of_retry_topic(topic)) {
         let stats = stats(cluster, group, None).await?;
         let members = members(cluster, group).await?;
         let behind = |sum, offsets: &ringmq_protocol::bodies::stats::OffsetWrapper| {

@@ -8,6 +8,7 @@ use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::admin::DeleteGroupRequest;
 use ringmq_protocol::json;
+use ringmq_protocol::names::{dead_letter_topic, retry_topic};
 use serde_json::json as value;
 
 #[derive(Debug, Args)]
@@ -101,8 +102,8 @@ impl DeleteSubGroup {
             lines.push(format!("delete subscription group [{group}] from {place} success."));
         }
         if let Some(name) = &self.which.cluster_name {
-            for prefix in ["%RETRY%", "%DLQ%"] {
-                topic::delete(cluster, name, &format!("{prefix}{group}")).await?;
+            for topic in [retry_topic(group), dead_letter_topic(group)] {
+                topic::delete(cluster, name, &topic).await?;
             }
         }
         Ok(Report::lines(lines, value!({ "deleted": group })))

@@ -8,6 +8,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::query::{QueryMessageRequest, ViewMessageRequest};
 use ringmq_protocol::headers::send::{SendRequest, SendResponse};
 use ringmq_protocol::ids::OffsetMessageId;
+use ringmq_protocol::names::TEMPLATE_TOPIC;
 use ringmq_protocol::properties::{Builder, keys};
 use ringmq_protocol::record::{Record, records};
 use ringmq_runtime::clock;
@@ -204,7 +205,7 @@ impl SendMessage {
         let header = SendRequest {
             producer_group: "TOOLS_PRODUCER",
             topic: &self.topic,
-            default_topic: "TBW102",
+            default_topic: TEMPLATE_TOPIC,
             default_topic_queue_nums: 4,
             queue_id: self.qid.unwrap_or(-1),
             sys_flag: 0,

@@ -1,6 +1,6 @@
 //! Topics: list, where, how full, create, change, delete.
 
-use crate::cluster::{Cluster, Failure, MASTER, Which, address_of};
+use crate::cluster::{Cluster, Failure, Which, address_of};
 use crate::report::Report;
 use clap::Args;
 use ringmq_protocol::bodies::group::GroupList;
@@ -9,6 +9,7 @@ use ringmq_protocol::bodies::topic::TopicList as Names;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::headers::namesrv::DeleteTopicInNamesrvRequest;
+use ringmq_protocol::names::{MASTER_ID, TEMPLATE_TOPIC};
 use serde_json::json;
 
 #[derive(Debug, Args)]
@@ -159,7 +160,7 @@ impl UpdateTopic {
     pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
         let header = CreateTopicRequest {
             topic: &self.topic,
-            default_topic: "TBW102",
+            default_topic: TEMPLATE_TOPIC,
             read_queue_nums: self.read_queue_nums,
             write_queue_nums: self.write_queue_nums,
             perm: self.perm,
@@ -221,7 +222,7 @@ impl DeleteTopic {
 /// Deletes a topic from the masters of a cluster and from every name server.
 pub async fn delete(cluster: &Cluster, cluster_name: &str, topic: &str) -> Result<(), Failure> {
     for broker in cluster.brokers(Some(cluster_name)).await? {
-        if broker.id == MASTER {
+        if broker.id == MASTER_ID {
             let header = TopicRequest { topic, lo: None };
             let code = request::DELETE_TOPIC_IN_BROKER;
             cluster.ask(&broker.address, code, &header, &[]).await?;
