@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_remoting::{ConnectionLimits, Server, ServerLimits};
+use ringmq_remoting::{Server, ServerLimits};
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::{clock, task};
 use ringmq_store::metadata::Document;
@@ -94,13 +94,9 @@ impl DataPlane {
             let seconds = settings.server_channel_max_idle_seconds;
             (Duration::from_secs(seconds.into()), settings.max_message_size as usize)
         };
-        let connection = ConnectionLimits::default();
-        let frame_size_max_bytes = connection.frame_size_max_bytes.max(frame_max + (1 << 20));
-        let limits = ServerLimits {
-            connection: ConnectionLimits { frame_size_max_bytes, ..connection },
-            idle_timeout: idle,
-            ..ServerLimits::default()
-        };
+        let mut limits = ServerLimits { idle_timeout: idle, ..ServerLimits::default() };
+        let frame_size_max_bytes = &mut limits.connection.frame_size_max_bytes;
+        *frame_size_max_bytes = (*frame_size_max_bytes).max(frame_max + (1 << 20));
         let server = Server::new(Rc::new(Front(Rc::clone(&self))), limits);
         for addr in self.addresses()? {
             let listener = Listener::bind(addr, Reuse::Port);

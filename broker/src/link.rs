@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ringmq_remoting::OUT_COPIED_MAX_BYTES;
 use ringmq_runtime::mesh::Port;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::{Notify, Sender, oneshot};
@@ -99,6 +100,9 @@ pub struct Reply {
     pub bytes: Vec<u8>,
     /// Pieces, each with the number of `bytes` that go before it; ascending.
     pub pieces: Vec<(usize, Piece)>,
+    /// More was answered in one turn than a connection may have copied for it: nothing of it is
+    /// kept, and its shard closes the connection.
+    pub is_overfull: bool,
 }
 
 type Job = Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<Box<dyn Any + Send>> + Send>;
@@ -271,8 +275,15 @@ impl Link {
         if replies.is_empty() {
             self.replies_ready.notify_one();
         }
-        let fresh = || Reply { bytes: self.buffer(), pieces: Vec::new() };
-        write(replies.entry(to).or_insert_with(fresh));
+        let fresh = || Reply { bytes: self.buffer(), ..Reply::default() };
+        let reply = replies.entry(to).or_insert_with(fresh);
+        if reply.is_overfull {
+            return;
+        }
+        write(reply);
+        if reply.bytes.len() as u64 > OUT_COPIED_MAX_BYTES {
+            *reply = Reply { is_overfull: true, ..Reply::default() };
+        }
     }
 
     /// Runs `job` on another shard and waits for what it returns.
@@ -392,6 +403,24 @@ mod tests {
                 there.handled(frames);
             }
             room.await;
+        });
+    }
+
+    #[test]
+    fn more_answers_in_one_turn_than_a_connection_may_have_are_not_kept() {
+        shards::block_on(async {
+            let mut ports = mesh::build(2, 16);
+            let backlog = Backlog::new(2);
+            let there = Link::new(ports.remove(1), backlog.clone());
+            let here = Link::new(ports.remove(0), backlog);
+            let answer = vec![7; 16 << 20];
+            for _ in 0..6 {
+                let to = ConnectionKey { shard: 1, id: 7 };
+                here.reply(to, |reply| reply.bytes.extend_from_slice(&answer));
+            }
+            let (_, message) = there.receive().await;
+            let ShardMessage::Reply { connection: 7, reply } = message else { panic!("a reply") };
+            assert!(reply.is_overfull && reply.bytes.capacity() == 0);
         });
     }
 

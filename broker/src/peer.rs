@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use ringmq_protocol::{
     RequestHead, ResponseHead, SerializeType, WriteHeader, write_request, write_response,
+    write_response_head,
 };
 use ringmq_remoting::{Connection, OutQueue, Permit, ReplyTo};
 use ringmq_store::Piece;
@@ -126,8 +127,7 @@ impl Peer {
         }
     }
 
-    /// Writes a frame whose body is made of `pieces`, which are taken out of the vector.
-    pub fn write_pieces(&self, encode: impl FnOnce(&mut Vec<u8>), pieces: &mut Vec<Piece>) {
+    fn write_pieces(&self, encode: impl FnOnce(&mut Vec<u8>), pieces: &mut Vec<Piece>) {
         match &self.home {
             Home::Local { connection, .. } => {
                 connection.out(|out| {
@@ -162,6 +162,28 @@ impl Peer {
         self.write(|out| write_response(out, head, header, body));
     }
 
+    /// Answers a request with a body that is made of `pieces`, which are taken out of the vector and
+    /// leave without a copy; a one-way request is not answered.
+    pub fn reply_pieces(
+        &self,
+        to: &ReplyTo,
+        code: i32,
+        remark: Option<&str>,
+        header: &impl WriteHeader,
+        pieces: &mut Vec<Piece>,
+    ) {
+        if to.oneway {
+            return pieces.clear();
+        }
+        let head = ResponseHead { serialize: to.serialize, opaque: to.opaque, code, remark };
+        let body_len = pieces.iter().map(piece_len).sum();
+        let encode = |out: &mut Vec<u8>| {
+            let announced = write_response_head(out, head, header, body_len);
+            assert_eq!(announced, body_len, "headers of answers with pieces are short");
+        };
+        if pieces.is_empty() { self.write(encode) } else { self.write_pieces(encode, pieces) }
+    }
+
     /// Answers a request with a refusal.
     pub fn refuse(&self, to: &ReplyTo, refusal: &Refusal) {
         self.reply(to, refusal.code, Some(&refusal.remark), &(), &[]);
@@ -174,6 +196,13 @@ impl Peer {
         let serialize = SerializeType::Json;
         let head = RequestHead { serialize, code, opaque: 0, oneway: true, remark: None };
         self.write(|out| write_request(out, head, header, body));
+    }
+}
+
+fn piece_len(piece: &Piece) -> usize {
+    match piece {
+        Piece::Memory(bytes) => bytes.len(),
+        Piece::File { len, .. } => usize::try_from(*len).expect("an answer fits memory"),
     }
 }
 

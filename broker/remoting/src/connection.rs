@@ -166,11 +166,27 @@ impl Connection {
 
     /// Appends output without a copy: reply bytes, shared slices, file ranges, all of one or more
     /// whole frames. Follow it with [`Connection::flush_soon`] or [`Connection::flush`]. Output
-    /// for a closed connection is dropped.
+    /// for a closed connection is dropped, and more than it may keep closes it.
     pub fn out(&self, append: impl FnOnce(&mut OutQueue)) {
-        if !self.is_closed() {
-            append(&mut self.out.borrow_mut());
+        if self.is_closed() {
+            return;
         }
+        let queued_bytes = {
+            let mut out = self.out.borrow_mut();
+            append(&mut out);
+            out.copied_bytes()
+        };
+        if queued_bytes + self.writer.taken_copied_bytes() > self.limits.out_copied_max_bytes {
+            self.close_overfull();
+        }
+    }
+
+    /// Closes a connection whose peer had more output made for it than it may have.
+    #[cold]
+    pub fn close_overfull(&self) {
+        let (peer, limit_bytes) = (self.peer_addr(), self.limits.out_copied_max_bytes);
+        tracing::warn!(%peer, limit_bytes, "the peer asks for more than it takes: closed");
+        self.close("the peer asks for more than it takes");
     }
 
     /// Answers a request; one-way requests get nothing. The answer leaves with the others of this

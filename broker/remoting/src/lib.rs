@@ -16,6 +16,7 @@
 //! | more than `connections_max` | accepted and closed, one line in the log |
 //! | `in_flight_bytes_max` held by [`Permit`]s | no connection is read until answers have left |
 //! | `out_limit_bytes` waiting for one peer | that peer is not read until half has left |
+//! | `out_copied_max_bytes` of copied output for one peer | connection closed at once |
 //! | `out_hard_limit_bytes`, nothing taken for `write_timeout` | connection closed |
 //! | `idle_timeout` without a byte in either direction | connection closed |
 //! | `calls_max` open calls | [`CallError::TooMany`] |
@@ -36,7 +37,7 @@ mod writer;
 pub use calls::{CALLS_MAX, Call, CallError};
 pub use connection::{Connection, NoService, ReplyTo, Service};
 pub use dial::{DialError, Dialer, dial};
-pub use limits::{ConnectionLimits, InFlight, Permit, ServerLimits};
+pub use limits::{ConnectionLimits, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits};
 pub use out::OutQueue;
 pub use owned::OwnedCommand;
 pub use server::{Server, ServerStats, serve};

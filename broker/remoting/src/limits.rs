@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use ringmq_runtime::sync::Notify;
 
+/// Output that one peer can have copied for it: four of the largest frames. A peer that reads its
+/// answers stays far below, since its requests are not read past 4 MiB of them.
+pub const OUT_COPIED_MAX_BYTES: u64 = 64 << 20;
+
 /// Limits of one connection, in either direction. The defaults follow Apache where it has one.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
@@ -19,6 +23,12 @@ pub struct ConnectionLimits {
     /// requests read before the first limit, and pushes, can grow the queue up to here. Default
     /// 64 MiB.
     pub out_hard_limit_bytes: u64,
+    /// Output copied for this one peer at which the connection is closed at once, read or not: the
+    /// end of what a peer can make us keep with requests that it had sent before it was not read
+    /// any more. Slices and file ranges do not count, they live elsewhere within bounds of their
+    /// own. [`OUT_COPIED_MAX_BYTES`] for connections that a server accepts; none by default for
+    /// those that we open, where what is sent is our own to bound.
+    pub out_copied_max_bytes: u64,
     /// See `out_hard_limit_bytes`. Default 10 s.
     pub write_timeout: Duration,
     /// Calls of ours awaiting an answer on one connection; more fail at once with
@@ -35,6 +45,7 @@ impl Default for ConnectionLimits {
             frame_size_max_bytes: 16 << 20,
             out_limit_bytes: 4 << 20,
             out_hard_limit_bytes: 64 << 20,
+            out_copied_max_bytes: u64::MAX,
             write_timeout: Duration::from_secs(10),
             calls_max: crate::calls::CALLS_MAX,
             proxy_protocol: true,
@@ -61,8 +72,9 @@ pub struct ServerLimits {
 
 impl Default for ServerLimits {
     fn default() -> Self {
+        let out_copied_max_bytes = OUT_COPIED_MAX_BYTES;
         Self {
-            connection: ConnectionLimits::default(),
+            connection: ConnectionLimits { out_copied_max_bytes, ..ConnectionLimits::default() },
             connections_max: 20_000,
             in_flight_bytes_max: 256 << 20,
             idle_timeout: Duration::from_secs(120),

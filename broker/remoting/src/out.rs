@@ -91,6 +91,12 @@ impl OutQueue {
         (self.inline.len() - self.inline_sent) as u64 + self.foreign_bytes
     }
 
+    /// Bytes of memory that this queue alone keeps: reply bytes, those included that have left and
+    /// whose buffer is not reused yet.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        self.inline.len() as u64
+    }
+
     /// True when everything has left.
     pub fn is_empty(&self) -> bool {
         self.len_bytes() == 0

@@ -19,8 +19,12 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Quiet time after which a connection gives its buffers back.
 const QUIET_TIME: Duration = Duration::from_secs(10);
 
-/// Wait after a failed accept, so that a shortage of file descriptors does not spin.
+/// Wait after a failed accept, so that a shortage of file descriptors does not spin. Who wants to
+/// connect meanwhile waits in the kernel's backlog.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Time between two lines in the log while accepting fails.
+const ACCEPT_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a stopping server looks whether everything has been answered.
 const DRAIN_CHECK: Duration = Duration::from_millis(2);
@@ -35,6 +39,7 @@ pub struct Server<S> {
     emptied: Notify,
     accepted: Cell<u64>,
     refused: Cell<u64>,
+    accepts_failed: Cell<u64>,
     tasks: RefCell<Vec<Task<()>>>,
     stopping: Cell<bool>,
 }
@@ -48,6 +53,8 @@ pub struct ServerStats {
     pub accepted: u64,
     /// Connections refused because there were too many.
     pub refused: u64,
+    /// Times that the kernel gave no connection, mostly for lack of file descriptors.
+    pub accepts_failed: u64,
     /// Bytes of requests that wait for their answer.
     pub in_flight_bytes: u64,
 }
@@ -75,6 +82,7 @@ impl<S: Service> Server<S> {
             emptied: Notify::new(),
             accepted: Cell::new(0),
             refused: Cell::new(0),
+            accepts_failed: Cell::new(0),
             tasks: RefCell::default(),
             stopping: Cell::new(false),
         });
@@ -100,6 +108,7 @@ impl<S: Service> Server<S> {
             connections: self.connections.borrow().len(),
             accepted: self.accepted.get(),
             refused: self.refused.get(),
+            accepts_failed: self.accepts_failed.get(),
             in_flight_bytes: self.in_flight.used_bytes(),
         }
     }
@@ -133,11 +142,21 @@ impl<S: Service> Server<S> {
     }
 
     async fn accept(self: Rc<Self>, listener: Listener) {
+        let mut silent_until = Instant::now();
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.welcome(stream, peer),
                 Err(error) => {
-                    tracing::warn!(%error, "accept failed, trying again");
+                    self.accepts_failed.set(self.accepts_failed.get() + 1);
+                    if Instant::now() >= silent_until {
+                        silent_until = Instant::now() + ACCEPT_REPORT_INTERVAL;
+                        let failed = self.accepts_failed.get();
+                        tracing::warn!(
+                            %error,
+                            failed,
+                            "accept failed, trying again; raise `ulimit -n` if files are short"
+                        );
+                    }
                     task::sleep(ACCEPT_RETRY).await;
                 }
             }

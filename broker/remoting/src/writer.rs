@@ -23,6 +23,8 @@ pub(crate) struct WriterState {
     in_turn: Cell<bool>,
     /// Bytes that the writer task has taken and that have not left.
     taken_bytes: Cell<u64>,
+    /// Bytes of copied output among the queue that the writer task has taken.
+    taken_copied_bytes: Cell<u64>,
     /// Wakes the reader when output has left.
     room: Notify,
 }
@@ -44,12 +46,17 @@ impl WriterState {
             flush_wanted: Cell::new(false),
             in_turn: Cell::new(false),
             taken_bytes: Cell::new(0),
+            taken_copied_bytes: Cell::new(0),
             room: Notify::new(),
         }
     }
 
     pub(crate) fn taken_bytes(&self) -> u64 {
         self.taken_bytes.get()
+    }
+
+    pub(crate) fn taken_copied_bytes(&self) -> u64 {
+        self.taken_copied_bytes.get()
     }
 
     /// Whether output is on its way that the peer has not taken.
@@ -174,12 +181,14 @@ async fn send_all(conn: &Rc<Connection>, spare: &mut OutQueue) -> io::Result<()>
     let mut result = Ok(());
     while result.is_ok() && !conn.is_closed() && !conn.out.borrow().is_empty() {
         std::mem::swap(&mut *conn.out.borrow_mut(), spare);
+        writer.taken_copied_bytes.set(spare.copied_bytes());
         result = send_queue(conn, &mut half, spare).await;
     }
     if !spare.is_empty() {
         spare.clear();
     }
     writer.taken_bytes.set(0);
+    writer.taken_copied_bytes.set(0);
     writer.half.replace(Some(half));
     writer.room.notify_all();
     result

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::pull::{PullRequest, PullResponse, pull_flag};
-use ringmq_protocol::{Command, Header, ResponseHead, write_response_head};
+use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
@@ -269,9 +269,6 @@ fn answer(
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         data.counters().pulled(result.count as u64, result.bytes, micros);
     }
-    if to.oneway {
-        return pieces.clear();
-    }
     let outcome = PullOutcome::of(result.status, pulling.header.queue_offset);
     let header = PullResponse {
         suggest_which_broker_id: 0,
@@ -283,14 +280,7 @@ fn answer(
         group_sys_flag: Some(pulling.flags.1),
         forbidden_type: None,
     };
-    let (serialize, opaque) = (to.serialize, to.opaque);
-    let head = ResponseHead { serialize, opaque, code: outcome.code, remark: Some(outcome.remark) };
-    let body_len = usize::try_from(result.bytes).expect("an answer fits memory");
-    let encode = |out: &mut Vec<u8>| {
-        let announced = write_response_head(out, head, &header, body_len);
-        assert_eq!(announced, body_len, "the header of a pull is short");
-    };
-    if pieces.is_empty() { peer.write(encode) } else { peer.write_pieces(encode, pieces) }
+    peer.reply_pieces(to, outcome.code, Some(outcome.remark), &header, pieces);
 }
 
 /// Executes a pull again that was held. Nothing found is answered now.

@@ -13,7 +13,7 @@ use ringmq_protocol::{Command, Header};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::clock;
-use ringmq_store::{KeyQuery, LogPosition};
+use ringmq_store::{KeyQuery, LogPosition, Piece};
 
 use crate::logs::OwnedLog;
 use crate::outcome::Refusal;
@@ -61,7 +61,10 @@ pub fn view_by_position(
     let (owned, peer, asker) = (Rc::clone(owned), peer.clone(), peer.clone());
     let look = async move {
         match owned.log.record_at(position).await {
-            Ok(Some(record)) => peer.reply(&to, response::SUCCESS, None, &(), &record),
+            Ok(Some(record)) => {
+                let mut pieces = vec![Piece::Memory(record)];
+                peer.reply_pieces(&to, response::SUCCESS, None, &(), &mut pieces);
+            }
             Ok(None) => peer.refuse(&to, &no_message(offset)),
             Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
         }
@@ -133,14 +136,15 @@ async fn search_shard(data: Rc<DataPlane>, wanted: Wanted) -> Result<Vec<Shared>
 }
 
 fn answer(peer: &Peer, to: &ReplyTo, found: impl Iterator<Item = Shared>, count_max: usize) {
-    let mut body = Vec::new();
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
     for record in found.take(count_max) {
-        if !body.is_empty() && body.len() + record.len() > ANSWER_MAX_BYTES {
+        bytes += record.len();
+        if !pieces.is_empty() && bytes > ANSWER_MAX_BYTES {
             break;
         }
-        body.extend_from_slice(&record);
+        pieces.push(Piece::Memory(record));
     }
-    if body.is_empty() {
+    if pieces.is_empty() {
         let remark = "no message of this topic and time carries the key";
         return peer.refuse(to, &Refusal::new(response::QUERY_NOT_FOUND, remark));
     }
@@ -148,5 +152,5 @@ fn answer(peer: &Peer, to: &ReplyTo, found: impl Iterator<Item = Shared>, count_
         index_last_update_timestamp_ms: clock::unix_ms(),
         index_last_update_physical_offset: 0,
     };
-    peer.reply(to, response::SUCCESS, None, &header, &body);
+    peer.reply_pieces(to, response::SUCCESS, None, &header, &mut pieces);
 }
