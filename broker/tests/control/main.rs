@@ -1,6 +1,7 @@
 //! The control plane through its wire interface: a whole broker with its name server in this
 //! process, and clients that speak the protocol to both over loopback.
 
+mod deleted;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
@@ -8,6 +9,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ringmq_broker::services::control::BODY_MAX_BYTES;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::group::{
     SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
@@ -329,5 +331,12 @@ fn codes_that_nobody_serves_are_answered_and_never_left_hanging() {
         }
         let malformed = broker.call(request::HEART_BEAT, &(), b"not json").await;
         assert_eq!(malformed.code(), response::SYSTEM_ERROR);
+        let huge = vec![b' '; BODY_MAX_BYTES + 1];
+        for code in [request::HEART_BEAT, request::LOCK_BATCH_MQ, request::UPDATE_BROKER_CONFIG] {
+            let refused = broker.call(code, &(), &huge).await;
+            assert_eq!(refused.code(), response::INVALID_PARAMETER);
+            let remark = refused.command().remark().map(str::to_owned).unwrap_or_default();
+            assert!(remark.contains(&BODY_MAX_BYTES.to_string()), "{remark}");
+        }
     });
 }

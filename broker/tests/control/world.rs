@@ -96,6 +96,10 @@ impl Client {
     }
 
     pub async fn send(&self, topic: &str, queue_id: i32) {
+        self.send_with(topic, queue_id, None).await;
+    }
+
+    pub async fn send_with(&self, topic: &str, queue_id: i32, properties: Option<&str>) {
         let header = SendRequest {
             producer_group: "p",
             topic,
@@ -105,7 +109,7 @@ impl Client {
             sys_flag: 0,
             born_at_ms: 1,
             flag: 0,
-            properties: None,
+            properties,
             reconsume_times: 0,
             unit_mode: false,
             max_reconsume_times: None,

@@ -1,6 +1,6 @@
 //! Settings over the network: change (25), show (26); and pages of long tables (21, 201).
 
-use super::super::control::{Answer, Reaction};
+use super::super::control::{Answer, Reaction, body_of};
 use super::Parts;
 use crate::config::UpdateError;
 use crate::outcome::Refusal;
@@ -15,9 +15,11 @@ const PAGE_DEFAULT: i32 = 2_000;
 
 /// Applies `key=value` lines. Keys that need a restart are kept for it, and the answer says so.
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let needs_restart = match parts.directory.update_settings(command.body) {
+    let updated = body_of(command)
+        .and_then(|lines| parts.directory.update_settings(lines).map_err(|error| refused(&error)));
+    let needs_restart = match updated {
         Ok(keys) => keys,
-        Err(error) => return Reaction::Now(Err(refused(&error))),
+        Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
     Reaction::later(async move {
