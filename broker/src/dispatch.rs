@@ -44,8 +44,8 @@ enum Route {
     ServeLog(Rc<OwnedLog>),
     /// Another shard serves it.
     PassTo(usize),
-    /// Shard 0 creates this topic first.
-    Create(TopicWanted),
+    /// It waits until shard 0 has created this topic.
+    WaitFor(String),
     /// It is the control plane's.
     Control,
     /// It is refused here.
@@ -106,6 +106,9 @@ impl DataPlane {
     fn on_reply(&self, connection: u64, mut reply: Reply) {
         let connections = self.connections.borrow();
         if let Some(served) = connections.get(&connection) {
+            if reply.is_overfull {
+                return served.connection.close_overfull();
+            }
             served.connection.out(|out| {
                 let mut written = 0;
                 for (at, piece) in reply.pieces.drain(..) {
@@ -128,7 +131,34 @@ impl DataPlane {
         frame: &[u8],
         hops: u8,
     ) {
-        match self.route(command) {
+        self.follow(self.route(command), peer, command, frame, hops);
+    }
+
+    /// Handles a send that waited for its topic.
+    pub(crate) fn handle_from_line(
+        self: &Rc<Self>,
+        peer: &Peer,
+        command: &Command<'_>,
+        frame: &[u8],
+        hops: u8,
+    ) {
+        let route = match self.route_from_line(command) {
+            // It was deleted again before its line was served.
+            Route::WaitFor(topic) => Route::Refuse(Refusal::no_topic(&topic)),
+            route => route,
+        };
+        self.follow(route, peer, command, frame, hops);
+    }
+
+    fn follow(
+        self: &Rc<Self>,
+        route: Route,
+        peer: &Peer,
+        command: &Command<'_>,
+        frame: &[u8],
+        hops: u8,
+    ) {
+        match route {
             Route::Serve => services::serve(self, peer, command),
             Route::ServeLog(owned) => services::serve_log(self, &owned, peer, command, frame),
             Route::Control if self.shard() == 0 => match &*self.control.borrow() {
@@ -136,8 +166,7 @@ impl DataPlane {
                 None => peer.refuse(&ReplyTo::of(command), &Refusal::unavailable("starting")),
             },
             Route::Control => self.pass_on(0, peer, command, frame, hops),
-            Route::Create(wanted) if self.shard() == 0 => self.create(wanted, peer, frame, hops),
-            Route::Create(_) => self.pass_on(0, peer, command, frame, hops),
+            Route::WaitFor(topic) => self.wait_for_topic(topic, peer, command, frame, hops),
             Route::PassTo(shard) => self.pass_on(shard, peer, command, frame, hops),
             Route::Refuse(refusal) => peer.refuse(&ReplyTo::of(command), &refusal),
         }
@@ -155,18 +184,44 @@ impl DataPlane {
         }
     }
 
+    /// The topic that a send needs and that this shard does not know.
+    pub(crate) fn topic_wanted_by(&self, command: &Command<'_>) -> Option<TopicWanted> {
+        let Place::Queue { topic, queue_id } = place(command) else { return None };
+        match produce::destination(&self.view.borrow(), command, topic, queue_id) {
+            Ok(Destination::NewTopic(wanted)) => Some(wanted),
+            _ => None,
+        }
+    }
+
+    fn route_send(&self, destination: Result<Destination, Refusal>) -> Route {
+        match destination {
+            Ok(Destination::Queue(topic, queue_id)) => {
+                self.route_to_log(HashedQueue::new(&topic.name, queue_id))
+            }
+            Ok(Destination::AnyQueueOf(topic)) => {
+                self.route_to_any_queue(HashedQueue::new(&topic.name, 0), topic.write_queues)
+            }
+            Ok(Destination::NewTopic(wanted)) => Route::WaitFor(wanted.name),
+            Err(refusal) => Route::Refuse(refusal),
+        }
+    }
+
+    fn route_from_line(&self, command: &Command<'_>) -> Route {
+        let Place::Queue { topic, queue_id } = place(command) else { return Route::Serve };
+        self.route_send(produce::destination(&self.view.borrow(), command, topic, queue_id))
+    }
+
     fn route_to_queue(&self, command: &Command<'_>, topic: &str, queue_id: i32) -> Route {
-        let view = self.view.borrow();
         if produce::is_send(command.code) {
-            return match produce::destination(&view, command, topic, queue_id) {
-                Ok(Destination::Queue(topic, queue_id)) => {
-                    self.route_to_log(HashedQueue::new(&topic.name, queue_id))
+            let destination = produce::destination(&self.view.borrow(), command, topic, queue_id);
+            return match destination {
+                // Behind the sends that wait for the same topic.
+                Ok(Destination::Queue(topic, _) | Destination::AnyQueueOf(topic))
+                    if self.creating.has_line(&topic.name) =>
+                {
+                    Route::WaitFor(topic.name.clone())
                 }
-                Ok(Destination::AnyQueueOf(topic)) => {
-                    self.route_to_any_queue(HashedQueue::new(&topic.name, 0), topic.write_queues)
-                }
-                Ok(Destination::NewTopic(wanted)) => Route::Create(wanted),
-                Err(refusal) => Route::Refuse(refusal),
+                destination => self.route_send(destination),
             };
         }
         if queue_id < 0 {
@@ -193,21 +248,6 @@ impl DataPlane {
             Some(owned) => Route::ServeLog(Rc::clone(owned)),
             None => Route::PassTo(self.placement().shard_of_log(log)),
         }
-    }
-
-    /// Creates a topic and handles the send again, now that every shard knows the topic.
-    fn create(self: &Rc<Self>, mut wanted: TopicWanted, peer: &Peer, frame: &[u8], hops: u8) {
-        let Some(control) = self.control.borrow().clone() else { return };
-        wanted.wanted_by = peer.peer_addr().to_string();
-        let (data, peer, frame) = (Rc::clone(self), peer.clone(), frame.to_vec());
-        let create = async move {
-            let created = control.topic_for_send(wanted).await;
-            services::with_command(&frame, |command| match created {
-                Ok(()) => data.handle(&peer, command, &frame, hops + 1),
-                Err(refusal) => peer.refuse(&ReplyTo::of(command), &refusal),
-            });
-        };
-        task::spawn("create a topic for a send", create).detach();
     }
 
     fn pass_on(&self, shard: usize, peer: &Peer, command: &Command<'_>, frame: &[u8], hops: u8) {

@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod controller;
+mod creating;
 pub mod directory;
 mod dispatch;
 pub mod documents;

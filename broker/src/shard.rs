@@ -16,6 +16,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
 use crate::control::ControlPlane;
+use crate::creating::Creating;
 use crate::dispatch::Front;
 use crate::link::{Link, ShardMessage};
 use crate::logs::OwnedLog;
@@ -45,6 +46,8 @@ pub struct DataPlane {
     pub(crate) outgoing: RefCell<Vec<Vec<u8>>>,
     /// Held while the mesh is full: nothing is read from this shard's connections.
     pub(crate) gate: RefCell<Option<Permit>>,
+    /// Sends that wait for their topics to be created.
+    pub(crate) creating: Creating,
     /// Groups that shard 0 was asked to create, and those that it refused.
     groups_wanted: RefCell<HashSet<String>>,
     /// Tasks that live as long as the shard serves.
@@ -82,6 +85,7 @@ impl DataPlane {
             connections: RefCell::default(),
             outgoing: RefCell::new(vec![Vec::new(); placement.shards()]),
             gate: RefCell::default(),
+            creating: Creating::default(),
             groups_wanted: RefCell::default(),
             tasks: RefCell::default(),
             retention: RefCell::default(),

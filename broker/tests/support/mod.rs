@@ -34,6 +34,7 @@ use ringmq_protocol::{Command, WriteHeader};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, ReplyTo, dial};
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
+use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -123,10 +124,20 @@ pub fn temp_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
 }
 
+/// A topic that is published at once and done only when [`RELEASE`] is asked for.
+pub const HELD_TOPIC: &str = "Held";
+
+/// A topic that is never made.
+pub const REFUSED_TOPIC: &str = "Refused";
+
+/// The request that ends the making of [`HELD_TOPIC`].
+pub const RELEASE: i32 = request::GET_BROKER_CONFIG;
+
 /// Creates every topic that is asked for, with the queues that the sender wants.
 pub struct TestControl {
     data: Rc<DataPlane>,
     closed: Cell<usize>,
+    released: Notify,
 }
 
 impl TestControl {
@@ -135,7 +146,7 @@ impl TestControl {
         for name in ["T", "Other"] {
             data.publish(Change::Topic(Arc::new(topic(name, 4))));
         }
-        Rc::new(Self { data, closed: Cell::new(0) })
+        Rc::new(Self { data, closed: Cell::new(0), released: Notify::new() })
     }
 }
 
@@ -159,6 +170,10 @@ impl ControlPlane for TestControl {
                 let closed = self.closed.get().to_string();
                 peer.reply(&to, response::SUCCESS, None, &(), closed.as_bytes());
             }
+            RELEASE => {
+                self.released.notify_one();
+                peer.reply(&to, response::SUCCESS, None, &(), &[]);
+            }
             code => {
                 let remark = format!(" request type {code} not supported");
                 peer.refuse(&to, &Refusal::new(response::REQUEST_CODE_NOT_SUPPORTED, remark));
@@ -172,7 +187,13 @@ impl ControlPlane for TestControl {
 
     fn topic_for_send(self: Rc<Self>, wanted: TopicWanted) -> LocalFuture<Result<(), Refusal>> {
         Box::pin(async move {
+            if wanted.name == REFUSED_TOPIC {
+                return Err(Refusal::no_topic(REFUSED_TOPIC));
+            }
             self.data.publish(Change::Topic(Arc::new(topic(&wanted.name, wanted.queues))));
+            if wanted.name == HELD_TOPIC {
+                self.released.notified().await;
+            }
             Ok(())
         })
     }
