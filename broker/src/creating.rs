@@ -113,7 +113,7 @@ impl DataPlane {
             if let Some(mut wanted) = wanted {
                 wanted.wanted_by = peer.peer_addr().to_string();
                 if let Err(refusal) = self.create_topic(wanted).await {
-                    let to = with_command(frame, |command| ReplyTo::of(command));
+                    let to = with_command(frame, ReplyTo::of);
                     peer.refuse(&to, &refusal);
                     continue;
                 }

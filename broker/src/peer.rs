@@ -162,8 +162,8 @@ impl Peer {
         self.write(|out| write_response(out, head, header, body));
     }
 
-    /// Answers a request with a body that is made of `pieces`, which are taken out of the vector and
-    /// leave without a copy; a one-way request is not answered.
+    /// Answers a request with a body of `pieces`, which are taken out of the vector and leave
+    /// without a copy; a one-way request is not answered.
     pub fn reply_pieces(
         &self,
         to: &ReplyTo,

@@ -379,7 +379,6 @@ fn a_peer_that_has_more_made_for_it_than_it_may_is_disconnected_at_once() {
         for (to, conn, permit) in fixture.service.held.take() {
             conn.reply(&to, 0, None, &(), &answer);
             largest = largest.max(conn.out_bytes());
-            assert!(!conn.is_closed() || conn.close_reason().is_some_and(|r| r.contains("takes")));
             drop(permit);
         }
         assert!(largest <= 10 << 20, "{largest} bytes were kept");
