@@ -10,6 +10,7 @@ use clap::Parser;
 use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards;
+use ringmq_runtime::start::{self, explain_settings_file};
 use ringmq_store::metadata::Document;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -92,7 +93,7 @@ fn settings(arguments: &Arguments) -> Result<(Settings, BTreeMap<String, String>
     let (mut settings, mut notes) = (Settings::default(), Notes::default());
     if let Some(path) = &arguments.config_file {
         let refuse = |error: &dyn Display| Failure::configuration(format!("{path}: {error}"));
-        let bytes = read_file(Path::new(path)).map_err(|error| refuse(&error))?;
+        let bytes = read_file(Path::new(path))?;
         let properties = Properties::parse(&bytes).map_err(|error| refuse(&error))?;
         settings.apply(&properties, &mut notes).map_err(|error| refuse(&error))?;
     }
@@ -121,18 +122,27 @@ fn overrides(root: &str) -> Result<BTreeMap<String, String>, Failure> {
         let document = Document::new(&disk, OVERRIDES_FILE);
         document.load().await.map_err(|error| error.to_string())
     });
-    let loaded = loaded
-        .map_err(BrokerError::Shards)?
-        .map_err(|text| Failure { status: EXIT_STORE, text: format!("{root}: {text}") })?;
-    Ok(loaded.unwrap_or_default())
+    match loaded.map_err(BrokerError::Shards)? {
+        Ok(loaded) => Ok(loaded.unwrap_or_default()),
+        Err(text) => {
+            // A directory that is no good at all is the better explanation.
+            start::check_directory(root).map_err(BrokerError::Shards)?;
+            let fix = "move it away; it holds settings changed while a broker ran, nothing else";
+            Err(Failure { status: EXIT_STORE, text: format!("{root}: {text}\n  fix: {fix}") })
+        }
+    }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// The bytes of the settings file.
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let read = async { Disk::live(directory)?.read_all(name, PROPERTIES_SIZE_MAX_BYTES).await };
-    shards::try_block_on("settings", read).map_err(|error| io::Error::other(error.to_string()))?
+    let read = async {
+        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+        Disk::live(directory)?.read_all(name, PROPERTIES_SIZE_MAX_BYTES).await
+    };
+    let read = shards::try_block_on("settings", read).map_err(BrokerError::Shards)?;
+    read.map_err(|error| Failure::configuration(explain_settings_file(path, error).to_string()))
 }
 
 /// The line that people and scripts wait for, and what to do next.

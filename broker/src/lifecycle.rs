@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ringmq_remoting::{Server, ServerLimits};
 use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{clock, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
@@ -77,8 +78,8 @@ impl DataPlane {
     /// # Errors
     /// The port that is taken.
     pub fn check_ports(&self) -> Result<(), String> {
-        for addr in self.addresses()? {
-            Listener::bind(addr, Reuse::No).map_err(|error| cannot_listen(addr, &error))?;
+        for (addr, key) in self.addresses()? {
+            bind(addr, key, Reuse::No)?;
         }
         Ok(())
     }
@@ -98,15 +99,15 @@ impl DataPlane {
         let frame_size_max_bytes = &mut limits.connection.frame_size_max_bytes;
         *frame_size_max_bytes = (*frame_size_max_bytes).max(frame_max + (1 << 20));
         let server = Server::new(Rc::new(Front(Rc::clone(&self))), limits);
-        for addr in self.addresses()? {
-            let listener = Listener::bind(addr, Reuse::Port);
-            server.listen(listener.map_err(|error| cannot_listen(addr, &error))?);
+        for (addr, key) in self.addresses()? {
+            server.listen(bind(addr, key, Reuse::Port)?);
         }
         assert!(self.server.set(server).is_ok(), "a shard listens once");
         Ok(())
     }
 
-    fn addresses(&self) -> Result<[SocketAddr; 2], String> {
+    /// Where a shard listens, each with the setting that its port comes from.
+    fn addresses(&self) -> Result<[(SocketAddr, &'static str); 2], String> {
         let view = self.view();
         let settings = view.settings();
         let ip: IpAddr = settings
@@ -114,7 +115,13 @@ impl DataPlane {
             .parse()
             .map_err(|_| format!("bindAddress={} is not an IP address", settings.bind_address))?;
         let port = settings.listen_port;
-        Ok([SocketAddr::new(ip, port), SocketAddr::new(ip, port - VIP_PORT_BELOW)])
+        Ok([
+            (SocketAddr::new(ip, port), "listenPort"),
+            (
+                SocketAddr::new(ip, port - VIP_PORT_BELOW),
+                "listenPort (this port, of the VIP channel, is 2 below it)",
+            ),
+        ])
     }
 
     /// Stops serving: reads nothing more, answers what waits, saves progress, closes the logs.
@@ -196,6 +203,11 @@ impl DataPlane {
     }
 }
 
+fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, String> {
+    let keys = ListenerKeys { port: port_key, address: "bindAddress" };
+    Listener::bind(addr, reuse).map_err(|error| explain_bind(addr, keys, error).to_string())
+}
+
 /// After a crash, before anything is served: what is on disk then holds for the next crash too.
 async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
     let log = &owned.log;
@@ -206,13 +218,4 @@ async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
         tracing::warn!(log, limited, "progress lay behind the end of queues: messages were lost");
     }
     owned.save_offsets().await
-}
-
-fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            format!("port {} is in use; stop what uses it or set listenPort", addr.port())
-        }
-        _ => format!("cannot listen on {addr}: {error}"),
-    }
 }

@@ -182,8 +182,9 @@ async fn embedded_namesrv(
     };
     ringmq_namesrv::start(config).await.map_err(|error| {
         format!(
-            "the name server in this process: {error}\n  fix: if one runs there already, \
-             start with -n 127.0.0.1:{}; or set embeddedNamesrvPort",
+            "the name server in this process: {}\n  or, if a name server runs there already, use \
+             it: -n 127.0.0.1:{}",
+            error.explained("embeddedNamesrvPort"),
             address.port()
         )
     })

@@ -1,6 +1,7 @@
 //! `mqnamesrv`: a name server in a process of its own.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::signal;
+use ringmq_runtime::start::explain_settings_file;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,7 +104,8 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         print!("{}", config.to_properties());
         return Ok(());
     }
-    let name_server = ringmq_namesrv::start(config).await.map_err(Failure::machine)?;
+    let started = ringmq_namesrv::start(config).await;
+    let name_server = started.map_err(|error| Failure::machine(error.explained("listenPort")))?;
     let address = name_server.address();
     println!("The Name Server boot success. serializeType=JSON, address {address}");
     let signal = signal::terminate().await.map_err(Failure::machine)?;
@@ -116,8 +119,9 @@ async fn configure(arguments: &Arguments) -> Result<Config, Failure> {
     let Some(path) = &arguments.config_file else { return Ok(config) };
     let disk = Disk::live(".").map_err(Failure::machine)?;
     let contents = disk.read_all(path, PROPERTIES_SIZE_MAX_BYTES).await;
+    let contents = contents
+        .map_err(|error| Failure::configuration(explain_settings_file(Path::new(path), error)))?;
     let refused = |detail: String| Failure::configuration(format_args!("{path}: {detail}"));
-    let contents = contents.map_err(|error| refused(error.to_string()))?;
     let file = Properties::parse(&contents).map_err(|error| refused(error.to_string()))?;
     let notes = config.apply(&file).map_err(|error| refused(error.to_string()))?;
     report(path, &notes);

@@ -11,6 +11,7 @@ use ringmq_remoting::{Server, ServerLimits, serve};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::task::{self, Task};
 
 use crate::config::Config;
@@ -23,7 +24,7 @@ use crate::service::NameServer;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port cannot be opened.
-    #[error("cannot listen on {address}: {source}; choose another listenPort or stop what uses it")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// Address and port.
         address: SocketAddr,
@@ -41,6 +42,19 @@ pub enum StartError {
         /// What is wrong.
         detail: String,
     },
+}
+
+impl StartError {
+    /// The error with what to do about it; the port came from `port_key`.
+    pub fn explained(self, port_key: &str) -> String {
+        match self {
+            Self::Listen { address, source } => {
+                let keys = ListenerKeys { port: port_key, address: "bindAddress" };
+                explain_bind(address, keys, source).to_string()
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 /// A running name server. It works until [`Running::stop`].

@@ -83,6 +83,16 @@ pub enum StartError {
         /// What to change.
         fix: String,
     },
+    /// The settings file cannot be read.
+    #[error("{path}: {source}\n  fix: {fix}")]
+    SettingsFile {
+        /// As it was given.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+        /// What to change.
+        fix: String,
+    },
     /// Anything else that the kernel refuses.
     #[error("cannot start the executor of {name}: {cause}")]
     Executor {
@@ -197,24 +207,52 @@ fn explain_directory(path: &Path, source: io::Error, kind: impl FnOnce() -> Stri
     StartError::Directory { path, source, fix: fix.to_owned() }
 }
 
-/// Explains why [`crate::net::Listener::bind`] failed.
+/// The settings that move a listener, for messages to people.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerKeys<'a> {
+    /// The key, or keys in words, that the port comes from.
+    pub port: &'a str,
+    /// The key of the address.
+    pub address: &'a str,
+}
+
+/// Explains why [`crate::net::Listener::bind`] failed, and which setting gets around it.
 #[must_use]
-pub fn explain_bind(addr: SocketAddr, source: io::Error) -> StartError {
-    let port = addr.port();
-    let fix = match source.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "another process listens on port {port} (`ss -ltnp 'sport = :{port}'`): stop it or \
-             choose another port"
+pub fn explain_bind(addr: SocketAddr, keys: ListenerKeys<'_>, source: io::Error) -> StartError {
+    let (ip, port) = (addr.ip(), addr.port());
+    let ListenerKeys { port: port_key, address: address_key } = keys;
+    let fix = match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::AddrInUse, _) => format!(
+            "stop what listens on port {port} (`ss -ltnp 'sport = :{port}'` shows it), or set \
+             {port_key}"
         ),
-        io::ErrorKind::AddrNotAvailable => {
-            format!("{} is no address of this machine: see `ip addr`", addr.ip())
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            format!("{ip} is no address of this machine: set {address_key} to one of `ip addr`")
         }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher one".to_owned()
+        (_, Some(libc::EAFNOSUPPORT)) => {
+            format!("this machine has no IPv6: set {address_key} to an IPv4 address")
         }
-        _ => "choose another address".to_owned(),
+        (io::ErrorKind::PermissionDenied, _) => format!(
+            "low ports (`sysctl net.ipv4.ip_unprivileged_port_start`) need CAP_NET_BIND_SERVICE: \
+             set {port_key} to a higher one"
+        ),
+        _ => format!("set {port_key} or {address_key}"),
     };
     StartError::Listen { addr, source, fix }
+}
+
+/// Explains why the settings file of `-c` cannot be read.
+#[must_use]
+pub fn explain_settings_file(path: &Path, source: io::Error) -> StartError {
+    let fix = match source.kind() {
+        io::ErrorKind::NotFound => {
+            let here = std::env::current_dir().unwrap_or_default();
+            format!("give -c the path of a file; a relative one counts from {}", here.display())
+        }
+        io::ErrorKind::PermissionDenied => "let this user read it".to_owned(),
+        _ => "give -c the path of a text file in the format of Java properties".to_owned(),
+    };
+    StartError::SettingsFile { path: path.to_owned(), source, fix }
 }
 
 #[cfg(test)]
@@ -265,12 +303,26 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_names_how_to_find_who_has_it() {
+    fn an_address_that_cannot_be_listened_on_names_the_setting_that_moves_it() {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9876));
-        let explain = |kind| explain_bind(addr, io::Error::from(kind));
-        check(&explain(io::ErrorKind::AddrInUse), &["127.0.0.1:9876", "ss -ltnp 'sport = :9876'"]);
-        check(&explain(io::ErrorKind::AddrNotAvailable), &["ip addr"]);
-        check(&explain(io::ErrorKind::PermissionDenied), &["CAP_NET_BIND_SERVICE"]);
+        let keys = ListenerKeys { port: "listenPort", address: "bindAddress" };
+        let explain = |errno| explain_bind(addr, keys, io::Error::from_raw_os_error(errno));
+        let taken = explain(libc::EADDRINUSE);
+        check(&taken, &["127.0.0.1:9876", "ss -ltnp 'sport = :9876'", "set listenPort"]);
+        check(&explain(libc::EADDRNOTAVAIL), &["127.0.0.1 is no address", "set bindAddress"]);
+        check(&explain(libc::EAFNOSUPPORT), &["IPv6", "set bindAddress"]);
+        check(&explain(libc::EACCES), &["CAP_NET_BIND_SERVICE", "set listenPort"]);
+        check(&explain(libc::ENOBUFS), &["listenPort or bindAddress"]);
+    }
+
+    #[test]
+    fn a_settings_file_that_cannot_be_read_names_what_c_takes() {
+        let path = Path::new("nope.conf");
+        let explain = |errno| explain_settings_file(path, io::Error::from_raw_os_error(errno));
+        let here = std::env::current_dir().unwrap().display().to_string();
+        check(&explain(libc::ENOENT), &["nope.conf: No such file", "give -c", &here]);
+        check(&explain(libc::EACCES), &["let this user read it"]);
+        check(&explain(libc::EISDIR), &["Java properties"]);
     }
 
     #[test]
