@@ -5,6 +5,7 @@
 //! alone.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod child;
 pub mod raw;
 
 use std::cell::Cell;
@@ -33,7 +34,7 @@ use ringmq_protocol::record::{Record, records};
 use ringmq_protocol::{Command, WriteHeader};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, ReplyTo, dial};
 use ringmq_runtime::net::{Listener, Reuse};
-use ringmq_runtime::shards::{self, Cores, ShardsConfig};
+use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
@@ -98,19 +99,16 @@ impl Setup {
 pub fn free_port() -> u16 {
     // Tests of one binary run side by side: each look starts elsewhere.
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    shards::block_on(async {
-        loop {
-            let offset = NEXT.fetch_add(1, Ordering::Relaxed) * 4;
-            // Below 32,768, where Linux takes the ports of outgoing connections from.
-            let port = 23_000 + (std::process::id() % 1_000) as u16 * 8 + offset % 1_000;
-            let is_free = |port: u16| {
-                Listener::bind(SocketAddr::from(([127, 0, 0, 1], port)), Reuse::No).is_ok()
-            };
-            if is_free(port) && is_free(port - 2) {
-                return port;
-            }
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed) * 4;
+        // Below 32,768, where Linux takes the ports of outgoing connections from.
+        let port = 23_000 + (std::process::id() % 1_000) as u16 * 8 + offset % 1_000;
+        let is_free =
+            |port: u16| Listener::bind(SocketAddr::from(([127, 0, 0, 1], port)), Reuse::No).is_ok();
+        if is_free(port) && is_free(port - 2) {
+            return port;
         }
-    })
+    }
 }
 
 /// Waits for what has to come true, or fails with its name.

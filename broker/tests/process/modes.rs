@@ -1,0 +1,64 @@
+//! Settings that change how a broker runs: memory-only acknowledgements, polling.
+
+use std::time::Duration;
+
+use ringmq_runtime::shards::block_on;
+use ringmq_runtime::{process, task};
+
+use crate::node::Node;
+
+/// Sends, pulls, and finds the message again after a clean stop.
+fn check_messages(lines: &str) {
+    block_on(async {
+        let node = Node::new(lines);
+        let child = node.boot().await;
+        let broker = node.client().await;
+        for number in 0..50_u8 {
+            assert_eq!(broker.store("Mine", 0, &[number]).await, i64::from(number));
+        }
+        let before = broker.pull_all("Mine", 0).await;
+        assert_eq!(before.len(), 50);
+        child.stop("TERM").await;
+        let child = node.boot().await;
+        let broker = node.client().await;
+        assert_eq!(broker.pull_all("Mine", 0).await, before);
+        assert_eq!(broker.store("Mine", 0, b"next").await, 50);
+        child.stop("TERM").await;
+    });
+}
+
+#[test]
+fn messages_acknowledged_in_memory_are_on_disk_after_a_clean_stop() {
+    check_messages("flushDiskType=ASYNC_FLUSH\ntransientStorePoolEnable=true");
+}
+
+#[test]
+fn a_broker_that_polls_works_as_one_that_sleeps() {
+    check_messages("shardPollMicros=200");
+}
+
+#[test]
+fn a_broker_without_work_leaves_the_processor_alone() {
+    /// Long enough for many ticks of the clock that CPU time is counted in.
+    const WATCHED: Duration = Duration::from_secs(1);
+    /// What is usual is nothing at all; a shard that spins uses all of it.
+    const CPU_MAX: Duration = Duration::from_millis(300);
+    block_on(async {
+        let node = Node::new("");
+        let child = node.boot().await;
+        node.client().await.store("Mine", 0, b"m").await;
+        let used = || process::usage_of(child.pid()).expect("it runs").cpu;
+        // The start itself has work left behind it: files made ahead, the first registration.
+        let mut quiet = false;
+        for _ in 0..20 {
+            let before = used();
+            task::sleep(WATCHED).await;
+            quiet = used() - before < CPU_MAX;
+            if quiet {
+                break;
+            }
+        }
+        assert!(quiet, "a second without work took {CPU_MAX:?} of CPU time, each of twenty times");
+        child.stop("TERM").await;
+    });
+}
