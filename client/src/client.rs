@@ -108,7 +108,8 @@ impl Client {
     }
 
     /// Stops all producers and consumers: offsets are stored, queues given back, brokers told.
-    /// Every later call fails with `ShutDown`.
+    /// Then ends the executor with its connections; a listener that is still at work then keeps its
+    /// thread until it returns. Every later call fails with `ShutDown`.
     pub async fn shutdown(&self) {
         let stop = || async {
             let instance = INSTANCE.with_borrow(Clone::clone);
@@ -119,6 +120,7 @@ impl Client {
         };
         // Closed: it is down already.
         let _ = self.remote.run(stop).await;
+        self.remote.close().await;
     }
 
     /// Like [`Client::shutdown`], for threads that are in no async runtime.

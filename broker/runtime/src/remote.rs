@@ -87,10 +87,12 @@ const JOBS_MAX: usize = 1024;
 
 /// A handle to an executor on a thread of its own, for use from any thread or runtime.
 ///
-/// The executor ends, and drops its tasks, when the last handle is gone.
+/// The executor ends, and drops its tasks, when it is closed or the last handle is gone.
 #[derive(Clone)]
 pub struct Remote {
     jobs: async_channel::Sender<Job>,
+    /// Closed by the end of the thread; nothing is ever sent.
+    end: async_channel::Receiver<()>,
 }
 
 /// Starts a thread with an executor and returns the handle to it.
@@ -99,6 +101,7 @@ pub struct Remote {
 /// Why the executor could not be made, and what to change.
 pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
     let (jobs, inbox) = async_channel::bounded::<Job>(JOBS_MAX);
+    let (alive, end) = async_channel::bounded(1);
     let (started, outcome) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(name.to_owned());
     let explain = |cause: &dyn std::fmt::Display| StartError::Executor {
@@ -106,6 +109,7 @@ pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
         cause: cause.to_string(),
     };
     let run = move || {
+        let _alive = alive;
         let ready = started.clone();
         let serve = async move {
             // The starter is waiting; if it is gone, so are the handles, and the loop ends.
@@ -120,7 +124,7 @@ pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
     };
     thread.spawn(run).map_err(|error| explain(&error))?;
     outcome.recv().map_err(|error| explain(&error))??;
-    Ok(Remote { jobs })
+    Ok(Remote { jobs, end })
 }
 
 /// Starts a plain thread, for code that may block for as long as it likes: listeners of
@@ -144,7 +148,7 @@ impl Remote {
     /// value. The future itself need not be `Send`. If the caller stops waiting, it runs on.
     ///
     /// # Errors
-    /// [`Closed`] if the executor has ended, by a panic.
+    /// [`Closed`] if the executor has ended: it was closed, or it panicked.
     pub async fn run<T, F, W>(&self, work: W) -> Result<T, Closed>
     where
         T: Send + 'static,
@@ -159,10 +163,22 @@ impl Remote {
         self.jobs.send(job).await.map_err(|_| Closed)?;
         receiver.await
     }
+
+    /// Ends the executor: jobs that were sent are still begun, then all tasks are dropped where
+    /// they stand. Returns when that is done; whoever waits for a job then gets [`Closed`].
+    ///
+    /// Not for the executor's own tasks: they would wait for their own end.
+    pub async fn close(&self) {
+        self.jobs.close();
+        // Fails when the thread drops its half, and only then.
+        let _ = self.end.recv().await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use futures_lite::future::block_on;
 
     use super::*;
@@ -212,6 +228,28 @@ mod tests {
         for (number, thread) in (0..).zip(threads) {
             assert_eq!(thread.join().expect("caller"), Ok(number * 10));
         }
+    }
+
+    #[test]
+    fn closing_drops_tasks_and_refuses_work() {
+        let remote = spawn_executor("worker").expect("executor");
+        let (alive, mut ended) = oneshot::<u8>();
+        let forever = async move {
+            let _alive = alive;
+            std::future::pending::<()>().await;
+        };
+        block_on(remote.run(move || async { task::spawn("forever", forever).detach() }))
+            .expect("started");
+        let waiting = {
+            let remote = remote.clone();
+            std::thread::spawn(move || block_on(remote.run(std::future::pending::<()>)))
+        };
+        block_on(remote.close());
+        let now = std::pin::pin!(&mut ended).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(now, Poll::Ready(Err(Closed)), "tasks were dropped before it returned");
+        assert_eq!(waiting.join().expect("caller"), Err(Closed));
+        assert_eq!(block_on(remote.run(|| async { 1 })), Err(Closed));
+        block_on(remote.close());
     }
 
     #[test]

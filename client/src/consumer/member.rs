@@ -386,7 +386,8 @@ impl Member {
         }
         assigned.iter().for_each(|assigned| assigned.drop_it());
         self.assigned.borrow_mut().clear();
-        self.instance.unregister_consumer(&self.config.group).await;
+        // First: a heartbeat behind the goodbye would make us a member again.
         self.instance.remove_member(&self.config.group);
+        self.instance.unregister_consumer(&self.config.group).await;
     }
 }
