@@ -103,7 +103,8 @@ impl Admin {
         .await
     }
 
-    /// How far a group consumed a queue; `None`: nothing is stored.
+    /// How far a group consumed a queue; `None`: nothing is stored. Brokers answer 0 instead while
+    /// the queue still has its first message.
     ///
     /// # Errors
     /// `Failed`, `ShutDown`.

@@ -1,9 +1,10 @@
-//! The foreign clients: how each suite is built and run, and what it reported.
+//! The clients: how each suite is built and run, and what it reported.
 
 use crate::background::Background;
+use crate::check::cargo;
 use crate::java::{self, VERSION_4, VERSION_5};
 use crate::process;
-use crate::workspace::{Outcome, at, compat_target, root};
+use crate::workspace::{Outcome, at, compat_target, root, target};
 use clap::ValueEnum;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// within this.
 const SUITE_LIMIT: Duration = Duration::from_secs(420);
 
-/// A foreign client.
+/// A client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Suite {
     /// rocketmq-client 5.5.0
@@ -25,6 +26,8 @@ pub enum Suite {
     Go,
     /// ali-ons
     Node,
+    /// Our own, `client/examples/exercise`
+    Ringmq,
 }
 
 /// What a suite printed.
@@ -39,7 +42,7 @@ pub struct Report {
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Java55, Self::Java49, Self::Go, Self::Node];
+    pub const ALL: [Self; 5] = [Self::Java55, Self::Java49, Self::Go, Self::Node, Self::Ringmq];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Suite {
             Self::Java49 => "java49",
             Self::Go => "go",
             Self::Node => "node",
+            Self::Ringmq => "ringmq",
         }
     }
 
@@ -67,6 +71,14 @@ impl Suite {
                     .current_dir(root().join("tools/compat/go")),
             ),
             Self::Node => install_node_modules(),
+            // With the features of the tests, so that what those have built is used.
+            Self::Ringmq => process::run(cargo().args([
+                "build",
+                "--quiet",
+                "--workspace",
+                "--example",
+                "exercise",
+            ])),
         }
     }
 
@@ -124,6 +136,7 @@ impl Suite {
                 command.env("HOME", home);
                 command
             }
+            Self::Ringmq => Command::new(target().join("debug/examples/exercise")),
         })
     }
 }
