@@ -395,9 +395,7 @@ impl Directory {
         }
         if before.broker_permission != settings.broker_permission {
             // Topics are registered with no more than the broker's permission, so every route
-            // changes; name servers look only at a table with a new version.
-            self.tables.topics.borrow_mut().touch(now_ms);
-            self.writers.topics.changed();
+            // changes.
             for topic in self.topics().iter() {
                 self.unregistered.add(&topic.topic_name);
             }

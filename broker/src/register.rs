@@ -2,10 +2,14 @@
 //!
 //! One task per name server, so that a slow one delays nobody. A task registers the whole topic
 //! table when it connects, every `registerNameServerPeriod`, and whenever an attempt failed; a
-//! topic that was made or changed goes out at once, alone with the version of the whole table (the
+//! topic that was made or changed goes out at once, alone with the version of the whole (the
 //! incremental registration that name servers since 4.x understand), so that ten thousand new
 //! topics do not cost ten thousand tables. A name server that lost us refuses such a registration,
 //! and the whole table follows. A large table goes out in portions.
+//!
+//! A name server takes changes of a known topic only under a new version. The version is the
+//! registrar's own, not the table's: that one moves when a change begins, and a topic that is sent
+//! meanwhile would use up the version of one that is not.
 //!
 //! The connection stays open between registrations: a name server forgets a broker when its
 //! connection closes. At the end the broker takes itself out before it stops serving.
@@ -23,6 +27,7 @@ use ringmq_protocol::headers::namesrv::{
 use ringmq_protocol::names::perm;
 use ringmq_protocol::{Header, WriteHeader, json};
 use ringmq_remoting::{ConnectionLimits, Dialer, NoService, OwnedCommand};
+use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 use std::cell::{Cell, RefCell};
@@ -51,6 +56,8 @@ pub struct Registrar {
     servers: Vec<Rc<Server>>,
     /// Counts changes that the name servers should hear of.
     generation: Cell<u64>,
+    /// Unix time; tells this run's versions from those of an earlier one.
+    made_at_ms: i64,
     answered: Notify,
     tasks: RefCell<Vec<Task<()>>>,
 }
@@ -82,6 +89,7 @@ impl Registrar {
             dialer: Dialer::new(Rc::new(NoService), limits, CONNECT_TIMEOUT),
             servers,
             generation: Cell::new(1),
+            made_at_ms: clock::unix_ms(),
             answered: Notify::new(),
             tasks: RefCell::default(),
         })
@@ -261,7 +269,7 @@ impl Registrar {
         Err(format!("it answered {code} with code {}: {remark}", answer.code()))
     }
 
-    /// The topics that are due, as they are now, with the version of the whole table.
+    /// The topics that are due, as they are now, with the version under which they are registered.
     fn topics(&self, due: &Due) -> (Vec<Arc<TopicConfig>>, DataVersion) {
         let table = self.directory.topics();
         let allowed = self.directory.settings().broker_permission;
@@ -272,7 +280,9 @@ impl Registrar {
                 known.map(|topic| masked(topic, allowed)).collect()
             }
         };
-        (topics, table.version())
+        let counter = i64::try_from(self.generation.get()).unwrap_or(i64::MAX);
+        let version = DataVersion { counter, state_version: 0, timestamp: self.made_at_ms };
+        (topics, version)
     }
 
     fn broker_header(&self) -> BrokerRequest<'_> {

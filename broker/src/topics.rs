@@ -270,11 +270,6 @@ impl Topics {
         self.insert(system::template(settings), settings, now_ms).ok()
     }
 
-    /// Gives the table a new version although no topic changed: what is registered of it did.
-    pub fn touch(&mut self, now_ms: i64) {
-        advance(&mut self.version, now_ms);
-    }
-
     fn insert(
         &mut self,
         topic: TopicConfig,
