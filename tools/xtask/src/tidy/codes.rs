@@ -2,19 +2,20 @@
 
 use super::Source;
 use std::collections::BTreeSet;
+use syn::visit::Visit;
 
 /// Where the codes are declared.
 const DECLARED: &str = "broker/protocol/src/codes/request.rs";
-/// Where a handler names its code: of servers, and of clients for what brokers ask them.
+/// Where requests are answered: by servers, and by clients what brokers ask them.
 const HANDLED: [&str; 3] = ["broker/src/", "namesrv/src/", "client/src/"];
 
 /// Codes without a handler that are not listed, and listed ones that have one now.
 pub fn without_handler(sources: &[Source], unsupported: &str) -> Vec<String> {
     let declared = declared(sources);
-    let handled: BTreeSet<&str> = sources
+    let handled: BTreeSet<String> = sources
         .iter()
         .filter(|source| HANDLED.iter().any(|folder| source.path.starts_with(folder)))
-        .flat_map(|source| named(&source.text))
+        .flat_map(|source| answered(&source.text))
         .collect();
     let listed: BTreeSet<&str> = unsupported
         .lines()
@@ -23,7 +24,7 @@ pub fn without_handler(sources: &[Source], unsupported: &str) -> Vec<String> {
         .collect();
     let mut faults = Vec::new();
     for name in &declared {
-        match (handled.contains(name), listed.contains(name)) {
+        match (handled.contains(*name), listed.contains(name)) {
             (false, false) => faults.push(format!("{name} has no handler and is not listed")),
             (true, true) => faults.push(format!("{name} has a handler: take it off the list")),
             _ => {}
@@ -47,38 +48,70 @@ fn declared(sources: &[Source]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Names behind `request::`, one by one or in braces.
-fn named(text: &str) -> impl Iterator<Item = &str> {
-    text.split("request::").skip(1).flat_map(|rest| {
-        let inside = rest.strip_prefix('{').and_then(|list| list.split('}').next());
-        inside.unwrap_or(rest).split(',').take(if inside.is_some() { usize::MAX } else { 1 }).map(
-            |name| {
-                let name = name.trim_start();
-                let end =
-                    name.find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
-                &name[..end.unwrap_or(name.len())]
-            },
-        )
-    })
+/// Names behind `request::` in the patterns of match arms: who sends a request only names its code.
+fn answered(text: &str) -> BTreeSet<String> {
+    let mut arms = Arms::default();
+    if let Ok(file) = syn::parse_file(text) {
+        arms.visit_file(&file);
+    }
+    arms.codes
+}
+
+#[derive(Default)]
+struct Arms {
+    codes: BTreeSet<String>,
+}
+
+impl<'ast> Visit<'ast> for Arms {
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        let mut patterns = Patterns { codes: &mut self.codes };
+        patterns.visit_pat(&arm.pat);
+        syn::visit::visit_arm(self, arm);
+    }
+}
+
+struct Patterns<'a> {
+    codes: &'a mut BTreeSet<String>,
+}
+
+impl<'ast> Visit<'ast> for Patterns<'_> {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let mut backwards = path.segments.iter().rev();
+        let last = backwards.next();
+        if let (Some(code), true) = (last, backwards.next().is_some_and(|of| of.ident == "request"))
+        {
+            self.codes.insert(code.ident.to_string());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(handled: &str, unsupported: &str) -> Vec<String> {
+    fn check(body: &str, unsupported: &str) -> Vec<String> {
         let declared = "codes! {\n    PULL_MESSAGE = 11,\n    POP_MESSAGE = 200050,\n}\n";
-        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
-        let sources = [source(DECLARED, declared), source("broker/src/router.rs", handled)];
+        let source = |path: &str, text: String| Source { path: path.into(), text };
+        let function = format!("fn react(code: i32) {{ {body} }}");
+        let sources = [source(DECLARED, declared.into()), source("broker/src/router.rs", function)];
         without_handler(&sources, unsupported)
     }
 
     #[test]
-    fn a_code_is_handled_or_listed_but_not_both() {
-        assert!(check("request::PULL_MESSAGE => pull()", "POP_MESSAGE # later").is_empty());
-        assert!(check("use request::{PULL_MESSAGE, POP_MESSAGE};", "").is_empty());
-        assert_eq!(check("request::PULL_MESSAGE", "").len(), 1);
-        assert_eq!(check("request::PULL_MESSAGE", "POP_MESSAGE\nPULL_MESSAGE").len(), 1);
-        assert_eq!(check("request::PULL_MESSAGE", "POP_MESSAGE\nNONE").len(), 1);
+    fn a_code_is_answered_or_listed_but_not_both() {
+        let one = "match code { request::PULL_MESSAGE => pull(), _ => {} }";
+        let both = "match code { codes::request::PULL_MESSAGE | request::POP_MESSAGE => pull(), \
+                    _ => {} }";
+        assert!(check(one, "POP_MESSAGE # not yet").is_empty());
+        assert!(check(both, "").is_empty());
+        assert_eq!(check(one, "").len(), 1);
+        assert_eq!(check(one, "POP_MESSAGE\nPULL_MESSAGE").len(), 1);
+        assert_eq!(check(one, "POP_MESSAGE\nNONE").len(), 1);
+    }
+
+    #[test]
+    fn to_send_a_code_is_not_to_answer_it() {
+        let one = "match code { request::PULL_MESSAGE => call(request::POP_MESSAGE), _ => {} }";
+        assert_eq!(check(one, ""), ["POP_MESSAGE has no handler and is not listed"]);
     }
 }
