@@ -148,7 +148,7 @@ fn broker_conf(
         }
         Make::Apache => {
             text += &format!(
-                "storePathCommitLog={store}/commitlog\nhaListenPort={}\ntimerWheelEnable=false\n\
+                "storePathCommitLog={store}/commitlog\nhaListenPort={}\n\
                  waitTimeMillsInSendQueue={BUSY_MS}\nwaitTimeMillsInPullQueue={BUSY_MS}\n",
                 port + 1
             );

@@ -10,9 +10,10 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 
 /**
- * Runs scenarios against a cluster: {@code --namesrv ADDR --scenario all|NAME,NAME --run-id X}.
+ * Runs scenarios against a cluster: {@code --namesrv ADDR --broker ADDR --scenario all|NAME,NAME --run-id X}.
  * Prints {@code PASS name ms} or {@code FAIL name reason} each and closes with {@code N passed, N failed}.
  */
 public final class CompatMain {
@@ -25,18 +26,23 @@ public final class CompatMain {
     public static void main(String[] args) throws Exception {
         Map<String, String> options = options(args);
         if (options.containsKey("role")) {
-            ChildConsumer.main(options);
+            switch (options.get("role")) {
+                case "consumer" -> ChildConsumer.main(options);
+                case "mqadmin" -> ChildCommands.main(options);
+                default -> throw new IllegalArgumentException(options.get("role"));
+            }
             return;
         }
         Map<String, Scenario> chosen = choose(options.getOrDefault("scenario", "all"));
         String namesrv = options.get("namesrv");
+        String broker = options.get("broker");
         String runId = options.getOrDefault("run-id", "r" + System.currentTimeMillis());
         AtomicInteger passed = new AtomicInteger();
         AtomicInteger failed = new AtomicInteger();
         ExecutorService pool = Executors.newFixedThreadPool(PARALLEL);
         List<Future<?>> runs = new ArrayList<>();
         chosen.forEach((name, scenario) -> runs.add(pool.submit(() -> {
-            if (runOne(name, scenario, namesrv, runId)) {
+            if (runOne(name, scenario, () -> new World(namesrv, broker, runId, name))) {
                 passed.incrementAndGet();
             } else {
                 failed.incrementAndGet();
@@ -52,9 +58,9 @@ public final class CompatMain {
         System.exit(failed.get() == 0 ? 0 : 1);
     }
 
-    private static boolean runOne(String name, Scenario scenario, String namesrv, String runId) {
+    private static boolean runOne(String name, Scenario scenario, Supplier<World> open) {
         long began = System.nanoTime();
-        try (World world = new World(namesrv, runId, name)) {
+        try (World world = open.get()) {
             scenario.run(world);
             System.out.printf("PASS %s %d%n", name, TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began));
             return true;
@@ -75,12 +81,15 @@ public final class CompatMain {
     private static Map<String, Scenario> choose(String names) {
         Map<String, Scenario> all = new LinkedHashMap<>();
         // The slow ones first, so that they do not end up alone.
+        AdminBrokerScenarios.addTo(all);
         BodyScenarios.addTo(all);
         RebalanceScenarios.addTo(all);
         ConsumeScenarios.addTo(all);
         PullScenarios.addTo(all);
         SendScenarios.addTo(all);
         QueryScenarios.addTo(all);
+        AdminScenarios.addTo(all);
+        NamesrvScenarios.addTo(all);
         Versioned.addTo(all);
         if (names.equals("all")) {
             return all;

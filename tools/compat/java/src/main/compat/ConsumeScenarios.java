@@ -9,7 +9,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.zip.CRC32;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -33,6 +35,8 @@ final class ConsumeScenarios {
         all.put("resume", ConsumeScenarios::resume);
         all.put("long-poll", ConsumeScenarios::longPoll);
         all.put("tag-filter", ConsumeScenarios::tagFilter);
+        all.put("reconsume-later", ConsumeScenarios::reconsumeLater);
+        all.put("reconsume-orderly", ConsumeScenarios::reconsumeOrderly);
     }
 
     /** 2,000 messages of random sizes arrive unchanged, exactly once, in the order of their sending per queue. */
@@ -226,5 +230,81 @@ final class ConsumeScenarios {
         SendResult last = producer.send(new Message(world.topic(), "TagC", SendScenarios.utf8("last")));
         World.await(() -> inbox.size() > expected.size(), () -> "the last message is missing: " + last);
         World.equal(expected.size() + 1, inbox.size(), "messages");
+    }
+
+    /**
+     * A message whose listener answers "later" comes again, and nothing else is held up or lost. A broker that takes it
+     * back delivers it through the group's retry topic. From one that refuses (ours: code 36 is "not supported", and so
+     * is the delayed message that the client sends in its place) the client keeps it, and gives it to the listener again
+     * five seconds later.
+     */
+    private static void reconsumeLater(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        world.createTopic(producer, 4);
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.subscribe(world.topic(), "*");
+        Map<String, AtomicInteger> tries = new ConcurrentHashMap<>();
+        Inbox inbox = new Inbox();
+        consumer.registerMessageListener((MessageListenerConcurrently) (received, context) -> {
+            // The least delay that there is.
+            context.setDelayLevelWhenNextConsume(1);
+            for (MessageExt message : received) {
+                int before = tries.computeIfAbsent(Inbox.body(message), b -> new AtomicInteger()).getAndIncrement();
+                if (isRefused(message) && before == 0) {
+                    return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+                }
+                inbox.put(message);
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        for (int i = 0; i < 40; i++) {
+            producer.send(Texts.message(world.topic(), i));
+        }
+        inbox.awaitExactly(Texts.texts(0, 40));
+        for (MessageExt message : inbox.all()) {
+            int expected = isRefused(message) ? 1 : 0;
+            World.equal(expected, message.getReconsumeTimes(), "how often " + Inbox.body(message) + " came before");
+            World.equal(expected + 1, tries.get(Inbox.body(message)).get(), "tries of " + Inbox.body(message));
+        }
+        // Only then has the group nothing left: progress never passes a message that is still to come again.
+        World.await(() -> progress(consumer) == 40, () -> "progress is " + progress(consumer));
+        consumer.shutdown();
+        producer.send(Texts.message(world.topic(), 40));
+        DefaultMQPushConsumer next = world.pushConsumer(world.group("reader"));
+        next.subscribe(world.topic(), "*");
+        Inbox rest = new Inbox();
+        rest.listen(next);
+        next.start();
+        rest.awaitExactly(Texts.texts(40, 41));
+    }
+
+    private static boolean isRefused(MessageExt message) {
+        return Integer.parseInt(Inbox.body(message).substring(1)) % 10 == 3;
+    }
+
+    /** An orderly listener that asks for a pause gets the same message again, before any later one of its queue. */
+    private static void reconsumeOrderly(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        MessageQueue queue = world.createTopic(producer, 1).get(0);
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.subscribe(world.topic(), "*");
+        Inbox inbox = new Inbox();
+        AtomicInteger pauses = new AtomicInteger();
+        consumer.registerMessageListener((MessageListenerOrderly) (received, context) -> {
+            if (isRefused(received.get(0)) && received.get(0).getReconsumeTimes() == 0) {
+                pauses.incrementAndGet();
+                return ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT;
+            }
+            received.forEach(inbox::put);
+            return ConsumeOrderlyStatus.SUCCESS;
+        });
+        consumer.start();
+        for (int i = 0; i < 20; i++) {
+            producer.send(Texts.message(world.topic(), i), queue);
+        }
+        World.await(() -> inbox.size() >= 20, () -> "received " + inbox.size());
+        World.equal(Texts.texts(0, 20), inbox.all().stream().map(Inbox::body).toList(), "bodies in their order");
+        World.equal(2, pauses.get(), "pauses");
     }
 }

@@ -14,6 +14,7 @@ import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What a scenario works with: clients of its own that are closed at its end, names of its own, and waiting. */
 final class World implements AutoCloseable {
@@ -33,12 +34,15 @@ final class World implements AutoCloseable {
     private static final AtomicInteger INSTANCES = new AtomicInteger();
 
     final String namesrv;
+    /** Address of the broker, for administration; null in a child that does none. */
+    final String broker;
     final String runId;
     final String scenario;
     private final List<Runnable> closers = new ArrayList<>();
 
-    World(String namesrv, String runId, String scenario) {
+    World(String namesrv, String broker, String runId, String scenario) {
         this.namesrv = namesrv;
+        this.broker = broker;
         this.runId = runId;
         this.scenario = scenario;
     }
@@ -114,6 +118,17 @@ final class World implements AutoCloseable {
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         closeAtEnd(consumer::shutdown);
         return consumer;
+    }
+
+    /** The official administration client. */
+    DefaultMQAdminExt admin() throws MQClientException {
+        DefaultMQAdminExt admin = new DefaultMQAdminExt(group("admin"), WAIT_MS);
+        admin.setNamesrvAddr(namesrv);
+        admin.setInstanceName(instance());
+        admin.setVipChannelEnabled(false);
+        admin.start();
+        closeAtEnd(admin::shutdown);
+        return admin;
     }
 
     /** Creates a topic through the admin call and waits until its route shows all queues. */

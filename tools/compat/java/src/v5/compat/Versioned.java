@@ -3,10 +3,27 @@ package compat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.atomic.AtomicLong;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.common.UtilAll;
 import org.apache.rocketmq.common.compression.CompressionType;
+import org.apache.rocketmq.remoting.protocol.DataVersion;
+import org.apache.rocketmq.remoting.protocol.RemotingCommand;
+import org.apache.rocketmq.remoting.protocol.RemotingSerializable;
+import org.apache.rocketmq.remoting.protocol.RequestCode;
+import org.apache.rocketmq.remoting.protocol.body.RegisterBrokerBody;
+import org.apache.rocketmq.remoting.protocol.body.TopicConfigAndMappingSerializeWrapper;
+import org.apache.rocketmq.remoting.protocol.body.TopicList;
+import org.apache.rocketmq.remoting.protocol.header.namesrv.QueryDataVersionRequestHeader;
+import org.apache.rocketmq.remoting.protocol.header.namesrv.RegisterBrokerRequestHeader;
+import org.apache.rocketmq.remoting.protocol.header.namesrv.UnRegisterBrokerRequestHeader;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What is spelled otherwise, or new, in 5.5. */
 final class Versioned {
@@ -29,8 +46,76 @@ final class Versioned {
         producer.setCompressType(CompressionType.of(compression.toUpperCase(Locale.ROOT)));
     }
 
+    static SubscriptionGroupConfig subscriptionGroup(String name) {
+        SubscriptionGroupConfig group = new SubscriptionGroupConfig();
+        group.setGroupName(name);
+        return group;
+    }
+
+    static RemotingCommand registration(
+        RegisteredBroker broker, ConcurrentMap<String, TopicConfig> topics, long version) {
+        TopicConfigAndMappingSerializeWrapper table = new TopicConfigAndMappingSerializeWrapper();
+        table.setTopicConfigTable(topics);
+        table.setDataVersion(dataVersion(version));
+        RegisterBrokerBody body = new RegisterBrokerBody();
+        body.setTopicConfigSerializeWrapper(table);
+        byte[] bytes = body.encode(broker.compressed);
+        RegisterBrokerRequestHeader header = new RegisterBrokerRequestHeader();
+        header.setClusterName(broker.cluster);
+        header.setBrokerName(broker.name);
+        header.setBrokerId(broker.id);
+        header.setBrokerAddr(broker.address);
+        header.setHaServerAddr(broker.address);
+        header.setCompressed(broker.compressed);
+        header.setEnableActingMaster(broker.actingMaster);
+        header.setBodyCrc32(UtilAll.crc32(bytes));
+        RemotingCommand command = RemotingCommand.createRequestCommand(RequestCode.REGISTER_BROKER, header);
+        command.setBody(bytes);
+        return command;
+    }
+
+    static RemotingCommand versionQuery(RegisteredBroker broker, long version) {
+        QueryDataVersionRequestHeader header = new QueryDataVersionRequestHeader();
+        header.setClusterName(broker.cluster);
+        header.setBrokerName(broker.name);
+        header.setBrokerId(broker.id);
+        header.setBrokerAddr(broker.address);
+        RemotingCommand command = RemotingCommand.createRequestCommand(RequestCode.QUERY_DATA_VERSION, header);
+        command.setBody(dataVersion(version).encode());
+        return command;
+    }
+
+    static RemotingCommand departure(RegisteredBroker broker) {
+        UnRegisterBrokerRequestHeader header = new UnRegisterBrokerRequestHeader();
+        header.setClusterName(broker.cluster);
+        header.setBrokerName(broker.name);
+        header.setBrokerId(broker.id);
+        header.setBrokerAddr(broker.address);
+        return RemotingCommand.createRequestCommand(RequestCode.UNREGISTER_BROKER, header);
+    }
+
+    static void deleteTopicInNamesrv(DefaultMQAdminExt admin, String namesrv, String cluster, String topic)
+        throws Exception {
+        admin.deleteTopicInNameServer(Set.of(namesrv), cluster, topic);
+    }
+
+    /** Topics that every broker has, as the name server knows them. */
+    static Set<String> systemTopics(RegisteredBroker asking) throws Exception {
+        RemotingCommand request =
+            RemotingCommand.createRequestCommand(RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS, null);
+        return RemotingSerializable.decode(asking.call(request).getBody(), TopicList.class).getTopicList();
+    }
+
+    private static DataVersion dataVersion(long version) {
+        DataVersion made = new DataVersion();
+        made.setTimestamp(version);
+        made.setCounter(new AtomicLong(version));
+        return made;
+    }
+
     static void addTo(Map<String, Scenario> all) {
         all.put("heartbeat-v2", Versioned::heartbeatV2);
+        NewAdminScenarios.addTo(all);
     }
 
     /** The short heartbeat, which names its subscriptions only when the broker does not know them. */
