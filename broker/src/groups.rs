@@ -8,20 +8,24 @@
 //! - A client id is at most once in a group. A client that reconnects takes over its own entry, so
 //!   its old connection may close later without removing it (Apache lists such a client twice for a
 //!   while, and every member then computes a wrong share of the queues).
-//! - `by_connection` names exactly the entries whose `connection` it is.
+//! - A table's `by_connection` counts exactly the members whose `connection` it is, by group.
 //! - A consumer group exists while it has members; its subscriptions are those of the newest full
 //!   heartbeat (last writer wins, as in Apache: members of one group must subscribe alike).
 //!
-//! Times are monotonic milliseconds.
+//! Producers and consumers are in two [`Table`]s of one type. Times are milliseconds of the
+//! monotonic clock.
 
 use crate::link::ConnectionKey;
 use ringmq_protocol::bodies::heartbeat::{
     ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel, SubscriptionData,
 };
-use ringmq_runtime::random::{HashMap, HashSet};
+use ringmq_runtime::random::HashSet;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use table::{Group, Table};
+
+mod table;
 
 /// Group entries of all clients together; a heartbeat beyond it is refused. About 300 MiB.
 pub const MEMBERS_MAX: usize = 1_000_000;
@@ -47,10 +51,13 @@ pub struct Member {
     /// Who.
     pub client: Client,
     /// When it was last heard of.
-    pub seen_at_ms: u64,
+    pub seen_at_clock_ms: u64,
     /// Fingerprint of the subscriptions it last sent in full; 0 when it sends them each time.
     fingerprint: i32,
 }
+
+/// A group's members by client id.
+pub type ByClient = BTreeMap<String, Member>;
 
 /// A consumer group with members.
 #[derive(Debug, Default)]
@@ -61,8 +68,8 @@ pub struct Consumers {
     pub message_model: MessageModel,
     /// Where members start without progress.
     pub consume_from_where: ConsumeFromWhere,
-    /// By client id.
-    pub members: BTreeMap<String, Member>,
+    /// Who they are.
+    pub members: ByClient,
     /// By topic.
     pub subscriptions: BTreeMap<String, Arc<SubscriptionData>>,
 }
@@ -74,8 +81,26 @@ impl Consumers {
     }
 }
 
-/// A producer group with members, by client id.
-pub type Producers = BTreeMap<String, Member>;
+impl Group for Consumers {
+    fn members(&self) -> &ByClient {
+        &self.members
+    }
+
+    fn members_mut(&mut self) -> &mut ByClient {
+        &mut self.members
+    }
+}
+
+/// A producer group has nothing but members.
+impl Group for ByClient {
+    fn members(&self) -> &ByClient {
+        self
+    }
+
+    fn members_mut(&mut self) -> &mut ByClient {
+        self
+    }
+}
 
 /// What a consumer heartbeat changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,16 +117,8 @@ pub struct Registered {
 /// All members of all groups.
 #[derive(Debug, Default)]
 pub struct Members {
-    consumers: HashMap<String, Consumers>,
-    producers: HashMap<String, Producers>,
-    by_connection: HashMap<ConnectionKey, Groups>,
-    count: usize,
-}
-
-#[derive(Debug, Default)]
-struct Groups {
-    consumers: HashSet<String>,
-    producers: HashSet<String>,
+    consumers: Table<Consumers>,
+    producers: Table<ByClient>,
 }
 
 /// No room for a further entry: [`MEMBERS_MAX`].
@@ -122,28 +139,14 @@ impl Members {
     ///
     /// # Errors
     /// The table is full.
-    pub fn producer_beat(&mut self, group: &str, client: &Client, now_ms: u64) -> Result<(), Full> {
-        let members = self.producers.entry(group.to_owned()).or_default();
-        if let Some(member) = members.get_mut(&client.id) {
-            if member.client.connection != client.connection {
-                forget(&mut self.by_connection, member.client.connection, |groups| {
-                    groups.producers.remove(group);
-                });
-            }
-            member.client.clone_from(client);
-            member.seen_at_ms = now_ms;
-        } else if self.count < MEMBERS_MAX {
-            members.insert(client.id.clone(), Member::new(client, now_ms));
-            self.count += 1;
-        } else {
-            if members.is_empty() {
-                self.producers.remove(group);
-            }
-            return Err(Full);
-        }
-        let groups = self.by_connection.entry(client.connection).or_default();
-        groups.producers.insert(group.to_owned());
-        Ok(())
+    pub fn producer_beat(
+        &mut self,
+        group: &str,
+        client: &Client,
+        clock_ms: u64,
+    ) -> Result<(), Full> {
+        let has_room = self.has_room();
+        self.producers.beat(group, client, clock_ms, has_room).map(drop)
     }
 
     /// A consumer group of a heartbeat. `is_short`: its subscriptions were left out because
@@ -157,30 +160,30 @@ impl Members {
         client: &Client,
         fingerprint: i32,
         is_short: bool,
-        now_ms: u64,
+        clock_ms: u64,
     ) -> Result<Registered, Full> {
-        let name = &data.group_name;
-        let is_new_group = !self.consumers.contains_key(name);
-        let is_known = self.consumers.get(name).is_some_and(|g| g.members.contains_key(&client.id));
-        if !is_known && self.count >= MEMBERS_MAX {
-            return Err(Full);
-        }
-        let group = self.consumers.entry(name.clone()).or_default();
-        if let Some(member) = group.members.get(&client.id)
-            && member.client.connection != client.connection
-        {
-            forget(&mut self.by_connection, member.client.connection, |groups| {
-                groups.consumers.remove(name);
-            });
-        }
-        let groups = self.by_connection.entry(client.connection).or_default();
-        groups.consumers.insert(name.clone());
-        self.count += usize::from(!is_known);
-
-        let mut registered = group.beat(data, client, fingerprint, is_short, now_ms);
-        registered.must_notify |= !is_known;
+        let has_room = self.has_room();
+        let (group, is_new) = self.consumers.beat(&data.group_name, client, clock_ms, has_room)?;
+        // A group exists while it has members.
+        let is_new_group = is_new && group.members.len() == 1;
+        let mut registered = group.take(data, &client.id, fingerprint, is_short);
+        registered.must_notify |= is_new;
         registered.must_publish |= is_new_group;
         Ok(registered)
+    }
+
+    fn has_room(&self) -> bool {
+        self.len() < MEMBERS_MAX
+    }
+
+    /// Entries of all groups.
+    pub fn len(&self) -> usize {
+        self.consumers.len() + self.producers.len()
+    }
+
+    /// Whether nobody is a member of anything.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Makes the next short heartbeat of each member be answered with the wish for a full one.
@@ -202,80 +205,30 @@ impl Members {
         producer: Option<&str>,
         consumer: Option<&str>,
     ) -> Left {
-        let mut left = Left::default();
-        if let Some(group) = producer
-            && let Some(member) = self.producers.get_mut(group).and_then(|g| g.remove(client_id))
-        {
-            forget(&mut self.by_connection, member.client.connection, |groups| {
-                groups.producers.remove(group);
-            });
-            left.producers.push(group.to_owned());
-        }
-        if let Some(group) = consumer
-            && let Some(member) =
-                self.consumers.get_mut(group).and_then(|g| g.members.remove(client_id))
-        {
-            forget(&mut self.by_connection, member.client.connection, |groups| {
-                groups.consumers.remove(group);
-            });
-            left.consumers.push(group.to_owned());
-        }
-        self.count -= left.producers.len() + left.consumers.len();
-        self.drop_empty(&left);
-        left
+        let producers = producer.filter(|group| self.producers.remove(group, client_id));
+        let consumers = consumer.filter(|group| self.consumers.remove(group, client_id));
+        let names = |group: Option<&str>| group.map(str::to_owned).into_iter().collect();
+        Left { consumers: names(consumers), producers: names(producers) }
     }
 
     /// Removes everyone who was last heard of on this connection.
     pub fn connection_closed(&mut self, connection: ConnectionKey) -> Left {
-        let Some(groups) = self.by_connection.remove(&connection) else { return Left::default() };
-        let mut left = Left::default();
-        for group in groups.consumers {
-            let Some(consumers) = self.consumers.get_mut(&group) else { continue };
-            let before = consumers.members.len();
-            consumers.members.retain(|_, member| member.client.connection != connection);
-            self.count -= before - consumers.members.len();
-            left.consumers.push(group);
+        Left {
+            consumers: self.consumers.remove_connection(connection),
+            producers: self.producers.remove_connection(connection),
         }
-        for group in groups.producers {
-            let Some(producers) = self.producers.get_mut(&group) else { continue };
-            let before = producers.len();
-            producers.retain(|_, member| member.client.connection != connection);
-            self.count -= before - producers.len();
-            left.producers.push(group);
-        }
-        left.consumers.sort_unstable();
-        left.producers.sort_unstable();
-        self.drop_empty(&left);
-        left
     }
 
-    /// Removes entries that were not heard of since `before_ms`, and names the connections that
-    /// carried nothing else: their owner closes them.
-    pub fn expire(&mut self, before_ms: u64) -> (Left, Vec<ConnectionKey>) {
-        let mut gone = Vec::new();
-        for (group, consumers) in &self.consumers {
-            for member in consumers.members.values().filter(|m| m.seen_at_ms < before_ms) {
-                gone.push((member.client.clone(), None, Some(group.clone())));
-            }
-        }
-        for (group, members) in &self.producers {
-            for member in members.values().filter(|member| member.seen_at_ms < before_ms) {
-                gone.push((member.client.clone(), Some(group.clone()), None));
-            }
-        }
-        let (mut left, mut silent) = (Left::default(), HashSet::default());
-        for (client, producer, consumer) in gone {
-            let one = self.unregister(&client.id, producer.as_deref(), consumer.as_deref());
-            left.consumers.extend(one.consumers);
-            left.producers.extend(one.producers);
-            silent.insert(client.connection);
-        }
-        for groups in [&mut left.consumers, &mut left.producers] {
-            groups.sort_unstable();
-            groups.dedup();
-        }
+    /// Removes entries that were not heard of since `before_clock_ms`, and names the connections
+    /// that carried nothing else: their owner closes them.
+    pub fn expire(&mut self, before_clock_ms: u64) -> (Left, Vec<ConnectionKey>) {
+        let mut silent = HashSet::default();
+        let left = Left {
+            consumers: self.consumers.expire(before_clock_ms, &mut silent),
+            producers: self.producers.expire(before_clock_ms, &mut silent),
+        };
         let mut silent: Vec<_> =
-            silent.into_iter().filter(|key| !self.is_registered(*key)).collect();
+            silent.into_iter().filter(|connection| !self.is_registered(*connection)).collect();
         silent.sort_unstable();
         (left, silent)
     }
@@ -291,53 +244,31 @@ impl Members {
     }
 
     /// A producer group that has members.
-    pub fn producers(&self, group: &str) -> Option<&Producers> {
+    pub fn producers(&self, group: &str) -> Option<&ByClient> {
         self.producers.get(group)
     }
 
     /// Producer groups that have members, in no order.
-    pub fn all_producers(&self) -> impl Iterator<Item = (&String, &Producers)> {
+    pub fn all_producers(&self) -> impl Iterator<Item = (&String, &ByClient)> {
         self.producers.iter()
     }
 
     /// Whether anyone was registered through this connection.
     pub fn is_registered(&self, connection: ConnectionKey) -> bool {
-        self.by_connection.contains_key(&connection)
-    }
-
-    fn drop_empty(&mut self, left: &Left) {
-        for group in &left.consumers {
-            if self.consumers.get(group).is_some_and(|consumers| consumers.members.is_empty()) {
-                self.consumers.remove(group);
-            }
-        }
-        for group in &left.producers {
-            if self.producers.get(group).is_some_and(BTreeMap::is_empty) {
-                self.producers.remove(group);
-            }
-        }
-    }
-}
-
-impl Member {
-    fn new(client: &Client, now_ms: u64) -> Self {
-        Self { client: client.clone(), seen_at_ms: now_ms, fingerprint: 0 }
+        self.consumers.has(connection) || self.producers.has(connection)
     }
 }
 
 impl Consumers {
-    fn beat(
+    /// Takes over what a member's heartbeat says of the group.
+    fn take(
         &mut self,
         data: &ConsumerData,
-        client: &Client,
+        client_id: &str,
         fingerprint: i32,
         is_short: bool,
-        now_ms: u64,
     ) -> Registered {
-        let member =
-            self.members.entry(client.id.clone()).or_insert_with(|| Member::new(client, now_ms));
-        member.client.clone_from(client);
-        member.seen_at_ms = now_ms;
+        let member = self.members.get_mut(client_id).expect("it is a member since this heartbeat");
         if is_short {
             let wants_full = member.fingerprint != fingerprint;
             return Registered { wants_full, ..Registered::default() };
@@ -376,18 +307,6 @@ impl Consumers {
         self.subscriptions.retain(|topic, _| topics.contains(topic.as_str()));
         topics_changed |= self.subscriptions.len() != before;
         (topics_changed, versions_changed)
-    }
-}
-
-fn forget(
-    by_connection: &mut HashMap<ConnectionKey, Groups>,
-    connection: ConnectionKey,
-    remove: impl FnOnce(&mut Groups),
-) {
-    let Some(groups) = by_connection.get_mut(&connection) else { return };
-    remove(groups);
-    if groups.consumers.is_empty() && groups.producers.is_empty() {
-        by_connection.remove(&connection);
     }
 }
 

@@ -10,7 +10,7 @@
 //! connection releases nothing: the client may be reconnecting, and the messages it holds are still
 //! in order.
 //!
-//! `now_ms` is a monotonic clock: a jump of the wall clock must not move locks.
+//! `clock_ms` is the monotonic clock's: a jump of the wall clock must not move locks.
 
 use ringmq_runtime::random::HashMap;
 use std::hash::Hash;
@@ -24,12 +24,12 @@ pub const LOCKS_MAX: usize = 1_000_000;
 #[derive(Debug)]
 struct Lock {
     client: String,
-    renewed_at_ms: u64,
+    renewed_at_clock_ms: u64,
 }
 
 impl Lock {
-    fn has_lapsed(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.renewed_at_ms) > LOCK_HELD_MS
+    fn has_lapsed(&self, clock_ms: u64) -> bool {
+        clock_ms.saturating_sub(self.renewed_at_clock_ms) > LOCK_HELD_MS
     }
 }
 
@@ -48,18 +48,18 @@ impl<Q> Default for QueueLocks<Q> {
 
 impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
     /// Takes or renews the locks of `queues` and returns those that `client` now owns.
-    pub fn lock(&mut self, group: &str, client: &str, queues: &[Q], now_ms: u64) -> Vec<Q> {
+    pub fn lock(&mut self, group: &str, client: &str, queues: &[Q], clock_ms: u64) -> Vec<Q> {
         let held = self.groups.entry(group.to_owned()).or_default();
         let mut owned = Vec::with_capacity(queues.len());
         for queue in queues {
             if let Some(lock) = held.get_mut(queue) {
-                if lock.client != client && !lock.has_lapsed(now_ms) {
+                if lock.client != client && !lock.has_lapsed(clock_ms) {
                     continue;
                 }
                 client.clone_into(&mut lock.client);
-                lock.renewed_at_ms = now_ms;
+                lock.renewed_at_clock_ms = clock_ms;
             } else if self.count < LOCKS_MAX {
-                let lock = Lock { client: client.to_owned(), renewed_at_ms: now_ms };
+                let lock = Lock { client: client.to_owned(), renewed_at_clock_ms: clock_ms };
                 held.insert(queue.clone(), lock);
                 self.count += 1;
             } else {
@@ -88,10 +88,10 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
     }
 
     /// Drops lapsed locks, which bounds memory to the live ones.
-    pub fn expire(&mut self, now_ms: u64) {
+    pub fn expire(&mut self, clock_ms: u64) {
         self.groups.retain(|_, held| {
             let before = held.len();
-            held.retain(|_, lock| !lock.has_lapsed(now_ms));
+            held.retain(|_, lock| !lock.has_lapsed(clock_ms));
             self.count -= before - held.len();
             !held.is_empty()
         });
@@ -101,10 +101,10 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
     ///
     /// A message that a client sends back itself while its group consumes in order goes to the dead
     /// letters.
-    pub fn held_for_ms(&self, group: &str, now_ms: u64) -> u64 {
+    pub fn held_for_ms(&self, group: &str, clock_ms: u64) -> u64 {
         let held = self.groups.get(group).into_iter().flat_map(HashMap::values);
-        let until = held.map(|lock| lock.renewed_at_ms + LOCK_HELD_MS).max();
-        until.map_or(0, |until| until.saturating_sub(now_ms))
+        let until = held.map(|lock| lock.renewed_at_clock_ms + LOCK_HELD_MS).max();
+        until.map_or(0, |until| until.saturating_sub(clock_ms))
     }
 
     /// Locks held, all groups together.
@@ -125,8 +125,8 @@ mod tests {
     struct World(QueueLocks<u32>);
 
     impl World {
-        fn check_lock(&mut self, client: &str, queues: &[u32], now_ms: u64, owned: &[u32]) {
-            assert_eq!(self.0.lock("g", client, queues, now_ms), owned, "{client} at {now_ms}");
+        fn check_lock(&mut self, client: &str, queues: &[u32], clock_ms: u64, owned: &[u32]) {
+            assert_eq!(self.0.lock("g", client, queues, clock_ms), owned, "{client} at {clock_ms}");
         }
     }
 

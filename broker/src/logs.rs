@@ -251,9 +251,9 @@ fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
         owned.waiters.borrow_mut().release(owned.log.acknowledged(), |placed, answer| {
             visible(placed.queue, placed.offset, placed.tag_hash);
             let Some((sender, bytes)) = answer else { return };
-            let micros = now.saturating_since(sender.received_at).as_micros();
-            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-            data.counters().sent(sender.messages as u64, sender.bytes as u64, micros);
+            let time_us = now.saturating_since(sender.received_at).as_micros();
+            let time_us = u64::try_from(time_us).unwrap_or(u64::MAX);
+            data.counters().sent(sender.messages as u64, sender.bytes as u64, time_us);
             sender.peer.write(|out| out.extend_from_slice(bytes));
         });
     });

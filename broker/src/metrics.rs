@@ -78,17 +78,17 @@ pub struct Totals {
 }
 
 impl Counters {
-    /// A send of `messages` with `bytes` of records was acknowledged after `micros`.
-    pub fn sent(&self, messages: u64, bytes: u64, micros: u64) {
-        let millis = micros / 1_000;
+    /// A send of `messages` with `bytes` of records was acknowledged after `time_us`.
+    pub fn sent(&self, messages: u64, bytes: u64, time_us: u64) {
+        let time_ms = time_us / 1_000;
         self.update(|totals| {
             totals.messages_in += messages;
             totals.bytes_in += bytes;
             totals.sends += 1;
-            totals.send_time_max_ms = totals.send_time_max_ms.max(millis);
-            totals.send_times[send_time_class(millis)] += 1;
+            totals.send_time_max_ms = totals.send_time_max_ms.max(time_ms);
+            totals.send_times[send_time_class(time_ms)] += 1;
         });
-        self.fine.borrow_mut()[fine_class(micros)] += 1;
+        self.fine.borrow_mut()[fine_class(time_us)] += 1;
     }
 
     /// A send was refused or failed.
@@ -96,13 +96,13 @@ impl Counters {
         self.update(|totals| totals.sends_failed += 1);
     }
 
-    /// A pull was answered with `messages` of `bytes`, read in `micros`.
-    pub fn pulled(&self, messages: u64, bytes: u64, micros: u64) {
+    /// A pull was answered with `messages` of `bytes`, read in `time_us`.
+    pub fn pulled(&self, messages: u64, bytes: u64, time_us: u64) {
         self.update(|totals| {
             totals.messages_out += messages;
             totals.bytes_out += bytes;
             totals.pulls_found += 1;
-            totals.read_time_max_ms = totals.read_time_max_ms.max(micros / 1_000);
+            totals.read_time_max_ms = totals.read_time_max_ms.max(time_us / 1_000);
         });
     }
 
@@ -164,7 +164,7 @@ pub fn percentile_ms(histogram: &[u64], share: f64) -> f64 {
     for (class, sends) in histogram.iter().enumerate() {
         seen += sends;
         if seen >= wanted && *sends > 0 {
-            return fine_class_end_micros(class) as f64 / 1_000.0;
+            return fine_class_end_us(class) as f64 / 1_000.0;
         }
     }
     0.0
@@ -178,11 +178,11 @@ pub struct History {
 
 impl History {
     /// Takes a sample; times are monotonic milliseconds.
-    pub fn sample(&mut self, now_ms: u64, totals: Totals) {
+    pub fn sample(&mut self, clock_ms: u64, totals: Totals) {
         if self.samples.len() == SAMPLES_KEPT {
             self.samples.pop_front();
         }
-        self.samples.push_back((now_ms, totals));
+        self.samples.push_back((clock_ms, totals));
     }
 
     /// Rates per second over 10 s, 60 s and 600 s as `a b c`: always three numbers, because tools
@@ -205,21 +205,21 @@ impl History {
     }
 }
 
-fn send_time_class(millis: u64) -> usize {
-    SEND_TIME_CLASSES.iter().position(|(below, _)| millis <= *below).unwrap_or(CLASSES - 1)
+fn send_time_class(time_ms: u64) -> usize {
+    SEND_TIME_CLASSES.iter().position(|(below, _)| time_ms <= *below).unwrap_or(CLASSES - 1)
 }
 
 /// Class of a time: below 8 us one per microsecond, above eight per power of two.
-fn fine_class(micros: u64) -> usize {
-    if micros < 8 {
-        return micros as usize;
+fn fine_class(time_us: u64) -> usize {
+    if time_us < 8 {
+        return time_us as usize;
     }
-    let power = micros.ilog2() as usize;
-    let eighth = (micros >> (power - 3)) as usize & 7;
+    let power = time_us.ilog2() as usize;
+    let eighth = (time_us >> (power - 3)) as usize & 7;
     ((power - 2) * 8 + eighth).min(FINE_CLASSES - 1)
 }
 
-fn fine_class_end_micros(class: usize) -> u64 {
+fn fine_class_end_us(class: usize) -> u64 {
     if class < 8 {
         return class as u64 + 1;
     }
@@ -249,8 +249,8 @@ mod tests {
     #[test]
     fn send_times_read_as_exporters_expect_them() {
         let counters = Counters::default();
-        for micros in [500, 9_000, 30_000, 20_000_000] {
-            counters.sent(1, 1, micros);
+        for time_us in [500, 9_000, 30_000, 20_000_000] {
+            counters.sent(1, 1, time_us);
         }
         let text = counters.totals().send_times_text();
         assert!(text.starts_with("[<=0ms]:1 [0~10ms]:1 [10~50ms]:1 [50~100ms]:0 "), "{text}");
@@ -260,8 +260,8 @@ mod tests {
     #[test]
     fn percentiles_are_within_an_eighth_of_the_truth() {
         let counters = Counters::default();
-        for micros in 1..=10_000 {
-            counters.sent(1, 1, micros);
+        for time_us in 1..=10_000 {
+            counters.sent(1, 1, time_us);
         }
         let histogram = counters.send_time_histogram();
         for (share, truth_ms) in [(0.5, 5.0), (0.99, 9.9), (0.999, 9.99)] {
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn classes_of_send_times_follow_each_other_without_a_gap() {
         for class in 0..200 {
-            let end = fine_class_end_micros(class);
+            let end = fine_class_end_us(class);
             assert_eq!(fine_class(end - 1), class);
             assert_eq!(fine_class(end), class + 1);
         }

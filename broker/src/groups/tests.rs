@@ -83,7 +83,7 @@ fn a_client_that_reconnected_survives_the_end_of_its_old_connection() {
     assert_eq!(members.connection_closed(key(1)), Left::default());
     assert_eq!(ids(&members), ["a"]);
     assert_eq!(members.connection_closed(key(2)).consumers, ["g"]);
-    assert_eq!(members.count, 0);
+    assert!(members.is_empty());
 }
 
 #[test]
@@ -144,4 +144,15 @@ fn a_member_s_model_and_start_are_those_of_the_newest_heartbeat() {
     let answer = members.consumer_beat(&broadcasting, &client("b", 2), 0, false, 0).expect("room");
     assert!(answer.must_publish);
     assert!(members.consumers("g").expect("group").is_broadcasting());
+}
+
+#[test]
+fn two_clients_on_one_connection_leave_one_by_one() {
+    let mut members = Members::default();
+    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
+    check_beat(&mut members, &client("b", 1), &[("t", 1)], 0, (true, false));
+    members.unregister("a", None, Some("g"));
+    assert!(members.is_registered(key(1)), "b still consumes through it");
+    assert_eq!(members.connection_closed(key(1)).consumers, ["g"]);
+    assert!(members.is_empty() && !members.is_registered(key(1)));
 }

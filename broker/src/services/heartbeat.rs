@@ -6,7 +6,7 @@
 //! group changes (40), because a slow first rebalance makes consumers skip messages.
 
 use super::control::{Answer, Reaction, json_answer};
-use crate::clients::{Clients, now_ms};
+use crate::clients::{Clients, clock_ms};
 use crate::directory::Directory;
 use crate::groups::{Client, Left};
 use crate::names;
@@ -83,7 +83,7 @@ impl Heartbeats {
         let full_table = |_| Refusal::unavailable("too many clients are connected to this broker");
         for producer in &beat.producer_data_set {
             let mut members = self.clients.members_mut();
-            members.producer_beat(&producer.group_name, client, now_ms()).map_err(full_table)?;
+            members.producer_beat(&producer.group_name, client, clock_ms()).map_err(full_table)?;
         }
         let (mut retry_topics, mut wants_full) = (Vec::new(), false);
         for consumer in &beat.consumer_data_set {
@@ -109,7 +109,7 @@ impl Heartbeats {
             client,
             fingerprint,
             is_short,
-            now_ms(),
+            clock_ms(),
         )?;
         if registered.must_publish {
             self.directory.publish_group(&consumer.group_name);

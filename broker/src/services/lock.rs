@@ -1,7 +1,7 @@
 //! Queue locks of consumers that consume in order: LOCK_BATCH_MQ (41), UNLOCK_BATCH_MQ (42).
 
 use super::control::{Answer, json_answer, read_body};
-use crate::clients::{Clients, now_ms};
+use crate::clients::{Clients, clock_ms};
 use crate::directory::Directory;
 use crate::names;
 use crate::outcome::Refusal;
@@ -30,7 +30,7 @@ impl Locks {
             &request.consumer_group,
             &request.client_id,
             &request.mq_set,
-            now_ms(),
+            clock_ms(),
         );
         self.directory.publish_group_if_known(&request.consumer_group);
         Ok(json_answer(&LockBatchResponse { locked: owned }))

@@ -3,7 +3,7 @@
 use super::super::control::{Answer, decode, json_answer};
 use super::Parts;
 use super::groups::no_group;
-use crate::clients::now_ms;
+use crate::clients::clock_ms;
 use crate::groups::Client;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
@@ -57,7 +57,7 @@ pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
 }
 
 pub(super) fn all_producers(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
-    let (now_ms, unix_ms) = (now_ms(), clock::unix_ms());
+    let (clock_ms, unix_ms) = (clock_ms(), clock::unix_ms());
     let members = parts.clients.members();
     let mut table = ProducerTable::default();
     for (group, producers) in members.all_producers() {
@@ -65,7 +65,7 @@ pub(super) fn all_producers(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
             client_id: member.client.id.clone(),
             language: member.client.language.to_owned(),
             last_update_timestamp: unix_ms
-                .saturating_sub_unsigned(now_ms.saturating_sub(member.seen_at_ms)),
+                .saturating_sub_unsigned(clock_ms.saturating_sub(member.seen_at_clock_ms)),
             remote_ip: format!("/{}", member.client.address),
             version: member.client.version,
         });

@@ -74,15 +74,15 @@ impl RuntimeInfo {
     async fn run(self: Rc<Self>, data: Rc<DataPlane>) {
         loop {
             let (totals, _) = totals(&data).await;
-            let now_ms = crate::clients::now_ms();
-            self.history.borrow_mut().sample(now_ms, totals);
+            let clock_ms = crate::clients::clock_ms();
+            self.history.borrow_mut().sample(clock_ms, totals);
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
             let mut sums = gather::messages_by_topic(&data).await;
             for one in gather::progress(&data, gather::Filter::default()).await {
                 let sum = sums.entry(format!("{}@{}", one.topic, one.group)).or_default();
                 *sum += u64::try_from(one.offset).unwrap_or(0);
             }
-            self.samples.borrow_mut().sample(now_ms, sums);
+            self.samples.borrow_mut().sample(clock_ms, sums);
             task::sleep(Duration::from_millis(SAMPLE_PERIOD_MS)).await;
         }
     }

@@ -51,11 +51,11 @@ pub(super) struct Samples {
 impl Samples {
     /// Takes the sums of one moment; times are monotonic milliseconds. Names that are missing are
     /// dropped.
-    pub(super) fn sample(&mut self, now_ms: u64, sums: HashMap<String, u64>) {
+    pub(super) fn sample(&mut self, clock_ms: u64, sums: HashMap<String, u64>) {
         self.series.retain(|name, _| sums.contains_key(name));
         for (name, sum) in sums {
             if self.series.len() < SERIES_MAX || self.series.contains_key(&name) {
-                self.series.entry(name).or_default().sample(now_ms, sum);
+                self.series.entry(name).or_default().sample(clock_ms, sum);
             }
         }
     }
@@ -76,16 +76,16 @@ impl Samples {
 }
 
 impl Series {
-    fn sample(&mut self, now_ms: u64, sum: u64) {
+    fn sample(&mut self, clock_ms: u64, sum: u64) {
         for (window, samples) in
             [(MINUTE, &mut self.minute), (HOUR, &mut self.hour), (DAY, &mut self.day)]
         {
-            let due = |last: &(u64, u64)| now_ms + EARLY_MS >= last.0 + window.period_ms;
+            let due = |last: &(u64, u64)| clock_ms + EARLY_MS >= last.0 + window.period_ms;
             if samples.back().is_none_or(due) {
                 if samples.len() == window.samples {
                     samples.pop_front();
                 }
-                samples.push_back((now_ms, sum));
+                samples.push_back((clock_ms, sum));
             }
         }
     }
