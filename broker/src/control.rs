@@ -4,18 +4,14 @@
 //! queue locks. A shard hands it every request that is not about the messages of a queue, and asks
 //! it for topics and groups that it has not heard of.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use ringmq_protocol::Command;
+use ringmq_runtime::task::LocalFuture;
 
 use crate::link::ConnectionKey;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-
-/// A future that stays on its shard.
-pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A topic that a sender named and that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]

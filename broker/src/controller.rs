@@ -5,7 +5,7 @@
 //! [`Clients`]', who knows of us the [`Registrar`]'s; services get the ones they use.
 
 use crate::clients::Clients;
-use crate::control::{ControlPlane, LocalFuture, TopicWanted};
+use crate::control::{ControlPlane, TopicWanted};
 use crate::directory::{Directory, DirectoryError};
 use crate::link::ConnectionKey;
 use crate::outcome::Refusal;
@@ -20,7 +20,7 @@ use crate::topics::{TopicError, Wanted};
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

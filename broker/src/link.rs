@@ -24,11 +24,10 @@ use ringmq_remoting::OUT_COPIED_MAX_BYTES;
 use ringmq_runtime::mesh::Port;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::{Notify, Sender, oneshot};
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 use ringmq_store::Piece;
 use slab::Slab;
 
-use crate::control::LocalFuture;
 use crate::shard::DataPlane;
 use crate::view::Change;
 

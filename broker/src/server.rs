@@ -6,7 +6,7 @@
 
 use crate::clients::Clients;
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
-use crate::control::{ControlPlane, LocalFuture};
+use crate::control::ControlPlane;
 use crate::controller::{Booted, Controller};
 use crate::directory::{Directory, Identity, Tables};
 use crate::register::Registrar;
@@ -16,6 +16,7 @@ use crate::start::{self, BrokerError, Plan};
 use ringmq_protocol::names::name_servers;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::task::LocalFuture;
 use ringmq_runtime::{host, net, shards, signal};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -12,12 +12,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringmq_runtime::disk::Disk;
+use ringmq_runtime::mesh;
 use ringmq_runtime::shards::{self, ShardsConfig};
 use ringmq_runtime::start::{self, StartError};
-use ringmq_runtime::{mesh, task};
+use ringmq_runtime::task::{self, LocalFuture};
 
 use crate::config::Settings;
-use crate::control::{ControlPlane, LocalFuture};
+use crate::control::ControlPlane;
 use crate::layout;
 use crate::link::{Backlog, Link, MESH_CAPACITY};
 use crate::router::Placement;

@@ -19,13 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringmq_broker::config::{FlushDiskType, Settings};
-use ringmq_broker::control::LocalFuture;
 use ringmq_broker::start::{self, Plan};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::{Chance, World};
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 use support::{Client, Setup, TestControl, field, pull_header, pulled, send_header};
 
 const BROKER: u32 = 1;

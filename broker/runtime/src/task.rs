@@ -14,7 +14,8 @@ use crate::live;
 #[cfg(feature = "sim")]
 use crate::sim;
 
-type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+/// A boxed future that stays on its shard.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Starts a task on this executor; it first runs after the caller has given way.
 ///

@@ -2,13 +2,12 @@
 //!
 //! Requests of the control plane are rare, so their answers own what they say.
 
-use crate::control::LocalFuture;
 use crate::outcome::Refusal;
 use crate::peer::{OwnedFields, Peer};
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, Header, json};
 use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;

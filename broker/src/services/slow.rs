@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 
-use crate::control::LocalFuture;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::shard::DataPlane;

@@ -14,7 +14,6 @@ use std::time::Duration;
 use crate::support::free_port;
 use futures_lite::FutureExt;
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::control::LocalFuture;
 use ringmq_broker::server::{self, Setup};
 use ringmq_broker::start;
 use ringmq_protocol::bodies::heartbeat::{
@@ -30,7 +29,7 @@ use ringmq_protocol::{Command, WriteHeader, json};
 use ringmq_remoting::{Connection, ConnectionLimits, OwnedCommand, Service, dial};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_lite::FutureExt;
 use ringmq_broker::config::Settings;
-use ringmq_broker::control::{ControlPlane, LocalFuture, TopicWanted};
+use ringmq_broker::control::{ControlPlane, TopicWanted};
 use ringmq_broker::link::ConnectionKey;
 use ringmq_broker::outcome::Refusal;
 use ringmq_broker::peer::Peer;
@@ -36,7 +36,7 @@ use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, Rep
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 

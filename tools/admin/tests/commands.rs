@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::control::LocalFuture;
 use ringmq_broker::server::{self, Setup};
 use ringmq_broker::start;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 use serde_json::Value;
 
 /// How a command ended.
