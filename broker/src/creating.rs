@@ -14,16 +14,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
-use ringmq_remoting::{Permit, ReplyTo};
+use ringmq_remoting::Permit;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::task;
 
 use crate::control::TopicWanted;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-use crate::services::with_command;
+use crate::services::{Request, with_request};
 use crate::shard::DataPlane;
 
 /// Bytes of the sends that wait for topics on one shard; further ones are answered SYSTEM_BUSY.
@@ -85,17 +84,16 @@ impl DataPlane {
     pub(crate) fn wait_for_topic(
         self: &Rc<Self>,
         topic: String,
-        peer: &Peer,
-        command: &Command<'_>,
-        frame: &[u8],
+        request: Request<'_, '_>,
         hops: u8,
     ) {
+        let Request { peer, frame, .. } = request;
         if self.creating.bytes.get() + frame.len() > WAITING_MAX_BYTES {
             let remark = format!(
                 "topic {topic} is being created, and sends of {WAITING_MAX_BYTES} bytes wait for it"
             );
             let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
-            return peer.refuse(&ReplyTo::of(command), &refusal);
+            return request.refuse(&refusal);
         }
         let (frame, permit) = (frame.to_vec(), peer.admit(frame.len()));
         let waiting = Waiting { peer: peer.clone(), frame, hops, _permit: permit };
@@ -109,16 +107,15 @@ impl DataPlane {
         while let Some(waiting) = self.creating.next(&topic) {
             let Waiting { peer, frame, hops, _permit } = &waiting;
             // Only for the first of a line, unless that one was refused.
-            let wanted = with_command(frame, |command| self.topic_wanted_by(command));
+            let wanted = with_request(peer, frame, |asked| self.topic_wanted_by(asked.command));
             if let Some(mut wanted) = wanted {
                 wanted.wanted_by = peer.peer_addr().to_string();
                 if let Err(refusal) = self.create_topic(wanted).await {
-                    let to = with_command(frame, ReplyTo::of);
-                    peer.refuse(&to, &refusal);
+                    with_request(peer, frame, |request| request.refuse(&refusal));
                     continue;
                 }
             }
-            with_command(frame, |command| self.handle_from_line(peer, command, frame, hops + 1));
+            with_request(peer, frame, |request| self.handle_from_line(request, hops + 1));
             task::yield_if_needed().await;
         }
     }

@@ -230,7 +230,7 @@ impl Directory {
 
     fn publish_topic(&self, name: &str) {
         let topic = self.tables.topics.borrow().get(name).map(|topic| Arc::new(topic_view(topic)));
-        let is_known = match (&topic, self.data.view().topic(name)) {
+        let is_known = match (&topic, self.data.local.view().topic(name)) {
             (Some(topic), Some(known)) => topic == known,
             (None, None) => true,
             _ => false,

@@ -7,12 +7,11 @@
 //!
 //! Whatever a request changes is changed in one synchronous step; only then does anything wait.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use ringmq_protocol::codes::request;
 use ringmq_protocol::{Command, frame};
-use ringmq_remoting::{Connection, ReplyTo, Service};
+use ringmq_remoting::{Connection, Service};
 use ringmq_runtime::task;
 
 use crate::control::TopicWanted;
@@ -21,20 +20,15 @@ use crate::logs::OwnedLog;
 use crate::outcome::Refusal;
 use crate::peer::{Peer, push_piece};
 use crate::router::{HashedQueue, Place, place};
-use crate::services::{
-    self,
-    produce::{self, Destination},
-};
-use crate::shard::{DataPlane, Served};
+use crate::services::produce::{self, Destination};
+use crate::services::{self, Request};
+use crate::shard::DataPlane;
 
 /// Times that a request may change shards before the sender is asked to try again.
 const HOPS_MAX: u8 = 4;
 
 /// Messages of the mesh handled before other tasks of the shard get a turn: 64 x 4 us.
 const MESSAGES_PER_TURN: usize = 64;
-
-/// Bytes that a closed gate takes: more than any limit of a server.
-const GATE_BYTES: usize = 1 << 40;
 
 /// What becomes of a request.
 enum Route {
@@ -77,7 +71,7 @@ impl DataPlane {
                     control.on_connection_closed(connection);
                 }
             }
-            ShardMessage::Change(change) => self.apply(change),
+            ShardMessage::Change(change) => self.local.apply(change),
             ShardMessage::Run { call, job } => {
                 let (data, link) = (Rc::clone(self), Rc::clone(&self.link));
                 let run = async move {
@@ -96,20 +90,19 @@ impl DataPlane {
         while !rest.is_empty() {
             let cut = frame::cut(rest, rest.len()).expect("the first shard cut these frames");
             let (frame, len) = cut.expect("frames cross the mesh whole");
-            let command = Command::parse(frame).expect("the first shard parsed this header");
-            self.handle(&peer, &command, &rest[..len], hops);
+            let command = &Command::parse(frame).expect("the first shard parsed this header");
+            self.handle(Request { peer: &peer, command, frame: &rest[..len] }, hops);
             rest = &rest[len..];
         }
         self.link.handled(frames);
     }
 
     fn on_reply(&self, connection: u64, mut reply: Reply) {
-        let connections = self.connections.borrow();
-        if let Some(served) = connections.get(&connection) {
+        if let Some(connection) = self.inbound.connection(connection) {
             if reply.is_overfull {
-                return served.connection.close_overfull();
+                return connection.close_overfull();
             }
-            served.connection.out(|out| {
+            connection.out(|out| {
                 let mut written = 0;
                 for (at, piece) in reply.pieces.drain(..) {
                     out.append(|out| out.extend_from_slice(&reply.bytes[written..at]));
@@ -118,57 +111,38 @@ impl DataPlane {
                 }
                 out.append(|out| out.extend_from_slice(&reply.bytes[written..]));
             });
-            served.connection.flush_soon();
+            connection.flush_soon();
         }
         self.link.recycle(reply.bytes);
     }
 
     /// Handles one request, wherever it came from.
-    pub(crate) fn handle(
-        self: &Rc<Self>,
-        peer: &Peer,
-        command: &Command<'_>,
-        frame: &[u8],
-        hops: u8,
-    ) {
-        self.follow(self.route(command), peer, command, frame, hops);
+    pub(crate) fn handle(self: &Rc<Self>, request: Request<'_, '_>, hops: u8) {
+        self.follow(self.route(request.command), request, hops);
     }
 
     /// Handles a send that waited for its topic.
-    pub(crate) fn handle_from_line(
-        self: &Rc<Self>,
-        peer: &Peer,
-        command: &Command<'_>,
-        frame: &[u8],
-        hops: u8,
-    ) {
-        let route = match self.route_from_line(command) {
+    pub(crate) fn handle_from_line(self: &Rc<Self>, request: Request<'_, '_>, hops: u8) {
+        let route = match self.route_from_line(request.command) {
             // It was deleted again before its line was served.
             Route::WaitFor(topic) => Route::Refuse(Refusal::no_topic(&topic)),
             route => route,
         };
-        self.follow(route, peer, command, frame, hops);
+        self.follow(route, request, hops);
     }
 
-    fn follow(
-        self: &Rc<Self>,
-        route: Route,
-        peer: &Peer,
-        command: &Command<'_>,
-        frame: &[u8],
-        hops: u8,
-    ) {
+    fn follow(self: &Rc<Self>, route: Route, request: Request<'_, '_>, hops: u8) {
         match route {
-            Route::Serve => services::serve(self, peer, command),
-            Route::ServeLog(owned) => services::serve_log(self, &owned, peer, command, frame),
+            Route::Serve => services::serve(self, request),
+            Route::ServeLog(owned) => services::serve_log(self, &owned, request),
             Route::Control if self.shard() == 0 => match &*self.control.borrow() {
-                Some(control) => control.on_request(peer, command),
-                None => peer.refuse(&ReplyTo::of(command), &Refusal::unavailable("starting")),
+                Some(control) => control.on_request(request.peer, request.command),
+                None => request.refuse(&Refusal::unavailable("starting")),
             },
-            Route::Control => self.pass_on(0, peer, command, frame, hops),
-            Route::WaitFor(topic) => self.wait_for_topic(topic, peer, command, frame, hops),
-            Route::PassTo(shard) => self.pass_on(shard, peer, command, frame, hops),
-            Route::Refuse(refusal) => peer.refuse(&ReplyTo::of(command), &refusal),
+            Route::Control => self.pass_on(0, request, hops),
+            Route::WaitFor(topic) => self.wait_for_topic(topic, request, hops),
+            Route::PassTo(shard) => self.pass_on(shard, request, hops),
+            Route::Refuse(refusal) => request.refuse(&refusal),
         }
     }
 
@@ -176,7 +150,7 @@ impl DataPlane {
         match place(command) {
             Place::Control => Route::Control,
             Place::Here => Route::Serve,
-            Place::Position(position) => match self.placement().log_of_position(position) {
+            Place::Position(position) => match self.local.placement.log_of_position(position) {
                 Some(log) => self.route_to_log_id(log),
                 None => Route::Serve,
             },
@@ -187,7 +161,7 @@ impl DataPlane {
     /// The topic that a send needs and that this shard does not know.
     pub(crate) fn topic_wanted_by(&self, command: &Command<'_>) -> Option<TopicWanted> {
         let Place::Queue { topic, queue_id } = place(command) else { return None };
-        match produce::destination(&self.view.borrow(), command, topic, queue_id) {
+        match produce::destination(&self.local.view(), command, topic, queue_id) {
             Ok(Destination::NewTopic(wanted)) => Some(wanted),
             _ => None,
         }
@@ -208,12 +182,12 @@ impl DataPlane {
 
     fn route_from_line(&self, command: &Command<'_>) -> Route {
         let Place::Queue { topic, queue_id } = place(command) else { return Route::Serve };
-        self.route_send(produce::destination(&self.view.borrow(), command, topic, queue_id))
+        self.route_send(produce::destination(&self.local.view(), command, topic, queue_id))
     }
 
     fn route_to_queue(&self, command: &Command<'_>, topic: &str, queue_id: i32) -> Route {
         if produce::is_send(command.code) {
-            let destination = produce::destination(&self.view.borrow(), command, topic, queue_id);
+            let destination = produce::destination(&self.local.view(), command, topic, queue_id);
             return match destination {
                 // Behind the sends that wait for the same topic.
                 Ok(Destination::Queue(topic, _) | Destination::AnyQueueOf(topic))
@@ -235,77 +209,33 @@ impl DataPlane {
     fn route_to_any_queue(&self, first: HashedQueue, queues: u32) -> Route {
         let local = (0..queues as i32)
             .map(|queue_id| HashedQueue { queue_id, ..first })
-            .find(|queue| self.log(self.placement().log_of(*queue)).is_some());
+            .find(|queue| self.local.log(self.local.placement.log_of(*queue)).is_some());
         self.route_to_log(local.unwrap_or(first))
     }
 
     fn route_to_log(&self, queue: HashedQueue) -> Route {
-        self.route_to_log_id(self.placement().log_of(queue))
+        self.route_to_log_id(self.local.placement.log_of(queue))
     }
 
     fn route_to_log_id(&self, log: usize) -> Route {
-        match self.log(log) {
+        match self.local.log(log) {
             Some(owned) => Route::ServeLog(Rc::clone(owned)),
-            None => Route::PassTo(self.placement().shard_of_log(log)),
+            None => Route::PassTo(self.local.placement.shard_of_log(log)),
         }
     }
 
-    fn pass_on(&self, shard: usize, peer: &Peer, command: &Command<'_>, frame: &[u8], hops: u8) {
+    fn pass_on(&self, shard: usize, request: Request<'_, '_>, hops: u8) {
+        let Request { peer, frame, .. } = request;
         if hops >= HOPS_MAX {
             let remark = "shards disagree about the owner of this queue; try again";
-            return peer.refuse(&ReplyTo::of(command), &Refusal::unavailable(remark));
+            return request.refuse(&Refusal::unavailable(remark));
         }
         if hops == 0 && peer.is_local() {
-            self.outgoing.borrow_mut()[shard].extend_from_slice(frame);
-            return;
+            return self.inbound.gather(shard, frame);
         }
         let mut frames = self.link.buffer();
         frames.extend_from_slice(frame);
-        let connection = peer.to_remote();
-        self.link.send_requests(shard, connection, frames, hops + 1);
-    }
-
-    /// Sends what one read of a connection had for other shards.
-    fn flush_outgoing(self: &Rc<Self>, peer: &Peer) {
-        let mut outgoing = self.outgoing.borrow_mut();
-        for (shard, pending) in outgoing.iter_mut().enumerate() {
-            if pending.is_empty() {
-                continue;
-            }
-            let frames = std::mem::replace(pending, self.link.buffer());
-            let connection = peer.to_remote();
-            self.link.send_requests(shard, connection, frames, 1);
-            if self.link.is_congested(shard) {
-                self.close_gate(peer);
-            }
-        }
-    }
-
-    /// Stops reading from all connections of this shard until the mesh has room.
-    fn close_gate(self: &Rc<Self>, peer: &Peer) {
-        let mut gate = self.gate.borrow_mut();
-        if gate.is_some() {
-            return;
-        }
-        *gate = peer.admit(GATE_BYTES);
-        let data = Rc::clone(self);
-        let open = async move {
-            data.link.wait_for_room().await;
-            data.gate.borrow_mut().take();
-        };
-        task::spawn("wait for room in the mesh", open).detach();
-    }
-
-    /// Remembers a connection that other shards will answer.
-    fn remember(&self, connection: &Rc<Connection>, is_registering: bool) {
-        let mut connections = self.connections.borrow_mut();
-        let served = connections.entry(connection.id()).or_insert_with(|| Served {
-            connection: Rc::clone(connection),
-            is_registered: Cell::new(false),
-        });
-        if is_registering {
-            served.is_registered.set(true);
-        }
+        self.link.send_requests(shard, peer.to_remote(), frames, hops + 1);
     }
 }
 
@@ -316,22 +246,21 @@ impl Service for Front {
     fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, frame: &[u8]) {
         let is_registering =
             matches!(command.code, request::HEART_BEAT | request::UNREGISTER_CLIENT);
-        if is_registering || self.0.placement().shards() > 1 {
-            self.0.remember(connection, is_registering);
+        if is_registering || self.0.link.shards() > 1 {
+            self.0.inbound.remember(connection, is_registering);
         }
-        let peer = Peer::local(self.0.shard(), connection);
-        self.0.handle(&peer, command, frame, 0);
+        let peer = &Peer::local(self.0.shard(), connection);
+        self.0.handle(Request { peer, command, frame }, 0);
     }
 
     fn on_read_end(&self, connection: &Rc<Connection>) {
-        if self.0.placement().shards() > 1 {
-            self.0.flush_outgoing(&Peer::local(self.0.shard(), connection));
+        if self.0.link.shards() > 1 {
+            self.0.inbound.flush(&Peer::local(self.0.shard(), connection));
         }
     }
 
     fn on_close(&self, connection: &Rc<Connection>) {
-        let served = self.0.connections.borrow_mut().remove(&connection.id());
-        if served.is_some_and(|served| served.is_registered.get()) {
+        if self.0.inbound.forget(connection.id()) {
             let key = ConnectionKey { shard: self.0.shard(), id: connection.id() };
             self.0.link.send(0, ShardMessage::Closed(key));
         }

@@ -15,6 +15,7 @@ pub mod documents;
 pub mod filter;
 pub mod groups;
 pub mod hold;
+mod inbound;
 pub mod layout;
 mod lifecycle;
 pub mod link;

@@ -37,21 +37,21 @@ impl DataPlane {
     /// # Errors
     /// The first log that cannot be opened, with what a person can do.
     pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
-        let options = layout::log_options(self.view().settings());
-        for id in self.placement().logs_of(self.shard()) {
+        let options = layout::log_options(self.local.view().settings());
+        for id in self.local.placement.logs_of(self.shard()) {
             let owned = self.open_log(id, options.clone()).await?;
             let run = logs::run(Rc::clone(&self), Rc::clone(&owned));
             let stalled = logs::run_stalled(Rc::clone(&self), Rc::clone(&owned));
-            let mut tasks = self.tasks.borrow_mut();
+            let mut tasks = self.running.tasks.borrow_mut();
             tasks.push(task::spawn("acknowledge", run));
             tasks.push(task::spawn("stalled sends", stalled));
-            assert!(self.logs[id].set(owned).is_ok(), "log {id} is opened once");
+            assert!(self.local.log_slots[id].set(owned).is_ok(), "log {id} is opened once");
         }
-        let mut tasks = self.tasks.borrow_mut();
-        tasks.push(task::spawn("held pulls", pull::run_deadlines(Rc::clone(&self))));
+        let mut tasks = self.running.tasks.borrow_mut();
+        tasks.push(task::spawn("held pulls", pull::held::run_deadlines(Rc::clone(&self))));
         tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
         let retention = task::spawn("retention", Rc::clone(&self).run_retention());
-        *self.retention.borrow_mut() = Some(retention);
+        *self.running.retention.borrow_mut() = Some(retention);
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl DataPlane {
     /// The port that is taken.
     pub fn listen(self: Rc<Self>) -> Result<(), String> {
         let (idle, frame_max) = {
-            let view = self.view();
+            let view = self.local.view();
             let settings = view.settings();
             let seconds = settings.server_channel_max_idle_seconds;
             (Duration::from_secs(seconds.into()), settings.max_message_size as usize)
@@ -102,13 +102,13 @@ impl DataPlane {
         for (addr, key) in self.addresses()? {
             server.listen(bind(addr, key, Reuse::Port)?);
         }
-        assert!(self.server.set(server).is_ok(), "a shard listens once");
+        assert!(self.running.server.set(server).is_ok(), "a shard listens once");
         Ok(())
     }
 
     /// Where a shard listens, each with the setting that its port comes from.
     fn addresses(&self) -> Result<[(SocketAddr, &'static str); 2], String> {
-        let view = self.view();
+        let view = self.local.view();
         let settings = view.settings();
         let ip: IpAddr = settings
             .bind_address
@@ -130,9 +130,9 @@ impl DataPlane {
     /// What could not be saved; everything else was.
     pub async fn stop(self: Rc<Self>) -> Result<(), String> {
         // Nothing is deleted any more while the logs close.
-        self.retention.borrow_mut().take();
-        pull::release_all(&self);
-        if let Some(server) = self.server.get() {
+        self.running.retention.borrow_mut().take();
+        pull::held::release_all(&self);
+        if let Some(server) = self.running.server.get() {
             // Keeps connections open until the logs have acknowledged what was sent.
             let answers_to_come = server.in_flight().admit(1);
             let data = Rc::clone(&self);
@@ -145,34 +145,34 @@ impl DataPlane {
         }
         let saved = self.save_progress().await;
         let mut problems: Vec<String> = saved.err().into_iter().collect();
-        for owned in self.logs() {
+        for owned in self.local.logs() {
             problems.extend(owned.log.close().await.err().map(|error| error.to_string()));
         }
-        self.tasks.borrow_mut().clear();
+        self.running.tasks.borrow_mut().clear();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
     async fn wait_for_acknowledgements(&self) {
-        while self.logs().any(|owned| !owned.waiters.borrow().is_empty()) {
+        while self.local.logs().any(|owned| !owned.waiters.borrow().is_empty()) {
             task::sleep(DRAIN_CHECK).await;
         }
     }
 
     /// Lets the shard's executor end.
     pub fn end(&self) {
-        self.ended.notify_one();
+        self.running.ended.notify_one();
     }
 
     /// Waits for [`DataPlane::end`].
     pub async fn wait_for_end(&self) {
-        self.ended.notified().await;
+        self.running.ended.notified().await;
     }
 
     /// Deletes what has expired, from time to time.
     async fn run_retention(self: Rc<Self>) {
         loop {
             task::sleep(RETENTION_PERIOD).await;
-            for owned in self.logs() {
+            for owned in self.local.logs() {
                 match owned.log.expire(clock::unix_ms()).await {
                     Ok(expired) => tracing::debug!(log = %owned.log.id(), ?expired, "retention"),
                     Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
@@ -183,7 +183,7 @@ impl DataPlane {
 
     async fn run_saving(self: Rc<Self>) {
         loop {
-            let interval = self.view().settings().flush_consumer_offset_interval_ms;
+            let interval = self.local.view().settings().flush_consumer_offset_interval_ms;
             task::sleep(Duration::from_millis(interval.into())).await;
             if let Err(problem) = self.save_progress().await {
                 tracing::error!("consumers' progress is not saved, trying again: {problem}");
@@ -196,7 +196,7 @@ impl DataPlane {
     /// # Errors
     /// What the disk refused.
     pub async fn save_progress(&self) -> Result<(), String> {
-        for owned in self.logs() {
+        for owned in self.local.logs() {
             owned.save_offsets().await.map_err(|error| error.to_string())?;
         }
         Ok(())

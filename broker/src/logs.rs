@@ -15,7 +15,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
 use ringmq_remoting::{Permit, ReplyTo};
 use ringmq_runtime::clock::Instant;
@@ -28,7 +27,7 @@ use ringmq_store::{Log, QueueOffset};
 
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-use crate::services::{produce, pull, with_command};
+use crate::services::{Request, produce, pull, with_request};
 use crate::shard::DataPlane;
 use crate::waiters::Waiters;
 
@@ -175,7 +174,8 @@ impl OwnedLog {
     }
 
     /// Queues a send until the log has room.
-    pub fn stall(&self, peer: &Peer, command: &Command<'_>, frame: &[u8]) {
+    pub fn stall(&self, request: Request<'_, '_>) {
+        let Request { peer, frame, .. } = request;
         let bytes = self.stalled_bytes.get() + frame.len();
         if bytes > STALLED_MAX_BYTES {
             let remark = format!(
@@ -183,7 +183,7 @@ impl OwnedLog {
                 self.stalled_bytes.get()
             );
             let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
-            return peer.refuse(&ReplyTo::of(command), &refusal);
+            return request.refuse(&refusal);
         }
         self.stalled_bytes.set(bytes);
         let (peer, frame, permit) = (peer.clone(), frame.to_vec(), peer.admit(frame.len()));
@@ -236,7 +236,7 @@ pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
             Err(fenced) => {
                 let refusal = Refusal::unavailable(fenced.to_string());
                 owned.waiters.borrow_mut().fail_all(|sender| {
-                    data.counters().send_failed();
+                    data.local.counters.send_failed();
                     sender.peer.refuse(&sender.to, &refusal);
                 });
                 return;
@@ -247,13 +247,13 @@ pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
 
 fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
     let now = Instant::now();
-    pull::wake(data, |visible| {
+    pull::held::wake(data, |visible| {
         owned.waiters.borrow_mut().release(owned.log.acknowledged(), |placed, answer| {
             visible(placed.queue, placed.offset, placed.tag_hash);
             let Some((sender, bytes)) = answer else { return };
             let time_us = now.saturating_since(sender.received_at).as_micros();
             let time_us = u64::try_from(time_us).unwrap_or(u64::MAX);
-            data.counters().sent(sender.messages as u64, sender.bytes as u64, time_us);
+            data.local.counters.sent(sender.messages as u64, sender.bytes as u64, time_us);
             sender.peer.write(|out| out.extend_from_slice(bytes));
         });
     });
@@ -267,8 +267,8 @@ pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
             owned.log.room().await;
             let Some(stalled) = owned.stalled.borrow_mut().pop_front() else { break };
             owned.stalled_bytes.set(owned.stalled_bytes.get() - stalled.frame.len());
-            let is_stored = with_command(&stalled.frame, |command| {
-                produce::retry(&data, &owned, &stalled.peer, command)
+            let is_stored = with_request(&stalled.peer, &stalled.frame, |request| {
+                produce::retry(&data.local, &data.services().produce, &owned, request)
             });
             if !is_stored {
                 owned.stalled_bytes.set(owned.stalled_bytes.get() + stalled.frame.len());

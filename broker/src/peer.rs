@@ -107,7 +107,9 @@ impl Peer {
             Home::Remote { connection, link } => {
                 let key = connection.key;
                 let job = move |data: Rc<DataPlane>| async move {
-                    data.connection(key.id).is_some_and(|connection| connection.is_out_full())
+                    data.inbound
+                        .connection(key.id)
+                        .is_some_and(|connection| connection.is_out_full())
                 };
                 link.call(key.shard, job).await.unwrap_or(false)
             }

@@ -5,19 +5,20 @@
 //! ([`DataPlane::on_shard`]). How a request finds its service is in `dispatch.rs`, start and stop
 //! in `lifecycle.rs`.
 
-use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::cell::{OnceCell, Ref, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
-use ringmq_remoting::{Connection, Permit, Server};
+use ringmq_remoting::Server;
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::random::{HashMap, HashSet};
+use ringmq_runtime::random::HashSet;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
 use crate::control::ControlPlane;
 use crate::creating::Creating;
 use crate::dispatch::Front;
+use crate::inbound::Inbound;
 use crate::link::{Link, ShardMessage};
 use crate::logs::OwnedLog;
 use crate::metrics::Counters;
@@ -30,77 +31,51 @@ const GROUPS_WANTED_MAX: usize = 4096;
 
 /// One core of the broker. The control plane uses it on shard 0; jobs get it on theirs.
 pub struct DataPlane {
-    placement: Placement,
-    pub(crate) link: Rc<Link>,
-    pub(crate) view: RefCell<View>,
-    /// One slot per log of the store; filled for those of this shard when they are open.
-    pub(crate) logs: Vec<OnceCell<Rc<OwnedLog>>>,
+    /// What services look at.
+    pub local: Local,
     services: Services,
-    counters: Counters,
-    pub(crate) disk: Disk,
-    pub(crate) control: RefCell<Option<Rc<dyn ControlPlane>>>,
-    pub(crate) server: OnceCell<Rc<Server<Front>>>,
-    /// Connections that other shards know of.
-    pub(crate) connections: RefCell<HashMap<u64, Served>>,
-    /// Frames of the connection that is being read, by the shard that they go to.
-    pub(crate) outgoing: RefCell<Vec<Vec<u8>>>,
-    /// Held while the mesh is full: nothing is read from this shard's connections.
-    pub(crate) gate: RefCell<Option<Permit>>,
+    pub(crate) link: Rc<Link>,
+    pub(crate) inbound: Rc<Inbound>,
     /// Sends that wait for their topics to be created.
     pub(crate) creating: Creating,
     /// Groups that shard 0 was asked to create, and those that it refused.
     groups_wanted: RefCell<HashSet<String>>,
+    /// Shard 0 only.
+    pub(crate) control: RefCell<Option<Rc<dyn ControlPlane>>>,
+    pub(crate) disk: Disk,
+    pub(crate) running: Running,
+}
+
+/// What a shard knows and owns, for the services that run on it.
+pub struct Local {
+    /// Who owns which queue.
+    pub placement: Placement,
+    /// What this shard has done so far.
+    pub counters: Counters,
+    view: RefCell<View>,
+    /// One slot per log of the store; filled for those of this shard when they are open.
+    pub(crate) log_slots: Vec<OnceCell<Rc<OwnedLog>>>,
+}
+
+/// What lives from the start of a shard to its end.
+#[derive(Default)]
+pub(crate) struct Running {
+    pub(crate) server: OnceCell<Rc<Server<Front>>>,
     /// Tasks that live as long as the shard serves.
     pub(crate) tasks: RefCell<Vec<Task<()>>>,
     pub(crate) retention: RefCell<Option<Task<()>>>,
     pub(crate) ended: Notify,
 }
 
-/// A connection of this shard that others know of.
-pub(crate) struct Served {
-    pub(crate) connection: Rc<Connection>,
-    /// It sent a heartbeat: shard 0 wants to know when it closes.
-    pub(crate) is_registered: Cell<bool>,
-}
-
-impl DataPlane {
-    /// Puts a shard together; its logs are opened later.
-    pub fn new(
-        placement: Placement,
-        link: Rc<Link>,
-        view: View,
-        services: Services,
-        disk: Disk,
-    ) -> Rc<Self> {
-        Rc::new(Self {
+impl Local {
+    /// What a shard knows before its logs are open.
+    pub fn new(placement: Placement, view: View) -> Self {
+        Self {
             placement,
-            link,
-            view: RefCell::new(view),
-            logs: (0..placement.logs()).map(|_| OnceCell::new()).collect(),
-            services,
             counters: Counters::default(),
-            disk,
-            control: RefCell::default(),
-            server: OnceCell::new(),
-            connections: RefCell::default(),
-            outgoing: RefCell::new(vec![Vec::new(); placement.shards()]),
-            gate: RefCell::default(),
-            creating: Creating::default(),
-            groups_wanted: RefCell::default(),
-            tasks: RefCell::default(),
-            retention: RefCell::default(),
-            ended: Notify::default(),
-        })
-    }
-
-    /// Number of this shard.
-    pub fn shard(&self) -> usize {
-        self.link.shard()
-    }
-
-    /// Who owns which queue.
-    pub fn placement(&self) -> Placement {
-        self.placement
+            view: RefCell::new(view),
+            log_slots: (0..placement.logs()).map(|_| OnceCell::new()).collect(),
+        }
     }
 
     /// Topics, groups and settings as this shard knows them. Not to be held across an await.
@@ -110,7 +85,7 @@ impl DataPlane {
 
     /// The logs of this shard.
     pub fn logs(&self) -> impl Iterator<Item = &Rc<OwnedLog>> {
-        self.logs.iter().filter_map(OnceCell::get)
+        self.log_slots.iter().filter_map(OnceCell::get)
     }
 
     /// The log of a queue, when this shard owns it.
@@ -120,7 +95,7 @@ impl DataPlane {
 
     /// A log by its id, when this shard owns it.
     pub fn log(&self, id: usize) -> Option<&Rc<OwnedLog>> {
-        self.logs.get(id)?.get()
+        self.log_slots.get(id)?.get()
     }
 
     /// Whether a queue lies in this log.
@@ -128,9 +103,30 @@ impl DataPlane {
         usize::from(owned.log.id().0) == self.placement.log_of(queue)
     }
 
-    /// What this shard has done so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub(crate) fn apply(&self, change: Change) {
+        self.view.borrow_mut().apply(change);
+    }
+}
+
+impl DataPlane {
+    /// Puts a shard together; its logs are opened later.
+    pub fn new(local: Local, link: Rc<Link>, services: Services, disk: Disk) -> Rc<Self> {
+        Rc::new(Self {
+            local,
+            services,
+            inbound: Inbound::new(Rc::clone(&link)),
+            link,
+            creating: Creating::default(),
+            groups_wanted: RefCell::default(),
+            control: RefCell::default(),
+            disk,
+            running: Running::default(),
+        })
+    }
+
+    /// Number of this shard.
+    pub fn shard(&self) -> usize {
+        self.link.shard()
     }
 
     /// Root directory of the store.
@@ -138,7 +134,7 @@ impl DataPlane {
         &self.disk
     }
 
-    /// The services of this shard.
+    /// The state of this shard's services.
     pub fn services(&self) -> &Services {
         &self.services
     }
@@ -153,14 +149,10 @@ impl DataPlane {
     /// next.
     pub fn publish(&self, change: Change) {
         assert_eq!(self.shard(), 0, "shard 0 is the only writer of the view");
-        for shard in 1..self.placement.shards() {
+        for shard in 1..self.link.shards() {
             self.link.send(shard, ShardMessage::Change(change.clone()));
         }
-        self.apply(change);
-    }
-
-    pub(crate) fn apply(&self, change: Change) {
-        self.view.borrow_mut().apply(change);
+        self.local.apply(change);
     }
 
     /// Tells the control plane that a consumer knows a newer subscription of its group than we do.
@@ -225,7 +217,7 @@ impl DataPlane {
         F: Fn(Rc<DataPlane>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = T> + 'static,
     {
-        let calls: Vec<_> = (0..self.placement.shards())
+        let calls: Vec<_> = (0..self.link.shards())
             .map(|shard| {
                 let (data, job) = (Rc::clone(self), job.clone());
                 task::spawn("job on a shard", async move { data.on_shard(shard, job).await })

@@ -23,7 +23,7 @@ use crate::layout;
 use crate::link::{Backlog, Link, MESH_CAPACITY};
 use crate::router::Placement;
 use crate::services::Services;
-use crate::shard::DataPlane;
+use crate::shard::{DataPlane, Local};
 use crate::view::View;
 
 /// Makes the control plane on shard 0, once the logs are open.
@@ -132,7 +132,8 @@ async fn run_shard(
     let view = View::new(Arc::clone(&plan.settings));
     let shard = link.shard();
     let services = Services::new(plan.store_host, shard);
-    let data = DataPlane::new(placement, link, view, services, disk);
+    let local = Local::new(placement, view);
+    let data = DataPlane::new(local, link, services, disk);
     let mesh = task::spawn_urgent("mesh", Rc::clone(&data).run_mesh());
     let result = match first {
         Some((make_control, until)) => lead(&data, make_control, until).await,

@@ -30,7 +30,9 @@ async fn until_held(bench: &Bench, held: usize) {
         loop {
             let counts = bench
                 .data
-                .on_all_shards(|data| async move { ringmq_broker::services::pull::held(&data) })
+                .on_all_shards(
+                    |data| async move { ringmq_broker::services::pull::held::count(&data) },
+                )
                 .await;
             if counts.iter().sum::<usize>() == held {
                 return;

@@ -30,7 +30,7 @@ fn a_send_does_not_overtake_the_one_that_asked_for_the_topic() {
         let client = bench.client().await;
         let first = start_send(&client, HELD_TOPIC, 0);
         let published = async {
-            while bench.data.view().topic(HELD_TOPIC).is_none() {
+            while bench.data.local.view().topic(HELD_TOPIC).is_none() {
                 task::sleep(std::time::Duration::from_millis(1)).await;
             }
         };

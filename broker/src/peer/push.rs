@@ -4,7 +4,7 @@ use super::{Home, Peer};
 use crate::shard::DataPlane;
 use ringmq_protocol::WriteHeader;
 use ringmq_protocol::fields::FieldWriter;
-use ringmq_remoting::{CallError, Connection, OwnedCommand};
+use ringmq_remoting::{CallError, OwnedCommand};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Peer {
             Home::Remote { connection, link } => {
                 let key = connection.key;
                 let job = move |data: Rc<DataPlane>| async move {
-                    let connection = data.connection(key.id).ok_or(GONE)?;
+                    let connection = data.inbound.connection(key.id).ok_or(GONE)?;
                     connection.call(code, &fields, &body, timeout).await
                 };
                 link.call(key.shard, job).await.unwrap_or(Err(GONE))
@@ -55,7 +55,7 @@ impl Peer {
                 let (key, link) = (connection.key, Rc::clone(link));
                 let close = async move {
                     let job = move |data: Rc<DataPlane>| async move {
-                        if let Some(connection) = data.connection(key.id) {
+                        if let Some(connection) = data.inbound.connection(key.id) {
                             connection.close(reason);
                         }
                     };
@@ -65,12 +65,5 @@ impl Peer {
                 ringmq_runtime::task::spawn("close a connection", close).detach();
             }
         }
-    }
-}
-
-impl DataPlane {
-    /// A connection of this shard that other shards know of.
-    pub(super) fn connection(&self, id: u64) -> Option<Rc<Connection>> {
-        self.connections.borrow().get(&id).map(|served| Rc::clone(&served.connection))
     }
 }

@@ -1,7 +1,20 @@
 //! The requests that a shard serves itself, one file per family.
 //!
-//! Each service gets what it uses: the request, the log that the request is about, the view, and
-//! its own state out of [`Services`].
+//! A service gets the request and the log that it is about. One that answers at once also gets what
+//! the shard knows ([`Local`](crate::shard::Local)) and its own state out of [`Services`]; one that
+//! comes back later, from a task, a wake-up or another shard, gets the shard, since that is where
+//! it comes back to.
+//!
+//! # Words for waiting
+//! - A send *waits* in [`crate::waiters`] when it is in the log and not acknowledged yet.
+//! - A send *stalls* in [`crate::logs`] when it is not in the log, for lack of room there.
+//! - A send stands in a *line* of [`crate::creating`] until its topic exists; a request that reads
+//!   the device stands in the line of the slow lane until it is its turn.
+//! - A pull is *held* by [`pull::held`] when it found nothing; [`crate::hold`] *parks* its wish,
+//!   without knowing that it is a pull, until a message or its deadline comes.
+//! - A pull is *cold* when its messages are on the device only: it goes to the slow lane.
+//! - A shard is *congested* towards another ([`crate::link`]) while messages to it find no room in
+//!   the mesh; then the *gate* of `inbound.rs` is closed and connections are not read.
 
 pub mod admin;
 pub mod control;
@@ -50,30 +63,46 @@ impl Services {
     }
 }
 
+/// A request as it arrived, and who asks.
+#[derive(Clone, Copy)]
+pub struct Request<'a, 'f> {
+    /// Who asks.
+    pub peer: &'a Peer,
+    /// What is asked.
+    pub command: &'a Command<'f>,
+    /// All of the request's bytes with their length word.
+    pub frame: &'a [u8],
+}
+
+impl Request<'_, '_> {
+    /// Where the answer goes.
+    pub fn to(&self) -> ReplyTo {
+        ReplyTo::of(self.command)
+    }
+
+    /// Answers with a refusal.
+    pub fn refuse(&self, refusal: &Refusal) {
+        self.peer.refuse(&self.to(), refusal);
+    }
+}
+
 /// Serves a request that is about one log of this shard.
-pub(crate) fn serve_log(
-    data: &Rc<DataPlane>,
-    owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    command: &Command<'_>,
-    frame: &[u8],
-) {
-    match command.code {
+pub(crate) fn serve_log(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, request: Request<'_, '_>) {
+    match request.command.code {
         request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
-            produce::serve(data, owned, peer, command, frame);
+            produce::serve(&data.local, &data.services().produce, owned, request);
         }
-        request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
-            pull::serve(data, owned, peer, command, frame);
-        }
-        request::VIEW_MESSAGE_BY_ID => query::view_by_position(data, owned, peer, command),
-        _ => offset::serve(data, owned, peer, command),
+        request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => pull::serve(data, owned, request),
+        request::VIEW_MESSAGE_BY_ID => query::view_by_position(data, owned, request),
+        _ => offset::serve(data, owned, request),
     }
 }
 
 /// Serves a request that is not about one log, or that does not say which.
-pub(crate) fn serve(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
+pub(crate) fn serve(data: &Rc<DataPlane>, request: Request<'_, '_>) {
+    let command = request.command;
     let refusal = match command.code {
-        request::QUERY_MESSAGE => return query::by_key(data, peer, command),
+        request::QUERY_MESSAGE => return query::by_key(data, request),
         request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
             produce::explain_malformed(command)
         }
@@ -81,14 +110,19 @@ pub(crate) fn serve(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
         request::VIEW_MESSAGE_BY_ID => query::explain_malformed(command),
         _ => offset::explain_malformed(command),
     };
-    peer.refuse(&ReplyTo::of(command), &refusal);
+    request.refuse(&refusal);
 }
 
-/// Reads a frame that was kept, and lends its command.
-pub(crate) fn with_command<R>(frame: &[u8], use_it: impl FnOnce(&Command<'_>) -> R) -> R {
+/// Reads a frame that was kept, and lends its request.
+pub(crate) fn with_request<R>(
+    peer: &Peer,
+    frame: &[u8],
+    use_it: impl FnOnce(Request<'_, '_>) -> R,
+) -> R {
     let cut = frame::cut(frame, frame.len()).expect("a kept frame was cut before");
-    let (frame, _) = cut.expect("a kept frame is whole");
-    use_it(&Command::parse(frame).expect("a kept header was parsed before"))
+    let (parts, _) = cut.expect("a kept frame is whole");
+    let command = &Command::parse(parts).expect("a kept header was parsed before");
+    use_it(Request { peer, command, frame })
 }
 
 /// The refusal of a request whose header does not decode; `decoded` says what is wrong with it.

@@ -11,15 +11,14 @@ use ringmq_protocol::headers::offset::{
     MaxOffsetRequest, OffsetResponse, QueryOffsetRequest, QueueRequest, SearchOffsetRequest,
     TimestampResponse, UpdateOffsetRequest,
 };
-use ringmq_protocol::{Command, Header};
-use ringmq_remoting::ReplyTo;
+use ringmq_protocol::{Command, Header, WriteHeader};
 use ringmq_store::{QueueOffset, ReadError, ReadLimits, TimeBoundary};
 
 use crate::logs::OwnedLog;
 use crate::names;
 use crate::outcome::Refusal;
-use crate::peer::Peer;
-use crate::services::{control::decode, slow};
+use crate::services::control::decode;
+use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group
@@ -27,9 +26,6 @@ use crate::shard::DataPlane;
 /// group came up. Apache asks whether that message is still in the page cache; this is what a small
 /// machine's cache holds.
 const YOUNG_BYTES: u64 = 1 << 30;
-
-/// What a request holds while it waits for the device, beside the names in it.
-const KEPT_BYTES: usize = 512;
 
 /// Why a request does not say which queue it is about.
 pub fn explain_malformed(command: &Command<'_>) -> Refusal {
@@ -45,37 +41,38 @@ pub fn explain_malformed(command: &Command<'_>) -> Refusal {
 }
 
 /// Serves a request about a queue of `owned`.
-pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, peer: &Peer, command: &Command<'_>) {
-    let to = ReplyTo::of(command);
-    let served = match command.code {
-        request::QUERY_CONSUMER_OFFSET => query(data, owned, peer, to, command),
-        request::UPDATE_CONSUMER_OFFSET => update(data, owned, peer, to, command),
-        request::SEARCH_OFFSET_BY_TIMESTAMP => search(data, owned, peer, to, command),
-        request::GET_MAX_OFFSET => max(owned, peer, to, command),
-        request::GET_MIN_OFFSET => min(owned, peer, to, command),
-        request::GET_EARLIEST_MSG_STORETIME => earliest(data, owned, peer, to, command),
+pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, request: Request<'_, '_>) {
+    let served = match request.command.code {
+        request::QUERY_CONSUMER_OFFSET => query(data, owned, request),
+        request::UPDATE_CONSUMER_OFFSET => update(data, owned, request),
+        request::SEARCH_OFFSET_BY_TIMESTAMP => search(data, owned, request),
+        request::GET_MAX_OFFSET => max(owned, request),
+        request::GET_MIN_OFFSET => min(owned, request),
+        request::GET_EARLIEST_MSG_STORETIME => earliest(data, owned, request),
         code => unreachable!("code {code} is not routed to a log"),
     };
     if let Err(refusal) = served {
-        peer.refuse(&to, &refusal);
+        request.refuse(&refusal);
     }
 }
 
-fn reply_offset(peer: &Peer, to: &ReplyTo, offset: i64) {
-    peer.reply(to, response::SUCCESS, None, &OffsetResponse { offset }, &[]);
+fn reply(request: Request<'_, '_>, header: &impl WriteHeader) {
+    request.peer.reply(&request.to(), response::SUCCESS, None, header, &[]);
+}
+
+fn reply_offset(request: Request<'_, '_>, offset: QueueOffset) {
+    reply(request, &OffsetResponse { offset: offset.wire() });
 }
 
 fn query(
     data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    to: ReplyTo,
-    command: &Command<'_>,
+    request: Request<'_, '_>,
 ) -> Result<(), Refusal> {
-    let header: QueryOffsetRequest<'_> = decode(command)?;
+    let header: QueryOffsetRequest<'_> = decode(request.command)?;
     let queue_id = header.queue_id;
     if let Some(offset) = owned.committed(header.consumer_group, header.topic, queue_id) {
-        reply_offset(peer, &to, offset.wire());
+        reply_offset(request, offset);
         return Ok(());
     }
     let (min, max) = owned.range(header.topic, queue_id);
@@ -83,17 +80,14 @@ fn query(
     if !may_be_young {
         return Err(no_progress(header.consumer_group));
     }
-    let (owned, asker) = (Rc::clone(owned), peer.clone());
+    let owned = Rc::clone(owned);
     let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
-    let find_out = async move {
-        match is_young(&owned, &topic, queue_id).await {
-            Ok(true) => reply_offset(&asker, &to, 0),
-            Ok(false) => asker.refuse(&to, &no_progress(&group)),
-            Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
+    slow::answer(data, request, move |_| async move {
+        match is_young(&owned, &topic, queue_id).await.map_err(Refusal::failed)? {
+            true => Ok((OffsetResponse { offset: 0 }, Vec::new())),
+            false => Err(no_progress(&group)),
         }
-    };
-    let bytes = KEPT_BYTES + header.topic.len() + header.consumer_group.len();
-    slow::run(data, peer, &to, bytes, |_| find_out);
+    });
     Ok(())
 }
 
@@ -112,15 +106,9 @@ fn no_progress(group: &str) -> Refusal {
     )
 }
 
-fn update(
-    data: &Rc<DataPlane>,
-    owned: &OwnedLog,
-    peer: &Peer,
-    to: ReplyTo,
-    command: &Command<'_>,
-) -> Result<(), Refusal> {
-    let header: UpdateOffsetRequest<'_> = decode(command)?;
-    let view = data.view();
+fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> Result<(), Refusal> {
+    let header: UpdateOffsetRequest<'_> = decode(request.command)?;
+    let view = data.local.view();
     let Some(topic) = view.topic(header.topic) else { return Err(Refusal::no_topic(header.topic)) };
     let queue_id = header.queue_id;
     if i64::from(queue_id) >= topic.read_queues.max(topic.write_queues).into() {
@@ -142,68 +130,55 @@ fn update(
     if view.group(group).is_none() {
         data.want_group(group);
     }
-    peer.reply(&to, response::SUCCESS, None, &(), &[]);
+    reply(request, &());
     Ok(())
 }
 
 fn search(
     data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    to: ReplyTo,
-    command: &Command<'_>,
+    request: Request<'_, '_>,
 ) -> Result<(), Refusal> {
-    let header: SearchOffsetRequest<'_> = decode(command)?;
-    let queue_id = header.queue_id;
+    let header: SearchOffsetRequest<'_> = decode(request.command)?;
+    let (queue_id, timestamp_ms) = (header.queue_id, header.timestamp_ms);
     let boundary = match header.boundary_type {
         Some(name) if name.eq_ignore_ascii_case("upper") => TimeBoundary::Upper,
         _ => TimeBoundary::Lower,
     };
-    let (owned, asker, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
-    let timestamp_ms = header.timestamp_ms;
-    let search = async move {
-        match owned.log.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await {
-            Ok(offset) => reply_offset(&asker, &to, offset.map_or(0, QueueOffset::wire)),
-            Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
-        }
-    };
-    slow::run(data, peer, &to, KEPT_BYTES + header.topic.len(), |_| search);
+    let (owned, topic) = (Rc::clone(owned), header.topic.to_owned());
+    slow::answer(data, request, move |_| async move {
+        let found = owned.log.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await;
+        let offset = found.map_err(Refusal::failed)?.map_or(0, QueueOffset::wire);
+        Ok((OffsetResponse { offset }, Vec::new()))
+    });
     Ok(())
 }
 
-fn max(owned: &OwnedLog, peer: &Peer, to: ReplyTo, command: &Command<'_>) -> Result<(), Refusal> {
-    let header: MaxOffsetRequest<'_> = decode(command)?;
+fn max(owned: &OwnedLog, request: Request<'_, '_>) -> Result<(), Refusal> {
+    let header: MaxOffsetRequest<'_> = decode(request.command)?;
     let (_, max) = owned.range(header.topic, header.queue_id);
-    reply_offset(peer, &to, max.wire());
+    reply_offset(request, max);
     Ok(())
 }
 
-fn min(owned: &OwnedLog, peer: &Peer, to: ReplyTo, command: &Command<'_>) -> Result<(), Refusal> {
-    let header: QueueRequest<'_> = decode(command)?;
+fn min(owned: &OwnedLog, request: Request<'_, '_>) -> Result<(), Refusal> {
+    let header: QueueRequest<'_> = decode(request.command)?;
     let (min, _) = owned.range(header.topic, header.queue_id);
-    reply_offset(peer, &to, min.wire());
+    reply_offset(request, min);
     Ok(())
 }
 
 fn earliest(
     data: &Rc<DataPlane>,
     owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    to: ReplyTo,
-    command: &Command<'_>,
+    request: Request<'_, '_>,
 ) -> Result<(), Refusal> {
-    let header: QueueRequest<'_> = decode(command)?;
-    let queue_id = header.queue_id;
-    let (owned, asker, topic) = (Rc::clone(owned), peer.clone(), header.topic.to_owned());
-    let look = async move {
-        match owned.log.earliest_store_ms(&topic, queue_id).await {
-            Ok(stored_at_ms) => {
-                let header = TimestampResponse { timestamp_ms: stored_at_ms.unwrap_or(-1) };
-                asker.reply(&to, response::SUCCESS, None, &header, &[]);
-            }
-            Err(error) => asker.refuse(&to, &Refusal::failed(&error)),
-        }
-    };
-    slow::run(data, peer, &to, KEPT_BYTES + header.topic.len(), |_| look);
+    let header: QueueRequest<'_> = decode(request.command)?;
+    let (owned, topic, queue_id) = (Rc::clone(owned), header.topic.to_owned(), header.queue_id);
+    slow::answer(data, request, move |_| async move {
+        let found = owned.log.earliest_store_ms(&topic, queue_id).await;
+        let timestamp_ms = found.map_err(Refusal::failed)?.unwrap_or(-1);
+        Ok((TimestampResponse { timestamp_ms }, Vec::new()))
+    });
     Ok(())
 }

@@ -12,7 +12,6 @@ mod incoming;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::send::SendRequest;
@@ -20,7 +19,6 @@ use ringmq_protocol::ids::{IdText, OffsetMessageId, UniqueKeys};
 use ringmq_protocol::names::{group_of_retry_topic, perm};
 use ringmq_protocol::properties::PROPERTIES_SIZE_MAX_BYTES;
 use ringmq_protocol::{Command, Header};
-use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::process;
 use ringmq_store::{AppendError, Appended};
@@ -33,9 +31,9 @@ use crate::config::Settings;
 use crate::logs::OwnedLog;
 use crate::names;
 use crate::outcome::Refusal;
-use crate::peer::Peer;
 use crate::router::HashedQueue;
-use crate::shard::DataPlane;
+use crate::services::Request;
+use crate::shard::Local;
 use crate::view::Topic;
 
 const DELAYED_REMARK: &str =
@@ -77,6 +75,17 @@ impl Produce {
         }
     }
 
+    /// One of the topic's queues that lie in this log, in turn.
+    fn choose_queue(&self, local: &Local, owned: &OwnedLog, topic: &Topic) -> i32 {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        let queues = topic.write_queues.max(1);
+        (0..queues)
+            .map(|step| (turn.wrapping_add(step) % queues) as i32)
+            .find(|queue_id| local.owns_queue(owned, HashedQueue::new(&topic.name, *queue_id)))
+            .unwrap_or(0)
+    }
+
     fn message_id(&self, appended: &Appended) -> IdText {
         let physical_offset = appended.position.wire();
         OffsetMessageId { host: self.store_host, physical_offset }.text()
@@ -99,31 +108,19 @@ pub fn explain_malformed(command: &Command<'_>) -> Refusal {
 }
 
 /// Serves a send whose queue lies in `owned`.
-pub fn serve(
-    data: &Rc<DataPlane>,
-    owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    command: &Command<'_>,
-    frame: &[u8],
-) {
-    if owned.must_stall() || !retry(data, owned, peer, command) {
-        owned.stall(peer, command, frame);
+pub fn serve(local: &Local, produce: &Produce, owned: &OwnedLog, request: Request<'_, '_>) {
+    if owned.must_stall() || !retry(local, produce, owned, request) {
+        owned.stall(request);
     }
 }
 
 /// Serves a send that may have waited; `false` when the log has no room (again).
-pub fn retry(
-    data: &Rc<DataPlane>,
-    owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    command: &Command<'_>,
-) -> bool {
-    let to = ReplyTo::of(command);
-    match store(data, owned, peer, command, to) {
+pub fn retry(local: &Local, produce: &Produce, owned: &OwnedLog, request: Request<'_, '_>) -> bool {
+    match store(local, produce, owned, request) {
         Ok(()) => {}
         Err(Failure::Refused(refusal)) => {
-            data.counters().send_failed();
-            peer.refuse(&to, &refusal);
+            local.counters.send_failed();
+            request.refuse(&refusal);
         }
         Err(Failure::NoRoom) => return false,
     }
@@ -154,25 +151,25 @@ impl From<AppendError> for Failure {
 }
 
 fn store(
-    data: &Rc<DataPlane>,
+    local: &Local,
+    produce: &Produce,
     owned: &OwnedLog,
-    peer: &Peer,
-    command: &Command<'_>,
-    to: ReplyTo,
+    request: Request<'_, '_>,
 ) -> Result<(), Failure> {
+    let command = request.command;
     let header = decode(command)?;
-    let view = data.view();
+    let view = local.view();
     let settings = view.settings();
     let (topic, queue_id) = match destination(&view, command, header.topic, header.queue_id)? {
         Destination::Queue(topic, queue_id) => (topic, queue_id),
         Destination::AnyQueueOf(topic) => {
-            let queue_id = choose_queue(data, owned, &topic);
+            let queue_id = produce.choose_queue(local, owned, &topic);
             (topic, queue_id)
         }
         // The view lost the topic since the request was routed.
         Destination::NewTopic(_) => return Err(Refusal::no_topic(header.topic).into()),
     };
-    if !data.owns_queue(owned, HashedQueue::new(&topic.name, queue_id)) {
+    if !local.owns_queue(owned, HashedQueue::new(&topic.name, queue_id)) {
         // The view changed while the send waited, or its fields name two queues.
         let remark = "the queue of this message belongs to another shard now; send it again";
         return Err(Refusal::unavailable(remark).into());
@@ -182,25 +179,12 @@ fn store(
     check_size(settings, &header, command.body)?;
     check_kind(&header, &topic, &facts)?;
     let received_at = Instant::now();
-    let body = command.body;
-    let incoming = Incoming { header, topic: &topic, queue_id, facts, body, peer, to, received_at };
-    let produce = &data.services().produce;
+    let incoming = Incoming { header, topic: &topic, queue_id, facts, request, received_at };
     if incoming.header.batch {
         incoming.store_batch(produce, owned, settings)
     } else {
         incoming.store_single(produce, owned, settings)
     }
-}
-
-/// One of the topic's queues that lie in this log, in turn.
-fn choose_queue(data: &DataPlane, owned: &OwnedLog, topic: &Topic) -> i32 {
-    let turn = &data.services().produce.turn;
-    turn.set(turn.get().wrapping_add(1));
-    let queues = topic.write_queues.max(1);
-    (0..queues)
-        .map(|step| (turn.get().wrapping_add(step) % queues) as i32)
-        .find(|queue_id| data.owns_queue(owned, HashedQueue::new(&topic.name, *queue_id)))
-        .unwrap_or(0)
 }
 
 fn check_broker(settings: &Settings, topic: &Topic) -> Result<(), Refusal> {

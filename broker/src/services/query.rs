@@ -10,15 +10,14 @@ use ringmq_protocol::headers::query::{
     QueryMessageRequest, QueryMessageResponse, ViewMessageRequest,
 };
 use ringmq_protocol::{Command, Header};
-use ringmq_remoting::ReplyTo;
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::clock;
 use ringmq_store::{KeyQuery, LogPosition, Piece};
 
 use crate::logs::OwnedLog;
 use crate::outcome::Refusal;
-use crate::peer::Peer;
-use crate::services::slow;
+use crate::services::control::decode;
+use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
 /// Most bytes of messages in one answer: frames end at 16 MiB.
@@ -43,45 +42,29 @@ fn no_message(offset: i64) -> Refusal {
 }
 
 /// Answers with the message at a physical offset.
-pub fn view_by_position(
-    data: &Rc<DataPlane>,
-    owned: &Rc<OwnedLog>,
-    peer: &Peer,
-    command: &Command<'_>,
-) {
-    let to = ReplyTo::of(command);
-    let header = match ViewMessageRequest::decode(&command.fields) {
-        Ok(header) => header,
-        Err(error) => return peer.refuse(&to, &Refusal::malformed(error)),
+pub fn view_by_position(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, request: Request<'_, '_>) {
+    let offset = match decode::<ViewMessageRequest<'_>>(request.command) {
+        Ok(header) => header.offset,
+        Err(refusal) => return request.refuse(&refusal),
     };
-    let offset = header.offset;
-    let Some(position) = LogPosition::from_wire(offset) else {
-        return peer.refuse(&to, &no_message(offset));
-    };
-    let (owned, peer, asker) = (Rc::clone(owned), peer.clone(), peer.clone());
-    let look = async move {
-        match owned.log.record_at(position).await {
-            Ok(Some(record)) => {
-                let mut pieces = vec![Piece::Memory(record)];
-                peer.reply_pieces(&to, response::SUCCESS, None, &(), &mut pieces);
-            }
-            Ok(None) => peer.refuse(&to, &no_message(offset)),
-            Err(error) => peer.refuse(&to, &Refusal::failed(&error)),
-        }
-    };
-    slow::run(data, &asker, &to, frame_bytes(command), |_| look);
+    let owned = Rc::clone(owned);
+    slow::answer(data, request, move |_| async move {
+        let position = LogPosition::from_wire(offset).ok_or_else(|| no_message(offset))?;
+        let found = owned.log.record_at(position).await.map_err(Refusal::failed)?;
+        let record = found.ok_or_else(|| no_message(offset))?;
+        Ok(((), vec![Piece::Memory(record)]))
+    });
 }
 
 /// Answers with the messages of a topic that carry a key, the newest of each log first.
-pub fn by_key(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
-    let to = ReplyTo::of(command);
-    let header = match QueryMessageRequest::decode(&command.fields) {
+pub fn by_key(data: &Rc<DataPlane>, request: Request<'_, '_>) {
+    let header: QueryMessageRequest<'_> = match decode(request.command) {
         Ok(header) => header,
-        Err(error) => return peer.refuse(&to, &Refusal::malformed(error)),
+        Err(refusal) => return request.refuse(&refusal),
     };
     let is_unique = header.unique_key_query || header.index_type == Some("U");
     let count_max = if is_unique {
-        data.view().settings().default_query_max_num as usize
+        data.local.view().settings().default_query_max_num as usize
     } else {
         usize::try_from(header.max_num).unwrap_or(0).min(COUNT_MAX)
     };
@@ -92,21 +75,12 @@ pub fn by_key(data: &Rc<DataPlane>, peer: &Peer, command: &Command<'_>) {
         until_ms: header.end_timestamp_ms,
         count_max,
     };
-    let (asker, peer) = (peer.clone(), peer.clone());
-    let search = move |data: Rc<DataPlane>| async move {
+    slow::answer(data, request, move |data: Rc<DataPlane>| async move {
         let search = move |data| search_shard(data, wanted.clone());
         let found: Result<Vec<_>, String> = data.on_all_shards(search).await.into_iter().collect();
-        match found {
-            Ok(found) => answer(&peer, &to, found.into_iter().flatten(), count_max),
-            Err(problem) => peer.refuse(&to, &Refusal::failed(problem)),
-        }
-    };
-    slow::run(data, &asker, &to, frame_bytes(command), search);
-}
-
-/// About what a look-up holds while it is in line.
-fn frame_bytes(command: &Command<'_>) -> usize {
-    command.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+        let found = found.map_err(Refusal::failed)?;
+        answer(found.into_iter().flatten().take(count_max))
+    });
 }
 
 /// What is searched for.
@@ -121,7 +95,7 @@ struct Wanted {
 
 async fn search_shard(data: Rc<DataPlane>, wanted: Wanted) -> Result<Vec<Shared>, String> {
     let mut found = Vec::new();
-    for owned in data.logs() {
+    for owned in data.local.logs() {
         let query = KeyQuery {
             topic: &wanted.topic,
             key: &wanted.key,
@@ -135,9 +109,11 @@ async fn search_shard(data: Rc<DataPlane>, wanted: Wanted) -> Result<Vec<Shared>
     Ok(found)
 }
 
-fn answer(peer: &Peer, to: &ReplyTo, found: impl Iterator<Item = Shared>, count_max: usize) {
+fn answer(
+    found: impl Iterator<Item = Shared>,
+) -> Result<(QueryMessageResponse, Vec<Piece>), Refusal> {
     let (mut pieces, mut bytes) = (Vec::new(), 0);
-    for record in found.take(count_max) {
+    for record in found {
         bytes += record.len();
         if !pieces.is_empty() && bytes > ANSWER_MAX_BYTES {
             break;
@@ -146,11 +122,11 @@ fn answer(peer: &Peer, to: &ReplyTo, found: impl Iterator<Item = Shared>, count_
     }
     if pieces.is_empty() {
         let remark = "no message of this topic and time carries the key";
-        return peer.refuse(to, &Refusal::new(response::QUERY_NOT_FOUND, remark));
+        return Err(Refusal::new(response::QUERY_NOT_FOUND, remark));
     }
     let header = QueryMessageResponse {
         index_last_update_timestamp_ms: clock::unix_ms(),
         index_last_update_physical_offset: 0,
     };
-    peer.reply_pieces(to, response::SUCCESS, None, &header, &mut pieces);
+    Ok((header, pieces))
 }

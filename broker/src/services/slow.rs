@@ -10,12 +10,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_protocol::WriteHeader;
 use ringmq_protocol::codes::response;
-use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_store::Piece;
 
 use crate::outcome::Refusal;
 use crate::peer::Peer;
+use crate::services::Request;
 use crate::shard::DataPlane;
 
 /// Requests that run at the same time on a shard: enough to keep a device busy at 64 KiB each.
@@ -26,6 +28,9 @@ const WAITING_MAX: usize = 16_384;
 
 /// Bytes that the requests in line hold.
 const WAITING_MAX_BYTES: usize = 64 << 20;
+
+/// What a request holds while it is in line, beside the names in it.
+const KEPT_BYTES: usize = 512;
 
 /// Requests that are put back one after the other before a worker pauses: a look at each costs
 /// 0.1 us, and a line of them is long.
@@ -48,8 +53,30 @@ struct Job {
     run: Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<()>>,
 }
 
-/// Runs `job` when it is its turn. `bytes` is about what it holds until then.
-pub fn run<F, Fut>(data: &Rc<DataPlane>, peer: &Peer, to: &ReplyTo, bytes: usize, job: F)
+/// Answers a request with what `job` resolves to, a header and the pieces of a body, when it is its
+/// turn.
+pub fn answer<F, Fut, H>(data: &Rc<DataPlane>, request: Request<'_, '_>, job: F)
+where
+    F: FnOnce(Rc<DataPlane>) -> Fut + 'static,
+    Fut: Future<Output = Result<(H, Vec<Piece>), Refusal>> + 'static,
+    H: WriteHeader,
+{
+    let (peer, to) = (request.peer.clone(), request.to());
+    let names = request.command.fields.iter().map(|(name, value)| name.len() + value.len());
+    let bytes = KEPT_BYTES + names.sum::<usize>();
+    run(data, request, bytes, move |data| async move {
+        match job(data).await {
+            Ok((header, mut pieces)) => {
+                peer.reply_pieces(&to, response::SUCCESS, None, &header, &mut pieces);
+            }
+            Err(refusal) => peer.refuse(&to, &refusal),
+        }
+    });
+}
+
+/// Runs `job`, which answers the request itself, when it is its turn. `bytes` is about what it
+/// holds until then.
+pub fn run<F, Fut>(data: &Rc<DataPlane>, request: Request<'_, '_>, bytes: usize, job: F)
 where
     F: FnOnce(Rc<DataPlane>) -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -58,10 +85,10 @@ where
     let waiting = lane.line.borrow().len();
     if waiting >= WAITING_MAX || lane.line_bytes.get() + bytes > WAITING_MAX_BYTES {
         let remark = format!("{waiting} requests wait for the device, limit {WAITING_MAX}");
-        return peer.refuse(to, &Refusal::new(response::SYSTEM_BUSY, remark));
+        return request.refuse(&Refusal::new(response::SYSTEM_BUSY, remark));
     }
     let run = Box::new(move |data| Box::pin(job(data)) as LocalFuture<()>);
-    lane.push(Job { peer: peer.clone(), bytes, run });
+    lane.push(Job { peer: request.peer.clone(), bytes, run });
     if lane.running.get() < RUNNING_MAX {
         lane.running.set(lane.running.get() + 1);
         task::spawn("slow lane", work(Rc::clone(data))).detach();

@@ -59,7 +59,7 @@ async fn ranges_of_shard(
     topics: &HashSet<String>,
 ) -> Vec<((String, i32), Bounds)> {
     let mut found = Vec::new();
-    for owned in data.logs() {
+    for owned in data.local.logs() {
         let from = found.len();
         owned.log.for_each_queue(|topic, queue_id, min, max| {
             if topics.contains(topic) {
@@ -87,7 +87,7 @@ pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queu
         async move {
             let mut found = Vec::new();
             for ((topic, queue_id), offset) in wanted.iter() {
-                let Some(owned) = data.log_of(topic, *queue_id) else { continue };
+                let Some(owned) = data.local.log_of(topic, *queue_id) else { continue };
                 if let Some(at) = stored_at_ms(owned, topic, *queue_id, *offset).await {
                     found.push(((topic.clone(), *queue_id), at));
                 }
@@ -103,7 +103,7 @@ pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queu
 pub(super) async fn messages_by_topic(data: &Rc<DataPlane>) -> HashMap<String, u64> {
     let parts = data.on_all_shards(|data| async move {
         let mut sums: HashMap<String, u64> = HashMap::default();
-        for owned in data.logs() {
+        for owned in data.local.logs() {
             owned.log.for_each_queue(|topic, _, _, max| match sums.get_mut(topic) {
                 Some(sum) => *sum += max.0,
                 None if max.0 > 0 => drop(sums.insert(topic.to_owned(), max.0)),
@@ -125,7 +125,7 @@ pub(super) async fn progress(data: &Rc<DataPlane>, filter: Filter) -> Vec<Progre
         let filter = filter.clone();
         async move {
             let mut found = Vec::new();
-            for owned in data.logs() {
+            for owned in data.local.logs() {
                 owned.offsets.borrow().for_each(|group, topic, queue_id, offset| {
                     let is_wanted = filter.group.as_deref().is_none_or(|wanted| wanted == group)
                         && filter.topic.as_deref().is_none_or(|wanted| wanted == topic);
@@ -161,7 +161,7 @@ pub(super) async fn offsets_at(
         async move {
             let mut found = Vec::new();
             for queue_id in queues {
-                let Some(owned) = data.log_of(&topic, queue_id) else { continue };
+                let Some(owned) = data.local.log_of(&topic, queue_id) else { continue };
                 let boundary = TimeBoundary::Lower;
                 let offset = owned.log.offset_by_time(&topic, queue_id, time_ms, boundary).await;
                 if let Ok(Some(offset)) = offset {
@@ -177,10 +177,10 @@ pub(super) async fn offsets_at(
 /// The record at a physical offset, as consumers get it.
 pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Option<Vec<u8>> {
     let position = LogPosition::from_wire(physical_offset)?;
-    let log = data.placement().log_of_position(physical_offset)?;
-    let shard = data.placement().shard_of_log(log);
+    let log = data.local.placement.log_of_position(physical_offset)?;
+    let shard = data.local.placement.shard_of_log(log);
     let read = data.on_shard(shard, move |data| async move {
-        let owned = Rc::clone(data.log(log)?);
+        let owned = Rc::clone(data.local.log(log)?);
         owned.log.record_at(position).await.ok().flatten().map(|record| record.to_vec())
     });
     read.await.flatten()
@@ -194,11 +194,11 @@ pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) {
         async move {
             for target in targets.iter() {
                 let Ok(offset) = u64::try_from(target.offset) else { continue };
-                if let Some(owned) = data.log_of(&target.topic, target.queue_id) {
+                if let Some(owned) = data.local.log_of(&target.topic, target.queue_id) {
                     let (group, topic, offset) =
                         (&target.group, &target.topic, QueueOffset(offset));
                     owned.reset(group, topic, target.queue_id, offset);
-                    pull::disturb(&data, HashedQueue::new(topic, target.queue_id));
+                    pull::held::disturb(&data, HashedQueue::new(topic, target.queue_id));
                 }
             }
         }
@@ -212,7 +212,7 @@ pub(super) async fn delete_topic(data: &Rc<DataPlane>, topic: &str) {
     let deleted = data.on_all_shards(move |data| {
         let topic = topic.clone();
         async move {
-            for owned in data.logs() {
+            for owned in data.local.logs() {
                 owned.log.delete_topic(&topic);
                 owned.offsets.borrow_mut().retain(|_, of| of != topic);
             }
@@ -227,7 +227,7 @@ pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) {
     let deleted = data.on_all_shards(move |data| {
         let group = group.clone();
         async move {
-            for owned in data.logs() {
+            for owned in data.local.logs() {
                 owned.offsets.borrow_mut().retain(|of, _| of != group);
             }
         }

@@ -125,7 +125,7 @@ impl RuntimeInfo {
 async fn totals(data: &Rc<DataPlane>) -> (Totals, Vec<u64>) {
     let parts = data
         .on_all_shards(|data| async move {
-            (data.counters().totals(), data.counters().send_time_histogram())
+            (data.local.counters.totals(), data.local.counters.send_time_histogram())
         })
         .await;
     let mut sum = Totals::default();
@@ -141,7 +141,7 @@ async fn totals(data: &Rc<DataPlane>) -> (Totals, Vec<u64>) {
 async fn logs(data: &Rc<DataPlane>) -> Logs {
     let parts = data.on_all_shards(|data| async move {
         let mut sum = Logs::default();
-        for owned in data.logs() {
+        for owned in data.local.logs() {
             let stats = owned.log.stats();
             sum.min += stats.min.byte();
             sum.end += stats.end.byte();

@@ -15,25 +15,23 @@ use super::{DELAYED_REMARK, Failure, Produce};
 use crate::config::Settings;
 use crate::logs::{OwnedLog, Sender};
 use crate::outcome::Refusal;
-use crate::peer::Peer;
 use crate::router::HashedQueue;
+use crate::services::Request;
 use crate::services::stamp::{self, Added, Facts};
 use crate::view::Topic;
 use crate::waiters::Placed;
 
 /// A send that passed all checks, on its way into a log.
-pub(super) struct Incoming<'a> {
+pub(super) struct Incoming<'a, 'f> {
     pub(super) header: SendRequest<'a>,
     pub(super) topic: &'a Topic,
     pub(super) queue_id: i32,
     pub(super) facts: Facts<'a>,
-    pub(super) body: &'a [u8],
-    pub(super) peer: &'a Peer,
-    pub(super) to: ReplyTo,
+    pub(super) request: Request<'a, 'f>,
     pub(super) received_at: Instant,
 }
 
-impl Incoming<'_> {
+impl Incoming<'_, '_> {
     pub(super) fn store_single(
         &self,
         produce: &Produce,
@@ -60,7 +58,7 @@ impl Incoming<'_> {
         } else {
             sent
         };
-        let record = self.record(produce, self.body, properties, added.entries());
+        let record = self.record(produce, self.request.command.body, properties, added.entries());
         let appended = owned.log.append(&record, now_ms)?;
         let id = produce.message_id(&appended);
         let placed = self.placed(&appended, self.facts.tag_hash());
@@ -79,9 +77,10 @@ impl Incoming<'_> {
         owned: &OwnedLog,
         settings: &Settings,
     ) -> Result<(), Failure> {
-        let items: Vec<_> = batch::items(self.body).collect::<Result<_, _>>().map_err(|error| {
-            Refusal::illegal_message(format!("the batch is malformed: {error}"))
-        })?;
+        let items: Vec<_> =
+            batch::items(self.request.command.body).collect::<Result<_, _>>().map_err(|error| {
+                Refusal::illegal_message(format!("the batch is malformed: {error}"))
+            })?;
         let facts: Vec<_> =
             items.iter().map(|item| Facts::read(item.properties.as_text())).collect();
         if facts.iter().any(|facts| facts.is_delayed || facts.is_prepared) {
@@ -131,7 +130,7 @@ impl Incoming<'_> {
             flag: self.header.flag,
             sys_flag: self.header.sys_flag & !sys_flag::TRANSACTION_MASK,
             born_at_ms: self.header.born_at_ms,
-            born_host: canonical(self.peer.peer_addr()),
+            born_host: canonical(self.request.peer.peer_addr()),
             store_host: produce.store_host,
             reconsume_times: self.header.reconsume_times,
             prepared_transaction_offset: 0,
@@ -161,19 +160,20 @@ impl Incoming<'_> {
         messages: usize,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
+        let to = self.request.to();
         let mut waiters = owned.waiters.borrow_mut();
-        if self.to.oneway {
+        if to.oneway {
             waiters.push(placed);
         } else if self.facts.is_impatient {
             waiters.push(placed);
-            self.peer.write(encode);
+            self.request.peer.write(encode);
         } else {
             let sender = Sender {
-                peer: self.peer.clone(),
-                to: self.to,
+                peer: self.request.peer.clone(),
+                to,
                 received_at: self.received_at,
                 messages,
-                bytes: self.body.len(),
+                bytes: self.request.command.body.len(),
             };
             waiters.push_with_answer(placed, sender, encode);
         }
@@ -197,7 +197,7 @@ impl Incoming<'_> {
             msg_region: Some(&settings.region_id),
             trace_on: Some(if settings.trace_on { "true" } else { "false" }),
         };
-        let (serialize, opaque) = (self.to.serialize, self.to.opaque);
+        let ReplyTo { serialize, opaque, .. } = self.request.to();
         let head = ResponseHead { serialize, opaque, code: response::SUCCESS, remark: None };
         write_response(out, head, &header, &[]);
     }

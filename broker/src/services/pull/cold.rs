@@ -4,33 +4,28 @@ use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, frame};
-use ringmq_remoting::ReplyTo;
-use ringmq_runtime::clock::Instant;
 
-use super::check::check;
-use super::{Waiting, answer, deny, from};
+use super::{Attempt, from, held::Waiting};
 use crate::outcome::Refusal;
-use crate::services::slow;
+use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
 /// Reads from the device when it is this pull's turn.
-pub(super) fn read(data: &Rc<DataPlane>, to: &ReplyTo, waiting: Waiting) {
-    let (peer, bytes) = (waiting.peer.clone(), waiting.frame.len());
-    slow::run(data, &peer, to, bytes, |data| async move { read_one(&data, waiting).await });
+pub(super) fn read(data: &Rc<DataPlane>, request: Request<'_, '_>) {
+    let waiting = Waiting { peer: request.peer.clone(), frame: request.frame.into() };
+    let bytes = request.frame.len();
+    slow::run(data, request, bytes, |data| async move { read_one(&data, waiting).await });
 }
 
 async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
-    let Waiting { peer, frame } = waiting;
-    let cut = frame::cut(&frame, frame.len()).expect("cut before");
-    let command = Command::parse(cut.expect("whole").0).expect("parsed before");
-    let (started, to) = (Instant::now(), ReplyTo::of(&command));
-    let checked = check(&data.view(), data.services().pull.memory_bytes, &command);
-    let pulling = match checked {
-        Ok(pulling) => pulling,
-        Err(denied) => return deny(&peer, &to, &denied),
-    };
+    let Waiting { peer, frame } = &waiting;
+    let cut = frame::cut(frame, frame.len()).expect("cut before");
+    let command = &Command::parse(cut.expect("whole").0).expect("parsed before");
+    let request = Request { peer, command, frame };
+    let attempt = Attempt::start(data, request);
+    let Some(pulling) = attempt.checked() else { return };
     let header = &pulling.header;
-    let Some(owned) = data.log_of(header.topic, header.queue_id) else { return };
+    let Some(owned) = data.local.log_of(header.topic, header.queue_id) else { return };
     // Only a pull with an offset was found cold.
     let Ok(from) = from(header) else { return };
     let mut pieces = Vec::new();
@@ -44,10 +39,10 @@ async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
         &mut pieces,
     );
     match read.await {
-        Ok(result) => answer(data, &peer, &to, &pulling, &result, &mut pieces, started),
+        Ok(result) => attempt.answer(&pulling, &result, &mut pieces),
         Err(error) => {
             tracing::error!(%error, topic = header.topic, queue = header.queue_id, "pull failed");
-            peer.refuse(&to, &Refusal::new(response::SYSTEM_ERROR, error.to_string()));
+            request.refuse(&Refusal::new(response::SYSTEM_ERROR, error.to_string()));
         }
     }
 }
