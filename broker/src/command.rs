@@ -2,15 +2,16 @@
 //! words why it can not. In the library, because `bench` is a broker, too, in a child process.
 
 use crate::config::cli::Arguments;
-use crate::config::{Notes, Settings, template};
+use crate::config::{self, Notes, Rules as _, Settings};
 use crate::directory::OVERRIDES_FILE;
 use crate::server::{self, Setup};
 use crate::start::BrokerError;
 use clap::Parser;
-use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards;
 use ringmq_runtime::start::{self, explain_settings_file};
+use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_settings::template;
 use ringmq_store::metadata::Document;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -74,13 +75,13 @@ fn start_log() {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.print_template {
-        print(&template::conf());
+        print(&config::sample_file());
         return Ok(());
     }
     let (settings, overrides) = settings(arguments)?;
     let setup = Setup::new(settings, overrides).map_err(Failure::configuration)?;
     if arguments.print_all || arguments.print_important {
-        print(&template::listing(&setup.settings, !arguments.print_all));
+        print(&template::listing(&*setup.settings, !arguments.print_all));
         return Ok(());
     }
     let success = success_text(&setup);

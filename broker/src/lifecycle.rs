@@ -1,6 +1,6 @@
 //! Start and stop of one shard, in the steps that `start.rs` takes on all shards.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl DataPlane {
     /// # Errors
     /// The port that is taken.
     pub fn check_ports(&self) -> Result<(), String> {
-        for (addr, key) in self.addresses()? {
+        for (addr, key) in self.addresses() {
             bind(addr, key, Reuse::No)?;
         }
         Ok(())
@@ -99,7 +99,7 @@ impl DataPlane {
         let frame_size_max_bytes = &mut limits.connection.frame_size_max_bytes;
         *frame_size_max_bytes = (*frame_size_max_bytes).max(frame_max + (1 << 20));
         let server = Server::new(Rc::new(Front(Rc::clone(&self))), limits);
-        for (addr, key) in self.addresses()? {
+        for (addr, key) in self.addresses() {
             server.listen(bind(addr, key, Reuse::Port)?);
         }
         assert!(self.running.server.set(server).is_ok(), "a shard listens once");
@@ -107,21 +107,18 @@ impl DataPlane {
     }
 
     /// Where a shard listens, each with the setting that its port comes from.
-    fn addresses(&self) -> Result<[(SocketAddr, &'static str); 2], String> {
+    fn addresses(&self) -> [(SocketAddr, &'static str); 2] {
         let view = self.local.view();
         let settings = view.settings();
-        let ip: IpAddr = settings
-            .bind_address
-            .parse()
-            .map_err(|_| format!("bindAddress={} is not an IP address", settings.bind_address))?;
+        let ip = settings.bind_address;
         let port = settings.listen_port;
-        Ok([
+        [
             (SocketAddr::new(ip, port), "listenPort"),
             (
                 SocketAddr::new(ip, port - VIP_PORT_BELOW),
                 "listenPort (this port, of the VIP channel, is 2 below it)",
             ),
-        ])
+        ]
     }
 
     /// Stops serving: reads nothing more, answers what waits, saves progress, closes the logs.

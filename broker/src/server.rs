@@ -19,7 +19,7 @@ use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::task::LocalFuture;
 use ringmq_runtime::{host, net, shards, signal};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -63,9 +63,6 @@ impl Setup {
         if settings.broker_ip2.is_empty() {
             settings.broker_ip2 = settings.broker_ip1.clone();
         }
-        let bind: IpAddr = settings.bind_address.parse().map_err(|_| {
-            format!("bindAddress = \"{}\": expected an IP address", settings.bind_address)
-        })?;
         let mut namesrv_addresses = name_servers(&settings.namesrv_addr);
         let is_embedded = match settings.embedded_namesrv {
             EmbeddedNamesrv::Yes => true,
@@ -86,7 +83,7 @@ impl Setup {
         };
         let store_host = resolve(&identity.address)
             .map_err(|error| format!("brokerIP1 = \"{}\": {error}", settings.broker_ip1))?;
-        let embedded_namesrv = is_embedded.then(|| SocketAddr::new(bind, port));
+        let embedded_namesrv = is_embedded.then(|| SocketAddr::new(settings.bind_address, port));
         let settings = Arc::new(settings);
         Ok(Self { settings, identity, store_host, namesrv_addresses, embedded_namesrv, overrides })
     }
@@ -176,8 +173,8 @@ async fn embedded_namesrv(
     disk: &Disk,
 ) -> Result<ringmq_namesrv::Running, String> {
     let config = ringmq_namesrv::Config {
-        listen_port: address.port().into(),
-        bind_address: address.ip().to_string(),
+        listen_port: address.port(),
+        bind_address: address.ip(),
         kv_config_path: disk.root().join("namesrv/kvConfig.json").to_string_lossy().into_owned(),
         ..ringmq_namesrv::Config::default()
     };

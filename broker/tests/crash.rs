@@ -72,7 +72,7 @@ impl History {
         let settings = Settings {
             flush_disk_type,
             listen_port: PORT,
-            bind_address: "0.0.0.0".into(),
+            bind_address: [0, 0, 0, 0].into(),
             ..Setup::new(shards, 3).settings
         };
         let plan = Plan {

@@ -3,11 +3,10 @@
 //!
 //! The route table ([`routes`], [`views`]) is pure: time and connections are passed in. The service
 //! around it is thin, one file per request family. A process of its own is `mqnamesrv`; a broker
-//! embeds one with [`start`]. [`properties`] reads the configuration files of both.
+//! embeds one with [`start`].
 
 pub mod config;
 pub mod kv;
-pub mod properties;
 pub mod registration;
 pub mod routes;
 pub mod views;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use ringmq_namesrv::config::{Config, Notes};
-use ringmq_namesrv::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_namesrv::config::{Config, sample_file};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::signal;
 use ringmq_runtime::start::explain_settings_file;
+use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_settings::{Notes, Rules as _, template};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +73,7 @@ impl Failure {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.print_template {
-        print!("{}", Config::sample_file());
+        print!("{}", sample_file());
         return ExitCode::SUCCESS;
     }
     start_log();
@@ -101,7 +102,7 @@ fn start_log() {
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = configure(arguments).await?;
     if arguments.print_all {
-        print!("{}", config.to_properties());
+        print!("{}", template::listing(&config, false));
         return Ok(());
     }
     let started = ringmq_namesrv::start(config).await;
@@ -123,18 +124,11 @@ async fn configure(arguments: &Arguments) -> Result<Config, Failure> {
         .map_err(|error| Failure::configuration(explain_settings_file(Path::new(path), error)))?;
     let refused = |detail: String| Failure::configuration(format_args!("{path}: {detail}"));
     let file = Properties::parse(&contents).map_err(|error| refused(error.to_string()))?;
-    let notes = config.apply(&file).map_err(|error| refused(error.to_string()))?;
-    report(path, &notes);
+    let mut notes = Notes::default();
+    config.apply(&file, &mut notes).map_err(|error| refused(error.to_string()))?;
+    for warning in notes.warnings {
+        tracing::warn!("{path}: {warning}");
+    }
     println!("load config properties file OK, {path}");
     Ok(config)
-}
-
-fn report(path: &str, notes: &Notes) {
-    for unknown in &notes.unknown {
-        tracing::warn!("{path}: {unknown}: unknown key, ignored");
-    }
-    if !notes.without_effect.is_empty() {
-        let keys = notes.without_effect.join(", ");
-        tracing::info!("{path}: keys without effect in RingMQ: {keys}");
-    }
 }

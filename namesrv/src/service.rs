@@ -13,6 +13,7 @@ use ringmq_remoting::{Connection, ConnectionLimits, Dialer, NoService, ReplyTo, 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::task;
+use ringmq_settings::Rules as _;
 use serde::Serialize;
 
 use crate::config::Config;

@@ -1,6 +1,6 @@
 //! Starts and stops a name server: in its own process, or embedded in a broker's first shard.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,11 @@ use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::task::{self, Task};
 
+use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_settings::{Notes, Rules as _};
+
 use crate::config::Config;
 use crate::kv::{self, KvConfig};
-use crate::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use crate::saver::Saver;
 use crate::service::NameServer;
 
@@ -31,9 +33,6 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// `bindAddress` is not an IP address.
-    #[error("bindAddress \"{0}\" is not an IP address")]
-    BindAddress(String),
     /// A file of its own cannot be read.
     #[error("cannot use {}: {detail}; repair it or move it away", .path.display())]
     File {
@@ -84,7 +83,7 @@ pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, StartEr
     let (kv, kv_saver) = open_kv(disk, Path::new(&config.kv_config_path)).await?;
     let (listener, address) = listen(&config)?;
     let limits = ServerLimits {
-        idle_timeout: Duration::from_secs(config.idle_seconds.unsigned_abs()),
+        idle_timeout: Duration::from_secs(config.idle_seconds),
         ..ServerLimits::default()
     };
     let service = NameServer::new(config, overrides, overrides_saver, kv, kv_saver);
@@ -111,10 +110,7 @@ impl Running {
 }
 
 fn listen(config: &Config) -> Result<(Listener, SocketAddr), StartError> {
-    let bad_address = || StartError::BindAddress(config.bind_address.clone());
-    let ip: IpAddr = config.bind_address.parse().map_err(|_| bad_address())?;
-    let port = u16::try_from(config.listen_port).expect("the row allows ports only");
-    let address = SocketAddr::new(ip, port);
+    let address = SocketAddr::new(config.bind_address, config.listen_port);
     let failed = |source| StartError::Listen { address, source };
     let listener = Listener::bind(address, Reuse::No).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -133,9 +129,14 @@ async fn open_overrides(
         return Ok((BTreeMap::new(), saver));
     };
     let file = Properties::parse(&contents).map_err(|error| failed(error.to_string()))?;
-    config.apply(&file).map_err(|error| failed(error.to_string()))?;
     let entries = file.entries().iter();
-    Ok((entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect(), saver))
+    let overrides = entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+    let mut notes = Notes::default();
+    config.apply_overrides(&overrides, &mut notes);
+    for warning in notes.warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    Ok((overrides, saver))
 }
 
 async fn open_kv(disk: Disk, path: &Path) -> Result<(KvConfig, Saver), StartError> {
@@ -161,7 +162,7 @@ async fn save_kv(service: Rc<NameServer>) {
 
 async fn expire(service: Rc<NameServer>) {
     loop {
-        let interval_ms = service.config.borrow().scan_interval_ms.unsigned_abs();
+        let interval_ms = service.config.borrow().scan_interval_ms;
         task::sleep(Duration::from_millis(interval_ms)).await;
         service.expire(Instant::now());
     }

@@ -20,8 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Starts the name server on its node; it runs until the node crashes or the world ends.
 async fn boot(world: &World) {
     let config = Config {
-        listen_port: PORT.into(),
-        bind_address: world.ip(NAMESRV).to_string(),
+        listen_port: PORT,
+        bind_address: world.ip(NAMESRV),
         kv_config_path: "namesrv/kvConfig.json".to_owned(),
         ..Config::default()
     };

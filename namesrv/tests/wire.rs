@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn start_in(directory: &Path, change: impl FnOnce(&mut Config)) -> Running {
     let kv_config_path = directory.join("made/later/kvConfig.json").to_string_lossy().into_owned();
-    let bind_address = "127.0.0.1".to_owned();
+    let bind_address = [127, 0, 0, 1].into();
     let mut config = Config { listen_port: 0, kv_config_path, bind_address, ..Config::default() };
     change(&mut config);
     start(config).await.expect("started")
@@ -251,13 +251,9 @@ fn a_used_port_and_a_broken_file_are_named() {
         let running = start_in(directory.path(), |_| {}).await;
         let port = running.address().port();
         let kv_config_path = directory.path().join("other.json").to_string_lossy().into_owned();
-        let bind_address = "127.0.0.1".to_owned();
-        let config = Config {
-            listen_port: i64::from(port),
-            kv_config_path,
-            bind_address,
-            ..Config::default()
-        };
+        let bind_address = [127, 0, 0, 1].into();
+        let config =
+            Config { listen_port: port, kv_config_path, bind_address, ..Config::default() };
         let error = start(config).await.err().expect("refused").to_string();
         assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
     });

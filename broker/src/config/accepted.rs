@@ -3,28 +3,24 @@
 //! A configuration that worked with Apache's broker must load. What such a key asks for is either a
 //! matter of Apache's own machinery (thread pools, memory maps, the Java network library, RocksDB),
 //! or a feature that this version does not have. The second kind is worth a line in the log, the
-//! first is not.
+//! first is not. A third kind promises what would be missed: such a switch is refused when on.
 
-/// What a key without a row means to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// It tunes machinery that does not exist here.
-    NothingToConfigure,
-    /// It configures a feature that this version lacks.
-    FeatureMissing,
-}
+use ringmq_settings::Class;
 
 /// The class of a key of Apache's; none for keys that Apache does not know either.
 pub fn class(key: &str) -> Option<Class> {
     if NOTHING_TO_CONFIGURE.binary_search(&key).is_ok() {
         return Some(Class::NothingToConfigure);
     }
+    if PROMISES.contains(&key) {
+        return Some(Class::Promise);
+    }
     FEATURE_MISSING.binary_search(&key).is_ok().then_some(Class::FeatureMissing)
 }
 
 /// All of these keys.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    NOTHING_TO_CONFIGURE.iter().chain(FEATURE_MISSING).copied()
+    NOTHING_TO_CONFIGURE.iter().chain(PROMISES).chain(FEATURE_MISSING).copied()
 }
 
 /// Thread pools, memory maps, locks, buffers, RocksDB, and the clients inside Apache's broker.
@@ -120,13 +116,23 @@ const NOTHING_TO_CONFIGURE: &[&str] = &[
     "writeBufferLowWaterMark", "writeWithoutMmap",
 ];
 
+/// Switches that promise protection or another way of running.
+const PROMISES: &[&str] = &[
+    "aclEnable",
+    "authenticationEnabled",
+    "authorizationEnabled",
+    "enableControllerMode",
+    "enableDLegerCommitLog",
+    "enableSlaveActingMaster",
+];
+
 /// Features of Apache 5.5.0 that later versions may bring. Sorted.
 #[rustfmt::skip]
 const FEATURE_MISSING: &[&str] = &[
-    "accessMessageInMemoryHotRatio", "aclCacheExpiredSecond", "aclCacheRefreshSecond", "aclEnable",
+    "accessMessageInMemoryHotRatio", "aclCacheExpiredSecond", "aclCacheRefreshSecond",
     "allAckInSyncStateSet", "allowRecallWhenBrokerNotWriteable", "asyncLearner", "authConfigPath",
-    "authenticationEnabled", "authenticationMetadataProvider", "authenticationProvider",
-    "authenticationStrategy", "authenticationWhitelist", "authorizationEnabled",
+    "authenticationMetadataProvider", "authenticationProvider",
+    "authenticationStrategy", "authenticationWhitelist",
     "authorizationMetadataProvider", "authorizationProvider", "authorizationStrategy",
     "authorizationWhitelist", "broadcastOffsetExpireMaxSecond", "broadcastOffsetExpireSecond",
     "brokerElectionPriority", "brokerFastFailureEnable", "cgColdReadThreshold",
@@ -137,14 +143,14 @@ const FEATURE_MISSING: &[&str] = &[
     "dLegerSelfId", "defaultMessageRequestMode", "defaultPopShareQueueNum", "deleteFileBatchMax",
     "disableConsumeIfConsumerReadSlowly", "disappearTimeAfterStart", "diskSpaceWarningLevelRatio",
     "duplicationEnable", "enableAutoInSyncReplicas", "enableBroadcastOffsetStore",
-    "enableCalcFilterBitMap", "enableCompaction", "enableConsumeQueueExt", "enableControllerMode",
-    "enableDLegerCommitLog", "enableLiteEventMode", "enableLitePopLog", "enableLmq",
+    "enableCalcFilterBitMap", "enableCompaction", "enableConsumeQueueExt",
+    "enableLiteEventMode", "enableLitePopLog", "enableLmq",
     "enableLmqQuota", "enableLmqStats", "enableMultiDispatch",
     "enableNotifyAfterPopOrderLockRelease", "enableNotifyBeforePopCalculateLag",
     "enablePopBatchAck", "enablePopBufferMerge", "enablePopLog", "enablePopMessageThreshold",
     "enablePopMetrics", "enablePropertyFilter", "enableRemoteEscape", "enableRetryTopicV2",
     "enableScheduleAsyncDeliver", "enableShutdownGracefully", "enableSkipLongAwaitingAck",
-    "enableSlaveActingMaster", "enabledAppendPropCRC", "fetchControllerAddrByDnsLookup",
+    "enabledAppendPropCRC", "fetchControllerAddrByDnsLookup",
     "fetchNameSrvAddrByDnsLookup", "fetchNamesrvAddrByAddressServer", "fetchNamesrvAddrInterval",
     "filterSupportRetry", "flushDelayOffsetInterval", "forceVerifyPropCRC",
     "globalColdReadThreshold", "haFlowControlEnable", "haHousekeepingInterval", "haListenPort",

@@ -184,8 +184,8 @@ fn every_name_server_knows_the_topics_also_one_that_comes_later() {
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
 
         let late = ringmq_namesrv::Config {
-            listen_port: late_port.into(),
-            bind_address: "127.0.0.1".into(),
+            listen_port: late_port,
+            bind_address: [127, 0, 0, 1].into(),
             kv_config_path: kept,
             ..ringmq_namesrv::Config::default()
         };

@@ -226,7 +226,7 @@ where
     let settings = Settings {
         namesrv_addr: namesrvs.join(";"),
         broker_name: "broker-a".into(),
-        bind_address: "127.0.0.1".into(),
+        bind_address: [127, 0, 0, 1].into(),
         broker_ip1: "127.0.0.1".into(),
         listen_port: free_port(),
         embedded_namesrv: EmbeddedNamesrv::Yes,

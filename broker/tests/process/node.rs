@@ -97,8 +97,8 @@ pub async fn client(port: u16) -> Client {
 /// A name server in this process.
 pub async fn name_server(directory: &Path, port: u16) -> Running {
     let config = Config {
-        listen_port: port.into(),
-        bind_address: "127.0.0.1".into(),
+        listen_port: port,
+        bind_address: [127, 0, 0, 1].into(),
         kv_config_path: directory.join(port.to_string()).to_string_lossy().into_owned(),
         ..Config::default()
     };

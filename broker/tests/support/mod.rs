@@ -52,7 +52,7 @@ impl Setup {
     pub fn new(shards: usize, logs: u16) -> Self {
         let settings = Settings {
             broker_name: "test".into(),
-            bind_address: "127.0.0.1".into(),
+            bind_address: [127, 0, 0, 1].into(),
             commit_log_count: logs,
             // The smallest that holds the largest record, so that a start fills little.
             mapped_file_size_commit_log: 8 << 20,

@@ -3,8 +3,10 @@
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::namesrv::{GetKvResponse, KvListRequest, KvRequest, PutKvRequest};
 
-use crate::config::UpdateError;
-use crate::properties::{Properties, write_entry};
+use ringmq_settings::properties::{Properties, write_entry};
+use ringmq_settings::{Notes, Rules as _, UpdateError};
+
+use crate::config::Config;
 use crate::service::{Handled, NameServer, Refusal, Request};
 
 impl NameServer {
@@ -48,18 +50,26 @@ impl NameServer {
 
     pub(crate) fn update_config(&self, request: Request<'_, '_>) -> Handled {
         let change = Properties::parse(request.command.body).map_err(Refusal::error)?;
-        let updated = self.config.borrow_mut().update(&change);
-        let applied = updated.map_err(|error| match &error {
+        let mut notes = Notes::default();
+        let updated = self.config.borrow_mut().update(&change, &mut notes);
+        let needs_restart = updated.map_err(|error| match &error {
             UpdateError::Forbidden(_) => Refusal::new(response::NO_PERMISSION, error),
-            UpdateError::Value(_) => Refusal::error(error),
+            UpdateError::Invalid(_) => Refusal::error(error),
         })?;
-        if applied.is_empty() {
+        for warning in notes.warnings {
+            tracing::warn!("setting changed by a request: {warning}");
+        }
+        let known: Vec<_> =
+            change.entries().iter().filter(|entry| Config::is_known(&entry.key)).collect();
+        if known.is_empty() {
             return request.reply(&(), &[]);
         }
         let mut overrides = self.overrides.borrow_mut();
-        for entry in applied {
-            tracing::info!(key = entry.key, value = entry.value, "setting changed by a request");
-            overrides.insert(entry.key, entry.value);
+        for entry in known {
+            let (key, value) = (&entry.key, &entry.value);
+            let at_once = !needs_restart.contains(&key.as_str());
+            tracing::info!(key, value, at_once, "setting changed by a request");
+            overrides.insert(key.clone(), value.clone());
         }
         self.table.borrow_mut().set_rules(self.config.borrow().route_rules());
         self.overrides_saver.save(request.conn, request.to);

@@ -61,7 +61,7 @@ fn check(dir: &Path, scenario: impl FnOnce(u16) + Send + 'static) {
     let namesrv = ports + 1;
     let settings = Settings {
         broker_name: "a".into(),
-        bind_address: "127.0.0.1".into(),
+        bind_address: [127, 0, 0, 1].into(),
         broker_ip1: "127.0.0.1".into(),
         listen_port: ports + 2,
         embedded_namesrv: EmbeddedNamesrv::Yes,

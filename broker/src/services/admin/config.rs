@@ -2,9 +2,8 @@
 
 use super::super::control::{Answer, Reaction, body_of};
 use super::Parts;
-use crate::config::UpdateError;
+use crate::config::{Rules as _, UpdateError};
 use crate::outcome::Refusal;
-use ringmq_namesrv::properties::write_entry;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
 use std::ops::Range;
@@ -44,10 +43,7 @@ fn refused(error: &UpdateError) -> Refusal {
 }
 
 pub(super) fn get(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
-    let mut text = String::new();
-    for (key, value) in parts.directory.settings().entries() {
-        write_entry(&mut text, &key, &value);
-    }
+    let text = parts.directory.settings().to_properties();
     Ok(Answer::with_body(text.into_bytes()).field("version", version(parts)))
 }
 

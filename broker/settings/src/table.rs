@@ -1,0 +1,406 @@
+//! Tables of keys, and how files and requests change what they hold.
+
+use std::collections::BTreeMap;
+
+use crate::properties::{Entry, Properties, ValueError, write_entry};
+use crate::value::Allowed;
+
+/// When a change of a key takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// At once, also through a request.
+    Live,
+    /// At the next start.
+    Restart,
+}
+
+/// One key: what the file format, the sample file and the answer to a request know about it.
+#[derive(Debug)]
+pub struct Row {
+    /// Heading under which the sample file lists it.
+    pub section: &'static str,
+    /// The key, in Apache's spelling where Apache has it.
+    pub key: &'static str,
+    /// Type, unit and range.
+    pub allowed: Allowed,
+    /// Whether a change takes effect while the server runs.
+    pub scope: Scope,
+    /// Whether the short listing has it.
+    pub important: bool,
+    /// What it does, one sentence.
+    pub sentence: &'static str,
+}
+
+/// What a key without a row means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It tunes machinery that does not exist here.
+    NothingToConfigure,
+    /// It configures a feature that this version lacks.
+    FeatureMissing,
+    /// A switch that promises protection or another way of running, which this version lacks: to
+    /// start with it on would break that promise.
+    Promise,
+}
+
+/// What reading a set of entries had to say besides the values.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Lines for a person that asks for attention: unknown keys, values without effect that matter.
+    pub warnings: Vec<String>,
+    /// Keys of Apache's that were accepted and whose feature is missing.
+    pub without_effect: Vec<String>,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A value does not fit its key.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// Values that fit their keys but not each other.
+    #[error("{0}")]
+    Combination(String),
+}
+
+/// Why a change at run time was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UpdateError {
+    /// The key must not be changed through the network.
+    #[error("the key {0} can not be changed by a request")]
+    Forbidden(String),
+    /// The value does not fit.
+    #[error(transparent)]
+    Invalid(#[from] ConfigError),
+}
+
+/// Values by key: what [`settings!`](crate::settings) makes of the rows.
+pub trait Table: Clone {
+    /// Every key that is acted on, in the order of the sample file.
+    fn rows() -> &'static [Row];
+
+    /// Sets the key of `entry`; false when no row has it.
+    ///
+    /// # Errors
+    /// The value is not allowed.
+    fn assign(&mut self, entry: &Entry) -> Result<bool, ValueError>;
+
+    /// The present value of a key as text.
+    fn text(&self, key: &str) -> Option<String>;
+
+    /// Keys of Apache's that were given and have nothing to configure here, so that a tool that
+    /// set one reads it back.
+    fn without_effect(&self) -> &BTreeMap<String, String>;
+
+    /// As [`Table::without_effect`], for one more.
+    fn without_effect_mut(&mut self) -> &mut BTreeMap<String, String>;
+}
+
+/// What a server says about its keys besides the rows; how entries are applied follows from it.
+pub trait Rules: Table {
+    /// Keys of Apache's that are accepted without a row.
+    fn accepted() -> impl Iterator<Item = &'static str>;
+
+    /// The class of such a key; none for keys that Apache does not know either.
+    fn class(key: &str) -> Option<Class>;
+
+    /// Whether no request may change the key.
+    fn is_forbidden(&self, key: &str) -> bool;
+
+    /// Rules that join several keys.
+    ///
+    /// # Errors
+    /// Values that do not go together.
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// What is allowed and asks for a person's attention.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Applies every entry of a file in order, then checks the values against each other.
+    ///
+    /// # Errors
+    /// The first value that is refused, with its key and line.
+    fn apply(&mut self, properties: &Properties, notes: &mut Notes) -> Result<(), ConfigError> {
+        for entry in properties.entries() {
+            apply_entry(self, entry, notes)?;
+        }
+        notes.warnings.extend(self.warnings());
+        self.check()
+    }
+
+    /// Applies changes of an earlier run, by key. One that this version refuses is left out with a
+    /// warning.
+    fn apply_overrides(&mut self, overrides: &BTreeMap<String, String>, notes: &mut Notes) {
+        for (key, value) in overrides {
+            let entry = Entry { key: key.clone(), value: value.clone(), line: 0 };
+            let mut changed = self.clone();
+            match apply_entry(&mut changed, &entry, notes).and_then(|()| changed.check()) {
+                Ok(()) => *self = changed,
+                Err(error) => notes.warnings.push(format!("a change of an earlier run: {error}")),
+            }
+        }
+    }
+
+    /// Applies a change that came by request and returns the keys that need a restart to take
+    /// effect. On an error nothing is changed.
+    ///
+    /// # Errors
+    /// A forbidden key or a refused value. Unknown keys are ignored, as Apache does; they are in
+    /// `notes`.
+    fn update(
+        &mut self,
+        properties: &Properties,
+        notes: &mut Notes,
+    ) -> Result<Vec<&'static str>, UpdateError> {
+        let mut keys = properties.entries().iter().map(|entry| &entry.key);
+        if let Some(key) = keys.find(|key| self.is_forbidden(key)) {
+            return Err(UpdateError::Forbidden(key.clone()));
+        }
+        let mut changed = self.clone();
+        changed.apply(properties, notes)?;
+        let is_due =
+            |row: &&Row| row.scope == Scope::Restart && changed.text(row.key) != self.text(row.key);
+        let needs_restart = Self::rows().iter().filter(is_due).map(|row| row.key).collect();
+        *self = changed;
+        Ok(needs_restart)
+    }
+
+    /// Every key with its present value, sorted by key.
+    fn entries(&self) -> Vec<(String, String)> {
+        let rows = Self::rows().iter();
+        let rows = rows.filter_map(|row| Some((row.key.to_owned(), self.text(row.key)?)));
+        let kept = self.without_effect().iter().map(|(key, value)| (key.clone(), value.clone()));
+        let mut entries: Vec<_> = rows.chain(kept).collect();
+        entries.sort();
+        entries
+    }
+
+    /// [`Rules::entries`] as a text that can be read back: the answer to a request for them.
+    fn to_properties(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in self.entries() {
+            write_entry(&mut text, &key, &value);
+        }
+        text
+    }
+
+    /// Whether a key means anything, here or in Apache's server.
+    fn is_known(key: &str) -> bool {
+        Self::rows().iter().any(|row| row.key == key) || Self::class(key).is_some()
+    }
+}
+
+fn apply_entry<T: Rules>(
+    table: &mut T,
+    entry: &Entry,
+    notes: &mut Notes,
+) -> Result<(), ConfigError> {
+    if table.assign(entry)? {
+        return Ok(());
+    }
+    match T::class(&entry.key) {
+        None => {
+            notes.warnings.push(unknown_key::<T>(entry));
+            return Ok(());
+        }
+        Some(Class::NothingToConfigure) => {}
+        Some(Class::FeatureMissing) => notes.without_effect.push(entry.key.clone()),
+        Some(Class::Promise) => {
+            if entry.boolean()? {
+                return Err(entry.refused("false: this version does not have it").into());
+            }
+        }
+    }
+    table.without_effect_mut().insert(entry.key.clone(), entry.value.clone());
+    Ok(())
+}
+
+fn unknown_key<T: Rules>(entry: &Entry) -> String {
+    let known = T::rows().iter().map(|row| row.key).chain(T::accepted());
+    // A distance above a third of the word is another word.
+    let nearest = known
+        .map(|key| (strsim::damerau_levenshtein(key, &entry.key), key))
+        .min()
+        .filter(|(distance, key)| distance * 3 <= key.len());
+    match nearest {
+        Some((_, key)) => {
+            format!("line {}: unknown key {}; did you mean {key}?", entry.line, entry.key)
+        }
+        None => format!("line {}: unknown key {}, ignored", entry.line, entry.key),
+    }
+}
+
+/// Turns rows into a struct of typed values, the table `ROWS`, and the struct's [`Table`].
+///
+/// A row is `field: Type = default, "key", allowed, scope, important, "sentence";`, below the
+/// `["section"]` that it belongs to.
+#[macro_export]
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident { $( [$section:literal] $(
+        $field:ident: $type:ty = $default:expr, $key:literal, $allowed:expr,
+        $scope:ident, $important:literal, $sentence:literal;
+    )* )* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $($( #[doc = concat!("`", $key, "`: ", $sentence)] pub $field: $type, )*)*
+            /// See [`Table::without_effect`]($crate::Table::without_effect).
+            pub without_effect: ::std::collections::BTreeMap<String, String>,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($( $field: $default, )*)* without_effect: Default::default() }
+            }
+        }
+
+        /// Every key that is acted on, in the order of the sample file.
+        pub static ROWS: &[$crate::Row] = &[ $($( $crate::Row {
+            section: $section,
+            key: $key,
+            allowed: $allowed,
+            scope: $crate::Scope::$scope,
+            important: $important,
+            sentence: $sentence,
+        }, )*)* ];
+
+        impl $crate::Table for $name {
+            fn rows() -> &'static [$crate::Row] {
+                ROWS
+            }
+
+            fn assign(&mut self, entry: &$crate::Entry) -> Result<bool, $crate::ValueError> {
+                match entry.key.as_str() {
+                    $($( $key => self.$field = $crate::Value::read(entry, &$allowed)?, )*)*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+
+            fn text(&self, key: &str) -> Option<String> {
+                match key {
+                    $($( $key => Some($crate::Value::write(&self.$field)), )*)*
+                    _ => None,
+                }
+            }
+
+            fn without_effect(&self) -> &::std::collections::BTreeMap<String, String> {
+                &self.without_effect
+            }
+
+            fn without_effect_mut(
+                &mut self,
+            ) -> &mut ::std::collections::BTreeMap<String, String> {
+                &mut self.without_effect
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    settings! {
+        /// Settings of nothing.
+        Sample {
+            ["Numbers"]
+            port: u16 = 7, "port", Allowed::number(1, 9, "port"), Restart, true, "A port.";
+            limit: u64 = 5, "limit", Allowed::number(0, 10, "ms"), Live, false, "A limit.";
+            ["Words"]
+            on: bool = false, "on", Allowed::Flag, Live, false, "A switch.";
+        }
+    }
+
+    impl Rules for Sample {
+        fn accepted() -> impl Iterator<Item = &'static str> {
+            ["threads", "aclEnable", "timers"].into_iter()
+        }
+
+        fn class(key: &str) -> Option<Class> {
+            match key {
+                "threads" => Some(Class::NothingToConfigure),
+                "timers" => Some(Class::FeatureMissing),
+                "aclEnable" => Some(Class::Promise),
+                _ => None,
+            }
+        }
+
+        fn is_forbidden(&self, key: &str) -> bool {
+            key == "on"
+        }
+
+        fn check(&self) -> Result<(), ConfigError> {
+            let refused = || ConfigError::Combination("port and limit are equal".to_owned());
+            if u64::from(self.port) == self.limit { Err(refused()) } else { Ok(()) }
+        }
+
+        fn warnings(&self) -> Vec<String> {
+            self.on.then(|| "on is loud".to_owned()).into_iter().collect()
+        }
+    }
+
+    fn read(text: &str) -> (Result<(), String>, Sample, Notes) {
+        let (mut sample, mut notes) = (Sample::default(), Notes::default());
+        let properties = Properties::parse(text.as_bytes()).expect("well-formed properties");
+        let result = sample.apply(&properties, &mut notes).map_err(|error| error.to_string());
+        (result, sample, notes)
+    }
+
+    #[test]
+    fn keys_are_applied_kept_noted_or_named_by_what_they_are() {
+        let (result, sample, notes) =
+            read("port=9\nthreads=4\ntimers=2\naclEnable=false\nlimt=1\nwhatever=1\non=true");
+        assert_eq!((result, sample.port), (Ok(()), 9));
+        let expected = [
+            "line 5: unknown key limt; did you mean limit?",
+            "line 6: unknown key whatever, ignored",
+            "on is loud",
+        ];
+        assert_eq!(notes.warnings, expected);
+        assert_eq!(notes.without_effect, ["timers"]);
+        let text = "aclEnable=false\nlimit=5\non=true\nport=9\nthreads=4\ntimers=2\n";
+        assert_eq!(sample.to_properties(), text);
+    }
+
+    #[test]
+    fn values_and_combinations_that_do_not_fit_are_refused() {
+        for (text, expected) in [
+            ("\nport=10", "line 2: port = \"10\": expected a whole number from 1 to 9"),
+            ("on=yes", "line 1: on = \"yes\": expected true or false"),
+            ("aclEnable=true", "line 1: aclEnable = \"true\": expected false: this version"),
+            ("port=5", "port and limit are equal"),
+        ] {
+            let refused = read(text).0.expect_err("refused");
+            assert!(refused.starts_with(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_all_or_nothing_and_names_what_needs_a_restart() {
+        let mut sample = Sample::default();
+        let mut update = |text: &str| {
+            let properties = Properties::parse(text.as_bytes()).expect("well-formed properties");
+            let updated = sample.update(&properties, &mut Notes::default());
+            (updated, sample.limit, sample.port)
+        };
+        assert_eq!(update("port=8\nlimit=1"), (Ok(vec!["port"]), 1, 8));
+        assert_eq!(update("limit=2\nport=8"), (Ok(vec![]), 2, 8));
+        assert!(matches!(update("limit=3\nport=0"), (Err(UpdateError::Invalid(_)), 2, 8)));
+        assert_eq!(update("limit=3\non=true").0, Err(UpdateError::Forbidden("on".into())));
+    }
+
+    #[test]
+    fn changes_of_an_earlier_run_that_do_not_fit_any_more_are_left_out() {
+        let (mut sample, mut notes) = (Sample::default(), Notes::default());
+        let overrides = [("limit", "7"), ("on", "true"), ("port", "4")];
+        let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        sample.apply_overrides(&BTreeMap::from(overrides), &mut notes);
+        assert_eq!((sample.limit, sample.on, sample.port), (5, true, 4));
+        assert_eq!(notes.warnings, ["a change of an earlier run: port and limit are equal"]);
+    }
+}
