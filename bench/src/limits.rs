@@ -152,7 +152,7 @@ async fn answer(stream: Stream) {
 async fn device(directory: &Path) -> std::io::Result<(f64, f64)> {
     const NAME: &str = "bench-limits";
     let disk = Disk::live(directory)?;
-    disk.create_zeroed(NAME, FILE_SIZE_BYTES, 0).await?;
+    disk.create_zeroed(NAME, FILE_SIZE_BYTES).await?;
     let file = disk.open(NAME, Access::ReadWrite).await?;
     let write = writes(&file, false).await?;
     let flush = writes(&file, true).await?;

@@ -106,7 +106,7 @@ async fn appends(directory: &str) {
     const LEN: u64 = 256 << 20;
     let disk = Disk::live(directory).expect("path");
     let start = Instant::now();
-    disk.create_zeroed(FILE, LEN, 0).await.expect("create");
+    disk.create_zeroed(FILE, LEN).await.expect("create");
     let rate = LEN as f64 / start.elapsed().as_secs_f64() / 1e6;
     show("zero-fill", rate, "MB/s");
     let file = disk.open(FILE, Access::ReadWrite).await.expect("open");

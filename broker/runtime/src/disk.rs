@@ -199,21 +199,14 @@ impl Disk {
     /// Creates a file of `len` zero bytes, really written: an append into it then needs no change
     /// of the file system's tables, which halves the cost of a flush.
     ///
-    /// `rate_bytes_per_s` slows the writing down so that others keep their latency; 0 is full
-    /// speed. The name appears, durably, when the file is complete; dropping the future removes
-    /// the unfinished file. A crash leaves the unfinished file under the name with `.tmp` added.
+    /// The name appears, durably, when the file is complete; dropping the future removes the
+    /// unfinished file. A crash leaves the unfinished file under the name with `.tmp` added.
     ///
     /// # Errors
     /// `AlreadyExists`; `StorageFull` at once if the space is missing; else as the file system
     /// says.
-    pub async fn create_zeroed(
-        &self,
-        path: impl AsRef<Path>,
-        len: u64,
-        rate_bytes_per_s: u64,
-    ) -> io::Result<()> {
-        let (path, rate) = (path.as_ref(), rate_bytes_per_s);
-        in_world!(AnyDisk, &self.inner, disk => disk.create_zeroed(path, len, rate).await)
+    pub async fn create_zeroed(&self, path: impl AsRef<Path>, len: u64) -> io::Result<()> {
+        in_world!(AnyDisk, &self.inner, disk => disk.create_zeroed(path.as_ref(), len).await)
     }
 
     /// Opens a file for direct I/O.
@@ -234,6 +227,13 @@ impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Disk({})", self.root().display())
     }
+}
+
+/// Name of the unfinished version of a file, in the same directory.
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
 }
 
 /// An open file. Stays on its shard; cheap to clone.
@@ -312,6 +312,20 @@ impl File {
     /// As those two.
     pub async fn write_and_sync(&self, pos: u64, buffer: DmaBuffer) -> io::Result<DmaBuffer> {
         in_world!(AnyFile, &*self.inner, file => file.write_and_sync(pos, buffer).await)
+    }
+
+    /// Writes zeros over `from..to`, which may lie behind the end and make the file longer, on a
+    /// thread of its own. A sync makes them, and the new length, durable.
+    ///
+    /// `rate_bytes_per_s` slows the writing down so that others keep their latency; 0 is full
+    /// speed. When the future is dropped, nothing of it is written after that; the drop waits for
+    /// a write of 128 KiB at worst.
+    ///
+    /// # Errors
+    /// `InvalidInput` for positions off 4096 bytes; `StorageFull`; else as the device says. What is
+    /// then there is unknown.
+    pub async fn fill_zeros(&self, from: u64, to: u64, rate_bytes_per_s: u64) -> io::Result<()> {
+        in_world!(AnyFile, &*self.inner, file => file.fill_zeros(from, to, rate_bytes_per_s).await)
     }
 
     /// Reads up to `len` bytes at `pos`, any alignment, past the page cache. Fewer come only at

@@ -39,7 +39,7 @@ fn patterned(len: usize) -> DmaBuffer {
 #[test]
 fn written_bytes_are_read_back_at_any_alignment() {
     on_disk(|disk| async move {
-        disk.create_zeroed("log", 64 << 10, 0).await.expect("create");
+        disk.create_zeroed("log", 64 << 10).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         let sector = file.sector_size_bytes();
         assert!(sector.is_power_of_two() && sector <= 4096, "sector {sector}");
@@ -56,7 +56,7 @@ fn written_bytes_are_read_back_at_any_alignment() {
 #[test]
 fn a_buffer_comes_back_for_reuse() {
     on_disk(|disk| async move {
-        disk.create_zeroed("log", 16 << 10, 0).await.expect("create");
+        disk.create_zeroed("log", 16 << 10).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         let mut buffer = patterned(4096);
         for round in 0..4u8 {
@@ -71,7 +71,7 @@ fn a_buffer_comes_back_for_reuse() {
 #[test]
 fn a_dropped_write_leaves_its_buffer_alone() {
     on_disk(|disk| async move {
-        disk.create_zeroed("log", 1 << 20, 0).await.expect("create");
+        disk.create_zeroed("log", 1 << 20).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         for _ in 0..20 {
             let mut write = Box::pin(file.write_at(0, patterned(1 << 20)));
@@ -86,7 +86,7 @@ fn a_dropped_write_leaves_its_buffer_alone() {
 #[test]
 fn a_durable_write_gives_its_buffer_back_even_when_others_were_abandoned() {
     on_disk(|disk| async move {
-        disk.create_zeroed("log", 64 << 10, 0).await.expect("create");
+        disk.create_zeroed("log", 64 << 10).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         for _ in 0..5 {
             let mut write = Box::pin(file.write_and_sync(0, patterned(8192)));
@@ -107,7 +107,7 @@ fn a_durable_write_gives_its_buffer_back_even_when_others_were_abandoned() {
 #[test]
 fn reads_end_with_the_file() {
     on_disk(|disk| async move {
-        disk.create_zeroed("odd", 5000, 0).await.expect("create");
+        disk.create_zeroed("odd", 5000).await.expect("create");
         let file = disk.open("odd", Access::Read).await.expect("open");
         assert_eq!(file.len().expect("length"), 5000);
         assert_eq!(file.read_at(4990, 100).await.expect("read").len(), 10);
@@ -120,7 +120,7 @@ fn reads_end_with_the_file() {
 #[test]
 fn unaligned_writes_are_refused() {
     on_disk(|disk| async move {
-        disk.create_zeroed("log", 16 << 10, 0).await.expect("create");
+        disk.create_zeroed("log", 16 << 10).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         let error = file.write_at(100, patterned(4096)).await.expect_err("off the sector");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -132,7 +132,7 @@ fn zeroed_files_are_whole_real_and_named_last() {
     use std::os::unix::fs::MetadataExt;
     on_live_disk(|disk, root| async move {
         disk.create_dir_all("a/b").await.expect("directories");
-        disk.create_zeroed("a/b/segment", (1 << 20) + 512, 0).await.expect("create");
+        disk.create_zeroed("a/b/segment", (1 << 20) + 512).await.expect("create");
         let contents = std::fs::read(root.join("a/b/segment")).expect("contents");
         assert_eq!(contents.len(), (1 << 20) + 512);
         assert!(contents.iter().all(|byte| *byte == 0));
@@ -147,7 +147,7 @@ fn zeroed_files_are_whole_real_and_named_last() {
 fn a_zeroed_file_never_takes_the_place_of_another() {
     on_disk(|disk| async move {
         disk.replace("log", b"precious").await.expect("create");
-        let error = disk.create_zeroed("log", 4096, 0).await.expect_err("there is one");
+        let error = disk.create_zeroed("log", 4096).await.expect_err("there is one");
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert_eq!(disk.read_all("log", 100).await.expect("read"), b"precious");
     });
@@ -157,26 +157,46 @@ fn a_zeroed_file_never_takes_the_place_of_another() {
 fn an_abandoned_zeroed_file_goes_away() {
     on_live_disk(|disk, root| async move {
         {
-            let mut create = Box::pin(disk.create_zeroed("big", 64 << 20, 1 << 20));
+            let mut create = Box::pin(disk.create_zeroed("big", 1 << 30));
             assert!(futures_lite::future::poll_once(create.as_mut()).await.is_none());
         }
-        // The thread sees the cancellation at its next chunk, an eighth of a second later.
-        for _ in 0..500 {
-            if std::fs::read_dir(&root).expect("list").count() == 0 {
-                return;
-            }
-            ringmq_runtime::task::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("the unfinished file is still there");
+        assert_eq!(std::fs::read_dir(&root).expect("list").count(), 0);
     });
 }
 
 #[test]
-fn the_rate_of_zero_filling_is_kept() {
+fn a_file_grows_by_zeros_at_the_rate_that_is_asked_for() {
     on_disk(|disk| async move {
+        disk.create_zeroed("log", 4096).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        file.write_at(0, patterned(4096)).await.expect("write");
         let start = ringmq_runtime::clock::Instant::now();
-        disk.create_zeroed("slow", 1 << 20, 5 << 20).await.expect("create");
+        file.fill_zeros(4096, (1 << 20) + 4096, 5 << 20).await.expect("grow");
         assert!(start.elapsed().as_millis() >= 190, "1 MiB at 5 MiB/s took {:?}", start.elapsed());
+        assert_eq!(file.len().expect("length"), (1 << 20) + 4096);
+        let read = file.read_at(0, 2 << 20).await.expect("read");
+        assert_eq!(&read[..4096], patterned(4096).as_slice());
+        assert!(read.len() == (1 << 20) + 4096 && read[4096..].iter().all(|byte| *byte == 0));
+        let error = file.fill_zeros(100, 8192, 0).await.expect_err("off the page");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn an_abandoned_growth_writes_nothing_afterwards() {
+    on_live_disk(|disk, root| async move {
+        disk.create_zeroed("log", 4096).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        {
+            // One chunk and then a pause of a minute.
+            let mut grow = Box::pin(file.fill_zeros(4096, 1 << 30, 2 << 10));
+            assert!(futures_lite::future::poll_once(grow.as_mut()).await.is_none());
+        }
+        let length = std::fs::metadata(root.join("log")).expect("metadata").len();
+        assert!(length <= 4096 + (128 << 10), "{length}");
+        file.write_at(4096, patterned(128 << 10)).await.expect("write");
+        let read = file.read_at(4096, 128 << 10).await.expect("read");
+        assert_eq!(&*read, patterned(128 << 10).as_slice());
     });
 }
 

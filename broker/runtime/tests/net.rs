@@ -233,7 +233,7 @@ async fn check_send_file(drop_cache: bool, pause: Duration) {
     const LEN: usize = 3 << 20;
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
     let disk = Disk::live(directory.path()).expect("path");
-    disk.create_zeroed("log", LEN as u64, 0).await.expect("create");
+    disk.create_zeroed("log", LEN as u64).await.expect("create");
     let file = disk.open("log", Access::ReadWrite).await.expect("open");
     let mut buffer = DmaBuffer::alloc(LEN);
     for (index, byte) in buffer.as_mut_slice().iter_mut().enumerate() {

@@ -38,7 +38,7 @@ fn synced_writes_survive_and_unsynced_ones_may_not() {
         let world = World::new(seed);
         let disk = world.disk(0);
         world.run(async {
-            disk.create_zeroed("log", 4 * 512, 0).await.expect("create");
+            disk.create_zeroed("log", 4 * 512).await.expect("create");
             let file = disk.open("log", Access::ReadWrite).await.expect("open");
             file.write_at(0, filled(2, 1)).await.expect("write");
             file.sync_data().await.expect("sync");
@@ -55,13 +55,35 @@ fn synced_writes_survive_and_unsynced_ones_may_not() {
 }
 
 #[test]
+fn a_kernel_crash_takes_unsynced_growth_and_no_completed_write_below_it() {
+    for seed in 0..50 {
+        let world = World::new(seed);
+        let disk = world.disk(0);
+        world.run(async {
+            disk.create_zeroed("log", 2 * 512).await.expect("create");
+            let file = disk.open("log", Access::ReadWrite).await.expect("open");
+            file.write_at(512, filled(2, 1)).await.expect("write");
+        });
+        world.crash_kernel(0);
+        assert_eq!(world.run(contents(&disk)), [0, 1], "seed {seed}");
+        world.run(async {
+            let file = disk.open("log", Access::ReadWrite).await.expect("open");
+            file.write_at(1024, filled(1, 2)).await.expect("write");
+            file.sync_data().await.expect("sync");
+        });
+        world.crash_kernel(0);
+        assert_eq!(world.run(contents(&disk)), [0, 1, 2], "seed {seed}");
+    }
+}
+
+#[test]
 fn older_versions_of_a_sector_come_back_too() {
     let mut outcomes = BTreeSet::new();
     for seed in 0..200 {
         let world = World::new(seed);
         let disk = world.disk(0);
         world.run(async {
-            disk.create_zeroed("log", 512, 0).await.expect("create");
+            disk.create_zeroed("log", 512).await.expect("create");
             let file = disk.open("log", Access::ReadWrite).await.expect("open");
             for value in 1..=3 {
                 file.write_at(0, filled(1, value)).await.expect("write");
@@ -80,7 +102,7 @@ fn a_sync_covers_only_writes_that_were_completed_before_it() {
         let world = World::new(seed);
         let disk = world.disk(0);
         world.run(async {
-            disk.create_zeroed("log", 2 * 512, 0).await.expect("create");
+            disk.create_zeroed("log", 2 * 512).await.expect("create");
             let file = disk.open("log", Access::ReadWrite).await.expect("open");
             file.write_at(0, filled(1, 1)).await.expect("write");
             let sync = async { file.sync_data().await.expect("sync") };
@@ -102,7 +124,7 @@ fn a_killed_process_loses_no_completed_write() {
         let world = World::new(seed);
         let disk = world.disk(0);
         world.run(async {
-            disk.create_zeroed("log", 3 * 512, 0).await.expect("create");
+            disk.create_zeroed("log", 3 * 512).await.expect("create");
             let file = disk.open("log", Access::ReadWrite).await.expect("open");
             file.write_at(0, filled(1, 1)).await.expect("write");
             task::spawn("writer", async move {
@@ -186,7 +208,7 @@ fn zeroed_files_are_there_as_a_whole_or_not_at_all() {
         world.run(async {
             let creating = disk.clone();
             let creator = world.spawn_on(1, "creator", async move {
-                creating.create_zeroed("log", 1 << 14, 1 << 24).await
+                creating.create_zeroed("log", 1 << 14).await
             });
             task::sleep(Duration::from_micros(world.sequence().below(1500))).await;
             world.crash(1);
@@ -244,7 +266,7 @@ fn a_failed_sync_loses_data_even_if_the_next_one_succeeds() {
         let world = World::new(seed);
         let disk = world.disk(0);
         world.run(async {
-            disk.create_zeroed("log", 512, 0).await.expect("create");
+            disk.create_zeroed("log", 512).await.expect("create");
             let file = disk.open("log", Access::ReadWrite).await.expect("open");
             file.write_at(0, filled(1, 1)).await.expect("write");
             world.disk_faults(0, |faults| faults.fail_next_sync = true);
@@ -263,7 +285,7 @@ fn faults_happen_as_often_as_asked() {
     let world = World::new(3);
     let disk = world.disk(0);
     world.run(async {
-        disk.create_zeroed("log", 512, 0).await.expect("create");
+        disk.create_zeroed("log", 512).await.expect("create");
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         world.disk_faults(0, |faults| faults.write_error = Chance::per_mille(500));
         let mut failed = 0;
@@ -278,7 +300,7 @@ fn faults_happen_as_often_as_asked() {
         });
         file.write_at(0, filled(1, 1)).await.expect("healthy again");
         file.read_at(0, 1).await.expect_err("injected");
-        let full = disk.create_zeroed("more", 512, 0).await.expect_err("no space");
+        let full = disk.create_zeroed("more", 512).await.expect_err("no space");
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     });
 }

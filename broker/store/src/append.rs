@@ -144,27 +144,34 @@ impl State {
         if unwritten + size > limit || self.keys.recent_entries() > keys_max {
             return Err(AppendError::Full { unwritten_bytes: unwritten, limit_bytes: limit });
         }
-        self.place(inner, size)
+        self.place(size)
     }
 
-    fn place(&mut self, inner: &Inner, size: u64) -> Result<u64, AppendError> {
+    fn place(&mut self, size: u64) -> Result<u64, AppendError> {
         let at = self.marks.appended();
         let left = self.segments.base_of(at) + self.segments.size - at;
         if size + BLANK_SIZE_BYTES as u64 <= left {
+            self.refuse_without_space(at + size)?;
             return Ok(at);
         }
         let next = at + left;
         if next + self.segments.size > LOG_BYTES_MAX {
             return Err(AppendError::Exhausted("bytes below 32 TiB"));
         }
-        if self.segments.find(next).is_none() {
-            if let Some(problem) = &self.no_space {
-                return Err(AppendError::NoSpace(problem.clone()));
-            }
-            inner.signals.segment_wanted.notify_one();
-        }
+        self.refuse_without_space(next + size)?;
         self.end_segment(at, left);
         Ok(next)
+    }
+
+    /// While no more room can be made on the disk, what ends behind the room there is would wait
+    /// for who knows how long.
+    fn refuse_without_space(&self, end: u64) -> Result<(), AppendError> {
+        match &self.no_space {
+            Some(problem) if end > self.segments.filled() => {
+                Err(AppendError::NoSpace(problem.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the blank that tells readers to go on in the next file.

@@ -121,7 +121,7 @@ pub(crate) async fn make_missing(files: &RefCell<IndexFiles>, len: u64) -> io::R
         if disk.exists(&path).await? {
             disk.remove_file(&path).await?;
         }
-        disk.create_zeroed(&path, file_bytes, 0).await?;
+        disk.create_zeroed(&path, file_bytes).await?;
         let file = disk.open(&path, Access::ReadWrite).await?;
         files.borrow_mut().files.push_back((base, file));
     }

@@ -6,7 +6,7 @@
 //! disk.
 //!
 //! ```text
-//! append ──> tail ──> writer ──> segments  append tail flush writer segments maker
+//! append ──> tail ──> writer ──> segments  append tail flush writer segments maker pace
 //!    ├──> queue index ─┐                   queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
@@ -49,6 +49,7 @@ mod maker;
 pub mod metadata;
 pub mod offsets;
 mod options;
+mod pace;
 mod position;
 mod queue;
 mod queue_index;

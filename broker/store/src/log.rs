@@ -61,6 +61,8 @@ pub(crate) struct State {
     /// Store time of the newest record: later ones are never earlier.
     pub(crate) last_store_ms: u64,
     pub(crate) fenced: Option<Fenced>,
+    /// Start of the segment whose growth is being flushed.
+    pub(crate) growth_flush: Option<u64>,
     /// Why the next segment could not be made, while that is so.
     pub(crate) no_space: Option<String>,
     pub(crate) counters: Counters,
@@ -79,6 +81,8 @@ pub struct Counters {
     pub bytes_written: u64,
     /// Checkpoints of the index.
     pub checkpoints: u64,
+    /// Groups that waited for a segment to be made or to grow.
+    pub segment_waits: u64,
 }
 
 /// What was read from the device and is kept.
@@ -106,7 +110,7 @@ pub(crate) struct Signals {
     pub(crate) unsaved: Notify,
     /// A segment was added, or grew.
     pub(crate) segment_ready: Notify,
-    /// The newest segment is in use: make the next one.
+    /// The newest segment is to grow, or the next one to be begun.
     pub(crate) segment_wanted: Notify,
 }
 

@@ -1,166 +1,172 @@
-//! The task that makes segments before they are needed.
+//! The task that makes room for the log before it is needed.
 //!
-//! The next segment is begun when an eighth of the newest is used, so an idle store keeps one file,
-//! and filled at twice the rate at which the log grows, so that it is ready in time without being
-//! in the way. A segment that the log already waits for is filled at full speed.
+//! The next segment is begun when an eighth of the newest is used, so an idle store keeps one file.
+//! It gets its name with the first step of zeros and grows from then on, as `pace.rs` says, until
+//! it has its full size. The writer may use it as far as it is zeroed: should the device be slower
+//! than the log, the log waits for one step and not for a whole file.
 
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::disk::Access;
 use ringmq_runtime::task::{self, Task};
 
 use crate::log::Inner;
-use crate::segments::{self, FILL_STEP_BYTES, Segment};
+use crate::options::PAGE_BYTES;
+use crate::pace::{Need, Pace};
+use crate::segments;
 
 /// Pause after a failed attempt, most likely for lack of space.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Shortest pause worth a timer while a file grows.
-const PACE_STEP: Duration = Duration::from_millis(2);
 
 /// Starts the maker of segments of a log.
 pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
     let inner = inner.clone();
     task::spawn("segment-maker", async move {
-        let mut pace = Pace { since: Instant::now(), byte: inner.state.borrow().marks.appended() };
+        let mut pace = Pace::new(Instant::now(), inner.state.borrow().marks.appended());
         loop {
             let wanted = inner.signals.segment_wanted.notified();
-            // The writer may still wait for a segment while the log is being closed.
-            let is_done = inner.is_closing() && inner.state.borrow().marks.next_group().is_none();
-            if is_done || inner.is_fenced() {
+            if is_done(&inner) {
                 return;
             }
-            if is_growing(&inner) {
-                drop(wanted);
-                match grow(&inner, &mut pace).await {
-                    Ok(()) => inner.state.borrow_mut().no_space = None,
-                    Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                        report_no_space(&inner, &error).await;
-                    }
-                    Err(error) => return inner.fail("zero-filling the newest segment", &error),
-                }
-            } else if needs_next(&inner) {
-                drop(wanted);
-                make_next(&inner, &mut pace).await;
-            } else {
+            let (is_wanted, is_begun) = {
+                let state = inner.state.borrow();
+                let (filled, end) = (state.segments.filled(), state.segments.end());
+                (state.segments.is_more_wanted(state.marks.appended()), filled < end)
+            };
+            if !is_wanted {
                 wanted.await;
+                continue;
             }
+            drop(wanted);
+            let made = if is_begun { grow(&inner, &mut pace).await } else { begin(&inner).await };
+            match made {
+                Ok(()) => inner.state.borrow_mut().no_space = None,
+                // A failed flush speaks of records too, if there are any in the file.
+                Err(error) if is_begun && is_in_use(&inner) && !is_lack_of_space(&error) => {
+                    return inner.fail("zero-filling the newest segment", &error);
+                }
+                Err(error) => report_no_space(&inner, &error).await,
+            }
+            inner.signals.segment_ready.notify_all();
         }
     })
 }
 
-/// How fast the log grew since the last segment was made.
-struct Pace {
-    since: Instant,
-    byte: u64,
+/// The writer may still wait for room while the log is being closed.
+fn is_done(inner: &Inner) -> bool {
+    let nothing_left = inner.state.borrow().marks.next_group().is_none();
+    inner.is_fenced() || (inner.is_closing() && nothing_left)
 }
 
-impl Pace {
-    /// The rate for the next fill; 0, full speed, when the log waits for it.
-    fn rate(&self, inner: &Inner, is_urgent: bool) -> u64 {
-        if is_urgent {
-            return 0;
-        }
-        let grown = inner.state.borrow().marks.appended() - self.byte;
-        let micros = self.since.elapsed().as_micros().max(1);
-        let own_rate = u128::from(grown) * 1_000_000 / micros;
-        inner.options.fill_rate_bytes_per_s.max(2 * own_rate as u64)
-    }
+fn is_lack_of_space(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
 }
 
-fn is_growing(inner: &Inner) -> bool {
-    let mut state = inner.state.borrow_mut();
-    let size = state.segments.size;
-    state.segments.newest_mut().is_some_and(|newest| newest.filled < size)
-}
-
-fn needs_next(inner: &Inner) -> bool {
+/// Whether the log has reached the newest segment.
+fn is_in_use(inner: &Inner) -> bool {
     let state = inner.state.borrow();
-    let newest_used_from = state.segments.end() - state.segments.size + state.segments.size / 8;
-    state.marks.appended() >= newest_used_from
+    state.marks.appended() > state.segments.end() - state.segments.size
 }
 
-/// Lets the newest segment grow by one step, ahead of the writer.
+/// Lets the newest segment grow by one step.
 async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
-    let (file, from, to, is_urgent) = {
+    let (file, from, need) = {
         let mut state = inner.state.borrow_mut();
-        let (size, appended) = (state.segments.size, state.marks.appended());
+        let appended = state.marks.appended();
+        pace.note(Instant::now(), appended);
+        let need = Need {
+            lead: state.segments.filled().saturating_sub(appended),
+            left: state.segments.end() - state.segments.filled(),
+            step: inner.options.fill_step_bytes,
+        };
         let newest = state.segments.newest_mut().expect("growing");
-        // Writes end at any byte, steps at pages; both leave zeros behind.
-        let from = newest.filled.next_multiple_of(crate::options::PAGE_BYTES);
-        let is_urgent = appended + FILL_STEP_BYTES >= newest.base + from;
-        (newest.file.clone(), from, size.min(from + FILL_STEP_BYTES), is_urgent)
+        (newest.file.clone(), newest.filled, need)
     };
-    segments::write_zeros(&file, from, to).await?;
-    let is_complete = {
-        let mut state = inner.state.borrow_mut();
-        let size = state.segments.size;
-        let newest = state.segments.newest_mut().expect("growing");
-        newest.filled = newest.filled.max(to);
-        newest.filled == size
-    };
-    inner.signals.segment_ready.notify_all();
-    if is_complete {
-        file.sync_data().await?;
-    }
-    let rate = pace.rate(inner, is_urgent);
-    if let Some(pause) = (to - from).saturating_mul(1_000_000).checked_div(rate) {
-        let pause = Duration::from_micros(pause);
-        // Timers below a millisecond overshoot; sleep for several steps at once, at random ones.
-        if pause >= PACE_STEP || to % (4 * FILL_STEP_BYTES) == 0 {
-            let steps = if pause >= PACE_STEP { 1 } else { 4 };
-            let wanted = inner.signals.segment_wanted.notified();
-            let _ = task::timeout(pause * steps, wanted).await;
-        }
+    let to = from + need.step.min(need.left);
+    let rate = pace.fill_rate(need, inner.options.fill_rate_bytes_per_s);
+    // A failed attempt may have left anything behind `from`; all of it is written again.
+    let last_page = to - PAGE_BYTES;
+    file.fill_zeros(from, last_page, rate).await?;
+    set_growth_flush(inner, true);
+    let flushed = file.write_and_sync(last_page, DmaBuffer::alloc(PAGE_BYTES as usize)).await;
+    set_growth_flush(inner, false);
+    flushed?;
+    inner.state.borrow_mut().segments.newest_mut().expect("growing").filled = to;
+    if to == inner.options.segment_size_bytes {
+        reopen(inner).await;
     }
     Ok(())
 }
 
-/// Makes the segment behind the newest one. A failure is kept for those who need it, and tried
-/// again.
-async fn make_next(inner: &Inner, pace: &mut Pace) {
-    let (path, base, size, is_urgent) = {
+fn set_growth_flush(inner: &Inner, is_flushing: bool) {
+    let state = &mut *inner.state.borrow_mut();
+    let newest = state.segments.end() - state.segments.size;
+    state.growth_flush = is_flushing.then_some(newest);
+}
+
+/// Waits until no growth of the segment at `base` is being flushed.
+///
+/// A flush that fails takes unflushed writes of the whole file with it, so one of the same file
+/// that succeeded at the same time proves nothing before the other has succeeded too. False when
+/// the log was fenced.
+pub(crate) async fn growth_flushed(inner: &Inner, base: u64) -> bool {
+    loop {
+        let ended = inner.signals.segment_ready.notified();
+        {
+            let state = inner.state.borrow();
+            if state.fenced.is_some() || state.growth_flush != Some(base) {
+                return state.fenced.is_none();
+            }
+        }
+        ended.await;
+    }
+}
+
+/// Opens the newest segment once more, since a file knows its pages in the page cache only as far
+/// as it reached when it was opened.
+async fn reopen(inner: &Inner) {
+    let path = {
+        let state = inner.state.borrow();
+        state.segments.path(state.segments.end() - state.segments.size)
+    };
+    match inner.disk.open(path, Access::ReadWrite).await {
+        Ok(file) => {
+            inner.state.borrow_mut().segments.newest_mut().expect("it is whole").file = file
+        }
+        // Readers then go through helper threads.
+        Err(error) => tracing::warn!(log = inner.id.0, "opening a whole segment: {error}"),
+    }
+}
+
+/// Makes the first step of the segment behind the newest one.
+async fn begin(inner: &Inner) -> io::Result<()> {
+    let (path, base) = {
         let state = inner.state.borrow();
         let base = state.segments.end();
-        (state.segments.path(base), base, state.segments.size, state.marks.appended() >= base)
+        (state.segments.path(base), base)
     };
-    let rate = pace.rate(inner, is_urgent);
-    *pace = Pace { since: Instant::now(), byte: inner.state.borrow().marks.appended() };
-    let made = segments::create(&inner.disk, &path, base, size, rate);
-    let made = async { Some(made.await) };
-    // A log that is closed should not wait for a file that nobody needs.
-    match futures_lite::future::or(made, no_longer_needed(inner)).await {
-        Some(Ok(segment)) => add(inner, segment),
-        Some(Err(error)) => report_no_space(inner, &error).await,
-        None => {}
-    }
+    let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
+    let segment = segments::create(&inner.disk, &path, base, len).await?;
+    inner.state.borrow_mut().segments.push(segment);
+    Ok(())
 }
 
-async fn no_longer_needed<T>(inner: &Inner) -> Option<T> {
-    loop {
-        let wanted = inner.signals.segment_wanted.notified();
-        let nothing_left = inner.state.borrow().marks.next_group().is_none();
-        if inner.is_fenced() || (inner.is_closing() && nothing_left) {
-            return None;
-        }
-        wanted.await;
-    }
-}
-
-/// Keeps the reason for those who need the space, and waits a while.
+/// Keeps the reason for those who need the space, and waits a while before the next attempt.
 async fn report_no_space(inner: &Inner, error: &io::Error) {
     tracing::warn!(log = inner.id.0, "no space for the next segment: {error}");
     inner.state.borrow_mut().no_space = Some(error.to_string());
-    let _ = task::timeout(RETRY_PAUSE, no_longer_needed::<()>(inner)).await;
-}
-
-fn add(inner: &Inner, segment: Segment) {
-    {
-        let mut state = inner.state.borrow_mut();
-        state.no_space = None;
-        state.segments.push(segment);
-    }
-    inner.signals.segment_ready.notify_all();
+    let no_longer_needed = async {
+        loop {
+            let wanted = inner.signals.segment_wanted.notified();
+            if is_done(inner) {
+                return;
+            }
+            wanted.await;
+        }
+    };
+    let _ = task::timeout(RETRY_PAUSE, no_longer_needed).await;
 }

@@ -32,7 +32,7 @@ use crate::log::{Counters, INDEX_DIR, Inner, State};
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LogId, LogPosition};
 use crate::scan::{Found, Scanner};
-use crate::segments::{self, FIRST_FILL_BYTES, Segment, Segments};
+use crate::segments::{self, Segment, Segments};
 use crate::settle::settle_end;
 use crate::tail::Tail;
 use crate::terms::{Terms, is_keyed, is_queued};
@@ -201,6 +201,7 @@ fn assemble(
         keys: loaded.keys,
         last_store_ms: loaded.last_store_ms,
         fenced: None,
+        growth_flush: None,
         no_space: None,
         counters: Counters::default(),
     };
@@ -321,6 +322,9 @@ async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io:
         segment.file.sync_data().await?;
     }
     ensure_segment(inner, end).await?;
+    if crash.is_some() {
+        settle_growth(inner, end).await?;
+    }
     let segment = inner.state.borrow().segments.find(end).cloned().expect("ensured above");
     let page = end - end % PAGE_BYTES;
     let lead = (end - page) as usize;
@@ -359,6 +363,19 @@ fn parts(inner: &Inner, from: u64, end: u64) -> Vec<(Segment, u64, u64)> {
         .collect()
 }
 
+/// Writes the last zeros of a segment that was growing once more: a flush of them, and of the
+/// length of the file, may have failed before the crash, or not have begun.
+async fn settle_growth(inner: &Inner, end: u64) -> io::Result<()> {
+    let newest = {
+        let mut state = inner.state.borrow_mut();
+        state.segments.newest_mut().expect("ensured before").clone()
+    };
+    let used = end.saturating_sub(newest.base).next_multiple_of(PAGE_BYTES);
+    let from = newest.filled.saturating_sub(inner.options.fill_step_bytes).max(used);
+    newest.file.fill_zeros(from, newest.filled, 0).await?;
+    newest.file.sync_data().await
+}
+
 /// Makes the segment of `end` if there is none: quickly, it grows later.
 async fn ensure_segment(inner: &Inner, end: u64) -> io::Result<()> {
     if inner.state.borrow().segments.find(end).is_some() {
@@ -368,8 +385,8 @@ async fn ensure_segment(inner: &Inner, end: u64) -> io::Result<()> {
         let segments = &inner.state.borrow().segments;
         (segments.base_of(end), segments.path(segments.base_of(end)))
     };
-    let len = FIRST_FILL_BYTES.min(inner.options.segment_size_bytes);
-    let segment = segments::create(&inner.disk, &path, base, len, 0).await?;
+    let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
+    let segment = segments::create(&inner.disk, &path, base, len).await?;
     inner.state.borrow_mut().segments.push(segment);
     Ok(())
 }

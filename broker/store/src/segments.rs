@@ -1,10 +1,12 @@
 //! The files of a log: equal in size, named by their first position, in one row without holes.
 //!
 //! A segment is zero-filled before records reach it (`filled`), because writes into unwritten
-//! extents make every flush commit the file system's journal. The segment after the newest is made
-//! in the background. The very first one is not waited for: it starts with [`FIRST_FILL_BYTES`] and
-//! grows ahead of the writer until it has its full size, so a file that is too short is always the
-//! newest one, and shows how far it was filled.
+//! extents make every flush commit the file system's journal. Each starts with one step of zeros
+//! and grows in the background (`maker.rs`), ahead of the writer, which may use what is filled; so
+//! a file that is too short is always the newest one, and shows how far it was filled. Bytes count
+//! as filled when they and the length of the file are durable: records written there then need no
+//! further help of the file system to survive a kernel crash, which is what an acknowledgement
+//! under ASYNC_FLUSH promises.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,14 +18,7 @@ use ringmq_runtime::disk::{Access, Disk, File};
 use crate::options::PAGE_BYTES;
 use crate::position::{LogId, parse_segment_name, segment_name};
 
-/// What is zero-filled before a new log opens: 8 MiB take 5 to 10 ms.
-pub(crate) const FIRST_FILL_BYTES: u64 = 8 << 20;
-
-/// One step of growing a file; small steps keep the latency of flushes that run beside it
-/// (measured: p99 0.13 ms beside steps of 128 KiB, 0.5 ms and more beside 1 MiB).
-pub(crate) const FILL_STEP_BYTES: u64 = 128 << 10;
-
-/// One step of rewriting what recovery found.
+/// One write of recovery, which zeroes or rewrites what it found.
 const REWRITE_STEP_BYTES: u64 = 1 << 20;
 
 /// One file of the log.
@@ -32,7 +27,7 @@ pub(crate) struct Segment {
     /// Log byte of its first byte.
     pub(crate) base: u64,
     pub(crate) file: File,
-    /// Bytes of it that are zero-filled or written.
+    /// Bytes of it that are zero-filled or written, durably so.
     pub(crate) filled: u64,
 }
 
@@ -70,6 +65,18 @@ impl Segments {
     /// First byte behind the newest segment.
     pub(crate) fn end(&self) -> u64 {
         self.files.back().map_or(0, |last| last.base + self.size)
+    }
+
+    /// First byte that is not zero-filled yet.
+    pub(crate) fn filled(&self) -> u64 {
+        self.files.back().map_or(0, |last| last.base + last.filled)
+    }
+
+    /// Whether the newest segment is still to grow, or so far in use, with the log at `appended`,
+    /// that the next one should be begun.
+    pub(crate) fn is_more_wanted(&self, appended: u64) -> bool {
+        let end = self.end();
+        self.filled() < end || appended >= end - self.size + self.size / 8
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -162,14 +169,8 @@ fn check_row(files: &[FoundFile], size: u64) -> Result<(), String> {
 ///
 /// # Errors
 /// As the file system says.
-pub(crate) async fn create(
-    disk: &Disk,
-    path: &Path,
-    base: u64,
-    len: u64,
-    rate_bytes_per_s: u64,
-) -> io::Result<Segment> {
-    match disk.create_zeroed(path, len, rate_bytes_per_s).await {
+pub(crate) async fn create(disk: &Disk, path: &Path, base: u64, len: u64) -> io::Result<Segment> {
+    match disk.create_zeroed(path, len).await {
         // An attempt before this one made it, whole, and could not open it.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
@@ -188,7 +189,7 @@ pub(crate) async fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<(
     let mut buffer: Option<DmaBuffer> = None;
     let mut at = from;
     while at < to {
-        let len = (to - at).min(FILL_STEP_BYTES) as usize;
+        let len = (to - at).min(REWRITE_STEP_BYTES) as usize;
         let zeros = buffer
             .take()
             .filter(|buffer| buffer.len() == len)

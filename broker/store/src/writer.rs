@@ -11,11 +11,11 @@ use std::io;
 use std::rc::Rc;
 
 use ringmq_runtime::buffer::DmaBuffer;
-use ringmq_runtime::disk::File;
 use ringmq_runtime::task::{self, Task};
 
 use crate::flush::Group;
 use crate::log::Inner;
+use crate::maker::growth_flushed;
 use crate::options::{FlushPolicy, GROUP_BYTES_MAX, PAGE_BYTES};
 use crate::segments::Segment;
 
@@ -64,19 +64,25 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
         }
         from = part.to;
     }
-    complete(inner, group, flushes);
+    if !flushes || growth_flushed(inner, segment.base).await {
+        complete(inner, group, flushes);
+    }
     Ok(())
 }
 
 fn complete(inner: &Inner, group: Group, flushed: bool) {
-    {
+    let is_more_wanted = {
         let state = &mut *inner.state.borrow_mut();
         let queues = &mut state.queues;
         state.marks.completed(group, |queue| queues.acknowledge_one(queue));
         state.counters.groups += 1;
         state.counters.flushes += u64::from(flushed);
-    }
+        state.segments.is_more_wanted(group.to)
+    };
     let signals = &inner.signals;
+    if is_more_wanted {
+        signals.segment_wanted.notify_one();
+    }
     signals.progress.notify_all();
     signals.room.notify_all();
     if flushed {
@@ -92,6 +98,7 @@ fn complete(inner: &Inner, group: Group, flushed: bool) {
 ///
 /// False when the log was fenced meanwhile.
 async fn await_place(inner: &Inner) -> bool {
+    let mut has_waited = false;
     loop {
         let segment_ready = inner.signals.segment_ready.notified();
         let flushed = inner.signals.flushed.notified();
@@ -101,9 +108,7 @@ async fn await_place(inner: &Inner) -> bool {
                 return false;
             }
             let group = state.marks.next_group().expect("only the writer completes groups");
-            let is_filled = state.segments.find(group.from).is_some_and(|segment| {
-                group.to - segment.base <= segment.filled || segment.filled == state.segments.size
-            });
+            let is_filled = group.to <= state.segments.filled();
             let is_flushed = inner.options.flush == FlushPolicy::Sync
                 || group.to - state.marks.durable() <= inner.options.unflushed_max_bytes
                 || state.marks.durable() == state.marks.written();
@@ -113,6 +118,9 @@ async fn await_place(inner: &Inner) -> bool {
             !is_filled
         };
         if waits_for_segment {
+            if !std::mem::replace(&mut has_waited, true) {
+                inner.state.borrow_mut().counters.segment_waits += 1;
+            }
             drop(flushed);
             inner.signals.segment_wanted.notify_one();
             segment_ready.await;
@@ -242,24 +250,26 @@ async fn pause(inner: &Inner, interval: std::time::Duration) {
 
 /// Flushes everything that is written now, also in segments that are full meanwhile.
 pub(crate) async fn flush_written(inner: &Inner) -> io::Result<()> {
-    let (files, to) = {
+    let (segments, to) = {
         let state = inner.state.borrow();
         let (from, to) = (state.marks.durable(), state.marks.written());
         let first = state.segments.base_of(from);
-        let files: Vec<File> = (first..to)
+        let segments: Vec<Segment> = (first..to)
             .step_by(state.segments.size as usize)
-            .filter_map(|base| state.segments.find(base))
-            .map(|segment| segment.file.clone())
+            .filter_map(|base| state.segments.find(base).cloned())
             .collect();
-        (files, to)
+        (segments, to)
     };
-    for file in &files {
-        file.sync_data().await?;
+    for segment in &segments {
+        segment.file.sync_data().await?;
+        if !growth_flushed(inner, segment.base).await {
+            return Ok(());
+        }
     }
     {
         let mut state = inner.state.borrow_mut();
         state.marks.synced(to);
-        state.counters.flushes += files.len() as u64;
+        state.counters.flushes += segments.len() as u64;
     }
     inner.signals.flushed.notify_all();
     inner.signals.unsaved.notify_one();

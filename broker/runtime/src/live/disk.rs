@@ -19,7 +19,7 @@ use super::crossing::Crossing;
 use super::executor::blocking;
 use super::{sys, zero_fill};
 use crate::buffer::{DmaBuffer, Shared};
-use crate::disk::{Access, Entry, Space};
+use crate::disk::{Access, Entry, Space, temporary_name};
 
 /// Smallest unit of direct I/O if the kernel does not tell: right for every disk, only coarse.
 const SECTOR_SIZE_FALLBACK_BYTES: usize = 4096;
@@ -101,25 +101,13 @@ impl Disk {
         Ok(Space { total, available })
     }
 
-    pub(crate) async fn create_zeroed(
-        &self,
-        path: &Path,
-        len: u64,
-        rate_bytes_per_s: u64,
-    ) -> io::Result<()> {
-        zero_fill::create(self.root.join(path), len, rate_bytes_per_s).await
+    pub(crate) async fn create_zeroed(&self, path: &Path, len: u64) -> io::Result<()> {
+        zero_fill::create(self.root.join(path), len).await
     }
 
     pub(crate) async fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         File::open(&self.root.join(path), access).await
     }
-}
-
-/// Name of the unfinished version of a file, in the same directory.
-pub(super) fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    path.with_file_name(name)
 }
 
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
@@ -261,6 +249,15 @@ impl File {
 
     pub(crate) async fn sync_data(&self) -> io::Result<()> {
         self.direct.fdatasync().await.map_err(io_error)
+    }
+
+    pub(crate) async fn fill_zeros(
+        &self,
+        from: u64,
+        to: u64,
+        rate_bytes_per_s: u64,
+    ) -> io::Result<()> {
+        zero_fill::fill(self.helper.clone(), from, to, rate_bytes_per_s).await
     }
 
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {

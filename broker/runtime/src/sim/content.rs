@@ -151,6 +151,18 @@ impl Content {
         Self::durable(left)
     }
 
+    /// What is there after the kernel crashed and came back: the device has every write that it
+    /// completed and holds those that were not synced as before, but a length that no sync made
+    /// durable is lost, with all that was written behind it.
+    pub(super) fn after_kernel_loss(&mut self, random: &mut Sequence) -> Self {
+        self.after_process_loss(random);
+        let mut left = std::mem::take(self);
+        let len = left.durable.len();
+        left.seen.truncate(len);
+        left.unsynced.retain(|sector, _| (sector + 1) * SECTOR_BYTES <= len);
+        left
+    }
+
     /// The kernel ends what a dead process had begun.
     pub(super) fn after_process_loss(&mut self, random: &mut Sequence) {
         for number in self.on_the_way.keys().copied().collect::<Vec<_>>() {

@@ -262,6 +262,12 @@ impl Core {
         self.end_tasks(node);
     }
 
+    pub(super) fn crash_kernel(self: &Rc<Self>, node: NodeId) {
+        self.disk(node).lose_kernel(&mut self.random());
+        self.net.lose_power(self, node);
+        self.end_tasks(node);
+    }
+
     pub(super) fn kill(self: &Rc<Self>, node: NodeId) {
         self.disk(node).lose_process(&mut self.random());
         self.net.lose_process(node);

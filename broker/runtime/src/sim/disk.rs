@@ -13,8 +13,11 @@ use super::faults::DiskFaults;
 use super::names::{Item, Names, SharedContent, normal, parent};
 use super::{Core, Timer, current};
 use crate::buffer::{DmaBuffer, Shared};
-use crate::disk::{Access, Entry, Space};
+use crate::disk::{Access, Entry, Space, temporary_name};
 use crate::random::Sequence;
+
+/// What the device writes per second when nothing else is asked of it.
+const ROW_BYTES_PER_S: u64 = 1 << 30;
 
 #[derive(Default)]
 pub(crate) struct NodeDisk {
@@ -44,7 +47,12 @@ impl NodeDisk {
 
     pub(super) fn lose_power(&self, random: &mut Sequence) {
         self.end_life();
-        self.names.borrow_mut().lose_power(random);
+        self.names.borrow_mut().lose(random, Content::after_power_loss);
+    }
+
+    pub(super) fn lose_kernel(&self, random: &mut Sequence) {
+        self.end_life();
+        self.names.borrow_mut().lose(random, Content::after_kernel_loss);
     }
 
     pub(super) fn lose_process(&self, random: &mut Sequence) {
@@ -76,6 +84,17 @@ impl NodeDisk {
             if is_slow { faults.slow } else { between(least, most, &core) }
         };
         Timer::after(core, duration).await;
+    }
+
+    /// Takes the time of writing `len` bytes in one row: at the device's rate, or slower if asked.
+    async fn pause_for(&self, len: u64, rate_bytes_per_s: u64) {
+        let rate = match rate_bytes_per_s {
+            0 => ROW_BYTES_PER_S,
+            limit => limit.min(ROW_BYTES_PER_S),
+        };
+        let micros = u64::try_from(u128::from(len) * 1_000_000 / u128::from(rate));
+        Timer::after(core(), Duration::from_micros(micros.unwrap_or(u64::MAX))).await;
+        self.pause().await;
     }
 
     fn write_fails(&self) -> bool {
@@ -196,8 +215,8 @@ impl Disk {
 
     /// In the steps of the live world, each of which may be the last.
     pub(crate) async fn replace(&self, path: &Path, contents: Vec<u8>) -> io::Result<()> {
+        let temporary = normal(&temporary_name(path))?;
         let path = normal(path)?;
-        let temporary = format!("{path}.tmp");
         let file = Arc::new(Mutex::new(Content::unsynced(&contents)));
         self.node.reserve(u64::try_from(contents.len()).unwrap_or(u64::MAX))?;
         self.node.names.borrow_mut().put(&temporary, Item::File(file.clone()))?;
@@ -217,14 +236,9 @@ impl Disk {
         Ok(Space { total, available: self.node.available() })
     }
 
-    pub(crate) async fn create_zeroed(
-        &self,
-        path: &Path,
-        len: u64,
-        rate_bytes_per_s: u64,
-    ) -> io::Result<()> {
+    pub(crate) async fn create_zeroed(&self, path: &Path, len: u64) -> io::Result<()> {
+        let temporary = normal(&temporary_name(path))?;
         let path = normal(path)?;
-        let temporary = format!("{path}.tmp");
         if self.node.names.borrow().exists(&path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -235,9 +249,7 @@ impl Disk {
         };
         self.node.names.borrow_mut().put(&temporary, zeros(len / 2))?;
         let unfinished = Unfinished { disk: self.clone(), life: self.node.life.get(), temporary };
-        let fill_us = len.saturating_mul(1_000_000).checked_div(rate_bytes_per_s).unwrap_or(0);
-        Timer::after(core(), Duration::from_micros(fill_us)).await;
-        self.node.pause().await;
+        self.node.pause_for(len, 0).await;
         if self.node.write_fails() {
             return Err(device_error("write"));
         }
@@ -338,6 +350,23 @@ impl File {
         self.write_at(pos, &buffer).await?;
         self.sync_data().await?;
         Ok(buffer)
+    }
+
+    pub(crate) async fn fill_zeros(
+        &self,
+        from: u64,
+        to: u64,
+        rate_bytes_per_s: u64,
+    ) -> io::Result<()> {
+        self.node.reserve(to.saturating_sub(self.len().max(from)))?;
+        self.node.pause_for(to.saturating_sub(from), rate_bytes_per_s).await;
+        let len = usize::try_from(to.saturating_sub(from)).expect("simulated files fit in memory");
+        if len == 0 {
+            return Ok(());
+        }
+        let mut zeros = DmaBuffer::alloc(len);
+        zeros.as_mut_slice().fill(0);
+        self.write_at(from, &zeros).await
     }
 
     pub(crate) async fn sync_data(&self) -> io::Result<()> {

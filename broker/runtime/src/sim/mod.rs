@@ -115,6 +115,13 @@ impl World {
         self.handle.core.crash(node);
     }
 
+    /// Crashes the kernel of a node: as [`World::crash`], but the device keeps its power, so direct
+    /// writes that were completed are there. What only the kernel knew is lost: the lengths of
+    /// files that were not synced since they grew, and names.
+    pub fn crash_kernel(&self, node: NodeId) {
+        self.handle.core.crash_kernel(node);
+    }
+
     /// Kills the process on a node (`kill -9`): as [`World::crash`], but the kernel lives on and
     /// finishes what was written. Writes on their way happen or not.
     pub fn kill(&self, node: NodeId) {

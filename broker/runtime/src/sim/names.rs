@@ -156,8 +156,13 @@ impl Names {
         Ok(())
     }
 
-    /// Leaves what is on the device: of each directory's unsynced changes the first few.
-    pub(super) fn lose_power(&mut self, random: &mut Sequence) {
+    /// Leaves what is on the device: of each directory's unsynced changes the first few, and of
+    /// each file what `left` makes of it.
+    pub(super) fn lose(
+        &mut self,
+        random: &mut Sequence,
+        left: fn(&mut Content, &mut Sequence) -> Content,
+    ) {
         let mut counts = BTreeMap::<String, u64>::new();
         for directory in self.unsynced.iter().flat_map(Change::directories) {
             *counts.entry(directory.to_owned()).or_default() += 1;
@@ -186,7 +191,7 @@ impl Names {
         for item in self.durable.values_mut() {
             if let Item::File(content) = item {
                 let mut before = content.lock().unwrap_or_else(PoisonError::into_inner);
-                let after = before.after_power_loss(random);
+                let after = left(&mut before, random);
                 drop(before);
                 // New memory: handles from before the crash lead nowhere.
                 *content = Arc::new(Mutex::new(after));

@@ -55,6 +55,7 @@ pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
         segment_size_bytes: TINY_SEGMENT_BYTES,
         flush,
         record_size_max_bytes: 24 << 10,
+        fill_step_bytes: 16 << 10,
         tail_window_bytes: 48 << 10,
         tail_block_bytes: 16 << 10,
         unwritten_max_bytes: 128 << 10,

@@ -67,6 +67,7 @@ impl Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     PowerLoss,
+    KernelCrash,
     Kill,
     Stop,
 }
@@ -97,13 +98,16 @@ impl Story {
     }
 
     pub fn end(&mut self) -> End {
-        [End::PowerLoss, End::PowerLoss, End::Kill, End::Stop][self.random.below(4) as usize]
+        let ends = [End::PowerLoss, End::PowerLoss, End::KernelCrash, End::Kill, End::Stop];
+        ends[self.random.below(ends.len() as u64) as usize]
     }
 
     /// Opens the log; some attempts are themselves cut short by a crash.
     pub fn open(&mut self) -> (Log, RecoveryReport) {
-        // What survives a kill need not survive a power loss before the log has been recovered.
-        let may_lose_power = self.last_end != End::Kill || self.options.flush == FlushPolicy::Sync;
+        // What survives a kill or a kernel crash need not survive a power loss before the log has
+        // been recovered.
+        let may_lose_power = !matches!(self.last_end, End::Kill | End::KernelCrash)
+            || self.options.flush == FlushPolicy::Sync;
         while self.random.chance(1, 3) {
             let limit = Duration::from_micros(self.random.below(6000));
             let attempt = Log::open(&self.disk, "log", LogId(0), self.options.clone());
@@ -123,7 +127,7 @@ impl Story {
         let durable = log.stats().durable.byte();
         let acknowledged = log.acknowledged().byte();
         let promised = match (self.options.flush, end) {
-            (FlushPolicy::Memory { .. }, End::PowerLoss | End::Kill) => durable,
+            (FlushPolicy::Memory { .. }, End::PowerLoss | End::KernelCrash | End::Kill) => durable,
             (FlushPolicy::Async { .. }, End::PowerLoss) => durable,
             _ => acknowledged,
         };
@@ -392,6 +396,11 @@ impl Story {
                 self.promise(&log, end);
                 drop(log);
                 self.world.crash(0);
+            }
+            End::KernelCrash => {
+                self.promise(&log, end);
+                drop(log);
+                self.world.crash_kernel(0);
             }
             End::Kill => {
                 self.promise(&log, end);
