@@ -8,15 +8,15 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::{random, task};
 
 use crate::args::{ConsumeArgs, HeaderForm, LoadArgs};
-use crate::caller::Caller;
+use crate::driver::Timing;
 use crate::error::BenchError;
-use crate::journal::QueueNumber;
-use crate::load::Timing;
 use crate::produce::{self, Ending};
-use crate::read_back;
+use crate::proof::journal::QueueNumber;
+use crate::proof::read_back;
 use crate::report::{self, BrokerUse, Report};
 use crate::stats::Window;
 use crate::target::Target;
+use crate::target::caller::Caller;
 
 /// Connections and depth that fill the topic of a broker that bench starts.
 const FILL_LANES: (u32, u32) = (16, 32);

@@ -10,11 +10,11 @@ use std::time::Duration;
 use ringmq_runtime::{random, task};
 
 use crate::args::{CrashArgs, HeaderForm, LoadArgs, TargetArgs};
+use crate::driver::Timing;
 use crate::error::BenchError;
-use crate::journal::{Journal, Verdict};
-use crate::load::Timing;
 use crate::produce::{self, Ending};
-use crate::read_back;
+use crate::proof::journal::{Journal, Verdict};
+use crate::proof::read_back;
 use crate::target::Target;
 
 /// The kill comes at a random moment in this range, so that it hits segments, checkpoints and

@@ -17,11 +17,11 @@ use ringmq_runtime::{remote, task};
 use serde::Serialize;
 
 use crate::args::Flush;
-use crate::caller;
+use crate::driver::lane::Lane;
+use crate::driver::{Load, Timing};
 use crate::error::BenchError;
-use crate::lane::Lane;
-use crate::load::{Load, Timing};
 use crate::stats::Latencies;
+use crate::target::caller;
 use crate::wire::{Assembler, SendTemplate};
 
 /// How long each limit is measured: about 10,000 samples on a fast machine.

@@ -1,23 +1,18 @@
 //! Measures RocketMQ-compatible brokers, and proves that what they acknowledged can be read.
 
 mod args;
-mod caller;
 mod consume;
 mod crash;
-mod embedded;
+mod driver;
 mod error;
-mod journal;
-mod lane;
 mod limits;
-mod load;
-mod payload;
 mod produce;
-mod read_back;
+mod proof;
 mod report;
-mod schedule;
 mod stats;
 mod target;
 mod wire;
+mod workload;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -28,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
 use crate::produce::Ending;
+use crate::target::embedded;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

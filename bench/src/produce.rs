@@ -6,16 +6,16 @@ use ringmq_protocol::SerializeType;
 use ringmq_runtime::{process, random};
 
 use crate::args::{HeaderForm, LoadArgs, ProduceArgs};
-use crate::caller;
+use crate::driver::lane::Lane;
+use crate::driver::schedule::Schedule;
+use crate::driver::{Load, Timing};
 use crate::error::BenchError;
-use crate::journal::{Journal, Verdict};
-use crate::lane::Lane;
 use crate::limits::Limits;
-use crate::load::{Load, Timing};
-use crate::read_back;
+use crate::proof::journal::{Journal, Verdict};
+use crate::proof::read_back;
 use crate::report::{BrokerUse, Report};
-use crate::schedule::Schedule;
 use crate::target::Target;
+use crate::target::caller;
 use crate::wire::SendTemplate;
 
 /// How a run ended.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::payload::IDENTITY_SIZE_BYTES;
+use crate::workload::payload::IDENTITY_SIZE_BYTES;
 
 /// Largest body that a RocketMQ broker takes by default (`maxMessageSize`).
 const BODY_SIZE_MAX_BYTES: usize = 4 << 20;

@@ -1,5 +1,8 @@
 //! Which brokers and queues a run talks to: found through a name server, or started for the run.
 
+pub mod caller;
+pub mod embedded;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,10 +18,10 @@ use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::{process, task};
 
 use crate::args::TargetArgs;
-use crate::caller::Caller;
-use crate::embedded::{Embedded, Setup};
 use crate::error::BenchError;
-use crate::journal::QueueNumber;
+use crate::proof::journal::QueueNumber;
+use crate::target::caller::Caller;
+use crate::target::embedded::{Embedded, Setup};
 
 /// How long a new topic may take to appear in the routes, or a broker to register again.
 const ROUTE_LIMIT: Duration = Duration::from_secs(40);

@@ -7,6 +7,9 @@
 //! [`Load::run`] ends after warm-up and duration, or as soon as every lane is closed; it then waits
 //! for answers in flight, at most [`DRAIN_LIMIT`].
 
+pub mod lane;
+pub mod schedule;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +18,11 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::ReadHalf;
 use ringmq_runtime::{sync::Notify, task};
 
+use crate::driver::lane::{InFlight, Lane};
+use crate::driver::schedule::Schedule;
 use crate::error::BenchError;
-use crate::journal::{ACKS_MAX, Ack, Journal};
-use crate::lane::{InFlight, Lane};
+use crate::proof::journal::{ACKS_MAX, Ack, Journal};
 use crate::report;
-use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::wire::{Assembler, SendAnswer};
 

@@ -14,9 +14,9 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::WriteHalf;
 use ringmq_runtime::task;
 
-use crate::journal::QueueNumber;
-use crate::payload::{self, Identity};
+use crate::proof::journal::QueueNumber;
 use crate::wire::SendTemplate;
+use crate::workload::payload::{self, Identity};
 
 /// A message in flight.
 #[derive(Clone, Copy, Debug)]

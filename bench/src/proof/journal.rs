@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use crate::payload::{self, Identity, PayloadError};
+use crate::workload::payload::{self, Identity, PayloadError};
 
 /// Acknowledgements one run keeps: 24 bytes each, so at most 1.2 GB. Past it the run stops with an
 /// error instead of forgetting what must be proved.

@@ -10,10 +10,10 @@ use ringmq_protocol::{Command, Header};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
 
-use crate::caller::Caller;
 use crate::error::BenchError;
-use crate::journal::{QueueContents, QueueNumber};
+use crate::proof::journal::{QueueContents, QueueNumber};
 use crate::target::Target;
+use crate::target::caller::Caller;
 use crate::wire::{describe, pull_header};
 
 /// Most messages asked for when a topic is read for a proof.

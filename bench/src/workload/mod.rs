@@ -1,0 +1,3 @@
+//! What a run asks of the broker.
+
+pub mod payload;
