@@ -1,118 +1,204 @@
-//! `bench consume`: pulls a topic from its first message and measures how fast it arrives.
+//! `bench consume`: pulls topics and measures how fast messages arrive.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_runtime::clock::Instant;
-use ringmq_runtime::{random, task};
-
-use crate::args::{ConsumeArgs, HeaderForm, LoadArgs};
-use crate::driver::Timing;
+use crate::args::load::PaceArgs;
+use crate::args::{Begin, ConsumeArgs};
+use crate::driver::lane::Lane;
+use crate::driver::{Load, Timing};
+use crate::ending::Ending;
 use crate::error::BenchError;
-use crate::produce::{self, Ending};
+use crate::measure;
+use crate::produce::Producers;
 use crate::proof::journal::QueueNumber;
-use crate::proof::read_back;
-use crate::report::{self, BrokerUse, Report};
-use crate::stats::Window;
+use crate::record::archive::Archive;
+use crate::report::Report;
 use crate::target::Target;
-use crate::target::caller::Caller;
+use crate::target::caller::{self, Caller};
+use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
 
-/// Connections and depth that fill the topic of a broker that bench starts.
+/// Messages that a broker of our own gets when nothing is said.
+const FILL_DEFAULT: u64 = 500_000;
+
+/// Connections and depth that fill topics.
 const FILL_LANES: (u32, u32) = (16, 32);
 
-/// Longest time to fill it.
-const FILL_LIMIT: Duration = Duration::from_secs(300);
+/// Longest time to fill them.
+const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 
-/// Runs the workload and prints one report per pass.
+/// Runs the workload and prints its report.
 ///
 /// # Errors
-/// The broker cannot be started or reached, or refuses a pull.
+/// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
-    if target.store().is_some() {
-        fill(args, &target).await?;
-    }
-    for pass in 1..=args.passes {
-        let usage = target.usage();
-        let started = Instant::now();
-        let window = read_once(args, &target).await?;
-        let elapsed = started.elapsed();
-        report::live_line(u64::from(pass), &window, false);
-        let title = format!(
-            "consume: {} connections, up to {} messages a pull, pass {pass}; latency is that of a pull",
-            args.connections, args.batch
-        );
-        let mut report = Report::new(title, &window, elapsed);
-        let usage = usage.zip(target.usage());
-        report.broker =
-            usage.map(|(before, after)| BrokerUse::between(before, after, window.messages));
-        report.print(args.json);
-    }
-    target.ended_well();
-    Ok(Ending::Good)
-}
-
-/// Puts messages into the topic until it holds as many as asked.
-async fn fill(args: &ConsumeArgs, target: &Target) -> Result<(), BenchError> {
-    let load_args = LoadArgs {
-        connections: FILL_LANES.0,
-        depth: FILL_LANES.1,
-        size: args.size,
-        rate: None,
-        warm_up: Duration::ZERO,
-        duration: FILL_LIMIT,
-        header: HeaderForm::Binary,
+    fill(args, &target).await?;
+    let reading = match args.from {
+        Begin::First => Reading::Replay(args.passes),
+        Begin::Last => Reading::Tail,
     };
-    eprintln!("filling the topic with {} messages", args.fill);
-    let load = produce::connect(&load_args, target, random::seed_u64(), None).await?;
-    load.stop_after(args.fill);
-    load.run(Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT }, false).await?;
+    let plan = Rc::new(PullPlan {
+        reading,
+        batch: args.pull_batch,
+        subscription: args.subscription.clone(),
+        serialize: args.pace.header.serialize(),
+    });
+    let seed = ringmq_runtime::random::seed_u64();
+    let mut runs = measure::repeat(&target, &args.pace, &args.output, async |again| {
+        let load = Load::new(args.pace.schedule(seed.wrapping_add(u64::from(again))));
+        connect(&target, &args.pace, &plan, &load).await?;
+        Ok(load)
+    })
+    .await?;
+    // Consuming flushes nothing; what is flushed meanwhile is not its doing.
+    runs.iter_mut().filter_map(|run| run.used.as_mut()).for_each(|used| used.flushes = None);
+    let workload = format!(
+        "consume: {}, up to {} messages a pull, from the {} message",
+        args.pace.describe(),
+        args.pull_batch,
+        if args.from == Begin::First { "first" } else { "next" },
+    );
+    let latency_of = if args.from == Begin::First { "pull us" } else { "age us" };
+    let mut report = Report::new(workload, latency_of, &runs);
+    report.finish(&args.output, &target, &runs).await?;
+    target.ended_well();
+    Ok(Ending::of(report.failures()))
+}
+
+/// Puts messages into the topics.
+async fn fill(args: &ConsumeArgs, target: &Target) -> Result<(), BenchError> {
+    let own = target.store().is_some() && args.from == Begin::First;
+    let messages = args.fill.unwrap_or(if own { FILL_DEFAULT } else { 0 });
+    if messages == 0 {
+        return Ok(());
+    }
+    eprintln!("filling with {messages} messages");
+    let producers = Producers::new(target, &args.message, args.pace.header.serialize());
+    let (connections, depth) = FILL_LANES;
+    let pace = PaceArgs { connections, depth, rate: Vec::new(), ..args.pace.clone() };
+    let load = producers.connect(target, &pace, 0, None).await?;
+    load.stop_after(messages);
+    let timing = Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT };
+    let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+    for (what, count) in &archive.total.errors {
+        eprintln!("failed while filling: {count} x {what}");
+    }
     Ok(())
 }
 
-/// Reads every queue once; the connections share the queues.
-async fn read_once(args: &ConsumeArgs, target: &Rc<Target>) -> Result<Window, BenchError> {
-    let window = Rc::new(RefCell::new(Window::default()));
-    let mut shares: Vec<Vec<QueueNumber>> = vec![Vec::new(); args.connections as usize];
-    for (index, queue) in target.queues().into_iter().enumerate() {
-        shares[index % args.connections as usize].push(queue);
-    }
-    let readers: Vec<_> = shares
-        .into_iter()
-        .filter(|share| !share.is_empty())
-        .map(|share| {
-            task::spawn(
-                "bench reader",
-                read_share(args.batch, target.clone(), share, window.clone()),
-            )
-        })
-        .collect();
-    for reader in readers {
-        reader.await?;
-    }
-    Ok(window.take())
-}
-
-async fn read_share(
-    batch: u32,
-    target: Rc<Target>,
-    share: Vec<QueueNumber>,
-    window: Rc<RefCell<Window>>,
+/// Opens the connections: each broker gets its share of them, and its queues are spread over the
+/// slots of those.
+///
+/// # Errors
+/// A broker cannot be reached, or there is nothing to read.
+pub async fn connect(
+    target: &Target,
+    pace: &PaceArgs,
+    plan: &Rc<PullPlan>,
+    load: &Rc<Load>,
 ) -> Result<(), BenchError> {
-    for queue in share {
-        let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
-        let take = |_offset: u64, body: &[u8]| {
-            let mut window = window.borrow_mut();
-            window.messages += 1;
-            window.bytes += body.len() as u64;
-        };
-        let pulled = |took: Duration| {
-            let mut window = window.borrow_mut();
-            window.response.record(took);
-            window.service.record(took);
-        };
-        read_back::read_queue(&mut caller, &target.topic, queue, batch, take, pulled).await?;
+    let replays = matches!(plan.reading, Reading::Replay(_));
+    let mut found = false;
+    for broker in 0..target.broker_count() {
+        let positions = positions(target, broker, replays).await?;
+        if positions.is_empty() {
+            continue;
+        }
+        found = true;
+        // A broker without a connection would not be read at all.
+        let connections = pace.connections.div_ceil(target.broker_count());
+        for cursors in cursors(positions, connections, pace.depth, replays) {
+            let (read, write) = caller::connect(target.broker_addr(broker)).await?.split();
+            let slots = u32::try_from(cursors.len()).expect("bounded by the command line");
+            let work = PullWork::new(plan.clone(), cursors);
+            load.add_lane(Lane::new(work, write, slots), read);
+        }
     }
-    Ok(())
+    if found { Ok(()) } else { Err(BenchError::EmptyTopic(target.topic(0).to_string())) }
+}
+
+/// Where the queues of a broker begin for a reader; a replaying one leaves empty queues out.
+async fn positions(
+    target: &Target,
+    broker: u32,
+    replays: bool,
+) -> Result<Vec<Position>, BenchError> {
+    let mut caller = Caller::connect(target.broker_addr(broker)).await?;
+    let mut positions = Vec::new();
+    let on_it = |queue: &QueueNumber| queue.broker == broker;
+    for queue in target.queues().into_iter().filter(on_it) {
+        let (first, next) = target.range_of(&mut caller, queue).await?;
+        if replays && first == next {
+            continue;
+        }
+        let start = if replays { first } else { next };
+        positions.push(Position {
+            topic: target.topic(queue.topic).clone(),
+            queue_id: i32::try_from(queue.queue_id).expect("queue ids are small"),
+            first: start,
+            next: start,
+            passes: 0,
+        });
+    }
+    Ok(positions)
+}
+
+/// Gives each slot of each connection its queues. Replaying, there are `connections x depth`
+/// cursors: with more queues than cursors a cursor has several, with fewer several cursors read
+/// the same queue, as the members of several groups would. Tailing, each queue has one cursor,
+/// since a pull that waits at the end of one queue would keep the others waiting.
+fn cursors(
+    positions: Vec<Position>,
+    connections: u32,
+    depth: u32,
+    replays: bool,
+) -> Vec<Vec<Vec<Position>>> {
+    let count = if replays { (connections * depth) as usize } else { positions.len() };
+    let mut cursors = vec![Vec::new(); count];
+    for index in 0..count.max(positions.len()) {
+        cursors[index % count].push(positions[index % positions.len()].clone());
+    }
+    let mut lanes = vec![Vec::new(); (connections as usize).min(count)];
+    for (index, cursor) in cursors.into_iter().enumerate() {
+        let lane = index % lanes.len();
+        lanes[lane].push(cursor);
+    }
+    lanes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Queue ids by lane and cursor.
+    fn check(queues: i32, connections: u32, depth: u32, replays: bool, expected: &[&[&[i32]]]) {
+        let position =
+            |queue_id| Position { topic: "T".into(), queue_id, first: 0, next: 0, passes: 0 };
+        let lanes = cursors((0..queues).map(position).collect(), connections, depth, replays);
+        let ids: Vec<Vec<Vec<i32>>> = lanes
+            .iter()
+            .map(|lane| {
+                let ids = |cursor: &Vec<Position>| cursor.iter().map(|at| at.queue_id).collect();
+                lane.iter().map(ids).collect()
+            })
+            .collect();
+        assert_eq!(ids, expected);
+    }
+
+    #[test]
+    fn queues_are_shared_when_there_are_more_of_them_than_cursors() {
+        check(5, 2, 1, true, &[&[&[0, 2, 4]], &[&[1, 3]]]);
+    }
+
+    #[test]
+    fn queues_are_read_several_times_when_there_are_fewer() {
+        check(2, 2, 2, true, &[&[&[0], &[0]], &[&[1], &[1]]]);
+    }
+
+    #[test]
+    fn a_tailing_run_has_a_cursor_for_each_queue() {
+        check(3, 2, 1, false, &[&[&[0], &[2]], &[&[1]]]);
+        check(1, 4, 4, false, &[&[&[0]]]);
+    }
 }

@@ -9,13 +9,19 @@ use std::time::Duration;
 
 use ringmq_runtime::{random, task};
 
-use crate::args::{CrashArgs, HeaderForm, LoadArgs, TargetArgs};
+use crate::args::CrashArgs;
+use crate::args::load::{HeaderForm, MessageArgs, PaceArgs};
 use crate::driver::Timing;
+use crate::driver::schedule::Arrivals;
+use crate::ending::Ending;
 use crate::error::BenchError;
-use crate::produce::{self, Ending};
-use crate::proof::journal::{Journal, Verdict};
-use crate::proof::read_back;
+use crate::produce::Producers;
+use crate::proof::journal::Verdict;
+use crate::proof::{self, read_back};
+use crate::record::archive::Archive;
 use crate::target::Target;
+use crate::workload::send::Acks;
+use crate::workload::topics::Spread;
 
 /// The kill comes at a random moment in this range, so that it hits segments, checkpoints and
 /// flushes in different states.
@@ -31,61 +37,63 @@ const QUEUES: u32 = 4;
 /// # Errors
 /// The broker cannot be started, restarted or read.
 pub async fn run(args: &CrashArgs) -> Result<Ending, BenchError> {
-    let mut target = Target::start(&target_args(args, 0)).await?;
+    let mut target = Target::start(&args.broker, &[topic(0)], QUEUES).await?;
     let mut proofs = Vec::new();
     for round in 0..args.rounds {
         if round > 0 {
-            target = target.with_topic(&target_args(args, round).topic, QUEUES).await?;
+            target = target.with_topic(&topic(round), QUEUES).await?;
         }
-        let journal = load_until_killed(args, &mut target).await?;
+        let acks = load_until_killed(args, &mut target).await?;
         let verdict;
-        (target, verdict) = prove(target, &journal).await?;
+        (target, verdict) = prove(target, &acks).await?;
         eprint!("round {:>3} ", round + 1);
-        produce::print_verdict(&verdict);
+        proof::print(&verdict);
         if !verdict.is_proved() {
             return Ok(Ending::ProofFailed);
         }
-        proofs.push((target.topic.clone(), journal));
+        proofs.push((topic(round), acks));
     }
     prove_again(target, &proofs).await
 }
 
 /// Loads the broker, kills it, restarts it; returns what it had acknowledged.
-async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Journal, BenchError> {
-    let run = random::seed_u64();
-    let load = produce::connect(&load_args(args), target, run, Some(Journal::new(run))).await?;
-    let timing = Timing { warm_up: Duration::ZERO, duration: ROUND_LIMIT };
-    let running = {
-        let load = load.clone();
-        task::spawn("bench load", async move { load.run(timing, false).await })
-    };
+async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Rc<Acks>, BenchError> {
+    let pace = pace(args);
+    let producers = Producers::new(target, &message(args), pace.header.serialize());
+    let acks = Acks::new(producers.run);
+    let load = producers.connect(target, &pace, 0, Some(acks.clone())).await?;
+    let running = task::spawn("bench load", async move {
+        let timing = Timing { warm_up: Duration::ZERO, duration: ROUND_LIMIT };
+        load.run(timing, Archive::default(), |_, _| ()).await
+    });
     let span = KILL_AFTER_MS.end - KILL_AFTER_MS.start;
     let pause = KILL_AFTER_MS.start + random::seed_u64() % span;
     task::sleep(Duration::from_millis(pause)).await;
     target.kill_broker()?;
-    running.await?;
+    running.await;
     target.restart_broker().await?;
-    Ok(load.take_journal().expect("it was given one"))
+    Ok(acks)
 }
 
-/// Reads the target's topic back and compares it with the journal.
-async fn prove(target: Target, journal: &Journal) -> Result<(Target, Verdict), BenchError> {
+/// Reads the target's topic back and compares it with the acknowledgements.
+async fn prove(target: Target, acks: &Acks) -> Result<(Target, Verdict), BenchError> {
     let shared = Rc::new(target);
-    let verdict = journal.check(&read_back::read_all(&shared).await?);
+    let contents = read_back::read_all(&shared).await?;
+    let verdict = acks.journal().check(&contents);
     Ok((Rc::into_inner(shared).expect("all readers are done"), verdict))
 }
 
 /// Proves the topics of all rounds after the last restart.
 async fn prove_again(
     mut target: Target,
-    proofs: &[(String, Journal)],
+    proofs: &[(String, Rc<Acks>)],
 ) -> Result<Ending, BenchError> {
-    for (topic, journal) in proofs {
+    for (topic, acks) in proofs {
         target = target.with_topic(topic, QUEUES).await?;
         let verdict;
-        (target, verdict) = prove(target, journal).await?;
+        (target, verdict) = prove(target, acks).await?;
         if !verdict.is_proved() {
-            produce::print_verdict(&verdict);
+            proof::print(&verdict);
             return Ok(Ending::ProofFailed);
         }
     }
@@ -94,26 +102,30 @@ async fn prove_again(
     Ok(Ending::Good)
 }
 
-fn target_args(args: &CrashArgs, round: u32) -> TargetArgs {
-    TargetArgs {
-        namesrv: None,
-        topic: format!("Crash{round}"),
-        queues: QUEUES,
-        flush: args.flush,
-        shards: args.shards,
-        logs: args.logs,
-        store: args.store.clone(),
+fn topic(round: u32) -> String {
+    format!("Crash{round}")
+}
+
+fn pace(args: &CrashArgs) -> PaceArgs {
+    PaceArgs {
+        connections: args.connections,
+        depth: args.depth.div_ceil(args.connections),
+        rate: Vec::new(),
+        arrivals: Arrivals::Constant,
+        warm_up: Duration::ZERO,
+        duration: ROUND_LIMIT,
+        repeat: 1,
+        header: HeaderForm::Json,
     }
 }
 
-fn load_args(args: &CrashArgs) -> LoadArgs {
-    LoadArgs {
-        connections: args.connections,
-        depth: args.depth.div_ceil(args.connections),
+fn message(args: &CrashArgs) -> MessageArgs {
+    MessageArgs {
         size: args.size,
-        rate: None,
-        warm_up: Duration::ZERO,
-        duration: ROUND_LIMIT,
-        header: HeaderForm::Json,
+        compressible: 0,
+        keys: None,
+        tags: Vec::new(),
+        batch: 1,
+        spread: Spread::Uniform,
     }
 }

@@ -30,9 +30,20 @@ pub enum BenchError {
         /// What the system said.
         error: io::Error,
     },
-    /// A connection.
-    #[error("network: {0}")]
-    Network(#[from] io::Error),
+    /// A connection that was made has failed.
+    #[error("connection to {addr} lost: {error}")]
+    Network {
+        /// Who was at the other end.
+        addr: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A broker of our own needs ports.
+    #[error("no free ports on 127.0.0.1 for a broker: {0}")]
+    NoPorts(io::Error),
+    /// There is nothing to read.
+    #[error("topic {0} has no messages: fill it with `--fill 500k`, or produce first")]
+    EmptyTopic(String),
     /// A peer answered with an error.
     #[error("{asked}: {who} answered {answer}")]
     Refused {

@@ -4,6 +4,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::response;
@@ -20,9 +21,11 @@ use crate::args::Flush;
 use crate::driver::lane::Lane;
 use crate::driver::{Load, Timing};
 use crate::error::BenchError;
-use crate::stats::Latencies;
+use crate::record::archive::Archive;
+use crate::record::latencies::Latencies;
 use crate::target::caller;
-use crate::wire::{Assembler, SendTemplate};
+use crate::wire::Assembler;
+use crate::workload::send::{SendPlan, SendWork};
 
 /// How long each limit is measured: about 10,000 samples on a fast machine.
 const MEASURED: Duration = Duration::from_millis(500);
@@ -47,16 +50,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Measures them. `template` is what the run sends, `store` lies on the store's file system.
+    /// Measures them. `plan` is what the run sends, `store` lies on the store's file system.
     ///
     /// # Errors
     /// The directory cannot be written, or loopback connections fail.
     pub async fn measure(
-        template: &SendTemplate,
+        plan: Rc<SendPlan>,
         store: &Path,
         flush: Flush,
     ) -> Result<Self, BenchError> {
-        let null_server_us = null_server(template).await?;
+        let null_server_us = null_server(plan).await?;
         let (write_us, write_and_flush_us) =
             device(store).await.map_err(|error| BenchError::file(store, error))?;
         Ok(Self { flush: flush.key(), null_server_us, write_us, write_and_flush_us })
@@ -85,10 +88,10 @@ impl Limits {
 }
 
 /// Median round trip to a server on another thread that answers every request at once.
-async fn null_server(template: &SendTemplate) -> Result<f64, BenchError> {
+async fn null_server(plan: Rc<SendPlan>) -> Result<f64, BenchError> {
     let server = remote::spawn_executor("null server")
         .map_err(|error| BenchError::protocol("null server", error))?;
-    let addr = server
+    let bound = server
         .run(|| async {
             let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Reuse::No)?;
             let addr = listener.local_addr();
@@ -96,13 +99,14 @@ async fn null_server(template: &SendTemplate) -> Result<f64, BenchError> {
             addr
         })
         .await
-        .map_err(|error| BenchError::protocol("null server", error))??;
+        .map_err(|error| BenchError::protocol("null server", error))?;
+    let addr = bound.map_err(BenchError::NoPorts)?;
     let (read, write) = caller::connect(&addr.to_string()).await?.split();
-    let load = Load::new(None, None);
-    load.add_lane(Lane::new(0, 0, 0, template.clone(), write, 1), read);
+    let load = Load::new(None);
+    load.add_lane(Lane::new(SendWork::new(0, plan, None, 1), write, 1), read);
     let timing = Timing { warm_up: Duration::ZERO, duration: MEASURED };
-    load.run(timing, false).await?;
-    Ok(load.stats().total.service.percentile_us(50.0))
+    let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+    Ok(archive.total.service.percentile_us(50.0))
 }
 
 async fn serve(listener: Listener) {

@@ -4,12 +4,16 @@ mod args;
 mod consume;
 mod crash;
 mod driver;
+mod end_to_end;
+mod ending;
+mod environment;
 mod error;
 mod limits;
+mod measure;
 mod produce;
 mod proof;
+mod record;
 mod report;
-mod stats;
 mod target;
 mod wire;
 mod workload;
@@ -17,16 +21,14 @@ mod workload;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
 use ringmq_runtime::shards;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
-use crate::produce::Ending;
 use crate::target::embedded;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_process();
     if let Command::ServeBroker(args) = &cli.command {
         return embedded::serve(&args.config);
     }
@@ -43,14 +45,15 @@ fn main() -> ExitCode {
         Command::Consume(args) => {
             shards::try_block_on("bench", async move { consume::run(&args).await })
         }
+        Command::EndToEnd(args) => {
+            shards::try_block_on("bench", async move { end_to_end::run(&args).await })
+        }
         Command::Crash(args) => {
             shards::try_block_on("bench", async move { crash::run(&args).await })
         }
     };
     match outcome {
-        Ok(Ok(Ending::Good)) => ExitCode::SUCCESS,
-        Ok(Ok(Ending::RequestsFailed)) => ExitCode::from(3),
-        Ok(Ok(Ending::ProofFailed)) => ExitCode::from(4),
+        Ok(Ok(ending)) => ending.code(),
         Ok(Err(error)) => fail(&error),
         Err(error) => fail(&error),
     }

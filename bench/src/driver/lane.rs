@@ -1,90 +1,51 @@
-//! One connection of a produce run, with its slots for messages in flight.
+//! One connection of a run, with its slots for requests in flight.
 //!
 //! A slot is free or waits for one answer; the slot's number is the request's opaque, so an answer
-//! finds its slot without a table. Requests collect in one buffer and leave in one write per batch.
+//! finds its slot without a table. Slots take turns. Requests collect in one buffer and leave in
+//! one write per batch.
 //!
 //! States: open, then closed for ever once the peer closed, broke the protocol or the write failed.
-//! A closed lane frees all its slots and says how many answers never came.
+//! A closed lane says how many answers never came. A lane is finished when it is closed or its last
+//! slot has retired.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
+use ringmq_protocol::Command;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::WriteHalf;
 use ringmq_runtime::task;
 
-use crate::proof::journal::QueueNumber;
-use crate::wire::SendTemplate;
-use crate::workload::payload::{self, Identity};
-
-/// A message in flight.
-#[derive(Clone, Copy, Debug)]
-pub struct InFlight {
-    /// When the schedule wanted it sent.
-    pub intended: Instant,
-    /// When it was handed to the connection.
-    pub sent: Instant,
-    /// Its count within the lane.
-    pub sequence: u64,
-}
+use crate::driver::work::{Asked, Then, Work};
+use crate::record::window::Window;
 
 /// One connection.
 pub struct Lane {
-    id: u32,
-    broker: u32,
-    run: u64,
-    template: SendTemplate,
+    work: Rc<dyn Work>,
     /// Absent while the drain task has it.
     write: RefCell<Option<WriteHalf>>,
     out: RefCell<Vec<u8>>,
-    body: RefCell<Vec<u8>>,
-    slots: RefCell<Vec<Option<InFlight>>>,
-    free: RefCell<Vec<u32>>,
-    sequence: Cell<u64>,
+    slots: RefCell<Vec<Option<Asked>>>,
+    free: RefCell<VecDeque<u32>>,
+    /// Slots that have retired.
+    retired: Cell<usize>,
     closed: Cell<bool>,
 }
 
 impl Lane {
-    /// A lane of `run` to the target's broker number `broker` that sends what `template` says,
-    /// `depth` messages at a time.
-    pub fn new(
-        id: u32,
-        broker: u32,
-        run: u64,
-        template: SendTemplate,
-        write: WriteHalf,
-        depth: u32,
-    ) -> Rc<Self> {
-        let body_size = template.body_size;
+    /// A lane that asks what `work` says, in `depth` slots.
+    pub fn new(work: Rc<dyn Work>, write: WriteHalf, depth: u32) -> Rc<Self> {
         Rc::new(Self {
-            id,
-            broker,
-            run,
-            template,
+            work,
             write: RefCell::new(Some(write)),
             out: RefCell::default(),
-            body: RefCell::new(vec![0; body_size]),
             slots: RefCell::new(vec![None; depth as usize]),
-            free: RefCell::new((0..depth).rev().collect()),
-            sequence: Cell::new(0),
+            free: RefCell::new((0..depth).collect()),
+            retired: Cell::new(0),
             closed: Cell::new(false),
         })
-    }
-
-    /// Its number.
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    /// The number of a queue among those of all brokers of the target.
-    pub fn queue(&self, queue_id: u32) -> QueueNumber {
-        QueueNumber { broker: self.broker, queue_id }
-    }
-
-    /// Bytes of one body.
-    pub fn body_size(&self) -> u64 {
-        self.template.body_size as u64
     }
 
     /// True when the connection is of no use any more.
@@ -92,33 +53,39 @@ impl Lane {
         self.closed.get()
     }
 
-    /// True when a message can be sent now.
+    /// True when it will never ask again.
+    pub fn is_finished(&self) -> bool {
+        self.closed.get() || self.retired.get() == self.slots.borrow().len()
+    }
+
+    /// True when something can be asked now.
     pub fn has_room(&self) -> bool {
         !self.closed.get() && !self.free.borrow().is_empty()
     }
 
-    /// Messages that wait for an answer.
+    /// Requests that wait for an answer.
     pub fn in_flight(&self) -> usize {
-        self.slots.borrow().len() - self.free.borrow().len()
+        self.slots.borrow().len() - self.free.borrow().len() - self.retired.get()
     }
 
-    /// Puts the next message into a free slot and its request into the buffer; [`Lane::flush`]
-    /// sends it.
-    pub fn send(&self, intended: Instant, now: Instant) {
-        let slot = self.free.borrow_mut().pop().expect("the caller asked has_room");
-        let sequence = self.sequence.replace(self.sequence.get() + 1);
-        let mut body = self.body.borrow_mut();
-        payload::fill(Identity { run: self.run, lane: self.id, sequence }, &mut body);
-        self.template.write(&mut self.out.borrow_mut(), self.id, sequence, slot, &body);
-        self.slots.borrow_mut()[slot as usize] = Some(InFlight { intended, sent: now, sequence });
+    /// Puts the next request into a free slot and into the buffer; [`Lane::flush`] sends it.
+    pub fn ask(&self, intended: Instant, now: Instant) {
+        let slot = self.free.borrow_mut().pop_front().expect("the caller asked has_room");
+        let asked = Asked { intended, sent: now };
+        self.work.ask(slot, asked, &mut self.out.borrow_mut());
+        self.slots.borrow_mut()[slot as usize] = Some(asked);
     }
 
-    /// Takes the message that `opaque` answers; none when nothing waits there.
-    pub fn complete(&self, opaque: i32) -> Option<InFlight> {
-        let slot = usize::try_from(opaque).ok()?;
-        let in_flight = self.slots.borrow_mut().get_mut(slot)?.take()?;
-        self.free.borrow_mut().push(slot as u32);
-        Some(in_flight)
+    /// Takes an answer; none when nobody waits for it.
+    pub fn take(&self, answer: &Command<'_>, now: Instant, window: &mut Window) -> Option<Then> {
+        let slot = u32::try_from(answer.opaque).ok()?;
+        let asked = self.slots.borrow_mut().get_mut(slot as usize)?.take()?;
+        let then = self.work.answered(slot, asked, now, answer, window);
+        match then {
+            Then::Retire => self.retired.set(self.retired.get() + 1),
+            Then::Again | Then::Stop => self.free.borrow_mut().push_back(slot),
+        }
+        Some(then)
     }
 
     /// Sends what has collected: at once if the socket takes it, else through a task that waits.
@@ -133,7 +100,7 @@ impl Lane {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => {
-                self.close();
+                self.closed.set(true);
                 out.clear();
             }
         }
@@ -149,7 +116,7 @@ impl Lane {
         let mut lost = 0;
         for (slot, entry) in self.slots.borrow_mut().iter_mut().enumerate() {
             if entry.take().is_some() {
-                self.free.borrow_mut().push(slot as u32);
+                self.free.borrow_mut().push_back(slot as u32);
                 lost += 1;
             }
         }
@@ -164,7 +131,7 @@ impl Lane {
                 return;
             }
             if half.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
-                self.close();
+                self.closed.set(true);
                 return;
             }
         }

@@ -1,14 +1,16 @@
 //! Drives lanes with a closed or an open loop and counts what happens.
 //!
-//! Closed loop: every answer frees a slot, and the next message goes into it at once. Open loop: a
-//! ticker sends what the [`Schedule`] says is due; when all slots are taken, due messages wait in a
-//! backlog and keep their intended time, so the wait counts as latency.
+//! Closed loop: every answer frees a slot, and the next request goes into it at once. Open loop: a
+//! ticker sends what the schedule says is due; when all slots are taken, due requests wait in a
+//! backlog and keep their intended time, so the wait counts as latency. Requests that are still in
+//! the backlog at the end have no latency; the report states their number.
 //!
-//! [`Load::run`] ends after warm-up and duration, or as soon as every lane is closed; it then waits
-//! for answers in flight, at most [`DRAIN_LIMIT`].
+//! [`Load::run`] ends after warm-up and duration, or as soon as every lane is finished; it then
+//! waits for answers in flight, at most [`DRAIN_LIMIT`].
 
 pub mod lane;
 pub mod schedule;
+pub mod work;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,16 +20,21 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::ReadHalf;
 use ringmq_runtime::{sync::Notify, task};
 
-use crate::driver::lane::{InFlight, Lane};
-use crate::driver::schedule::Schedule;
-use crate::error::BenchError;
-use crate::proof::journal::{ACKS_MAX, Ack, Journal};
-use crate::report;
-use crate::stats::Stats;
-use crate::wire::{Assembler, SendAnswer};
+use crate::driver::lane::Lane;
+use crate::driver::schedule::{Pacer, Schedule};
+use crate::driver::work::Then;
+use crate::record::archive::{self, Archive, Second};
+use crate::record::window::Window;
+use crate::wire::Assembler;
 
 /// How long a run waits at its end for answers that are still out.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Shortest sleep of the ticker: requests due within this time leave in one batch.
+const TICK_MIN: Duration = Duration::from_micros(20);
+
+/// Longest time between two looks at whether the run is over.
+const OVER_POLL: Duration = Duration::from_millis(50);
 
 /// The length of a run.
 #[derive(Clone, Copy, Debug)]
@@ -38,39 +45,37 @@ pub struct Timing {
     pub duration: Duration,
 }
 
-/// A produce run.
+/// One run: connections, a loop, and what was counted.
 pub struct Load {
     lanes: RefCell<Vec<Rc<Lane>>>,
-    schedule: Option<Schedule>,
+    /// Absent in a closed loop.
+    pacer: Option<RefCell<Pacer>>,
     start: Cell<Instant>,
-    /// Open loop: messages taken from the schedule.
-    issued: Cell<u64>,
     /// Open loop: where the search for a free slot goes on.
     next_lane: Cell<usize>,
     stopping: Cell<bool>,
-    acknowledged: Cell<u64>,
+    stopped_by_work: Cell<bool>,
+    /// Messages since the start, those of the warm-up included.
+    messages: Cell<u64>,
     stop_after: Cell<u64>,
-    stats: RefCell<Stats>,
-    journal: RefCell<Option<Journal>>,
-    journal_full: Cell<bool>,
+    /// The current second.
+    window: RefCell<Box<Window>>,
     settled: Notify,
 }
 
 impl Load {
-    /// A run with the given schedule (none: closed loop); acknowledgements go to `journal`.
-    pub fn new(schedule: Option<Schedule>, journal: Option<Journal>) -> Rc<Self> {
+    /// A run with the given schedule; none: closed loop.
+    pub fn new(schedule: Option<Schedule>) -> Rc<Self> {
         Rc::new(Self {
             lanes: RefCell::default(),
-            schedule,
+            pacer: schedule.map(|schedule| RefCell::new(Pacer::new(schedule))),
             start: Cell::new(Instant::now()),
-            issued: Cell::new(0),
             next_lane: Cell::new(0),
             stopping: Cell::new(false),
-            acknowledged: Cell::new(0),
+            stopped_by_work: Cell::new(false),
+            messages: Cell::new(0),
             stop_after: Cell::new(u64::MAX),
-            stats: RefCell::default(),
-            journal: RefCell::new(journal),
-            journal_full: Cell::new(false),
+            window: RefCell::default(),
             settled: Notify::new(),
         })
     }
@@ -81,91 +86,92 @@ impl Load {
         task::spawn("bench lane", self.clone().read_answers(lane, read)).detach();
     }
 
-    /// Runs the load to its end and returns the counted time; `show` prints a line each second.
-    ///
-    /// # Errors
-    /// The journal is full.
-    pub async fn run(self: &Rc<Self>, timing: Timing, show: bool) -> Result<Duration, BenchError> {
-        self.start.set(Instant::now());
-        match self.schedule {
-            None => self.fill_all_slots(),
-            Some(schedule) => {
-                task::spawn("bench ticker", self.clone().tick(schedule)).detach();
-            }
-        }
-        let measured = self.watch_seconds(timing, show).await;
-        self.stopping.set(true);
-        let deadline = Instant::now() + DRAIN_LIMIT;
-        while self.in_flight() > 0 && Instant::now() < deadline {
-            let _ = task::timeout(Duration::from_millis(100), self.settled.notified()).await;
-        }
-        if self.journal_full.get() {
-            return Err(BenchError::TooManyToVerify(ACKS_MAX));
-        }
-        Ok(measured)
-    }
-
-    /// What was counted.
-    pub fn stats(&self) -> std::cell::Ref<'_, Stats> {
-        self.stats.borrow()
-    }
-
-    /// Ends the run as soon as `messages` are acknowledged.
+    /// Ends the run as soon as `messages` are counted, those of the warm-up included.
     pub fn stop_after(&self, messages: u64) {
         self.stop_after.set(messages);
     }
 
-    /// Messages acknowledged so far, those of the warm-up included.
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.get()
+    /// Messages so far, those of the warm-up included.
+    pub fn messages(&self) -> u64 {
+        self.messages.get()
     }
 
-    /// The acknowledgements; none when no journal was given.
-    pub fn take_journal(&self) -> Option<Journal> {
-        self.journal.borrow_mut().take()
+    /// Runs the load to its end. `archive` takes every counted second; `show` gets each second as
+    /// it ends, and whether it belongs to the warm-up.
+    pub async fn run(
+        self: &Rc<Self>,
+        timing: Timing,
+        archive: Archive,
+        show: impl Fn(&Second, bool),
+    ) -> Archive {
+        self.start.set(Instant::now());
+        match self.pacer {
+            None => self.fill_all_slots(),
+            Some(_) => task::spawn("bench ticker", self.clone().tick()).detach(),
+        }
+        let archive = self.watch_seconds(timing, archive, show).await;
+        self.stopping.set(true);
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        while self.in_flight() > 0 && Instant::now() < deadline {
+            let _ = task::timeout(OVER_POLL, self.settled.notified()).await;
+        }
+        archive
     }
 
     fn in_flight(&self) -> usize {
         self.lanes.borrow().iter().map(|lane| lane.in_flight()).sum()
     }
 
-    /// True when nothing more can come: enough is acknowledged, the journal is full, or every
-    /// connection is gone.
-    fn is_over(&self) -> bool {
-        self.acknowledged.get() >= self.stop_after.get()
-            || self.journal_full.get()
-            || self.lanes.borrow().iter().all(|lane| lane.is_closed())
+    fn elapsed(&self) -> Duration {
+        self.start.get().elapsed()
     }
 
-    /// Turns the statistics each second; returns the counted time.
-    async fn watch_seconds(&self, timing: Timing, show: bool) -> Duration {
+    /// True when nothing more is wanted, or nothing more can come.
+    fn is_over(&self) -> bool {
+        self.messages.get() >= self.stop_after.get()
+            || self.stopped_by_work.get()
+            || self.lanes.borrow().iter().all(|lane| lane.is_finished())
+    }
+
+    /// Ends each second: swaps the window, and lets a helper thread add up the finished one.
+    async fn watch_seconds(
+        &self,
+        timing: Timing,
+        mut archive: Archive,
+        show: impl Fn(&Second, bool),
+    ) -> Archive {
         let start = self.start.get();
-        let end = start + timing.warm_up + timing.duration;
-        let mut counted_from = start + timing.warm_up;
-        let mut second = 0;
-        let mut measured = Duration::ZERO;
+        let warm_up_end = start + timing.warm_up;
+        let end = warm_up_end + timing.duration;
+        let mut spare = Box::<Window>::default();
+        let mut from = start;
         while Instant::now() < end && !self.is_over() {
-            second += 1;
-            let turn = (start + Duration::from_secs(second)).min(end);
-            let warming_up = turn <= start + timing.warm_up;
-            self.sleep_until_or_over(turn).await;
-            let mut stats = self.stats.borrow_mut();
-            if show {
-                report::live_line(second, &stats.second, warming_up);
-            }
-            stats.turn(!warming_up);
-            if !warming_up {
-                let now = Instant::now();
-                measured += now.saturating_since(counted_from);
-                counted_from = now;
-            }
+            let warming_up = from < warm_up_end;
+            let phase_end = if warming_up { warm_up_end } else { end };
+            self.sleep_until_or_over((from + Duration::from_secs(1)).min(phase_end)).await;
+            let window = std::mem::replace(&mut *self.window.borrow_mut(), spare);
+            let now = Instant::now();
+            let (since, length) = (from.saturating_since(start), now.saturating_since(from));
+            from = now;
+            let backlog = self.backlog();
+            let second;
+            (spare, archive, second) = task::blocking(move || {
+                turn(window, archive, (since, length, backlog), !warming_up)
+            })
+            .await;
+            show(&second, warming_up);
         }
-        measured
+        archive
+    }
+
+    fn backlog(&self) -> u64 {
+        let elapsed = self.elapsed();
+        self.pacer.as_ref().map_or(0, |pacer| pacer.borrow_mut().backlog(elapsed))
     }
 
     async fn sleep_until_or_over(&self, until: Instant) {
         while Instant::now() < until && !self.is_over() {
-            task::sleep_until(until.min(Instant::now() + Duration::from_millis(50))).await;
+            task::sleep_until(until.min(Instant::now() + OVER_POLL)).await;
         }
     }
 
@@ -173,37 +179,39 @@ impl Load {
         for lane in self.lanes.borrow().iter() {
             while lane.has_room() {
                 let now = Instant::now();
-                lane.send(now, now);
+                lane.ask(now, now);
             }
             lane.flush();
         }
     }
 
     /// Sends what is due, again and again.
-    async fn tick(self: Rc<Self>, schedule: Schedule) {
+    async fn tick(self: Rc<Self>) {
+        let pacer = self.pacer.as_ref().expect("only an open loop ticks");
         while !self.stopping.get() {
-            self.send_due(schedule);
-            let next = self.start.get() + schedule.due(self.issued.get());
-            task::sleep_until(next.max(Instant::now() + Duration::from_micros(20))).await;
+            self.send_due(pacer);
+            let next = self.start.get() + pacer.borrow().next_due();
+            task::sleep_until(next.max(Instant::now() + TICK_MIN)).await;
         }
     }
 
-    /// Sends every due message that finds a free slot.
-    fn send_due(&self, schedule: Schedule) {
+    /// Sends every due request that finds a free slot.
+    fn send_due(&self, pacer: &RefCell<Pacer>) {
         let lanes = self.lanes.borrow();
         let now = Instant::now();
-        let due = schedule.due_count(now.saturating_since(self.start.get()));
+        let elapsed = now.saturating_since(self.start.get());
         let mut full = 0;
-        while self.issued.get() < due && full < lanes.len() {
+        while full < lanes.len() {
             let index = self.next_lane.get();
-            self.next_lane.set((index + 1) % lanes.len());
             if !lanes[index].has_room() {
                 full += 1;
+                self.next_lane.set((index + 1) % lanes.len());
                 continue;
             }
+            let Some(due) = pacer.borrow_mut().take(elapsed) else { break };
             full = 0;
-            let k = self.issued.replace(self.issued.get() + 1);
-            lanes[index].send(self.start.get() + schedule.due(k), now);
+            self.next_lane.set((index + 1) % lanes.len());
+            lanes[index].ask(self.start.get() + due, now);
         }
         for lane in lanes.iter() {
             lane.flush();
@@ -220,7 +228,7 @@ impl Load {
         }
         let lost = lane.close();
         for _ in 0..lost {
-            self.stats.borrow_mut().second.failure("connection closed");
+            self.window.borrow_mut().failure("connection closed");
         }
         self.settled.notify_all();
     }
@@ -231,46 +239,48 @@ impl Load {
             return false;
         }
         let now = Instant::now();
-        let outcome = assembler.feed(bytes, |command| {
-            let answer = SendAnswer::read(command);
-            if let Some(in_flight) = lane.complete(answer.opaque) {
-                self.on_answer(lane, in_flight, answer, now);
+        let mut window = self.window.borrow_mut();
+        let before = window.messages;
+        let outcome = assembler.feed(bytes, |answer| {
+            let then = lane.take(answer, now, &mut window);
+            if then == Some(Then::Stop) {
+                self.stopped_by_work.set(true);
+            }
+            if self.pacer.is_none() && !self.stopping.get() && lane.has_room() {
+                lane.ask(now, now);
             }
         });
-        match self.schedule {
-            Some(schedule) if !self.stopping.get() => self.send_due(schedule),
+        self.messages.set(self.messages.get() + window.messages - before);
+        if let Err(error) = &outcome {
+            window.failure(&error.to_string());
+        }
+        drop(window);
+        match &self.pacer {
+            Some(pacer) if !self.stopping.get() => self.send_due(pacer),
             _ => lane.flush(),
         }
         if self.stopping.get() {
             self.settled.notify_all();
         }
-        if let Err(error) = &outcome {
-            self.stats.borrow_mut().second.failure(&error.to_string());
-        }
         outcome.is_ok()
     }
-
-    fn on_answer(&self, lane: &Lane, message: InFlight, answer: SendAnswer, now: Instant) {
-        match answer.outcome {
-            Ok(stored) => {
-                self.acknowledged.set(self.acknowledged.get() + 1);
-                let response = now.saturating_since(message.intended);
-                let service = now.saturating_since(message.sent);
-                self.stats.borrow_mut().second.success(response, service, lane.body_size());
-                if let Some(journal) = self.journal.borrow_mut().as_mut() {
-                    let kept = journal.push(Ack {
-                        lane: lane.id(),
-                        queue: lane.queue(stored.queue_id),
-                        sequence: message.sequence,
-                        queue_offset: stored.queue_offset,
-                    });
-                    self.journal_full.set(!kept);
-                }
-            }
-            Err(what) => self.stats.borrow_mut().second.failure(&what),
-        }
-        if self.schedule.is_none() && !self.stopping.get() && lane.has_room() {
-            lane.send(now, now);
-        }
-    }
 }
+
+/// Adds a finished second (its start, length and backlog) to the archive if it counts; gives the
+/// window back, empty.
+fn turn(
+    mut window: Box<Window>,
+    mut archive: Archive,
+    (since, length, backlog): (Duration, Duration, u64),
+    counts: bool,
+) -> (Box<Window>, Archive, Second) {
+    let second = archive::second(&window, since, length, backlog);
+    if counts {
+        archive.add(&window, since, length, backlog);
+    }
+    window.reset();
+    (window, archive, second)
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,16 +15,18 @@ use std::collections::HashMap;
 
 use crate::workload::payload::{self, Identity, PayloadError};
 
-/// Acknowledgements one run keeps: 24 bytes each, so at most 1.2 GB. Past it the run stops with an
+/// Acknowledgements one run keeps: 32 bytes each, so at most 1.6 GB. Past it the run stops with an
 /// error instead of forgetting what must be proved.
 pub const ACKS_MAX: usize = 50_000_000;
 
 /// Findings printed in full; the others are only counted.
 const FINDINGS_SHOWN_MAX: usize = 20;
 
-/// A queue of a topic that may lie on several brokers.
+/// A queue of one of the run's topics, which may lie on several brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueNumber {
+    /// Index of the topic in the target.
+    pub topic: u32,
     /// Index of the broker in the target.
     pub broker: u32,
     /// Queue id on that broker.
@@ -176,16 +178,17 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::payload::Stamp;
 
     const RUN: u64 = 9;
 
-    const QUEUE: QueueNumber = QueueNumber { broker: 0, queue_id: 0 };
+    const QUEUE: QueueNumber = QueueNumber { topic: 0, broker: 0, queue_id: 0 };
 
     fn queue(sequences: &[u64]) -> QueueContents {
         let mut contents = QueueContents::new(QUEUE);
         for (offset, &sequence) in sequences.iter().enumerate() {
-            let mut body = vec![0; 40];
-            payload::fill(Identity { run: RUN, lane: 1, sequence }, &mut body);
+            let mut body = vec![0; 60];
+            payload::fill(Identity { run: RUN, lane: 1, sequence }, Stamp::default(), 0, &mut body);
             contents.push(offset as u64, &body);
         }
         contents
@@ -234,15 +237,15 @@ mod tests {
     #[test]
     fn a_corrupt_body_is_found() {
         let mut contents = queue(&[0]);
-        contents.push(1, &[1; 40]);
+        contents.push(1, &[1; 60]);
         check(&[(0, 0)], contents, &["corrupt"]);
     }
 
     #[test]
     fn a_gap_is_found() {
         let mut contents = queue(&[0]);
-        let mut body = vec![0; 40];
-        payload::fill(Identity { run: RUN, lane: 1, sequence: 5 }, &mut body);
+        let mut body = vec![0; 60];
+        payload::fill(Identity { run: RUN, lane: 1, sequence: 5 }, Stamp::default(), 0, &mut body);
         contents.push(7, &body);
         check(&[(0, 0)], contents, &["gap"]);
     }

@@ -2,3 +2,17 @@
 
 pub mod journal;
 pub mod read_back;
+
+use crate::proof::journal::Verdict;
+
+/// Tells on standard error what a proof found.
+pub fn print(verdict: &Verdict) {
+    for finding in &verdict.findings {
+        eprintln!("  {finding}");
+    }
+    let outcome = if verdict.is_proved() { "proved" } else { "NOT proved" };
+    eprintln!(
+        "verify: {outcome}: {} acknowledged, {} read, {} findings",
+        verdict.acknowledged, verdict.read, verdict.findings_count
+    );
+}

@@ -81,8 +81,9 @@ impl Caller {
         };
         self.out.clear();
         write_request(&mut self.out, head, header, &[]);
+        let lost = |error| BenchError::Network { addr: self.who.clone(), error };
         let answer = async {
-            self.write.write_all(&mut [IoSlice::new(&self.out)]).await?;
+            self.write.write_all(&mut [IoSlice::new(&self.out)]).await.map_err(lost)?;
             let mut found = None;
             while found.is_none() {
                 let assembler = &mut self.assembler;
@@ -96,7 +97,7 @@ impl Caller {
                         })
                         .map_err(|error| BenchError::protocol(&self.who, error)),
                 });
-                fed.await??;
+                fed.await.map_err(lost)??;
             }
             Ok(found.expect("the loop ends when it is there"))
         };

@@ -6,36 +6,29 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
+use tempfile::TempDir;
 
-use crate::args::Flush;
+use crate::args::BrokerArgs;
 use crate::error::BenchError;
 
 /// What the broker prints when it takes requests.
 const BOOT_SUCCESS: &str = "boot success";
 
-/// How a broker is set up.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// When it acknowledges.
-    pub flush: Flush,
-    /// Cores it runs on, counted from 0.
-    pub shards: u32,
-    /// Commit logs of a store that it creates.
-    pub logs: u32,
-    /// Its files.
-    pub store: PathBuf,
-    /// Nobody named the directory, so nobody looks for the files after a good run.
-    pub is_scratch: bool,
-}
+/// Where brokers without a directory of their own keep their files.
+const SCRATCH_PARENT: &str = "data";
+
+/// Its configuration, in the directory of its files.
+const CONFIG_NAME: &str = "bench-broker.conf";
 
 /// A running broker with an embedded name server. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Embedded {
     child: Child,
-    /// What is removed when the broker is not needed any more.
-    scratch: RefCell<Option<PathBuf>>,
-    config: PathBuf,
+    store: PathBuf,
+    /// The same directory, when nobody named it and so nobody looks for it after a good run.
+    scratch: RefCell<Option<TempDir>>,
     namesrv: String,
 }
 
@@ -45,16 +38,29 @@ impl Embedded {
     /// # Errors
     /// The directory cannot be written, or the broker stops before it is ready; its own words have
     /// gone to standard error by then.
-    pub fn start(setup: &Setup) -> Result<Self, BenchError> {
-        std::fs::create_dir_all(&setup.store)
-            .map_err(|error| BenchError::file(&setup.store, error))?;
-        let namesrv_port = net::free_port()?;
-        let config = setup.store.join("bench-broker.conf");
-        std::fs::write(&config, configuration(setup, namesrv_port, net::free_port()?))
-            .map_err(|error| BenchError::file(&config, error))?;
-        let child = spawn(&config)?;
-        let scratch = RefCell::default();
-        Ok(Self { child, scratch, config, namesrv: format!("127.0.0.1:{namesrv_port}") })
+    pub async fn start(args: &BrokerArgs) -> Result<Self, BenchError> {
+        let scratch = match args.store {
+            Some(_) => None,
+            None => Some(scratch_directory().await?),
+        };
+        let store = match (&args.store, &scratch) {
+            (Some(store), _) => store.clone(),
+            (None, Some(scratch)) => scratch.path().to_owned(),
+            (None, None) => unreachable!("made above"),
+        };
+        eprintln!("starting a broker: {}, files in {}", args.flush.key(), store.display());
+        let ports = net::free_ports(2).map_err(BenchError::NoPorts)?;
+        let (namesrv, listen) = (ports[0], ports[1]);
+        let text = configuration(args, &store, namesrv, listen);
+        make_directory(&store).await?;
+        let written = match Disk::live(&store) {
+            Ok(disk) => disk.replace(CONFIG_NAME, text.as_bytes()).await,
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| BenchError::file(&store, error))?;
+        let child = spawn(&store.join(CONFIG_NAME))?;
+        let scratch = RefCell::new(scratch);
+        Ok(Self { child, store, scratch, namesrv: format!("127.0.0.1:{namesrv}") })
     }
 
     /// Address of the name server.
@@ -62,10 +68,17 @@ impl Embedded {
         &self.namesrv
     }
 
-    /// Removes `directory` when the broker has ended: a run that proved what it should leaves no
-    /// gigabytes behind.
-    pub fn remove_at_end(&self, directory: PathBuf) {
-        *self.scratch.borrow_mut() = Some(directory);
+    /// Directory of its files.
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// Removes the files when the broker has ended, if nobody named their directory: a run that
+    /// proved what it should leaves no gigabytes behind.
+    pub fn remove_at_end(&self) {
+        if let Some(scratch) = self.scratch.borrow_mut().as_mut() {
+            scratch.disable_cleanup(false);
+        }
     }
 
     /// What the process has used so far; none when it is gone.
@@ -87,34 +100,50 @@ impl Embedded {
     /// # Errors
     /// As for [`Embedded::start`].
     pub fn restart(&mut self) -> Result<(), BenchError> {
-        self.child = spawn(&self.config)?;
+        self.child = spawn(&self.store.join(CONFIG_NAME))?;
         Ok(())
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        // Already gone is as good; anything else is told by the next start on this store.
+        // Already gone is as good; anything else is told by the next start on this store. The
+        // scratch directory, a field, goes after this.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(directory) = self.scratch.take()
-            && let Err(error) = std::fs::remove_dir_all(&directory)
-        {
-            eprintln!("bench: {} is left behind: {error}", directory.display());
-        }
     }
 }
 
-fn configuration(setup: &Setup, namesrv_port: u16, listen_port: u16) -> String {
-    let cores: Vec<String> = (0..setup.shards).map(|core| core.to_string()).collect();
+/// A directory that no other run has; it stays unless [`Embedded::remove_at_end`] is called.
+async fn scratch_directory() -> Result<TempDir, BenchError> {
+    let parent = Path::new(SCRATCH_PARENT);
+    make_directory(parent).await?;
+    let mut scratch = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(parent)
+        .map_err(|error| BenchError::file(parent, error))?;
+    scratch.disable_cleanup(true);
+    Ok(scratch)
+}
+
+async fn make_directory(path: &Path) -> Result<(), BenchError> {
+    let made = match Disk::live(".") {
+        Ok(disk) => disk.create_dir_all(path).await,
+        Err(error) => Err(error),
+    };
+    made.map_err(|error| BenchError::file(path, error))
+}
+
+fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16) -> String {
+    let cores: Vec<String> = (0..args.shards).map(|core| core.to_string()).collect();
     format!(
-        "brokerName=bench\nbrokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nlistenPort={listen_port}\n\
-         embeddedNamesrv=true\nembeddedNamesrvPort={namesrv_port}\nstorePathRootDir={}\n\
+        "brokerName=bench\nbrokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nlistenPort={listen}\n\
+         embeddedNamesrv=true\nembeddedNamesrvPort={namesrv}\nstorePathRootDir={}\n\
          flushDiskType={}\nshardCores={}\ncommitLogCount={}\n",
-        setup.store.join("store").display(),
-        setup.flush.key(),
+        store.join("store").display(),
+        args.flush.key(),
         cores.join(","),
-        setup.logs,
+        args.logs,
     )
 }
 

@@ -2,148 +2,190 @@
 
 pub mod caller;
 pub mod embedded;
+pub mod routes;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::rc::Rc;
 
-use ringmq_protocol::bodies::route::{ClusterInfo, TopicRouteData};
+use ringmq_protocol::Header;
 use ringmq_protocol::bodies::topic::KvTable;
-use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::admin::CreateTopicRequest;
-use ringmq_protocol::headers::namesrv::RouteRequest;
+use ringmq_protocol::codes::request;
+use ringmq_protocol::headers::offset::{MaxOffsetRequest, OffsetResponse, QueueRequest};
 use ringmq_protocol::json;
-use ringmq_protocol::names::{MASTER_ID, TEMPLATE_TOPIC, perm};
-use ringmq_runtime::clock::{self, Instant};
-use ringmq_runtime::{process, task};
+use ringmq_runtime::process;
 
-use crate::args::TargetArgs;
+use crate::args::{BrokerArgs, TargetArgs};
 use crate::error::BenchError;
 use crate::proof::journal::QueueNumber;
 use crate::target::caller::Caller;
-use crate::target::embedded::{Embedded, Setup};
-
-/// How long a new topic may take to appear in the routes, or a broker to register again.
-const ROUTE_LIMIT: Duration = Duration::from_secs(40);
-
-/// Time between two looks at the route.
-const ROUTE_POLL: Duration = Duration::from_millis(20);
+use crate::target::embedded::Embedded;
+use crate::target::routes::Routes;
+use crate::workload::send::BrokerTopic;
 
 /// Flushes of all commit logs, in a broker's runtime information; Apache's broker has no such key.
 const FLUSHES_KEY: &str = "commitLogFlushTotal";
 
-/// The queues of one topic on one master.
+/// A topic of the run.
 #[derive(Clone, Debug)]
-struct Broker {
-    addr: String,
-    queue_ids: Vec<i32>,
+struct Topic {
+    name: Rc<str>,
+    /// Number of a master, and how many queues it has there.
+    masters: Vec<(u32, u32)>,
 }
 
 /// Where a run sends to and reads from.
 #[derive(Debug)]
 pub struct Target {
-    /// The topic.
-    pub topic: String,
+    topics: Vec<Topic>,
     namesrv: String,
-    brokers: Vec<Broker>,
-    embedded: Option<(Embedded, Setup)>,
+    /// Addresses of the masters; their index is the broker's number.
+    brokers: Vec<String>,
+    embedded: Option<Embedded>,
 }
 
 impl Target {
-    /// Finds the topic, or creates it; without an address starts a broker first.
+    /// Finds the topics, or creates them; without an address starts a broker first.
     ///
     /// # Errors
-    /// Nothing is reachable there, or the topic cannot be created.
+    /// Nothing is reachable there, or a topic cannot be created.
     pub async fn open(args: &TargetArgs) -> Result<Self, BenchError> {
+        let names = topic_names(args);
         match &args.namesrv {
-            None => Self::start(args).await,
-            Some(namesrv) => Self::find(namesrv.clone(), None, &args.topic, args.queues).await,
+            Some(namesrv) => Self::find(namesrv.clone(), None, &names, args.queues).await,
+            None => Self::start(&args.broker, &names, args.queues).await,
         }
     }
 
-    /// Starts a broker of its own, and creates the topic.
+    /// Starts a broker of its own, and creates the topics.
     ///
     /// # Errors
     /// As for [`Target::open`].
-    pub async fn start(args: &TargetArgs) -> Result<Self, BenchError> {
-        let setup = Setup {
-            flush: args.flush,
-            shards: args.shards,
-            logs: args.logs,
-            store: args.store.clone().unwrap_or_else(fresh_directory),
-            is_scratch: args.store.is_none(),
-        };
-        eprintln!("starting a broker: {}, files in {}", setup.flush.key(), setup.store.display());
-        let embedded = Embedded::start(&setup)?;
-        let namesrv = embedded.namesrv().to_owned();
-        Self::find(namesrv, Some((embedded, setup)), &args.topic, args.queues).await
+    pub async fn start(
+        args: &BrokerArgs,
+        topics: &[String],
+        queues: u32,
+    ) -> Result<Self, BenchError> {
+        let embedded = Embedded::start(args).await?;
+        Self::find(embedded.namesrv().to_owned(), Some(embedded), topics, queues).await
     }
 
-    /// The same brokers with another topic, created when it is not there.
+    /// The same brokers with another topic.
     ///
     /// # Errors
     /// As for [`Target::open`].
     pub async fn with_topic(self, topic: &str, queues: u32) -> Result<Self, BenchError> {
-        Self::find(self.namesrv, self.embedded, topic, queues).await
+        Self::find(self.namesrv, self.embedded, &[topic.to_owned()], queues).await
     }
 
     async fn find(
         namesrv: String,
-        embedded: Option<(Embedded, Setup)>,
-        topic: &str,
+        embedded: Option<Embedded>,
+        names: &[String],
         queues: u32,
     ) -> Result<Self, BenchError> {
-        let brokers = brokers_of(&namesrv, topic, queues).await?;
-        Ok(Self { topic: topic.to_owned(), namesrv, brokers, embedded })
+        let mut target = Self { topics: Vec::new(), namesrv, brokers: Vec::new(), embedded };
+        let mut routes = Routes::connect(&target.namesrv).await?;
+        for name in names {
+            let mut masters = Vec::new();
+            for master in routes.find(name, queues).await? {
+                masters.push((target.number_of(master.addr), master.queues));
+            }
+            target.topics.push(Topic { name: name.as_str().into(), masters });
+        }
+        Ok(target)
     }
 
-    /// Masters that have the topic.
+    fn number_of(&mut self, addr: String) -> u32 {
+        let known = self.brokers.iter().position(|broker| *broker == addr);
+        let number = known.unwrap_or_else(|| {
+            self.brokers.push(addr);
+            self.brokers.len() - 1
+        });
+        u32::try_from(number).expect("brokers are few")
+    }
+
+    /// Masters that have a topic of the run.
     pub fn broker_count(&self) -> u32 {
-        self.brokers.len() as u32
+        u32::try_from(self.brokers.len()).expect("brokers are few")
     }
 
     /// Address of a master by its number.
     pub fn broker_addr(&self, broker: u32) -> &str {
-        &self.brokers[broker as usize].addr
+        &self.brokers[broker as usize]
     }
 
-    /// Queues of the topic on that master.
-    pub fn queue_ids(&self, broker: u32) -> Vec<i32> {
-        self.brokers[broker as usize].queue_ids.clone()
+    /// Name of a topic by its number.
+    pub fn topic(&self, number: u32) -> &Rc<str> {
+        &self.topics[number as usize].name
+    }
+
+    /// The topics that a master has; at least one.
+    pub fn topics_on(&self, broker: u32) -> Vec<BrokerTopic> {
+        let on_it = |(number, topic): (usize, &Topic)| {
+            let &(_, queues) = topic.masters.iter().find(|(master, _)| *master == broker)?;
+            let number = u32::try_from(number).expect("topics are few");
+            Some(BrokerTopic { number, name: topic.name.to_string(), queues })
+        };
+        self.topics.iter().enumerate().filter_map(on_it).collect()
     }
 
     /// All queues.
     pub fn queues(&self) -> Vec<QueueNumber> {
-        let of = |(broker, found): (usize, &Broker)| -> Vec<QueueNumber> {
-            let number = |id: &i32| QueueNumber { broker: broker as u32, queue_id: *id as u32 };
-            found.queue_ids.iter().map(number).collect()
+        let of_master = |broker: u32| {
+            self.topics_on(broker).into_iter().flat_map(move |topic| {
+                let number = topic.number;
+                (0..topic.queues).map(move |queue_id| QueueNumber {
+                    topic: number,
+                    broker,
+                    queue_id,
+                })
+            })
         };
-        self.brokers.iter().enumerate().flat_map(of).collect()
+        (0..self.broker_count()).flat_map(of_master).collect()
+    }
+
+    /// First and next offset of a queue.
+    ///
+    /// # Errors
+    /// The broker does not tell.
+    pub async fn range_of(
+        &self,
+        caller: &mut Caller,
+        queue: QueueNumber,
+    ) -> Result<(u64, u64), BenchError> {
+        let topic = self.topic(queue.topic);
+        let queue_id = i32::try_from(queue.queue_id).expect("queue ids are small");
+        let first = QueueRequest { topic, queue_id, broker_name: None };
+        let next = MaxOffsetRequest { topic, queue_id, committed: true, broker_name: None };
+        let take = |command: &ringmq_protocol::Command<'_>| {
+            OffsetResponse::decode(&command.fields).map_or(0, |answer| answer.offset.max(0))
+        };
+        let first = caller.expect("first offset", request::GET_MIN_OFFSET, &first, take).await?;
+        let next = caller.expect("next offset", request::GET_MAX_OFFSET, &next, take).await?;
+        Ok((first.unsigned_abs(), next.unsigned_abs()))
     }
 
     /// Directory of the broker that was started; none for a running cluster.
     pub fn store(&self) -> Option<&Path> {
-        self.embedded.as_ref().map(|(_, setup)| setup.store.as_path())
+        self.embedded.as_ref().map(Embedded::store)
     }
 
     /// Says that the run ended well: the files of a broker that bench started in a directory of its
     /// own choice go when it ends. After a failure they stay, as evidence.
     pub fn ended_well(&self) {
-        if let Some((embedded, setup)) = &self.embedded
-            && setup.is_scratch
-        {
-            embedded.remove_at_end(setup.store.clone());
+        if let Some(embedded) = &self.embedded {
+            embedded.remove_at_end();
         }
     }
 
     /// What the broker's process has used; none for a running cluster.
     pub fn usage(&self) -> Option<process::Usage> {
-        self.embedded.as_ref()?.0.usage()
+        self.embedded.as_ref()?.usage()
     }
 
     /// Flushes of the commit logs so far; none when the broker does not tell.
     pub async fn flushes(&self) -> Option<u64> {
-        let mut caller = Caller::connect(&self.brokers.first()?.addr).await.ok()?;
+        let mut caller = Caller::connect(self.brokers.first()?).await.ok()?;
         let asked = "runtime information";
         let body = caller.expect(asked, request::GET_BROKER_RUNTIME_INFO, &(), |c| c.body.to_vec());
         let table: KvTable = json::from_slice(&body.await.ok()?).ok()?;
@@ -158,102 +200,27 @@ impl Target {
         self.started().kill()
     }
 
-    /// Starts it again and waits until the topic can be found.
+    /// Starts it again and waits until the topics can be found.
     ///
     /// # Errors
     /// It does not start.
     pub async fn restart_broker(&mut self) -> Result<(), BenchError> {
         self.started().restart()?;
-        self.brokers = brokers_of(&self.namesrv, &self.topic, 1).await?;
+        let mut routes = Routes::connect(&self.namesrv).await?;
+        for topic in &self.topics {
+            routes.find(&topic.name, 1).await?;
+        }
         Ok(())
     }
 
     fn started(&mut self) -> &mut Embedded {
-        &mut self.embedded.as_mut().expect("only a broker that bench started is killed").0
+        self.embedded.as_mut().expect("only a broker that bench started is killed")
     }
 }
 
-/// A directory that no other run has, since its name is the time.
-fn fresh_directory() -> PathBuf {
-    PathBuf::from(format!("data/bench-{}-{}", clock::unix_ms(), process::pid()))
-}
-
-/// The masters and queues of a topic; creates it when it is unknown.
-async fn brokers_of(namesrv: &str, topic: &str, queues: u32) -> Result<Vec<Broker>, BenchError> {
-    let mut caller = Caller::connect(namesrv).await?;
-    let mut created = false;
-    let deadline = Instant::now() + ROUTE_LIMIT;
-    while Instant::now() < deadline {
-        if let Some(brokers) = route(&mut caller, topic).await? {
-            return Ok(brokers);
-        }
-        if !created {
-            created = create_topic(&mut caller, topic, queues).await?;
-        }
-        task::sleep(ROUTE_POLL).await;
+fn topic_names(args: &TargetArgs) -> Vec<String> {
+    match args.topics {
+        1 => vec![args.topic.clone()],
+        topics => (0..topics).map(|number| format!("{}-{number}", args.topic)).collect(),
     }
-    Err(BenchError::protocol(namesrv, format!("no route to topic {topic} in {ROUTE_LIMIT:?}")))
-}
-
-async fn route(caller: &mut Caller, topic: &str) -> Result<Option<Vec<Broker>>, BenchError> {
-    let header = RouteRequest {
-        topic,
-        accept_standard_json_only: Some(true),
-        zone_mode: None,
-        zone_name: None,
-    };
-    let body = caller
-        .ask(request::GET_ROUTEINFO_BY_TOPIC, &header, |command| {
-            (command.code == response::SUCCESS).then(|| command.body.to_vec())
-        })
-        .await?;
-    let Some(body) = body else { return Ok(None) };
-    let route: TopicRouteData =
-        json::from_slice(&body).map_err(|error| BenchError::protocol(caller.who(), error))?;
-    let brokers = masters(&route);
-    Ok((!brokers.is_empty()).then_some(brokers))
-}
-
-fn masters(route: &TopicRouteData) -> Vec<Broker> {
-    let addrs: BTreeMap<_, _> = route
-        .broker_datas
-        .iter()
-        .filter_map(|data| Some((&data.broker_name, data.broker_addrs.get(&MASTER_ID)?)))
-        .collect();
-    let broker = |queues: &ringmq_protocol::bodies::route::QueueData| {
-        let addr = addrs.get(&queues.broker_name)?;
-        let queue_ids = (0..queues.write_queue_nums).collect();
-        Some(Broker { addr: (*addr).clone(), queue_ids })
-    };
-    route.queue_datas.iter().filter_map(broker).collect()
-}
-
-/// Creates the topic on every master; false when no broker has registered yet.
-async fn create_topic(caller: &mut Caller, topic: &str, queues: u32) -> Result<bool, BenchError> {
-    let body = caller
-        .expect("cluster", request::GET_BROKER_CLUSTER_INFO, &(), |command| command.body.to_vec())
-        .await?;
-    let cluster: ClusterInfo =
-        json::from_slice(&body).map_err(|error| BenchError::protocol(caller.who(), error))?;
-    let queues = i32::try_from(queues).expect("checked by the command line");
-    let header = CreateTopicRequest {
-        topic,
-        default_topic: TEMPLATE_TOPIC,
-        read_queue_nums: queues,
-        write_queue_nums: queues,
-        perm: perm::READ_WRITE,
-        topic_filter_type: "SINGLE_TAG",
-        topic_sys_flag: Some(0),
-        order: false,
-        attributes: None,
-        force: None,
-    };
-    let mut created = false;
-    for data in cluster.broker_addr_table.values() {
-        let Some(addr) = data.broker_addrs.get(&MASTER_ID) else { continue };
-        let mut broker = Caller::connect(addr).await?;
-        broker.expect("create topic", request::UPDATE_AND_CREATE_TOPIC, &header, |_| ()).await?;
-        created = true;
-    }
-    Ok(created)
 }

@@ -20,6 +20,14 @@ pub fn ipv4() -> Option<Ipv4Addr> {
     })
 }
 
+/// The lowest port that the kernel gives to outgoing connections; its usual value if `/proc` is not
+/// mounted.
+pub(crate) fn first_ephemeral_port() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let first = range.ok().and_then(|text| text.split_ascii_whitespace().next()?.parse().ok());
+    first.unwrap_or(32_768)
+}
+
 /// The source address towards the internet. Connecting a datagram socket sends nothing.
 fn default_route() -> Option<Ipv4Addr> {
     /// Any address outside works; this one is reserved for documentation and never routed locally.

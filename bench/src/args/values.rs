@@ -1,0 +1,163 @@
+//! Values of the command line: numbers with units, and what is allowed.
+
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+
+use crate::driver::schedule::Arrivals;
+use crate::workload::message::Sizes;
+use crate::workload::payload::HEAD_SIZE_BYTES;
+use crate::workload::topics::Spread;
+
+/// Largest body that a RocketMQ broker takes by default (`maxMessageSize`).
+const BODY_SIZE_MAX_BYTES: usize = 4 << 20;
+
+/// Largest rate: what 100 cores could send.
+const RATE_MAX: f64 = 1e8;
+
+const SIZE_UNITS: [(&str, f64); 6] = [
+    ("kib", 1024.0),
+    ("kb", 1024.0),
+    ("k", 1024.0),
+    ("mib", 1048576.0),
+    ("m", 1048576.0),
+    ("b", 1.0),
+];
+
+/// A whole number from 1 to `max`.
+pub fn up_to(max: u64) -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=max)
+}
+
+/// Seconds, with or without `s`; `ms` for milliseconds.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let (number, factor) = split_unit(text, &[("ms", 1e-3), ("s", 1.0)]);
+    match number.parse::<f64>() {
+        Ok(value) if (0.0..=86_400.0).contains(&(value * factor)) => {
+            Ok(Duration::from_secs_f64(value * factor))
+        }
+        _ => Err(format!("{text:?} is not a number of seconds from 0 to 86400")),
+    }
+}
+
+/// Requests per second.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let (number, factor) = split_unit(text, &[("k", 1e3), ("m", 1e6)]);
+    match number.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate * factor <= RATE_MAX => Ok(rate * factor),
+        _ => Err(format!("{text:?} is not a rate such as 500, 10k or 1.5M per second")),
+    }
+}
+
+/// A number of messages.
+pub fn count(text: &str) -> Result<u64, String> {
+    let (number, factor) = split_unit(text, &[("k", 1e3), ("m", 1e6)]);
+    match number.parse::<f64>() {
+        Ok(value) if (0.0..=1e12).contains(&(value * factor)) => Ok((value * factor) as u64),
+        _ => Err(format!("{text:?} is not a number of messages such as 500, 10k or 1.5M")),
+    }
+}
+
+/// One body size or a range of them.
+pub fn sizes(text: &str) -> Result<Sizes, String> {
+    let (min, max) = text.split_once("..").unwrap_or((text, text));
+    let sizes = Sizes { min: body_size(min)?, max: body_size(max)? };
+    if sizes.min > sizes.max {
+        return Err(format!("{text:?} is empty: the smaller size comes first"));
+    }
+    Ok(sizes)
+}
+
+fn body_size(text: &str) -> Result<usize, String> {
+    let (number, factor) = split_unit(text, &SIZE_UNITS);
+    let allowed = HEAD_SIZE_BYTES..=BODY_SIZE_MAX_BYTES;
+    match number.parse::<f64>().map(|number| (number * factor) as usize) {
+        Ok(size) if allowed.contains(&size) => Ok(size),
+        _ => Err(format!(
+            "{text:?} is not a size from {HEAD_SIZE_BYTES} bytes to 4MiB, such as 1024 or 1KiB, \
+             or a range such as 100..4k"
+        )),
+    }
+}
+
+/// A share in percent, with or without `%`.
+pub fn percent(text: &str) -> Result<u8, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        _ => Err(format!("{text:?} is not a share from 0% to 100%")),
+    }
+}
+
+/// How arrivals lie between each other.
+pub fn arrivals(text: &str) -> Result<Arrivals, String> {
+    match text.split_once(':') {
+        None if text == "constant" => Ok(Arrivals::Constant),
+        None if text == "poisson" => Ok(Arrivals::Poisson),
+        Some(("bursts", size)) => match size.parse() {
+            Ok(size @ 1..=1_000_000) => Ok(Arrivals::Bursts(size)),
+            _ => Err(format!("{size:?} is not a size of bursts from 1 to 1000000")),
+        },
+        _ => Err(format!("{text:?} is none of constant, poisson, bursts:SIZE")),
+    }
+}
+
+/// How messages are spread over topics.
+pub fn spread(text: &str) -> Result<Spread, String> {
+    match text.split_once(':') {
+        None if text == "uniform" => Ok(Spread::Uniform),
+        None if text == "zipf" => Ok(Spread::Zipf(1.0)),
+        Some(("zipf", exponent)) => match exponent.parse() {
+            Ok(exponent) if exponent > 0.0 && exponent <= 10.0 => Ok(Spread::Zipf(exponent)),
+            _ => Err(format!("{exponent:?} is not an exponent above 0, up to 10")),
+        },
+        _ => Err(format!("{text:?} is none of uniform, zipf, zipf:EXPONENT")),
+    }
+}
+
+/// Splits a number from the first unit that ends it, in any case; factor 1 without one.
+fn split_unit<'a>(text: &'a str, units: &[(&str, f64)]) -> (&'a str, f64) {
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    for (unit, factor) in units {
+        if lower.ends_with(unit) {
+            return (text[..text.len() - unit.len()].trim(), *factor);
+        }
+    }
+    (text, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_take_units() {
+        assert_eq!(sizes("1KiB"), Ok(Sizes { min: 1024, max: 1024 }));
+        assert_eq!(sizes("100..4m"), Ok(Sizes { min: 100, max: 4 << 20 }));
+        assert_eq!(rate("10k"), Ok(10_000.0));
+        assert_eq!(rate("1.5M"), Ok(1_500_000.0));
+        assert_eq!(count("2k"), Ok(2_000));
+        assert_eq!(seconds("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("3s"), Ok(Duration::from_secs(3)));
+        assert_eq!(percent("30%"), Ok(30));
+    }
+
+    #[test]
+    fn shapes_are_named() {
+        assert_eq!(arrivals("poisson"), Ok(Arrivals::Poisson));
+        assert_eq!(arrivals("bursts:100"), Ok(Arrivals::Bursts(100)));
+        assert_eq!(spread("zipf:1.2"), Ok(Spread::Zipf(1.2)));
+    }
+
+    #[test]
+    fn senseless_values_are_refused_with_what_is_allowed() {
+        assert!(sizes("5MiB").unwrap_err().contains("40 bytes to 4MiB"));
+        assert!(sizes("3").is_err());
+        assert!(sizes("4k..1k").unwrap_err().contains("smaller size comes first"));
+        assert!(rate("-1").is_err() && rate("nan").is_err());
+        assert!(seconds("x").is_err() && seconds("-1").is_err());
+        assert!(percent("101").is_err());
+        assert!(arrivals("bursts:0").is_err() && arrivals("bursty").is_err());
+        assert!(spread("zipf:0").is_err());
+    }
+}

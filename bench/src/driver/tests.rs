@@ -1,0 +1,149 @@
+//! The loop under a simulated clock: due times and latencies are exact.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_protocol::{Command, RequestHead, SerializeType, write_request};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{Listener, Reuse, Stream};
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task;
+
+use super::lane::Lane;
+use super::schedule::{Arrivals, Schedule, Step};
+use super::work::{Asked, Then, Work};
+use super::{Load, Timing};
+use crate::record::archive::Archive;
+use crate::record::window::Window;
+
+/// Asks for nothing, and remembers when it was asked and answered.
+#[derive(Default)]
+struct Echo {
+    intended: RefCell<Vec<Instant>>,
+    asks: std::cell::Cell<u32>,
+    retires_after: Option<u32>,
+}
+
+impl Work for Echo {
+    fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>) {
+        self.intended.borrow_mut().push(asked.intended);
+        self.asks.set(self.asks.get() + 1);
+        let head = RequestHead {
+            serialize: SerializeType::RocketMq,
+            code: 1,
+            opaque: slot as i32,
+            oneway: false,
+            remark: None,
+        };
+        write_request(out, head, &(), &[]);
+    }
+
+    fn answered(
+        &self,
+        _slot: u32,
+        asked: Asked,
+        now: Instant,
+        _answer: &Command<'_>,
+        window: &mut Window,
+    ) -> Then {
+        let response = now.saturating_since(asked.intended);
+        window.success(response, now.saturating_since(asked.sent), 1, 0);
+        match self.retires_after {
+            Some(asks) if self.asks.get() >= asks => Then::Retire,
+            _ => Then::Again,
+        }
+    }
+}
+
+/// A server that gives every request back, and answers nothing in the time of `stall`.
+async fn serve(listener: Listener, stall: std::ops::Range<u64>) {
+    let started = Instant::now();
+    let Ok((stream, _)) = listener.accept().await else { return };
+    let (mut read, mut write) = stream.split();
+    loop {
+        let bytes = read.read_with(<[u8]>::to_vec).await.unwrap_or_default();
+        let elapsed_ms = started.elapsed().as_millis() as u64;
+        if stall.contains(&elapsed_ms) {
+            task::sleep(Duration::from_millis(stall.end - elapsed_ms)).await;
+        }
+        if bytes.is_empty() || write.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs `work` for two seconds, with a server that stalls (in ms of its life); returns the archive
+/// and the start.
+fn run(
+    work: Rc<Echo>,
+    rate: Option<f64>,
+    depth: u32,
+    stall: std::ops::Range<u64>,
+) -> (Archive, Instant) {
+    World::new(11).run(async {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 9_000));
+        let listener = Listener::bind(addr, Reuse::No).unwrap();
+        task::spawn("server", serve(listener, stall)).detach();
+        let stream = Stream::connect(addr, Duration::from_secs(1)).await.unwrap();
+        let (read, write) = stream.split();
+        let step = |rate| vec![Step { length: Duration::from_secs(2), rate }];
+        let schedule = rate.map(|rate| Schedule::new(step(rate), Arrivals::Constant, 0));
+        let load = Load::new(schedule);
+        load.add_lane(Lane::new(work, write, depth), read);
+        let start = Instant::now();
+        let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
+        (load.run(timing, Archive::default(), |_, _| ()).await, start)
+    })
+}
+
+#[test]
+fn an_open_loop_keeps_its_due_times_through_a_stall() {
+    let work = Rc::new(Echo::default());
+    let (archive, start) = run(work.clone(), Some(1_000.0), 4_096, 500..1_000);
+    let intended = work.intended.borrow();
+    for (k, &due) in intended.iter().enumerate() {
+        assert_eq!(due, start + Duration::from_millis(k as u64), "request {k}");
+    }
+    // Half a second of requests waited, on average half of it, and each of them counts.
+    let response = &archive.total.response;
+    assert!(response.percentile_us(75.0 + 12.0) > 240_000.0, "{}", response.percentile_us(87.0));
+    assert!(response.percentile_us(70.0) < 50_000.0);
+    assert!((1_950..=2_001).contains(&archive.total.messages), "{}", archive.total.messages);
+    assert_eq!(archive.backlog(), 0);
+}
+
+#[test]
+fn the_wait_for_a_free_slot_is_response_time_and_not_service_time() {
+    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..1_000);
+    let total = &archive.total;
+    let long = |latencies: &crate::record::latencies::Latencies| {
+        latencies.histogram().count_between(100_000_000, 600_000_000)
+    };
+    assert!(long(&total.service) <= 1, "one request waited for the server");
+    assert!(long(&total.response) >= 300, "all others waited for that one");
+}
+
+#[test]
+fn a_rate_above_what_is_served_leaves_a_backlog() {
+    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..60_000);
+    assert!((1_450..=1_510).contains(&archive.backlog()), "{}", archive.backlog());
+}
+
+#[test]
+fn a_closed_loop_asks_again_as_soon_as_it_is_answered() {
+    let work = Rc::new(Echo::default());
+    let (archive, _) = run(work.clone(), None, 3, 0..0);
+    assert_eq!(archive.total.response.max_us(), archive.total.service.max_us());
+    assert!(work.asks.get() > 1_000 && work.asks.get() - archive.total.messages as u32 <= 6);
+}
+
+#[test]
+fn a_run_ends_when_its_last_slot_has_retired() {
+    let work = Rc::new(Echo { retires_after: Some(10), ..Echo::default() });
+    let (archive, _) = run(work.clone(), None, 2, 0..0);
+    assert!((10..=11).contains(&work.asks.get()));
+    assert!(archive.elapsed() < Duration::from_secs(1));
+}

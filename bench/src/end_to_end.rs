@@ -1,0 +1,67 @@
+//! `bench end-to-end`: how long a message takes from its producer to a waiting consumer.
+//!
+//! Both sides run in this process, so one monotonic clock dates both ends.
+
+use std::rc::Rc;
+
+use ringmq_runtime::task;
+
+use crate::args::EndToEndArgs;
+use crate::args::load::PaceArgs;
+use crate::consume;
+use crate::driver::Load;
+use crate::ending::Ending;
+use crate::error::BenchError;
+use crate::measure::{self, Measured};
+use crate::produce::Producers;
+use crate::record::archive::Archive;
+use crate::report::Report;
+use crate::target::Target;
+use crate::workload::pull::{PullPlan, Reading};
+
+/// Runs the workload and prints its report.
+///
+/// # Errors
+/// The broker cannot be started or reached.
+pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
+    let target = Rc::new(Target::open(&args.target).await?);
+    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
+    let mut received = Vec::new();
+    let mut sent = Vec::new();
+    let clock = measure::Clock::start(&args.output);
+    for again in 0..args.pace.repeat {
+        let consumers = consumers(args, &target, producers.run).await?;
+        let load = producers.connect(&target, &args.pace, again, None).await?;
+        let timing = args.pace.timing();
+        let sending = task::spawn("bench producers", async move {
+            load.run(timing, Archive::default(), |_, _| ()).await
+        });
+        received.push(measure::once(&target, &args.pace, &consumers, clock.archive()).await);
+        sent.push(Measured { archive: sending.await, used: None });
+    }
+    let workload = format!(
+        "end to end: {}, {}; {} consuming connections",
+        args.pace.describe(),
+        args.message.describe(),
+        args.consumers
+    );
+    let mut report = Report::new(workload, "end to end us", &received);
+    report.add_sends(&sent);
+    report.finish(&args.output, &target, &received).await?;
+    target.ended_well();
+    Ok(Ending::of(report.failures()))
+}
+
+/// Connections that wait at the end of every queue.
+async fn consumers(args: &EndToEndArgs, target: &Target, run: u64) -> Result<Rc<Load>, BenchError> {
+    let plan = Rc::new(PullPlan {
+        reading: Reading::EndToEnd(run),
+        batch: args.pull_batch,
+        subscription: "*".to_owned(),
+        serialize: args.pace.header.serialize(),
+    });
+    let pace = PaceArgs { connections: args.consumers, ..args.pace.clone() };
+    let load = Load::new(None);
+    consume::connect(target, &pace, &plan, &load).await?;
+    Ok(load)
+}

@@ -1,0 +1,30 @@
+//! How a command ended, and what the process says of it.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As it should.
+    Good,
+    /// Some requests failed.
+    RequestsFailed,
+    /// Something acknowledged is not there as it should be.
+    ProofFailed,
+}
+
+impl Ending {
+    /// The ending of a run with so many failed requests.
+    pub fn of(failures: u64) -> Self {
+        if failures == 0 { Self::Good } else { Self::RequestsFailed }
+    }
+
+    /// The exit code: see the help text.
+    pub fn code(self) -> ExitCode {
+        match self {
+            Self::Good => ExitCode::SUCCESS,
+            Self::RequestsFailed => ExitCode::from(3),
+            Self::ProofFailed => ExitCode::from(4),
+        }
+    }
+}

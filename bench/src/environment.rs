@@ -1,0 +1,225 @@
+//! On what a run was made: a figure without it cannot be compared with another.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ringmq_protocol::bodies::topic::KvTable;
+use ringmq_protocol::codes::request;
+use ringmq_protocol::json;
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::{clock, process, shards};
+use serde::{Deserialize, Serialize};
+
+use crate::target::Target;
+use crate::target::caller::Caller;
+
+/// Largest file of `/proc` and `/sys` that is read here.
+const FACT_MAX_BYTES: usize = 1 << 20;
+
+/// The machine of bench, the disk and the broker. Facts that the system does not tell are empty.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Environment {
+    /// When the run ended, Unix ms.
+    pub unix_ms: i64,
+    /// Version of bench.
+    pub bench: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Name of the processor.
+    pub cpu: String,
+    /// Cores that bench may use.
+    pub cores: usize,
+    /// How the first core chooses its frequency.
+    pub governor: String,
+    /// Memory nodes.
+    pub numa_nodes: String,
+    /// Memory of the machine or the container.
+    pub memory_bytes: u64,
+    /// Load averages: who else was there.
+    pub load_average: String,
+    /// Where the broker that bench started keeps its files.
+    pub disk: Option<DiskFacts>,
+    /// What the broker says of itself.
+    pub broker: BTreeMap<String, String>,
+    /// Its configuration.
+    pub broker_config: BTreeMap<String, String>,
+}
+
+/// The device under a directory.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskFacts {
+    /// File system and its mount options.
+    pub file_system: String,
+    /// Device as it was mounted.
+    pub device: String,
+    /// Its model.
+    pub model: String,
+    /// `write back` means that a flush is needed for durability, `write through` that it is not.
+    pub write_cache: String,
+    /// Scheduler of its queue, the active one in brackets.
+    pub scheduler: String,
+    /// 1 for spinning disks.
+    pub rotational: String,
+}
+
+/// What a broker tells of itself that says something about a figure.
+const BROKER_FACTS: [&str; 3] = ["brokerVersionDesc", "brokerVersion", "bootTimestamp"];
+
+impl Environment {
+    /// Looks at the machine, and asks the first broker of the target.
+    pub async fn of(target: &Target) -> Self {
+        let store = target.store().and_then(|store| std::path::absolute(store).ok());
+        let disk = match store {
+            Some(store) => disk_facts(&store).await,
+            None => None,
+        };
+        let (broker, broker_config) = broker_facts(target).await.unwrap_or_default();
+        Self { disk, broker, broker_config, ..Self::of_machine().await }
+    }
+
+    async fn of_machine() -> Self {
+        let governor = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+        Self {
+            unix_ms: clock::unix_ms(),
+            bench: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: fact("proc/sys/kernel/osrelease").await,
+            cpu: cpu_model(&fact("proc/cpuinfo").await),
+            cores: shards::usable_cores().len(),
+            governor: fact(governor).await,
+            numa_nodes: fact("sys/devices/system/node/online").await,
+            memory_bytes: process::memory_bytes(),
+            load_average: fact("proc/loadavg").await,
+            ..Self::default()
+        }
+    }
+
+    /// The most important facts in two lines.
+    pub fn describe(&self) -> String {
+        let or_unknown = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
+        let machine = format!(
+            "{} cores {}, {:.0} GB, Linux {}, governor {}, load {}",
+            self.cores,
+            or_unknown(&self.cpu),
+            self.memory_bytes as f64 / 1e9,
+            or_unknown(&self.kernel),
+            or_unknown(&self.governor),
+            or_unknown(&self.load_average),
+        );
+        match &self.disk {
+            None => machine,
+            Some(disk) => format!(
+                "{machine}\n{} on {} ({}), write cache: {}",
+                or_unknown(&disk.file_system),
+                or_unknown(&disk.device),
+                or_unknown(&disk.model),
+                or_unknown(&disk.write_cache),
+            ),
+        }
+    }
+}
+
+/// A file of the kernel, without the line end; empty when it is not there.
+async fn fact(path: &str) -> String {
+    let Ok(root) = Disk::live("/") else { return String::new() };
+    let bytes = root.read_all(path, FACT_MAX_BYTES).await.unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+fn cpu_model(cpuinfo: &str) -> String {
+    let line = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    line.map_or(String::new(), |rest| rest.trim_start_matches([' ', '\t', ':']).to_owned())
+}
+
+async fn disk_facts(directory: &Path) -> Option<DiskFacts> {
+    let mount = mount_of(&fact("proc/self/mountinfo").await, directory)?;
+    let block = format!("sys/dev/block/{}", mount.device_number);
+    // A partition has no queue of its own: its disk is one folder up.
+    let of_queue = async |name: &str| match fact(&format!("{block}/queue/{name}")).await {
+        text if text.is_empty() => fact(&format!("{block}/../queue/{name}")).await,
+        text => text,
+    };
+    let model = match fact(&format!("{block}/device/model")).await {
+        text if text.is_empty() => fact(&format!("{block}/../device/model")).await,
+        text => text,
+    };
+    Some(DiskFacts {
+        model,
+        write_cache: of_queue("write_cache").await,
+        scheduler: of_queue("scheduler").await,
+        rotational: of_queue("rotational").await,
+        file_system: mount.file_system,
+        device: mount.source,
+    })
+}
+
+/// A line of `mountinfo`.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    device_number: String,
+    file_system: String,
+    source: String,
+}
+
+/// The mount that a directory lies on: of those that contain it, the longest, and of equal ones the
+/// last. proc(5): id, parent, device, root, mount point, options, optional fields, a dash, type,
+/// source, options of the super block.
+fn mount_of(mountinfo: &str, directory: &Path) -> Option<Mount> {
+    let parse = |line: &str| {
+        let (before, behind) = line.split_once(" - ")?;
+        let before: Vec<&str> = before.split(' ').collect();
+        let behind: Vec<&str> = behind.split(' ').collect();
+        let (point, options) = (before.get(4)?, before.get(5)?);
+        let mount = Mount {
+            device_number: (*before.get(2)?).to_owned(),
+            file_system: format!("{} ({options})", behind.first()?),
+            source: (*behind.get(1)?).to_owned(),
+        };
+        directory.starts_with(point).then_some((point.len(), mount))
+    };
+    mountinfo.lines().filter_map(parse).max_by_key(|(len, _)| *len).map(|(_, mount)| mount)
+}
+
+type Facts = BTreeMap<String, String>;
+
+/// What a broker says of itself and its configuration; none when it does not answer.
+async fn broker_facts(target: &Target) -> Option<(Facts, Facts)> {
+    let mut caller = Caller::connect(target.broker_addr(0)).await.ok()?;
+    let code = request::GET_BROKER_RUNTIME_INFO;
+    let body = caller.expect("runtime information", code, &(), |c| c.body.to_vec()).await.ok()?;
+    let table: KvTable = json::from_slice(&body).ok()?;
+    let told = |name: &&str| Some(((*name).to_owned(), table.table.get(*name)?.to_string()));
+    let facts = BROKER_FACTS.iter().filter_map(told).collect();
+    let code = request::GET_BROKER_CONFIG;
+    let body = caller.expect("configuration", code, &(), |c| c.body.to_vec()).await;
+    let text = body.map_or(String::new(), |body| String::from_utf8_lossy(&body).into_owned());
+    let entry = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        Some((key.trim().to_owned(), value.trim().to_owned()))
+    };
+    Some((facts, text.lines().filter_map(entry).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_lies_on_the_longest_mount_above_it() {
+        let mountinfo = "\
+21 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+22 21 0:5 / /proc rw - proc proc rw
+23 21 8:1 / /data rw,noatime - xfs /dev/sda1 rw
+24 21 8:2 / /database rw - xfs /dev/sdb1 rw";
+        let device = |directory: &str| mount_of(mountinfo, Path::new(directory)).unwrap().source;
+        assert_eq!(device("/data/store"), "/dev/sda1");
+        assert_eq!(device("/var/lib"), "/dev/vda");
+        let mount = mount_of(mountinfo, Path::new("/data")).unwrap();
+        assert_eq!(mount.file_system, "xfs (rw,noatime)");
+        assert_eq!(mount.device_number, "8:1");
+    }
+
+    #[test]
+    fn the_processor_is_named() {
+        assert_eq!(cpu_model("processor\t: 0\nmodel name\t: Fast CPU\n"), "Fast CPU");
+    }
+}

@@ -1,0 +1,126 @@
+//! One measured run after another: connections, load, and what the broker used meanwhile.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::process;
+
+use crate::args::load::{OutputArgs, PaceArgs};
+use crate::driver::Load;
+use crate::error::BenchError;
+use crate::record::archive::Archive;
+use crate::report::live;
+use crate::target::Target;
+
+/// One repetition.
+#[derive(Debug)]
+pub struct Measured {
+    /// What was counted.
+    pub archive: Archive,
+    /// What the broker's process used, when bench started it.
+    pub used: Option<Used>,
+}
+
+/// What a broker used for some messages, the warm-up included.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// User and system time.
+    pub cpu: Duration,
+    /// Resident memory at the end.
+    pub rss_bytes: u64,
+    /// Flushes of its logs; none when it does not tell.
+    pub flushes: Option<u64>,
+    /// The messages.
+    pub messages: u64,
+}
+
+impl Used {
+    /// Both together.
+    pub fn and(self, later: Self) -> Self {
+        Self {
+            cpu: self.cpu + later.cpu,
+            rss_bytes: later.rss_bytes,
+            flushes: self.flushes.zip(later.flushes).map(|(one, other)| one + other),
+            messages: self.messages + later.messages,
+        }
+    }
+}
+
+/// The time since the first repetition began, for the logs of all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+    keeps_log: bool,
+}
+
+impl Clock {
+    /// Starts now; logs are kept when files are asked for.
+    pub fn start(output: &OutputArgs) -> Self {
+        Self { started: Instant::now(), keeps_log: output.output.is_some() }
+    }
+
+    /// An archive for the repetition that begins now.
+    pub fn archive(self) -> Archive {
+        match self.keeps_log {
+            true => Archive::with_interval_log(self.started.elapsed()),
+            false => Archive::default(),
+        }
+    }
+}
+
+/// Runs `pace.repeat` times, each time with the load that `connect` makes of the repetition's
+/// number, counted from 0.
+///
+/// # Errors
+/// Those of `connect`.
+pub async fn repeat(
+    target: &Target,
+    pace: &PaceArgs,
+    output: &OutputArgs,
+    connect: impl AsyncFn(u32) -> Result<Rc<Load>, BenchError>,
+) -> Result<Vec<Measured>, BenchError> {
+    let clock = Clock::start(output);
+    let mut all = Vec::new();
+    for repetition in 0..pace.repeat {
+        if pace.repeat > 1 {
+            eprintln!("repetition {} of {}", repetition + 1, pace.repeat);
+        }
+        let load = connect(repetition).await?;
+        all.push(once(target, pace, &load, clock.archive()).await);
+    }
+    Ok(all)
+}
+
+/// Runs `load` and looks at the broker before and after.
+pub async fn once(target: &Target, pace: &PaceArgs, load: &Rc<Load>, archive: Archive) -> Measured {
+    let before = Observed::of(target).await;
+    let archive = load.run(pace.timing(), archive, live::line).await;
+    let after = Observed::of(target).await;
+    let used = before.zip(after).map(|(before, after)| before.until(after, load.messages()));
+    Measured { archive, used }
+}
+
+/// What the broker has used at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Observed {
+    usage: process::Usage,
+    flushes: Option<u64>,
+}
+
+impl Observed {
+    async fn of(target: &Target) -> Option<Self> {
+        let usage = target.usage()?;
+        Some(Self { usage, flushes: target.flushes().await })
+    }
+
+    fn until(self, after: Self, messages: u64) -> Used {
+        let flushes = self.flushes.zip(after.flushes);
+        Used {
+            cpu: after.usage.cpu.saturating_sub(self.usage.cpu),
+            rss_bytes: after.usage.rss_bytes,
+            flushes: flushes.map(|(from, to)| to.saturating_sub(from)),
+            messages,
+        }
+    }
+}

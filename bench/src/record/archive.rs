@@ -1,0 +1,146 @@
+//! All counted seconds of a run: their sum, and a row for each.
+//!
+//! Histograms have half a megabyte each, so adding them up takes a tenth of a millisecond that
+//! must not stand still the loop that measures: the driver swaps windows and gives the finished
+//! one to a helper thread, which owns the archive meanwhile.
+
+use std::time::Duration;
+
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use serde::{Deserialize, Serialize};
+
+use crate::record::window::Window;
+
+/// One counted interval, usually a second.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Second {
+    /// Its start, counted from the start of the run, warm-up included.
+    pub from_s: f64,
+    /// Its length.
+    pub seconds: f64,
+    /// Messages acknowledged or received.
+    pub messages: u64,
+    /// Their body bytes.
+    pub bytes: u64,
+    /// Failed requests.
+    pub errors: u64,
+    /// Open loop: requests that were due and not sent at its end.
+    pub backlog: u64,
+    /// Median from the intended time.
+    pub p50_us: f64,
+    /// 99 of 100.
+    pub p99_us: f64,
+    /// 999 of 1,000.
+    pub p999_us: f64,
+    /// The largest.
+    pub max_us: f64,
+}
+
+/// The counted part of a run.
+#[derive(Debug, Default)]
+pub struct Archive {
+    /// Sum of all counted seconds.
+    pub total: Window,
+    /// Each of them.
+    pub seconds: Vec<Second>,
+    interval_log: Option<IntervalLog>,
+}
+
+/// The histograms of all seconds, as lines of text.
+#[derive(Debug)]
+struct IntervalLog {
+    lines: Vec<u8>,
+    /// Added to all times, so that the logs of repetitions follow each other.
+    offset: Duration,
+}
+
+/// Size of an interval log: a day of seconds at 2 KB each fits; later ones count in the total only.
+const INTERVAL_LOG_MAX_BYTES: usize = 256 << 20;
+
+impl Archive {
+    /// An archive that also writes the histogram of each second, up to 256 MiB of log; its times
+    /// begin at `offset`.
+    pub fn with_interval_log(offset: Duration) -> Self {
+        let log = IntervalLog { lines: Vec::new(), offset };
+        Self { interval_log: Some(log), ..Self::default() }
+    }
+
+    /// The lines of the interval log; empty unless [`Archive::with_interval_log`].
+    pub fn interval_log(&self) -> &[u8] {
+        self.interval_log.as_ref().map_or(&[], |log| &log.lines)
+    }
+
+    /// Adds an interval that began `from` after the start of the run and took `length`.
+    pub fn add(&mut self, window: &Window, from: Duration, length: Duration, backlog: u64) {
+        self.total.add(window);
+        self.seconds.push(second(window, from, length, backlog));
+        if let Some(log) = &mut self.interval_log
+            && log.lines.len() < INTERVAL_LOG_MAX_BYTES
+        {
+            log_interval(&mut log.lines, window, log.offset + from, length);
+        }
+    }
+
+    /// Counted time.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds.iter().map(|second| second.seconds).sum())
+    }
+
+    /// Open loop: requests that were due and not sent at the end.
+    pub fn backlog(&self) -> u64 {
+        self.seconds.last().map_or(0, |second| second.backlog)
+    }
+}
+
+/// The row of one interval.
+pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -> Second {
+    Second {
+        from_s: from.as_secs_f64(),
+        seconds: length.as_secs_f64(),
+        messages: window.messages,
+        bytes: window.bytes,
+        errors: window.failures(),
+        backlog,
+        p50_us: window.response.percentile_us(50.0),
+        p99_us: window.response.percentile_us(99.0),
+        p999_us: window.response.percentile_us(99.9),
+        max_us: window.response.max_us(),
+    }
+}
+
+/// Appends the two lines of an interval: response time and service time.
+fn log_interval(log: &mut Vec<u8>, window: &Window, from: Duration, length: Duration) {
+    let mut serializer = V2DeflateSerializer::new();
+    let mut writer = IntervalLogWriterBuilder::new()
+        .begin_log_with(log, &mut serializer)
+        .expect("written to memory");
+    for (tag, latencies) in [("response", &window.response), ("service", &window.service)] {
+        writer
+            .write_histogram(latencies.histogram(), from, length, Tag::new(tag))
+            .expect("a histogram within its bounds is written to memory");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_is_the_sum_of_the_seconds() {
+        let mut archive = Archive::default();
+        let mut window = Window::default();
+        for ms in [1, 2] {
+            let latency = Duration::from_millis(ms);
+            window.success(latency, latency, 1, 10);
+            window.failure("SYSTEM_BUSY");
+            archive.add(&window, Duration::from_secs(ms), Duration::from_secs(1), 7);
+            window.reset();
+        }
+        let total = &archive.total;
+        assert_eq!((total.messages, total.bytes, total.failures()), (2, 20, 2));
+        assert_eq!(archive.elapsed(), Duration::from_secs(2));
+        assert_eq!((archive.seconds.len(), archive.backlog()), (2, 7));
+        assert!(archive.interval_log().is_empty());
+    }
+}

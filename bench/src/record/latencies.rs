@@ -1,0 +1,145 @@
+//! A histogram of latencies, and what reports say of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
+
+/// Latencies are kept from 1 ns to 1 h with 3 significant digits; longer ones count as 1 h.
+const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
+const LATENCY_DIGITS: u8 = 3;
+
+/// The percentiles that tables and JSON show.
+pub const PERCENTILES: [(&str, f64); 7] = [
+    ("p50", 50.0),
+    ("p90", 90.0),
+    ("p95", 95.0),
+    ("p99", 99.0),
+    ("p99.9", 99.9),
+    ("p99.99", 99.99),
+    ("p99.999", 99.999),
+];
+
+/// A histogram of latencies in nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Latencies(Histogram<u64>);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS);
+        Self(histogram.expect("the bounds are constants that hdrhistogram accepts"))
+    }
+}
+
+impl Latencies {
+    /// Counts one latency.
+    pub fn record(&mut self, latency: Duration) {
+        self.record_many(latency, 1);
+    }
+
+    /// Counts the same latency `count` times: messages that arrived together.
+    pub fn record_many(&mut self, latency: Duration, count: u64) {
+        let ns = u64::try_from(latency.as_nanos()).unwrap_or(LATENCY_MAX_NS);
+        self.0.saturating_record_n(ns, count);
+    }
+
+    /// Adds all of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms here have the same bounds");
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    /// Values counted.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The value at a percentile, in microseconds.
+    pub fn percentile_us(&self, percentile: f64) -> f64 {
+        self.0.value_at_percentile(percentile) as f64 / 1e3
+    }
+
+    /// The largest value, in microseconds.
+    pub fn max_us(&self) -> f64 {
+        self.0.max() as f64 / 1e3
+    }
+
+    /// The histogram itself, for the formats that HdrHistogram's own tools read.
+    pub fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+
+    /// The summary that reports print.
+    pub fn summary(&self) -> LatencySummary {
+        let by_name = |value: &dyn Fn(f64) -> f64| {
+            PERCENTILES.iter().map(|&(name, at)| (name.to_owned(), value(at))).collect()
+        };
+        LatencySummary {
+            count: self.count(),
+            mean_us: self.0.mean() / 1e3,
+            percentiles_us: by_name(&|at| self.percentile_us(at)),
+            max_us: self.max_us(),
+        }
+    }
+
+    /// The whole histogram in HdrHistogram's compressed form (V2, deflated, Base64).
+    pub fn encoded(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.0, &mut bytes)
+            .expect("a histogram within its bounds is written to memory");
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+    }
+}
+
+/// Latencies of a run, in microseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LatencySummary {
+    /// Values counted.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean_us: f64,
+    /// Value by percentile name.
+    pub percentiles_us: BTreeMap<String, f64>,
+    /// Largest value.
+    pub max_us: f64,
+}
+
+impl LatencySummary {
+    /// Values that lie beyond a percentile: what the figure rests on.
+    pub fn beyond(&self, percentile: f64) -> u64 {
+        (self.count as f64 * (1.0 - percentile / 100.0)).round() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::serialization::Deserializer;
+
+    #[test]
+    fn an_encoded_histogram_is_read_by_the_library_again() {
+        let mut latencies = Latencies::default();
+        for us in 1..=1_000 {
+            latencies.record(Duration::from_micros(us));
+        }
+        let engine = base64::engine::general_purpose::STANDARD;
+        let bytes = base64::Engine::decode(&engine, latencies.encoded()).unwrap();
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert_eq!(read, *latencies.histogram());
+    }
+
+    #[test]
+    fn a_summary_tells_how_many_values_a_percentile_rests_on() {
+        let mut latencies = Latencies::default();
+        latencies.record_many(Duration::from_millis(1), 100_000);
+        let summary = latencies.summary();
+        assert_eq!((summary.beyond(99.9), summary.beyond(99.999)), (100, 1));
+    }
+}

@@ -1,0 +1,229 @@
+//! What a run tells: a line each second, tables at the end, or one JSON document.
+
+pub mod files;
+pub mod live;
+pub mod table;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::load::OutputArgs;
+use crate::environment::Environment;
+use crate::error::BenchError;
+use crate::limits::Limits;
+use crate::measure::{Measured, Used};
+use crate::record::archive::Second;
+use crate::record::latencies::LatencySummary;
+use crate::record::window::Window;
+use crate::target::Target;
+
+/// The result of a command.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What was run, as a person would say it.
+    pub workload: String,
+    /// What the latencies are of.
+    pub latency_of: &'static str,
+    /// All repetitions together.
+    #[serde(flatten)]
+    pub total: Outcome,
+    /// Each repetition.
+    pub runs: Vec<Outcome>,
+    /// The sends of an end-to-end run, whose own figures are those of the consumers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sends: Option<Outcome>,
+    /// What the machine allows, measured in the same run.
+    pub limits: Option<Limits>,
+    /// On what the run was made.
+    pub environment: Environment,
+    /// All response times and all service times, as HdrHistogram's tools read them: V2, deflated,
+    /// Base64.
+    pub histograms: BTreeMap<&'static str, String>,
+}
+
+/// What one repetition, or all of them together, came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Counted time in seconds.
+    pub seconds: f64,
+    /// Messages acknowledged or received in that time.
+    pub messages: u64,
+    /// Per second.
+    pub messages_per_second: f64,
+    /// Body bytes per second, in MB (10^6 bytes).
+    pub megabytes_per_second: f64,
+    /// From the intended time; equals `service` in a closed loop.
+    pub response: LatencySummary,
+    /// From the actual time.
+    pub service: LatencySummary,
+    /// Requests that were answered and brought no message.
+    pub empty: u64,
+    /// Failed requests by what the answer said.
+    pub errors: BTreeMap<String, u64>,
+    /// Open loop: requests that were due and still not sent at the end; they have no latency.
+    pub backlog: u64,
+    /// What the broker used, when bench started it.
+    pub broker: Option<BrokerUse>,
+    /// Each counted second of a repetition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_second: Vec<Second>,
+}
+
+/// Resources of the broker process.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct BrokerUse {
+    /// User and system CPU time per message, in microseconds.
+    pub cpu_us_per_message: f64,
+    /// Resident memory at the end.
+    pub rss_bytes: u64,
+    /// Flushes of the commit log per message; none when the broker does not tell.
+    pub flushes_per_message: Option<f64>,
+}
+
+impl BrokerUse {
+    fn of(used: Used) -> Self {
+        let messages = used.messages.max(1) as f64;
+        Self {
+            cpu_us_per_message: used.cpu.as_secs_f64() * 1e6 / messages,
+            rss_bytes: used.rss_bytes,
+            flushes_per_message: used.flushes.map(|flushes| flushes as f64 / messages),
+        }
+    }
+}
+
+impl Outcome {
+    fn new(total: &Window, seconds: f64, backlog: u64, used: Option<Used>) -> Self {
+        // A run that failed at once has counted no time.
+        let seconds = seconds.max(1e-9);
+        Self {
+            seconds,
+            messages: total.messages,
+            messages_per_second: total.messages as f64 / seconds,
+            megabytes_per_second: total.bytes as f64 / seconds / 1e6,
+            response: total.response.summary(),
+            service: total.service.summary(),
+            empty: total.empty,
+            errors: total.errors.clone(),
+            backlog,
+            broker: used.map(BrokerUse::of),
+            by_second: Vec::new(),
+        }
+    }
+
+    fn of_run(measured: &Measured) -> Self {
+        let Measured { archive, used } = measured;
+        let seconds = archive.elapsed().as_secs_f64();
+        let outcome = Self::new(&archive.total, seconds, archive.backlog(), *used);
+        Self { by_second: archive.seconds.clone(), ..outcome }
+    }
+
+    /// All failed requests.
+    pub fn failures(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// True when an open loop was not served as fast as it was due. What became due within the last
+    /// moment is always there; one in a hundred is not a moment.
+    pub fn fell_behind(&self) -> bool {
+        self.backlog * 100 > self.response.count
+    }
+
+    fn print_trouble(&self) {
+        if self.fell_behind() {
+            println!(
+                "{} requests were due and not sent at the end: the rate is above what was served, \
+                 and their wait is in no percentile",
+                self.backlog
+            );
+        }
+        for (what, count) in &self.errors {
+            println!("failed: {count} x {what}");
+        }
+    }
+}
+
+impl Report {
+    /// Sums up all repetitions.
+    pub fn new(workload: String, latency_of: &'static str, runs: &[Measured]) -> Self {
+        let (window, total) = sum(runs);
+        let histograms =
+            [("response", window.response.encoded()), ("service", window.service.encoded())];
+        Self {
+            workload,
+            latency_of,
+            total,
+            runs: runs.iter().map(Outcome::of_run).collect(),
+            sends: None,
+            limits: None,
+            environment: Environment::default(),
+            histograms: histograms.into(),
+        }
+    }
+
+    /// Adds the sends of an end-to-end run.
+    pub fn add_sends(&mut self, runs: &[Measured]) {
+        self.sends = Some(sum(runs).1);
+    }
+
+    /// All failed requests.
+    pub fn failures(&self) -> u64 {
+        self.total.failures() + self.sends.as_ref().map_or(0, Outcome::failures)
+    }
+
+    /// Looks at the environment, prints the report and writes the files that were asked for.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub async fn finish(
+        &mut self,
+        output: &OutputArgs,
+        target: &Target,
+        runs: &[Measured],
+    ) -> Result<(), BenchError> {
+        self.environment = Environment::of(target).await;
+        match output.json {
+            true => println!("{}", self.to_json()),
+            false => self.print(),
+        }
+        if let Some(prefix) = &output.output {
+            for path in files::write(prefix, self, runs).await? {
+                eprintln!("written: {}", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&self) {
+        println!("\n{}", self.workload);
+        println!("{}", self.environment.describe());
+        println!("{}", table::throughput(&self.total));
+        println!("{}", table::latencies(self.latency_of, &self.total));
+        if let Some(sends) = &self.sends {
+            println!("{}", table::latencies("send us", sends));
+        }
+        if let Some(limits) = &self.limits {
+            println!("{}", limits.compare(self.total.service.percentiles_us["p50"]));
+        }
+        if self.runs.len() > 1 {
+            println!("{}", table::repetitions(&self.runs));
+        }
+        for outcome in std::iter::once(&self.total).chain(&self.sends) {
+            outcome.print_trouble();
+        }
+    }
+
+    fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report is plain data")
+    }
+}
+
+fn sum(runs: &[Measured]) -> (Window, Outcome) {
+    let mut total = Window::default();
+    runs.iter().for_each(|run| total.add(&run.archive.total));
+    let seconds = runs.iter().map(|run| run.archive.elapsed().as_secs_f64()).sum();
+    let backlog = runs.iter().map(|run| run.archive.backlog()).sum();
+    let used = runs.iter().filter_map(|run| run.used).reduce(Used::and);
+    let outcome = Outcome::new(&total, seconds, backlog, used);
+    (total, outcome)
+}

@@ -1,0 +1,146 @@
+//! Topics of a cluster: found through a name server, created where they are missing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ringmq_protocol::bodies::route::{ClusterInfo, QueueData, TopicRouteData};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::CreateTopicRequest;
+use ringmq_protocol::headers::namesrv::RouteRequest;
+use ringmq_protocol::json;
+use ringmq_protocol::names::{MASTER_ID, TEMPLATE_TOPIC, perm};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::task;
+
+use crate::error::BenchError;
+use crate::target::caller::Caller;
+
+/// How long a new topic may take to appear in the routes, or a broker to register again.
+const ROUTE_LIMIT: Duration = Duration::from_secs(40);
+
+/// Time between two looks at the route.
+const ROUTE_POLL: Duration = Duration::from_millis(20);
+
+/// The queues of a topic on one master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterQueues {
+    /// Where the master listens.
+    pub addr: String,
+    /// Its queues have the ids from 0 to here; at least one.
+    pub queues: u32,
+}
+
+/// Looks topics up, and creates them.
+pub struct Routes {
+    namesrv: Caller,
+    /// Connections to masters, once they were needed.
+    masters: BTreeMap<String, Caller>,
+}
+
+impl Routes {
+    /// Asks the name server at `addr`.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn connect(addr: &str) -> Result<Self, BenchError> {
+        Ok(Self { namesrv: Caller::connect(addr).await?, masters: BTreeMap::new() })
+    }
+
+    /// The masters that have a topic; creates it with `queues` queues on all masters when it is
+    /// unknown.
+    ///
+    /// # Errors
+    /// It cannot be created, or does not appear in time.
+    pub async fn find(
+        &mut self,
+        topic: &str,
+        queues: u32,
+    ) -> Result<Vec<MasterQueues>, BenchError> {
+        let mut created = false;
+        let deadline = Instant::now() + ROUTE_LIMIT;
+        while Instant::now() < deadline {
+            let found = self.look_up(topic).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            if !created {
+                created = self.create(topic, queues).await?;
+            }
+            if !created || self.look_up(topic).await?.is_empty() {
+                task::sleep(ROUTE_POLL).await;
+            }
+        }
+        let what = format!("no route to topic {topic} in {ROUTE_LIMIT:?}");
+        Err(BenchError::protocol(self.namesrv.who(), what))
+    }
+
+    async fn look_up(&mut self, topic: &str) -> Result<Vec<MasterQueues>, BenchError> {
+        let header = RouteRequest {
+            topic,
+            accept_standard_json_only: Some(true),
+            zone_mode: None,
+            zone_name: None,
+        };
+        let take = |command: &ringmq_protocol::Command<'_>| {
+            (command.code == response::SUCCESS).then(|| command.body.to_vec())
+        };
+        let body = self.namesrv.ask(request::GET_ROUTEINFO_BY_TOPIC, &header, take).await?;
+        let Some(body) = body else { return Ok(Vec::new()) };
+        let route = json::from_slice(&body)
+            .map_err(|error| BenchError::protocol(self.namesrv.who(), error))?;
+        Ok(masters(&route))
+    }
+
+    /// Creates the topic on every master; false when no broker has registered yet.
+    async fn create(&mut self, topic: &str, queues: u32) -> Result<bool, BenchError> {
+        let queues = i32::try_from(queues).expect("checked by the command line");
+        let header = CreateTopicRequest {
+            topic,
+            default_topic: TEMPLATE_TOPIC,
+            read_queue_nums: queues,
+            write_queue_nums: queues,
+            perm: perm::READ_WRITE,
+            topic_filter_type: "SINGLE_TAG",
+            topic_sys_flag: Some(0),
+            order: false,
+            attributes: None,
+            force: None,
+        };
+        self.connect_masters().await?;
+        for master in self.masters.values_mut() {
+            let code = request::UPDATE_AND_CREATE_TOPIC;
+            master.expect("create topic", code, &header, |_| ()).await?;
+        }
+        Ok(!self.masters.is_empty())
+    }
+
+    async fn connect_masters(&mut self) -> Result<(), BenchError> {
+        if !self.masters.is_empty() {
+            return Ok(());
+        }
+        let code = request::GET_BROKER_CLUSTER_INFO;
+        let body = self.namesrv.expect("cluster", code, &(), |c| c.body.to_vec()).await?;
+        let cluster: ClusterInfo = json::from_slice(&body)
+            .map_err(|error| BenchError::protocol(self.namesrv.who(), error))?;
+        for data in cluster.broker_addr_table.values() {
+            let Some(addr) = data.broker_addrs.get(&MASTER_ID) else { continue };
+            self.masters.insert(addr.clone(), Caller::connect(addr).await?);
+        }
+        Ok(())
+    }
+}
+
+/// The masters of a route that take messages, in the order of their names.
+fn masters(route: &TopicRouteData) -> Vec<MasterQueues> {
+    let addrs: BTreeMap<_, _> = route
+        .broker_datas
+        .iter()
+        .filter_map(|data| Some((&data.broker_name, data.broker_addrs.get(&MASTER_ID)?)))
+        .collect();
+    let master = |queues: &QueueData| {
+        let addr = (*addrs.get(&queues.broker_name)?).clone();
+        let queues = u32::try_from(queues.write_queue_nums).ok().filter(|&queues| queues > 0)?;
+        Some(MasterQueues { addr, queues })
+    };
+    route.queue_datas.iter().filter_map(master).collect()
+}
