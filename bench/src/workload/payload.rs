@@ -1,7 +1,8 @@
 //! What a benchmark message carries, so that a reader can prove that it is the one that was sent.
 //!
-//! The body starts with an [`Identity`] and a [`Stamp`] and goes on with bytes that are a function
-//! of them. A reader needs no table of bodies: it reads the head and computes what the rest must be.
+//! The body starts with an [`Identity`] and a [`Stamp`] and goes on with bytes that are a
+//! function of them. A reader needs no table of bodies: it reads the head and computes what the
+//! rest must be.
 
 use thiserror::Error;
 
@@ -59,7 +60,7 @@ pub enum PayloadError {
 }
 
 /// Fills `body`, at least [`HEAD_SIZE_BYTES`] long, with the message that `identity` names. Of the
-/// bytes behind its head the last `compressible` percent are zeros: a compressor gets just those away.
+/// bytes behind its head the last `compressible` percent are zeros, which a compressor gets away.
 pub fn fill(identity: Identity, stamp: Stamp, compressible: u8, body: &mut [u8]) {
     let len = u32::try_from(body.len()).expect("bodies are far below 4 GiB");
     assert!(len < 1 << BODY_SIZE_BITS && compressible <= 100, "{len} bytes, {compressible} %");
