@@ -12,7 +12,7 @@
 //! - A consumer group exists while it has members; its subscriptions are those of the newest full
 //!   heartbeat (last writer wins, as in Apache: members of one group must subscribe alike).
 //!
-//! Producers and consumers are in two [`Table`]s of one type. Times are milliseconds of the
+//! Producers and consumers are in two tables of one type. Times are milliseconds of the
 //! monotonic clock.
 
 use crate::link::ConnectionKey;

@@ -8,7 +8,7 @@
 //! # Words for waiting
 //! - A send *waits* in [`crate::waiters`] when it is in the log and not acknowledged yet.
 //! - A send *stalls* in [`crate::logs`] when it is not in the log, for lack of room there.
-//! - A send stands in a *line* of [`crate::creating`] until its topic exists; a request that reads
+//! - A send stands in a *line* of `creating.rs` until its topic exists; a request that reads
 //!   the device stands in the line of the slow lane until it is its turn.
 //! - A pull is *held* by [`pull::held`] when it found nothing; [`crate::hold`] *parks* its wish,
 //!   without knowing that it is a pull, until a message or its deadline comes.
