@@ -208,7 +208,8 @@ fn log_panics() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-            tracing::error!(thread, "{panic}");
+            let task = crate::task::running().unwrap_or("none");
+            tracing::error!(thread, task, "{panic}");
             before(panic);
         }));
     });

@@ -287,6 +287,13 @@ impl<T> Drop for Runner<T> {
     }
 }
 
+/// The name of the task that is polled on this thread now: for panics, and for tools that charge
+/// what happens to a task. None in a simulated world.
+#[must_use]
+pub fn running() -> Option<&'static str> {
+    live::stall::running()
+}
+
 /// Waits for `duration`. The live timer is late by 20 to 150 us.
 pub fn sleep(duration: Duration) -> Sleep {
     #[cfg(feature = "sim")]

@@ -49,12 +49,16 @@ pub(super) fn touch() {
 pub(super) async fn run(watched: Watched) {
     let pulse = &*watched.0;
     let mut quiet_beats = 0;
+    // Made once, since each takes memory.
+    let mut timers = BUSY_MS.map(|ms| Timer::new(Duration::from_millis(ms)));
     loop {
         pulse.beat();
         let is_quiet = quiet_beats >= BEATS_UNTIL_QUIET;
         let rungs_ms = if is_quiet { QUIET_MS } else { BUSY_MS };
-        let timers = rungs_ms.map(|ms| Timer::new(Duration::from_millis(ms)));
-        Beat { timers, is_quiet, pulse }.await;
+        for (timer, ms) in timers.iter_mut().zip(rungs_ms) {
+            timer.reset(Duration::from_millis(ms));
+        }
+        Beat { timers: &mut timers, is_quiet, pulse }.await;
         SLOW_BEAT.take();
         quiet_beats = if HAS_RUN.replace(false) { 0 } else { quiet_beats.saturating_add(1) };
     }
@@ -62,7 +66,7 @@ pub(super) async fn run(watched: Watched) {
 
 /// Ready when any of its timers is, or when work begins after a quiet stretch.
 struct Beat<'a> {
-    timers: [Timer; RUNGS],
+    timers: &'a mut [Timer; RUNGS],
     is_quiet: bool,
     pulse: &'a Pulse,
 }
@@ -79,7 +83,7 @@ impl Future for Beat<'_> {
             SLOW_BEAT.set(Some(context.waker().clone()));
         }
         let mut fired = false;
-        for timer in &mut self.timers {
+        for timer in self.timers.iter_mut() {
             fired |= Pin::new(timer).poll(context).is_ready();
         }
         if fired { Poll::Ready(()) } else { Poll::Pending }

@@ -24,6 +24,42 @@ pub(crate) fn process_cpu_ns() -> u64 {
         + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// What a thread has used, so far or in a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ThreadUsage {
+    /// Time on a CPU.
+    pub cpu_ns: u64,
+    /// Times that it lost its CPU to another thread.
+    pub preemptions: u64,
+}
+
+impl ThreadUsage {
+    pub(crate) const NONE: Self = Self { cpu_ns: 0, preemptions: 0 };
+
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            preemptions: self.preemptions.saturating_sub(earlier.preemptions),
+        }
+    }
+}
+
+/// What this thread has used so far. One system call.
+pub(crate) fn thread_usage() -> ThreadUsage {
+    // SAFETY: all zero is a valid value of this structure of numbers.
+    let mut usage: libc::rusage = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `usage` is writable; the call knows this selector since Linux 2.6.26.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    let ns = |time: libc::timeval| {
+        let (seconds, us) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_usec));
+        seconds.unwrap_or(0) * 1_000_000_000 + us.unwrap_or(0) * 1_000
+    };
+    ThreadUsage {
+        cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime),
+        preemptions: u64::try_from(usage.ru_nivcsw).unwrap_or(0),
+    }
+}
+
 /// Milliseconds since the Unix epoch.
 pub(crate) fn unix_ms() -> i64 {
     let time = clock(libc::CLOCK_REALTIME);
