@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand"
-	"slices"
 	"sync"
 	"time"
 
@@ -33,11 +32,12 @@ func intact(w *world) {
 	var senders sync.WaitGroup
 	failures := make(chan error, many)
 	for _, queue := range queues {
+		queue := queue
 		senders.Add(1)
 		go func() {
 			defer senders.Done()
 			random := rand.New(rand.NewSource(int64(queue.QueueId)))
-			for number := range many / 4 {
+			for number := 0; number < many/4; number++ {
 				body := make([]byte, 1+random.Intn(randomBodyBytes))
 				random.Read(body)
 				message := primitive.NewMessage(w.topic(), body)
@@ -70,17 +70,22 @@ func orderly(w *world) {
 	queues := w.createTopic(4)
 	through := w.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
 	box := &inbox{}
-	for half := range 2 {
+	for _, half := range []int{0, 1} {
+		half := half
 		reader, _ := w.pushConsumer(w.group("reader"), consumer.WithConsumerOrder(true),
 			consumer.WithStrategy(func(_, _ string, all []*primitive.MessageQueue, _ []string) []*primitive.MessageQueue {
-				return slices.DeleteFunc(slices.Clone(all), func(queue *primitive.MessageQueue) bool {
-					return queue.QueueId%2 != half
-				})
+				var mine []*primitive.MessageQueue
+				for _, queue := range all {
+					if queue.QueueId%2 == half {
+						mine = append(mine, queue)
+					}
+				}
+				return mine
 			}))
 		must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
 		must(reader.Start())
 	}
-	for number := range 200 {
+	for number := 0; number < 200; number++ {
 		message := w.message(number)
 		message.Queue = queues[number%4]
 		send(through, message)
@@ -97,7 +102,7 @@ func orderly(w *world) {
 func broadcasting(w *world) {
 	w.createTopic(4)
 	var boxes []*inbox
-	for range 2 {
+	for count := 0; count < 2; count++ {
 		box := &inbox{}
 		reader, _ := w.pushConsumer(w.group("reader"), consumer.WithConsumerModel(consumer.BroadCasting))
 		must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
@@ -105,7 +110,7 @@ func broadcasting(w *world) {
 		boxes = append(boxes, box)
 	}
 	through := w.producer()
-	for number := range 100 {
+	for number := 0; number < 100; number++ {
 		send(through, w.message(number))
 	}
 	for _, box := range boxes {
@@ -117,7 +122,7 @@ func broadcasting(w *world) {
 func resume(w *world) {
 	w.createTopic(4)
 	through := w.producer()
-	for round := range 3 {
+	for round := 0; round < 3; round++ {
 		for number := round * 50; number < round*50+50; number++ {
 			send(through, w.message(number))
 		}
@@ -142,7 +147,7 @@ func longPoll(w *world) {
 	must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, box.listen))
 	must(reader.Start())
 	await("the queues", func() bool { return share.held(w.topic()) == 4 })
-	for number := range 20 {
+	for number := 0; number < 20; number++ {
 		began := time.Now()
 		send(through, w.message(number))
 		await("a message", func() bool { return box.size() == number+1 })
@@ -155,7 +160,7 @@ func tagFilter(w *world) {
 	w.createTopic(4)
 	through := w.producer()
 	var expected []string
-	for number := range 200 {
+	for number := 0; number < 200; number++ {
 		message := w.message(number)
 		if tag := []string{"Aa", "BB", "TagC", "TagD", ""}[number%5]; tag != "" {
 			message.WithTag(tag)
@@ -175,7 +180,7 @@ func tagFilter(w *world) {
 func pullSeek(w *world) {
 	queue := w.createTopic(4)[2]
 	through := w.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
-	for number := range 100 {
+	for number := 0; number < 100; number++ {
 		message := w.message(number)
 		message.Queue = queue
 		send(through, message)

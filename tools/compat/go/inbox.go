@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
+	"reflect"
+	"sort"
 	"sync"
 
 	"github.com/apache/rocketmq-client-go/v2/consumer"
@@ -27,25 +28,26 @@ func (i *inbox) listen(_ context.Context, received ...*primitive.MessageExt) (co
 func (i *inbox) all() []*primitive.MessageExt {
 	i.mutex.Lock()
 	defer i.mutex.Unlock()
-	return slices.Clone(i.messages)
+	return append([]*primitive.MessageExt{}, i.messages...)
 }
 
 func (i *inbox) size() int { return len(i.all()) }
 
 func (i *inbox) bodies() []string {
-	var bodies []string
+	bodies := []string{}
 	for _, message := range i.all() {
 		bodies = append(bodies, string(message.Body))
 	}
-	slices.Sort(bodies)
+	sort.Strings(bodies)
 	return bodies
 }
 
 // awaitExactly waits until exactly these bodies are here.
 func (i *inbox) awaitExactly(bodies []string) {
-	expected := slices.Sorted(slices.Values(bodies))
+	expected := append([]string{}, bodies...)
+	sort.Strings(expected)
 	await(fmt.Sprintf("%d messages", len(expected)), func() bool { return i.size() >= len(expected) })
-	check(slices.Equal(expected, i.bodies()), "%d messages, %d received, or others than sent", len(expected), i.size())
+	check(reflect.DeepEqual(expected, i.bodies()), "%d messages, %d received, or others than sent", len(expected), i.size())
 }
 
 // byQueue sorts the messages of each queue by offset; an offset twice is a failure.
@@ -55,7 +57,8 @@ func (i *inbox) byQueue() map[int][]*primitive.MessageExt {
 		queues[message.Queue.QueueId] = append(queues[message.Queue.QueueId], message)
 	}
 	for queue, messages := range queues {
-		slices.SortFunc(messages, func(a, b *primitive.MessageExt) int { return int(a.QueueOffset - b.QueueOffset) })
+		messages := messages
+		sort.Slice(messages, func(a, b int) bool { return messages[a].QueueOffset < messages[b].QueueOffset })
 		for n := 1; n < len(messages); n++ {
 			check(messages[n-1].QueueOffset < messages[n].QueueOffset, "queue %d delivered offset %d twice",
 				queue, messages[n].QueueOffset)

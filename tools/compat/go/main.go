@@ -79,6 +79,7 @@ func runAll(names []string, base world) int {
 	passed, failed := 0, 0
 	slots := make(chan struct{}, parallel)
 	for _, name := range names {
+		name := name
 		group.Add(1)
 		slots <- struct{}{}
 		go func() {

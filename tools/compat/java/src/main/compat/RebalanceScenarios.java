@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.impl.consumer.ProcessQueue;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.MessageQueue;
 
@@ -26,10 +27,13 @@ final class RebalanceScenarios {
         world.createTopic(producer, QUEUES);
         Inbox inbox = new Inbox();
         List<Inbox> shares = List.of(new Inbox(), new Inbox());
-        startPair(world, inbox, shares);
+        List<DefaultMQPushConsumer> pair = startPair(world, inbox, shares);
+        var tenures = tenures(pair);
         for (int i = 0; i < 400; i++) {
             producer.send(Texts.message(world.topic(), i));
         }
+        World.await(() -> inbox.size() >= 400, () -> "received " + inbox.size());
+        checkUnchanged(tenures, pair);
         inbox.awaitExactly(Texts.texts(0, 400));
         shares.forEach(share -> World.check(share.size() > 100, "one consumer received only " + share.size()));
     }
@@ -57,6 +61,25 @@ final class RebalanceScenarios {
     private static void awaitHalves(List<DefaultMQPushConsumer> pair) throws InterruptedException {
         World.await(() -> pair.stream().allMatch(c -> World.held(c).size() == QUEUES / 2) && disjoint(pair),
             () -> "queues held: " + pair.stream().map(World::held).toList());
+    }
+
+    /**
+     * RocketMQ promises that a message comes at least once. It comes twice when its queue changes hands while it is under
+     * way: the new owner begins at the progress that the old one has stored, every five seconds and when it lets go, and
+     * what was with its listener then is not in that. While nobody joins or leaves no queue may change hands, and so
+     * nothing may come twice.
+     */
+    private static void checkUnchanged(
+        List<Map<MessageQueue, ProcessQueue>> before, List<DefaultMQPushConsumer> pair) {
+        var now = tenures(pair);
+        for (int i = 0; i < pair.size(); i++) {
+            World.check(before.get(i).equals(now.get(i)), "queues changed hands though nobody came or went: "
+                + before.get(i).keySet() + " before, " + now.get(i).keySet() + " now");
+        }
+    }
+
+    private static List<Map<MessageQueue, ProcessQueue>> tenures(List<DefaultMQPushConsumer> consumers) {
+        return consumers.stream().map(World::tenures).toList();
     }
 
     private static boolean disjoint(List<DefaultMQPushConsumer> consumers) {
@@ -90,10 +113,12 @@ final class RebalanceScenarios {
             }, () -> "messages are missing after a consumer was killed: have " + inbox.size());
         }
         // With the queues settled again every message comes exactly once.
+        var tenures = tenures(pair);
         for (int i = 400; i < 600; i++) {
             producer.send(Texts.message(world.topic(), i));
         }
         World.await(() -> settled(inbox).size() >= 200, () -> "received " + settled(inbox).size());
+        checkUnchanged(tenures, pair);
         World.equal(Texts.texts(400, 600), settled(inbox), "bodies");
     }
 

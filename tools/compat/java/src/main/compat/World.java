@@ -1,19 +1,22 @@
 package compat;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
-import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.impl.consumer.ProcessQueue;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.RPCHook;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What a scenario works with: clients of its own that are closed at its end, names of its own, and waiting. */
@@ -70,7 +73,14 @@ final class World implements AutoCloseable {
 
     /** For scenarios that set something before the start. */
     DefaultMQProducer unstartedProducer() {
-        DefaultMQProducer producer = new DefaultMQProducer(group("producer"));
+        return unstartedProducer(null);
+    }
+
+    DefaultMQProducer unstartedProducer(RPCHook hook) {
+        DefaultMQProducer producer = new DefaultMQProducer(group("producer"), hook);
+        // A send that the client repeats may be stored twice; that is to be seen as a failed send, not as a double.
+        producer.setRetryTimesWhenSendFailed(0);
+        producer.setRetryTimesWhenSendAsyncFailed(0);
         producer.setNamesrvAddr(namesrv);
         producer.setInstanceName(instance());
         producer.setVipChannelEnabled(false);
@@ -173,8 +183,15 @@ final class World implements AutoCloseable {
 
     /** The queues a push consumer holds now, without that of its group's retry topic, which one of them gets too. */
     static Set<MessageQueue> held(DefaultMQPushConsumer consumer) {
-        return consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet().stream()
-            .filter(queue -> !queue.getTopic().startsWith("%RETRY%")).collect(Collectors.toSet());
+        return tenures(consumer).keySet();
+    }
+
+    /** What a push consumer works with for each queue it holds: another one after the queue has changed hands. */
+    static Map<MessageQueue, ProcessQueue> tenures(DefaultMQPushConsumer consumer) {
+        Map<MessageQueue, ProcessQueue> tenures =
+            new HashMap<>(consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable());
+        tenures.keySet().removeIf(queue -> queue.getTopic().startsWith("%RETRY%"));
+        return tenures;
     }
 
     /** Polls until the condition holds; past the deadline fails with the message. */
