@@ -21,7 +21,6 @@ use crate::outcome::Refusal;
 use crate::shard::DataPlane;
 
 mod push;
-pub use push::OwnedFields;
 
 /// A connection, on this shard or on another one.
 #[derive(Clone)]

@@ -83,6 +83,20 @@ impl ReceivedMessage {
         Ok(messages)
     }
 
+    /// Decodes all messages of a look-up's answer from the broker of this name.
+    ///
+    /// # Errors
+    /// See [`ReceivedMessage::decode_all`].
+    pub(crate) fn decode_found(body: &Bytes, broker_name: &str) -> Result<Vec<Self>, DecodeError> {
+        let mut messages = Vec::new();
+        for (number, record) in record::records(body).enumerate() {
+            let record = record.map_err(|error| DecodeError::Layout { number, error })?;
+            let queue = MessageQueue::new(record.topic, broker_name, record.queue_id);
+            messages.push(Self::decode(&record, body, &queue)?);
+        }
+        Ok(messages)
+    }
+
     /// `memory` is what `record` borrows from.
     fn decode(
         record: &Record<'_>,

@@ -84,7 +84,7 @@ fn read<'a>(reader: &mut Reader<'a>, fields: &mut Fields<'a>) -> Result<Members<
     Ok(Members { code, language, version, opaque, flag, remark })
 }
 
-fn read_field<'a>(entries: &mut Reader<'a>) -> Result<(&'a str, &'a str), LayoutError> {
+pub(crate) fn read_field<'a>(entries: &mut Reader<'a>) -> Result<(&'a str, &'a str), LayoutError> {
     let name_len = entries.len_i16("length of a field name")?;
     let name = entries.text(name_len, "field name in UTF-8")?;
     let value_len = entries.len_i32("length of a field value")?;

@@ -3,6 +3,8 @@
 use smallvec::SmallVec;
 
 use crate::error::CommandError;
+use crate::header::WriteHeader;
+use crate::reader::Reader;
 
 /// Fields kept without allocating. A V2 send with trace and ACL fields has about 20.
 const FIELDS_INLINE: usize = 24;
@@ -89,6 +91,41 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Header fields that belong to nobody else: for another thread, or a later time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedFields(pub Vec<(String, String)>);
+
+impl OwnedFields {
+    /// The fields that a header of ours writes; empty ones count as absent.
+    pub fn of(header: &impl WriteHeader) -> Self {
+        let mut bytes = Vec::new();
+        header.write_to(&mut FieldWriter::new(&mut bytes, Form::Binary));
+        let (mut entries, mut fields) = (Reader::new(&bytes), Vec::new());
+        while !entries.rest().is_empty() {
+            let read = crate::compact::read_field(&mut entries);
+            let (name, value) = read.expect("what was written reads back");
+            if !value.is_empty() {
+                fields.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        Self(fields)
+    }
+}
+
+impl From<&Fields<'_>> for OwnedFields {
+    fn from(fields: &Fields<'_>) -> Self {
+        Self(fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+}
+
+impl WriteHeader for OwnedFields {
+    fn write_to(&self, out: &mut FieldWriter<'_>) {
+        for (name, value) in &self.0 {
+            out.text(name, value);
+        }
+    }
+}
+
 /// Writes header fields in the form of the frame being written.
 #[derive(Debug)]
 pub struct FieldWriter<'o> {
@@ -166,5 +203,19 @@ fn write_plain(out: &mut Vec<u8>, form: Form, text: &str) {
     out.extend_from_slice(text.as_bytes());
     if form == Form::Json {
         out.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::headers::admin::DeleteGroupRequest;
+
+    #[test]
+    fn owned_fields_are_what_the_header_writes() {
+        let owned = OwnedFields::of(&DeleteGroupRequest { group_name: "g\"", clean_offset: true });
+        let expected = [("groupName", "g\""), ("cleanOffset", "true")];
+        assert_eq!(owned, OwnedFields(expected.map(|(n, v)| (n.into(), v.into())).into()));
+        assert_eq!(OwnedFields::of(&owned), owned);
     }
 }

@@ -2,23 +2,10 @@
 
 use super::{Home, Peer};
 use crate::shard::DataPlane;
-use ringmq_protocol::WriteHeader;
-use ringmq_protocol::fields::FieldWriter;
+use ringmq_protocol::fields::OwnedFields;
 use ringmq_remoting::{CallError, OwnedCommand};
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Header fields that can cross to another shard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnedFields(pub Vec<(String, String)>);
-
-impl WriteHeader for OwnedFields {
-    fn write_to(&self, out: &mut FieldWriter<'_>) {
-        for (name, value) in &self.0 {
-            out.text(name, value);
-        }
-    }
-}
 
 const GONE: CallError = CallError::Closed { reason: "the client is gone" };
 

@@ -3,8 +3,9 @@
 //! Requests of the control plane are rare, so their answers own what they say.
 
 use crate::outcome::Refusal;
-use crate::peer::{OwnedFields, Peer};
+use crate::peer::Peer;
 use ringmq_protocol::codes::response;
+use ringmq_protocol::fields::OwnedFields;
 use ringmq_protocol::{Command, Header, json};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::{self, LocalFuture};

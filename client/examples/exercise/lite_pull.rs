@@ -102,7 +102,7 @@ pub async fn search_offset(world: World) {
     let group = world.group("g").group;
     let settings =
         SubscriptionGroupConfig { group_name: group.clone(), ..SubscriptionGroupConfig::default() };
-    admin.create_group(BrokerTarget::All, settings).await.expect("created");
+    admin.create_group(&BrokerTarget::All, &settings).await.expect("created");
     // Brokers answer 0 for a new group while the queue still has its first message.
     let stored = admin.consumer_offset(&group, queue.clone()).await.expect("asked");
     assert!(matches!(stored, None | Some(0)), "{stored:?}");

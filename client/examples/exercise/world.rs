@@ -52,7 +52,7 @@ impl World {
             // Said again where it takes long: Apache's broker registers topics that are made at
             // the same time in any order, and then corrects itself after half a minute only.
             let settings = TopicSettings::new(&topic, queues);
-            admin.create_topic(BrokerTarget::All, settings).await.expect("created");
+            admin.create_topic(&BrokerTarget::All, &settings).await.expect("created");
             for _ in 0..50 {
                 if is_known().await {
                     return Some(());

@@ -20,7 +20,7 @@ use std::rc::{Rc, Weak};
 
 use hashbrown::HashMap;
 use ringmq_protocol::WriteHeader;
-use ringmq_protocol::bodies::route::{ClusterInfo, TopicRouteData};
+use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::ids::{UniqueKeys, since_month_start_ms};
 use ringmq_remoting::{Connection, ConnectionLimits, Dialer};
@@ -188,11 +188,6 @@ impl Instance {
 
     pub(crate) async fn route_data(&self, topic: &str) -> Result<TopicRouteData, ClientError> {
         self.names.route(self, topic).await
-    }
-
-    /// All brokers, by cluster.
-    pub(crate) async fn cluster(&self) -> Result<ClusterInfo, ClientError> {
-        self.names.cluster(self).await
     }
 
     /// Asks name servers until one answers.

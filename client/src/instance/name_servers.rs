@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ringmq_protocol::bodies::route::{ClusterInfo, TopicRouteData};
+use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::namesrv::RouteRequest;
 use ringmq_protocol::{Command, WriteHeader};
@@ -75,12 +75,6 @@ impl NameServers {
             zone_name: None,
         };
         self.call(instance, &action, request::GET_ROUTEINFO_BY_TOPIC, &header, read_json).await
-    }
-
-    /// All brokers, by cluster.
-    pub(crate) async fn cluster(&self, instance: &Instance) -> Result<ClusterInfo, ClientError> {
-        let (action, code) = ("look-up of the cluster", request::GET_BROKER_CLUSTER_INFO);
-        self.call(instance, action, code, &(), read_json).await
     }
 }
 

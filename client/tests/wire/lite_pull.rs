@@ -107,7 +107,7 @@ fn administration_creates_topics_and_looks_up_offsets() {
         let unknown = admin.topic_route("T").await.expect_err("no such topic");
         assert_eq!(unknown.code(), Some(17));
         let settings = TopicSettings::new("T", 4);
-        admin.create_topic(BrokerTarget::All, settings).await.expect("created");
+        admin.create_topic(&BrokerTarget::All, &settings).await.expect("created");
         assert_eq!(admin.queues("T").await.expect("a route").len(), 4);
         send_to_queue(&producer_of(&client).await, 1, 3).await;
         let queue = MessageQueue::new("T", "a", 1);
@@ -120,7 +120,7 @@ fn administration_creates_topics_and_looks_up_offsets() {
         let cluster = admin.cluster().await.expect("known");
         assert_eq!(cluster.broker_addr_table.keys().collect::<Vec<_>>(), ["a"]);
         let nowhere = BrokerTarget::Cluster("nowhere".into());
-        let refused = admin.create_topic(nowhere, TopicSettings::new("U", 1)).await;
+        let refused = admin.create_topic(&nowhere, &TopicSettings::new("U", 1)).await;
         assert!(refused.expect_err("no broker").to_string().contains("nowhere"));
     });
 }

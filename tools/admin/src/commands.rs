@@ -6,9 +6,10 @@ mod group;
 mod message;
 mod topic;
 
-use crate::cluster::{Cluster, Failure};
 use crate::report::Report;
+use crate::target::Failure;
 use clap::Subcommand;
+use ringmq_client::Client;
 
 /// A command with its options, in Apache's spelling.
 #[derive(Debug, Subcommand)]
@@ -61,28 +62,29 @@ impl Command {
     ///
     /// # Errors
     /// Why it failed; what was done before stays done.
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, client: &Client) -> Result<Report, Failure> {
+        let admin = &client.admin();
         match self {
-            Self::ClusterList(options) => options.run(cluster).await,
-            Self::BrokerStatus(options) => options.run(cluster).await,
-            Self::GetBrokerConfig(options) => options.run(cluster).await,
-            Self::UpdateBrokerConfig(options) => options.run(cluster).await,
-            Self::WipeWritePerm(options) => options.wipe(cluster).await,
-            Self::AddWritePerm(options) => options.add(cluster).await,
-            Self::TopicList(options) => options.run(cluster).await,
-            Self::TopicRoute(options) => options.run(cluster).await,
-            Self::TopicStatus(options) => options.run(cluster).await,
-            Self::UpdateTopic(options) => options.run(cluster).await,
-            Self::DeleteTopic(options) => options.run(cluster).await,
-            Self::UpdateSubGroup(options) => options.run(cluster).await,
-            Self::DeleteSubGroup(options) => options.run(cluster).await,
-            Self::ConsumerProgress(options) => options.run(cluster).await,
-            Self::ConsumerConnection(options) => options.run(cluster).await,
-            Self::ProducerConnection(options) => options.run(cluster).await,
-            Self::ResetOffsetByTime(options) => options.run(cluster).await,
-            Self::QueryMsgById(options) => options.run(cluster).await,
-            Self::QueryMsgByKey(options) => options.run(cluster).await,
-            Self::SendMessage(options) => options.run(cluster).await,
+            Self::ClusterList(options) => options.run(admin).await,
+            Self::BrokerStatus(options) => options.run(admin).await,
+            Self::GetBrokerConfig(options) => options.run(admin).await,
+            Self::UpdateBrokerConfig(options) => options.run(admin).await,
+            Self::WipeWritePerm(options) => options.wipe(admin).await,
+            Self::AddWritePerm(options) => options.add(admin).await,
+            Self::TopicList(options) => options.run(admin).await,
+            Self::TopicRoute(options) => options.run(admin).await,
+            Self::TopicStatus(options) => options.run(admin).await,
+            Self::UpdateTopic(options) => options.run(admin).await,
+            Self::DeleteTopic(options) => options.run(admin).await,
+            Self::UpdateSubGroup(options) => options.run(admin).await,
+            Self::DeleteSubGroup(options) => options.run(admin).await,
+            Self::ConsumerProgress(options) => options.run(admin).await,
+            Self::ConsumerConnection(options) => options.run(admin).await,
+            Self::ProducerConnection(options) => options.run(admin).await,
+            Self::ResetOffsetByTime(options) => options.run(admin).await,
+            Self::QueryMsgById(options) => options.run(admin).await,
+            Self::QueryMsgByKey(options) => options.run(admin).await,
+            Self::SendMessage(options) => options.run(client).await,
         }
     }
 }

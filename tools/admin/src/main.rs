@@ -5,17 +5,24 @@
 //! look for (`create topic to ... success`); `--json` prints one JSON value for programs. Unlike
 //! Apache's tool a command that failed ends with exit status 1.
 
-mod cluster;
 mod commands;
 mod report;
+mod target;
 
 use clap::{CommandFactory, Parser};
-use cluster::Cluster;
 use commands::Command;
-use ringmq_runtime::shards;
+use futures_lite::future::block_on;
+use report::Report;
+use ringmq_client::Client;
+use ringmq_client::config::ClientConfig;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
+use target::Failure;
+
+/// Longest wait for an answer (Apache's tools: 5 s, 15 s for statistics).
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,22 +59,27 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(with_known_spelling(std::env::args_os()));
     let servers = arguments.namesrv_addr.or_else(|| std::env::var("NAMESRV_ADDR").ok());
-    let run = async {
-        let cluster = Cluster::new(servers.as_deref().unwrap_or("127.0.0.1:9876"));
-        arguments.command.run(&cluster).await
-    };
-    let failure = match shards::try_block_on("mqadmin", run) {
-        Ok(Ok(report)) => {
+    let servers = servers.as_deref().unwrap_or("127.0.0.1:9876");
+    match block_on(run(&arguments.command, servers)) {
+        Ok(report) => {
             let text = if arguments.json { report.json_text() } else { report.text() };
             // A reader that went away, such as `head`, is no failure.
             let _ = io::stdout().lock().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
         }
-        Ok(Err(failure)) => failure.to_string(),
-        Err(error) => error.to_string(),
-    };
-    let _ = writeln!(io::stderr(), "mqadmin: {failure}");
-    ExitCode::FAILURE
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "mqadmin: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: &Command, servers: &str) -> Result<Report, Failure> {
+    let config = ClientConfig { call_timeout: TIMEOUT, ..ClientConfig::new(servers) };
+    let client = Client::start(config).await?;
+    let report = command.run(&client).await;
+    client.shutdown().await;
+    report
 }
 
 /// Puts our spelling in place of the command's, which may be written in any letter case.

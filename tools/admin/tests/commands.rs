@@ -7,9 +7,13 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_lite::future::block_on;
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
 use ringmq_broker::server::{self, Setup};
 use ringmq_broker::start;
+use ringmq_client::Client;
+use ringmq_client::config::{ClientConfig, ConsumeFrom, ConsumerConfig, ProducerConfig};
+use ringmq_client::message::Message;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::task::{self, LocalFuture};
@@ -17,15 +21,26 @@ use serde_json::Value;
 
 /// How a command ended.
 struct Ended {
-    ok: bool,
+    status: Option<i32>,
     out: String,
     err: String,
 }
 
 impl Ended {
+    /// What it printed; it did what it was asked for, without a word on standard error.
+    fn text(&self) -> &str {
+        assert_eq!((self.status, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        &self.out
+    }
+
     fn json(&self) -> Value {
-        assert!(self.ok, "{}", self.err);
-        serde_json::from_str(&self.out).expect("one JSON value")
+        serde_json::from_str(self.text()).expect("one JSON value")
+    }
+
+    /// Why it failed; it printed nothing else.
+    fn failure(&self, status: i32) -> &str {
+        assert_eq!((self.status, self.out.as_str()), (Some(status), ""), "{}", self.err);
+        &self.err
     }
 }
 
@@ -35,7 +50,7 @@ fn mqadmin(namesrv: u16, words: &[&str]) -> Ended {
     command.args(words).arg("-n").arg(format!("127.0.0.1:{namesrv}"));
     let done = command.output().expect("mqadmin starts");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ended { ok: done.status.success(), out: text(done.stdout), err: text(done.stderr) }
+    Ended { status: done.status.code(), out: text(done.stdout), err: text(done.stderr) }
 }
 
 /// Three ports in a row that are free: the broker's second, the name server's, the broker's.
@@ -55,8 +70,21 @@ fn free_ports() -> u16 {
     }
 }
 
-/// Runs `scenario` with the port of a name server that knows the broker "a" of "DefaultCluster".
-fn check(dir: &Path, scenario: impl FnOnce(u16) + Send + 'static) {
+/// Runs `scenario` with the port of a name server and the address of its broker "a" of
+/// "DefaultCluster", which has registered.
+fn check(scenario: impl FnOnce(u16, &str) + Send + 'static) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    run_with_broker(dir.path(), |namesrv| {
+        let is_there = |ended: &Ended| ended.json().as_array().is_some_and(|all| !all.is_empty());
+        let look = || mqadmin(namesrv, &["clusterList", "--json"]);
+        let found = (0..500).map(|_| look()).find(is_there).expect("the broker registers").json();
+        assert_eq!(found[0]["brokerName"], "a");
+        scenario(namesrv, found[0]["addr"].as_str().expect("an address"));
+    });
+}
+
+/// Runs `scenario` with the port of a name server beside a broker.
+fn run_with_broker(dir: &Path, scenario: impl FnOnce(u16) + Send + 'static) {
     let ports = free_ports();
     let namesrv = ports + 1;
     let settings = Settings {
@@ -95,59 +123,189 @@ fn check(dir: &Path, scenario: impl FnOnce(u16) + Send + 'static) {
 
 #[test]
 fn a_topic_lives_from_update_topic_to_delete_topic() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    check(dir.path(), |namesrv| {
+    check(|namesrv, address| {
         let run = |words: &[&str]| mqadmin(namesrv, words);
-        // Until the broker has registered.
-        let is_there = |ended: &Ended| ended.json().as_array().is_some_and(|all| !all.is_empty());
-        let found = (0..500).map(|_| run(&["clusterList", "--json"])).find(is_there);
-        assert_eq!(found.expect("the broker registers").json()[0]["brokerName"], "a");
-
         let made = run(&["updatetopic", "-c", "DefaultCluster", "-t", "T", "-r", "2", "-w", "2"]);
-        assert!(
-            made.out.contains("create topic to") && made.out.contains("success"),
-            "{}",
-            made.out
-        );
-        let sent = run(&["sendMessage", "-t", "T", "-p", "hello", "-k", "k1", "--json"]).json();
-        assert_eq!(sent[0]["sendResult"], "SEND_OK");
-        let status = run(&["topicStatus", "-t", "T", "--json"]).json();
-        let ends = status.as_array().expect("rows").iter().map(|row| row["maxOffset"].as_i64());
-        assert_eq!(ends.flatten().sum::<i64>(), 1, "{status}");
-        let by_key = run(&["queryMsgByKey", "-t", "T", "-k", "k1", "--json"]).json();
-        assert_eq!(by_key[0]["body"], "hello");
-        let id = by_key[0]["offsetId"].as_str().expect("an id");
-        assert_eq!(run(&["queryMsgById", "-i", id, "--json"]).json()[0]["body"], "hello");
+        let told = made.text();
+        assert!(told.contains(&format!("create topic to {address} success.")), "{told}");
+        assert!(told.contains("readQueueNums=2, writeQueueNums=2, perm=RW-"), "{told}");
+        assert!(run(&["topicList"]).text().lines().any(|topic| topic == "T"));
+        let names = run(&["topicList", "--json"]).json();
+        assert!(names.as_array().expect("names").contains(&"T".into()), "{names}");
+        let by_cluster = run(&["topicList", "-c"]);
+        let row = by_cluster.text().lines().find(|line| line.contains(" T")).map(str::trim);
+        assert_eq!(row, Some("DefaultCluster  T"), "{}", by_cluster.out);
+
+        let route = run(&["topicRoute", "-t", "T"]).json();
+        assert_eq!(route["queueDatas"][0]["readQueueNums"], 2, "{route}");
+        let table = run(&["topicRoute", "-t", "T", "-l"]);
+        assert!(table.text().contains(&format!("0:{address}")), "{}", table.out);
+        assert!(table.out.contains("Total: 1 brokers, 2 read queues, 2 write queues"));
+
+        let grown =
+            run(&["updateTopic", "-b", address, "-t", "T", "-r", "3", "-w", "3", "-p", "4"]);
+        assert!(grown.text().contains("perm=R--"), "{}", grown.out);
+        let refused = run(&["sendMessage", "-t", "T", "-p", "x"]);
+        assert!(refused.failure(1).contains("topic T has no writable queue"), "{}", refused.err);
 
         let gone = run(&["deleteTopic", "-c", "DefaultCluster", "-t", "T"]);
-        assert!(gone.out.contains("delete topic [T] from cluster [DefaultCluster] success."));
+        assert!(gone.text().contains("delete topic [T] from cluster [DefaultCluster] success."));
         let missing = run(&["topicRoute", "-t", "T"]);
-        assert!(!missing.ok && missing.err.contains("code 17"), "{}", missing.err);
+        assert!(missing.failure(1).contains("TOPIC_NOT_EXIST (17)"), "{}", missing.err);
+    });
+}
+
+#[test]
+fn a_message_is_sent_counted_and_found_by_each_of_its_names() {
+    check(|namesrv, _| {
+        let run = |words: &[&str]| mqadmin(namesrv, words);
+        let unknown = run(&["sendMessage", "-t", "Nowhere", "-p", "hello"]);
+        assert!(unknown.failure(1).contains("Nowhere"), "{}", unknown.err);
+        run(&["updateTopic", "-c", "DefaultCluster", "-t", "T", "-r", "2", "-w", "2"]).text();
+        let words = ["sendMessage", "-t", "T", "-p", "hello", "-k", "k1 k2", "-c", "red", "--json"];
+        let sent = run(&words).json();
+        assert_eq!(
+            (&sent[0]["sendResult"], &sent[0]["brokerName"]),
+            (&"SEND_OK".into(), &"a".into())
+        );
+        let there = run(&["sendMessage", "-t", "T", "-p", "there", "-b", "a", "-i", "1", "--json"]);
+        assert_eq!(there.json()[0]["qid"], 1);
+
+        let status = run(&["topicStatus", "-t", "T", "--json"]).json();
+        let ends = status.as_array().expect("rows").iter().map(|row| row["maxOffset"].as_i64());
+        assert_eq!(ends.flatten().sum::<i64>(), 2, "{status}");
+        assert!(run(&["topicStatus", "-t", "T"]).text().contains("#Max Offset"));
+
+        let by_key = run(&["queryMsgByKey", "-t", "T", "-k", "k2", "--json"]).json();
+        assert_eq!(
+            (&by_key[0]["body"], by_key.as_array().map(Vec::len)),
+            (&"hello".into(), Some(1))
+        );
+        assert_eq!(by_key[0]["properties"]["TAGS"], "red");
+        let id = by_key[0]["offsetId"].as_str().expect("an id");
+        assert_eq!(run(&["queryMsgById", "-i", id, "--json"]).json(), by_key);
+        let key = sent[0]["msgId"].as_str().expect("an id");
+        let by_unique_key = run(&["queryMsgById", "-t", "T", "-i", key]);
+        let told = by_unique_key.text();
+        assert!(told.contains(&format!("OffsetID:            {id}\n")), "{told}");
+        assert!(told.contains("Keys:                k1 k2\n"), "{told}");
+        assert!(told.contains("Body:                hello\n"), "{told}");
+
+        let none = run(&["queryMsgByKey", "-t", "T", "-k", "k3"]);
+        assert!(none.failure(1).contains("no message of T has the key k3"), "{}", none.err);
+        let odd = run(&["queryMsgById", "-i", "xyz"]);
+        assert!(odd.failure(1).contains("xyz is not found, and is no offset id"), "{}", odd.err);
+    });
+}
+
+#[test]
+fn progress_of_a_group_is_shown_and_set_back() {
+    check(|namesrv, address| {
+        let run = |words: &[&str]| mqadmin(namesrv, words);
+        run(&["updateTopic", "-b", address, "-t", "T", "-r", "1", "-w", "1"]).text();
+        let client = Client::start_blocking(ClientConfig::new(&format!("127.0.0.1:{namesrv}")));
+        let client = client.expect("started");
+        let producer = block_on(async {
+            let producer = client.producer(ProducerConfig::new("makers")).await.expect("joined");
+            for _ in 0..10 {
+                producer.send(Message::new("T", "x")).await.expect("sent");
+            }
+            producer
+        });
+        let config =
+            ConsumerConfig { consume_from: ConsumeFrom::FirstOffset, ..ConsumerConfig::new("g") };
+        let consumer = block_on(async {
+            let consumer = client.lite_pull_consumer(config).await.expect("joined");
+            consumer.subscribe("T", "*").await.expect("subscribed");
+            let mut seen = 0;
+            while seen < 4 {
+                let wait = Duration::from_secs(20);
+                let messages = consumer.poll(4 - seen, wait).await.expect("polled");
+                assert!(!messages.is_empty(), "only {seen} messages came");
+                seen += messages.len();
+            }
+            consumer.commit().await.expect("stored");
+            consumer
+        });
+
+        let progress = run(&["consumerProgress", "-g", "g", "--json"]).json();
+        assert_eq!(progress["diffTotal"], 6, "{progress}");
+        let queue = &progress["queues"][0];
+        assert_eq!((&queue["brokerOffset"], &queue["consumerOffset"]), (&10.into(), &4.into()));
+        let table = run(&["consumerProgress", "-g", "g", "-t", "T"]);
+        assert!(table.text().contains("Consume Diff Total: 6"), "{}", table.out);
+        let all = run(&["consumerProgress", "--json"]).json();
+        assert_eq!((&all[0]["group"], &all[0]["diffTotal"]), (&"g".into(), &6.into()), "{all}");
+
+        let members = run(&["consumerConnection", "-g", "g", "--json"]).json();
+        assert_eq!(members["connectionSet"].as_array().map(Vec::len), Some(1), "{members}");
+        assert!(
+            run(&["consumerConnection", "-g", "g"]).text().contains("MessageModel: CLUSTERING")
+        );
+        let makers = run(&["producerConnection", "-g", "makers", "-t", "T", "--json"]).json();
+        assert_eq!(makers.as_array().map(Vec::len), Some(1), "{makers}");
+
+        block_on(consumer.shutdown());
+        drop(producer);
+        client.shutdown_blocking();
+        let offline = run(&["consumerConnection", "-g", "g", "-b", address]);
+        assert!(offline.failure(1).contains("the consumer group[g] is not online"));
+        let words = ["resetOffsetByTime", "-g", "g", "-t", "T", "-s", "0", "--json"];
+        let reset = run(&words).json();
+        assert_eq!(
+            (&reset[0]["offset"], &reset[0]["brokerName"]),
+            (&0.into(), &"a".into()),
+            "{reset}"
+        );
+
+        let gone = run(&["deleteSubGroup", "-c", "DefaultCluster", "-g", "g", "-r", "true"]);
+        assert!(gone.text().contains("delete subscription group [g] from broker"), "{}", gone.out);
+        let missing = run(&["topicRoute", "-t", "%RETRY%g"]);
+        assert!(missing.failure(1).contains("(17)"), "its retry topic went with it");
     });
 }
 
 #[test]
 fn groups_and_settings_change_and_mistakes_are_told() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    check(dir.path(), |namesrv| {
+    check(|namesrv, address| {
         let run = |words: &[&str]| mqadmin(namesrv, words);
-        let is_there = |ended: &Ended| ended.json().as_array().is_some_and(|all| !all.is_empty());
-        let found = (0..500).map(|_| run(&["clusterList", "--json"])).find(is_there);
-        let address = found.expect("the broker registers").json()[0]["addr"].clone();
-        let address = address.as_str().expect("an address");
-
         let made = run(&["updateSubGroup", "-b", address, "-g", "g", "-r", "3"]);
-        assert!(made.out.contains("create subscription group to") && made.out.contains("success"));
+        assert!(made.text().contains(&format!("create subscription group to {address} success.")));
+        assert!(made.out.contains("\"retryMaxTimes\":3"), "{}", made.out);
         let gone = run(&["deleteSubGroup", "-b", address, "-g", "g"]);
-        assert!(gone.out.contains("delete subscription group [g] from broker"), "{}", gone.err);
+        assert!(gone.text().contains("delete subscription group [g] from broker"), "{}", gone.out);
 
-        assert!(
-            run(&["updateBrokerConfig", "-b", address, "-k", "brokerPermission", "-v", "4"]).ok
-        );
-        let all = run(&["getBrokerConfig", "-b", address, "--json"]).json();
+        run(&["updateBrokerConfig", "-b", address, "-k", "brokerPermission", "-v", "4"]).text();
+        let all = run(&["getBrokerConfig", "-c", "DefaultCluster", "--json"]).json();
         assert_eq!(all[address]["brokerPermission"], "4");
         let bad = run(&["updateBrokerConfig", "-b", address, "-k", "brokerPermission", "-v", "9"]);
-        assert!(!bad.ok && bad.err.contains("0 to 7"), "{}", bad.err);
-        assert!(!run(&["deleteTopic", "-c", "NoSuchCluster", "-t", "T"]).ok);
+        assert!(bad.failure(1).contains("0 to 7"), "{}", bad.err);
+        let status = run(&["brokerStatus", "-b", address, "--json"]).json();
+        assert!(status[address]["bootTimestamp"].is_string(), "{status}");
+        assert!(run(&["brokerStatus", "-c", "DefaultCluster"]).text().contains("bootTimestamp"));
+        assert!(run(&["clusterList", "-m"]).text().contains("#InTotalToday"));
+
+        let wiped = run(&["wipeWritePerm", "-b", "a"]);
+        assert!(wiped.text().contains("wipe write perm of broker[a] in name server["));
+        assert!(run(&["addWritePerm", "-b", "a"]).text().contains("add write perm of broker[a]"));
+        let nowhere = run(&["deleteTopic", "-c", "NoSuchCluster", "-t", "T"]);
+        let told = nowhere.failure(1);
+        assert!(
+            told.contains("no cluster NoSuchCluster") && told.contains("DefaultCluster"),
+            "{told}"
+        );
     });
+}
+
+#[test]
+fn who_cannot_be_reached_is_named_and_a_wrong_command_line_is_another_status() {
+    let nobody = free_ports();
+    let silent = mqadmin(nobody, &["clusterList"]);
+    assert!(silent.failure(1).contains(&format!("127.0.0.1:{nobody}")), "{}", silent.err);
+    let broker = format!("127.0.0.1:{}", nobody + 1);
+    let silent = mqadmin(nobody, &["brokerStatus", "-b", &broker]);
+    assert!(silent.failure(1).contains(&broker), "{}", silent.err);
+    let wrong = mqadmin(nobody, &["updateTopic", "-t", "T"]);
+    assert!(wrong.failure(2).contains("--clusterName"), "{}", wrong.err);
+    assert!(mqadmin(nobody, &["dance"]).failure(2).contains("dance"));
 }

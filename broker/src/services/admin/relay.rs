@@ -4,9 +4,9 @@
 use super::super::control::{Answer, Reaction, decode};
 use super::{Parts, gather};
 use crate::outcome::Refusal;
-use crate::peer::OwnedFields;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::fields::OwnedFields;
 use ringmq_protocol::headers::client::{ConsumeDirectlyRequest, ConsumerRunningInfoRequest};
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_remoting::CallError;
@@ -74,8 +74,7 @@ fn fields_of(command: &Command<'_>) -> Result<OwnedFields, Refusal> {
             "the header has {bytes} bytes, at most {FIELDS_MAX_BYTES} are passed on to a consumer"
         )));
     }
-    let fields = command.fields.iter();
-    Ok(OwnedFields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    Ok((&command.fields).into())
 }
 
 /// Sends a request to a member of a group and relays its answer.

@@ -1,11 +1,9 @@
 //! Brokers: which there are, how they are, their settings and permissions.
 
-use crate::cluster::{Cluster, Failure, Which};
 use crate::report::Report;
+use crate::target::{Failure, Which};
 use clap::Args;
-use ringmq_protocol::bodies::topic::KvTable;
-use ringmq_protocol::codes::request;
-use ringmq_protocol::headers::namesrv::WritePermRequest;
+use ringmq_client::admin::Admin;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -22,11 +20,11 @@ pub struct ClusterList {
 }
 
 impl ClusterList {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let mut rows = Vec::new();
-        for broker in cluster.brokers(self.cluster_name.as_deref()).await? {
+        for broker in admin.brokers(self.cluster_name.as_deref()).await? {
             // A broker that does not answer is still listed.
-            let facts = runtime(cluster, &broker.address).await.unwrap_or_default();
+            let facts = admin.broker_runtime(&broker.address).await.unwrap_or_default();
             let mut row = vec![broker.cluster, broker.name];
             if self.more_stats {
                 row.extend(totals(&facts));
@@ -60,11 +58,6 @@ impl ClusterList {
         };
         Ok(Report::table(headings, rows))
     }
-}
-
-async fn runtime(cluster: &Cluster, address: &str) -> Result<Facts, Failure> {
-    let code = request::GET_BROKER_RUNTIME_INFO;
-    Ok(cluster.body::<KvTable>(address, code, &()).await?.table)
 }
 
 fn fact<'a>(facts: &'a Facts, key: &str) -> &'a str {
@@ -109,10 +102,10 @@ pub struct BrokerStatus {
 }
 
 impl BrokerStatus {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let (mut lines, mut all) = (Vec::new(), serde_json::Map::new());
-        for address in cluster.targets(&self.which).await? {
-            let facts = runtime(cluster, &address).await?;
+        for address in admin.addresses(&self.which.target()).await? {
+            let facts = admin.broker_runtime(&address).await?;
             let is_one = self.which.broker_addr.is_some();
             let prefix = if is_one { String::new() } else { format!("{address:<24} ") };
             lines.extend(facts.iter().map(|(key, value)| format!("{prefix}{key:<32}: {value}")));
@@ -129,16 +122,10 @@ pub struct GetBrokerConfig {
 }
 
 impl GetBrokerConfig {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let (mut lines, mut all) = (Vec::new(), serde_json::Map::new());
-        for address in cluster.targets(&self.which).await? {
-            let answer = cluster.ask(&address, request::GET_BROKER_CONFIG, &(), &[]).await?;
-            let text = String::from_utf8_lossy(answer.body()).into_owned();
-            let settings: Facts = text
-                .lines()
-                .filter_map(|line| line.split_once('='))
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect();
+        for address in admin.addresses(&self.which.target()).await? {
+            let settings = admin.broker_config(&address).await?;
             lines.push(format!("============{address}============"));
             lines.extend(settings.iter().map(|(key, value)| format!("{key:<50}=  {value}")));
             all.insert(address, json!(settings));
@@ -160,15 +147,13 @@ pub struct UpdateBrokerConfig {
 }
 
 impl UpdateBrokerConfig {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let body = format!("{}={}\n", self.key, self.value);
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let (mut lines, mut done) = (Vec::new(), Vec::new());
-        for address in cluster.targets(&self.which).await? {
-            let code = request::UPDATE_BROKER_CONFIG;
-            let answer = cluster.ask(&address, code, &(), body.as_bytes()).await?;
-            lines.push(format!("update broker config success, {address}"));
-            lines.extend(answer.command().remark().map(str::to_owned));
-            done.push(address);
+        let target = self.which.target();
+        for broker in admin.update_broker_config(&target, &self.key, &self.value).await? {
+            lines.push(format!("update broker config success, {}", broker.address));
+            lines.extend(broker.note);
+            done.push(broker.address);
         }
         Ok(Report::lines(lines, json!({ "updated": done })))
     }
@@ -182,33 +167,23 @@ pub struct WritePerm {
 }
 
 impl WritePerm {
-    pub async fn wipe(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        self.run(cluster, request::WIPE_WRITE_PERM_OF_BROKER, "wipe", "wipeTopicCount").await
+    pub async fn wipe(&self, admin: &Admin) -> Result<Report, Failure> {
+        Ok(self.report("wipe", admin.wipe_write_permission(&self.broker_name).await?))
     }
 
-    pub async fn add(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        self.run(cluster, request::ADD_WRITE_PERM_OF_BROKER, "add", "addTopicCount").await
+    pub async fn add(&self, admin: &Admin) -> Result<Report, Failure> {
+        Ok(self.report("add", admin.add_write_permission(&self.broker_name).await?))
     }
 
-    async fn run(
-        &self,
-        cluster: &Cluster,
-        code: i32,
-        verb: &str,
-        count_field: &str,
-    ) -> Result<Report, Failure> {
-        let (mut lines, mut counts) = (Vec::new(), serde_json::Map::new());
-        for server in &cluster.namesrvs {
-            let header = WritePermRequest { broker_name: &self.broker_name };
-            let answer = cluster.ask(server, code, &header, &[]).await?;
-            let command = answer.command();
-            let count = command.fields.get(count_field).unwrap_or("0").to_owned();
+    fn report(&self, verb: &str, counts: Vec<(String, i32)>) -> Report {
+        let (mut lines, mut all) = (Vec::new(), serde_json::Map::new());
+        for (server, count) in counts {
             let name = &self.broker_name;
             lines.push(format!(
                 "{verb} write perm of broker[{name}] in name server[{server}] OK, {count}"
             ));
-            counts.insert(server.clone(), count.into());
+            all.insert(server, count.into());
         }
-        Ok(Report::lines(lines, Value::Object(counts)))
+        Report::lines(lines, Value::Object(all))
     }
 }

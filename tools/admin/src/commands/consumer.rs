@@ -1,37 +1,22 @@
 //! Who consumes and produces, how far they are, and setting that back.
 
 use super::message::time_text;
-use crate::cluster::{Cluster, Failure, address_of};
 use crate::report::Report;
+use crate::target::{Failure, addresses};
 use clap::{ArgAction, Args};
-use ringmq_protocol::bodies::connection::{
-    ClientConnection, ConsumerConnection as Members, ProducerConnection as Producers,
-};
-use ringmq_protocol::bodies::offset::ResetOffsetBody;
-use ringmq_protocol::bodies::route::TopicRouteData;
+use ringmq_client::admin::Admin;
+use ringmq_protocol::bodies::connection::{ClientConnection, ConsumerConnection as Members};
 use ringmq_protocol::bodies::stats::ConsumeStats;
-use ringmq_protocol::bodies::topic::TopicList;
-use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::admin::{ConsumeStatsRequest, ProducerGroupRequest};
-use ringmq_protocol::headers::client::{ConsumerGroupRequest, ResetOffsetRequest};
 use ringmq_protocol::names::{group_of_retry_topic, retry_topic};
 use ringmq_runtime::clock;
 use serde_json::json;
 
-fn brokers(route: &TopicRouteData) -> impl Iterator<Item = &String> {
-    route.broker_datas.iter().filter_map(address_of)
-}
-
 /// The members of a group, from whichever broker has them; `None` when nobody is online.
-async fn members(cluster: &Cluster, group: &str) -> Result<Option<Members>, Failure> {
-    let route = cluster.route(&retry_topic(group)).await?;
-    for address in brokers(&route) {
-        let header = ConsumerGroupRequest { consumer_group: group };
-        let code = request::GET_CONSUMER_CONNECTION_LIST;
-        match cluster.body(address, code, &header).await {
-            Ok(members) => return Ok(Some(members)),
-            Err(failure) if failure.is_code(response::CONSUMER_NOT_ONLINE) => {}
-            Err(failure) => return Err(failure),
+async fn members(admin: &Admin, group: &str) -> Result<Option<Members>, Failure> {
+    let route = admin.topic_route(&retry_topic(group)).await?;
+    for address in addresses(&route) {
+        if let Some(members) = admin.consumers(address, group).await? {
+            return Ok(Some(members));
         }
     }
     Ok(None)
@@ -48,15 +33,15 @@ pub struct ConsumerProgress {
 }
 
 impl ConsumerProgress {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         match &self.group_name {
-            Some(group) => self.of_group(cluster, group).await,
-            None => of_all(cluster).await,
+            Some(group) => self.of_group(admin, group).await,
+            None => of_all(admin).await,
         }
     }
 
-    async fn of_group(&self, cluster: &Cluster, group: &str) -> Result<Report, Failure> {
-        let stats = stats(cluster, group, self.topic_name.as_deref()).await?;
+    async fn of_group(&self, admin: &Admin, group: &str) -> Result<Report, Failure> {
+        let stats = stats(admin, group, self.topic_name.as_deref()).await?;
         let (mut rows, mut behind) = (Vec::new(), 0);
         for (queue, offsets) in &stats.offset_table {
             let diff = offsets.broker_offset - offsets.consumer_offset;
@@ -94,30 +79,23 @@ impl ConsumerProgress {
 }
 
 /// Progress of a group, of all brokers that it consumes from.
-async fn stats(
-    cluster: &Cluster,
-    group: &str,
-    topic: Option<&str>,
-) -> Result<ConsumeStats, Failure> {
-    let route = cluster.route(&retry_topic(group)).await?;
+async fn stats(admin: &Admin, group: &str, topic: Option<&str>) -> Result<ConsumeStats, Failure> {
+    let route = admin.topic_route(&retry_topic(group)).await?;
     let mut sum = ConsumeStats::default();
-    for address in brokers(&route) {
-        let header = ConsumeStatsRequest { consumer_group: group, topic, topic_list: None };
-        let code = request::GET_CONSUME_STATS;
-        let stats: ConsumeStats = cluster.body(address, code, &header).await?;
+    for address in addresses(&route) {
+        let stats = admin.consume_stats(address, group, topic).await?;
         sum.consume_tps += stats.consume_tps;
         sum.offset_table.extend(stats.offset_table);
     }
     Ok(sum)
 }
 
-async fn of_all(cluster: &Cluster) -> Result<Report, Failure> {
-    let code = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
-    let topics = cluster.namesrv::<TopicList>(code, &()).await?.topic_list;
+async fn of_all(admin: &Admin) -> Result<Report, Failure> {
+    let topics = admin.topics().await?;
     let mut rows = Vec::new();
     for group in topics.iter().filter_map(|topic| group_of_retry_topic(topic)) {
-        let stats = stats(cluster, group, None).await?;
-        let members = members(cluster, group).await?;
+        let stats = stats(admin, group, None).await?;
+        let members = members(admin, group).await?;
         let behind = |sum, offsets: &ringmq_protocol::bodies::stats::OffsetWrapper| {
             sum + offsets.broker_offset - offsets.consumer_offset
         };
@@ -161,15 +139,11 @@ fn client_rows(connections: &[ClientConnection]) -> Vec<Vec<String>> {
 const CLIENT_HEADINGS: [&str; 4] = ["#ClientId", "#ClientAddr", "#Language", "#Version"];
 
 impl ConsumerConnection {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let group = &self.consumer_group;
-        let header = ConsumerGroupRequest { consumer_group: group };
         let found = match &self.broker_addr {
-            Some(address) => {
-                let code = request::GET_CONSUMER_CONNECTION_LIST;
-                Some(cluster.body(address, code, &header).await?)
-            }
-            None => members(cluster, group).await?,
+            Some(address) => admin.consumers(address, group).await?,
+            None => members(admin, group).await?,
         };
         let Some(members) = found else {
             return Err(Failure::other(format!("the consumer group[{group}] is not online")));
@@ -201,14 +175,12 @@ pub struct ProducerConnection {
 }
 
 impl ProducerConnection {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let route = cluster.route(&self.topic).await?;
-        let Some(address) = brokers(&route).next() else {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let route = admin.topic_route(&self.topic).await?;
+        let Some(address) = addresses(&route).next() else {
             return Err(Failure::other(format!("topic {} has no broker", self.topic)));
         };
-        let header = ProducerGroupRequest { producer_group: &self.producer_group };
-        let code = request::GET_PRODUCER_CONNECTION_LIST;
-        let producers: Producers = cluster.body(address, code, &header).await?;
+        let producers = admin.producers(address, &self.producer_group).await?;
         Ok(Report::table(&CLIENT_HEADINGS, client_rows(&producers.connection_set)))
     }
 }
@@ -230,7 +202,7 @@ pub struct ResetOffsetByTime {
 }
 
 impl ResetOffsetByTime {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let timestamp_ms = match self.timestamp.as_str() {
             "now" => clock::unix_ms(),
             text => text.parse().map_err(|_| {
@@ -238,18 +210,12 @@ impl ResetOffsetByTime {
             })?,
         };
         let mut rows = Vec::new();
-        for address in brokers(&cluster.route(&self.topic).await?) {
-            let header = ResetOffsetRequest {
-                topic: &self.topic,
-                group: &self.group,
-                queue_id: -1,
-                offset: None,
-                timestamp_ms,
-                is_force: self.force,
-            };
-            let code = request::INVOKE_BROKER_TO_RESET_OFFSET;
-            let body: ResetOffsetBody = cluster.body(address, code, &header).await?;
-            rows.extend(body.offset_table.iter().map(|(queue, offset)| {
+        let route = admin.topic_route(&self.topic).await?;
+        for address in addresses(&route) {
+            let reset = admin
+                .reset_offsets(address, &self.group, &self.topic, timestamp_ms, self.force)
+                .await?;
+            rows.extend(reset.iter().map(|(queue, offset)| {
                 vec![queue.broker_name.clone(), queue.queue_id.to_string(), offset.to_string()]
             }));
         }

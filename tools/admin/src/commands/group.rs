@@ -1,12 +1,10 @@
 //! Consumer groups: create, change, delete.
 
-use super::topic;
-use crate::cluster::{Cluster, Failure, Which};
 use crate::report::Report;
+use crate::target::{Failure, Which};
 use clap::{ArgAction, Args};
+use ringmq_client::admin::{Admin, BrokerTarget};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
-use ringmq_protocol::codes::request;
-use ringmq_protocol::headers::admin::DeleteGroupRequest;
 use ringmq_protocol::json;
 use ringmq_protocol::names::{dead_letter_topic, retry_topic};
 use serde_json::json as value;
@@ -48,7 +46,7 @@ pub struct UpdateSubGroup {
 }
 
 impl UpdateSubGroup {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let config = SubscriptionGroupConfig {
             group_name: self.group_name.clone(),
             consume_enable: self.consume_enable,
@@ -62,14 +60,10 @@ impl UpdateSubGroup {
             notify_consumer_ids_changed_enable: self.notify_consumer_ids_changed,
             ..SubscriptionGroupConfig::default()
         };
-        let body = json::to_vec(&config);
-        let mut lines = Vec::new();
-        for address in cluster.targets(&self.which).await? {
-            let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
-            cluster.ask(&address, code, &(), &body).await?;
-            lines.push(format!("create subscription group to {address} success."));
-        }
-        let text = String::from_utf8_lossy(&body).into_owned();
+        let done = admin.create_group(&self.which.target(), &config).await?;
+        let line = |address| format!("create subscription group to {address} success.");
+        let mut lines: Vec<_> = done.into_iter().map(|broker| line(broker.address)).collect();
+        let text = String::from_utf8_lossy(&json::to_vec(&config)).into_owned();
         lines.push(format!("SubscriptionGroupConfig{text}"));
         Ok(Report::lines(lines, serde_json::to_value(&config).unwrap_or_default()))
     }
@@ -88,22 +82,21 @@ pub struct DeleteSubGroup {
 }
 
 impl DeleteSubGroup {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let group = &self.group_name;
+        let target = self.which.target();
         let mut lines = Vec::new();
-        for address in cluster.targets(&self.which).await? {
-            let header = DeleteGroupRequest { group_name: group, clean_offset: self.remove_offset };
-            let code = request::DELETE_SUBSCRIPTIONGROUP;
-            cluster.ask(&address, code, &header, &[]).await?;
-            let place = match &self.which.cluster_name {
-                Some(name) => format!("broker [{address}] in cluster [{name}]"),
-                None => format!("broker [{address}]"),
+        for broker in admin.delete_group(&target, group, self.remove_offset).await? {
+            let address = broker.address;
+            let place = match &target {
+                BrokerTarget::Cluster(name) => format!("broker [{address}] in cluster [{name}]"),
+                BrokerTarget::Address(_) | BrokerTarget::All => format!("broker [{address}]"),
             };
             lines.push(format!("delete subscription group [{group}] from {place} success."));
         }
-        if let Some(name) = &self.which.cluster_name {
+        if let BrokerTarget::Cluster(_) = &target {
             for topic in [retry_topic(group), dead_letter_topic(group)] {
-                topic::delete(cluster, name, &topic).await?;
+                admin.delete_topic(&target, &topic).await?;
             }
         }
         Ok(Report::lines(lines, value!({ "deleted": group })))

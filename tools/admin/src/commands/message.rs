@@ -1,17 +1,17 @@
 //! Messages: find by id or key, send one.
 
-use crate::cluster::{Cluster, Failure, address_of};
 use crate::report::Report;
+use crate::target::Failure;
 use clap::Args;
-use ringmq_protocol::Header;
-use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::query::{QueryMessageRequest, ViewMessageRequest};
-use ringmq_protocol::headers::send::{SendRequest, SendResponse};
+use ringmq_client::Client;
+use ringmq_client::admin::Admin;
+use ringmq_client::config::ProducerConfig;
+use ringmq_client::message::Message;
+use ringmq_client::producer::SendStatus;
+use ringmq_client::queue::MessageQueue;
+use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::ids::OffsetMessageId;
-use ringmq_protocol::names::TEMPLATE_TOPIC;
-use ringmq_protocol::properties::{Builder, keys};
-use ringmq_protocol::record::{Record, records};
-use ringmq_runtime::clock;
+use ringmq_protocol::properties::keys;
 use serde_json::{Value, json};
 
 /// Unix time in milliseconds as `2026-11-21 13:05:09,123` (UTC); nothing for 0.
@@ -39,51 +39,49 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
-fn describe(record: &Record<'_>) -> (Vec<String>, Value) {
-    let id = OffsetMessageId { host: record.store_host, physical_offset: record.physical_offset };
-    let property = |name: &str| record.properties.get(name).unwrap_or_default().to_owned();
+fn describe(message: &ReceivedMessage) -> (Vec<String>, Value) {
+    let property = |name: &str| message.property(name).unwrap_or_default().to_owned();
     let properties: serde_json::Map<String, Value> =
-        record.properties.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-    let body = String::from_utf8_lossy(record.body).into_owned();
+        message.properties().iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let body = String::from_utf8_lossy(&message.body).into_owned();
     let facts = [
-        ("OffsetID", id.text().as_str().to_owned()),
-        ("Topic", record.topic.to_owned()),
+        ("OffsetID", message.offset_message_id()),
+        ("Topic", message.topic.clone()),
         ("Tags", property(keys::TAGS)),
         ("Keys", property(keys::KEYS)),
-        ("Queue ID", record.queue_id.to_string()),
-        ("Queue Offset", record.queue_offset.to_string()),
-        ("CommitLog Offset", record.physical_offset.to_string()),
-        ("Reconsume Times", record.reconsume_times.to_string()),
-        ("Born Timestamp", time_text(record.born_at_ms)),
-        ("Store Timestamp", time_text(record.stored_at_ms)),
-        ("Born Host", record.born_host.to_string()),
-        ("Store Host", record.store_host.to_string()),
-        ("System Flag", record.sys_flag.to_string()),
+        ("Queue ID", message.queue.queue_id.to_string()),
+        ("Queue Offset", message.queue_offset.to_string()),
+        ("CommitLog Offset", message.physical_offset.to_string()),
+        ("Reconsume Times", message.reconsume_times.to_string()),
+        ("Born Timestamp", time_text(message.born_at_ms)),
+        ("Store Timestamp", time_text(message.stored_at_ms)),
+        ("Born Host", message.born_host.to_string()),
+        ("Store Host", message.store_host.to_string()),
+        ("System Flag", message.sys_flag.to_string()),
         ("Properties", Value::Object(properties.clone()).to_string()),
         ("Body", body.clone()),
     ];
     let lines = facts.iter().map(|(name, value)| format!("{:<20} {value}", format!("{name}:")));
     let json = json!({
-        "offsetId": facts[0].1, "topic": record.topic, "queueId": record.queue_id,
-        "queueOffset": record.queue_offset, "physicalOffset": record.physical_offset,
-        "reconsumeTimes": record.reconsume_times, "bornTimestamp": record.born_at_ms,
-        "storeTimestamp": record.stored_at_ms, "properties": properties, "body": body,
+        "offsetId": facts[0].1, "topic": message.topic, "queueId": message.queue.queue_id,
+        "queueOffset": message.queue_offset, "physicalOffset": message.physical_offset,
+        "reconsumeTimes": message.reconsume_times, "bornTimestamp": message.born_at_ms,
+        "storeTimestamp": message.stored_at_ms, "properties": properties, "body": body,
     });
     (lines.collect(), json)
 }
 
-fn report(bytes: &[u8]) -> Result<Report, Failure> {
+fn report(messages: &[ReceivedMessage]) -> Report {
     let (mut lines, mut found) = (Vec::new(), Vec::new());
-    for record in records(bytes) {
-        let record = record.map_err(|error| Failure::other(error.to_string()))?;
-        let (text, json) = describe(&record);
+    for message in messages {
+        let (text, json) = describe(message);
         if !lines.is_empty() {
             lines.push(String::new());
         }
         lines.extend(text);
         found.push(json);
     }
-    Ok(Report::lines(lines, Value::Array(found)))
+    Report::lines(lines, Value::Array(found))
 }
 
 #[derive(Debug, Args)]
@@ -97,23 +95,19 @@ pub struct QueryMsgById {
 }
 
 impl QueryMsgById {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         if let Some(topic) = &self.topic {
             // What a producer was told is the unique key; it looks like an offset id.
-            match find(cluster, topic, &self.msg_id, true, 32).await {
-                Err(failure) if failure.is_code(response::QUERY_NOT_FOUND) => {}
-                result => return result,
+            let found = admin.find_by_unique_key(topic, &self.msg_id).await?;
+            if !found.is_empty() {
+                return Ok(report(&found));
             }
         }
-        let Ok(id) = self.msg_id.parse::<OffsetMessageId>() else {
+        if self.msg_id.parse::<OffsetMessageId>().is_err() {
             let text = format!("{} is not found, and is no offset id", self.msg_id);
             return Err(Failure::other(text));
-        };
-        let header =
-            ViewMessageRequest { offset: id.physical_offset, topic: self.topic.as_deref() };
-        let code = request::VIEW_MESSAGE_BY_ID;
-        let answer = cluster.ask(&id.host.to_string(), code, &header, &[]).await?;
-        report(answer.body())
+        }
+        Ok(report(&[admin.view_message(&self.msg_id).await?]))
     }
 }
 
@@ -131,40 +125,13 @@ pub struct QueryMsgByKey {
 }
 
 impl QueryMsgByKey {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        find(cluster, &self.topic, &self.msg_key, false, self.max_num).await
-    }
-}
-
-/// Asks every broker of a topic for messages with a key.
-async fn find(
-    cluster: &Cluster,
-    topic: &str,
-    key: &str,
-    is_unique: bool,
-    max_num: i32,
-) -> Result<Report, Failure> {
-    let (mut bytes, mut missing) = (Vec::new(), None);
-    for address in cluster.route(topic).await?.broker_datas.iter().filter_map(address_of) {
-        let header = QueryMessageRequest {
-            topic,
-            key,
-            max_num,
-            begin_timestamp_ms: 0,
-            end_timestamp_ms: i64::MAX,
-            unique_key_query: is_unique,
-            index_type: None,
-            last_key: None,
-        };
-        match cluster.ask(address, request::QUERY_MESSAGE, &header, &[]).await {
-            Ok(answer) => bytes.extend_from_slice(answer.body()),
-            Err(failure) if failure.is_code(response::QUERY_NOT_FOUND) => missing = Some(failure),
-            Err(failure) => return Err(failure),
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let found = admin.find_by_key(&self.topic, &self.msg_key, self.max_num).await?;
+        if found.is_empty() {
+            let text = format!("no message of {} has the key {}", self.topic, self.msg_key);
+            return Err(Failure::other(text));
         }
-    }
-    match missing {
-        Some(failure) if bytes.is_empty() => Err(failure),
-        _ => report(&bytes),
+        Ok(report(&found))
     }
 }
 
@@ -191,57 +158,38 @@ pub struct SendMessage {
 }
 
 impl SendMessage {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let route = cluster.route(&self.topic).await?;
-        let broker = match &self.broker {
-            Some(name) => route.broker_datas.iter().find(|broker| broker.broker_name == *name),
-            None => route.broker_datas.first(),
+    pub async fn run(&self, client: &Client) -> Result<Report, Failure> {
+        // A topic that does not exist is not made by a slip of the pen.
+        client.admin().topic_route(&self.topic).await?;
+        let producer = client.producer(ProducerConfig::new("TOOLS_PRODUCER")).await?;
+        let keys = self.key.as_deref().unwrap_or_default();
+        let tag = self.tags.as_deref().unwrap_or_default();
+        let message = Message::new(&self.topic, self.body.clone()).keys(keys).tag(tag);
+        let sent = match (&self.broker, self.qid) {
+            (Some(broker), Some(queue_id)) => {
+                let queue = MessageQueue::new(self.topic.as_str(), broker.as_str(), queue_id);
+                producer.send_to(message, queue).await?
+            }
+            _ => producer.send(message).await?,
         };
-        let target = broker.and_then(|broker| Some((broker, address_of(broker)?)));
-        let Some((broker, address)) = target else {
-            return Err(Failure::other(format!("no broker of topic {} fits", self.topic)));
-        };
-        let properties = self.properties()?;
-        let header = SendRequest {
-            producer_group: "TOOLS_PRODUCER",
-            topic: &self.topic,
-            default_topic: TEMPLATE_TOPIC,
-            default_topic_queue_nums: 4,
-            queue_id: self.qid.unwrap_or(-1),
-            sys_flag: 0,
-            born_at_ms: clock::unix_ms(),
-            flag: 0,
-            properties: Some(&properties),
-            reconsume_times: 0,
-            unit_mode: false,
-            max_reconsume_times: None,
-            batch: false,
-            broker_name: Some(&broker.broker_name),
-        };
-        let code = request::SEND_MESSAGE_V2;
-        let answer = cluster.ask(address, code, &header, self.body.as_bytes()).await?;
-        let command = answer.command();
-        let sent = SendResponse::decode(&command.fields)
-            .map_err(|error| Failure::other(error.to_string()))?;
         let row = vec![
-            broker.broker_name.clone(),
-            sent.queue_id.to_string(),
-            "SEND_OK".to_owned(),
-            sent.msg_id.to_owned(),
+            sent.queue.broker_name.to_string(),
+            sent.queue.queue_id.to_string(),
+            status_text(sent.status).to_owned(),
+            sent.message_id,
         ];
         let headings = ["#Broker Name", "#QID", "#Send Result", "#MsgId"];
         Ok(Report::table(&headings, vec![row]))
     }
+}
 
-    fn properties(&self) -> Result<String, Failure> {
-        let mut properties = Builder::new();
-        for (name, value) in [(keys::KEYS, &self.key), (keys::TAGS, &self.tags)] {
-            if let Some(value) = value {
-                let set = properties.set(name, value);
-                set.map_err(|error| Failure::other(error.to_string()))?;
-            }
-        }
-        Ok(properties.into_text())
+/// Java's name of the status.
+fn status_text(status: SendStatus) -> &'static str {
+    match status {
+        SendStatus::Ok => "SEND_OK",
+        SendStatus::FlushDiskTimeout => "FLUSH_DISK_TIMEOUT",
+        SendStatus::FlushSlaveTimeout => "FLUSH_SLAVE_TIMEOUT",
+        SendStatus::SlaveNotAvailable => "SLAVE_NOT_AVAILABLE",
     }
 }
 

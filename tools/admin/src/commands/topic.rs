@@ -1,15 +1,9 @@
 //! Topics: list, where, how full, create, change, delete.
 
-use crate::cluster::{Cluster, Failure, Which, address_of};
 use crate::report::Report;
+use crate::target::{Failure, Which, addresses};
 use clap::Args;
-use ringmq_protocol::bodies::group::GroupList;
-use ringmq_protocol::bodies::stats::TopicStatsTable;
-use ringmq_protocol::bodies::topic::TopicList as Names;
-use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
-use ringmq_protocol::headers::namesrv::DeleteTopicInNamesrvRequest;
-use ringmq_protocol::names::{MASTER_ID, TEMPLATE_TOPIC};
+use ringmq_client::admin::{Admin, BrokerTarget, TopicSettings};
 use serde_json::json;
 
 #[derive(Debug, Args)]
@@ -20,9 +14,8 @@ pub struct TopicList {
 }
 
 impl TopicList {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let code = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
-        let mut topics = cluster.namesrv::<Names>(code, &()).await?.topic_list;
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let mut topics = admin.topics().await?;
         topics.sort();
         if !self.cluster_model {
             let json = json!(topics);
@@ -30,12 +23,10 @@ impl TopicList {
         }
         let mut rows = Vec::new();
         for topic in topics {
-            let route = cluster.route(&topic).await?;
+            let route = admin.topic_route(&topic).await?;
             let Some(broker) = route.broker_datas.first() else { continue };
-            let Some(address) = address_of(broker) else { continue };
-            let header = TopicRequest { topic: &topic, lo: None };
-            let code = request::QUERY_TOPIC_CONSUME_BY_WHO;
-            let mut groups = cluster.body::<GroupList>(address, code, &header).await?.group_list;
+            let Some(address) = addresses(&route).next() else { continue };
+            let mut groups = admin.groups_of_topic(address, &topic).await?;
             if groups.is_empty() {
                 groups.push(String::new());
             }
@@ -57,8 +48,8 @@ pub struct TopicRoute {
 }
 
 impl TopicRoute {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let route = cluster.route(&self.topic).await?;
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let route = admin.topic_route(&self.topic).await?;
         let json = serde_json::to_value(&route).unwrap_or_default();
         if !self.list {
             return Ok(Report::lines([format!("{json:#}")], json));
@@ -102,13 +93,11 @@ pub struct TopicStatus {
 }
 
 impl TopicStatus {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let route = cluster.route(self.cluster.as_ref().unwrap_or(&self.topic)).await?;
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let route = admin.topic_route(self.cluster.as_ref().unwrap_or(&self.topic)).await?;
         let (mut rows, mut rate) = (Vec::new(), 0.0);
-        for address in route.broker_datas.iter().filter_map(address_of) {
-            let header = TopicRequest { topic: &self.topic, lo: None };
-            let code = request::GET_TOPIC_STATS_INFO;
-            let stats: TopicStatsTable = cluster.body(address, code, &header).await?;
+        for address in addresses(&route) {
+            let stats = admin.topic_stats(address, &self.topic).await?;
             rate += stats.topic_put_tps;
             rows.extend(stats.offset_table.iter().map(|(queue, offsets)| {
                 vec![
@@ -157,28 +146,26 @@ pub struct UpdateTopic {
 }
 
 impl UpdateTopic {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        let header = CreateTopicRequest {
-            topic: &self.topic,
-            default_topic: TEMPLATE_TOPIC,
-            read_queue_nums: self.read_queue_nums,
-            write_queue_nums: self.write_queue_nums,
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let settings = TopicSettings {
+            topic: self.topic.clone(),
+            read_queues: self.read_queue_nums,
+            write_queues: self.write_queue_nums,
             perm: self.perm,
-            topic_filter_type: "SINGLE_TAG",
-            topic_sys_flag: Some(i32::from(self.unit) | i32::from(self.has_unit_sub) << 1),
-            order: self.order,
-            attributes: self.attributes.as_deref(),
-            force: None,
+            sys_flag: self.sys_flag(),
+            is_ordered: self.order,
+            attributes: self.attributes.clone(),
         };
-        let (mut lines, mut done) = (Vec::new(), Vec::new());
-        for address in cluster.targets(&self.which).await? {
-            let code = request::UPDATE_AND_CREATE_TOPIC;
-            cluster.ask(&address, code, &header, &[]).await?;
-            lines.push(format!("create topic to {address} success."));
-            done.push(address);
-        }
+        let done = admin.create_topic(&self.which.target(), &settings).await?;
+        let done: Vec<_> = done.into_iter().map(|broker| broker.address).collect();
+        let line = |address| format!("create topic to {address} success.");
+        let mut lines: Vec<_> = done.iter().map(line).collect();
         lines.push(self.config_text());
         Ok(Report::lines(lines, json!({ "topic": self.topic, "brokers": done })))
+    }
+
+    fn sys_flag(&self) -> i32 {
+        i32::from(self.unit) | i32::from(self.has_unit_sub) << 1
     }
 
     fn config_text(&self) -> String {
@@ -190,7 +177,7 @@ impl UpdateTopic {
             self.topic,
             self.read_queue_nums,
             self.write_queue_nums,
-            i32::from(self.unit) | i32::from(self.has_unit_sub) << 1,
+            self.sys_flag(),
             self.order,
             self.attributes.as_deref().unwrap_or_default()
         )
@@ -208,33 +195,13 @@ pub struct DeleteTopic {
 }
 
 impl DeleteTopic {
-    pub async fn run(&self, cluster: &Cluster) -> Result<Report, Failure> {
-        delete(cluster, &self.cluster_name, &self.topic).await?;
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
         let (topic, name) = (&self.topic, &self.cluster_name);
+        admin.delete_topic(&BrokerTarget::Cluster(name.clone()), topic).await?;
         let lines = [
             format!("delete topic [{topic}] from cluster [{name}] success."),
             format!("delete topic [{topic}] from NameServer success."),
         ];
         Ok(Report::lines(lines, json!({ "deleted": topic })))
     }
-}
-
-/// Deletes a topic from the masters of a cluster and from every name server.
-pub async fn delete(cluster: &Cluster, cluster_name: &str, topic: &str) -> Result<(), Failure> {
-    for broker in cluster.brokers(Some(cluster_name)).await? {
-        if broker.id == MASTER_ID {
-            let header = TopicRequest { topic, lo: None };
-            let code = request::DELETE_TOPIC_IN_BROKER;
-            cluster.ask(&broker.address, code, &header, &[]).await?;
-        }
-    }
-    for server in &cluster.namesrvs {
-        let header = DeleteTopicInNamesrvRequest { topic, cluster_name: Some(cluster_name) };
-        let code = request::DELETE_TOPIC_IN_NAMESRV;
-        match cluster.ask(server, code, &header, &[]).await {
-            Err(failure) if !failure.is_code(response::TOPIC_NOT_EXIST) => return Err(failure),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,52 @@
+//! The broker or cluster that a command is for, and why a command failed.
+
+use ringmq_client::ClientError;
+use ringmq_client::admin::BrokerTarget;
+use ringmq_protocol::bodies::route::TopicRouteData;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A server cannot be reached, or refuses.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// What was asked for does not exist, or does not fit.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// Anything with a text of its own.
+    pub fn other(text: impl Into<String>) -> Self {
+        Self::Other(text.into())
+    }
+}
+
+/// The broker or cluster that a command is for.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true)]
+pub struct Which {
+    /// One broker: ip:port.
+    #[arg(short = 'b', long = "brokerAddr", value_name = "ADDRESS")]
+    pub broker_addr: Option<String>,
+
+    /// All masters of this cluster.
+    #[arg(short = 'c', long = "clusterName", value_name = "CLUSTER")]
+    pub cluster_name: Option<String>,
+}
+
+impl Which {
+    /// What `-b`, or else `-c`, names.
+    pub fn target(&self) -> BrokerTarget {
+        match (&self.broker_addr, &self.cluster_name) {
+            (Some(address), _) => BrokerTarget::Address(address.clone()),
+            (None, Some(cluster)) => BrokerTarget::Cluster(cluster.clone()),
+            (None, None) => unreachable!("the command line demands one of the two"),
+        }
+    }
+}
+
+/// One address of each broker name in a route: the master's, or any.
+pub fn addresses(route: &TopicRouteData) -> impl Iterator<Item = &String> {
+    route.broker_datas.iter().filter_map(|data| data.broker_addrs.values().next())
+}
