@@ -140,11 +140,15 @@ pub fn log_options(settings: &Settings) -> LogOptions {
         flush,
         record_size_max_bytes: settings.max_message_size as usize + RECORD_OVERHEAD_BYTES,
         tail_window_bytes: settings.tail_memory_bytes as usize,
-        retention: Retention {
-            reserved: Duration::from_secs(u64::from(settings.file_reserved_time_hours) * 3600),
-            forced_above_percent: settings.disk_space_clean_forcibly_ratio,
-        },
         ..defaults
+    }
+}
+
+/// What the settings allow to be deleted.
+pub fn retention(settings: &Settings) -> Retention {
+    Retention {
+        reserved: Duration::from_secs(u64::from(settings.file_reserved_time_hours) * 3600),
+        forced_above_percent: settings.disk_space_clean_forcibly_ratio,
     }
 }
 

@@ -169,8 +169,9 @@ impl DataPlane {
     async fn run_retention(self: Rc<Self>) {
         loop {
             task::sleep(RETENTION_PERIOD).await;
+            let retention = layout::retention(self.local.view().settings());
             for owned in self.local.logs() {
-                match owned.log.expire(clock::unix_ms()).await {
+                match owned.log.expire(clock::unix_ms(), retention).await {
                     Ok(expired) => tracing::debug!(log = %owned.log.id(), ?expired, "retention"),
                     Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
                 }

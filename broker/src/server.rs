@@ -175,10 +175,10 @@ async fn embedded_namesrv(
     let config = ringmq_namesrv::Config {
         listen_port: address.port(),
         bind_address: address.ip(),
-        kv_config_path: disk.root().join("namesrv/kvConfig.json").to_string_lossy().into_owned(),
+        kv_config_path: "namesrv/kvConfig.json".to_owned(),
         ..ringmq_namesrv::Config::default()
     };
-    ringmq_namesrv::start(config).await.map_err(|error| {
+    ringmq_namesrv::start_on(disk.clone(), config).await.map_err(|error| {
         format!(
             "the name server in this process: {}\n  or, if a name server runs there already, use \
              it: -n 127.0.0.1:{}",

@@ -67,13 +67,13 @@ settings! {
             "RingMQ: newest messages of one log kept in memory for consumers that keep up.";
         max_message_size: u32 = 4 * MIB, "maxMessageSize", Allowed::number(1, 64 << 20, "bytes"), Restart, true,
             "Largest message body.";
-        file_reserved_time_hours: u32 = 72, "fileReservedTime", Allowed::number(1, 876_000, "hours"), Restart, true,
-            "Age at which whole files of the message log are removed, at any hour of the day.";
+        file_reserved_time_hours: u32 = 72, "fileReservedTime", Allowed::number(1, 876_000, "hours"), Live, true,
+            "Age at which whole files of the message log are removed, at any hour (Apache: at deleteWhen, or above diskMaxUsedSpaceRatio), up to 10 per log in 10 s.";
         disk_space_clean_forcibly_ratio: u8 = 85, "diskSpaceCleanForciblyRatio",
-            Allowed::number(10, 100, "percent"), Restart, true,
+            Allowed::number(10, 100, "percent"), Live, true,
             "Share of the disk above which the oldest files go before their age.";
         flush_consumer_offset_interval_ms: u32 = 5000, "flushConsumerOffsetInterval", Allowed::number(10, MS_MAX, "ms"),
-            Restart, false,
+            Live, false,
             "Time between two writes of the consumers' progress.";
 
         ["Topics and groups"]
@@ -135,7 +135,7 @@ settings! {
             "Whether the members of a group are told at once when it changes.";
 
         ["Connections and timers"]
-        channel_expired_timeout_ms: u64 = 120_000, "channelExpiredTimeout", Allowed::number(1_000, MS_MAX, "ms"), Restart, false,
+        channel_expired_timeout_ms: u64 = 120_000, "channelExpiredTimeout", Allowed::number(1_000, MS_MAX, "ms"), Live, false,
             "A client without heartbeat for this time is forgotten.";
         server_channel_max_idle_seconds: u32 = 120, "serverChannelMaxIdleTimeSeconds", Allowed::number(1, 86_400, "s"),
             Restart, false,

@@ -37,16 +37,6 @@ pub enum Repair {
     Truncate,
 }
 
-/// Which segments may be deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Age of its newest message above which a segment has expired (`fileReservedTime`).
-    pub reserved: Duration,
-    /// Use of the file system, in percent, from which the oldest segments go whatever their age
-    /// (`diskSpaceCleanForciblyRatio`).
-    pub forced_above_percent: u8,
-}
-
 /// Settings of one log. `Default` gives Apache's values where Apache has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -90,8 +80,6 @@ pub struct LogOptions {
     /// log waits for when it opens, and one that outruns the device all the time (8 MiB take 8 ms
     /// and their flush 3; half of that costs a third of the rate).
     pub fill_step_bytes: u64,
-    /// What retention may delete.
-    pub retention: Retention,
     /// What to do about damage.
     pub repair: Repair,
 }
@@ -117,10 +105,6 @@ impl Default for LogOptions {
             index_cache_bytes: 8 << 20,
             fill_rate_bytes_per_s: 200 << 20,
             fill_step_bytes: 8 << 20,
-            retention: Retention {
-                reserved: Duration::from_secs(72 * 3600),
-                forced_above_percent: 85,
-            },
             repair: Repair::Refuse,
         }
     }

@@ -6,6 +6,7 @@
 //! the first file.
 
 use std::io;
+use std::time::Duration;
 
 use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek};
 use ringmq_runtime::task;
@@ -21,6 +22,16 @@ use crate::segments::read_padded;
 /// others in between.
 const SEGMENTS_PER_CALL_MAX: usize = 10;
 
+/// Which segments may be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Age of its newest message above which a segment has expired (`fileReservedTime`).
+    pub reserved: Duration,
+    /// Use of the file system, in percent, from which the oldest segments go whatever their age
+    /// (`diskSpaceCleanForciblyRatio`).
+    pub forced_above_percent: u8,
+}
+
 /// What a call deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
@@ -32,18 +43,18 @@ pub struct Expired {
 
 impl Log {
     /// Deletes segments that have expired at `now_ms`, Unix time, or that must go for lack of
-    /// space. The caller decides when to ask (`deleteWhen`, `cleanResourceInterval`).
+    /// space, as `retention` says now. The caller decides when to ask (`cleanResourceInterval`).
     ///
     /// # Errors
     /// As the file system says. The log goes on; another call goes on where this one stopped.
-    pub async fn expire(&self, now_ms: i64) -> io::Result<Expired> {
+    pub async fn expire(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
         let inner = &self.inner;
         let mut done = Expired::default();
         while done.segments < SEGMENTS_PER_CALL_MAX {
             let Some(newest_ms) = oldest_segment_time(inner).await? else { break };
-            let reserved_ms = inner.options.retention.reserved.as_millis() as i64;
+            let reserved_ms = retention.reserved.as_millis() as i64;
             let is_old = now_ms.saturating_sub(newest_ms) > reserved_ms;
-            if !is_old && !is_crowded(inner).await? {
+            if !is_old && !is_crowded(inner, retention).await? {
                 break;
             }
             drop_oldest(inner).await?;
@@ -75,10 +86,10 @@ async fn oldest_segment_time(inner: &Inner) -> io::Result<Option<i64>> {
     })
 }
 
-async fn is_crowded(inner: &Inner) -> io::Result<bool> {
+async fn is_crowded(inner: &Inner, retention: Retention) -> io::Result<bool> {
     let space = inner.disk.free_space().await?;
     let used = space.total.saturating_sub(space.available);
-    let limit = u64::from(inner.options.retention.forced_above_percent);
+    let limit = u64::from(retention.forced_above_percent);
     Ok(used / 100 * 100 > space.total / 100 * limit)
 }
 

@@ -9,8 +9,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::message;
 use common::story::{End, Sent, Story};
+use common::{message, older_than};
 use ringmq_runtime::sim::Chance;
 use ringmq_runtime::task;
 use ringmq_store::{AppendError, FlushPolicy, Log, LogId, OpenError, Repair};
@@ -90,13 +90,13 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
     let name = "old_segments_expire_and_their_queues_keep_their_offsets_through_crashes";
     for_each_seed(name, |seed| {
         let mut story = Story::new(seed);
-        story.options.retention.reserved = Duration::from_millis(200);
+        let retention = older_than(Duration::from_millis(200));
         for _ in 0..2 + story.random.below(LIVES_MAX) {
             let (log, report) = story.open();
             story.model.survive(&report);
             // A deletion that was cut short has raised minima in front of its segment.
             let now_ms = story.now_ms();
-            story.world.run(log.expire(now_ms)).expect("deleted");
+            story.world.run(log.expire(now_ms, retention)).expect("deleted");
             story.model.expired = story.model.expired.max(log.min_position().byte());
             story.check_all(&log);
             for _ in 0..3 {
@@ -104,7 +104,9 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
                 let now_ms = story.now_ms();
                 // Some deletions are cut short.
                 let limit = Duration::from_micros(story.random.below(20_000));
-                if let Ok(expired) = story.world.run(task::timeout(limit, log.expire(now_ms))) {
+                if let Ok(expired) =
+                    story.world.run(task::timeout(limit, log.expire(now_ms, retention)))
+                {
                     expired.expect("deleted");
                     story.model.expired = log.min_position().byte();
                     story.check_one_queue(&log);

@@ -3,8 +3,9 @@
 mod common;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use common::{WIDE, consume, message, tiny_options};
+use common::{WIDE, consume, message, older_than, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
 use ringmq_store::{
@@ -130,7 +131,8 @@ fn a_small_log_rolls_expires_and_answers_every_kind_of_lookup() {
         let none = KeyQuery { key: "k9", ..query };
         assert!(log.query_by_key(none).await.expect("readable").is_empty());
 
-        let expired = log.expire(10_000 + 3_600_000 + 150).await.expect("deleted");
+        let an_hour = older_than(Duration::from_secs(3600));
+        let expired = log.expire(10_000 + 3_600_000 + 150, an_hour).await.expect("deleted");
         assert!(expired.segments > 0, "{expired:?}");
         let (min, max) = log.queue_range("topic", 0).expect("a queue");
         assert!(min.0 > 0 && max.0 == 200);

@@ -68,9 +68,13 @@ pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
         index_segment_size_bytes: 128 << 10,
         read_cache_bytes: 512 << 10,
         index_cache_bytes: 1 << 10,
-        retention: Retention { reserved: Duration::from_secs(3600), forced_above_percent: 100 },
         ..LogOptions::default()
     }
+}
+
+/// What is older may be deleted, however much space there is.
+pub fn older_than(reserved: Duration) -> Retention {
+    Retention { reserved, forced_above_percent: 100 }
 }
 
 /// One message as a consumer sees it.

@@ -1,0 +1,78 @@
+//! Old files of the message log go when the settings of the moment say so, in the simulated world,
+//! where hours take no time.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringmq_broker::config::Settings;
+use ringmq_broker::shard::DataPlane;
+use ringmq_broker::start::{self, Plan};
+use ringmq_broker::view::Change;
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task::{self, LocalFuture};
+use support::{Client, Setup, TestControl};
+
+const BROKER: u32 = 1;
+const PORT: u16 = 10_911;
+
+/// Several files of 256 KiB.
+const MESSAGES: u8 = 100;
+const BODY_SIZE_BYTES: usize = 16 << 10;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Longer than the pause between two looks for expired files.
+const A_WHILE: Duration = Duration::from_secs(60);
+
+async fn live_through(data: Rc<DataPlane>, settings: Settings, address: SocketAddr) {
+    // Connections on which nothing moves are closed.
+    let client = || async { Client::connect(address).await.expect("it listens") };
+    let first = client().await;
+    for number in 0..MESSAGES {
+        first.store("T", 0, &[number; BODY_SIZE_BYTES]).await;
+    }
+    task::sleep(2 * HOUR).await;
+    assert_eq!(client().await.pull("T", 0, 0).await.min, 0, "72 hours are not over");
+
+    let settings = Settings { file_reserved_time_hours: 1, ..settings };
+    data.publish(Change::Settings(Arc::new(settings)));
+    task::sleep(A_WHILE).await;
+    let client = client().await;
+    let min = client.pull("T", 0, 0).await.min;
+    assert!(min > 0, "an hour is over: old files are gone");
+    let left = client.pull("T", 0, min).await;
+    assert_eq!((left.messages[0].queue_offset, left.max), (min, i64::from(MESSAGES)));
+}
+
+#[test]
+fn a_shorter_retention_is_obeyed_without_a_restart() {
+    let world = World::new(7);
+    let address = SocketAddr::new(world.ip(BROKER), PORT);
+    let settings = Settings {
+        listen_port: PORT,
+        bind_address: [0, 0, 0, 0].into(),
+        max_message_size: 64 << 10,
+        mapped_file_size_commit_log: 256 << 10,
+        ..Setup::new(1, 1).settings
+    };
+    let plan = Plan {
+        settings: Arc::new(settings.clone()),
+        shards: ShardsConfig::new(Cores::Floating(1)),
+        root: "unused".into(),
+        store_host: address,
+    };
+    let disk = world.disk(BROKER);
+    let run = async move {
+        let control =
+            |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
+        let until = move |data| Box::pin(live_through(data, settings, address)) as LocalFuture<()>;
+        start::run_together(&plan, disk, Box::new(control), Box::new(until)).await
+    };
+    let ran = world.run(async { world.spawn_on(BROKER, "broker", run).await });
+    ran.expect("the broker starts and stops cleanly");
+}
