@@ -15,7 +15,7 @@ use child::{Child, Ended};
 use ringmq_namesrv::config::ROWS;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, dial};
-use ringmq_runtime::net::free_port;
+use ringmq_runtime::net::free_ports;
 use ringmq_runtime::shards::block_on;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ impl Place {
     fn new(lines: &str) -> Self {
         let place = Self {
             dir: tempfile::tempdir().expect("a directory"),
-            port: free_port().expect("a free port"),
+            port: free_ports(1).expect("a free port")[0],
         };
         let text = format!(
             "listenPort={}\nbindAddress=127.0.0.1\nkvConfigPath={}\n{lines}\n",
