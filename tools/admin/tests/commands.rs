@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use ringmq_broker::start;
 use ringmq_client::Client;
 use ringmq_client::config::{ClientConfig, ConsumeFrom, ConsumerConfig, ProducerConfig};
 use ringmq_client::message::Message;
-use ringmq_runtime::net::{Listener, Reuse};
-use ringmq_runtime::shards::{self, Cores, ShardsConfig};
+use ringmq_runtime::net::free_ports;
+use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::task::{self, LocalFuture};
 use serde_json::Value;
 
@@ -53,23 +52,6 @@ fn mqadmin(namesrv: u16, words: &[&str]) -> Ended {
     Ended { status: done.status.code(), out: text(done.stdout), err: text(done.stderr) }
 }
 
-/// Three ports in a row that are free: the broker's second, the name server's, the broker's.
-fn free_ports() -> u16 {
-    // Tests of one process run side by side: each looks elsewhere.
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let of_process = 26_000 + (std::process::id() as u16 % 1_000) * 8;
-    let is_free = |port: u16| {
-        let bind = async { Listener::bind(([127, 0, 0, 1], port).into(), Reuse::No).is_ok() };
-        shards::block_on(bind)
-    };
-    loop {
-        let first = of_process + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000 * 4;
-        if (first..first + 3).all(is_free) {
-            return first;
-        }
-    }
-}
-
 /// Runs `scenario` with the port of a name server and the address of its broker "a" of
 /// "DefaultCluster", which has registered.
 fn check(scenario: impl FnOnce(u16, &str) + Send + 'static) {
@@ -85,13 +67,12 @@ fn check(scenario: impl FnOnce(u16, &str) + Send + 'static) {
 
 /// Runs `scenario` with the port of a name server beside a broker.
 fn run_with_broker(dir: &Path, scenario: impl FnOnce(u16) + Send + 'static) {
-    let ports = free_ports();
-    let namesrv = ports + 1;
+    let [namesrv, port] = free_ports(2).expect("free ports")[..] else { unreachable!("two") };
     let settings = Settings {
         broker_name: "a".into(),
         bind_address: [127, 0, 0, 1].into(),
         broker_ip1: "127.0.0.1".into(),
-        listen_port: ports + 2,
+        listen_port: port,
         embedded_namesrv: EmbeddedNamesrv::Yes,
         embedded_namesrv_port: namesrv,
         mapped_file_size_commit_log: 8 << 20,
@@ -299,10 +280,12 @@ fn groups_and_settings_change_and_mistakes_are_told() {
 
 #[test]
 fn who_cannot_be_reached_is_named_and_a_wrong_command_line_is_another_status() {
-    let nobody = free_ports();
+    let [nobody, nobody_either] = free_ports(2).expect("free ports")[..] else {
+        unreachable!("two")
+    };
     let silent = mqadmin(nobody, &["clusterList"]);
     assert!(silent.failure(1).contains(&format!("127.0.0.1:{nobody}")), "{}", silent.err);
-    let broker = format!("127.0.0.1:{}", nobody + 1);
+    let broker = format!("127.0.0.1:{nobody_either}");
     let silent = mqadmin(nobody, &["brokerStatus", "-b", &broker]);
     assert!(silent.failure(1).contains(&broker), "{}", silent.err);
     let wrong = mqadmin(nobody, &["updateTopic", "-t", "T"]);
