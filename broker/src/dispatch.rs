@@ -27,9 +27,6 @@ use crate::shard::DataPlane;
 /// Times that a request may change shards before the sender is asked to try again.
 const HOPS_MAX: u8 = 4;
 
-/// Messages of the mesh handled before other tasks of the shard get a turn: 64 x 4 us.
-const MESSAGES_PER_TURN: usize = 64;
-
 /// What becomes of a request.
 enum Route {
     /// It is served on this shard.
@@ -52,10 +49,7 @@ impl DataPlane {
         loop {
             let (from, message) = self.link.receive().await;
             self.on_message(from, message);
-            for _ in 1..MESSAGES_PER_TURN {
-                let Some((from, message)) = self.link.try_receive() else { break };
-                self.on_message(from, message);
-            }
+            // A message may hold all requests of a turn of reading.
             task::yield_if_needed().await;
         }
     }

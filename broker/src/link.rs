@@ -206,11 +206,6 @@ impl Link {
         self.port.recv().await
     }
 
-    /// A message that is waiting already.
-    pub fn try_receive(&self) -> Option<(usize, ShardMessage)> {
-        self.port.try_recv()
-    }
-
     /// Passes frames of a connection on.
     pub fn send_requests(
         &self,
@@ -444,7 +439,7 @@ mod tests {
             }
             received.sort_unstable();
             assert_eq!(received, [(7, b"answer.answer.".to_vec()), (8, b"answer.".to_vec())]);
-            assert!(there.try_receive().is_none());
+            assert!(there.port.try_recv().is_none());
         });
     }
 }

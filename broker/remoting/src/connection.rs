@@ -171,21 +171,22 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        let queued_bytes = {
-            let mut out = self.out.borrow_mut();
-            append(&mut out);
-            out.copied_bytes()
-        };
-        if queued_bytes + self.writer.taken_copied_bytes() > self.limits.out_copied_max_bytes {
+        append(&mut self.out.borrow_mut());
+        if self.out_copied_bytes() > self.limits.out_copied_max_bytes {
             self.close_overfull();
         }
+    }
+
+    /// Bytes of output that were copied for this peer alone and have not left.
+    pub(crate) fn out_copied_bytes(&self) -> u64 {
+        self.out.borrow().copied_bytes() + self.writer.taken_copied_bytes()
     }
 
     /// Closes a connection whose peer had more output made for it than it may have.
     #[cold]
     pub fn close_overfull(&self) {
-        let (peer, limit_bytes) = (self.peer_addr(), self.limits.out_copied_max_bytes);
-        tracing::warn!(%peer, limit_bytes, "the peer asks for more than it takes: closed");
+        let (peer, waiting_bytes) = (self.peer_addr(), self.out_copied_bytes());
+        tracing::warn!(%peer, waiting_bytes, "the peer asks for more than it takes: closed");
         self.close("the peer asks for more than it takes");
     }
 

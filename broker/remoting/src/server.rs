@@ -23,8 +23,8 @@ const QUIET_TIME: Duration = Duration::from_secs(10);
 /// connect meanwhile waits in the kernel's backlog.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Time between two lines in the log while accepting fails.
-const ACCEPT_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two lines in the log that say the same.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a stopping server looks whether everything has been answered.
 const DRAIN_CHECK: Duration = Duration::from_millis(2);
@@ -40,8 +40,25 @@ pub struct Server<S> {
     accepted: Cell<u64>,
     refused: Cell<u64>,
     accepts_failed: Cell<u64>,
+    accept_reports: Seldom,
+    refusal_reports: Seldom,
     tasks: RefCell<Vec<Task<()>>>,
     stopping: Cell<bool>,
+}
+
+/// Lets one line into the log at a time.
+#[derive(Default)]
+struct Seldom(Cell<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let is_due = self.0.get().is_none_or(|last| now.saturating_since(last) >= REPORT_INTERVAL);
+        if is_due {
+            self.0.set(Some(now));
+        }
+        is_due
+    }
 }
 
 /// What a server has done so far.
@@ -83,6 +100,8 @@ impl<S: Service> Server<S> {
             accepted: Cell::new(0),
             refused: Cell::new(0),
             accepts_failed: Cell::new(0),
+            accept_reports: Seldom::default(),
+            refusal_reports: Seldom::default(),
             tasks: RefCell::default(),
             stopping: Cell::new(false),
         });
@@ -142,14 +161,12 @@ impl<S: Service> Server<S> {
     }
 
     async fn accept(self: Rc<Self>, listener: Listener) {
-        let mut silent_until = Instant::now();
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.welcome(stream, peer),
                 Err(error) => {
                     self.accepts_failed.set(self.accepts_failed.get() + 1);
-                    if Instant::now() >= silent_until {
-                        silent_until = Instant::now() + ACCEPT_REPORT_INTERVAL;
+                    if self.accept_reports.is_due() {
                         let failed = self.accepts_failed.get();
                         tracing::warn!(
                             %error,
@@ -166,8 +183,11 @@ impl<S: Service> Server<S> {
     fn welcome(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
         let open = self.connections.borrow().len();
         if open >= self.limits.connections_max {
-            self.refused.set(self.refused.get() + 1);
-            tracing::warn!(%peer, open, "too many connections: refused");
+            let refused = self.refused.get() + 1;
+            self.refused.set(refused);
+            if self.refusal_reports.is_due() {
+                tracing::warn!(%peer, open, refused, "too many connections: refused");
+            }
             return;
         }
         self.accepted.set(self.accepted.get() + 1);
@@ -187,10 +207,31 @@ impl<S: Service> Server<S> {
         task::spawn("connection reader", read).detach();
     }
 
+    /// Closes connections whose peers take the least while all of them together have too much.
+    fn relieve(&self) {
+        let mut holders: Vec<(u64, Rc<Connection>)> = Vec::new();
+        self.for_each_connection(|conn| match conn.out_copied_bytes() {
+            0 => {}
+            bytes => holders.push((bytes, Rc::clone(conn))),
+        });
+        let mut total: u64 = holders.iter().map(|(bytes, _)| bytes).sum();
+        if total <= self.limits.out_copied_total_max_bytes {
+            return;
+        }
+        holders.sort_unstable_by_key(|(bytes, conn)| (*bytes, conn.id()));
+        while total > self.limits.out_copied_total_max_bytes
+            && let Some((bytes, conn)) = holders.pop()
+        {
+            conn.close_overfull();
+            total -= bytes;
+        }
+    }
+
     /// Closes idle connections and takes spare memory from quiet ones.
     async fn sweep(self: Rc<Self>) {
         while !self.stopping.get() {
             task::sleep(SWEEP_INTERVAL).await;
+            self.relieve();
             let now = Instant::now();
             self.for_each_connection(|conn| {
                 let quiet = now.saturating_since(conn.last_progress());

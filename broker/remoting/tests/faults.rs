@@ -11,7 +11,7 @@ use ringmq_remoting::{
     Connection, ConnectionLimits, Dialer, NoService, ReplyTo, Server, ServerLimits, Service, dial,
     serve,
 };
-use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::net::{Listener, Reuse, Stream};
 use ringmq_runtime::sim::{Chance, World};
 use ringmq_runtime::task;
 
@@ -111,6 +111,44 @@ fn calls_time_out_in_a_partition_and_go_on_after_it() {
             world.net_faults(|faults| faults.partitions.clear());
             let answer = conn.call(1, &(), b"found", TIMEOUT).await.expect("answered");
             assert_eq!(answer.body(), b"found", "seed {seed}: not the late answer");
+        });
+    }
+}
+
+#[test]
+fn many_peers_that_take_nothing_do_not_add_up() {
+    const PEERS: usize = 6;
+    const BYTES: usize = 4 << 20;
+    for seed in 0..3 {
+        let world = World::new(seed);
+        world.run(async {
+            let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], PORT)), Reuse::No);
+            let mut limits =
+                ServerLimits { out_copied_total_max_bytes: 14 << 20, ..Default::default() };
+            limits.idle_timeout = Duration::from_secs(3600);
+            let service = Rc::new(Echo::default());
+            let server = serve(listener.expect("a free port"), Rc::clone(&service), limits);
+            let address = SocketAddr::from(([127, 0, 0, 1], PORT));
+            let mut peers = Vec::new();
+            for _ in 0..PEERS {
+                // Connected, and never reads.
+                peers.push(Stream::connect(address, TIMEOUT).await.expect("connected"));
+            }
+            while server.stats().connections < PEERS {
+                task::sleep(Duration::from_millis(1)).await;
+            }
+            server.for_each_connection(|conn| {
+                let push = vec![7; BYTES];
+                conn.send_oneway(1, &(), &push);
+            });
+            task::sleep(Duration::from_secs(20)).await;
+            let left = server.stats().connections;
+            assert!(left >= 3, "{left} connections are within the limit");
+            assert!(left < PEERS, "all were kept");
+            let mut waiting = 0;
+            server.for_each_connection(|conn| waiting += conn.out_bytes());
+            assert!(waiting <= 14 << 20, "{waiting} bytes wait");
+            assert_eq!(service.opened_and_closed.get(), (PEERS - left) as u64);
         });
     }
 }
