@@ -11,6 +11,8 @@ pub enum Ending {
     RequestsFailed,
     /// Something acknowledged is not there as it should be.
     ProofFailed,
+    /// A comparison found something worse.
+    Worse,
 }
 
 impl Ending {
@@ -25,6 +27,7 @@ impl Ending {
             Self::Good => ExitCode::SUCCESS,
             Self::RequestsFailed => ExitCode::from(3),
             Self::ProofFailed => ExitCode::from(4),
+            Self::Worse => ExitCode::from(5),
         }
     }
 }

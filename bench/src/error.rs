@@ -62,6 +62,20 @@ pub enum BenchError {
         /// What was wrong.
         what: String,
     },
+    /// A scenario file that says nothing sensible.
+    #[error("scenario {path}: {what}")]
+    Scenario {
+        /// Which.
+        path: String,
+        /// What was expected.
+        what: String,
+    },
+    /// Two results that say nothing about each other.
+    #[error("cannot compare: {0}")]
+    NotComparable(String),
+    /// No rate was good.
+    #[error("no rate keeps {0}: the trials above tell what came of each")]
+    NoKnee(String),
     /// More acknowledgements than a proof can hold.
     #[error("more than {0} acknowledged messages cannot be verified in one run: shorten it")]
     TooManyToVerify(usize),

@@ -1,6 +1,7 @@
 //! Measures RocketMQ-compatible brokers, and proves that what they acknowledged can be read.
 
 mod args;
+mod compare;
 mod consume;
 mod crash;
 mod driver;
@@ -8,6 +9,7 @@ mod end_to_end;
 mod ending;
 mod environment;
 mod error;
+mod knee;
 mod limits;
 mod measure;
 mod produce;
@@ -24,7 +26,9 @@ use std::process::ExitCode;
 use ringmq_runtime::shards;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, RunArgs, scenario};
+use crate::ending::Ending;
+use crate::error::BenchError;
 use crate::target::embedded;
 
 fn main() -> ExitCode {
@@ -37,26 +41,37 @@ fn main() -> ExitCode {
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
     log.with_writer(std::io::stderr).init();
-    let outcome = match cli.command {
-        Command::ServeBroker(_) => unreachable!("it returned above"),
-        Command::Produce(args) => {
-            shards::try_block_on("bench", async move { produce::run(&args).await })
-        }
-        Command::Consume(args) => {
-            shards::try_block_on("bench", async move { consume::run(&args).await })
-        }
-        Command::EndToEnd(args) => {
-            shards::try_block_on("bench", async move { end_to_end::run(&args).await })
-        }
-        Command::Crash(args) => {
-            shards::try_block_on("bench", async move { crash::run(&args).await })
-        }
-    };
-    match outcome {
+    match shards::try_block_on("bench", run(cli.command)) {
         Ok(Ok(ending)) => ending.code(),
         Ok(Err(error)) => fail(&error),
         Err(error) => fail(&error),
     }
+}
+
+async fn run(command: Command) -> Result<Ending, BenchError> {
+    match command {
+        Command::Run(args) => run_scenario(&args).await,
+        Command::Produce(args) => produce::run(&args).await,
+        Command::Consume(args) => consume::run(&args).await,
+        Command::EndToEnd(args) => end_to_end::run(&args).await,
+        Command::Knee(args) => knee::run(&args).await,
+        Command::Compare(args) => compare::run(&args).await,
+        Command::Crash(args) => crash::run(&args).await,
+        Command::ServeBroker(_) => unreachable!("main returned before"),
+    }
+}
+
+/// Runs the command of a scenario file, with the flags of the command line behind its own.
+async fn run_scenario(args: &RunArgs) -> Result<Ending, BenchError> {
+    let mut words = scenario::words(&args.scenario).await?;
+    words.extend(args.flags.iter().cloned());
+    let cli = Cli::from_words(&words).unwrap_or_else(|error| error.exit());
+    if let Command::Run(_) | Command::ServeBroker(_) = cli.command {
+        let path = args.scenario.display().to_string();
+        let what = "expected a command that measures".to_owned();
+        return Err(BenchError::Scenario { path, what });
+    }
+    Box::pin(run(cli.command)).await
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

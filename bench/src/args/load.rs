@@ -27,7 +27,7 @@ pub struct PaceArgs {
     #[arg(short, long, value_parser = values::rate, value_delimiter = ',')]
     pub rate: Vec<f64>,
     /// Open loop: constant, poisson, or bursts:SIZE with so many requests at the same moment.
-    #[arg(long, default_value = "constant", value_parser = values::arrivals, requires = "rate")]
+    #[arg(long, default_value = "constant", value_parser = values::arrivals)]
     pub arrivals: Arrivals,
     /// Seconds before anything is counted.
     #[arg(long, default_value = "2", value_parser = values::seconds)]

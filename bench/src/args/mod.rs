@@ -1,6 +1,7 @@
 //! The command line of `bench`.
 
 pub mod load;
+pub mod scenario;
 pub mod values;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::args::load::{MessageArgs, OutputArgs, PaceArgs};
+use crate::knee::Bound;
 use crate::workload::message::Sizes;
 
 const EXAMPLES: &str = "\
@@ -20,10 +22,14 @@ Examples:
   bench consume                                  fill a topic and pull it over and over
   bench consume -n 127.0.0.1:9876 --from last    the age of messages as they arrive
   bench end-to-end --rate 5k                     from the intended send time to a consumer
+  bench knee --bound p99=5ms                     the highest rate that keeps a promise
+  bench run bench/scenarios/sync-64x1.toml --json
+  bench compare before.json after.json           is the second one worse? (exit code 5)
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line, 3 requests failed,
-4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order.";
+4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order,
+5 a comparison found something worse.";
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]
@@ -53,6 +59,18 @@ impl Cli {
         let matches = Self::grammar().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+
+    /// Reads words as a command line; a flag that comes twice has its last value.
+    ///
+    /// # Errors
+    /// As clap says.
+    pub fn from_words(words: &[String]) -> Result<Self, clap::Error> {
+        let grammar = Self::grammar().args_override_self(true);
+        let program = std::iter::once("bench");
+        let matches =
+            grammar.try_get_matches_from(program.chain(words.iter().map(String::as_str)))?;
+        Self::from_arg_matches(&matches)
+    }
 }
 
 /// The workloads.
@@ -64,6 +82,12 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Send messages and measure how long they take to a waiting consumer.
     EndToEnd(EndToEndArgs),
+    /// Find the highest rate of sends whose response time stays under a bound.
+    Knee(KneeArgs),
+    /// Compare two results: better, worse, same or unclear, with confidence intervals.
+    Compare(CompareArgs),
+    /// Run a scenario file: a command and its flags in TOML.
+    Run(RunArgs),
     /// Kill the broker with SIGKILL under load, restart it and prove that no acknowledgement was
     /// broken.
     Crash(CrashArgs),
@@ -216,6 +240,63 @@ pub struct EndToEndArgs {
     /// Where the results go.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `bench knee`.
+#[derive(Clone, Debug, Args)]
+pub struct KneeArgs {
+    /// What must hold, such as p99=10ms: one of p50, p90, p95, p99, p99.9, p99.99, p99.999.
+    #[arg(long, default_value = "p99=10ms", value_parser = values::bound)]
+    pub bound: Bound,
+    /// First rate, in requests per second.
+    #[arg(long, default_value = "1k", value_parser = values::rate)]
+    pub start: f64,
+    /// Highest rate.
+    #[arg(long, default_value = "10M", value_parser = values::rate)]
+    pub max: f64,
+    /// Percent by which the found rate may lie below the knee.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub precision: u8,
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much load at each rate; --rate and --repeat have no meaning here.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `bench compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// The result to compare with, a JSON document of bench.
+    pub first: PathBuf,
+    /// The result that may be better or worse.
+    pub second: PathBuf,
+    /// Differences up to so many percent are none.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=90))]
+    pub tolerance: u8,
+    /// Confidence of the intervals in percent.
+    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(50..=99))]
+    pub confidence: u8,
+    /// End as worse also where the interval is too wide to say.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `bench run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The scenario, such as bench/scenarios/sync-64x1.toml.
+    pub scenario: PathBuf,
+    /// Flags that are added; they win over those of the file.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<String>,
 }
 
 /// `bench crash`.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 
 use crate::driver::schedule::Arrivals;
+use crate::knee::Bound;
+use crate::record::latencies::PERCENTILES;
 use crate::workload::message::Sizes;
 use crate::workload::payload::HEAD_SIZE_BYTES;
 use crate::workload::topics::Spread;
@@ -29,9 +31,10 @@ pub fn up_to(max: u64) -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(1..=max)
 }
 
-/// Seconds, with or without `s`; `ms` for milliseconds.
+/// Seconds, with or without `s`; `ms` and `us` for thousandths and
+/// millionths.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let (number, factor) = split_unit(text, &[("ms", 1e-3), ("s", 1.0)]);
+    let (number, factor) = split_unit(text, &[("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]);
     match number.parse::<f64>() {
         Ok(value) if (0.0..=86_400.0).contains(&(value * factor)) => {
             Ok(Duration::from_secs_f64(value * factor))
@@ -101,6 +104,22 @@ pub fn arrivals(text: &str) -> Result<Arrivals, String> {
     }
 }
 
+/// A percentile and its longest response time, such as `p99=10ms`.
+pub fn bound(text: &str) -> Result<Bound, String> {
+    let expected = || {
+        let names: Vec<_> = PERCENTILES.iter().map(|(name, _)| *name).collect();
+        format!(
+            "{text:?} is not a bound such as p99=10ms; the percentiles are {}",
+            names.join(", ")
+        )
+    };
+    let (percentile, limit) = text.split_once('=').ok_or_else(expected)?;
+    if !PERCENTILES.iter().any(|(name, _)| *name == percentile) {
+        return Err(expected());
+    }
+    Ok(Bound { percentile: percentile.to_owned(), limit: seconds(limit)? })
+}
+
 /// How messages are spread over topics.
 pub fn spread(text: &str) -> Result<Spread, String> {
     match text.split_once(':') {
@@ -147,6 +166,8 @@ mod tests {
         assert_eq!(arrivals("poisson"), Ok(Arrivals::Poisson));
         assert_eq!(arrivals("bursts:100"), Ok(Arrivals::Bursts(100)));
         assert_eq!(spread("zipf:1.2"), Ok(Spread::Zipf(1.2)));
+        let limit = Duration::from_micros(500);
+        assert_eq!(bound("p99.9=500us"), Ok(Bound { percentile: "p99.9".into(), limit }));
     }
 
     #[test]
@@ -159,5 +180,6 @@ mod tests {
         assert!(percent("101").is_err());
         assert!(arrivals("bursts:0").is_err() && arrivals("bursty").is_err());
         assert!(spread("zipf:0").is_err());
+        assert!(bound("p98=1ms").unwrap_err().contains("p99.9"));
     }
 }

@@ -33,6 +33,9 @@ pub struct Report {
     /// The sends of an end-to-end run, whose own figures are those of the consumers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sends: Option<Outcome>,
+    /// The rates that a search for the knee has tried.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub trials: serde_json::Value,
     /// What the machine allows, measured in the same run.
     pub limits: Option<Limits>,
     /// On what the run was made.
@@ -111,7 +114,8 @@ impl Outcome {
         }
     }
 
-    fn of_run(measured: &Measured) -> Self {
+    /// What one repetition came to.
+    pub fn of_run(measured: &Measured) -> Self {
         let Measured { archive, used } = measured;
         let seconds = archive.elapsed().as_secs_f64();
         let outcome = Self::new(&archive.total, seconds, archive.backlog(), *used);
@@ -155,6 +159,7 @@ impl Report {
             total,
             runs: runs.iter().map(Outcome::of_run).collect(),
             sends: None,
+            trials: serde_json::Value::Null,
             limits: None,
             environment: Environment::default(),
             histograms: histograms.into(),

@@ -1,0 +1,242 @@
+//! `bench compare`: whether the second of two results is better or worse than the first, and how
+//! sure that is.
+
+mod bootstrap;
+mod metric;
+
+use std::path::Path;
+
+use ringmq_runtime::disk::Disk;
+use serde::Deserialize;
+
+use crate::args::CompareArgs;
+use crate::compare::bootstrap::Interval;
+use crate::compare::metric::{Judgement, METRICS, Metric, judge};
+use crate::ending::Ending;
+use crate::environment::Environment;
+use crate::error::BenchError;
+use crate::report::{Outcome, table};
+
+/// Largest result that is read: a day of seconds has 20 MB.
+const DOCUMENT_MAX_BYTES: usize = 256 << 20;
+
+/// Fewest repetitions on both sides that are compared with each other.
+const RUNS_MIN: usize = 5;
+
+/// Fewest seconds on both sides, where there are not enough repetitions.
+const SECONDS_MIN: usize = 5;
+
+/// Neighbouring seconds that are drawn together: they share the flushes and segments of a moment.
+const BLOCK_SECONDS: usize = 5;
+
+/// What is read of a result.
+#[derive(Debug, Deserialize)]
+struct Document {
+    workload: String,
+    latency_of: String,
+    runs: Vec<Outcome>,
+    environment: Environment,
+}
+
+/// What is drawn again and again to find out how sure a ratio is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Run,
+    Second,
+}
+
+/// Compares two results and prints a table.
+///
+/// # Errors
+/// A file cannot be read, is no result of bench, or the two measured different things.
+pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
+    let (a, b) = (read(&args.first).await?, read(&args.second).await?);
+    if a.latency_of != b.latency_of {
+        let what = format!("one measured {}, the other {}", a.latency_of, b.latency_of);
+        return Err(BenchError::NotComparable(what));
+    }
+    let unit = unit(&a, &b)?;
+    let mut table = table::plain();
+    table.set_header(["second / first", "ratio", "from", "to", "verdict"]);
+    let mut judgements = Vec::new();
+    for metric in METRICS {
+        let Some(interval) = interval(&metric, &a, &b, unit, args.confidence) else { continue };
+        let judgement = judge(interval, metric.better, f64::from(args.tolerance) / 100.0);
+        judgements.push(judgement);
+        let figure = |value: f64| format!("{value:.3}");
+        table.add_row([
+            metric.name.to_owned(),
+            figure(interval.ratio),
+            figure(interval.low),
+            figure(interval.high),
+            format!("{judgement:?}").to_lowercase(),
+        ]);
+    }
+    table::align_numbers(&mut table, 1);
+    println!("first:  {}\nsecond: {}", a.workload, b.workload);
+    differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
+    println!("{}\n{table}", describe(&a, &b, unit, args));
+    Ok(ending(&judgements, args.strict))
+}
+
+async fn read(path: &Path) -> Result<Document, BenchError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let read = match Disk::live(directory.unwrap_or(Path::new("."))) {
+        Ok(disk) => disk.read_all(name, DOCUMENT_MAX_BYTES).await,
+        Err(error) => Err(error),
+    };
+    let bytes = read.map_err(|error| BenchError::file(path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        BenchError::NotComparable(format!("{} is no result of bench: {error}", path.display()))
+    })
+}
+
+/// Repetitions where both sides have enough of them, else seconds.
+fn unit(a: &Document, b: &Document) -> Result<Unit, BenchError> {
+    if a.runs.len().min(b.runs.len()) >= RUNS_MIN {
+        return Ok(Unit::Run);
+    }
+    let seconds = |document: &Document| samples(&METRICS[0], document, Unit::Second).len();
+    match seconds(a).min(seconds(b)) {
+        SECONDS_MIN.. => Ok(Unit::Second),
+        found => Err(BenchError::NotComparable(format!(
+            "a comparison needs {RUNS_MIN} repetitions or {SECONDS_MIN} seconds on both sides, \
+             there are {found} seconds: run with --repeat {RUNS_MIN}"
+        ))),
+    }
+}
+
+/// The metric's values; none for units that lack it.
+fn samples(metric: &Metric, document: &Document, unit: Unit) -> Vec<f64> {
+    match unit {
+        Unit::Run => document.runs.iter().filter_map(metric.of_run).collect(),
+        Unit::Second => {
+            let seconds = document.runs.iter().flat_map(|run| &run.by_second);
+            // The last interval of a run may be short, and short ones are noisy.
+            seconds.filter(|second| second.seconds > 0.5).filter_map(metric.of_second).collect()
+        }
+    }
+}
+
+fn interval(
+    metric: &Metric,
+    a: &Document,
+    b: &Document,
+    unit: Unit,
+    confidence: u8,
+) -> Option<Interval> {
+    let (a, b) = (samples(metric, a, unit), samples(metric, b, unit));
+    let block = if unit == Unit::Run { 1 } else { BLOCK_SECONDS };
+    let is_measured = !b.is_empty() && a.iter().sum::<f64>() > 0.0;
+    let confidence = f64::from(confidence) / 100.0;
+    is_measured.then(|| bootstrap::ratio_of_means(&a, &b, block, confidence))
+}
+
+fn describe(a: &Document, b: &Document, unit: Unit, args: &CompareArgs) -> String {
+    let (confidence, tolerance) = (args.confidence, args.tolerance);
+    let of = match unit {
+        Unit::Run => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
+        Unit::Second => "seconds; what differs from run to run is not in the interval: \
+                         --repeat tells"
+            .to_owned(),
+    };
+    format!("{confidence} % intervals of the ratio of means, tolerance {tolerance} %, from {of}")
+}
+
+/// What differs between the two machines and may explain a difference.
+fn differences(a: &Document, b: &Document) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut compare = |what: &str, first: &str, second: &str| {
+        if first != second {
+            lines.push(format!("{what} differs: {first:?} and {second:?}"));
+        }
+    };
+    let (x, y) = (&a.environment, &b.environment);
+    compare("workload", &a.workload, &b.workload);
+    compare("kernel", &x.kernel, &y.kernel);
+    compare("processor", &x.cpu, &y.cpu);
+    compare("number of cores", &x.cores.to_string(), &y.cores.to_string());
+    compare("governor", &x.governor, &y.governor);
+    let file_system = |environment: &Environment| {
+        environment.disk.as_ref().map_or(String::new(), |disk| {
+            format!("{} on {}, {}", disk.file_system, disk.device, disk.write_cache)
+        })
+    };
+    compare("disk", &file_system(x), &file_system(y));
+    lines
+}
+
+/// Worse in anything is worse; strictly, so is what cannot be told.
+fn ending(judgements: &[Judgement], strict: bool) -> Ending {
+    let is_bad = |judgement: &Judgement| match judgement {
+        Judgement::Worse => true,
+        Judgement::Unclear => strict,
+        Judgement::Better | Judgement::Same => false,
+    };
+    if judgements.iter().any(is_bad) { Ending::Worse } else { Ending::Good }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::latencies::Latencies;
+    use std::collections::BTreeMap;
+
+    fn document(rates: &[f64]) -> Document {
+        let run = |&rate: &f64| Outcome {
+            seconds: 1.0,
+            messages: rate as u64,
+            messages_per_second: rate,
+            megabytes_per_second: 0.0,
+            response: Latencies::default().summary(),
+            service: Latencies::default().summary(),
+            empty: 0,
+            errors: BTreeMap::new(),
+            backlog: 0,
+            broker: None,
+            by_second: Vec::new(),
+        };
+        Document {
+            workload: "w".into(),
+            latency_of: "send us".into(),
+            runs: rates.iter().map(run).collect(),
+            environment: Environment::default(),
+        }
+    }
+
+    fn check(a: &[f64], b: &[f64], strict: bool, expected: Ending) {
+        let (a, b) = (document(a), document(b));
+        let unit = unit(&a, &b).unwrap();
+        let interval = interval(&METRICS[0], &a, &b, unit, 95).unwrap();
+        let judgement = judge(interval, METRICS[0].better, 0.05);
+        assert_eq!(ending(&[judgement], strict), expected, "{interval:?}");
+    }
+
+    #[test]
+    fn a_clear_loss_of_throughput_ends_as_worse() {
+        check(&[100.0, 101.0, 99.0, 100.0, 100.0], &[80.0, 81.0, 79.0, 80.0, 80.0], false, {
+            Ending::Worse
+        });
+    }
+
+    #[test]
+    fn the_same_twice_ends_well_even_strictly() {
+        check(&[100.0, 101.0, 99.0, 100.0, 100.0], &[100.0, 99.0, 101.0, 100.0, 100.0], true, {
+            Ending::Good
+        });
+    }
+
+    #[test]
+    fn noise_ends_well_unless_strict() {
+        let (a, b) = ([100.0, 150.0, 50.0, 120.0, 80.0], [100.0, 60.0, 140.0, 70.0, 120.0]);
+        check(&a, &b, false, Ending::Good);
+        check(&a, &b, true, Ending::Worse);
+    }
+
+    #[test]
+    fn too_little_is_refused_with_what_is_needed() {
+        let error = unit(&document(&[1.0]), &document(&[1.0])).unwrap_err();
+        assert!(error.to_string().contains("--repeat 5"), "{error}");
+    }
+}

@@ -1,0 +1,134 @@
+//! `bench knee`: the highest rate of sends at which a percentile of the response time stays under
+//! a bound.
+
+mod search;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::args::KneeArgs;
+use crate::args::load::PaceArgs;
+use crate::ending::Ending;
+use crate::error::BenchError;
+use crate::knee::search::Search;
+use crate::measure::{self, Clock, Measured};
+use crate::produce::Producers;
+use crate::report::{Outcome, Report, table};
+use crate::target::Target;
+
+/// A rate that fails once gets another chance: on a shared machine a single stall decides a trial.
+const ATTEMPTS: u32 = 2;
+
+/// A percentile and what it may be at most.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// Its name, such as `p99`.
+    pub percentile: String,
+    /// The longest response time that is good.
+    pub limit: Duration,
+}
+
+/// One rate that was tried.
+#[derive(Debug, Serialize)]
+struct Trial {
+    rate: f64,
+    good: bool,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// Searches, prints the trials and the report of the best one.
+///
+/// # Errors
+/// The broker cannot be started or reached, or no rate is good.
+pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
+    let target = Rc::new(Target::open(&args.target).await?);
+    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
+    let clock = Clock::start(&args.output);
+    let mut search = Search::new(args.start, args.max, f64::from(args.precision) / 100.0);
+    let mut trials = Vec::new();
+    let mut best = None;
+    let mut connections = 0;
+    while let Some(rate) = search.next() {
+        let mut good = false;
+        for _ in 0..ATTEMPTS {
+            let pace = PaceArgs { rate: vec![rate], repeat: 1, ..args.pace.clone() };
+            eprintln!("trying {rate:.0}/s");
+            let load = producers.connect(&target, &pace, connections, None).await?;
+            connections += 1;
+            let measured = measure::once(&target, &pace, &load, clock.archive()).await;
+            let outcome = Outcome::of_run(&measured);
+            good = is_good(&outcome, rate, &args.bound);
+            trials.push(Trial { rate, good, outcome });
+            if good {
+                best = Some(measured);
+                break;
+            }
+        }
+        search.observe(good);
+    }
+    if !args.output.json {
+        println!("{}", trials_table(&trials, &args.bound));
+    }
+    let Some((rate, measured)) = search.found().zip(best) else {
+        let Bound { percentile, limit } = &args.bound;
+        target.ended_well();
+        return Err(BenchError::NoKnee(format!("{percentile} under {limit:?}")));
+    };
+    finish(args, &target, rate, measured, trials).await
+}
+
+async fn finish(
+    args: &KneeArgs,
+    target: &Target,
+    rate: f64,
+    measured: Measured,
+    trials: Vec<Trial>,
+) -> Result<Ending, BenchError> {
+    let Bound { percentile, limit } = &args.bound;
+    let pace = PaceArgs { rate: vec![rate], ..args.pace.clone() };
+    let workload = format!(
+        "knee: {rate:.0}/s is the highest rate with {percentile} under {limit:?} (within {} %); \
+         produce: {}, {}",
+        args.precision,
+        pace.describe(),
+        args.message.describe()
+    );
+    let mut report = Report::new(workload, "send us", std::slice::from_ref(&measured));
+    report.trials = serde_json::to_value(trials).expect("trials are plain data");
+    report.finish(&args.output, target, &[measured]).await?;
+    target.ended_well();
+    Ok(Ending::Good)
+}
+
+/// Whether a rate was served: within the bound, without a failure, and as fast as it was due.
+fn is_good(outcome: &Outcome, rate: f64, bound: &Bound) -> bool {
+    let at_bound = outcome.response.percentiles_us[&bound.percentile];
+    let served = outcome.response.count as f64 / outcome.seconds;
+    at_bound <= bound.limit.as_secs_f64() * 1e6
+        && outcome.failures() == 0
+        && !outcome.fell_behind()
+        && served >= 0.95 * rate
+}
+
+fn trials_table(trials: &[Trial], bound: &Bound) -> comfy_table::Table {
+    let mut table = table::plain();
+    let percentile = format!("{} us", bound.percentile);
+    table.set_header(["rate/s", "served/s", &percentile, "max us", "errors", "backlog", "verdict"]);
+    for trial in trials {
+        let outcome = &trial.outcome;
+        table.add_row([
+            format!("{:.0}", trial.rate),
+            format!("{:.0}", outcome.response.count as f64 / outcome.seconds),
+            format!("{:.1}", outcome.response.percentiles_us[&bound.percentile]),
+            format!("{:.1}", outcome.response.max_us),
+            outcome.failures().to_string(),
+            outcome.backlog.to_string(),
+            if trial.good { "good" } else { "too much" }.to_owned(),
+        ]);
+    }
+    table::align_numbers(&mut table, 0);
+    table
+}

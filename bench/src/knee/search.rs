@@ -1,0 +1,127 @@
+//! The search for the highest rate that is still good: doubling, then halving the gap.
+
+/// A search at work. Rates are requests per second.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Highest rate that was good.
+    good: Option<f64>,
+    /// Lowest rate that was not.
+    bad: Option<f64>,
+    next: Option<f64>,
+    max: f64,
+    /// Largest gap between good and bad, as a share.
+    precision: f64,
+}
+
+/// Below this rate nothing is worth a search.
+const RATE_MIN: f64 = 1.0;
+
+impl Search {
+    /// A search that begins at `from` and goes up to `max`; it ends when the lowest bad rate is at
+    /// most `precision` (a share, positive) above the highest good one.
+    pub fn new(from: f64, max: f64, precision: f64) -> Self {
+        assert!(precision > 0.0, "a search with precision {precision} would not end");
+        Self { good: None, bad: None, next: Some(from.min(max)), max, precision }
+    }
+
+    /// The rate to try; none when the search has ended.
+    pub fn next(&self) -> Option<f64> {
+        self.next
+    }
+
+    /// The highest good rate found.
+    pub fn found(&self) -> Option<f64> {
+        self.good
+    }
+
+    /// Takes what came of the rate that [`Search::next`] gave.
+    pub fn observe(&mut self, good: bool) {
+        let rate = self.next.expect("asked only while there is a rate to try");
+        if good {
+            self.good = Some(rate);
+        } else {
+            self.bad = Some(rate);
+        }
+        self.next = match (self.good, self.bad) {
+            (Some(good), Some(bad)) if bad <= good * (1.0 + self.precision) => None,
+            (Some(good), Some(bad)) => Some((good * bad).sqrt()),
+            (Some(good), None) if good >= self.max => None,
+            (Some(good), None) => Some((good * 2.0).min(self.max)),
+            (None, Some(bad)) if bad / 2.0 < RATE_MIN => None,
+            (None, Some(bad)) => Some(bad / 2.0),
+            (None, None) => unreachable!("one of them was just set"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::schedule::{Arrivals, Schedule, Step};
+    use crate::record::latencies::Latencies;
+    use std::time::Duration;
+
+    /// Runs a search against a server that is good up to `knee`; the rates that were tried.
+    fn tried(knee: f64, search: &mut Search) -> Vec<f64> {
+        let mut rates = Vec::new();
+        while let Some(rate) = search.next() {
+            rates.push(rate);
+            search.observe(rate <= knee);
+        }
+        rates
+    }
+
+    #[test]
+    fn the_knee_is_found_within_the_precision() {
+        for knee in [3.0, 700.0, 1_000.0, 123_456.0] {
+            let mut search = Search::new(1_000.0, 1e6, 0.05);
+            let rates = tried(knee, &mut search);
+            let found = search.found().unwrap();
+            assert!(found <= knee && knee < found * 1.05, "{found} for {knee}: {rates:?}");
+            assert!(rates.len() < 20, "{rates:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_a_knee_ends_the_search_at_the_maximum() {
+        let mut search = Search::new(1_000.0, 5_000.0, 0.05);
+        assert_eq!(tried(1e9, &mut search), [1_000.0, 2_000.0, 4_000.0, 5_000.0]);
+        assert_eq!(search.found(), Some(5_000.0));
+    }
+
+    #[test]
+    fn a_server_that_is_never_good_ends_the_search_with_nothing() {
+        let mut search = Search::new(8.0, 5_000.0, 0.05);
+        assert_eq!(tried(0.0, &mut search), [8.0, 4.0, 2.0, 1.0]);
+        assert_eq!(search.found(), None);
+    }
+
+    /// 99 of 100 requests of a Poisson stream get through a server with 1 ms of work each, one
+    /// after the other, within this time (Lindley's recursion).
+    fn p99_of_a_queue(rate: f64) -> Duration {
+        const WORK: Duration = Duration::from_millis(1);
+        let step = Step { length: Duration::from_secs(100), rate };
+        let mut schedule = Schedule::new(vec![step], Arrivals::Poisson, 3);
+        let mut latencies = Latencies::default();
+        let mut free_at = Duration::ZERO;
+        for _ in 0..50_000 {
+            let arrival = schedule.next_due();
+            schedule.advance();
+            free_at = free_at.max(arrival) + WORK;
+            latencies.record(free_at - arrival);
+        }
+        Duration::from_secs_f64(latencies.percentile_us(99.0) / 1e6)
+    }
+
+    #[test]
+    fn the_knee_of_a_queue_lies_below_its_capacity() {
+        let bound = Duration::from_millis(10);
+        let mut search = Search::new(100.0, 1e6, 0.02);
+        while let Some(rate) = search.next() {
+            search.observe(p99_of_a_queue(rate) <= bound);
+        }
+        let found = search.found().unwrap();
+        // Capacity is 1,000/s; an M/D/1 queue has a 99th percentile of 10 ms at about 78 % of it.
+        assert!((720.0..860.0).contains(&found), "{found}");
+    }
+}
