@@ -16,10 +16,10 @@ pub enum BenchError {
         /// What the system said.
         error: io::Error,
     },
-    /// The broker process.
-    #[error("the broker process could not be controlled: {0}")]
+    /// A process of our own.
+    #[error("a process of bench could not be controlled: {0}")]
     Child(io::Error),
-    /// The broker ended before it took requests.
+    /// A broker ended before it took requests.
     #[error("the broker stopped before it was ready ({0}); its reason is above")]
     BrokerStopped(String),
     /// A connection cannot be made.

@@ -29,12 +29,15 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Cli, Command, RunArgs, scenario};
 use crate::ending::Ending;
 use crate::error::BenchError;
+use crate::limits::null_broker;
 use crate::target::embedded;
 
 fn main() -> ExitCode {
     let cli = Cli::from_process();
-    if let Command::ServeBroker(args) = &cli.command {
-        return embedded::serve(&args.config);
+    match &cli.command {
+        Command::ServeBroker(args) => return embedded::serve(&args.config),
+        Command::ServeNull(args) => return null_broker::serve(args),
+        _ => {}
     }
     // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
@@ -57,7 +60,8 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
         Command::Knee(args) => knee::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
         Command::Crash(args) => crash::run(&args).await,
-        Command::ServeBroker(_) => unreachable!("main returned before"),
+        Command::Limits(args) => limits::command::run(&args).await,
+        Command::ServeBroker(_) | Command::ServeNull(_) => unreachable!("main returned before"),
     }
 }
 
@@ -66,7 +70,7 @@ async fn run_scenario(args: &RunArgs) -> Result<Ending, BenchError> {
     let mut words = scenario::words(&args.scenario).await?;
     words.extend(args.flags.iter().cloned());
     let cli = Cli::from_words(&words).unwrap_or_else(|error| error.exit());
-    if let Command::Run(_) | Command::ServeBroker(_) = cli.command {
+    if let Command::Run(_) | Command::ServeBroker(_) | Command::ServeNull(_) = cli.command {
         let path = args.scenario.display().to_string();
         let what = "expected a command that measures".to_owned();
         return Err(BenchError::Scenario { path, what });

@@ -7,6 +7,7 @@ pub mod values;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::args::load::{MessageArgs, OutputArgs, PaceArgs};
 use crate::knee::Bound;
@@ -25,6 +26,7 @@ Examples:
   bench knee --bound p99=5ms                     the highest rate that keeps a promise
   bench run bench/scenarios/sync-64x1.toml --json
   bench compare before.json after.json           is the second one worse? (exit code 5)
+  bench limits -c 64 -d 1                        what no broker on this machine can beat
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line, 3 requests failed,
@@ -91,9 +93,15 @@ pub enum Command {
     /// Kill the broker with SIGKILL under load, restart it and prove that no acknowledgement was
     /// broken.
     Crash(CrashArgs),
+    /// Measure what the machine allows: device, memory, loopback, and a broker that only collects,
+    /// writes and answers.
+    Limits(LimitsArgs),
     /// Be the broker that another `bench` started.
     #[command(hide = true)]
     ServeBroker(ServeArgs),
+    /// Be the null broker that another `bench` started.
+    #[command(hide = true)]
+    ServeNull(ServeNullArgs),
 }
 
 /// Which broker.
@@ -325,6 +333,71 @@ pub struct CrashArgs {
 pub struct ServeArgs {
     /// Its broker.conf.
     pub config: PathBuf,
+}
+
+/// `bench limits`.
+#[derive(Clone, Debug, Args)]
+pub struct LimitsArgs {
+    /// A directory on the file system to be measured.
+    #[arg(long, default_value = "data")]
+    pub directory: PathBuf,
+    /// Core of the null broker.
+    #[arg(long, default_value_t = 0)]
+    pub core: usize,
+    /// The load on the null broker.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The null broker, a child as the broker is.
+#[derive(Clone, Debug, Args)]
+pub struct ServeNullArgs {
+    /// Where it writes.
+    pub directory: PathBuf,
+    /// What it does before it answers.
+    #[arg(long, value_enum)]
+    pub durability: Durability,
+    /// Its core.
+    #[arg(long)]
+    pub core: usize,
+}
+
+/// What a null broker does before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing.
+    None,
+    /// Writes.
+    Async,
+    /// Writes and flushes.
+    Sync,
+}
+
+impl Durability {
+    /// Its word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Async => "async",
+            Self::Sync => "sync",
+        }
+    }
+
+    /// What it means.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::None => "the read",
+            Self::Async => "the write",
+            Self::Sync => "write and flush",
+        }
+    }
 }
 
 #[cfg(test)]

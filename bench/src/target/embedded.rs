@@ -1,10 +1,8 @@
-//! A broker of our own, in a child process: bench runs itself again with `serve-broker`, so that a
-//! fresh clone needs no other binary, the broker's CPU time is told apart, and it can be killed.
+//! A broker of our own, in a process of its own: bench runs itself again with `serve-broker`.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
@@ -12,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::args::BrokerArgs;
 use crate::error::BenchError;
+use crate::target::child::OwnProcess;
 
 /// What the broker prints when it takes requests.
 const BOOT_SUCCESS: &str = "boot success";
@@ -22,10 +21,11 @@ const SCRATCH_PARENT: &str = "data";
 /// Its configuration, in the directory of its files.
 const CONFIG_NAME: &str = "bench-broker.conf";
 
-/// A running broker with an embedded name server. Dropping it ends the process.
+/// A running broker with an embedded name server. Dropping it ends the process first, and then, if
+/// that was asked for, its scratch directory: fields go in their order.
 #[derive(Debug)]
 pub struct Embedded {
-    child: Child,
+    process: OwnProcess,
     store: PathBuf,
     /// The same directory, when nobody named it and so nobody looks for it after a good run.
     scratch: RefCell<Option<TempDir>>,
@@ -41,7 +41,7 @@ impl Embedded {
     pub async fn start(args: &BrokerArgs) -> Result<Self, BenchError> {
         let scratch = match args.store {
             Some(_) => None,
-            None => Some(scratch_directory().await?),
+            None => Some(scratch_directory(Path::new(SCRATCH_PARENT)).await?),
         };
         let store = match (&args.store, &scratch) {
             (Some(store), _) => store.clone(),
@@ -58,9 +58,9 @@ impl Embedded {
             Err(error) => Err(error),
         };
         written.map_err(|error| BenchError::file(&store, error))?;
-        let child = spawn(&store.join(CONFIG_NAME))?;
+        let process = spawn(&store.join(CONFIG_NAME))?;
         let scratch = RefCell::new(scratch);
-        Ok(Self { child, store, scratch, namesrv: format!("127.0.0.1:{namesrv}") })
+        Ok(Self { process, store, scratch, namesrv: format!("127.0.0.1:{namesrv}") })
     }
 
     /// Address of the name server.
@@ -83,7 +83,7 @@ impl Embedded {
 
     /// What the process has used so far; none when it is gone.
     pub fn usage(&self) -> Option<process::Usage> {
-        process::usage_of(self.child.id()).ok()
+        self.process.usage()
     }
 
     /// Ends the process with SIGKILL, as a crash would.
@@ -91,8 +91,7 @@ impl Embedded {
     /// # Errors
     /// The process cannot be signalled.
     pub fn kill(&mut self) -> Result<(), BenchError> {
-        self.child.kill().and_then(|()| self.child.wait()).map_err(BenchError::Child)?;
-        Ok(())
+        self.process.kill()
     }
 
     /// Starts the broker again on the same ports and files.
@@ -100,23 +99,16 @@ impl Embedded {
     /// # Errors
     /// As for [`Embedded::start`].
     pub fn restart(&mut self) -> Result<(), BenchError> {
-        self.child = spawn(&self.store.join(CONFIG_NAME))?;
+        self.process = spawn(&self.store.join(CONFIG_NAME))?;
         Ok(())
     }
 }
 
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        // Already gone is as good; anything else is told by the next start on this store. The
-        // scratch directory, a field, goes after this.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A directory that no other run has; it stays unless [`Embedded::remove_at_end`] is called.
-async fn scratch_directory() -> Result<TempDir, BenchError> {
-    let parent = Path::new(SCRATCH_PARENT);
+/// A directory in `parent` that no other run has; it stays until its clean-up is asked for.
+///
+/// # Errors
+/// `parent` cannot be written.
+pub async fn scratch_directory(parent: &Path) -> Result<TempDir, BenchError> {
     make_directory(parent).await?;
     let mut scratch = tempfile::Builder::new()
         .prefix("bench-")
@@ -147,23 +139,9 @@ fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16) -> 
     )
 }
 
-fn spawn(config: &Path) -> Result<Child, BenchError> {
-    let program = std::env::current_exe().map_err(BenchError::Child)?;
-    let mut child = Command::new(program)
-        .arg("serve-broker")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(BenchError::Child)?;
-    let output = child.stdout.take().expect("standard output was asked for");
-    for line in BufReader::new(output).lines() {
-        if line.map_err(BenchError::Child)?.contains(BOOT_SUCCESS) {
-            return Ok(child);
-        }
-    }
-    let status = child.wait().map_err(BenchError::Child)?;
-    Err(BenchError::BrokerStopped(status.to_string()))
+fn spawn(config: &Path) -> Result<OwnProcess, BenchError> {
+    let words = ["serve-broker".as_ref(), config.as_os_str()];
+    OwnProcess::start(&words, BOOT_SUCCESS).map(|(process, _)| process)
 }
 
 /// Is the broker that [`Embedded::start`] runs in a child process.

@@ -1,6 +1,7 @@
 //! Which brokers and queues a run talks to: found through a name server, or started for the run.
 
 pub mod caller;
+pub mod child;
 pub mod embedded;
 pub mod routes;
 

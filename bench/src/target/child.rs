@@ -1,0 +1,63 @@
+//! This program again, in a process of its own: so that its CPU time is told apart, it can be
+//! killed, and a fresh clone needs no other binary.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use ringmq_runtime::process;
+
+use crate::error::BenchError;
+
+/// A process of ours. Dropping it ends it.
+#[derive(Debug)]
+pub struct OwnProcess(Child);
+
+impl OwnProcess {
+    /// Starts this program with `words`, and waits until it prints a line that contains `ready`;
+    /// returns the line, too.
+    ///
+    /// # Errors
+    /// It cannot be started, or stops before it is ready; its own words have gone to standard error
+    /// by then.
+    pub fn start(words: &[impl AsRef<OsStr>], ready: &str) -> Result<(Self, String), BenchError> {
+        let program = std::env::current_exe().map_err(BenchError::Child)?;
+        let mut child = Command::new(program)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(BenchError::Child)?;
+        let output = child.stdout.take().expect("standard output was asked for");
+        let mut process = Self(child);
+        for line in BufReader::new(output).lines() {
+            let line = line.map_err(BenchError::Child)?;
+            if line.contains(ready) {
+                return Ok((process, line));
+            }
+        }
+        let status = process.0.wait().map_err(BenchError::Child)?;
+        Err(BenchError::BrokerStopped(status.to_string()))
+    }
+
+    /// What it has used so far; none when it is gone.
+    pub fn usage(&self) -> Option<process::Usage> {
+        process::usage_of(self.0.id()).ok()
+    }
+
+    /// Ends it with SIGKILL, as a crash would.
+    ///
+    /// # Errors
+    /// It cannot be signalled.
+    pub fn kill(&mut self) -> Result<(), BenchError> {
+        self.0.kill().and_then(|()| self.0.wait()).map_err(BenchError::Child)?;
+        Ok(())
+    }
+}
+
+impl Drop for OwnProcess {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.kill();
+    }
+}
