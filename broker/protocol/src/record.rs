@@ -273,13 +273,14 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, LayoutEr
     })
 }
 
-/// Fills the rest of a file: writes size and magic at the start of `out`, leaves the other bytes.
+/// Says that the rest of a file, `len` bytes, is empty: writes size and magic at the start of
+/// `out`, leaves the other bytes.
 ///
 /// # Panics
-/// When `out` is shorter than [`BLANK_SIZE_BYTES`] or not shorter than 2 GiB: the log keeps that
-/// room.
-pub fn encode_blank(out: &mut [u8]) {
-    let len = i32::try_from(out.len()).expect("files are shorter than 2 GiB");
+/// When `out` is shorter than [`BLANK_SIZE_BYTES`] or `len` not shorter than 2 GiB: the log keeps
+/// that room.
+pub fn encode_blank(out: &mut [u8], len: usize) {
+    let len = i32::try_from(len).expect("files are shorter than 2 GiB");
     out[..4].copy_from_slice(&len.to_be_bytes());
     out[4..BLANK_SIZE_BYTES].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::live;
 
@@ -79,6 +79,7 @@ impl fmt::Debug for DmaBuffer {
 }
 
 /// Memory that a [`Block`] and its [`Shared`] slices hold together.
+#[derive(Debug)]
 struct Memory {
     start: NonNull<u8>,
     layout: Layout,
@@ -195,6 +196,27 @@ impl Block {
             self.len = 0;
         }
         alone
+    }
+}
+
+/// A block that its owner gave up, as long as slices of it keep its memory.
+#[derive(Debug)]
+pub struct Remains {
+    memory: Weak<Memory>,
+    capacity: usize,
+}
+
+impl Remains {
+    /// Bytes of memory that are still held; 0 when the last slice is gone.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        if self.memory.strong_count() > 0 { self.capacity } else { 0 }
+    }
+}
+
+impl From<Block> for Remains {
+    fn from(block: Block) -> Self {
+        Self { memory: Arc::downgrade(&block.memory), capacity: block.capacity() }
     }
 }
 
@@ -349,6 +371,16 @@ mod tests {
         assert!(!block.try_reset());
         drop(block);
         assert_eq!(&*copy, b"c");
+    }
+
+    #[test]
+    fn remains_tell_how_much_the_slices_of_a_block_hold() {
+        let block = filled(b"abc", 4096);
+        let shared = block.share(1..2);
+        let remains = Remains::from(block);
+        assert_eq!(remains.held_bytes(), 4096);
+        drop(shared);
+        assert_eq!(remains.held_bytes(), 0);
     }
 
     #[test]

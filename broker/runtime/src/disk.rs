@@ -261,6 +261,18 @@ impl File {
         }
     }
 
+    /// When the file was last written to: Unix time in milliseconds, by the wall clock of then.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn modified_ms(&self) -> io::Result<i64> {
+        match &*self.inner {
+            AnyFile::Live(file) => file.modified_ms(),
+            #[cfg(feature = "sim")]
+            AnyFile::Sim(file) => Ok(file.modified_ms()),
+        }
+    }
+
     /// True if the file has no bytes.
     ///
     /// # Errors

@@ -201,13 +201,6 @@ impl<T> Drop for Sender<T> {
 /// The receiving half of a [`oneshot`]: await it.
 pub struct Receiver<T>(Rc<Slot<T>>);
 
-impl<T> Receiver<T> {
-    /// The value, if it has been sent.
-    pub fn try_take(&mut self) -> Option<T> {
-        self.0.value.take()
-    }
-}
-
 impl<T> Future for Receiver<T> {
     type Output = Result<T, Closed>;
 

@@ -20,12 +20,7 @@ pub struct Appended {
     pub queue_offset: QueueOffset,
     /// Store time, Unix milliseconds.
     pub stored_at_ms: i64,
-    /// Its queue; `None` for a message that no queue shows.
-    pub queue: Option<QueueKey>,
 }
-
-/// Entries of the key index in memory beyond which appends wait for a checkpoint, in runs.
-const KEY_RUNS_IN_MEMORY_MAX: usize = 64;
 
 impl Log {
     /// Appends one message: it has its place and offset on return, and is safe when
@@ -140,8 +135,7 @@ impl State {
             return Err(AppendError::TooLarge { size_bytes: size, limit_bytes: limit });
         }
         let (unwritten, limit) = (self.marks.unwritten(), inner.options.unwritten_max_bytes);
-        let keys_max = KEY_RUNS_IN_MEMORY_MAX * inner.options.key_run_entries;
-        if unwritten + size > limit || self.keys.recent_entries() > keys_max {
+        if unwritten + size > limit || self.keys.is_full() {
             return Err(AppendError::Full { unwritten_bytes: unwritten, limit_bytes: limit });
         }
         self.place(size)
@@ -177,8 +171,7 @@ impl State {
     /// Writes the blank that tells readers to go on in the next file.
     fn end_segment(&mut self, at: u64, left: u64) {
         let out = self.tail.reserve(at, BLANK_SIZE_BYTES, self.marks.written());
-        out[..4].copy_from_slice(&(left as u32).to_be_bytes());
-        out[4..BLANK_SIZE_BYTES].copy_from_slice(&record::MAGIC_BLANK.to_be_bytes());
+        record::encode_blank(out, left as usize);
         self.tail.advance(BLANK_SIZE_BYTES);
         self.marks.segment_ended(at + left);
     }
@@ -235,7 +228,7 @@ impl State {
         }
         self.counters.records += 1;
         let end = inner.id.at(end);
-        Ok(Appended { position, end, queue_offset, stored_at_ms: stored_ms as i64, queue })
+        Ok(Appended { position, end, queue_offset, stored_at_ms: stored_ms as i64 })
     }
 
     fn queue_of(&mut self, message: &NewRecord<'_>) -> Result<Option<QueueKey>, AppendError> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
-//! | others, close to each other | slices of cached chunks: one read serves later ones too |
+//! | others, close to each other | copies from cached chunks: one read serves later ones too |
 //! | others, far apart | a read of their own |
 
 use ringmq_runtime::buffer::Shared;
@@ -105,6 +105,9 @@ pub(crate) async fn bytes(inner: &Inner, byte: u64, len: u64) -> Result<Shared, 
 }
 
 /// Adds a run from chunks of the read cache, which it may cross.
+///
+/// Copies: a slice would keep a chunk of 128 KiB for a slow reader of one small record, and what is
+/// larger than [`FILE_RUN_BYTES_MIN`] goes another way.
 async fn from_chunks(inner: &Inner, run: Wanted, out: &mut Vec<Piece>) -> Result<(), ReadError> {
     let (mut at, end) = (run.byte, run.byte + run.len);
     while at < end {
@@ -115,7 +118,7 @@ async fn from_chunks(inner: &Inner, run: Wanted, out: &mut Vec<Piece>) -> Result
         };
         let stop = end.min(chunk_at + CHUNK_BYTES);
         let range = (at - chunk_at) as usize..(stop - chunk_at) as usize;
-        out.push(Piece::Memory(chunk.slice(range)));
+        out.push(Piece::Memory(Shared::copy_of(&chunk[range])));
         at = stop;
     }
     Ok(())

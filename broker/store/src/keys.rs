@@ -10,6 +10,9 @@ use std::ops::Range;
 use crate::entry::{KEY_ENTRY_SIZE, KeyEntry};
 use crate::frame::{FrameKind, FrameWriter};
 
+/// Entries in memory beyond which a checkpoint must come first, in runs: 100 MB by default.
+const RUNS_IN_MEMORY_MAX: usize = 64;
+
 /// One sorted run of key entries in the index stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyRun {
@@ -94,6 +97,11 @@ impl KeyIndex {
     /// Whether enough entries for a run are in memory.
     pub(crate) fn is_crowded(&self) -> bool {
         self.recent.len() >= self.run_entries
+    }
+
+    /// Whether as many entries are in memory as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.recent.len() > RUNS_IN_MEMORY_MAX * self.run_entries
     }
 
     /// Runs on disk, oldest first.

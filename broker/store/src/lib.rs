@@ -70,7 +70,7 @@ pub use error::{AppendError, Fenced, OpenError, ReadError};
 pub use log::{Counters, Log, Stats};
 pub use lookup::{KeyQuery, TimeBoundary};
 pub use options::{FlushPolicy, LogOptions, Repair};
-pub use position::{LOG_BYTE_BITS, LOG_BYTES_MAX, LogId, LogPosition, QueueKey, QueueOffset};
+pub use position::{LOG_BYTE_BITS, LOG_BYTES_MAX, LogId, LogPosition, QueueOffset};
 pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadResult, ReadStatus};
 pub use recovery::RecoveryReport;
 pub use retention::{Expired, Retention};

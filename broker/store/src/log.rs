@@ -17,11 +17,13 @@ use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
 use crate::flush::Watermarks;
 use crate::index_files::IndexFiles;
+use crate::index_load::LoadedIndex;
 use crate::keys::KeyIndex;
 use crate::options::LogOptions;
 use crate::position::{LogId, LogPosition, QueueKey, QueueOffset};
 use crate::queue_index::QueueIndex;
 use crate::recovery::RecoveryReport;
+use crate::retention::Early;
 use crate::segments::Segments;
 use crate::tail::Tail;
 use crate::{checkpoint, maker, recovery, writer};
@@ -47,6 +49,8 @@ pub(crate) struct Inner {
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
     pub(crate) snapshots: RefCell<checkpoint::Snapshots>,
+    /// Set once retention has met a segment whose times lie in the future.
+    pub(crate) early: Cell<Option<Early>>,
     is_closing: Cell<bool>,
     tasks: RefCell<Vec<Task<()>>>,
 }
@@ -147,7 +151,8 @@ pub struct Stats {
     pub segments: usize,
     /// Queues.
     pub queues: usize,
-    /// Memory of the tail, the caches and the newest index entries, in bytes.
+    /// Memory of the tail, what readers hold of its former blocks, the caches and the newest index
+    /// entries, in bytes.
     pub memory_bytes: usize,
     /// Bytes not written yet.
     pub unwritten_bytes: u64,
@@ -281,6 +286,7 @@ impl Log {
             segments: state.segments.len(),
             queues: state.queues.len(),
             memory_bytes: state.tail.capacity_bytes()
+                + state.tail.lent_bytes()
                 + caches.blocks.weight()
                 + caches.chunks.weight()
                 + entries,
@@ -320,19 +326,35 @@ impl Log {
     }
 }
 
+/// What recovery puts a log together from.
+pub(crate) struct Parts {
+    pub(crate) id: LogId,
+    pub(crate) disk: Disk,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: LogOptions,
+    pub(crate) segments: Segments,
+    pub(crate) index_files: IndexFiles,
+    pub(crate) index: LoadedIndex,
+    /// Log byte where the scan begins.
+    pub(crate) scan_from: u64,
+}
+
 impl Inner {
     /// Puts the parts together; the tasks are started by [`Log::open`].
-    #[expect(clippy::too_many_arguments, reason = "the parts of a log, each made elsewhere")]
-    pub(crate) fn new(
-        id: LogId,
-        disk: Disk,
-        dir: PathBuf,
-        options: LogOptions,
-        state: State,
-        index_files: IndexFiles,
-        indexed: u64,
-        snapshots: checkpoint::Snapshots,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { id, disk, dir, options, segments, index_files, index, scan_from } = parts;
+        let state = State {
+            tail: Tail::new(&options, scan_from, &[]),
+            marks: Watermarks::new(options.flush, options.segment_size_bytes, scan_from),
+            segments,
+            queues: index.queues,
+            keys: index.keys,
+            last_store_ms: index.last_store_ms,
+            fenced: None,
+            growth_flush: None,
+            no_space: None,
+            counters: Counters::default(),
+        };
         let caches = Caches {
             blocks: Cache::new(options.index_cache_bytes),
             chunks: Cache::new(options.read_cache_bytes),
@@ -346,8 +368,9 @@ impl Inner {
             index_files: RefCell::new(index_files),
             caches: RefCell::new(caches),
             signals: Signals::default(),
-            indexed: Cell::new(indexed),
-            snapshots: RefCell::new(snapshots),
+            indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
+            snapshots: RefCell::new(index.snapshots),
+            early: Cell::new(None),
             is_closing: Cell::new(false),
             tasks: RefCell::new(Vec::new()),
         }

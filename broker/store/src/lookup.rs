@@ -52,7 +52,10 @@ impl Log {
     ///
     /// Proves it: the place must lie in a segment, the record must name this very position, its
     /// checksums must hold, and its queue must have it there. A message body can hold all of a
-    /// record, its position included, but no place in a queue.
+    /// record, its position included, but no place in a queue. So a record that no queue shows, a
+    /// prepared or rolled back message, is not proved: a body can hold one. Whoever acts on such a
+    /// record, and not merely shows it to the one who named the position, has to compare it with
+    /// something that only the real one matches.
     ///
     /// # Errors
     /// When the device fails.
@@ -235,7 +238,7 @@ async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadErr
         return Ok(None);
     }
     let bytes = fetch::bytes(inner, byte, len as u64).await?;
-    Ok(scan::verify(&bytes, false).is_ok().then_some(bytes))
+    Ok(scan::verify(&bytes, byte, false).is_ok().then_some(bytes))
 }
 
 /// Whether the queue that a record names has it at its position. Messages that no queue shows are

@@ -52,6 +52,9 @@ pub struct LogOptions {
     pub tail_window_bytes: usize,
     /// Unit in which the tail grows.
     pub tail_block_bytes: usize,
+    /// Blocks that have left the tail but are held by readers, in bytes: beyond this readers of the
+    /// tail get copies.
+    pub lent_max_bytes: usize,
     /// Appended but not yet written: beyond this appends are refused with `Full`.
     pub unwritten_max_bytes: u64,
     /// Written but not yet flushed, with `Async` and `Memory`: beyond this writes wait for a flush.
@@ -93,6 +96,7 @@ impl Default for LogOptions {
             record_checksum: true,
             tail_window_bytes: 32 << 20,
             tail_block_bytes: 1 << 20,
+            lent_max_bytes: 32 << 20,
             unwritten_max_bytes: 16 << 20,
             unflushed_max_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(1),

@@ -82,7 +82,7 @@ impl fmt::Display for QueueOffset {
 
 /// A queue of one open log: a small number that stays the same until the log is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueueKey(pub(crate) u32);
+pub(crate) struct QueueKey(pub(crate) u32);
 
 impl QueueKey {
     pub(crate) fn slot(self) -> usize {

@@ -28,7 +28,7 @@ use crate::error::OpenError;
 use crate::flush::Watermarks;
 use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
-use crate::log::{Counters, INDEX_DIR, Inner, State};
+use crate::log::{INDEX_DIR, Inner, Parts, State};
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LogId, LogPosition};
 use crate::scan::{Found, Scanner};
@@ -91,7 +91,16 @@ pub(crate) async fn open(
     }
     let rebuilt_index = loaded.log_byte.is_none() && !is_new;
     let from = scan_start(&segments, &loaded)?;
-    let inner = assemble(disk, dir.to_owned(), log, options, segments, files, loaded, from);
+    let inner = Inner::new(Parts {
+        id: log,
+        disk,
+        dir: dir.to_owned(),
+        options,
+        segments,
+        index_files: files,
+        index: loaded,
+        scan_from: from,
+    });
 
     let mut report = RecoveryReport {
         is_new,
@@ -182,33 +191,6 @@ fn scan_start(segments: &Segments, loaded: &LoadedIndex) -> Result<u64, OpenErro
     Ok(from)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a log, each loaded elsewhere")]
-fn assemble(
-    disk: Disk,
-    dir: PathBuf,
-    log: LogId,
-    options: LogOptions,
-    segments: Segments,
-    files: IndexFiles,
-    loaded: LoadedIndex,
-    from: u64,
-) -> Inner {
-    let state = State {
-        tail: Tail::new(options.tail_block_bytes, options.tail_window_bytes, from, &[]),
-        marks: Watermarks::new(options.flush, options.segment_size_bytes, from),
-        segments,
-        queues: loaded.queues,
-        keys: loaded.keys,
-        last_store_ms: loaded.last_store_ms,
-        fenced: None,
-        growth_flush: None,
-        no_space: None,
-        counters: Counters::default(),
-    };
-    let indexed = loaded.log_byte.unwrap_or(from);
-    Inner::new(log, disk, dir, options, state, files, indexed, loaded.snapshots)
-}
-
 /// Enters every sound record from `from` on into the indexes and returns the end of the last.
 async fn scan_log(
     inner: &Inner,
@@ -240,7 +222,12 @@ async fn scan_log(
         }
         // A log whose index is rebuilt may be far larger than memory. What a failed flush may have
         // lost is not saved before it has been written again: the last torn window waits for the
-        // end.
+        // end, unless its keys alone are too many.
+        if inner.state.borrow().keys.is_full() {
+            rewrite_range(&segments, saved, end).await?;
+            checkpoint::save(inner, end).await?;
+            (saved, candidate) = (end, None);
+        }
         if end - saved >= inner.options.checkpoint_bytes {
             let below = *candidate.get_or_insert(end);
             if end - below >= torn_window {
@@ -299,6 +286,18 @@ fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), String
     Ok(())
 }
 
+/// Writes `from..to` once more and flushes it.
+async fn rewrite_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while let Some(segment) = segments.find(at).filter(|_| at < to) {
+        let stop = to.min(segment.base + segments.size);
+        segments::rewrite(&segment.file, at - segment.base, stop - segment.base).await?;
+        segment.file.sync_data().await?;
+        at = stop;
+    }
+    Ok(())
+}
+
 /// Flushes the files of `from..to`.
 async fn sync_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
     let mut base = segments.base_of(from);
@@ -332,7 +331,7 @@ async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io:
     {
         let options = &inner.options;
         let mut state = inner.state.borrow_mut();
-        state.tail = Tail::new(options.tail_block_bytes, options.tail_window_bytes, page, &prefix);
+        state.tail = Tail::new(options, page, &prefix);
         state.marks = Watermarks::new(options.flush, options.segment_size_bytes, end);
     }
     let min = inner.state.borrow().segments.min();

@@ -1,9 +1,13 @@
 //! Deletion of what has expired: whole segments, oldest first, never the newest.
 //!
 //! A segment is as old as its newest message, whose store time is at most that of the first message
-//! behind the segment: so file times do not matter. The index follows: minima of queues rise, then
-//! the files leave. A crash in between is made up for at the next start, which raises the minima to
-//! the first file.
+//! behind the segment: so file times do not matter. Only when that time lies in the future do they
+//! stand in: after a wall clock that was ahead for a while, all later messages have its time, since
+//! store times never fall, while their files tell when they were written. A segment whose file
+//! names the future as well ages from the moment at which retention first met such a one.
+//!
+//! The index follows: minima of queues rise, then the files leave. A crash in between is made up
+//! for at the next start, which raises the minima to the first file.
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +20,7 @@ use crate::error::ReadError;
 use crate::log::{Inner, Log};
 use crate::position::QueueKey;
 use crate::queue::Expiry;
-use crate::segments::read_padded;
+use crate::segments::{Segment, read_padded};
 
 /// Segments deleted by one call at most (Apache's `deleteFileBatchMax`), so that the device serves
 /// others in between.
@@ -30,6 +34,15 @@ pub struct Retention {
     /// Use of the file system, in percent, from which the oldest segments go whatever their age
     /// (`diskSpaceCleanForciblyRatio`).
     pub forced_above_percent: u8,
+}
+
+/// When a segment whose times lie in the future was first noticed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Early {
+    /// End of the log at that moment: segments below it existed then.
+    until: u64,
+    /// Unix time in milliseconds.
+    met_ms: i64,
 }
 
 /// What a call deleted.
@@ -51,7 +64,7 @@ impl Log {
         let inner = &self.inner;
         let mut done = Expired::default();
         while done.segments < SEGMENTS_PER_CALL_MAX {
-            let Some(newest_ms) = oldest_segment_time(inner).await? else { break };
+            let Some(newest_ms) = oldest_segment_time(inner, now_ms).await? else { break };
             let reserved_ms = retention.reserved.as_millis() as i64;
             let is_old = now_ms.saturating_sub(newest_ms) > reserved_ms;
             if !is_old && !is_crowded(inner, retention).await? {
@@ -69,21 +82,39 @@ impl Log {
 }
 
 /// An upper bound of the store times in the oldest segment; `None` while it must not go.
-async fn oldest_segment_time(inner: &Inner) -> io::Result<Option<i64>> {
-    let behind = {
+async fn oldest_segment_time(inner: &Inner, now_ms: i64) -> io::Result<Option<i64>> {
+    let (oldest, behind) = {
         let state = inner.state.borrow();
-        let end = state.segments.min() + state.segments.size;
+        let (min, end) = (state.segments.min(), state.segments.min() + state.segments.size);
         // The indexes have to know all of its queues before it goes, or their offsets would start
         // anew.
         let is_settled = state.marks.written() > end && inner.indexed.get() >= end;
-        state.segments.find(end).filter(|_| is_settled).cloned()
+        let behind = state.segments.find(end).filter(|_| is_settled).cloned();
+        (state.segments.find(min).cloned(), behind)
     };
-    let Some(behind) = behind else { return Ok(None) };
+    let (Some(oldest), Some(behind)) = (oldest, behind) else { return Ok(None) };
     let bytes = read_padded(&behind.file, 0, PEEK_SIZE_MAX_BYTES).await?;
-    Ok(match record::peek(&bytes) {
-        Ok(Peek::Message(head)) => Some(head.stored_at_ms),
-        _ => None,
-    })
+    match record::peek(&bytes) {
+        Ok(Peek::Message(head)) if head.stored_at_ms <= now_ms => Ok(Some(head.stored_at_ms)),
+        Ok(Peek::Message(_)) => early_segment_time(inner, &oldest, now_ms).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The time of a segment whose messages were stored in the future.
+fn early_segment_time(inner: &Inner, oldest: &Segment, now_ms: i64) -> io::Result<i64> {
+    let modified_ms = oldest.file.modified_ms()?;
+    if modified_ms <= now_ms {
+        return Ok(modified_ms);
+    }
+    let known = inner.early.get().filter(|early| {
+        // The clock may have been set back once more.
+        oldest.base < early.until && early.met_ms <= now_ms
+    });
+    let early = known
+        .unwrap_or_else(|| Early { until: inner.state.borrow().marks.appended(), met_ms: now_ms });
+    inner.early.set(Some(early));
+    Ok(early.met_ms)
 }
 
 async fn is_crowded(inner: &Inner, retention: Retention) -> io::Result<bool> {

@@ -16,6 +16,9 @@ const READ_BYTES: usize = 1 << 20;
 /// Largest record that is looked at, whatever the settings say now: the limit of Apache's reads.
 const RECORD_BYTES_MAX: usize = 128 << 20;
 
+/// Least that a device writes whole.
+const SECTOR_BYTES: u64 = 512;
+
 /// First byte of both magics as it stands on disk.
 const MAGIC_FIRST_BYTE: u8 = 0xDA;
 
@@ -74,7 +77,7 @@ impl Scanner {
             return Ok(Found::Damaged(problem));
         }
         let bytes = self.bytes(segments, at, head.len).await?;
-        Ok(match verify(&bytes, self.has_checksums) {
+        Ok(match verify(&bytes, at, self.has_checksums) {
             Ok(()) => Found::Record(bytes),
             Err(problem) => Found::Damaged(problem),
         })
@@ -104,12 +107,12 @@ fn misplaced(head: &Head, position: LogPosition, left: u64) -> Option<String> {
     (!fits).then(|| format!("record of {} bytes, {left} are left", head.len))
 }
 
-/// Checks all of a record's bytes.
+/// Checks all bytes of a record that stands at `at`.
 ///
 /// A record that lost its last sector has lost its checksum too, so the checksum is demanded where
-/// it is known to have been written. Elsewhere zeros in the properties, which no client sends, show
-/// the loss.
-pub(crate) fn verify(bytes: &[u8], needs_checksum: bool) -> Result<(), String> {
+/// it is known to have been written. Elsewhere lost sectors show as zeros in the topic, which has
+/// none, or in the properties, where a value may have some but hardly a whole sector of them.
+pub(crate) fn verify(bytes: &[u8], at: u64, needs_checksum: bool) -> Result<(), String> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
     record.verify_body().map_err(|error| error.to_string())?;
     let is_checked = record.verify_record().map_err(|error| error.to_string())?;
@@ -119,10 +122,23 @@ pub(crate) fn verify(bytes: &[u8], needs_checksum: bool) -> Result<(), String> {
     if needs_checksum {
         return Err("the whole-record checksum is missing".to_owned());
     }
-    match record.properties.as_text().as_bytes().contains(&0) {
-        true => Err("zeros in the properties".to_owned()),
-        false => Ok(()),
+    let properties = record.properties.as_text().as_bytes();
+    // They are the last field of a record.
+    let properties_at = at + (bytes.len() - properties.len()) as u64;
+    if record.topic.contains('\0') || has_lost_sector(properties, properties_at) {
+        return Err("a sector of zeros in topic or properties".to_owned());
     }
+    Ok(())
+}
+
+/// Whether `bytes`, which stand at `at`, are all zeros in one of the sectors that they touch.
+///
+/// A group ends with a record, so a sector has all of a record's bytes that belong there, or none.
+fn has_lost_sector(bytes: &[u8], at: u64) -> bool {
+    let lead = (at.next_multiple_of(SECTOR_BYTES) - at) as usize;
+    let (first, rest) = bytes.split_at(lead.min(bytes.len()));
+    let is_lost = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
+    is_lost(first) || rest.chunks(SECTOR_BYTES as usize).any(is_lost)
 }
 
 /// What stands behind the last good record.
@@ -186,5 +202,26 @@ fn note(rest: &mut Rest, log: LogId, at: u64, bytes: &[u8], len: usize, near_unt
             let found = if here < near_until { &mut rest.near } else { &mut rest.far };
             found.get_or_insert(here);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_zeros_are_values_and_a_sector_of_zeros_is_a_loss() {
+        let mut properties = vec![b'x'; 2000];
+        (properties[0], properties[999], properties[1999]) = (0, 0, 0);
+        assert!(!has_lost_sector(&properties, 100));
+        assert!(!has_lost_sector(b"", 512));
+        // From 412 on the second sector begins.
+        properties[412..412 + 511].fill(0);
+        assert!(!has_lost_sector(&properties, 100));
+        properties[412 + 511] = 0;
+        assert!(has_lost_sector(&properties, 100));
+        assert!(has_lost_sector(&[0; 20], 500), "both ends of it");
+        assert!(has_lost_sector(b"a\x01\0\0", 510), "its end in a sector of its own");
+        assert!(!has_lost_sector(b"a\x01\0\x02", 1024));
     }
 }

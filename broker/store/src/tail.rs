@@ -6,10 +6,18 @@
 //! read as zeros. Invariants: bytes below `end` never change, and blocks leave at the front only
 //! when they are written to the file, so every byte of the log is in the tail or in the file, and
 //! the newest `window` bytes are in both.
+//!
+//! A slice lent to a reader keeps its block alive, however small it is and however slow the reader.
+//! Blocks that have left the tail but not memory are counted; beyond `lent_max_bytes` of them
+//! readers get copies instead. So lent memory is at most that limit and one window of blocks that
+//! were lent before it was reached; copies are as large as what their readers are charged for.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use ringmq_runtime::buffer::{Block, Shared};
+use ringmq_runtime::buffer::{Block, Remains, Shared};
+
+use crate::options::LogOptions;
 
 /// Emptied blocks kept for reuse: one being waited for, one at hand.
 const SPARE_BLOCKS_MAX: usize = 2;
@@ -32,18 +40,49 @@ pub(crate) struct Tail {
     block_bytes: usize,
     window_bytes: usize,
     capacity_bytes: usize,
+    lent: RefCell<Lent>,
+}
+
+/// Blocks that have left the tail and are kept by readers.
+struct Lent {
+    blocks: Vec<Remains>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Lent {
+    fn add(&mut self, block: Block) {
+        self.blocks.push(block.into());
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        self.blocks.retain(|block| block.held_bytes() > 0);
+        self.bytes = self.blocks.iter().map(Remains::held_bytes).sum();
+    }
+
+    fn is_full(&mut self) -> bool {
+        if self.bytes > self.max_bytes {
+            // Readers may have finished meanwhile.
+            self.recount();
+        }
+        self.bytes > self.max_bytes
+    }
 }
 
 impl Tail {
     /// A tail that begins with `prefix`, the bytes of the file from `start` on (less than one
     /// page).
-    pub(crate) fn new(block_bytes: usize, window_bytes: usize, start: u64, prefix: &[u8]) -> Self {
+    pub(crate) fn new(options: &LogOptions, start: u64, prefix: &[u8]) -> Self {
+        let (block_bytes, window_bytes) = (options.tail_block_bytes, options.tail_window_bytes);
+        let max_bytes = options.lent_max_bytes;
         let mut tail = Self {
             blocks: VecDeque::with_capacity(window_bytes / block_bytes + 2),
             spare: Vec::with_capacity(SPARE_BLOCKS_MAX),
             block_bytes,
             window_bytes,
             capacity_bytes: 0,
+            lent: RefCell::new(Lent { blocks: Vec::new(), bytes: 0, max_bytes }),
         };
         tail.reserve(start, prefix.len().max(1), start)[..prefix.len()].copy_from_slice(prefix);
         tail.advance(prefix.len());
@@ -78,10 +117,18 @@ impl Tail {
         self.blocks.back_mut().expect("reserve came before").block.advance(len);
     }
 
-    /// `len` bytes from `from`, when one block holds them all.
+    /// `len` bytes from `from`, when one block holds them all: a slice of it, or a copy when
+    /// readers hold too many blocks.
     pub(crate) fn share(&self, from: u64, len: usize) -> Option<Shared> {
         let (found, at) = self.find(from)?;
-        (at + len <= found.block.len()).then(|| found.block.share(at..at + len))
+        let range = at..at + len;
+        if range.end > found.block.len() {
+            return None;
+        }
+        if self.lent.borrow_mut().is_full() {
+            return Some(Shared::copy_of(&found.block.as_slice()[range]));
+        }
+        Some(found.block.share(range))
     }
 
     /// The bytes from `from` to the end of their block.
@@ -106,9 +153,16 @@ impl Tail {
         }
     }
 
-    /// Bytes of memory held.
+    /// Bytes of memory held, without what only readers hold.
     pub(crate) fn capacity_bytes(&self) -> usize {
         self.capacity_bytes
+    }
+
+    /// Bytes of blocks that are no longer here but held by readers.
+    pub(crate) fn lent_bytes(&self) -> usize {
+        let mut lent = self.lent.borrow_mut();
+        lent.recount();
+        lent.bytes
     }
 
     fn find(&self, from: u64) -> Option<(&TailBlock, usize)> {
@@ -126,10 +180,9 @@ impl Tail {
             }
             let mut oldest = self.blocks.pop_front().expect("more than one").block;
             self.capacity_bytes -= oldest.capacity();
-            let reusable = oldest.capacity() == self.block_bytes
-                && self.spare.len() < SPARE_BLOCKS_MAX
-                && oldest.try_reset();
-            if reusable {
+            if !oldest.try_reset() {
+                self.lent.borrow_mut().add(oldest);
+            } else if oldest.capacity() == self.block_bytes && self.spare.len() < SPARE_BLOCKS_MAX {
                 self.spare.push(oldest);
             }
         }
@@ -150,6 +203,16 @@ impl Tail {
 mod tests {
     use super::*;
 
+    fn tail(block_bytes: usize, window_bytes: usize, start: u64, prefix: &[u8]) -> Tail {
+        let limits = LogOptions {
+            tail_block_bytes: block_bytes,
+            tail_window_bytes: window_bytes,
+            lent_max_bytes: 2 * block_bytes,
+            ..LogOptions::default()
+        };
+        Tail::new(&limits, start, prefix)
+    }
+
     fn put(tail: &mut Tail, at: u64, bytes: &[u8], written: u64) {
         tail.reserve(at, bytes.len(), written)[..bytes.len()].copy_from_slice(bytes);
         tail.advance(bytes.len());
@@ -157,7 +220,7 @@ mod tests {
 
     #[test]
     fn bytes_stay_readable_across_blocks_and_gaps() {
-        let mut tail = Tail::new(8, 64, 4096, b"pre");
+        let mut tail = tail(8, 64, 4096, b"pre");
         put(&mut tail, 4099, b"fix", 4096);
         put(&mut tail, 4102, b"block", 4096);
         put(&mut tail, 8192, b"segment", 4096);
@@ -176,7 +239,7 @@ mod tests {
 
     #[test]
     fn only_written_blocks_make_way_and_they_are_used_again() {
-        let mut tail = Tail::new(4096, 2 * 4096, 0, b"");
+        let mut tail = tail(4096, 2 * 4096, 0, b"");
         for at in 0..4 {
             put(&mut tail, at * 4096, &[at as u8; 4096], 0);
         }
@@ -188,8 +251,28 @@ mod tests {
     }
 
     #[test]
+    fn slow_readers_hold_a_bounded_number_of_blocks() {
+        let mut tail = tail(4096, 2 * 4096, 0, b"");
+        let mut held = Vec::new();
+        for number in 0..100 {
+            let at = number * 4096;
+            put(&mut tail, at, &[number as u8; 4096], at);
+            held.push(tail.share(at, 10).expect("it is the newest"));
+        }
+        assert!(held.iter().enumerate().all(|(n, slice)| **slice == [n as u8; 10]));
+        // The limit of two, the one that passed it, and the two of the window.
+        assert!(tail.lent_bytes() <= 5 * 4096, "{} bytes", tail.lent_bytes());
+        held.clear();
+        assert_eq!(tail.lent_bytes(), 0);
+        put(&mut tail, 100 * 4096, b"again", 100 * 4096);
+        let slice = tail.share(100 * 4096, 5).expect("it is the newest");
+        let block = tail.bytes_from(100 * 4096).expect("it is the newest");
+        assert_eq!(slice.as_ptr(), block.as_ptr(), "a slice and no copy");
+    }
+
+    #[test]
     fn a_record_larger_than_a_block_gets_one_of_its_own() {
-        let mut tail = Tail::new(16, 64, 0, b"");
+        let mut tail = tail(16, 64, 0, b"");
         put(&mut tail, 0, &[1; 100], 0);
         put(&mut tail, 100, &[2; 4], 0);
         assert_eq!(tail.share(0, 100).map(|bytes| bytes.len()), Some(100));

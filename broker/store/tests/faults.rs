@@ -44,16 +44,12 @@ fn what_was_promised_survives_every_crash() {
     for_each_seed("what_was_promised_survives_every_crash", |seed| {
         let mut story = Story::new(seed);
         for _ in 0..2 + story.random.below(LIVES_MAX) {
-            let (log, report) = story.open();
-            story.model.survive(&report);
-            story.check_all(&log);
+            let log = story.open_and_check();
             story.live(&log);
             let end = story.end();
             story.finish_life(log, end);
         }
-        let (log, report) = story.open();
-        story.model.survive(&report);
-        story.check_all(&log);
+        story.open_and_check();
     });
 }
 
@@ -63,9 +59,7 @@ fn a_failing_device_fences_the_log_and_takes_nothing_that_was_acknowledged() {
     for_each_seed(name, |seed| {
         let mut story = Story::new(seed);
         for _ in 0..2 + story.random.below(LIVES_MAX) {
-            let (log, report) = story.open();
-            story.model.survive(&report);
-            story.check_all(&log);
+            let log = story.open_and_check();
             story.live(&log);
             story.break_device(&log);
             let refused = story.world.run(log.progress(log.end_position()));
@@ -79,9 +73,7 @@ fn a_failing_device_fences_the_log_and_takes_nothing_that_was_acknowledged() {
             });
             story.finish_life(log, end);
         }
-        let (log, report) = story.open();
-        story.model.survive(&report);
-        story.check_all(&log);
+        story.open_and_check();
     });
 }
 
@@ -163,9 +155,7 @@ fn damage_in_the_middle_of_the_log_is_refused_unless_a_person_decides() {
         story.live(&log);
         story.finish_life(log, End::PowerLoss);
         story.options.repair = Repair::Refuse;
-        let (log, report) = story.open();
-        story.model.survive(&report);
-        story.check_all(&log);
+        story.open_and_check();
     });
 }
 
@@ -208,9 +198,7 @@ fn a_full_disk_refuses_messages_and_recovers_when_there_is_space() {
         }
         story.check_all(&log);
         story.finish_life(log, End::Stop);
-        let (log, report) = story.open();
-        story.model.survive(&report);
-        story.check_all(&log);
+        story.open_and_check();
     });
 }
 

@@ -254,3 +254,117 @@ fn documents_survive_crashes_with_their_old_or_new_content() {
         }
     }
 }
+
+#[test]
+fn answers_that_nobody_takes_hold_no_more_memory_than_the_limit() {
+    in_world(async |disk| {
+        let options = LogOptions { lent_max_bytes: 64 << 10, ..tiny_options(FlushPolicy::Sync) };
+        let log = open(&disk, &options).await;
+        let mut held = Vec::new();
+        for number in 0..250_u64 {
+            send(&log, "t", 0, &[number as u8; 2000], "").await;
+            let limits = ReadLimits { count: 1, ..WIDE };
+            let (result, pieces) = read(&log, number, limits, |_| true).await;
+            assert!(result.from_memory && result.count == 1, "{result:?}");
+            held.push(pieces);
+        }
+        // 31 blocks of 16 KiB were filled, and each has readers.
+        let limit = options.lent_max_bytes + 2 * options.tail_window_bytes + 64 * 1024;
+        let held_bytes = log.stats().memory_bytes;
+        assert!(held_bytes <= limit, "{held_bytes} bytes are held");
+        for (number, pieces) in held.iter().enumerate() {
+            assert_eq!(parse_all(&memory_bytes(pieces))[0].body, [number as u8; 2000]);
+        }
+    });
+}
+
+#[test]
+fn a_start_after_a_crash_keeps_a_bounded_number_of_keys_in_memory() {
+    let world = World::new(13);
+    let disk = world.disk(0);
+    let never = Duration::from_secs(3600);
+    let options = LogOptions {
+        // Nothing is saved before the crash, and nothing in time order by the start after it.
+        checkpoint_interval: never,
+        checkpoint_bytes: 1 << 40,
+        key_run_entries: 4,
+        unwritten_max_bytes: 4 << 20,
+        unflushed_max_bytes: 4 << 20,
+        ..tiny_options(FlushPolicy::Async { interval: never })
+    };
+    world.run(async {
+        // Room for the keys while they are written.
+        let log = open(&disk, &LogOptions { key_run_entries: 4000, ..options.clone() }).await;
+        for number in 0..500 {
+            let words = format!("KEYS\u{1}a{number} b{number} c\u{2}");
+            send(&log, "t", 0, b"x", &words).await;
+        }
+    });
+    world.kill(0);
+    world.run(async {
+        let log = open(&disk, &options).await;
+        let saves = log.stats().counters.checkpoints;
+        assert!(saves >= 5, "{saves} checkpoints for 1500 keys, of which 256 may be in memory");
+        for key in ["a0", "b250", "a499"] {
+            let query = KeyQuery { topic: "t", key, from_ms: 0, until_ms: 9999, count: 9 };
+            assert_eq!(log.query_by_key(query).await.expect("readable").len(), 1, "{key}");
+        }
+        assert_eq!(consume(&log, "t", 0).await.len(), 500);
+    });
+}
+
+#[test]
+fn segments_written_while_the_clock_was_ahead_expire_in_their_time() {
+    const AHEAD_MS: i64 = 10 * 365 * 24 * 3_600_000;
+    let world = World::new(14);
+    let disk = world.disk(0);
+    world.run(async {
+        let log = open(&disk, &tiny_options(FlushPolicy::Sync)).await;
+        let fill = async |segments: u64| {
+            let until = log.end_position().byte() + segments * common::TINY_SEGMENT_BYTES;
+            while log.end_position().byte() < until {
+                let now_ms = ringmq_runtime::clock::unix_ms();
+                let end = log.append(&message("t", 0, &[7; 2000], ""), now_ms).expect("room").end;
+                while log.acknowledged() < end {
+                    log.progress(log.acknowledged()).await.expect("a healthy disk");
+                }
+            }
+        };
+        let expire = async || {
+            // Retention deletes what the index knows.
+            ringmq_runtime::task::sleep(Duration::from_secs(1)).await;
+            let retention = common::older_than(Duration::from_secs(3600));
+            let expired = log.expire(ringmq_runtime::clock::unix_ms(), retention).await;
+            expired.expect("a healthy disk").segments
+        };
+        world.step_wall_clock(AHEAD_MS);
+        fill(3).await;
+        world.step_wall_clock(-AHEAD_MS);
+        assert_eq!(expire().await, 0);
+        ringmq_runtime::task::sleep(Duration::from_secs(1800)).await;
+        fill(3).await;
+        assert_eq!(expire().await, 0, "the reserved time is an hour");
+        ringmq_runtime::task::sleep(Duration::from_secs(1900)).await;
+        assert_eq!(expire().await, 3, "those that were there when the first call came");
+        ringmq_runtime::task::sleep(Duration::from_secs(1900)).await;
+        assert!(expire().await >= 2, "those whose files have a right time");
+    });
+}
+
+#[test]
+fn properties_may_hold_zeros_where_records_have_no_checksum() {
+    let world = World::new(15);
+    let disk = world.disk(0);
+    let options = LogOptions { record_checksum: false, ..tiny_options(FlushPolicy::Sync) };
+    world.run(async {
+        let log = open(&disk, &options).await;
+        for _ in 0..40 {
+            send(&log, "t", 0, &[7; 300], "name\u{1}a\0b\u{2}").await;
+        }
+    });
+    world.kill(0);
+    world.run(async {
+        let log = open(&disk, &options).await;
+        assert_eq!(consume(&log, "t", 0).await.len(), 40);
+    });
+}

@@ -126,7 +126,7 @@ fn what_does_not_fit_the_layout_is_refused() {
 #[test]
 fn blank_is_seen_and_is_no_record() {
     let mut rest = [0xEE; 100];
-    encode_blank(&mut rest);
+    encode_blank(&mut rest, 100);
     assert_eq!(peek(&rest), Ok(Peek::Blank { len: 100 }));
     assert!(Record::parse(&rest).is_err());
     assert!(peek(&[0; 100]).is_err());

@@ -217,6 +217,11 @@ impl File {
         Ok(self.view.file().metadata()?.len())
     }
 
+    pub(crate) fn modified_ms(&self) -> io::Result<i64> {
+        let metadata = self.view.file().metadata()?;
+        Ok(metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000)
+    }
+
     pub(crate) fn sector_size_bytes(&self) -> usize {
         self.sector_size_bytes
     }

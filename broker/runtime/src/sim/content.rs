@@ -19,6 +19,8 @@ pub(crate) struct Content {
     /// Writes that the process has handed over and not seen completed, by number.
     on_the_way: BTreeMap<u64, (usize, Vec<u8>)>,
     last_write: u64,
+    /// Unix time of the last write, in milliseconds.
+    pub(super) modified_ms: i64,
 }
 
 struct Version {
@@ -148,7 +150,7 @@ impl Content {
                 put(&mut left, sector * SECTOR_BYTES, &version.bytes);
             }
         }
-        Self::durable(left)
+        Self { modified_ms: self.modified_ms, ..Self::durable(left) }
     }
 
     /// What is there after the kernel crashed and came back: the device has every write that it

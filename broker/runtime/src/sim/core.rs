@@ -102,8 +102,8 @@ impl Core {
         self.seed
     }
 
-    pub(super) fn run<T>(self: Rc<Self>, node: NodeId, future: impl Future<Output = T>) -> T {
-        let _entered = Entered::new(&self, node);
+    pub(super) fn run<T>(self: Rc<Self>, future: impl Future<Output = T>) -> T {
+        let _entered = Entered::new(&self, 0);
         let mut main = pin!(future);
         let main_waker = self.waker(MAIN_TASK);
         main_waker.wake_by_ref();

@@ -320,6 +320,10 @@ impl File {
         u64::try_from(lock(&self.content).len()).unwrap_or(u64::MAX)
     }
 
+    pub(crate) fn modified_ms(&self) -> i64 {
+        lock(&self.content).modified_ms
+    }
+
     pub(crate) fn sector_size_bytes(&self) -> usize {
         SECTOR_BYTES
     }
@@ -338,7 +342,10 @@ impl File {
         if self.node.write_fails() {
             return Err(device_error("write"));
         }
-        lock(&self.content).complete_write(on_the_way.number);
+        let mut content = lock(&self.content);
+        content.complete_write(on_the_way.number);
+        content.modified_ms = core().unix_ms();
+        drop(content);
         Ok(())
     }
 

@@ -75,15 +75,7 @@ impl World {
     /// With the panics of tasks; if nothing can ever happen again; if tasks only keep each other
     /// busy. The seed is printed.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.handle.core.clone().run(0, future)
-    }
-
-    /// As [`World::run`], on another node.
-    ///
-    /// # Panics
-    /// As [`World::run`].
-    pub fn run_on<T>(&self, node: NodeId, future: impl Future<Output = T>) -> T {
-        self.handle.core.clone().run(node, future)
+        self.handle.core.clone().run(future)
     }
 
     /// Starts a task on a node, from within [`World::run`].

@@ -122,6 +122,14 @@ impl Story {
         self.world.run(attempt).unwrap_or_else(|error| panic!("the log does not open: {error}"))
     }
 
+    /// Opens the log; it has kept what was promised and agrees with the model.
+    pub fn open_and_check(&mut self) -> Log {
+        let (log, report) = self.open();
+        self.model.survive(&report);
+        self.check_all(&log);
+        log
+    }
+
     /// What has been promised by now to survive `end`.
     pub fn promise(&mut self, log: &Log, end: End) {
         let durable = log.stats().durable.byte();
