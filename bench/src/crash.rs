@@ -114,6 +114,7 @@ fn pace(args: &CrashArgs) -> PaceArgs {
         arrivals: Arrivals::Constant,
         warm_up: Duration::ZERO,
         duration: ROUND_LIMIT,
+        messages: None,
         repeat: 1,
         header: HeaderForm::Json,
     }

@@ -94,6 +94,9 @@ pub async fn repeat(
 
 /// Runs `load` and looks at the broker before and after.
 pub async fn once(target: &Target, pace: &PaceArgs, load: &Rc<Load>, archive: Archive) -> Measured {
+    if let Some(messages) = pace.messages {
+        load.stop_after(messages);
+    }
     let before = Observed::of(target).await;
     let archive = load.run(pace.timing(), archive, live::line).await;
     let after = Observed::of(target).await;

@@ -54,8 +54,9 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
 
 async fn limits(args: &ProduceArgs, target: &Target) -> Result<Option<Limits>, BenchError> {
     let Some(store) = target.store().filter(|_| !args.no_limits) else { return Ok(None) };
-    let producers = Producers::new(target, &args.message, args.pace.header.serialize());
-    Limits::measure(producers.plan(0), store, args.target.broker.flush).await.map(Some)
+    eprintln!("measuring the limits of the machine");
+    let flush = args.target.broker.flush;
+    Limits::measure(&args.pace, &args.message, store, flush).await.map(Some)
 }
 
 /// What the producing connections of one run have in common, per broker.
@@ -84,11 +85,6 @@ impl Producers {
         Self { run, plans: (0..target.broker_count()).map(plan).collect() }
     }
 
-    /// What connections to one broker have in common.
-    pub fn plan(&self, broker: u32) -> Rc<SendPlan> {
-        self.plans[broker as usize].clone()
-    }
-
     /// Opens the connections of repetition number `again`, spread over the brokers.
     ///
     /// # Errors
@@ -106,7 +102,8 @@ impl Producers {
             let (read, write) = caller::connect(target.broker_addr(broker)).await?.split();
             // Lanes of all repetitions differ, since they name messages.
             let lane = again * pace.connections + index;
-            let work = SendWork::new(lane, self.plan(broker), acks.clone(), pace.depth);
+            let plan = self.plans[broker as usize].clone();
+            let work = SendWork::new(lane, plan, acks.clone(), pace.depth);
             load.add_lane(Lane::new(work, write, pace.depth), read);
         }
         Ok(load)

@@ -35,6 +35,9 @@ pub struct PaceArgs {
     /// Seconds that are counted.
     #[arg(long, default_value = "10", value_parser = values::seconds)]
     pub duration: Duration,
+    /// End after so many messages, those of the warm-up included, even if the time is not over.
+    #[arg(long, value_parser = values::count)]
+    pub messages: Option<u64>,
     /// How often to run: every repetition opens its connections and warms up again.
     #[arg(long, default_value_t = 1, value_parser = values::up_to(1_000))]
     pub repeat: u32,

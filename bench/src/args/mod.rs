@@ -181,7 +181,7 @@ pub struct ProduceArgs {
     /// Afterwards read everything back: each acknowledged message as sent, once, in order.
     #[arg(long)]
     pub verify: bool,
-    /// Skip the measurement of the device and of a server that answers without storing.
+    /// Skip the measurement of the machine's limits: device, null server, null broker.
     #[arg(long)]
     pub no_limits: bool,
 }

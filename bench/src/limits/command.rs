@@ -1,28 +1,19 @@
 //! `bench limits`: what this machine allows, before any broker is judged by it.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use ringmq_runtime::{clock, random};
+use ringmq_runtime::clock;
 use serde::Serialize;
 
 use crate::args::{Durability, LimitsArgs};
-use crate::driver::Load;
-use crate::driver::lane::Lane;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
 use crate::limits::memory::{self, Bandwidth};
-use crate::limits::{MEASURED, null_broker, null_server};
-use crate::measure::{Measured, Used};
-use crate::record::archive::Archive;
+use crate::limits::{MEASURED, null_load, null_server};
 use crate::record::latencies::LatencySummary;
 use crate::report::{Outcome, live, table};
-use crate::target::caller;
-use crate::target::child::OwnProcess;
 use crate::target::embedded::scratch_directory;
-use crate::workload::send::{BrokerTopic, SendPlan, SendWork};
-use crate::workload::topics::{Spread, TopicDraw};
 
 /// Sizes of a write: a lone message, groups of growing size.
 const WRITE_SIZES_BYTES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
@@ -76,13 +67,15 @@ pub async fn run(args: &LimitsArgs) -> Result<Ending, BenchError> {
     let device = device(&directory).await.map_err(|error| BenchError::file(&directory, error))?;
     eprintln!("memory and loopback");
     let memory = BLOCK_SIZES_BYTES.map(memory::measure).to_vec();
-    let plan = plan(args);
-    let round_trip = null_server::round_trips(plan.clone(), MEASURED).await?.summary();
+    let plan = null_load::plan(&args.message);
+    let round_trip = null_server::round_trips(plan, MEASURED).await?.summary();
+    let asked = (&args.pace, &args.message);
     let mut null_brokers = Vec::new();
     for durability in [Durability::None, Durability::Async, Durability::Sync] {
         eprintln!("null broker, {}", durability.describe());
-        let outcome = Outcome::of_run(&null_broker(args, &plan, &directory, durability).await?);
-        null_brokers.push(NullBroker { durability, outcome });
+        let measured =
+            null_load::measure(&directory, durability, args.core, asked, live::line).await?;
+        null_brokers.push(NullBroker { durability, outcome: Outcome::of_run(&measured) });
     }
     scratch.disable_cleanup(false);
     let load = format!("{}, {}", args.pace.describe(), args.message.describe());
@@ -121,57 +114,6 @@ async fn device(directory: &Path) -> std::io::Result<Vec<DeviceRow>> {
     }
     device.remove().await?;
     Ok(rows)
-}
-
-/// What the connections to the null broker send: the same requests as to a broker.
-fn plan(args: &LimitsArgs) -> Rc<SendPlan> {
-    let topic = BrokerTopic { number: 0, name: "BenchTopic".to_owned(), queues: 4 };
-    Rc::new(SendPlan {
-        run: random::seed_u64(),
-        broker: 0,
-        topics: vec![topic],
-        draw: TopicDraw::new(1, Spread::Uniform),
-        message: args.message.plan(),
-        batch: args.message.batch,
-        // The null broker takes request numbers from where this form has them.
-        serialize: ringmq_protocol::SerializeType::RocketMq,
-    })
-}
-
-/// Starts a null broker and puts the load on it.
-async fn null_broker(
-    args: &LimitsArgs,
-    plan: &Rc<SendPlan>,
-    directory: &Path,
-    durability: Durability,
-) -> Result<Measured, BenchError> {
-    let core = args.core.to_string();
-    let words = [
-        "serve-null".as_ref(),
-        directory.as_os_str(),
-        "--durability".as_ref(),
-        durability.word().as_ref(),
-        "--core".as_ref(),
-        core.as_ref(),
-    ];
-    let (server, line) = OwnProcess::start(&words, null_broker::READY)?;
-    let port = line.trim_start_matches(null_broker::READY).trim();
-    let addr = format!("127.0.0.1:{port}");
-    let load = Load::new(args.pace.schedule(plan.run));
-    for lane in 0..args.pace.connections {
-        let (read, write) = caller::connect(&addr).await?.split();
-        let work = SendWork::new(lane, plan.clone(), None, args.pace.depth);
-        load.add_lane(Lane::new(work, write, args.pace.depth), read);
-    }
-    let before = server.usage();
-    let archive = load.run(args.pace.timing(), Archive::default(), live::line).await;
-    let used = before.zip(server.usage()).map(|(before, after)| Used {
-        cpu: after.cpu.saturating_sub(before.cpu),
-        rss_bytes: after.rss_bytes,
-        flushes: None,
-        messages: load.messages(),
-    });
-    Ok(Measured { archive, used })
 }
 
 fn print(limits: &Limits) {

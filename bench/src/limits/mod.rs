@@ -1,22 +1,25 @@
-//! What the machine allows, measured in the same run as the broker. A latency below the sum of a
-//! round trip and a write is not to be had.
+//! What the machine allows, measured in the same run as the broker: a latency below the sum of a
+//! round trip and a write is not to be had, nor more throughput than a broker has that only
+//! collects, writes and answers.
 
 pub mod command;
 mod device;
 mod memory;
 pub mod null_broker;
+mod null_load;
 mod null_server;
 
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::args::Flush;
+use crate::args::load::{MessageArgs, PaceArgs};
+use crate::args::{Durability, Flush};
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
-use crate::workload::send::SendPlan;
+use crate::report::Outcome;
+use crate::target::embedded::scratch_directory;
 
 /// How long each limit is measured: about 10,000 samples on a fast machine.
 const MEASURED: Duration = Duration::from_millis(500);
@@ -24,7 +27,14 @@ const MEASURED: Duration = Duration::from_millis(500);
 /// One write of the device test: what a lone 1 KiB message costs on a 4 KiB sector.
 const WRITE_SIZE_BYTES: usize = 4096;
 
-/// Limits of this machine in microseconds, medians.
+/// How long the null broker is loaded beside a run: not counted, and counted.
+const NULL_BROKER_TIMES: (Duration, Duration) =
+    (Duration::from_millis(500), Duration::from_millis(2_000));
+
+/// Core of the null broker, the first one of a broker that bench starts.
+const NULL_BROKER_CORE: usize = 0;
+
+/// Limits of this machine; times are medians in microseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Limits {
     /// Policy of the broker that the limits are compared with.
@@ -35,22 +45,40 @@ pub struct Limits {
     pub write_us: f64,
     /// The same with a flush of the device.
     pub write_and_flush_us: f64,
+    /// The null broker under the same load and policy.
+    pub null_broker: NullBroker,
+}
+
+/// What the null broker did under a load.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct NullBroker {
+    /// Messages answered per second.
+    pub messages_per_second: f64,
+    /// User and system CPU time per message, in microseconds.
+    pub cpu_us_per_message: f64,
+    /// Median from the intended time.
+    pub p50_us: f64,
+    /// 99 of 100.
+    pub p99_us: f64,
 }
 
 impl Limits {
-    /// Measures them. `plan` is what the run sends, `store` lies on the store's file system.
+    /// Measures them for a load and the policy of a broker; `store` lies on its file system.
     ///
     /// # Errors
-    /// The directory cannot be written, or loopback connections fail.
+    /// The directory cannot be written, or processes or connections of our own fail.
     pub async fn measure(
-        plan: Rc<SendPlan>,
+        pace: &PaceArgs,
+        message: &MessageArgs,
         store: &Path,
         flush: Flush,
     ) -> Result<Self, BenchError> {
+        let plan = null_load::plan(message);
         let null_server_us = null_server::round_trips(plan, MEASURED).await?.percentile_us(50.0);
         let (write_us, write_and_flush_us) =
             device_us(store).await.map_err(|error| BenchError::file(store, error))?;
-        Ok(Self { flush: flush.key(), null_server_us, write_us, write_and_flush_us })
+        let null_broker = null_broker(pace, message, store, flush).await?;
+        Ok(Self { flush: flush.key(), null_server_us, write_us, write_and_flush_us, null_broker })
     }
 
     /// The smallest latency of a lone send under the broker's policy.
@@ -60,19 +88,60 @@ impl Limits {
         self.null_server_us + device
     }
 
-    /// The limits in one line, beside a median latency of the run.
-    pub fn compare(&self, p50_us: f64) -> String {
+    /// The limits in two lines, beside what a run came to.
+    pub fn compare(&self, outcome: &Outcome) -> String {
+        let null = &self.null_broker;
+        let p50_us = outcome.service.percentiles_us["p50"];
+        let cpu = outcome.broker.map_or(String::new(), |broker| {
+            format!(", CPU {:.2} x", broker.cpu_us_per_message / null.cpu_us_per_message)
+        });
         format!(
             "limits in this run: null server {:.0} us, write {:.0} us, write and flush {:.0} us; \
-             p50 is {:.2} x ({} floor {:.0} us)",
+             p50 is {:.2} x ({} floor {:.0} us)\n\
+             null broker under this load: {:.0} msg/s, {:.2} us CPU/msg, p50 {:.0} us, p99 {:.0}; \
+             the broker: {:.0} % of its msg/s{cpu}, p50 {:.2} x, p99 {:.2} x",
             self.null_server_us,
             self.write_us,
             self.write_and_flush_us,
             p50_us / self.floor_us(),
             self.flush,
             self.floor_us(),
+            null.messages_per_second,
+            null.cpu_us_per_message,
+            null.p50_us,
+            null.p99_us,
+            100.0 * outcome.messages_per_second / null.messages_per_second,
+            outcome.response.percentiles_us["p50"] / null.p50_us,
+            outcome.response.percentiles_us["p99"] / null.p99_us,
         )
     }
+}
+
+/// Loads a null broker for a moment as the run will load the broker.
+async fn null_broker(
+    pace: &PaceArgs,
+    message: &MessageArgs,
+    store: &Path,
+    flush: Flush,
+) -> Result<NullBroker, BenchError> {
+    let mut scratch = scratch_directory(store).await?;
+    let durability = match flush {
+        Flush::Sync => Durability::Sync,
+        Flush::Async => Durability::Async,
+    };
+    let (warm_up, duration) = NULL_BROKER_TIMES;
+    let pace = PaceArgs { warm_up, duration, ..pace.clone() };
+    let asked = (&pace, message);
+    let core = NULL_BROKER_CORE;
+    let measured = null_load::measure(scratch.path(), durability, core, asked, |_, _| ()).await?;
+    scratch.disable_cleanup(false);
+    let outcome = Outcome::of_run(&measured);
+    Ok(NullBroker {
+        messages_per_second: outcome.messages_per_second,
+        cpu_us_per_message: outcome.broker.map_or(0.0, |broker| broker.cpu_us_per_message),
+        p50_us: outcome.response.percentiles_us["p50"],
+        p99_us: outcome.response.percentiles_us["p99"],
+    })
 }
 
 /// Medians of a write, and of a write with a flush, one at a time.

@@ -208,7 +208,7 @@ impl Report {
             println!("{}", table::latencies("send us", sends));
         }
         if let Some(limits) = &self.limits {
-            println!("{}", limits.compare(self.total.service.percentiles_us["p50"]));
+            println!("{}", limits.compare(&self.total));
         }
         if self.runs.len() > 1 {
             println!("{}", table::repetitions(&self.runs));

@@ -1,0 +1,144 @@
+//! The commands as a user runs them: a broker of their own, real files, exit codes, JSON.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Loads that last a moment; what they measure is not looked at.
+const BRIEF: [&str; 6] = ["--duration", "0.4", "--warm-up", "0.1", "--connections", "2"];
+
+/// Runs `bench` in `directory`.
+fn bench(directory: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(words)
+        .current_dir(directory)
+        .env_remove("RUST_LOG")
+        .output()
+        .expect("bench can be started")
+}
+
+/// As [`bench`] with a brief load; the JSON document of a run that ended well.
+fn report(directory: &Path, words: &[&str]) -> Value {
+    let words: Vec<&str> = words.iter().copied().chain(BRIEF).chain(["--json"]).collect();
+    let output = bench(directory, &words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {}: {errors}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stdout));
+    })
+}
+
+fn assert_counted(report: &Value) {
+    let messages = report["messages"].as_u64().unwrap();
+    assert!(messages > 0 && report["response"]["count"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["errors"], serde_json::json!({}));
+    assert!(report["environment"]["kernel"].as_str().is_some_and(|kernel| !kernel.is_empty()));
+}
+
+fn folder() -> TempDir {
+    // Next to the build: file systems of temporary directories often lack O_DIRECT.
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+#[test]
+fn what_is_produced_in_every_shape_is_proved() {
+    let folder = folder();
+    let shapes: [&[&str]; 3] = [
+        &["--size", "40..3k", "--compressible", "40%", "--keys", "9", "--tags", "A,B"],
+        &["--batch", "7", "--topics", "5", "--spread", "zipf", "--header", "json"],
+        &["--rate", "200,400", "--arrivals", "poisson", "--repeat", "2", "--flush", "sync"],
+    ];
+    for shape in shapes {
+        let words: Vec<&str> =
+            ["produce", "--verify", "--no-limits"].iter().chain(shape).copied().collect();
+        assert_counted(&report(folder.path(), &words));
+    }
+    let data = folder.path().join("data");
+    assert_eq!(data.read_dir().unwrap().count(), 0, "a good run leaves no files behind");
+}
+
+#[test]
+fn a_filled_topic_is_consumed_in_closed_and_open_loop() {
+    let folder = folder();
+    let words = ["consume", "--fill", "2k", "--pull-batch", "16"];
+    let closed = report(folder.path(), &words);
+    assert_counted(&closed);
+    assert_eq!(closed["latency_of"], "pull us");
+    let open: Vec<&str> = words.into_iter().chain(["--rate", "100"]).collect();
+    let open = report(folder.path(), &open);
+    assert_counted(&open);
+    assert!(open["response"]["count"].as_u64().unwrap() <= 45, "100 pulls a second: {open}");
+}
+
+#[test]
+fn passes_end_a_run_before_its_time() {
+    let folder = folder();
+    let words = ["consume", "--fill", "1k", "--passes", "2", "--warm-up", "0", "--duration", "60"];
+    let output = bench(folder.path(), &[&words[..], &["-c", "1", "--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let messages = report["messages"].as_u64().unwrap();
+    assert!(messages >= 2_000 && report["seconds"].as_f64().unwrap() < 50.0, "{report}");
+}
+
+#[test]
+fn messages_are_followed_from_end_to_end() {
+    let folder = folder();
+    let report = report(folder.path(), &["end-to-end", "--rate", "300"]);
+    assert_counted(&report);
+    let (sent, received) = (&report["sends"], &report["response"]);
+    assert!(received["mean_us"].as_f64() > Some(0.0) && sent["messages"].as_u64() > Some(0));
+}
+
+#[test]
+fn the_limits_of_the_machine_are_measured() {
+    let folder = folder();
+    let words: Vec<&str> = ["limits", "--json"].into_iter().chain(BRIEF).collect();
+    let output = bench(folder.path(), &words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let limits: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for null in limits["null_brokers"].as_array().unwrap() {
+        assert!(null["messages"].as_u64().unwrap() > 0, "{null}");
+    }
+    assert!(limits["device"].as_array().unwrap().len() >= 12);
+}
+
+#[test]
+fn results_are_compared_and_the_exit_code_tells() {
+    let folder = folder();
+    let run = |name: &str, rate: &str| {
+        let words = ["produce", "--no-limits", "--duration", "7", "--warm-up", "0", "--rate", rate];
+        let output = bench(folder.path(), &[&words[..], &["-o", name]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("fast", "400");
+    run("slow", "100");
+    for extension in ["json", "csv", "hlog", "response.hgrm", "service.hgrm"] {
+        assert!(folder.path().join(format!("fast.{extension}")).exists(), "{extension}");
+    }
+    let code = |words: &[&str]| bench(folder.path(), words).status.code();
+    assert_eq!(code(&["compare", "fast.json", "slow.json"]), Some(5));
+    assert_eq!(code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]), Some(0));
+    assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
+}
+
+#[test]
+fn a_scenario_is_run_with_flags_of_its_own() {
+    let folder = folder();
+    std::fs::write(folder.path().join("s.toml"), "command = \"produce\"\nno-limits = true\n")
+        .unwrap();
+    let report = report(folder.path(), &["run", "s.toml", "--size", "100"]);
+    assert_counted(&report);
+    assert!(report["workload"].as_str().unwrap().contains("100 byte bodies"), "{report}");
+}
+
+#[test]
+fn an_address_without_a_server_is_named() {
+    let folder = folder();
+    let output = bench(folder.path(), &["produce", "-n", "127.0.0.1:1"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("cannot connect to 127.0.0.1:1: "), "{text}");
+}
