@@ -1,7 +1,5 @@
 //! A message on its way to a broker.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use ringmq_protocol::properties::{self, PROPERTIES_SIZE_MAX_BYTES, keys};
 
@@ -93,7 +91,7 @@ impl Message {
     pub(crate) fn properties_text(&self) -> String {
         let mut text = String::with_capacity(self.properties_len());
         for (name, value) in &self.properties {
-            write!(text, "{name}\u{1}{value}\u{2}").expect("a string grows");
+            properties::push_entry(&mut text, name, value);
         }
         text
     }

@@ -50,6 +50,15 @@ pub enum JsonError {
     Mismatch(String),
 }
 
+/// The next byte from `at` on that is not white space; `at` moves there.
+fn peek(text: &str, at: &mut usize) -> Option<u8> {
+    let bytes = text.as_bytes();
+    while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(*at) {
+        *at += 1;
+    }
+    bytes.get(*at).copied()
+}
+
 /// Reads a body in any dialect that RocketMQ's peers write.
 ///
 /// Numbers, booleans and text are taken for each other where the value allows it, a null member is

@@ -4,6 +4,11 @@
 //! none of the functions panics on input or allocates without a named limit. The path of a warm
 //! send or pull ([`frame::cut`], [`Command::parse`], [`header::Header::decode`],
 //! [`write_response`]) allocates nothing.
+//!
+//! What clients say to brokers and name servers, and brokers to name servers, is described whole
+//! on purpose, also where no program here uses it yet (pop, transactions, recall, replies): it is
+//! one text with its flags, and tested as one. Of the requests of administrators there is what is
+//! served or asked here.
 #![forbid(unsafe_code)]
 
 pub mod batch;
@@ -14,7 +19,6 @@ pub mod compression;
 pub mod error;
 pub mod fields;
 pub mod frame;
-pub mod handles;
 pub mod header;
 pub mod headers;
 pub mod ids;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 use ringmq_protocol::batch::{self, Item};
 use ringmq_protocol::ids::OffsetMessageId;
-use ringmq_protocol::properties::{Builder, Properties, is_encodable};
+use ringmq_protocol::properties::{Properties, entry_len, is_encodable, push_entry};
 use ringmq_protocol::record::{self, NewRecord, Peek, Placement, Record};
 
 fn host() -> impl Strategy<Value = SocketAddr> {
@@ -106,19 +106,20 @@ proptest! {
     }
 
     #[test]
-    fn properties_built_are_properties_read(
+    fn properties_written_are_properties_read(
         pairs in prop::collection::btree_map(
             "[^\u{1}\u{2}]{1,9}",
             "[^\u{1}\u{2}]{1,9}",
             0..20,
         ),
     ) {
-        let mut builder = Builder::new();
+        let mut text = String::new();
         for (name, value) in &pairs {
             prop_assert!(is_encodable(name) && is_encodable(value));
-            builder.set(name, value).unwrap();
+            let before = text.len();
+            push_entry(&mut text, name, value);
+            prop_assert_eq!(text.len(), before + entry_len(name, value));
         }
-        let text = builder.into_text();
         let found: std::collections::BTreeMap<String, String> =
             Properties::new(&text).iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         prop_assert_eq!(found, pairs);

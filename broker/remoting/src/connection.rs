@@ -49,7 +49,6 @@ pub struct Connection {
     local: SocketAddr,
     limits: ConnectionLimits,
     in_flight: Rc<InFlight>,
-    request_serialize: Cell<SerializeType>,
     closed: Cell<Option<&'static str>>,
     draining: Cell<bool>,
     /// When a byte last moved in either direction.
@@ -99,7 +98,6 @@ impl Connection {
             calls: RefCell::new(Calls::new(limits.calls_max)),
             limits,
             in_flight,
-            request_serialize: Cell::new(SerializeType::Json),
             closed: Cell::new(None),
             draining: Cell::new(false),
             last_progress: Cell::new(Instant::now()),
@@ -138,11 +136,6 @@ impl Connection {
     /// The limits of this connection.
     pub fn limits(&self) -> &ConnectionLimits {
         &self.limits
-    }
-
-    /// The header encoding of requests sent from now on; JSON unless changed.
-    pub fn set_request_serialize(&self, serialize: SerializeType) {
-        self.request_serialize.set(serialize);
     }
 
     /// Closes the connection now; output that has not left is lost. Calls fail, and
@@ -275,7 +268,7 @@ impl Connection {
         header: &impl WriteHeader,
         body: &[u8],
     ) {
-        let serialize = self.request_serialize.get();
+        let serialize = SerializeType::Json;
         let head = RequestHead { serialize, code, opaque, oneway, remark: None };
         self.out(|out| {
             out.append(|out| ringmq_protocol::write_request(out, head, header, body));

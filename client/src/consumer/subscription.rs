@@ -1,5 +1,6 @@
 //! What a group wants of a topic.
 
+use ringmq_protocol::bodies::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG};
 use ringmq_protocol::tags::TagExpression;
 
 /// Which messages of a topic are wanted.
@@ -41,8 +42,8 @@ impl Filter {
     /// The protocol's name of the kind of expression.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Tags(_) => "TAG",
-            Self::Sql(_) => "SQL92",
+            Self::Tags(_) => EXPRESSION_TAG,
+            Self::Sql(_) => EXPRESSION_SQL92,
         }
     }
 

@@ -73,14 +73,6 @@ pub struct SetMessageRequestMode {
     pub topic: String,
 }
 
-/// Body of the answer to GET_ALL_MESSAGE_REQUEST_MODE (402).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct MessageRequestModeTable {
-    /// Topic to group to mode.
-    pub message_request_mode_map: BTreeMap<String, BTreeMap<String, SetMessageRequestMode>>,
-}
-
 /// Body of BATCH_ACK_MESSAGE (200151).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

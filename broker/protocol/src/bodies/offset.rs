@@ -81,35 +81,3 @@ pub struct ConsumerStatus {
     #[serde(with = "object_keys")]
     pub message_queue_table: BTreeMap<MessageQueue, i64>,
 }
-
-/// Body of the answer to QUERY_CORRECTION_OFFSET (308).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct CorrectionOffsets {
-    /// Queue to offset.
-    pub correction_offsets: BTreeMap<i32, i64>,
-}
-
-/// Body of the answer to QUERY_CONSUME_TIME_SPAN (303).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ConsumeTimeSpans {
-    /// One per queue.
-    pub consume_time_span_set: Vec<QueueTimeSpan>,
-}
-
-/// How far a group came in a queue, in Unix ms.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct QueueTimeSpan {
-    /// Store time of the message consumed last.
-    pub consume_time_stamp: i64,
-    /// How far behind, ms.
-    pub delay_time: i64,
-    /// Store time of the last message.
-    pub max_time_stamp: i64,
-    /// Queue.
-    pub message_queue: MessageQueue,
-    /// Store time of the first message.
-    pub min_time_stamp: i64,
-}

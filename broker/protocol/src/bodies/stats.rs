@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::MessageQueue;
-use super::heartbeat::SubscriptionData;
 use crate::json::object_keys;
 
 /// Body of the answer to GET_TOPIC_STATS_INFO (202).
@@ -92,45 +91,4 @@ pub struct BrokerStatsItem {
     pub sum: i64,
     /// Calls per second.
     pub tps: f64,
-}
-
-/// Body of the answer to QUERY_CONSUME_QUEUE (321).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ConsumeQueueDump {
-    /// Compiled filter, as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub filter_data: Option<String>,
-    /// Last index.
-    pub max_queue_index: i64,
-    /// First index.
-    pub min_queue_index: i64,
-    /// The entries.
-    pub queue_data: Vec<ConsumeQueueEntry>,
-    /// Subscription of the group asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subscription_data: Option<SubscriptionData>,
-}
-
-/// One entry of a queue's index.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ConsumeQueueEntry {
-    /// Bloom filter, as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bit_map: Option<String>,
-    /// Whether the group's filter lets the message through.
-    pub eval: bool,
-    /// Extension of the entry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extend_data_json: Option<String>,
-    /// Remark.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub msg: Option<String>,
-    /// Physical offset.
-    pub physic_offset: i64,
-    /// Bytes of the record.
-    pub physic_size: i32,
-    /// Hash of the tag.
-    pub tags_code: i64,
 }

@@ -45,12 +45,6 @@ headers! {
         optional max_topic_num: i32 = "maxTopicNum",
     }
 
-    /// Answer of 21.
-    pub struct AllTopicConfigResponse {
-        /// Set only when paging is honoured.
-        optional total_topic_num: i32 = "totalTopicNum",
-    }
-
     /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201), paged since 5.3.
     pub struct AllGroupConfigRequest<'h> {
         /// First entry of the page.
@@ -58,18 +52,6 @@ headers! {
         /// JSON of the version the client pages through; empty at first.
         optional data_version: &'h str = "dataVersion",
         optional max_group_num: i32 = "maxGroupNum",
-    }
-
-    /// Answer of 201.
-    pub struct AllGroupConfigResponse {
-        /// Set only when paging is honoured.
-        optional total_group_num: i32 = "totalGroupNum",
-    }
-
-    /// Answer of GET_BROKER_CONFIG (26).
-    pub struct BrokerConfigResponse<'h> {
-        /// JSON of the data version.
-        required version: &'h str = "version",
     }
 
     /// GET_PRODUCER_CONNECTION_LIST (204).
@@ -91,22 +73,6 @@ headers! {
         optional topic_list: &'h str = "topicList",
     }
 
-    /// QUERY_CORRECTION_OFFSET (308).
-    pub struct CorrectionOffsetRequest<'h> {
-        required topic: &'h str = "topic",
-        required compare_group: &'h str = "compareGroup",
-        /// Separated by commas.
-        optional filter_groups: &'h str = "filterGroups",
-    }
-
-    /// CLONE_GROUP_OFFSET (314).
-    pub struct CloneGroupOffsetRequest<'h> {
-        required src_group: &'h str = "srcGroup",
-        required dest_group: &'h str = "destGroup",
-        optional topic: &'h str = "topic",
-        default offline: bool = "offline" or false,
-    }
-
     /// VIEW_BROKER_STATS_DATA (315).
     pub struct BrokerStatsRequest<'h> {
         required stats_name: &'h str = "statsName",
@@ -118,31 +84,10 @@ headers! {
         required is_order: bool = "isOrder",
     }
 
-    /// QUERY_CONSUME_QUEUE (321).
-    pub struct QueryConsumeQueueRequest<'h> {
-        required topic: &'h str = "topic",
-        required queue_id: i32 = "queueId",
-        required index: i64 = "index",
-        required count: i32 = "count",
-        optional consumer_group: &'h str = "consumerGroup",
-    }
-
-    /// RESUME_CHECK_HALF_MESSAGE (323).
-    pub struct ResumeCheckRequest<'h> {
-        optional topic: &'h str = "topic",
-        optional msg_id: &'h str = "msgId",
-    }
-
     /// UPDATE_AND_GET_GROUP_FORBIDDEN (353).
     pub struct GroupForbiddenRequest<'h> {
         required group: &'h str = "group",
         required topic: &'h str = "topic",
         optional readable: bool = "readable",
-    }
-
-    /// SWITCH_TIMER_ENGINE (5001).
-    pub struct SwitchTimerEngineRequest<'h> {
-        /// `R` or `F`.
-        required engine_type: &'h str = "E_T",
     }
 }

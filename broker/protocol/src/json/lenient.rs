@@ -168,11 +168,7 @@ impl Parser<'_> {
 
     /// The next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(self.at) {
-            self.at += 1;
-        }
-        bytes.get(self.at).copied()
+        super::peek(self.text, &mut self.at)
     }
 
     fn malformed(&self, expected: &'static str) -> JsonError {
