@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Run against Apache's servers only
     #[arg(long, conflicts_with = "cross")]
     against: Option<Against>,
+    /// Clients reach our broker at ::1
+    #[arg(long, conflicts_with_all = ["cross", "against"])]
+    ipv6: bool,
     /// The whole matrix: shards, logs, a store reopened with another number of shards, crossed
     /// servers
     #[arg(long)]
@@ -68,6 +71,7 @@ impl Arguments {
             shards: self.shards,
             logs: self.logs,
             flush: "ASYNC_FLUSH",
+            ipv6: self.ipv6,
             debug: self.debug,
         }
     }
@@ -78,6 +82,8 @@ struct Cell {
     title: String,
     setup: Setup,
     suites: Vec<Suite>,
+    /// What runs when all scenarios are asked for.
+    scenarios: &'static str,
     /// The store is kept from the cell before.
     reopened: bool,
 }
@@ -99,7 +105,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let mut reports = Vec::new();
     for cell in &cells {
-        match run_cell(cell, &arguments.scenario) {
+        let asked = arguments.scenario.as_str();
+        let scenario = if asked == "all" { cell.scenarios } else { asked };
+        match run_cell(cell, scenario) {
             Ok(more) => reports.extend(more),
             Err(reason) => {
                 println!("FAIL {}: {reason}", cell.title);
@@ -123,6 +131,7 @@ fn single(arguments: &Arguments) -> Cell {
         title: title(setup),
         setup,
         suites: if chosen.is_empty() { Suite::ALL.to_vec() } else { chosen.clone() },
+        scenarios: "all",
         reopened: false,
     }
 }
@@ -132,9 +141,14 @@ fn title(setup: Setup) -> String {
         (Make::Apache, Make::Apache) => "Apache only".into(),
         (Make::Ours, Make::Apache) => "Apache's broker with our name server".into(),
         (Make::Apache, Make::Ours) => "our broker with Apache's name server".into(),
+        (Make::Ours, Make::Ours) if setup.ipv6 => "IPv6".into(),
         (Make::Ours, Make::Ours) => format!("shards={} logs={}", setup.shards, setup.logs),
     }
 }
+
+/// What an address is part of: connections, ids of messages, registrations, answers to tools.
+const IPV6_SCENARIOS: &str = "send-sync,batch,clustering,view-by-id,query-by-key,vip-channel,\
+                              admin-connections,admin-broker";
 
 /// Every setup that compatibility is claimed for; the order lets a store be reopened with another
 /// number of shards.
@@ -144,12 +158,20 @@ fn matrix(arguments: &Arguments) -> Vec<Cell> {
         let setup = Setup { shards, logs, ..base };
         let again = if reopened { ", reopened" } else { "" };
         let title = format!("{}{again}", title(setup));
-        Cell { title, setup, suites: Suite::ALL.to_vec(), reopened }
+        Cell { title, setup, suites: Suite::ALL.to_vec(), scenarios: "all", reopened }
     };
     let crossed = |namesrv, broker| {
         let setup = Setup { namesrv, broker, ..base };
         let suites = vec![Suite::Java55, Suite::Java49, Suite::Ringmq];
-        Cell { title: title(setup), setup, suites, reopened: false }
+        Cell { title: title(setup), setup, suites, scenarios: "all", reopened: false }
+    };
+    let ipv6 = Setup { ipv6: true, ..base };
+    let ipv6 = Cell {
+        title: title(ipv6),
+        setup: ipv6,
+        suites: vec![Suite::Java55, Suite::Java49],
+        scenarios: IPV6_SCENARIOS,
+        reopened: false,
     };
     vec![
         ours(1, 1, false),
@@ -158,6 +180,7 @@ fn matrix(arguments: &Arguments) -> Vec<Cell> {
         ours(1, 3, true),
         crossed(Make::Ours, Make::Apache),
         crossed(Make::Apache, Make::Ours),
+        ipv6,
     ]
 }
 

@@ -4,7 +4,7 @@ use crate::background::Background;
 use crate::java::{self, Program, VERSION_5};
 use crate::probe;
 use crate::workspace::{Outcome, at, root, target};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub struct Setup {
     /// Message logs of a new store; only for our broker.
     pub logs: usize,
     pub flush: &'static str,
+    /// Clients reach the broker at `::1`; only for our broker.
+    pub ipv6: bool,
     /// Our programs are built without optimization.
     pub debug: bool,
 }
@@ -63,7 +65,9 @@ impl Cluster {
         std::fs::create_dir_all(&conf).map_err(at(&conf))?;
         let namesrv_address = localhost(probe::free_port()?);
         let namesrv = start_namesrv(setup, folder, namesrv_address)?;
-        let broker_address = localhost(probe::free_port()?);
+        let port = probe::free_port()?;
+        let broker_address =
+            if setup.ipv6 { (Ipv6Addr::LOCALHOST, port).into() } else { localhost(port) };
         let mut broker = start_broker(setup, folder, namesrv_address, broker_address)?;
         broker.wait_until(START_LIMIT, |output| output.contains("boot success"))?;
         broker.wait_until(START_LIMIT, |_| probe::has_route(namesrv_address, "TBW102"))?;
@@ -132,19 +136,22 @@ fn broker_conf(
     namesrv: SocketAddr,
     address: SocketAddr,
 ) -> Outcome<String> {
-    let port = address.port();
+    let (ip, port) = (address.ip(), address.port());
     let store = folder.join("store");
     let store = store.display();
     let flush = setup.flush;
     let mut text = format!(
         "listenPort={port}\nnamesrvAddr={namesrv}\nbrokerName=broker-a\nbrokerClusterName=DefaultCluster\n\
-         brokerId=0\nbrokerIP1=127.0.0.1\nstorePathRootDir={store}\nflushDiskType={flush}\n\
+         brokerId=0\nbrokerIP1={ip}\nstorePathRootDir={store}\nflushDiskType={flush}\n\
          autoCreateTopicEnable=true\nmappedFileSizeCommitLog=67108864\n"
     );
     match setup.broker {
         Make::Ours => {
             let cores = allowed_cores(setup.shards)?;
             text += &format!("shardCores={cores}\ncommitLogCount={}\n", setup.logs);
+            if setup.ipv6 {
+                text += "bindAddress=::\n";
+            }
         }
         Make::Apache => {
             text += &format!(

@@ -46,7 +46,7 @@ final class AdminBrokerScenarios {
         World.check(Long.parseLong(facts.get("bootTimestamp")) <= System.currentTimeMillis(), "booted in the future");
         Properties settings = admin.getBrokerConfig(world.broker);
         World.equal("broker-a", settings.getProperty("brokerName"), "name");
-        World.equal(world.broker.substring(world.broker.indexOf(':') + 1), settings.getProperty("listenPort"), "port");
+        World.equal(world.broker.substring(world.broker.lastIndexOf(':') + 1), settings.getProperty("listenPort"), "port");
         World.equal("ASYNC_FLUSH", settings.getProperty("flushDiskType"), "flush mode");
         for (String value : List.of("48", "32")) {
             Properties change = new Properties();

@@ -15,6 +15,7 @@ import org.apache.rocketmq.remoting.protocol.DataVersion;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 import org.apache.rocketmq.remoting.protocol.RemotingSerializable;
 import org.apache.rocketmq.remoting.protocol.RequestCode;
+import org.apache.rocketmq.remoting.protocol.body.ConsumerOffsetSerializeWrapper;
 import org.apache.rocketmq.remoting.protocol.body.RegisterBrokerBody;
 import org.apache.rocketmq.remoting.protocol.body.TopicConfigAndMappingSerializeWrapper;
 import org.apache.rocketmq.remoting.protocol.body.TopicList;
@@ -104,6 +105,15 @@ final class Versioned {
         RemotingCommand request =
             RemotingCommand.createRequestCommand(RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS, null);
         return RemotingSerializable.decode(asking.call(request).getBody(), TopicList.class).getTopicList();
+    }
+
+    /** All progress that the broker keeps, by {@code topic@group} and queue: what a slave reads of its master. */
+    static ConcurrentMap<String, ConcurrentMap<Integer, Long>> progress(DefaultMQProducer producer, String broker)
+        throws Exception {
+        RemotingCommand request = RemotingCommand.createRequestCommand(RequestCode.GET_ALL_CONSUMER_OFFSET, null);
+        RemotingCommand answer = producer.getDefaultMQProducerImpl().getmQClientFactory().getMQClientAPIImpl()
+            .getRemotingClient().invokeSync(broker, request, World.WAIT_MS);
+        return RemotingSerializable.decode(answer.getBody(), ConsumerOffsetSerializeWrapper.class).getOffsetTable();
     }
 
     private static DataVersion dataVersion(long version) {
