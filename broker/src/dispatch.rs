@@ -27,6 +27,9 @@ use crate::shard::DataPlane;
 /// Times that a request may change shards before the sender is asked to try again.
 const HOPS_MAX: u8 = 4;
 
+/// Hops of a request that comes from the shard of its connection.
+pub(crate) const HOPS_FROM_HOME: u8 = 1;
+
 /// What becomes of a request.
 enum Route {
     /// It is served on this shard.
@@ -80,8 +83,9 @@ impl DataPlane {
 
     fn on_foreign_frames(self: &Rc<Self>, connection: RemoteConnection, frames: Vec<u8>, hops: u8) {
         let peer = Peer::remote(connection, &self.link);
-        let mut rest = frames.as_slice();
-        while !rest.is_empty() {
+        let (mut rest, bytes) = (frames.as_slice(), frames.len());
+        // The rest of what a connection asked for that will be closed is not worth the work.
+        while !rest.is_empty() && !self.link.is_overfull(connection.key) {
             let cut = frame::cut(rest, rest.len()).expect("the first shard cut these frames");
             let (frame, len) = cut.expect("frames cross the mesh whole");
             let command = &Command::parse(frame).expect("the first shard parsed this header");
@@ -89,10 +93,14 @@ impl DataPlane {
             rest = &rest[len..];
         }
         self.link.handled(frames);
+        if hops == HOPS_FROM_HOME {
+            self.link.credit(connection.key, bytes);
+        }
     }
 
-    fn on_reply(&self, connection: u64, mut reply: Reply) {
-        if let Some(connection) = self.inbound.connection(connection) {
+    fn on_reply(&self, id: u64, mut reply: Reply) {
+        if let Some(connection) = self.inbound.connection(id) {
+            self.inbound.handled(id, reply.handled_bytes);
             if reply.is_overfull {
                 return connection.close_overfull();
             }

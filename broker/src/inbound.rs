@@ -1,8 +1,10 @@
 //! The connections of one shard: those that others answer, and what goes to others.
 //!
 //! While a read of a connection is handled, its frames for other shards gather, one buffer per
-//! shard, and leave as one message each at the end of the read. When the mesh is full, the *gate*
-//! closes: nothing is read from any connection of this shard until there is room again.
+//! shard, and leave as one message each at the end of the read. Of each connection only so much is
+//! under way to other shards ([`UNDER_WAY_MAX_BYTES`]), so that one alone cannot keep them busy for
+//! long. When the mesh is full, the *gate* closes: nothing is read from any connection of this
+//! shard until there is room again.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,11 +13,17 @@ use ringmq_remoting::{Connection, Permit};
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::task;
 
+use crate::dispatch::HOPS_FROM_HOME;
 use crate::link::Link;
 use crate::peer::Peer;
 
 /// Bytes that a closed gate takes: more than any limit of a server.
 const GATE_BYTES: usize = 1 << 40;
+
+/// Requests of one connection that other shards have not handled yet, past which nothing more is
+/// read from it: one full read. They are handled long before they are answered, so a producer with
+/// a deep pipeline stays below.
+const UNDER_WAY_MAX_BYTES: usize = 256 << 10;
 
 /// The connections of one shard.
 pub(crate) struct Inbound {
@@ -33,6 +41,8 @@ struct Served {
     connection: Rc<Connection>,
     /// It sent a heartbeat: shard 0 wants to know when it closes.
     is_registered: Cell<bool>,
+    /// Bytes of its requests that other shards have not handled yet.
+    under_way_bytes: Cell<usize>,
 }
 
 impl Inbound {
@@ -49,6 +59,7 @@ impl Inbound {
         let served = connections.entry(connection.id()).or_insert_with(|| Served {
             connection: Rc::clone(connection),
             is_registered: Cell::new(false),
+            under_way_bytes: Cell::new(0),
         });
         if is_registering {
             served.is_registered.set(true);
@@ -79,10 +90,34 @@ impl Inbound {
                 continue;
             }
             let frames = std::mem::replace(pending, self.link.buffer());
-            self.link.send_requests(shard, peer.to_remote(), frames, 1);
+            self.sent(peer.key().id, frames.len());
+            self.link.send_requests(shard, peer.to_remote(), frames, HOPS_FROM_HOME);
             if self.link.is_congested(shard) {
                 self.close_gate(peer);
             }
+        }
+    }
+
+    /// Takes note that requests of a connection are on their way to another shard.
+    fn sent(&self, id: u64, bytes: usize) {
+        let connections = self.connections.borrow();
+        let served = connections.get(&id).expect("remembered when its first frame came");
+        let under_way_bytes = served.under_way_bytes.get() + bytes;
+        served.under_way_bytes.set(under_way_bytes);
+        if under_way_bytes >= UNDER_WAY_MAX_BYTES {
+            served.connection.pause_reading();
+        }
+    }
+
+    /// Takes note that another shard has handled requests of a connection.
+    pub(crate) fn handled(&self, id: u64, bytes: usize) {
+        let connections = self.connections.borrow();
+        let Some(served) = connections.get(&id) else { return };
+        let before = served.under_way_bytes.get();
+        assert!(before >= bytes, "{before} bytes under way, {bytes} handled");
+        served.under_way_bytes.set(before - bytes);
+        if before - bytes < UNDER_WAY_MAX_BYTES {
+            served.connection.resume_reading();
         }
     }
 

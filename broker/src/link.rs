@@ -99,6 +99,8 @@ pub struct Reply {
     pub bytes: Vec<u8>,
     /// Pieces, each with the number of `bytes` that go before it; ascending.
     pub pieces: Vec<(usize, Piece)>,
+    /// Bytes of requests of this connection that were handled: its shard may send more.
+    pub handled_bytes: usize,
     /// More was answered in one turn than a connection may have copied for it: nothing of it is
     /// kept, and its shard closes the connection.
     pub is_overfull: bool,
@@ -257,7 +259,8 @@ impl Link {
     /// Gives a buffer back.
     pub fn recycle(&self, mut buffer: Vec<u8>) {
         let mut buffers = self.buffers.borrow_mut();
-        if buffer.capacity() <= BUFFER_KEPT_MAX_BYTES && buffers.len() < BUFFERS_KEPT_MAX {
+        let is_kept = (1..=BUFFER_KEPT_MAX_BYTES).contains(&buffer.capacity());
+        if is_kept && buffers.len() < BUFFERS_KEPT_MAX {
             buffer.clear();
             buffers.push(buffer);
         }
@@ -265,19 +268,37 @@ impl Link {
 
     /// Adds to what is written to a connection of another shard at the end of this turn.
     pub fn reply(&self, to: ConnectionKey, write: impl FnOnce(&mut Reply)) {
+        self.with_reply(to, |reply| {
+            if reply.is_overfull {
+                return;
+            }
+            if reply.bytes.capacity() == 0 {
+                reply.bytes = self.buffer();
+            }
+            write(reply);
+            if reply.bytes.len() as u64 > OUT_COPIED_MAX_BYTES {
+                *reply = Reply { is_overfull: true, ..Reply::default() };
+            }
+        });
+    }
+
+    /// Tells the shard of a connection that so many bytes of its requests are handled, together
+    /// with the answers of this turn.
+    pub fn credit(&self, to: ConnectionKey, handled_bytes: usize) {
+        self.with_reply(to, |reply| reply.handled_bytes += handled_bytes);
+    }
+
+    /// Whether a connection asked for more in this turn than it may have: it will be closed.
+    pub fn is_overfull(&self, to: ConnectionKey) -> bool {
+        self.replies.borrow().get(&to).is_some_and(|reply| reply.is_overfull)
+    }
+
+    fn with_reply(&self, to: ConnectionKey, change: impl FnOnce(&mut Reply)) {
         let mut replies = self.replies.borrow_mut();
         if replies.is_empty() {
             self.replies_ready.notify_one();
         }
-        let fresh = || Reply { bytes: self.buffer(), ..Reply::default() };
-        let reply = replies.entry(to).or_insert_with(fresh);
-        if reply.is_overfull {
-            return;
-        }
-        write(reply);
-        if reply.bytes.len() as u64 > OUT_COPIED_MAX_BYTES {
-            *reply = Reply { is_overfull: true, ..Reply::default() };
-        }
+        change(replies.entry(to).or_default());
     }
 
     /// Runs `job` on another shard and waits for what it returns.
@@ -428,6 +449,7 @@ mod tests {
             for id in [7, 8, 7] {
                 let to = ConnectionKey { shard: 1, id };
                 here.reply(to, |reply| reply.bytes.extend_from_slice(b"answer."));
+                here.credit(to, 5);
             }
             let mut received = Vec::new();
             for _ in 0..2 {
@@ -435,10 +457,11 @@ mod tests {
                 let ShardMessage::Reply { connection, reply } = message else {
                     panic!("only answers were sent");
                 };
-                received.push((connection, reply.bytes));
+                received.push((connection, reply.bytes, reply.handled_bytes));
             }
             received.sort_unstable();
-            assert_eq!(received, [(7, b"answer.answer.".to_vec()), (8, b"answer.".to_vec())]);
+            let expected = [(7, b"answer.answer.".to_vec(), 10), (8, b"answer.".to_vec(), 5)];
+            assert_eq!(received, expected);
             assert!(there.port.try_recv().is_none());
         });
     }

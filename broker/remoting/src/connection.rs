@@ -51,6 +51,8 @@ pub struct Connection {
     in_flight: Rc<InFlight>,
     closed: Cell<Option<&'static str>>,
     draining: Cell<bool>,
+    /// The service wants nothing more from this peer for a while.
+    paused: Cell<bool>,
     /// When a byte last moved in either direction.
     last_progress: Cell<Instant>,
     pub(crate) out: RefCell<OutQueue>,
@@ -100,6 +102,7 @@ impl Connection {
             in_flight,
             closed: Cell::new(None),
             draining: Cell::new(false),
+            paused: Cell::new(false),
             last_progress: Cell::new(Instant::now()),
             out: RefCell::default(),
             writer: WriterState::new(stream, write_half),
@@ -289,13 +292,29 @@ impl Connection {
 
     /// Whether requests may be read now; the reader waits otherwise.
     pub(crate) fn may_read(&self) -> bool {
-        !self.draining.get() && self.in_flight.has_room() && !self.is_out_full()
+        !self.draining.get()
+            && !self.paused.get()
+            && self.in_flight.has_room()
+            && !self.is_out_full()
+    }
+
+    /// Reads nothing more from the peer until [`Connection::resume_reading`]; what was read of the
+    /// turn under way waits too.
+    pub fn pause_reading(&self) {
+        self.paused.set(true);
+    }
+
+    /// Ends a pause; without one it does nothing.
+    pub fn resume_reading(&self) {
+        if self.paused.replace(false) {
+            self.writer.wake_reader();
+        }
     }
 
     /// Waits until requests may be read, or the connection is closed.
     pub(crate) async fn wait_to_read(&self) {
         while !self.is_closed() && !self.may_read() {
-            if self.in_flight.has_room() || self.draining.get() {
+            if self.in_flight.has_room() || self.draining.get() || self.paused.get() {
                 self.writer.room().await;
             } else {
                 self.in_flight.room().await;

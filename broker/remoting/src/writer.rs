@@ -69,6 +69,11 @@ impl WriterState {
         self.room.notified().await;
     }
 
+    /// Lets a waiting reader look again.
+    pub(crate) fn wake_reader(&self) {
+        self.room.notify_all();
+    }
+
     /// The connection is closed: the socket too, and whoever waits for it.
     pub(crate) fn end(&self) {
         self.stream.shutdown();

@@ -2,6 +2,7 @@
 //! process, and clients that speak the protocol to both over loopback.
 
 mod deleted;
+mod flood;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
