@@ -6,7 +6,8 @@
 //! the backlog at the end have no latency; the report states their number.
 //!
 //! [`Load::run`] ends after warm-up and duration, or as soon as every lane is finished; it then
-//! waits for answers in flight, at most [`DRAIN_LIMIT`].
+//! waits for answers in flight, at most [`DRAIN_LIMIT`]. Their latencies count too: a stall that
+//! begins in the last second must not go unseen.
 
 pub mod lane;
 pub mod schedule;
@@ -29,6 +30,9 @@ use crate::wire::Assembler;
 
 /// How long a run waits at its end for answers that are still out.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a request is counted as whose answer did not come within [`DRAIN_LIMIT`] of the end.
+const NO_ANSWER: &str = "no answer within 10 s after the end of the run";
 
 /// Shortest sleep of the ticker: requests due within this time leave in one batch.
 const TICK_MIN: Duration = Duration::from_micros(20);
@@ -109,13 +113,22 @@ impl Load {
             None => self.fill_all_slots(),
             Some(_) => task::spawn("bench ticker", self.clone().tick()).detach(),
         }
-        let archive = self.watch_seconds(timing, archive, show).await;
+        let mut archive = self.watch_seconds(timing, archive, show).await;
         self.stopping.set(true);
-        let deadline = Instant::now() + DRAIN_LIMIT;
+        let (since, ended) = (self.elapsed(), Instant::now());
+        self.drain(ended + DRAIN_LIMIT).await;
+        archive.add_late(&self.window.take(), since, ended.elapsed());
+        archive
+    }
+
+    /// Waits for the answers in flight; those that do not come are failures.
+    async fn drain(&self, deadline: Instant) {
         while self.in_flight() > 0 && Instant::now() < deadline {
             let _ = task::timeout(OVER_POLL, self.settled.notified()).await;
         }
-        archive
+        for _ in 0..self.in_flight() {
+            self.window.borrow_mut().failure(NO_ANSWER);
+        }
     }
 
     fn in_flight(&self) -> usize {

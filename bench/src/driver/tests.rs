@@ -127,6 +127,20 @@ fn the_wait_for_a_free_slot_is_response_time_and_not_service_time() {
 }
 
 #[test]
+fn a_stall_at_the_end_of_a_run_is_seen() {
+    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 4_096, 1_500..5_000);
+    assert!(archive.total.response.max_us() > 3_000_000.0);
+    assert!(archive.messages() <= 1_510, "late answers are no throughput");
+    assert!(archive.total.response.count() >= 1_990, "and no request is forgotten");
+}
+
+#[test]
+fn answers_that_never_come_are_failures() {
+    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 16, 500..60_000);
+    assert_eq!(archive.total.errors.get(super::NO_ANSWER), Some(&16));
+}
+
+#[test]
 fn a_rate_above_what_is_served_leaves_a_backlog() {
     let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..60_000);
     assert!((1_450..=1_510).contains(&archive.backlog()), "{}", archive.backlog());

@@ -40,7 +40,7 @@ pub struct Second {
 /// The counted part of a run.
 #[derive(Debug, Default)]
 pub struct Archive {
-    /// Sum of all counted seconds.
+    /// Sum of all counted seconds, and of the answers that came late.
     pub total: Window,
     /// Each of them.
     pub seconds: Vec<Second>,
@@ -75,6 +75,28 @@ impl Archive {
     pub fn add(&mut self, window: &Window, from: Duration, length: Duration, backlog: u64) {
         self.total.add(window);
         self.seconds.push(second(window, from, length, backlog));
+        self.log(window, from, length);
+    }
+
+    /// Adds what was asked in the counted time and answered, or lost, only after it: its latencies
+    /// and errors count, or a stall at the end of a run would go unseen; its messages are no
+    /// throughput of the counted time, see [`Archive::messages`].
+    pub fn add_late(&mut self, window: &Window, from: Duration, length: Duration) {
+        self.total.add(window);
+        self.log(window, from, length);
+    }
+
+    /// Messages of the counted time.
+    pub fn messages(&self) -> u64 {
+        self.seconds.iter().map(|second| second.messages).sum()
+    }
+
+    /// Body bytes of those messages.
+    pub fn bytes(&self) -> u64 {
+        self.seconds.iter().map(|second| second.bytes).sum()
+    }
+
+    fn log(&mut self, window: &Window, from: Duration, length: Duration) {
         if let Some(log) = &mut self.interval_log
             && log.lines.len() < INTERVAL_LOG_MAX_BYTES
         {
@@ -142,5 +164,19 @@ mod tests {
         assert_eq!(archive.elapsed(), Duration::from_secs(2));
         assert_eq!((archive.seconds.len(), archive.backlog()), (2, 7));
         assert!(archive.interval_log().is_empty());
+    }
+
+    #[test]
+    fn late_answers_are_latency_and_no_throughput() {
+        let mut archive = Archive::default();
+        let mut window = Window::default();
+        window.success(Duration::from_secs(5), Duration::from_secs(5), 1, 10);
+        window.failure("no answer");
+        archive.add_late(&window, Duration::from_secs(1), Duration::from_secs(5));
+        assert_eq!(
+            (archive.messages(), archive.bytes(), archive.elapsed()),
+            (0, 0, Duration::ZERO)
+        );
+        assert_eq!((archive.total.response.count(), archive.total.failures()), (1, 1));
     }
 }

@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::Limits;
 use crate::measure::{Measured, Used};
-use crate::record::archive::Second;
+use crate::record::archive::{Archive, Second};
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
 use crate::target::Target;
@@ -96,19 +96,26 @@ impl BrokerUse {
 }
 
 impl Outcome {
-    fn new(total: &Window, seconds: f64, backlog: u64, used: Option<Used>) -> Self {
+    /// Sums up runs whose windows together are `total`.
+    fn new(total: &Window, runs: &[&Measured]) -> Self {
+        let of_all = |value: fn(&Archive) -> u64| -> u64 {
+            runs.iter().map(|run| value(&run.archive)).sum()
+        };
+        let seconds: f64 = runs.iter().map(|run| run.archive.elapsed().as_secs_f64()).sum();
         // A run that failed at once has counted no time.
         let seconds = seconds.max(1e-9);
+        let messages = of_all(Archive::messages);
+        let used = runs.iter().filter_map(|run| run.used).reduce(Used::and);
         Self {
             seconds,
-            messages: total.messages,
-            messages_per_second: total.messages as f64 / seconds,
-            megabytes_per_second: total.bytes as f64 / seconds / 1e6,
+            messages,
+            messages_per_second: messages as f64 / seconds,
+            megabytes_per_second: of_all(Archive::bytes) as f64 / seconds / 1e6,
             response: total.response.summary(),
             service: total.service.summary(),
             empty: total.empty,
             errors: total.errors.clone(),
-            backlog,
+            backlog: of_all(Archive::backlog),
             broker: used.map(BrokerUse::of),
             by_second: Vec::new(),
         }
@@ -116,9 +123,8 @@ impl Outcome {
 
     /// What one repetition came to.
     pub fn of_run(measured: &Measured) -> Self {
-        let Measured { archive, used } = measured;
-        let seconds = archive.elapsed().as_secs_f64();
-        let outcome = Self::new(&archive.total, seconds, archive.backlog(), *used);
+        let archive = &measured.archive;
+        let outcome = Self::new(&archive.total, &[measured]);
         Self { by_second: archive.seconds.clone(), ..outcome }
     }
 
@@ -226,9 +232,6 @@ impl Report {
 fn sum(runs: &[Measured]) -> (Window, Outcome) {
     let mut total = Window::default();
     runs.iter().for_each(|run| total.add(&run.archive.total));
-    let seconds = runs.iter().map(|run| run.archive.elapsed().as_secs_f64()).sum();
-    let backlog = runs.iter().map(|run| run.archive.backlog()).sum();
-    let used = runs.iter().filter_map(|run| run.used).reduce(Used::and);
-    let outcome = Outcome::new(&total, seconds, backlog, used);
+    let outcome = Outcome::new(&total, &runs.iter().collect::<Vec<_>>());
     (total, outcome)
 }
