@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::args::commands::{Begin, ConsumeArgs};
 use crate::args::load::PaceArgs;
-use crate::args::{Begin, ConsumeArgs};
 use crate::driver::lane::Lane;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringmq_runtime::{random, task};
 
-use crate::args::CrashArgs;
+use crate::args::commands::CrashArgs;
 use crate::args::load::{HeaderForm, MessageArgs, PaceArgs};
 use crate::driver::Timing;
 use crate::driver::schedule::Arrivals;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use ringmq_runtime::task;
 
-use crate::args::EndToEndArgs;
+use crate::args::commands::EndToEndArgs;
 use crate::args::load::PaceArgs;
 use crate::consume;
 use crate::driver::Load;

@@ -26,7 +26,8 @@ use std::process::ExitCode;
 use ringmq_runtime::shards;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command, RunArgs, scenario};
+use crate::args::commands::RunArgs;
+use crate::args::{Cli, Command, scenario};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::null_broker;

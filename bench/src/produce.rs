@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ringmq_protocol::SerializeType;
 use ringmq_runtime::random;
 
-use crate::args::ProduceArgs;
+use crate::args::commands::ProduceArgs;
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::Load;
 use crate::driver::lane::Lane;

@@ -9,7 +9,7 @@ use std::path::Path;
 use ringmq_runtime::disk::Disk;
 use serde::Deserialize;
 
-use crate::args::CompareArgs;
+use crate::args::commands::CompareArgs;
 use crate::compare::bootstrap::Interval;
 use crate::compare::metric::{Judgement, METRICS, Metric, judge};
 use crate::ending::Ending;

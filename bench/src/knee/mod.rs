@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::args::KneeArgs;
+use crate::args::commands::KneeArgs;
 use crate::args::load::PaceArgs;
 use crate::ending::Ending;
 use crate::error::BenchError;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ringmq_runtime::clock;
 use serde::Serialize;
 
-use crate::args::{Durability, LimitsArgs};
+use crate::args::commands::{Durability, LimitsArgs};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};

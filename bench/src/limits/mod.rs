@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::args::commands::Durability;
 use crate::args::load::{MessageArgs, PaceArgs};
-use crate::args::{Durability, Flush};
+use crate::args::target::Flush;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
 use crate::report::Outcome;

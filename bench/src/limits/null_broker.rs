@@ -23,7 +23,7 @@ use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
-use crate::args::{Durability, ServeNullArgs};
+use crate::args::commands::{Durability, ServeNullArgs};
 use crate::limits::null_server;
 
 /// What it prints, with its port behind it, when it takes requests.

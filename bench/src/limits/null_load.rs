@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ringmq_protocol::SerializeType;
 use ringmq_runtime::random;
 
-use crate::args::Durability;
+use crate::args::commands::Durability;
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::Load;
 use crate::driver::lane::Lane;

@@ -8,7 +8,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
 use tempfile::TempDir;
 
-use crate::args::BrokerArgs;
+use crate::args::target::BrokerArgs;
 use crate::error::BenchError;
 use crate::target::child::OwnProcess;
 

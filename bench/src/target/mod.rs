@@ -15,7 +15,7 @@ use ringmq_protocol::headers::offset::{MaxOffsetRequest, OffsetResponse, QueueRe
 use ringmq_protocol::json;
 use ringmq_runtime::process;
 
-use crate::args::{BrokerArgs, TargetArgs};
+use crate::args::target::{BrokerArgs, TargetArgs};
 use crate::error::BenchError;
 use crate::proof::journal::QueueNumber;
 use crate::target::caller::Caller;

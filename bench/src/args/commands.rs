@@ -1,0 +1,249 @@
+//! The arguments of each command.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::args::load::{MessageArgs, OutputArgs, PaceArgs};
+use crate::args::target::{BrokerArgs, TargetArgs};
+use crate::args::values;
+use crate::knee::Bound;
+use crate::workload::message::Sizes;
+
+/// `bench produce`.
+#[derive(Clone, Debug, Args)]
+pub struct ProduceArgs {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much load.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Afterwards read everything back: each acknowledged message as sent, once, in order.
+    #[arg(long)]
+    pub verify: bool,
+    /// Skip the measurement of the machine's limits: device, null server, null broker.
+    #[arg(long)]
+    pub no_limits: bool,
+}
+
+/// Where a consumer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Begin {
+    /// The first message: read to the end, and again; the latency is that of a pull.
+    First,
+    /// What arrives from now on: the latency is the age of a message by the producer's clock.
+    Last,
+}
+
+/// `bench consume`.
+#[derive(Clone, Debug, Args)]
+pub struct ConsumeArgs {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much load; requests are pulls, each in flight from a cursor of its own.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// Most messages of one pull.
+    #[arg(long, default_value_t = 32, value_parser = values::up_to(4096))]
+    pub pull_batch: u32,
+    /// Tag expression such as "A || B".
+    #[arg(long, default_value = "*")]
+    pub subscription: String,
+    /// Where to begin.
+    #[arg(long, value_enum, default_value_t = Begin::First)]
+    pub from: Begin,
+    /// End when every cursor has read its queues so often, even if the time is not over.
+    #[arg(long, value_parser = values::up_to(1_000_000))]
+    pub passes: Option<u32>,
+    /// Messages to put into the topics first; 500k for a broker that bench starts, else none.
+    #[arg(long, value_parser = values::count)]
+    pub fill: Option<u64>,
+    /// Those messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `bench end-to-end`.
+#[derive(Clone, Debug, Args)]
+pub struct EndToEndArgs {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much is sent.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Connections of the consumers, which wait at the end of every queue.
+    #[arg(long, default_value_t = 4, value_parser = values::up_to(1024))]
+    pub consumers: u32,
+    /// Most messages of one pull.
+    #[arg(long, default_value_t = 32, value_parser = values::up_to(4096))]
+    pub pull_batch: u32,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `bench knee`.
+#[derive(Clone, Debug, Args)]
+pub struct KneeArgs {
+    /// What must hold, such as p99=10ms: one of p50, p90, p95, p99, p99.9, p99.99, p99.999.
+    #[arg(long, default_value = "p99=10ms", value_parser = values::bound)]
+    pub bound: Bound,
+    /// First rate, in requests per second.
+    #[arg(long, default_value = "1k", value_parser = values::rate)]
+    pub start: f64,
+    /// Highest rate.
+    #[arg(long, default_value = "10M", value_parser = values::rate)]
+    pub max: f64,
+    /// Percent by which the found rate may lie below the knee.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub precision: u8,
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much load at each rate; --rate and --repeat have no meaning here.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `bench compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// The result to compare with, a JSON document of bench.
+    pub first: PathBuf,
+    /// The result that may be better or worse.
+    pub second: PathBuf,
+    /// Differences up to so many percent are none.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=90))]
+    pub tolerance: u8,
+    /// Confidence of the intervals in percent.
+    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(50..=99))]
+    pub confidence: u8,
+    /// End as worse also where the interval is too wide to say.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `bench run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The scenario, such as bench/scenarios/sync-64x1.toml.
+    pub scenario: PathBuf,
+    /// Flags that are added; they win over those of the file.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<String>,
+}
+
+/// `bench crash`.
+#[derive(Clone, Debug, Args)]
+pub struct CrashArgs {
+    /// How often to kill the broker.
+    #[arg(long, default_value_t = 20, value_parser = values::up_to(10_000))]
+    pub rounds: u32,
+    /// Connections.
+    #[arg(short, long, default_value_t = 4, value_parser = values::up_to(1024))]
+    pub connections: u32,
+    /// Messages in flight in all, spread over the connections.
+    #[arg(short, long, default_value_t = 64, value_parser = values::up_to(4096))]
+    pub depth: u32,
+    /// Body size, or a range.
+    #[arg(short, long, default_value = "1KiB", value_parser = values::sizes)]
+    pub size: Sizes,
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+}
+
+/// The broker that bench starts as a child of its own, so that its CPU time can be told apart and
+/// it can be killed.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Its broker.conf.
+    pub config: PathBuf,
+}
+
+/// `bench limits`.
+#[derive(Clone, Debug, Args)]
+pub struct LimitsArgs {
+    /// A directory on the file system to be measured.
+    #[arg(long, default_value = "data")]
+    pub directory: PathBuf,
+    /// Core of the null broker.
+    #[arg(long, default_value_t = 0)]
+    pub core: usize,
+    /// The load on the null broker.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The null broker, a child as the broker is.
+#[derive(Clone, Debug, Args)]
+pub struct ServeNullArgs {
+    /// Where it writes.
+    pub directory: PathBuf,
+    /// What it does before it answers.
+    #[arg(long, value_enum)]
+    pub durability: Durability,
+    /// Its core.
+    #[arg(long)]
+    pub core: usize,
+}
+
+/// What a null broker does before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing.
+    None,
+    /// Writes.
+    Async,
+    /// Writes and flushes.
+    Sync,
+}
+
+impl Durability {
+    /// Its word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Async => "async",
+            Self::Sync => "sync",
+        }
+    }
+
+    /// What it means.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::None => "the read",
+            Self::Async => "the write",
+            Self::Sync => "write and flush",
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Which broker: a running cluster, or one that bench starts.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::args::values;
+
+/// Which broker.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// Name server, `host:port`. Without it bench starts a broker of its own.
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub namesrv: Option<String>,
+    /// Topic; created with --queues queues when it is not there.
+    #[arg(short, long, default_value = "BenchTopic")]
+    pub topic: String,
+    /// Number of topics; with more than one they are called TOPIC-0, TOPIC-1, ...
+    #[arg(long, default_value_t = 1, value_parser = values::up_to(100_000))]
+    pub topics: u32,
+    /// Queues of a topic that bench creates.
+    #[arg(short, long, default_value_t = 4, value_parser = values::up_to(1024))]
+    pub queues: u32,
+    /// The broker that bench starts.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+}
+
+/// The broker that bench starts.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The broker that bench starts")]
+pub struct BrokerArgs {
+    /// When it acknowledges.
+    #[arg(long, value_enum, default_value_t = Flush::Async)]
+    pub flush: Flush,
+    /// Cores: how many shards it runs.
+    #[arg(long, default_value_t = 1, value_parser = values::up_to(256))]
+    pub shards: u32,
+    /// Commit logs.
+    #[arg(long, default_value_t = 1, value_parser = values::up_to(256))]
+    pub logs: u32,
+    /// Where it keeps its files; a fresh directory under ./data without it, removed after a good
+    /// run.
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// When a broker started by bench acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flush {
+    /// SYNC_FLUSH: after write and flush.
+    Sync,
+    /// ASYNC_FLUSH: after the write.
+    Async,
+}
+
+impl Flush {
+    /// The value of `flushDiskType`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Sync => "SYNC_FLUSH",
+            Self::Async => "ASYNC_FLUSH",
+        }
+    }
+}
