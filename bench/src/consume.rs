@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::args::commands::{Begin, ConsumeArgs};
-use crate::args::load::PaceArgs;
+use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::lane::Lane;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
@@ -33,7 +33,9 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
-    fill(args, &target).await?;
+    let fills = target.store().is_some() && args.from == Begin::First;
+    let messages = args.fill.unwrap_or(if fills { FILL_DEFAULT } else { 0 });
+    fill(&target, &args.pace, &args.message, messages).await?;
     let reading = match args.from {
         Begin::First => Reading::Replay(args.passes),
         Begin::Last => Reading::Tail,
@@ -66,17 +68,23 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     Ok(Ending::of(report.failures()))
 }
 
-/// Puts messages into the topics.
-async fn fill(args: &ConsumeArgs, target: &Target) -> Result<(), BenchError> {
-    let own = target.store().is_some() && args.from == Begin::First;
-    let messages = args.fill.unwrap_or(if own { FILL_DEFAULT } else { 0 });
+/// Puts so many messages into the topics.
+///
+/// # Errors
+/// A broker cannot be reached.
+pub async fn fill(
+    target: &Target,
+    pace: &PaceArgs,
+    message: &MessageArgs,
+    messages: u64,
+) -> Result<(), BenchError> {
     if messages == 0 {
         return Ok(());
     }
     eprintln!("filling with {messages} messages");
-    let producers = Producers::new(target, &args.message, args.pace.header.serialize());
+    let producers = Producers::new(target, message, pace.header.serialize());
     let (connections, depth) = FILL_LANES;
-    let pace = PaceArgs { connections, depth, rate: Vec::new(), ..args.pace.clone() };
+    let pace = PaceArgs { connections, depth, rate: Vec::new(), ..pace.clone() };
     let load = producers.connect(target, &pace, 0, None).await?;
     load.stop_after(messages);
     let timing = Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT };

@@ -46,7 +46,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
         args.consumers
     );
     let mut report = Report::new(workload, "end to end us", &received);
-    report.add_sends(&sent);
+    report.add_beside("sends", "send us", &sent);
     report.finish(&args.output, &target, &received).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))

@@ -12,6 +12,7 @@ mod error;
 mod knee;
 mod limits;
 mod measure;
+mod mixed;
 mod produce;
 mod proof;
 mod record;
@@ -58,6 +59,7 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
         Command::Produce(args) => produce::run(&args).await,
         Command::Consume(args) => consume::run(&args).await,
         Command::EndToEnd(args) => end_to_end::run(&args).await,
+        Command::Mixed(args) => mixed::run(&args).await,
         Command::Knee(args) => knee::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
         Command::Crash(args) => crash::run(&args).await,

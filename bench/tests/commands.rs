@@ -88,8 +88,20 @@ fn messages_are_followed_from_end_to_end() {
     let folder = folder();
     let report = report(folder.path(), &["end-to-end", "--rate", "300"]);
     assert_counted(&report);
-    let (sent, received) = (&report["sends"], &report["response"]);
+    let (sent, received) = (&report["beside"][0], &report["response"]);
     assert!(received["mean_us"].as_f64() > Some(0.0) && sent["messages"].as_u64() > Some(0));
+}
+
+#[test]
+fn producers_are_measured_alone_and_beside_readers() {
+    let folder = folder();
+    let report = report(folder.path(), &["mixed", "--rate", "200", "--fill", "2k"]);
+    assert_counted(&report);
+    for (beside, name) in [(0, "reads"), (1, "sends alone")] {
+        let beside = &report["beside"][beside];
+        assert_eq!(beside["name"], name);
+        assert!(beside["messages"].as_u64() > Some(0), "{beside}");
+    }
 }
 
 #[test]

@@ -98,6 +98,32 @@ pub struct EndToEndArgs {
     pub output: OutputArgs,
 }
 
+/// `bench mixed`.
+#[derive(Clone, Debug, Args)]
+pub struct MixedArgs {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much is sent.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Messages to put into the topics first.
+    #[arg(long, default_value = "500k", value_parser = values::count)]
+    pub fill: u64,
+    /// Connections that read the topics over and over, each with one pull in flight.
+    #[arg(long, default_value_t = 4, value_parser = values::up_to(1024))]
+    pub readers: u32,
+    /// Most messages of one pull.
+    #[arg(long, default_value_t = 32, value_parser = values::up_to(4096))]
+    pub pull_batch: u32,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// `bench knee`.
 #[derive(Clone, Debug, Args)]
 pub struct KneeArgs {

@@ -9,8 +9,8 @@ pub mod values;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::commands::{
-    CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, KneeArgs, LimitsArgs, ProduceArgs, RunArgs,
-    ServeArgs, ServeNullArgs,
+    CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, KneeArgs, LimitsArgs, MixedArgs,
+    ProduceArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -23,6 +23,7 @@ Examples:
   bench consume                                  fill a topic and pull it over and over
   bench consume -n 127.0.0.1:9876 --from last    the age of messages as they arrive
   bench end-to-end --rate 5k                     from the intended send time to a consumer
+  bench mixed --rate 10k --readers 4             producers beside a catch-up
   bench knee --bound p99=5ms                     the highest rate that keeps a promise
   bench run bench/scenarios/sync-64x1.toml --json
   bench compare before.json after.json           is the second one worse? (exit code 5)
@@ -84,6 +85,8 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Send messages and measure how long they take to a waiting consumer.
     EndToEnd(EndToEndArgs),
+    /// Send messages alone, then beside readers of a backlog, and measure what those cost.
+    Mixed(MixedArgs),
     /// Find the highest rate of sends whose response time stays under a bound.
     Knee(KneeArgs),
     /// Compare two results: better, worse, same or unclear, with confidence intervals.

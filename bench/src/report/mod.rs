@@ -30,9 +30,10 @@ pub struct Report {
     pub total: Outcome,
     /// Each repetition.
     pub runs: Vec<Outcome>,
-    /// The sends of an end-to-end run, whose own figures are those of the consumers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sends: Option<Outcome>,
+    /// What ran beside, such as the sends of an end-to-end run, whose own figures are those of the
+    /// consumers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Beside>,
     /// The rates that a search for the knee has tried.
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub trials: serde_json::Value,
@@ -43,6 +44,18 @@ pub struct Report {
     /// All response times and all service times, as HdrHistogram's tools read them: V2, deflated,
     /// Base64.
     pub histograms: BTreeMap<&'static str, String>,
+}
+
+/// Another load of the same run, all its repetitions together.
+#[derive(Debug, Serialize)]
+pub struct Beside {
+    /// What it was.
+    pub name: &'static str,
+    /// What its latencies are of.
+    pub latency_of: &'static str,
+    /// What it came to.
+    #[serde(flatten)]
+    pub outcome: Outcome,
 }
 
 /// What one repetition, or all of them together, came to.
@@ -164,7 +177,7 @@ impl Report {
             latency_of,
             total,
             runs: runs.iter().map(Outcome::of_run).collect(),
-            sends: None,
+            beside: Vec::new(),
             trials: serde_json::Value::Null,
             limits: None,
             environment: Environment::default(),
@@ -172,14 +185,18 @@ impl Report {
         }
     }
 
-    /// Adds the sends of an end-to-end run.
-    pub fn add_sends(&mut self, runs: &[Measured]) {
-        self.sends = Some(sum(runs).1);
+    /// Adds a load that ran beside.
+    pub fn add_beside(&mut self, name: &'static str, latency_of: &'static str, runs: &[Measured]) {
+        self.beside.push(Beside { name, latency_of, outcome: sum(runs).1 });
+    }
+
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        std::iter::once(&self.total).chain(self.beside.iter().map(|beside| &beside.outcome))
     }
 
     /// All failed requests.
     pub fn failures(&self) -> u64 {
-        self.total.failures() + self.sends.as_ref().map_or(0, Outcome::failures)
+        self.outcomes().map(Outcome::failures).sum()
     }
 
     /// Looks at the environment, prints the report and writes the files that were asked for.
@@ -210,8 +227,9 @@ impl Report {
         println!("{}", self.environment.describe());
         println!("{}", table::throughput(&self.total));
         println!("{}", table::latencies(self.latency_of, &self.total));
-        if let Some(sends) = &self.sends {
-            println!("{}", table::latencies("send us", sends));
+        for Beside { name, latency_of, outcome } in &self.beside {
+            println!("{name}:\n{}", table::throughput(outcome));
+            println!("{}", table::latencies(latency_of, outcome));
         }
         if let Some(limits) = &self.limits {
             println!("{}", limits.compare(&self.total));
@@ -219,9 +237,7 @@ impl Report {
         if self.runs.len() > 1 {
             println!("{}", table::repetitions(&self.runs));
         }
-        for outcome in std::iter::once(&self.total).chain(&self.sends) {
-            outcome.print_trouble();
-        }
+        self.outcomes().for_each(Outcome::print_trouble);
     }
 
     fn to_json(&self) -> String {

@@ -1,0 +1,72 @@
+//! `bench mixed`: what a catch-up costs the producers. The same sends run twice, first alone, then
+//! beside readers that pull what is there over and over.
+
+use std::rc::Rc;
+
+use ringmq_runtime::task;
+
+use crate::args::commands::MixedArgs;
+use crate::args::load::PaceArgs;
+use crate::consume;
+use crate::driver::Load;
+use crate::ending::Ending;
+use crate::error::BenchError;
+use crate::measure::{self, Clock, Measured};
+use crate::produce::Producers;
+use crate::record::archive::Archive;
+use crate::report::Report;
+use crate::target::Target;
+use crate::workload::pull::{PullPlan, Reading};
+
+/// Runs the workload and prints its report.
+///
+/// # Errors
+/// The broker cannot be started or reached, or there is nothing to read.
+pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
+    let target = Rc::new(Target::open(&args.target).await?);
+    consume::fill(&target, &args.pace, &args.message, args.fill).await?;
+    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
+    let clock = Clock::start(&args.output);
+    let (mut alone, mut sends, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+    for again in 0..args.pace.repeat {
+        eprintln!("sends alone");
+        let load = producers.connect(&target, &args.pace, again * 2, None).await?;
+        alone.push(measure::once(&target, &args.pace, &load, Archive::default()).await);
+        eprintln!("sends beside {} readers", args.readers);
+        let load = producers.connect(&target, &args.pace, again * 2 + 1, None).await?;
+        let readers = readers(args, &target).await?;
+        let timing = args.pace.timing();
+        let reading = task::spawn("bench readers", async move {
+            readers.run(timing, Archive::default(), |_, _| ()).await
+        });
+        sends.push(measure::once(&target, &args.pace, &load, clock.archive()).await);
+        reads.push(Measured { archive: reading.await, used: None });
+    }
+    let workload = format!(
+        "mixed: {}, {}; beside {} readers with up to {} messages a pull",
+        args.pace.describe(),
+        args.message.describe(),
+        args.readers,
+        args.pull_batch
+    );
+    let mut report = Report::new(workload, "send us", &sends);
+    report.add_beside("reads", "pull us", &reads);
+    report.add_beside("sends alone", "send us", &alone);
+    report.finish(&args.output, &target, &sends).await?;
+    target.ended_well();
+    Ok(Ending::of(report.failures()))
+}
+
+/// Connections that read what there is, from the first message to the end and again.
+async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchError> {
+    let plan = Rc::new(PullPlan {
+        reading: Reading::Replay(None),
+        batch: args.pull_batch,
+        subscription: "*".to_owned(),
+        serialize: args.pace.header.serialize(),
+    });
+    let pace = PaceArgs { connections: args.readers, depth: 1, ..args.pace.clone() };
+    let load = Load::new(None);
+    consume::connect(target, &pace, &plan, &load).await?;
+    Ok(load)
+}
