@@ -59,7 +59,8 @@ impl DataPlane {
 
     fn on_message(self: &Rc<Self>, from: usize, message: ShardMessage) {
         match message {
-            ShardMessage::Requests { connection, frames, hops } => {
+            ShardMessage::Requests { connection, frames, hops, spare } => {
+                self.link.recycle_list(spare);
                 self.on_foreign_frames(connection, frames, hops);
             }
             ShardMessage::Reply { connection, reply } => self.on_reply(connection, reply),
@@ -116,6 +117,7 @@ impl DataPlane {
             connection.flush_soon();
         }
         self.link.recycle(reply.bytes);
+        self.link.recycle_list(reply.pieces);
     }
 
     /// Handles one request, wherever it came from.

@@ -69,6 +69,10 @@ impl Backlog {
 /// Buffers that a shard keeps for frames and answers that cross the mesh.
 const BUFFERS_KEPT_MAX: usize = 256;
 
+/// Lists of pieces that a shard keeps for answers, and the longest of them: 4 MiB together.
+const LISTS_KEPT_MAX: usize = 256;
+const LIST_KEPT_MAX_PIECES: usize = 256;
+
 /// A larger buffer is given back to the allocator: 256 of them bound the pool to 64 MiB.
 const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
 
@@ -92,13 +96,16 @@ pub struct RemoteConnection {
     pub local: SocketAddr,
 }
 
+/// Pieces of answers, each with the number of encoded bytes that go before it; ascending.
+pub type Pieces = Vec<(usize, Piece)>;
+
 /// Answers for one connection: encoded frames, with message bytes to be put in between.
 #[derive(Default)]
 pub struct Reply {
     /// Encoded bytes.
     pub bytes: Vec<u8>,
-    /// Pieces, each with the number of `bytes` that go before it; ascending.
-    pub pieces: Vec<(usize, Piece)>,
+    /// What goes in between.
+    pub pieces: Pieces,
     /// Bytes of requests of this connection that were handled: its shard may send more.
     pub handled_bytes: usize,
     /// More was answered in one turn than a connection may have copied for it: nothing of it is
@@ -118,6 +125,9 @@ pub enum ShardMessage {
         frames: Vec<u8>,
         /// How often they were passed on already.
         hops: u8,
+        /// An empty list for the answers, of which the sender gets filled ones: without it each
+        /// answer with pieces would take memory here that is given back there.
+        spare: Pieces,
     },
     /// Answers for a connection of the receiver.
     Reply {
@@ -170,6 +180,7 @@ pub struct Link {
     replies: RefCell<HashMap<ConnectionKey, Reply>>,
     replies_ready: Notify,
     buffers: RefCell<Vec<Vec<u8>>>,
+    lists: RefCell<Vec<Pieces>>,
 }
 
 impl Link {
@@ -185,6 +196,7 @@ impl Link {
             replies: RefCell::default(),
             replies_ready: Notify::default(),
             buffers: RefCell::default(),
+            lists: RefCell::default(),
         });
         for to in 0..link.shards() {
             task::spawn("mesh lane", Rc::clone(&link).run_lane(to)).detach();
@@ -217,7 +229,8 @@ impl Link {
         hops: u8,
     ) {
         self.backlog.add(to, frames.len());
-        self.send(to, ShardMessage::Requests { connection, frames, hops });
+        let spare = self.lists.borrow_mut().pop().unwrap_or_default();
+        self.send(to, ShardMessage::Requests { connection, frames, hops, spare });
     }
 
     /// Takes note that frames which were passed on to this shard are handled, and keeps their
@@ -266,6 +279,16 @@ impl Link {
         }
     }
 
+    /// Gives a list of pieces back.
+    pub fn recycle_list(&self, mut list: Pieces) {
+        let mut lists = self.lists.borrow_mut();
+        let is_kept = (1..=LIST_KEPT_MAX_PIECES).contains(&list.capacity());
+        if is_kept && lists.len() < LISTS_KEPT_MAX {
+            list.clear();
+            lists.push(list);
+        }
+    }
+
     /// Adds to what is written to a connection of another shard at the end of this turn.
     pub fn reply(&self, to: ConnectionKey, write: impl FnOnce(&mut Reply)) {
         self.with_reply(to, |reply| {
@@ -274,6 +297,7 @@ impl Link {
             }
             if reply.bytes.capacity() == 0 {
                 reply.bytes = self.buffer();
+                reply.pieces = self.lists.borrow_mut().pop().unwrap_or_default();
             }
             write(reply);
             if reply.bytes.len() as u64 > OUT_COPIED_MAX_BYTES {
