@@ -120,10 +120,12 @@ fn route(state: &State, call: &Call<'_, '_>) {
 
 fn cluster(state: &State, call: &Call<'_, '_>) {
     let sets = state.route("TBW102").map(|route| route.broker_datas).unwrap_or_default();
-    let info = ClusterInfo {
-        broker_addr_table: sets.into_iter().map(|set| (set.broker_name.clone(), set)).collect(),
-        ..ClusterInfo::default()
-    };
+    let mut info = ClusterInfo::default();
+    for set in sets {
+        let members = info.cluster_addr_table.entry(set.cluster.clone()).or_default();
+        members.push(set.broker_name.clone());
+        info.broker_addr_table.insert(set.broker_name.clone(), set);
+    }
     call.ok(&(), &json::to_vec(&info));
 }
 
