@@ -28,7 +28,7 @@ pub struct Clients {
 /// Milliseconds of the monotonic clock, the time of the member and lock tables: `clock_ms`
 /// everywhere in the broker, where `now_ms` and `unix_ms` are Unix time.
 pub fn clock_ms() -> u64 {
-    clock::Instant::now().as_nanos() / 1_000_000
+    clock::Instant::now().as_millis()
 }
 
 impl Clients {

@@ -37,6 +37,12 @@ impl Instant {
         self.0
     }
 
+    /// Milliseconds since an arbitrary fixed point.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
     /// Time that passed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

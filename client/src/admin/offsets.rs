@@ -7,7 +7,7 @@ use ringmq_protocol::codes::response;
 
 use super::Admin;
 use crate::error::{ClientError, Fault};
-use crate::instance::{Instance, Server};
+use crate::instance::{Commit, Instance, Place, Server};
 use crate::queue::MessageQueue;
 
 /// What a broker knows of a queue's offsets.
@@ -29,8 +29,8 @@ impl Admin {
     pub async fn queue_offsets(&self, queue: MessageQueue) -> Result<QueueOffsets, ClientError> {
         self.at_queue(queue, "look-up of offsets", |instance, broker, queue| async move {
             Ok(QueueOffsets {
-                min: instance.min_offset(&broker, &queue).await?,
-                max: instance.max_offset(&broker, &queue).await?,
+                min: instance.offset_of(&broker, &queue, Place::Oldest).await?,
+                max: instance.offset_of(&broker, &queue, Place::End).await?,
                 earliest_stored_at_ms: instance.earliest_store_time(&broker, &queue).await?,
             })
         })
@@ -47,7 +47,7 @@ impl Admin {
         timestamp_ms: i64,
     ) -> Result<i64, ClientError> {
         self.at_queue(queue, "search by time", move |instance, broker, queue| async move {
-            instance.search_offset(&broker, &queue, timestamp_ms).await
+            instance.offset_of(&broker, &queue, Place::StoredAt(timestamp_ms)).await
         })
         .await
     }
@@ -65,7 +65,7 @@ impl Admin {
         let group = group.to_owned();
         let action = "look-up of a consumer offset";
         self.at_queue(queue, action, move |instance, broker, queue| async move {
-            match instance.query_offset(&broker, &group, &queue).await {
+            match instance.offset_of(&broker, &queue, Place::NextOf(&group)).await {
                 Ok(offset) => Ok(Some(offset)),
                 Err(fault) if fault.code() == Some(response::QUERY_NOT_FOUND) => Ok(None),
                 Err(fault) => Err(fault),
@@ -87,7 +87,7 @@ impl Admin {
         let group = group.to_owned();
         let action = "change of a consumer offset";
         self.at_queue(queue, action, move |instance, broker, queue| async move {
-            instance.confirm_offset(&broker, &group, &queue, offset).await
+            instance.store_offset(&broker, &group, &queue, offset, Commit::Confirm).await
         })
         .await
     }

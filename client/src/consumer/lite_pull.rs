@@ -1,7 +1,5 @@
 //! The lite pull consumer: queues are divided or named, messages are pulled ahead and polled.
 
-use std::future::Future;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use ringmq_runtime::task;
 
 use super::consumption::Consumption;
 use super::member::Member;
-use super::push::{join, run_with_member};
+use super::membership::Membership;
 use super::subscription::Filter;
 use crate::client::Client;
 use crate::config::ConsumerConfig;
@@ -27,15 +25,13 @@ use crate::received::ReceivedMessage;
 /// [`LitePullConsumer::commit`].
 #[derive(Clone)]
 pub struct LitePullConsumer {
-    client: Client,
-    group: Arc<str>,
+    membership: Membership,
 }
 
 impl LitePullConsumer {
     pub(crate) async fn join(client: Client, config: ConsumerConfig) -> Result<Self, ClientError> {
-        let group: Arc<str> = config.group.as_str().into();
-        client.run(move |instance| join(instance, config, Consumption::Polled)).await?;
-        Ok(Self { client, group })
+        let consumption = || Ok(Consumption::Polled);
+        Ok(Self { membership: Membership::join(client, config, consumption).await? })
     }
 
     /// Consumes our share of `topic`, messages with one of the tags of `expression`.
@@ -45,14 +41,17 @@ impl LitePullConsumer {
     pub async fn subscribe(&self, topic: &str, expression: &str) -> Result<(), ClientError> {
         check_topic(topic)?;
         let (topic, filter) = (topic.to_owned(), Filter::tags(expression));
-        self.with_member(move |member| async move {
-            if member.named.borrow().is_some() {
-                return Err(ClientError::invalid("queues were assigned; subscribe is for others"));
-            }
-            member.subscribe(&topic, filter).await;
-            Ok(())
-        })
-        .await
+        self.membership
+            .run(move |member| async move {
+                if member.named.borrow().is_some() {
+                    return Err(ClientError::invalid(
+                        "queues were assigned; subscribe is for others",
+                    ));
+                }
+                member.subscribe(&topic, filter).await;
+                Ok(())
+            })
+            .await
     }
 
     /// Consumes exactly these queues, whoever else is in the group.
@@ -60,19 +59,22 @@ impl LitePullConsumer {
     /// # Errors
     /// `Invalid` after [`LitePullConsumer::subscribe`], `ShutDown`.
     pub async fn assign(&self, queues: Vec<MessageQueue>) -> Result<(), ClientError> {
-        self.with_member(move |member| async move {
-            if !member.subscriptions.borrow().is_empty() {
-                return Err(ClientError::invalid("topics were subscribed; assign is for others"));
-            }
-            for queue in &queues {
-                // Brokers are found through the route of the topic.
-                member.instance.route(&queue.topic).await?;
-            }
-            *member.named.borrow_mut() = Some(queues);
-            member.rebalance().await;
-            Ok(())
-        })
-        .await
+        self.membership
+            .run(move |member| async move {
+                if !member.subscriptions.borrow().is_empty() {
+                    return Err(ClientError::invalid(
+                        "topics were subscribed; assign is for others",
+                    ));
+                }
+                for queue in &queues {
+                    // Brokers are found through the route of the topic.
+                    member.instance.route(&queue.topic).await?;
+                }
+                *member.named.borrow_mut() = Some(queues);
+                member.rebalance().await;
+                Ok(())
+            })
+            .await
     }
 
     /// All readable queues of a topic.
@@ -81,11 +83,12 @@ impl LitePullConsumer {
     /// `Failed`, `ShutDown`.
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, ClientError> {
         let topic = topic.to_owned();
-        self.with_member(move |member| async move {
-            let route = member.instance.refresh_route(&topic).await?;
-            Ok(route.subscribe.clone())
-        })
-        .await
+        self.membership
+            .run(move |member| async move {
+                let route = member.instance.refresh_route(&topic).await?;
+                Ok(route.subscribe.clone())
+            })
+            .await
     }
 
     /// Queues that are ours now.
@@ -93,10 +96,11 @@ impl LitePullConsumer {
     /// # Errors
     /// `ShutDown`.
     pub async fn assignment(&self) -> Result<Vec<MessageQueue>, ClientError> {
-        self.with_member(|member| async move {
-            Ok(member.all_assigned().iter().map(|assigned| assigned.queue.clone()).collect())
-        })
-        .await
+        self.membership
+            .run(|member| async move {
+                Ok(member.all_assigned().iter().map(|assigned| assigned.queue.clone()).collect())
+            })
+            .await
     }
 
     /// Up to `max` messages of one queue, oldest first; waits up to `timeout` for the first one.
@@ -108,7 +112,7 @@ impl LitePullConsumer {
         max: usize,
         timeout: Duration,
     ) -> Result<Vec<Arc<ReceivedMessage>>, ClientError> {
-        self.with_member(move |member| async move { Ok(member.poll(max, timeout).await) }).await
+        self.membership.run(move |member| async move { Ok(member.poll(max, timeout).await) }).await
     }
 
     /// Like [`LitePullConsumer::poll`], for threads that are in no async runtime.
@@ -128,14 +132,15 @@ impl LitePullConsumer {
     /// # Errors
     /// `Invalid` for queues that are not ours, `ShutDown`.
     pub async fn seek(&self, queue: MessageQueue, offset: i64) -> Result<(), ClientError> {
-        self.with_member(move |member| async move {
-            if member.find(&queue).is_none() {
-                return Err(ClientError::invalid(format!("queue {queue} is not assigned")));
-            }
-            member.restart(&queue, offset);
-            Ok(())
-        })
-        .await
+        self.membership
+            .run(move |member| async move {
+                if member.find(&queue).is_none() {
+                    return Err(ClientError::invalid(format!("queue {queue} is not assigned")));
+                }
+                member.restart(&queue, offset);
+                Ok(())
+            })
+            .await
     }
 
     /// Stops polls from returning messages of these queues, or lets them again.
@@ -147,15 +152,16 @@ impl LitePullConsumer {
         queues: Vec<MessageQueue>,
         is_paused: bool,
     ) -> Result<(), ClientError> {
-        self.with_member(move |member| async move {
-            for assigned in queues.iter().filter_map(|queue| member.find(queue)) {
-                assigned.is_paused.set(is_paused);
-                assigned.room.notify_one();
-            }
-            member.arrived.notify_one();
-            Ok(())
-        })
-        .await
+        self.membership
+            .run(move |member| async move {
+                for assigned in queues.iter().filter_map(|queue| member.find(queue)) {
+                    assigned.is_paused.set(is_paused);
+                    assigned.room.notify_one();
+                }
+                member.arrived.notify_one();
+                Ok(())
+            })
+            .await
     }
 
     /// Stores how far all queues were polled, now.
@@ -163,11 +169,12 @@ impl LitePullConsumer {
     /// # Errors
     /// `ShutDown`. A broker that cannot be reached is tried again by the timer.
     pub async fn commit(&self) -> Result<(), ClientError> {
-        self.with_member(|member| async move {
-            member.persist_all().await;
-            Ok(())
-        })
-        .await
+        self.membership
+            .run(|member| async move {
+                member.persist_all().await;
+                Ok(())
+            })
+            .await
     }
 
     /// How far a queue was polled or stored: the offset of the next message.
@@ -175,36 +182,21 @@ impl LitePullConsumer {
     /// # Errors
     /// `Failed`, `ShutDown`.
     pub async fn position(&self, queue: MessageQueue) -> Result<i64, ClientError> {
-        self.with_member(move |member| async move {
-            member.instance.route(&queue.topic).await?;
-            let found = member.first_offset(&queue).await;
-            found.map_err(|fault| {
-                let action = format!("look-up of the offset of {queue}");
-                crate::instance::Server::new(&queue.broker_name, "").failed(action, fault)
+        self.membership
+            .run(move |member| async move {
+                member.instance.route(&queue.topic).await?;
+                let found = member.first_offset(&queue).await;
+                found.map_err(|fault| {
+                    let action = format!("look-up of the offset of {queue}");
+                    crate::instance::Server::new(&queue.broker_name, "").failed(action, fault)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Leaves the group; with `auto_commit` offsets are stored first.
     pub async fn shutdown(&self) {
-        let stop = |member: Rc<Member>| async move {
-            member.stop().await;
-            Ok(())
-        };
-        // The only error is that it is down already.
-        let _ = self.with_member(stop).await;
-    }
-
-    async fn with_member<T, F>(
-        &self,
-        work: impl FnOnce(Rc<Member>) -> F + Send + 'static,
-    ) -> Result<T, ClientError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, ClientError>> + 'static,
-    {
-        run_with_member(&self.client, &self.group, work).await
+        self.membership.leave().await;
     }
 }
 

@@ -23,7 +23,7 @@ use super::process_queue::{FlowLimits, ProcessQueue};
 use super::subscription::{Filter, Subscription};
 use crate::config::{ConsumeFrom, ConsumerConfig, MessageModel};
 use crate::error::{ClientError, Fault};
-use crate::instance::{Instance, Server};
+use crate::instance::{Commit, Instance, Place, Server};
 use crate::queue::MessageQueue;
 
 /// One membership.
@@ -44,16 +44,6 @@ pub(crate) struct Member {
     /// Counts polls, to serve queues in turn.
     pub(crate) turn: Cell<u64>,
     pub(crate) is_stopping: Cell<bool>,
-}
-
-/// How offsets are sent to a broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Commit {
-    /// One-way: the timer repeats it anyway.
-    Tell,
-    /// With an answer, one after the other: when a queue is handed on, its next owner must find the
-    /// offset. (Apache's broker loses one of two commits that meet in a new group.)
-    Confirm,
 }
 
 /// One queue that is ours.
@@ -122,8 +112,8 @@ fn next_id() -> u64 {
 }
 
 /// Milliseconds of the monotonic clock.
-pub(crate) fn now_ms() -> u64 {
-    clock::Instant::now().as_nanos() / 1_000_000
+pub(crate) fn clock_ms() -> u64 {
+    clock::Instant::now().as_millis()
 }
 
 impl Member {
@@ -240,10 +230,11 @@ impl Member {
         }
         let broker = self.instance.broker(queue)?;
         if !self.is_broadcasting() {
-            let stored = self.instance.query_offset(&broker, &self.config.group, queue).await;
+            let next = Place::NextOf(&self.config.group);
+            let stored = self.instance.offset_of(&broker, queue, next).await;
             match stored {
                 Ok(offset) if offset >= 0 => {
-                    self.offsets.borrow_mut().loaded(queue, offset, now_ms());
+                    self.offsets.borrow_mut().loaded(queue, offset, clock_ms());
                     return Ok(offset);
                 }
                 Err(fault) if fault.code() != Some(response::QUERY_NOT_FOUND) => return Err(fault),
@@ -256,10 +247,10 @@ impl Member {
             ConsumeFrom::FirstOffset => Ok(0),
             ConsumeFrom::LastOffset if is_retry => Ok(0),
             ConsumeFrom::Timestamp(at_ms) if !is_retry => {
-                self.instance.search_offset(&broker, queue, at_ms).await
+                self.instance.offset_of(&broker, queue, Place::StoredAt(at_ms)).await
             }
             ConsumeFrom::LastOffset | ConsumeFrom::Timestamp(_) => {
-                self.instance.max_offset(&broker, queue).await
+                self.instance.offset_of(&broker, queue, Place::End).await
             }
         }
     }
@@ -287,7 +278,7 @@ impl Member {
         if self.is_broadcasting() {
             self.persist_locally().await;
         } else {
-            let due = self.offsets.borrow().due(now_ms());
+            let due = self.offsets.borrow().due(clock_ms());
             self.commit(due, Commit::Tell).await;
         }
     }
@@ -296,17 +287,12 @@ impl Member {
     pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>, how: Commit) {
         let group = &self.config.group;
         for (queue, offset) in due {
-            let told = match (self.instance.broker(&queue), how) {
-                (Err(fault), _) => Err(fault),
-                (Ok(broker), Commit::Tell) => {
-                    self.instance.update_offset(&broker, group, &queue, offset).await
-                }
-                (Ok(broker), Commit::Confirm) => {
-                    self.instance.confirm_offset(&broker, group, &queue, offset).await
-                }
+            let told = match self.instance.broker(&queue) {
+                Ok(broker) => self.instance.store_offset(&broker, group, &queue, offset, how).await,
+                Err(fault) => Err(fault),
             };
             match told {
-                Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, now_ms()),
+                Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, clock_ms()),
                 Err(fault) => {
                     tracing::warn!(%queue, offset, group, %fault, "offset not stored, tried again");
                 }
@@ -315,7 +301,7 @@ impl Member {
     }
 
     async fn persist_locally(&self) {
-        if self.offsets.borrow().due(now_ms()).is_empty() {
+        if self.offsets.borrow().due(clock_ms()).is_empty() {
             return;
         }
         let all = self.offsets.borrow().all();
@@ -324,7 +310,7 @@ impl Member {
         match self.instance.local_files().replace(&path, &text).await {
             Ok(()) => {
                 let mut table = self.offsets.borrow_mut();
-                all.iter().for_each(|(queue, offset)| table.stored(queue, *offset, now_ms()));
+                all.iter().for_each(|(queue, offset)| table.stored(queue, *offset, clock_ms()));
             }
             Err(error) => {
                 let group = &self.config.group;
@@ -347,7 +333,7 @@ impl Member {
         let known = offsets::from_local_text(&text)
             .map_err(|error| ClientError::invalid(format!("{path:?}: {error}")))?;
         let mut table = self.offsets.borrow_mut();
-        known.iter().for_each(|(queue, offset)| table.loaded(queue, *offset, now_ms()));
+        known.iter().for_each(|(queue, offset)| table.loaded(queue, *offset, clock_ms()));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod consumption;
 mod listener;
 mod lite_pull;
 pub(crate) mod member;
+mod membership;
 pub mod offsets;
 mod orderly;
 pub mod process_queue;

@@ -53,8 +53,8 @@ impl OffsetTable {
     }
 
     /// `offset` was read from the store, so it is known there.
-    pub fn loaded(&mut self, queue: &MessageQueue, offset: i64, now_ms: u64) {
-        self.known.insert(queue.clone(), Known { offset, stored: Some((offset, now_ms)) });
+    pub fn loaded(&mut self, queue: &MessageQueue, offset: i64, clock_ms: u64) {
+        self.known.insert(queue.clone(), Known { offset, stored: Some((offset, clock_ms)) });
     }
 
     /// Forgets a queue that is no longer ours.
@@ -63,21 +63,21 @@ impl OffsetTable {
     }
 
     /// Offsets to store now: those that changed, and old ones again after [`RESEND_AFTER_MS`].
-    pub fn due(&self, now_ms: u64) -> Vec<(MessageQueue, i64)> {
+    pub fn due(&self, clock_ms: u64) -> Vec<(MessageQueue, i64)> {
         let is_due = |known: &Known| match known.stored {
             None => true,
             Some((offset, at)) => {
-                offset != known.offset || now_ms.saturating_sub(at) >= RESEND_AFTER_MS
+                offset != known.offset || clock_ms.saturating_sub(at) >= RESEND_AFTER_MS
             }
         };
         let due = self.known.iter().filter(|(_, known)| is_due(known));
         due.map(|(queue, known)| (queue.clone(), known.offset)).collect()
     }
 
-    /// `offset` of `queue` was handed to the store at `now_ms`.
-    pub fn stored(&mut self, queue: &MessageQueue, offset: i64, now_ms: u64) {
+    /// `offset` of `queue` was handed to the store at `clock_ms`.
+    pub fn stored(&mut self, queue: &MessageQueue, offset: i64, clock_ms: u64) {
         if let Some(known) = self.known.get_mut(queue) {
-            known.stored = Some((offset, now_ms));
+            known.stored = Some((offset, clock_ms));
         }
     }
 

@@ -9,10 +9,10 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::names::MASTER_ID;
 use ringmq_runtime::{clock, task};
 
-use super::member::{Assigned, Commit, Member};
+use super::member::{Assigned, Member};
 use super::subscription::Filter;
 use crate::error::Fault;
-use crate::instance::{PullAnswer, PullRequest};
+use crate::instance::{Commit, PullAnswer, PullRequest};
 use crate::received::ReceivedMessage;
 
 /// Pause when a limit is reached and nothing wakes us earlier (Java: 50 ms).

@@ -8,8 +8,9 @@ use std::time::Duration;
 use ringmq_protocol::names::RETRY_PREFIX;
 use ringmq_runtime::task;
 
-use super::member::{Assigned, Commit, Member};
+use super::member::{Assigned, Member};
 use crate::error::{ClientError, Fault};
+use crate::instance::Commit;
 use crate::queue::{MessageQueue, java_order};
 use crate::routes::TopicRoute;
 
@@ -159,7 +160,7 @@ impl Member {
         }
         let assigned = Assigned::new(queue.clone(), offset);
         if self.consumption.is_orderly() {
-            assigned.locked_at_ms.set(Some(super::member::now_ms()));
+            assigned.locked_at_ms.set(Some(super::member::clock_ms()));
         }
         self.assigned.borrow_mut().insert(queue.clone(), assigned.clone());
         task::spawn("pull loop", self.clone().pull_loop(assigned.clone())).detach();

@@ -7,10 +7,6 @@ use ringmq_protocol::bodies::heartbeat::ConsumerList;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::client::{ConsumerGroupRequest, UnregisterClientRequest};
-use ringmq_protocol::headers::offset::{
-    MaxOffsetRequest, OffsetResponse, QueryOffsetRequest, QueueRequest, SearchOffsetRequest,
-    TimestampResponse, UpdateOffsetRequest,
-};
 use ringmq_protocol::headers::pull::{self, PullResponse, pull_flag};
 use ringmq_protocol::headers::send::SendBackRequest;
 use ringmq_protocol::names::MASTER_ID;
@@ -97,104 +93,6 @@ impl Instance {
         // The broker walks over held requests every few seconds, so its answer may be late.
         let timeout = self.config.call_timeout.max(wanted.hold * 2);
         self.call(broker, code, &header, &[], timeout, read_pull).await
-    }
-
-    /// The offset that the broker stores for the group; code 22 when there is none.
-    pub(crate) async fn query_offset(
-        &self,
-        broker: &Server,
-        group: &str,
-        queue: &MessageQueue,
-    ) -> Result<i64, Fault> {
-        let header = QueryOffsetRequest {
-            consumer_group: group,
-            topic: &queue.topic,
-            queue_id: queue.queue_id,
-            set_zero_if_not_found: None,
-            broker_name: Some(&queue.broker_name),
-        };
-        self.ask(broker, request::QUERY_CONSUMER_OFFSET, &header, read_offset).await
-    }
-
-    /// Has the broker store an offset of the group. One-way.
-    pub(crate) async fn update_offset(
-        &self,
-        broker: &Server,
-        group: &str,
-        queue: &MessageQueue,
-        offset: i64,
-    ) -> Result<(), Fault> {
-        let header = update_header(group, queue, offset);
-        self.tell(broker, request::UPDATE_CONSUMER_OFFSET, &header, &[]).await
-    }
-
-    /// Has the broker store an offset of the group, and waits for its word.
-    pub(crate) async fn confirm_offset(
-        &self,
-        broker: &Server,
-        group: &str,
-        queue: &MessageQueue,
-        offset: i64,
-    ) -> Result<(), Fault> {
-        let header = update_header(group, queue, offset);
-        self.ask(broker, request::UPDATE_CONSUMER_OFFSET, &header, expect_success).await
-    }
-
-    /// One past the newest message of a queue.
-    pub(crate) async fn max_offset(
-        &self,
-        broker: &Server,
-        queue: &MessageQueue,
-    ) -> Result<i64, Fault> {
-        let header = MaxOffsetRequest {
-            topic: &queue.topic,
-            queue_id: queue.queue_id,
-            committed: true,
-            broker_name: Some(&queue.broker_name),
-        };
-        self.ask(broker, request::GET_MAX_OFFSET, &header, read_offset).await
-    }
-
-    /// The oldest message of a queue.
-    pub(crate) async fn min_offset(
-        &self,
-        broker: &Server,
-        queue: &MessageQueue,
-    ) -> Result<i64, Fault> {
-        self.ask(broker, request::GET_MIN_OFFSET, &queue_header(queue), read_offset).await
-    }
-
-    /// When the oldest message of a queue was stored, Unix time in milliseconds; -1: it is empty.
-    pub(crate) async fn earliest_store_time(
-        &self,
-        broker: &Server,
-        queue: &MessageQueue,
-    ) -> Result<i64, Fault> {
-        let read: Read<i64> = |answer| {
-            expect_success(answer)?;
-            TimestampResponse::decode(&answer.fields)
-                .map(|header| header.timestamp_ms)
-                .map_err(malformed)
-        };
-        self.ask(broker, request::GET_EARLIEST_MSG_STORETIME, &queue_header(queue), read).await
-    }
-
-    /// The first message of a queue stored at or after a Unix time in milliseconds.
-    pub(crate) async fn search_offset(
-        &self,
-        broker: &Server,
-        queue: &MessageQueue,
-        timestamp_ms: i64,
-    ) -> Result<i64, Fault> {
-        let header = SearchOffsetRequest {
-            topic: &queue.topic,
-            queue_id: queue.queue_id,
-            timestamp_ms,
-            boundary_type: None,
-            lite_topic: None,
-            broker_name: Some(&queue.broker_name),
-        };
-        self.ask(broker, request::SEARCH_OFFSET_BY_TIMESTAMP, &header, read_offset).await
     }
 
     /// Client ids of all members of a group.
@@ -295,7 +193,7 @@ impl Instance {
         }
     }
 
-    async fn ask<T: 'static>(
+    pub(super) async fn ask<T: 'static>(
         &self,
         broker: &Server,
         code: i32,
@@ -304,33 +202,6 @@ impl Instance {
     ) -> Result<T, Fault> {
         self.call(broker, code, header, &[], self.config.call_timeout, read).await
     }
-}
-
-fn queue_header(queue: &MessageQueue) -> QueueRequest<'_> {
-    QueueRequest {
-        topic: &queue.topic,
-        queue_id: queue.queue_id,
-        broker_name: Some(&queue.broker_name),
-    }
-}
-
-fn update_header<'a>(
-    group: &'a str,
-    queue: &'a MessageQueue,
-    offset: i64,
-) -> UpdateOffsetRequest<'a> {
-    UpdateOffsetRequest {
-        consumer_group: group,
-        topic: &queue.topic,
-        queue_id: queue.queue_id,
-        commit_offset: offset,
-        broker_name: Some(&queue.broker_name),
-    }
-}
-
-fn read_offset(answer: &Command<'_>) -> Result<i64, Fault> {
-    expect_success(answer)?;
-    OffsetResponse::decode(&answer.fields).map(|header| header.offset).map_err(malformed)
 }
 
 fn read_pull(answer: &Command<'_>) -> Result<PullAnswer, Fault> {

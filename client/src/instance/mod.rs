@@ -10,6 +10,7 @@ mod heartbeat;
 mod inbound;
 mod local_files;
 pub(crate) mod name_servers;
+mod offsets;
 mod server;
 mod timers;
 
@@ -29,6 +30,7 @@ use ringmq_runtime::{clock, process, random};
 
 pub(crate) use calls::{PullAnswer, PullRequest};
 pub(crate) use name_servers::read_json;
+pub(crate) use offsets::{Commit, Place};
 pub(crate) use server::{Read, Server, expect_success, malformed, refusal};
 
 use self::inbound::Inbound;
