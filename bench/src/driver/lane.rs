@@ -123,15 +123,25 @@ impl Lane {
         lost
     }
 
+    /// Ends the connection, and with it whatever reads from it.
+    pub fn hang_up(&self) {
+        self.closed.set(true);
+        // Absent while it is drained, which then ends it.
+        if let Some(half) = self.write.borrow().as_ref() {
+            half.shutdown();
+        }
+    }
+
     async fn drain(self: Rc<Self>, mut half: WriteHalf) {
         loop {
             let bytes = std::mem::take(&mut *self.out.borrow_mut());
-            if bytes.is_empty() {
+            if bytes.is_empty() && !self.closed.get() {
                 *self.write.borrow_mut() = Some(half);
                 return;
             }
-            if half.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
+            if bytes.is_empty() || half.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
                 self.closed.set(true);
+                half.shutdown();
                 return;
             }
         }

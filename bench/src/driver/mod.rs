@@ -101,7 +101,7 @@ impl Load {
     }
 
     /// Runs the load to its end. `archive` takes every counted second; `show` gets each second as
-    /// it ends, and whether it belongs to the warm-up.
+    /// it ends, and whether it belongs to the warm-up. The connections are closed at the end.
     pub async fn run(
         self: &Rc<Self>,
         timing: Timing,
@@ -118,6 +118,8 @@ impl Load {
         let (since, ended) = (self.elapsed(), Instant::now());
         self.drain(ended + DRAIN_LIMIT).await;
         archive.add_late(&self.window.take(), since, ended.elapsed());
+        // The next run opens its own connections; these would stay as long as their peers do.
+        self.lanes.borrow().iter().for_each(|lane| lane.hang_up());
         archive
     }
 
@@ -208,26 +210,28 @@ impl Load {
         }
     }
 
-    /// Sends every due request that finds a free slot.
+    /// Sends every due request that finds a free slot; the lanes take turns.
     fn send_due(&self, pacer: &RefCell<Pacer>) {
         let lanes = self.lanes.borrow();
         let now = Instant::now();
         let elapsed = now.saturating_since(self.start.get());
+        let first = self.next_lane.get();
+        let mut looked_at = 0;
         let mut full = 0;
         while full < lanes.len() {
-            let index = self.next_lane.get();
-            if !lanes[index].has_room() {
+            let lane = &lanes[(first + looked_at) % lanes.len()];
+            if lane.has_room() {
+                let Some(due) = pacer.borrow_mut().take(elapsed) else { break };
+                lane.ask(self.start.get() + due, now);
+                full = 0;
+            } else {
                 full += 1;
-                self.next_lane.set((index + 1) % lanes.len());
-                continue;
             }
-            let Some(due) = pacer.borrow_mut().take(elapsed) else { break };
-            full = 0;
-            self.next_lane.set((index + 1) % lanes.len());
-            lanes[index].ask(self.start.get() + due, now);
+            looked_at += 1;
         }
-        for lane in lanes.iter() {
-            lane.flush();
+        self.next_lane.set((first + looked_at) % lanes.len().max(1));
+        for index in 0..looked_at.min(lanes.len()) {
+            lanes[(first + index) % lanes.len()].flush();
         }
     }
 

@@ -86,7 +86,7 @@ fn run(
     World::new(11).run(async {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9_000));
         let listener = Listener::bind(addr, Reuse::No).unwrap();
-        task::spawn("server", serve(listener, stall)).detach();
+        let server = task::spawn("server", serve(listener, stall));
         let stream = Stream::connect(addr, Duration::from_secs(1)).await.unwrap();
         let (read, write) = stream.split();
         let step = |rate| vec![Step { length: Duration::from_secs(2), rate }];
@@ -95,7 +95,10 @@ fn run(
         load.add_lane(Lane::new(work, write, depth), read);
         let start = Instant::now();
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
-        (load.run(timing, Archive::default(), |_, _| ()).await, start)
+        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+        // Every run hangs up, so every server sees the end of its connection.
+        server.await;
+        (archive, start)
     })
 }
 
