@@ -16,7 +16,7 @@ use crate::record::archive::Archive;
 use crate::report::Report;
 use crate::target::Target;
 use crate::target::caller::{self, Caller};
-use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
+use crate::workload::pull::{HOLD, Position, PullPlan, PullWork, Reading};
 
 /// Messages that a broker of our own gets when nothing is said.
 const FILL_DEFAULT: u64 = 500_000;
@@ -44,6 +44,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         reading,
         batch: args.pull_batch,
         subscription: args.subscription.clone(),
+        hold: HOLD,
         serialize: args.pace.header.serialize(),
     });
     let seed = ringmq_runtime::random::seed_u64();
@@ -106,6 +107,34 @@ pub async fn connect(
     plan: &Rc<PullPlan>,
     load: &Rc<Load>,
 ) -> Result<(), BenchError> {
+    let cursors = match plan.reading {
+        Reading::Replay(_) => Cursors::Exactly,
+        Reading::Tail | Reading::EndToEnd(_) => Cursors::PerQueue,
+    };
+    open(target, (pace.connections, pace.depth), cursors, plan, load).await
+}
+
+/// As [`connect`], with `connections x depth` pulls that wait, however few queues there are.
+///
+/// # Errors
+/// A broker cannot be reached.
+pub async fn connect_waiting(
+    target: &Target,
+    connections: u32,
+    depth: u32,
+    plan: &Rc<PullPlan>,
+    load: &Rc<Load>,
+) -> Result<(), BenchError> {
+    open(target, (connections, depth), Cursors::Exactly, plan, load).await
+}
+
+async fn open(
+    target: &Target,
+    (connections, depth): (u32, u32),
+    count: Cursors,
+    plan: &Rc<PullPlan>,
+    load: &Rc<Load>,
+) -> Result<(), BenchError> {
     let replays = matches!(plan.reading, Reading::Replay(_));
     let mut found = false;
     for broker in 0..target.broker_count() {
@@ -115,8 +144,8 @@ pub async fn connect(
         }
         found = true;
         // A broker without a connection would not be read at all.
-        let connections = pace.connections.div_ceil(target.broker_count());
-        for cursors in cursors(positions, connections, pace.depth, replays) {
+        let connections = connections.div_ceil(target.broker_count());
+        for cursors in cursors(positions, connections, depth, count) {
             let (read, write) = caller::connect(target.broker_addr(broker)).await?.split();
             let slots = u32::try_from(cursors.len()).expect("bounded by the command line");
             let work = PullWork::new(plan.clone(), cursors);
@@ -124,6 +153,17 @@ pub async fn connect(
         }
     }
     if found { Ok(()) } else { Err(BenchError::EmptyTopic(target.topic(0).to_string())) }
+}
+
+/// How many cursors a reader has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cursors {
+    /// `connections x depth`: with more queues than cursors a cursor has several; with fewer,
+    /// several cursors read the same queue, as the members of several groups would.
+    Exactly,
+    /// One for each queue, since a pull that waits at the end of one queue would keep the others
+    /// waiting.
+    PerQueue,
 }
 
 /// Where the queues of a broker begin for a reader; a replaying one leaves empty queues out.
@@ -152,17 +192,17 @@ async fn positions(
     Ok(positions)
 }
 
-/// Gives each slot of each connection its queues. Replaying, there are `connections x depth`
-/// cursors: with more queues than cursors a cursor has several, with fewer several cursors read
-/// the same queue, as the members of several groups would. Tailing, each queue has one cursor,
-/// since a pull that waits at the end of one queue would keep the others waiting.
+/// Gives each slot of each connection its queues.
 fn cursors(
     positions: Vec<Position>,
     connections: u32,
     depth: u32,
-    replays: bool,
+    count: Cursors,
 ) -> Vec<Vec<Vec<Position>>> {
-    let count = if replays { (connections * depth) as usize } else { positions.len() };
+    let count = match count {
+        Cursors::Exactly => (connections * depth) as usize,
+        Cursors::PerQueue => positions.len(),
+    };
     let mut cursors = vec![Vec::new(); count];
     for index in 0..count.max(positions.len()) {
         cursors[index % count].push(positions[index % positions.len()].clone());
@@ -180,10 +220,10 @@ mod tests {
     use super::*;
 
     /// Queue ids by lane and cursor.
-    fn check(queues: i32, connections: u32, depth: u32, replays: bool, expected: &[&[&[i32]]]) {
+    fn check(queues: i32, connections: u32, depth: u32, count: Cursors, expected: &[&[&[i32]]]) {
         let position =
             |queue_id| Position { topic: "T".into(), queue_id, first: 0, next: 0, passes: 0 };
-        let lanes = cursors((0..queues).map(position).collect(), connections, depth, replays);
+        let lanes = cursors((0..queues).map(position).collect(), connections, depth, count);
         let ids: Vec<Vec<Vec<i32>>> = lanes
             .iter()
             .map(|lane| {
@@ -196,17 +236,17 @@ mod tests {
 
     #[test]
     fn queues_are_shared_when_there_are_more_of_them_than_cursors() {
-        check(5, 2, 1, true, &[&[&[0, 2, 4]], &[&[1, 3]]]);
+        check(5, 2, 1, Cursors::Exactly, &[&[&[0, 2, 4]], &[&[1, 3]]]);
     }
 
     #[test]
     fn queues_are_read_several_times_when_there_are_fewer() {
-        check(2, 2, 2, true, &[&[&[0], &[0]], &[&[1], &[1]]]);
+        check(2, 2, 2, Cursors::Exactly, &[&[&[0], &[0]], &[&[1], &[1]]]);
     }
 
     #[test]
     fn a_tailing_run_has_a_cursor_for_each_queue() {
-        check(3, 2, 1, false, &[&[&[0], &[2]], &[&[1]]]);
-        check(1, 4, 4, false, &[&[&[0]]]);
+        check(3, 2, 1, Cursors::PerQueue, &[&[&[0], &[2]], &[&[1]]]);
+        check(1, 4, 4, Cursors::PerQueue, &[&[&[0]]]);
     }
 }

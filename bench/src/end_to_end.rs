@@ -17,7 +17,7 @@ use crate::produce::Producers;
 use crate::record::archive::Archive;
 use crate::report::Report;
 use crate::target::Target;
-use crate::workload::pull::{PullPlan, Reading};
+use crate::workload::pull::{HOLD, PullPlan, Reading};
 
 /// Runs the workload and prints its report.
 ///
@@ -58,6 +58,7 @@ async fn consumers(args: &EndToEndArgs, target: &Target, run: u64) -> Result<Rc<
         reading: Reading::EndToEnd(run),
         batch: args.pull_batch,
         subscription: "*".to_owned(),
+        hold: HOLD,
         serialize: args.pace.header.serialize(),
     });
     let pace = PaceArgs { connections: args.consumers, ..args.pace.clone() };

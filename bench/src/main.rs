@@ -9,6 +9,7 @@ mod end_to_end;
 mod ending;
 mod environment;
 mod error;
+mod idle;
 mod knee;
 mod limits;
 mod measure;
@@ -60,6 +61,7 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
         Command::Consume(args) => consume::run(&args).await,
         Command::EndToEnd(args) => end_to_end::run(&args).await,
         Command::Mixed(args) => mixed::run(&args).await,
+        Command::Idle(args) => idle::run(&args).await,
         Command::Knee(args) => knee::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
         Command::Crash(args) => crash::run(&args).await,

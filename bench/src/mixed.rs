@@ -16,7 +16,7 @@ use crate::produce::Producers;
 use crate::record::archive::Archive;
 use crate::report::Report;
 use crate::target::Target;
-use crate::workload::pull::{PullPlan, Reading};
+use crate::workload::pull::{HOLD, PullPlan, Reading};
 
 /// Runs the workload and prints its report.
 ///
@@ -63,6 +63,7 @@ async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchErr
         reading: Reading::Replay(None),
         batch: args.pull_batch,
         subscription: "*".to_owned(),
+        hold: HOLD,
         serialize: args.pace.header.serialize(),
     });
     let pace = PaceArgs { connections: args.readers, depth: 1, ..args.pace.clone() };

@@ -105,6 +105,19 @@ fn producers_are_measured_alone_and_beside_readers() {
 }
 
 #[test]
+fn pulls_that_wait_for_nothing_are_held_and_answered() {
+    let folder = folder();
+    let words = ["idle", "--json", "-c", "3", "-d", "5", "--hold", "300ms", "--warm-up", "0.2"];
+    let output = bench(folder.path(), &[&words[..], &["--duration", "1"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["pulls"], &report["errors"]), (&15.into(), &0.into()));
+    // Each pull waits for 300 ms: at most 50 answers a second, were there no way and no work.
+    let answers = report["answers_per_second"].as_f64().unwrap();
+    assert!(answers > 0.0 && answers < 55.0, "{report}");
+}
+
+#[test]
 fn the_limits_of_the_machine_are_measured() {
     let folder = folder();
     let words: Vec<&str> = ["limits", "--json"].into_iter().chain(BRIEF).collect();

@@ -1,11 +1,12 @@
 //! The arguments of each command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::args::load::{MessageArgs, OutputArgs, PaceArgs};
+use crate::args::load::{HeaderForm, MessageArgs, OutputArgs, PaceArgs};
 use crate::args::target::{BrokerArgs, TargetArgs};
 use crate::args::values;
 use crate::knee::Bound;
@@ -122,6 +123,35 @@ pub struct MixedArgs {
     /// Where the results go.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `bench idle`.
+#[derive(Clone, Debug, Args)]
+pub struct IdleArgs {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Connections.
+    #[arg(short, long, default_value_t = 100, value_parser = values::up_to(10_000))]
+    pub connections: u32,
+    /// Pulls that wait on each connection.
+    #[arg(short, long, default_value_t = 100, value_parser = values::up_to(4096))]
+    pub depth: u32,
+    /// Longest wait of a pull, up to 15 s, which is what clients ask for.
+    #[arg(long, default_value = "15s", value_parser = values::hold)]
+    pub hold: Duration,
+    /// Seconds before anything is counted.
+    #[arg(long, default_value = "5", value_parser = values::seconds)]
+    pub warm_up: Duration,
+    /// Seconds that are counted; a multiple of the wait counts whole rounds.
+    #[arg(long, default_value = "30", value_parser = values::seconds)]
+    pub duration: Duration,
+    /// Encoding of request headers.
+    #[arg(long, value_enum, default_value_t = HeaderForm::Binary)]
+    pub header: HeaderForm,
+    /// Print one JSON document instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `bench knee`.

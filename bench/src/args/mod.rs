@@ -9,7 +9,7 @@ pub mod values;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::commands::{
-    CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, KneeArgs, LimitsArgs, MixedArgs,
+    CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
     ProduceArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
 
@@ -87,6 +87,8 @@ pub enum Command {
     EndToEnd(EndToEndArgs),
     /// Send messages alone, then beside readers of a backlog, and measure what those cost.
     Mixed(MixedArgs),
+    /// Let pulls wait for messages that do not come, and measure what the broker spends on them.
+    Idle(IdleArgs),
     /// Find the highest rate of sends whose response time stays under a bound.
     Knee(KneeArgs),
     /// Compare two results: better, worse, same or unclear, with confidence intervals.

@@ -43,6 +43,15 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long a pull may wait: what the end of a run still waits for.
+pub fn hold(text: &str) -> Result<Duration, String> {
+    let hold = seconds(text)?;
+    match hold.as_millis() {
+        1..=15_000 => Ok(hold),
+        _ => Err(format!("{text:?} is not a wait from 1ms to 15s")),
+    }
+}
+
 /// Requests per second.
 pub fn rate(text: &str) -> Result<f64, String> {
     let (number, factor) = split_unit(text, &[("k", 1e3), ("m", 1e6)]);

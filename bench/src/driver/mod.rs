@@ -28,11 +28,12 @@ use crate::record::archive::{self, Archive, Second};
 use crate::record::window::Window;
 use crate::wire::Assembler;
 
-/// How long a run waits at its end for answers that are still out.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a run waits at its end for answers that are still out: longer than the 15 s that a
+/// client's pull is held.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a request is counted as whose answer did not come within [`DRAIN_LIMIT`] of the end.
-const NO_ANSWER: &str = "no answer within 10 s after the end of the run";
+const NO_ANSWER: &str = "no answer within 20 s after the end of the run";
 
 /// Shortest sleep of the ticker: requests due within this time leave in one batch.
 const TICK_MIN: Duration = Duration::from_micros(20);

@@ -23,6 +23,8 @@ pub struct Second {
     pub messages: u64,
     /// Their body bytes.
     pub bytes: u64,
+    /// Requests that were answered and brought no message.
+    pub empty: u64,
     /// Failed requests.
     pub errors: u64,
     /// Open loop: requests that were due and not sent at its end.
@@ -96,6 +98,11 @@ impl Archive {
         self.seconds.iter().map(|second| second.bytes).sum()
     }
 
+    /// Answers of the counted time that brought no message.
+    pub fn empty(&self) -> u64 {
+        self.seconds.iter().map(|second| second.empty).sum()
+    }
+
     fn log(&mut self, window: &Window, from: Duration, length: Duration) {
         if let Some(log) = &mut self.interval_log
             && log.lines.len() < INTERVAL_LOG_MAX_BYTES
@@ -122,6 +129,7 @@ pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -
         seconds: length.as_secs_f64(),
         messages: window.messages,
         bytes: window.bytes,
+        empty: window.empty,
         errors: window.failures(),
         backlog,
         p50_us: window.response.percentile_us(50.0),

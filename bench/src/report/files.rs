@@ -63,6 +63,7 @@ struct Row {
     seconds: f64,
     messages: u64,
     bytes: u64,
+    empty: u64,
     errors: u64,
     backlog: u64,
     p50_us: f64,
@@ -89,6 +90,7 @@ fn row(repetition: usize, second: &Second) -> Row {
         seconds: second.seconds,
         messages: second.messages,
         bytes: second.bytes,
+        empty: second.empty,
         errors: second.errors,
         backlog: second.backlog,
         p50_us: second.p50_us,
@@ -196,8 +198,10 @@ mod tests {
     fn the_csv_file_has_a_row_per_second() {
         let text = String::from_utf8(csv(&runs())).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].starts_with("repetition,from_s,seconds,messages,bytes,errors,backlog"));
-        assert!(lines[1].starts_with("1,2.0,1.0,1000,10000,0,3,500"), "{}", lines[1]);
+        assert!(
+            lines[0].starts_with("repetition,from_s,seconds,messages,bytes,empty,errors,backlog")
+        );
+        assert!(lines[1].starts_with("1,2.0,1.0,1000,10000,0,0,3,500"), "{}", lines[1]);
         assert_eq!(lines.len(), 2);
     }
 }

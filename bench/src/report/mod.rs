@@ -126,7 +126,7 @@ impl Outcome {
             megabytes_per_second: of_all(Archive::bytes) as f64 / seconds / 1e6,
             response: total.response.summary(),
             service: total.service.summary(),
-            empty: total.empty,
+            empty: of_all(Archive::empty),
             errors: total.errors.clone(),
             backlog: of_all(Archive::backlog),
             broker: used.map(BrokerUse::of),

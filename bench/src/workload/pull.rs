@@ -19,8 +19,9 @@ use crate::record::window::Window;
 use crate::wire::{GROUP, describe};
 use crate::workload::payload;
 
-/// Longest hold of a pull that waits at the end of a queue; also what the end of a run waits for.
-const HOLD_MS: i64 = 1_000;
+/// How long a pull of a measuring consumer waits at the end of a queue; also what the end of a run
+/// waits for.
+pub const HOLD: Duration = Duration::from_secs(1);
 
 /// What a cursor reads, and what counts as latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct PullPlan {
     pub batch: u32,
     /// Tag expression.
     pub subscription: String,
+    /// Longest wait at the end of a queue, of readers that wait there.
+    pub hold: Duration,
     /// Form of the header.
     pub serialize: SerializeType,
 }
@@ -115,7 +118,7 @@ impl Work for PullWork {
             max_msg_nums: i32::try_from(self.plan.batch).expect("checked by the command line"),
             sys_flag: pull_flag::SUBSCRIPTION | if waits { pull_flag::SUSPEND } else { 0 },
             commit_offset: 0,
-            suspend_timeout_ms: HOLD_MS,
+            suspend_timeout_ms: i64::try_from(self.plan.hold.as_millis()).unwrap_or(i64::MAX),
             subscription: Some(&self.plan.subscription),
             sub_version: 0,
             expression_type: None,

@@ -1,0 +1,130 @@
+//! `bench idle`: what a broker spends on consumers that wait for messages which do not come.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::{clock::Instant, process, task};
+use serde::Serialize;
+
+use crate::args::commands::IdleArgs;
+use crate::consume;
+use crate::driver::{Load, Timing};
+use crate::ending::Ending;
+use crate::environment::Environment;
+use crate::error::BenchError;
+use crate::record::archive::Archive;
+use crate::report::table;
+use crate::target::Target;
+use crate::workload::pull::{PullPlan, Reading};
+
+/// What the broker spent.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Pulls that wait at any time.
+    pulls: u64,
+    /// Longest wait of one, in seconds.
+    hold_s: f64,
+    /// Time measured.
+    seconds: f64,
+    /// Answers per second: pulls whose wait was over, asked again at once.
+    answers_per_second: f64,
+    /// CPU time of the broker in percent of one core; none for a running cluster.
+    cpu_percent: Option<f64>,
+    /// Its resident memory at the end.
+    rss_bytes: Option<u64>,
+    /// How much more than before the pulls came.
+    rss_growth_bytes: Option<i64>,
+    /// Failed pulls.
+    errors: u64,
+    environment: Environment,
+}
+
+/// Runs the workload and prints its report.
+///
+/// # Errors
+/// The broker cannot be started or reached.
+pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
+    let target = Rc::new(Target::open(&args.target).await?);
+    let before = target.usage();
+    let plan = Rc::new(PullPlan {
+        reading: Reading::Tail,
+        batch: 32,
+        subscription: "*".to_owned(),
+        hold: args.hold,
+        serialize: args.header.serialize(),
+    });
+    let load = Load::new(None);
+    let pulls = u64::from(args.connections) * u64::from(args.depth);
+    consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    // The first waits end at about the same time; the measured time holds whole waits.
+    let timing = Timing { warm_up: args.warm_up, duration: args.duration };
+    let waiting = {
+        let load = load.clone();
+        task::spawn(
+            "bench idle",
+            async move { load.run(timing, Archive::default(), |_, _| ()).await },
+        )
+    };
+    eprintln!("{pulls} pulls wait for {:?}", timing.warm_up + timing.duration);
+    task::sleep(timing.warm_up).await;
+    let (started, from) = (Instant::now(), target.usage());
+    task::sleep(timing.duration.saturating_sub(Duration::from_millis(100))).await;
+    let (seconds, until) = (started.elapsed().as_secs_f64(), target.usage());
+    let archive = waiting.await;
+    let report = Report {
+        pulls,
+        hold_s: args.hold.as_secs_f64(),
+        seconds,
+        answers_per_second: archive.empty() as f64 / archive.elapsed().as_secs_f64(),
+        cpu_percent: from.zip(until).map(|(from, until)| cpu_percent(from, until, seconds)),
+        rss_bytes: until.map(|usage| usage.rss_bytes),
+        rss_growth_bytes: before
+            .zip(until)
+            .map(|(before, until)| until.rss_bytes as i64 - before.rss_bytes as i64),
+        errors: archive.total.failures(),
+        environment: Environment::of(&target).await,
+    };
+    print(&report, args.json);
+    target.ended_well();
+    Ok(Ending::of(report.errors))
+}
+
+fn cpu_percent(from: process::Usage, until: process::Usage, seconds: f64) -> f64 {
+    100.0 * until.cpu.saturating_sub(from.cpu).as_secs_f64() / seconds
+}
+
+fn print(report: &Report, json: bool) {
+    if json {
+        let text = serde_json::to_string_pretty(report).expect("a report is plain data");
+        println!("{text}");
+        return;
+    }
+    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+    let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
+    let mut rows = table::plain();
+    rows.set_header([
+        "waiting pulls",
+        "seconds",
+        "answers/s",
+        "broker CPU % of a core",
+        "RSS MB",
+        "grown by MB",
+        "errors",
+    ]);
+    rows.add_row([
+        report.pulls.to_string(),
+        format!("{:.1}", report.seconds),
+        format!("{:.1}", report.answers_per_second),
+        or_unknown(report.cpu_percent.map(|percent| format!("{percent:.2}"))),
+        or_unknown(report.rss_bytes.map(|bytes| megabytes(bytes as f64))),
+        or_unknown(report.rss_growth_bytes.map(|bytes| megabytes(bytes as f64))),
+        report.errors.to_string(),
+    ]);
+    table::align_numbers(&mut rows, 0);
+    println!(
+        "\nidle: pulls that wait up to {} s\n{}",
+        report.hold_s,
+        report.environment.describe()
+    );
+    println!("{rows}");
+}
