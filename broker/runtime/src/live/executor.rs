@@ -13,7 +13,8 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, PoolPlacement, Shares, T
 
 use super::disk::io_error;
 use super::sys::CoreSet;
-use super::{heartbeat, stall, watchdog};
+use super::watchdog::{self, Watched};
+use super::{heartbeat, stall};
 use crate::task::{Registry, Runner, Urgency, yield_now};
 
 pub(crate) use glommio::timer::Timer;
@@ -71,14 +72,15 @@ pub(crate) fn run<T>(options: &Options, future: impl Future<Output = T>) -> io::
     }
     let executor = builder.make().map_err(io_error)?;
     stall::set_limit_ns(options.stall_limit_ns);
-    Ok(executor.run(root(options, future)))
+    Ok(executor.run(root(watchdog::watch(&options.name), future)))
 }
 
-async fn root<T>(options: &Options, future: impl Future<Output = T>) -> T {
+async fn root<T>(watched_by: Watched, future: impl Future<Output = T>) -> T {
+    watched_by.0.begin();
     let registry = Rc::new(Registry::default());
     let _entered = registry.enter();
     let _running = Running::begin();
-    let heartbeat = glommio::spawn_local(heartbeat::run(watchdog::watch(&options.name)));
+    let heartbeat = glommio::spawn_local(heartbeat::run(watched_by));
     let value = watched(future).await;
     registry.abort(|_| true);
     heartbeat.cancel().await;

@@ -7,6 +7,7 @@ mod crossing;
 pub(crate) mod disk;
 pub(crate) mod executor;
 mod heartbeat;
+mod interrupt;
 pub(crate) mod net;
 pub(crate) mod probe;
 mod send_file;

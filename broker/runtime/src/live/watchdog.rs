@@ -2,16 +2,18 @@
 //!
 //! The heartbeat's ladder (see `heartbeat`) has a last rung: should every wake-up of it be
 //! overlooked in a row, as on a machine that is far too busy, only somebody else can wake the
-//! executor. The watchdog does, as often as it takes. It also reports shards that are stuck, which
+//! executor. The watchdog does, as often as it takes. It looks after an executor from before its
+//! first task on: that one can be overlooked, too, and then there is no heartbeat yet and no waker,
+//! so the thread is interrupted instead. It also reports shards that are stuck, which
 //! the stall detector cannot before their poll ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 
-use super::sys;
+use super::{interrupt, sys};
 
 /// Twice a second: 0.01 % of a core.
 const ROUND: Duration = Duration::from_millis(500);
@@ -19,14 +21,26 @@ const ROUND: Duration = Duration::from_millis(500);
 /// A quiet executor beats every 100 ms.
 const SILENCE_MAX_NS: u64 = 1_000_000_000;
 
+/// Time for an executor to run its first task, which takes microseconds. To interrupt one that is
+/// merely slow does no harm.
+const BEGIN_MAX_NS: u64 = 100_000_000;
+
 /// What an executor shows to the watchdog.
 pub(super) struct Pulse {
     name: String,
+    thread: libc::pid_t,
+    has_begun: AtomicBool,
     beat_ns: AtomicU64,
     waker: AtomicWaker,
 }
 
 impl Pulse {
+    /// The first task of the executor runs.
+    pub(super) fn begin(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.beat();
+    }
+
     pub(super) fn beat(&self) {
         self.beat_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
     }
@@ -51,12 +65,13 @@ impl Drop for Watched {
 static PULSES: Mutex<Vec<Arc<Pulse>>> = Mutex::new(Vec::new());
 static ADDED: Condvar = Condvar::new();
 
-/// Has an executor watched.
+/// Has the executor watched that is about to run on this thread.
 pub(super) fn watch(name: &str) -> Watched {
     static STARTED: Once = Once::new();
     let beat_ns = AtomicU64::new(sys::monotonic_ns());
     let waker = AtomicWaker::new();
-    let pulse = Arc::new(Pulse { name: name.to_owned(), beat_ns, waker });
+    let (thread, has_begun) = (interrupt::this_thread(), AtomicBool::new(false));
+    let pulse = Arc::new(Pulse { name: name.to_owned(), thread, has_begun, beat_ns, waker });
     PULSES.lock().unwrap_or_else(PoisonError::into_inner).push(pulse.clone());
     ADDED.notify_one();
     STARTED.call_once(|| {
@@ -87,6 +102,9 @@ fn patrol() -> ! {
 
 fn check(pulse: &Pulse, round: u32) {
     let silent_ns = sys::monotonic_ns().saturating_sub(pulse.beat_ns.load(Ordering::Relaxed));
+    if !pulse.has_begun.load(Ordering::Relaxed) && silent_ns > BEGIN_MAX_NS {
+        interrupt::interrupt(pulse.thread);
+    }
     if silent_ns <= SILENCE_MAX_NS {
         return;
     }
