@@ -41,12 +41,20 @@ impl Program {
 /// Maven is missing or fails.
 pub fn build(project: &str, version: &str) -> Outcome<Program> {
     let source = root().join("tools/compat").join(project);
-    let out = compat_target().join(format!("{project}-{version}"));
+    build_in(&source, &compat_target().join(format!("{project}-{version}")), version)
+}
+
+/// Builds the project in the folder `source`; classes and class path go below `out`.
+///
+/// # Errors
+/// Maven is missing or fails.
+pub fn build_in(source: &Path, out: &Path, version: &str) -> Outcome<Program> {
     let stamp_file = out.join("built-from");
-    let stamp = fingerprint(&source, version)?;
+    let stamp = fingerprint(source, version)?;
     if std::fs::read_to_string(&stamp_file).ok().as_deref() != Some(&stamp) {
-        println!("building tools/compat/{project} for {version}");
-        maven(&source, &out, version)?;
+        let shown = source.strip_prefix(root()).unwrap_or(source);
+        println!("building {} for {version}", shown.display());
+        maven(source, out, version)?;
         std::fs::write(&stamp_file, &stamp).map_err(at(&stamp_file))?;
     }
     let list = out.join("classpath.txt");

@@ -8,6 +8,7 @@ mod golden;
 mod java;
 mod probe;
 mod process;
+mod readme;
 mod tidy;
 mod workspace;
 
@@ -54,6 +55,8 @@ enum Task {
     },
     /// Check the rules that neither the compiler nor clippy knows
     Tidy,
+    /// Run what the README prints: its first command, and the tour with a Java client
+    Readme,
     /// Run the foreign clients against our servers
     Compat(compat::Arguments),
 }
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::GroupCommit => durability::group_commit(),
         Task::StoreSeeds { seeds } => durability::store_seeds(seeds),
         Task::Tidy => tidy::run(),
+        Task::Readme => readme::run(),
         Task::Compat(arguments) => compat::run(&arguments),
     };
     match result {

@@ -27,6 +27,11 @@ pub fn free_port() -> Outcome<u16> {
     Err("no three free ports beside each other".into())
 }
 
+/// Whether a program could listen on this port of every address.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+}
+
 /// Whether somebody accepts connections there.
 pub fn accepts(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, TIMEOUT).is_ok()
