@@ -12,6 +12,7 @@
 //!
 //! read    entries and bytes from memory, caches, files   read fetch blocks cache
 //! lookup  by position, time, key                         lookup terms
+//! scrub   everything once more, slowly                   scrub
 //! open    snapshot, stream, scan of the log, verdict     recovery settle abort
 //!                                                        index_load scan verdict
 //! ```
@@ -57,6 +58,7 @@ mod read;
 mod recovery;
 mod retention;
 mod scan;
+mod scrub;
 mod segments;
 mod settle;
 mod snapshot;

@@ -26,7 +26,7 @@ use crate::recovery::RecoveryReport;
 use crate::retention::Early;
 use crate::segments::Segments;
 use crate::tail::Tail;
-use crate::{checkpoint, maker, recovery, writer};
+use crate::{checkpoint, maker, recovery, scrub, writer};
 
 /// Where a log keeps its index stream, beside `commitlog/`.
 pub(crate) const INDEX_DIR: &str = "queueindex";
@@ -85,6 +85,10 @@ pub struct Counters {
     pub bytes_written: u64,
     /// Checkpoints of the index.
     pub checkpoints: u64,
+    /// Bytes that the scrubber has checked.
+    pub scrubbed_bytes: u64,
+    /// Places that it found damaged, once per pass.
+    pub damages: u64,
     /// Groups that waited for a segment to be made or to grow.
     pub segment_waits: u64,
 }
@@ -116,6 +120,8 @@ pub(crate) struct Signals {
     pub(crate) segment_ready: Notify,
     /// The newest segment is to grow, or the next one to be begun.
     pub(crate) segment_wanted: Notify,
+    /// The log is being closed, or was fenced.
+    pub(crate) ended: Notify,
 }
 
 impl Signals {
@@ -128,6 +134,7 @@ impl Signals {
             &self.unsaved,
             &self.segment_ready,
             &self.segment_wanted,
+            &self.ended,
         ] {
             // The tasks of the log wait one by one and must not miss it; everybody else is woken as
             // a crowd.
@@ -193,6 +200,7 @@ impl Log {
         tasks.extend(writer::start_flushing(&self.inner));
         tasks.push(checkpoint::start(&self.inner));
         tasks.push(maker::start(&self.inner));
+        tasks.extend(scrub::start(&self.inner));
     }
 
     /// Which log this is.

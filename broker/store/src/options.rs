@@ -83,6 +83,10 @@ pub struct LogOptions {
     /// log waits for when it opens, and one that outruns the device all the time (8 MiB take 8 ms
     /// and their flush 3; half of that costs a third of the rate).
     pub fill_step_bytes: u64,
+    /// Rate at which durable records are read and checked again; 0 for never.
+    pub scrub_bytes_per_s: u64,
+    /// Pause before each such pass over the log.
+    pub scrub_pause: Duration,
     /// What to do about damage.
     pub repair: Repair,
 }
@@ -109,6 +113,8 @@ impl Default for LogOptions {
             index_cache_bytes: 8 << 20,
             fill_rate_bytes_per_s: 200 << 20,
             fill_step_bytes: 8 << 20,
+            scrub_bytes_per_s: 4 << 20, // 100 GB in 7 hours, below 1 % of a core
+            scrub_pause: Duration::from_secs(3600),
             repair: Repair::Refuse,
         }
     }

@@ -368,3 +368,24 @@ fn properties_may_hold_zeros_where_records_have_no_checksum() {
         assert_eq!(consume(&log, "t", 0).await.len(), 40);
     });
 }
+
+#[test]
+fn the_scrubber_finds_a_flipped_bit_that_nobody_reads() {
+    let world = World::new(16);
+    let disk = world.disk(0);
+    world.run(async {
+        let log = open(&disk, &tiny_options(FlushPolicy::Sync)).await;
+        for number in 0..200_u8 {
+            send(&log, "t", 0, &[number; 1000], "").await;
+        }
+        let end = log.end_position().byte();
+        ringmq_runtime::task::sleep(Duration::from_millis(500)).await;
+        let counters = log.stats().counters;
+        assert!(counters.scrubbed_bytes >= 2 * end && counters.damages == 0, "{counters:?}");
+        // The second segment.
+        world.flip_bit(0, &format!("log/commitlog/{:020}", common::TINY_SEGMENT_BYTES), 5000, 3);
+        ringmq_runtime::task::sleep(Duration::from_millis(500)).await;
+        assert!(log.stats().counters.damages > 0);
+        log.close().await.expect("a clean stop");
+    });
+}

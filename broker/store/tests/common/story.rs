@@ -388,6 +388,8 @@ impl Story {
     }
 
     pub fn finish_life(&mut self, log: Log, end: End) {
+        let stats = log.stats();
+        assert_eq!(stats.counters.damages, 0, "the scrubber finds only what is damaged: {stats:?}");
         self.last_end = end;
         match end {
             End::Stop => {

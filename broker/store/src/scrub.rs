@@ -1,0 +1,96 @@
+//! The scrubber: reads what is durable once more, slowly, and says what the device has lost.
+//!
+//! Damage in a segment that nobody reads would otherwise show when it is needed, with the last
+//! good copy gone by then. A pass goes from the oldest segment to what was durable when it began,
+//! checks every record as recovery does, and skips the rest of a segment behind damage. It changes
+//! nothing: what to do is a person's decision.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::task::{self, Task};
+
+use crate::log::Inner;
+use crate::scan::{Found, Scanner};
+use crate::segments::Segments;
+
+/// What is checked between two pauses: one read of the scanner.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Starts the scrubber of a log, unless its rate is 0.
+pub(crate) fn start(inner: &Rc<Inner>) -> Option<Task<()>> {
+    let rate = inner.options.scrub_bytes_per_s;
+    let step = Duration::from_micros((STEP_BYTES * 1_000_000).checked_div(rate)?);
+    let inner = inner.clone();
+    Some(task::spawn("log-scrubber", async move {
+        while !ends_within(&inner, inner.options.scrub_pause).await {
+            pass(&inner, step).await;
+        }
+    }))
+}
+
+/// Waits; true as soon as the log is closed or fenced.
+async fn ends_within(inner: &Inner, pause: Duration) -> bool {
+    let ended = inner.signals.ended.notified();
+    if inner.is_closing() || inner.is_fenced() {
+        return true;
+    }
+    task::timeout(pause, ended).await.is_ok()
+}
+
+async fn pass(inner: &Inner, step: Duration) {
+    let mut scanner = Scanner::new(inner.id, false);
+    // The scanner keeps what it has read: behind this it could be old.
+    let until = inner.state.borrow().marks.durable();
+    let (mut at, mut unpaced) = (0, 0);
+    while let Some(segments) = segment_of(inner, &mut at, until) {
+        let segment_end = segments.end();
+        let next = match scanner.look(&segments, at).await {
+            Ok(Found::Record(bytes)) => at + bytes.len() as u64,
+            Ok(Found::EndMark) => segment_end,
+            Ok(Found::Damaged(problem)) => report(inner, at, segment_end, &problem),
+            Ok(Found::Nothing | Found::NoFile) => {
+                report(inner, at, segment_end, "nothing stands where a record was written")
+            }
+            Err(error) => report(inner, at, segment_end, &error.to_string()),
+        };
+        inner.state.borrow_mut().counters.scrubbed_bytes += next - at;
+        unpaced += next - at;
+        at = next;
+        if unpaced >= STEP_BYTES {
+            unpaced = 0;
+            if ends_within(inner, step).await {
+                return;
+            }
+        }
+        task::yield_if_needed().await;
+    }
+}
+
+/// The segment of `at`, alone; `None` behind `until`. Moves `at` up to the oldest one.
+fn segment_of(inner: &Inner, at: &mut u64, until: u64) -> Option<Segments> {
+    let state = inner.state.borrow();
+    *at = (*at).max(state.segments.min());
+    if *at >= until || inner.is_closing() || inner.is_fenced() {
+        return None;
+    }
+    let segment = state.segments.find(*at)?.clone();
+    let mut alone = Segments::new(inner.id, state.segments.dir.clone(), state.segments.size);
+    alone.push(segment);
+    Some(alone)
+}
+
+/// Says what is damaged, and where the pass goes on.
+fn report(inner: &Inner, at: u64, segment_end: u64, problem: &str) -> u64 {
+    // Retention may have been faster.
+    if at >= inner.state.borrow().segments.min() {
+        inner.state.borrow_mut().counters.damages += 1;
+        tracing::error!(
+            log = inner.id.0,
+            "the device has damaged the log at {}: {problem}; the rest of this segment was not \
+             checked; restore the file from a copy, or let retention remove it",
+            inner.id.at(at)
+        );
+    }
+    segment_end
+}
