@@ -162,8 +162,10 @@ fn a_scenario_is_run_with_flags_of_its_own() {
 #[test]
 fn an_address_without_a_server_is_named() {
     let folder = folder();
-    let output = bench(folder.path(), &["produce", "-n", "127.0.0.1:1"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("cannot connect to 127.0.0.1:1: "), "{text}");
+    for address in ["127.0.0.1:1", "localhost:1", "localhost"] {
+        let output = bench(folder.path(), &["produce", "-n", address]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text.contains(&format!("cannot connect to {address}: ")), "{text}");
+    }
 }

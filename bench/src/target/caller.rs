@@ -1,12 +1,11 @@
 //! One connection that asks and waits for each answer: routes, topics, pulls.
 
 use std::io::IoSlice;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, write_request};
-use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
+use ringmq_runtime::net::{self, ReadHalf, Stream, WriteHalf};
 use ringmq_runtime::task;
 
 use crate::error::BenchError;
@@ -26,15 +25,15 @@ pub struct Caller {
     opaque: i32,
 }
 
-/// Connects to `addr`.
+/// Connects to `addr`, which is `host:port`.
 ///
 /// # Errors
-/// Nobody listens there, or not in time.
+/// The name is unknown, nobody listens there, or not in time.
 pub async fn connect(addr: &str) -> Result<Stream, BenchError> {
-    let parsed: SocketAddr = addr
-        .parse()
-        .map_err(|_| BenchError::protocol(addr, "expected an address such as 127.0.0.1:9876"))?;
-    let connected = Stream::connect(parsed, LIMIT).await;
+    let connected = match net::resolve(addr).await {
+        Ok(resolved) => Stream::connect(resolved, LIMIT).await,
+        Err(error) => Err(error),
+    };
     connected.map_err(|error| BenchError::Connect { addr: addr.to_owned(), error })
 }
 
