@@ -97,6 +97,9 @@ impl Suite {
             .args([&format!("{dash}broker"), &run.broker.to_string()])
             .args([&format!("{dash}scenario"), run.scenario])
             .args([&format!("{dash}run-id"), run.run_id]);
+        if matches!(self, Self::Java55 | Self::Java49) && !run.without.is_empty() {
+            command.args(["--without", run.without]);
+        }
         let log = run.folder.join(format!("{}-{}.log", self.name(), run.run_id));
         let began = Instant::now();
         let mut suite = Background::start(self.name(), &mut command, &log)?;
@@ -147,6 +150,8 @@ pub struct Run<'a> {
     pub broker: SocketAddr,
     /// `all`, or names with commas between.
     pub scenario: &'a str,
+    /// Names that are left out of `all`, with commas between; only for Java.
+    pub without: &'a str,
     /// Makes the names of topics and groups unique.
     pub run_id: &'a str,
     /// What it runs against, for the report.

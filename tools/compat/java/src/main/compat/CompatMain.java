@@ -34,6 +34,9 @@ public final class CompatMain {
             return;
         }
         Map<String, Scenario> chosen = choose(options.getOrDefault("scenario", "all"));
+        for (String left : options.getOrDefault("without", "").split(",")) {
+            chosen.remove(left);
+        }
         String namesrv = options.get("namesrv");
         String broker = options.get("broker");
         String runId = options.getOrDefault("run-id", "r" + System.currentTimeMillis());
