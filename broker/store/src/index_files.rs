@@ -82,6 +82,14 @@ impl IndexFiles {
         self.files.get(usize::try_from(index).ok()?).cloned()
     }
 
+    /// Whether the end of the stream lies in a file of the row, or where the next one will be.
+    pub(crate) fn can_go_on(&self) -> bool {
+        let (Some((first, _)), Some((last, _))) = (self.files.front(), self.files.back()) else {
+            return true;
+        };
+        (*first..=*last + self.file_bytes).contains(&self.end)
+    }
+
     /// Files that hold nothing from `at` on, taken out for deletion. The newest stays.
     pub(crate) fn take_below(&mut self, at: u64) -> Vec<PathBuf> {
         let mut dead = Vec::new();

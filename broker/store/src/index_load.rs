@@ -42,8 +42,8 @@ impl LoadedIndex {
 
 /// Loads the indexes and moves `files` to the place behind the last whole checkpoint.
 ///
-/// A damaged snapshot or a contradiction between frames falls back to the snapshot before, then to
-/// an empty index, which the scan of the whole log fills again.
+/// A damaged snapshot, a contradiction between frames or a missing file falls back to the snapshot
+/// before, then to an empty index, which the scan of the whole log, from `log_min` on, fills again.
 ///
 /// # Errors
 /// As the device says.
@@ -52,6 +52,7 @@ pub(crate) async fn load(
     dir: &Path,
     files: &mut IndexFiles,
     options: &LogOptions,
+    log_min: u64,
 ) -> io::Result<LoadedIndex> {
     let mut found = Vec::new();
     for slot in 0..2 {
@@ -68,7 +69,9 @@ pub(crate) async fn load(
     found.sort_by_key(|(head, _)| std::cmp::Reverse(head.generation));
     let newest_generation = found.first().map_or(0, |(head, _)| head.generation);
     for (head, bytes) in found {
-        if let Some(mut loaded) = load_from(files, options, head, &bytes).await? {
+        if let Some(mut loaded) = load_from(files, options, head, &bytes).await?
+            && is_complete(&loaded, files, log_min)
+        {
             loaded.snapshots = Snapshots {
                 generation: newest_generation,
                 stream_at: head.stream_at,
@@ -77,12 +80,20 @@ pub(crate) async fn load(
             };
             return Ok(loaded);
         }
-        tracing::warn!("an index snapshot and the checkpoints behind it contradict each other");
+        tracing::warn!("an index snapshot does not fit the index files, so an older one is used");
+    }
+    // None of them may speak later of files that are made anew.
+    for slot in 0..2 {
+        match disk.remove_file(snapshot_path(dir, slot)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     // Without a snapshot the stream starts at 0.
     let start = SnapshotHead::default();
     if let Some(mut loaded) = replay(files, LoadedIndex::empty(options), start).await?
         && loaded.log_byte.is_some()
+        && is_complete(&loaded, files, log_min)
     {
         loaded.snapshots.generation = newest_generation;
         return Ok(loaded);
@@ -91,6 +102,20 @@ pub(crate) async fn load(
     let mut empty = LoadedIndex::empty(options);
     empty.snapshots.generation = newest_generation;
     Ok(empty)
+}
+
+/// Whether the files hold all that the indexes point at, the stream can go on in them, and nothing
+/// of the log lies between what the indexes know and where it begins.
+///
+/// Blocks that begin before the log may be gone: retention deletes their files before the next
+/// checkpoint says so.
+fn is_complete(loaded: &LoadedIndex, files: &IndexFiles, log_min: u64) -> bool {
+    let blocks = loaded.queues.iter().flat_map(|(_, queue)| &queue.directory);
+    let blocks = blocks.filter(|block| block.byte >= log_min).map(|block| block.at);
+    let runs = loaded.keys.runs().iter().filter(|run| run.max_byte >= log_min).map(|run| run.at);
+    blocks.chain(runs).all(|at| files.file_of(at).is_some())
+        && files.can_go_on()
+        && loaded.log_byte.is_none_or(|byte| byte >= log_min)
 }
 
 async fn load_from(

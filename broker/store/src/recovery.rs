@@ -82,7 +82,7 @@ pub(crate) async fn open(
     let is_new = segments.len() == 0;
     let mut files =
         open_index(&disk, dir, log, &options).await.map_err(at(log, "opening the index"))?;
-    let loaded = index_load::load(&disk, dir, &mut files, &options)
+    let loaded = index_load::load(&disk, dir, &mut files, &options, segments.min())
         .await
         .map_err(at(log, "loading the index"))?;
     if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crash.is_some()) {

@@ -1,0 +1,70 @@
+//! Index files that are missing: the log is enough to make the index again.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{consume, message, tiny_options};
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task;
+use ringmq_store::{FlushPolicy, Log, LogId, RecoveryReport};
+
+const SENT: usize = 8000;
+
+async fn open(disk: &Disk) -> (Log, RecoveryReport) {
+    let options = tiny_options(FlushPolicy::Sync);
+    Log::open(disk, "log", LogId(0), options).await.expect("the log opens")
+}
+
+async fn send(log: &Log, count: usize) {
+    for _ in 0..count {
+        log.append(&message("topic", 0, &[7; 40], ""), 1000).expect("room");
+        while log.stats().unwritten_bytes > 8000 {
+            log.progress(log.acknowledged()).await.expect("no fault");
+        }
+    }
+    while log.acknowledged() < log.end_position() {
+        log.progress(log.acknowledged()).await.expect("no fault");
+    }
+}
+
+/// The files of the index stream of a log with many messages that was closed.
+async fn index_of_a_long_log(disk: &Disk) -> Vec<String> {
+    let (log, _) = open(disk).await;
+    send(&log, SENT).await;
+    log.close().await.expect("a clean stop");
+    let listed = disk.list("log/queueindex").await.expect("listed");
+    let files: Vec<_> =
+        listed.into_iter().map(|file| file.name).filter(|name| is_of_stream(name)).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    files
+}
+
+fn is_of_stream(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[test]
+fn a_missing_index_file_costs_a_scan_and_no_message() {
+    for missing in 0..3 {
+        let world = World::new(3);
+        let disk = world.disk(0);
+        world.run(async {
+            let files = index_of_a_long_log(&disk).await;
+            let missing = &files[missing * (files.len() - 1) / 2];
+            disk.remove_file(format!("log/queueindex/{missing}")).await.expect("removed");
+
+            let (log, report) = open(&disk).await;
+            assert!(report.scanned_records > 0, "without {missing}: {report:?}");
+            assert_eq!(consume(&log, "topic", 0).await.len(), SENT);
+            send(&log, SENT / 4).await;
+            task::sleep(Duration::from_secs(2)).await;
+            log.close().await.expect("a clean stop");
+
+            let (log, report) = open(&disk).await;
+            assert_eq!(report.scanned_records, 0, "{report:?}");
+            assert_eq!(consume(&log, "topic", 0).await.len(), SENT + SENT / 4);
+        });
+    }
+}
