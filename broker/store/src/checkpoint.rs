@@ -149,11 +149,12 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the index files that `len` more bytes need; waits for space while there is none.
+/// Makes the index files that `len` more bytes need. A log that serves waits for space while there
+/// is none; who opens or closes one is told.
 async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
     loop {
         match index_files::make_missing(&inner.index_files, len).await {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !inner.is_closing() => {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && inner.is_serving() => {
                 tracing::warn!(log = inner.id.0, "no space for the index: {error}");
                 task::sleep(RETRY_PAUSE).await;
             }

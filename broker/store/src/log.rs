@@ -388,6 +388,11 @@ impl Inner {
         self.is_closing.get()
     }
 
+    /// Whether its tasks run: not while it is being opened or closed, when somebody waits for it.
+    pub(crate) fn is_serving(&self) -> bool {
+        !self.is_closing() && !self.tasks.borrow().is_empty()
+    }
+
     pub(crate) fn is_fenced(&self) -> bool {
         self.state.borrow().fenced.is_some()
     }

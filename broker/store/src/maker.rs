@@ -3,7 +3,8 @@
 //! The next segment is begun when an eighth of the newest is used, so an idle store keeps one file.
 //! It gets its name with the first step of zeros and grows from then on, as `pace.rs` says, until
 //! it has its full size. The writer may use it as far as it is zeroed: should the device be slower
-//! than the log, the log waits for one step and not for a whole file.
+//! than the log, the log waits for one step and not for a whole file. The last space of the disk is
+//! left to what else a broker saves.
 
 use std::io;
 use std::rc::Rc;
@@ -87,6 +88,7 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
         (newest.file.clone(), newest.filled, need)
     };
     let to = from + need.step.min(need.left);
+    leave_space(inner, to - from).await?;
     let rate = pace.fill_rate(need, inner.options.fill_rate_bytes_per_s);
     // A failed attempt may have left anything behind `from`; all of it is written again.
     let last_page = to - PAGE_BYTES;
@@ -150,9 +152,23 @@ async fn begin(inner: &Inner) -> io::Result<()> {
         (state.segments.path(base), base)
     };
     let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
+    leave_space(inner, len).await?;
     let segment = segments::create(&inner.disk, &path, base, len).await?;
     inner.state.borrow_mut().segments.push(segment);
     Ok(())
+}
+
+/// Refuses to take the last space of the disk with `len` zeros that nobody may ever need.
+async fn leave_space(inner: &Inner, len: u64) -> io::Result<()> {
+    let kept = inner.options.space_kept_bytes;
+    // Where the space cannot be told, the attempt itself will show.
+    let Ok(space) = inner.disk.free_space().await else { return Ok(()) };
+    if space.available >= len + kept {
+        return Ok(());
+    }
+    let free = space.available;
+    let message = format!("{free} bytes are free, and {kept} are kept for indexes and settings");
+    Err(io::Error::new(io::ErrorKind::StorageFull, message))
 }
 
 /// Keeps the reason for those who need the space, and waits a while before the next attempt.

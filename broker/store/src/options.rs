@@ -87,6 +87,9 @@ pub struct LogOptions {
     pub scrub_bytes_per_s: u64,
     /// Pause before each such pass over the log.
     pub scrub_pause: Duration,
+    /// Space of the disk that zeros ahead of the log leave alone: indexes, progress and settings
+    /// are saved there, and a start needs some of it (four index files).
+    pub space_kept_bytes: u64,
     /// What to do about damage.
     pub repair: Repair,
 }
@@ -115,6 +118,7 @@ impl Default for LogOptions {
             fill_step_bytes: 8 << 20,
             scrub_bytes_per_s: 4 << 20, // 100 GB in 7 hours, below 1 % of a core
             scrub_pause: Duration::from_secs(3600),
+            space_kept_bytes: 64 << 20,
             repair: Repair::Refuse,
         }
     }

@@ -115,6 +115,9 @@ async fn await_place(inner: &Inner) -> bool {
             if is_filled && is_flushed {
                 return true;
             }
+            if inner.is_closing() && !is_filled && state.no_space.is_some() {
+                break;
+            }
             !is_filled
         };
         if waits_for_segment {
@@ -130,6 +133,9 @@ async fn await_place(inner: &Inner) -> bool {
             flushed.await;
         }
     }
+    // Nobody has been promised these messages, and the space may never come.
+    inner.fence("it was closed while the disk had no space for its last messages");
+    false
 }
 
 /// Writes `part`, padded with zeros to the next buffer size; nothing lies behind it in the file

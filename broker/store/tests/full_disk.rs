@@ -1,0 +1,103 @@
+//! A disk without space: what was acknowledged stays, and a person can stop, start and go on.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{consume, message, tiny_options};
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task;
+use ringmq_store::{AppendError, FlushPolicy, Log, LogId, LogOptions, OpenError};
+
+const SYNC: FlushPolicy = FlushPolicy::Sync;
+
+/// Longer than anything takes that does not wait for space.
+const LONG: Duration = Duration::from_secs(60);
+
+async fn open(world: &World, options: &LogOptions) -> Log {
+    let disk = world.disk(0);
+    let opened = Log::open(&disk, "log", LogId(0), options.clone());
+    task::timeout(LONG, opened).await.expect("it ends").expect("the log opens").0
+}
+
+fn append(log: &Log) -> Result<(), AppendError> {
+    log.append(&message("topic", 0, &[7; 2000], ""), 1000).map(drop)
+}
+
+async fn acknowledge(log: &Log) {
+    while log.acknowledged() < log.end_position() {
+        log.progress(log.acknowledged()).await.expect("no fault");
+    }
+}
+
+/// Leaves so many bytes of the disk free.
+async fn leave_free(world: &World, bytes: u64) {
+    let space = world.disk(0).free_space().await.expect("known");
+    let used = space.total - space.available;
+    world.disk_faults(0, |faults| faults.capacity_bytes = used + bytes);
+}
+
+#[test]
+fn a_log_whose_last_messages_have_no_space_can_be_closed() {
+    let world = World::new(1);
+    let options = LogOptions { segment_size_bytes: 1 << 20, ..tiny_options(SYNC) };
+    world.run(async {
+        let log = open(&world, &options).await;
+        leave_free(&world, 0).await;
+        while append(&log).is_ok() {}
+        let closed = task::timeout(LONG, log.close()).await;
+        assert!(closed.expect("it ends").is_err(), "messages were not written");
+        let acknowledged = log.acknowledged();
+        assert!(acknowledged < log.end_position(), "nothing waited for space");
+
+        leave_free(&world, 1 << 30).await;
+        let log = open(&world, &options).await;
+        assert!(log.end_position() >= acknowledged);
+        append(&log).expect("room");
+        acknowledge(&log).await;
+    });
+}
+
+#[test]
+fn zeros_ahead_of_the_log_leave_the_space_that_the_next_start_needs() {
+    let world = World::new(2);
+    let options = LogOptions { segment_size_bytes: 1 << 20, ..tiny_options(SYNC) };
+    world.run(async {
+        leave_free(&world, 600 << 10).await;
+        let log = open(&world, &options).await;
+        append(&log).expect("room");
+        acknowledge(&log).await;
+        // Longer than a whole segment takes.
+        task::sleep(LONG).await;
+    });
+    world.kill(0);
+    world.run(async {
+        let log = open(&world, &options).await;
+        assert_eq!(consume(&log, "topic", 0).await.len(), 1);
+        append(&log).expect("room");
+        acknowledge(&log).await;
+    });
+}
+
+#[test]
+fn a_start_without_any_space_ends_and_says_why() {
+    let world = World::new(3);
+    let options = tiny_options(SYNC);
+    world.run(async {
+        let log = open(&world, &options).await;
+        append(&log).expect("room");
+        acknowledge(&log).await;
+    });
+    world.kill(0);
+    world.run(async {
+        leave_free(&world, 0).await;
+        let disk = world.disk(0);
+        let opened = Log::open(&disk, "log", LogId(0), options.clone());
+        let opened = task::timeout(LONG, opened).await.expect("it ends").map(drop);
+        assert!(matches!(opened, Err(OpenError::Io { .. })), "{opened:?}");
+
+        leave_free(&world, 1 << 30).await;
+        let log = open(&world, &options).await;
+        assert_eq!(consume(&log, "topic", 0).await.len(), 1);
+    });
+}
