@@ -67,7 +67,8 @@ impl DataPlane {
         let file: Document<OffsetSnapshot> = Document::new(&self.disk, layout::offsets_file(id));
         let saved = file.load().await.map_err(|error| error.to_string())?.unwrap_or_default();
         let owned = OwnedLog::new(log, OffsetTable::from_snapshot(&saved), file);
-        if !report.was_clean {
+        // A queue whose messages are all gone is in the index alone, so without it begins anew.
+        if !report.was_clean || report.rebuilt_index || report.is_new {
             take_progress_back(&owned).await.map_err(|error| error.to_string())?;
         }
         Ok(owned)
@@ -206,7 +207,7 @@ fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, Stri
     Listener::bind(addr, reuse).map_err(|error| explain_bind(addr, keys, error).to_string())
 }
 
-/// After a crash, before anything is served: what is on disk then holds for the next crash too.
+/// After a crash or the loss of an index, before anything is served: what is on disk then holds for the next crash too.
 async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
     let log = &owned.log;
     let end_of = |topic: &str, queue_id| log.next_offset(topic, queue_id);

@@ -101,14 +101,14 @@ impl OwnedLog {
 
     /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients
     /// send for "none", are passed over, and so is the progress of a group that a reset has not
-    /// reached yet.
-    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+    /// reached yet. False when it is one more than the table takes.
+    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> bool {
         if self.pending_reset(group, topic, queue_id).is_some() {
-            return;
+            return true;
         }
-        if let Ok(offset) = u64::try_from(offset) {
-            self.offsets.borrow_mut().commit(group, topic, queue_id, QueueOffset(offset));
-        }
+        u64::try_from(offset).map_or(true, |offset| {
+            self.offsets.borrow_mut().commit(group, topic, queue_id, QueueOffset(offset))
+        })
     }
 
     /// The progress of a group on a queue of this log.

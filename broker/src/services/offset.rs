@@ -126,7 +126,10 @@ fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> R
             return Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
         }
     }
-    owned.commit(group, header.topic, queue_id, header.commit_offset);
+    if !owned.commit(group, header.topic, queue_id, header.commit_offset) {
+        let remark = "the progress of too many groups is kept; delete groups that nobody uses";
+        return Err(Refusal::new(response::SYSTEM_BUSY, remark));
+    }
     if view.group(group).is_none() {
         data.want_group(group);
     }

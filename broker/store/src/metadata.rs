@@ -89,9 +89,14 @@ impl<T: Serialize + DeserializeOwned> Document<T> {
     /// Replaces the file, durably, and keeps what it held as the previous version.
     ///
     /// # Errors
-    /// As the file system says; the file then holds its old or its new content, whole.
+    /// `FileTooLarge` for what [`Document::load`] would not read; else as the file system says. The
+    /// file then holds its old or its new content, whole.
     pub async fn save(&self, content: &T) -> io::Result<()> {
         let data = serde_json::to_string_pretty(content)?;
+        if data.len() + HEAD.len() + MIDDLE.len() + TAIL.len() + 8 > DOCUMENT_BYTES_MAX {
+            let message = format!("{} bytes, of which {DOCUMENT_BYTES_MAX} are read", data.len());
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
         if let Ok(current) = self.disk.read_all(&self.path, DOCUMENT_BYTES_MAX).await
             && parse::<T>(&current).is_ok()
         {

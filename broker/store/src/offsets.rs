@@ -13,6 +13,16 @@ use crate::position::QueueOffset;
 /// Between topic and group; neither may contain it.
 const SEPARATOR: char = '@';
 
+/// Size of the saved table beyond which nothing new is kept. Groups come by the names that clients
+/// send; the table is written whole after each interval in which it changed, and a file of more
+/// than 256 MiB would not be read again (`metadata.rs`). 300,000 groups of four queues fit.
+const SAVED_BYTES_MAX: usize = 64 << 20;
+
+/// What a group on a topic takes in the file beside its name, and what each of its queues takes:
+/// indentation, quotes, numbers of any length.
+const GROUP_SAVED_BYTES: usize = 24;
+const QUEUE_SAVED_BYTES: usize = 48;
+
 /// Offsets of consumer groups. Lookups and updates of known queues allocate nothing.
 #[derive(Debug, Default)]
 pub struct OffsetTable {
@@ -20,6 +30,8 @@ pub struct OffsetTable {
     groups: HashMap<Box<str>, BTreeMap<i32, u64>>,
     /// Rises with each change, so that an unchanged table need not be saved.
     version: u64,
+    /// What the table takes in its file, at most.
+    saved_bytes: usize,
     key: String,
 }
 
@@ -41,6 +53,7 @@ impl OffsetTable {
             });
             table.groups.insert(key.as_str().into(), known.collect());
         }
+        table.measure();
         table
     }
 
@@ -64,18 +77,31 @@ impl OffsetTable {
         self.groups.get(self.key.as_str())?.get(&queue_id).copied().map(QueueOffset)
     }
 
-    /// Notes the next offset of a group. It may go back: consumers seek.
-    pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) {
+    /// Notes the next offset of a group. It may go back: consumers seek. False when the table is
+    /// too large for a queue that it does not know.
+    pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
         self.set_key(group, topic);
-        self.version += 1;
+        let is_full = self.saved_bytes >= SAVED_BYTES_MAX;
         match self.groups.get_mut(self.key.as_str()) {
-            Some(queues) => queues.insert(queue_id, offset.0),
-            None => {
-                let queues = BTreeMap::from([(queue_id, offset.0)]);
-                self.groups.insert(self.key.as_str().into(), queues);
-                None
+            Some(queues) if !is_full || queues.contains_key(&queue_id) => {
+                if queues.insert(queue_id, offset.0).is_none() {
+                    self.saved_bytes += QUEUE_SAVED_BYTES;
+                }
             }
-        };
+            None if !is_full => {
+                let queues = BTreeMap::from([(queue_id, offset.0)]);
+                self.saved_bytes += saved_bytes(&self.key, 1);
+                self.groups.insert(self.key.as_str().into(), queues);
+            }
+            _ => return false,
+        }
+        self.version += 1;
+        true
+    }
+
+    fn measure(&mut self) {
+        let groups = self.groups.iter();
+        self.saved_bytes = groups.map(|(key, queues)| saved_bytes(key, queues.len())).sum();
     }
 
     /// Takes progress back to the end of each queue, for a start after a crash; returns how many
@@ -114,6 +140,7 @@ impl OffsetTable {
             key.split_once(SEPARATOR).is_some_and(|(topic, group)| keep(group, topic))
         });
         self.version += u64::from(before != self.groups.len());
+        self.measure();
     }
 
     fn set_key(&mut self, group: &str, topic: &str) {
@@ -124,9 +151,32 @@ impl OffsetTable {
     }
 }
 
+fn saved_bytes(key: &str, queues: usize) -> usize {
+    key.len() + GROUP_SAVED_BYTES + queues * QUEUE_SAVED_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_clients_make_up_end_at_a_size_that_a_start_can_read() {
+        let mut table = OffsetTable::default();
+        assert!(table.commit("group", "topic", 0, QueueOffset(1)));
+        for number in 0..3000 {
+            table.commit(&format!("{number}"), "topic", i32::MAX - 1, QueueOffset(u64::MAX >> 1));
+            table.commit(&format!("{number}"), "topic", i32::MIN, QueueOffset(u64::MAX >> 1));
+        }
+        let text = serde_json::to_string_pretty(&table.snapshot()).expect("json");
+        let saved = table.saved_bytes;
+        assert!(text.len() < saved && saved < 2 * text.len(), "{} of {saved}", text.len());
+        table.saved_bytes = SAVED_BYTES_MAX;
+        assert!(!table.commit("new", "topic", 0, QueueOffset(1)));
+        assert!(!table.commit("group", "topic", 1, QueueOffset(1)));
+        assert!(table.commit("group", "topic", 0, QueueOffset(2)));
+        table.retain(|group, _| group == "group");
+        assert!(table.commit("new", "topic", 0, QueueOffset(1)));
+    }
 
     #[test]
     fn offsets_are_kept_by_group_topic_and_queue() {
