@@ -23,6 +23,9 @@ const FACTS_FILE: &str = "ringmq.json";
 /// Where log 0 keeps its messages.
 const COMMIT_LOG_DIR: &str = "commitlog";
 
+/// Where the other logs are.
+const OTHER_LOGS_DIR: &str = "logs";
+
 /// Largest size of [`FACTS_FILE`].
 const FACTS_MAX_BYTES: usize = 64 << 10;
 
@@ -75,6 +78,15 @@ pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Cla
         let bytes = bytes.map_err(|error| failed(FACTS_FILE, error))?;
         read_facts(&bytes).map_err(|problem| format!("store {root}: {FACTS_FILE}: {problem}"))?
     } else {
+        let has_other_logs = disk.exists(OTHER_LOGS_DIR).await;
+        if has_other_logs.map_err(|error| failed(OTHER_LOGS_DIR, error))? {
+            return Err(format!(
+                "store {root}: {FACTS_FILE} is missing, and {OTHER_LOGS_DIR} shows that there is \
+                 more than one log; restore that file, or write \
+                 {{\"version\":{VERSION},\"logs\":N}} into it, where N is one more than the \
+                 highest number in {OTHER_LOGS_DIR}"
+            ));
+        }
         let is_apaches = disk.exists(COMMIT_LOG_DIR).await;
         let logs = match (is_apaches.map_err(|error| failed(COMMIT_LOG_DIR, error))?, logs_wanted) {
             // Apache's broker wrote this store: it has one log.
@@ -112,7 +124,7 @@ fn read_facts(bytes: &[u8]) -> Result<Facts, String> {
 pub fn log_dir(log: usize) -> PathBuf {
     match log {
         0 => PathBuf::new(),
-        log => PathBuf::from("logs").join(log.to_string()),
+        log => PathBuf::from(OTHER_LOGS_DIR).join(log.to_string()),
     }
 }
 
@@ -154,7 +166,24 @@ pub fn retention(settings: &Settings) -> Retention {
 
 #[cfg(test)]
 mod tests {
+    use ringmq_runtime::sim::World;
+
     use super::*;
+
+    #[test]
+    fn a_store_of_several_logs_is_not_taken_for_apaches_when_its_facts_are_lost() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        world.run(async {
+            assert_eq!(claim(&disk, 3, 1).await.map(|claim| claim.logs), Ok(3));
+            for log in 0..3 {
+                disk.create_dir_all(log_dir(log).join(COMMIT_LOG_DIR)).await.expect("made");
+            }
+            disk.remove_file(FACTS_FILE).await.expect("removed");
+            let refused = claim(&disk, 0, 1).await.map(|claim| claim.logs);
+            assert!(refused.is_err_and(|problem| problem.contains(FACTS_FILE)));
+        });
+    }
 
     #[test]
     fn facts_that_make_no_sense_are_refused() {
