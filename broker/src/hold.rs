@@ -37,6 +37,17 @@ pub struct Wish {
     pub deadline: Instant,
 }
 
+/// Pulls parked on one queue: each of its messages looks at all of them, at 5 ns each. Groups of a
+/// queue are few; a broadcasting one has thousands of members.
+const HELD_PER_QUEUE_MAX: usize = 16_384;
+
+/// The pulls of one queue.
+#[derive(Clone, Copy)]
+struct Head {
+    first: usize,
+    count: usize,
+}
+
 struct Held<T> {
     wish: Wish,
     generation: u64,
@@ -48,7 +59,7 @@ struct Held<T> {
 /// The pulls parked on one shard; `T` is what the caller needs to answer one.
 pub struct HoldTable<T> {
     slots: Slab<Held<T>>,
-    heads: HashMap<HashedQueue, usize>,
+    heads: HashMap<HashedQueue, Head>,
     deadlines: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     generation: u64,
     held_max: usize,
@@ -79,19 +90,22 @@ impl<T> HoldTable<T> {
     /// Parks a pull.
     ///
     /// # Errors
-    /// Gives the payload back when `held_max` pulls are parked; answer it "nothing found" at once.
+    /// Gives the payload back when `held_max` pulls are parked, or [`HELD_PER_QUEUE_MAX`] on this
+    /// queue; answer it "nothing found" at once.
     pub fn park(&mut self, wish: Wish, payload: T) -> Result<(), T> {
-        if self.slots.len() >= self.held_max {
+        let head = self.heads.get(&wish.queue).copied();
+        let count = head.map_or(0, |head| head.count);
+        if self.slots.len() >= self.held_max || count >= HELD_PER_QUEUE_MAX {
             return Err(payload);
         }
         self.generation += 1;
         let (queue, deadline, generation) = (wish.queue, wish.deadline, self.generation);
-        let next = self.heads.get(&queue).copied();
+        let next = head.map(|head| head.first);
         let slot = self.slots.insert(Held { wish, generation, previous: None, next, payload });
         if let Some(next) = next {
             self.slots[next].previous = Some(slot);
         }
-        self.heads.insert(queue, slot);
+        self.heads.insert(queue, Head { first: slot, count: count + 1 });
         self.deadlines.push(Reverse((deadline, slot, generation)));
         self.sweep_deadlines();
         Ok(())
@@ -106,7 +120,7 @@ impl<T> HoldTable<T> {
         tag_hash: i64,
         woken: &mut Vec<T>,
     ) {
-        let mut cursor = self.heads.get(&queue).copied();
+        let mut cursor = self.heads.get(&queue).map(|head| head.first);
         while let Some(slot) = cursor {
             let held = &self.slots[slot];
             cursor = held.next;
@@ -120,8 +134,8 @@ impl<T> HoldTable<T> {
     ///
     /// For changes other than a message: the queue was deleted or its offset was reset.
     pub fn disturb(&mut self, queue: HashedQueue, woken: &mut Vec<T>) {
-        while let Some(slot) = self.heads.get(&queue).copied() {
-            woken.push(self.take(slot));
+        while let Some(head) = self.heads.get(&queue) {
+            woken.push(self.take(head.first));
         }
     }
 
@@ -155,9 +169,11 @@ impl<T> HoldTable<T> {
         if let Some(next) = held.next {
             self.slots[next].previous = held.previous;
         }
+        let head = self.heads.get_mut(&held.wish.queue).expect("a parked pull is in a list");
+        head.count -= 1;
         match (held.previous, held.next) {
             (Some(previous), next) => self.slots[previous].next = next,
-            (None, Some(next)) => drop(self.heads.insert(held.wish.queue, next)),
+            (None, Some(next)) => head.first = next,
             (None, None) => drop(self.heads.remove(&held.wish.queue)),
         }
         held.payload
@@ -281,6 +297,22 @@ mod tests {
         let deadline = fixture.start;
         let wish = Wish { queue: QUEUE, offset: QueueOffset(0), filter: TagFilter::All, deadline };
         assert_eq!(fixture.table.park(wish, "refused"), Err("refused"));
+    }
+
+    #[test]
+    fn one_queue_holds_so_many_that_a_message_can_look_at_all_of_them() {
+        let mut fixture = Fixture::new();
+        fixture.table.held_max = usize::MAX;
+        for _ in 0..HELD_PER_QUEUE_MAX {
+            fixture.park("kept", QUEUE, 9, "*", 1);
+        }
+        let deadline = fixture.start;
+        let wish =
+            || Wish { queue: QUEUE, offset: QueueOffset(9), filter: TagFilter::All, deadline };
+        assert_eq!(fixture.table.park(wish(), "refused"), Err("refused"));
+        fixture.park("elsewhere", OTHER, 9, "*", 1);
+        assert_eq!(fixture.arrived(QUEUE, 9, "").len(), HELD_PER_QUEUE_MAX);
+        assert_eq!(fixture.table.park(wish(), "taken"), Ok(()));
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub struct Reply {
     pub bytes: Vec<u8>,
     /// What goes in between.
     pub pieces: Pieces,
+    /// Bytes of all pieces.
+    pub piece_bytes: u64,
     /// Bytes of requests of this connection that were handled: its shard may send more.
     pub handled_bytes: usize,
     /// More was answered in one turn than a connection may have copied for it: nothing of it is
@@ -315,6 +317,12 @@ impl Link {
     /// Whether a connection asked for more in this turn than it may have: it will be closed.
     pub fn is_overfull(&self, to: ConnectionKey) -> bool {
         self.replies.borrow().get(&to).is_some_and(|reply| reply.is_overfull)
+    }
+
+    /// Bytes of the answers that leave for a connection at the end of this turn.
+    pub fn answered_bytes(&self, to: ConnectionKey) -> u64 {
+        let replies = self.replies.borrow();
+        replies.get(&to).map_or(0, |reply| reply.bytes.len() as u64 + reply.piece_bytes)
     }
 
     fn with_reply(&self, to: ConnectionKey, change: impl FnOnce(&mut Reply)) {

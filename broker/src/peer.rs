@@ -22,6 +22,10 @@ use crate::shard::DataPlane;
 
 mod push;
 
+/// Answers of one turn for a connection of another shard past which large ones wait: what stops the
+/// reading from a connection of our own.
+const ANSWERED_PER_TURN_MAX_BYTES: u64 = 4 << 20;
+
 /// A connection, on this shard or on another one.
 #[derive(Clone)]
 pub struct Peer {
@@ -115,6 +119,17 @@ impl Peer {
         }
     }
 
+    /// Whether so much goes to the connection already that a large answer should wait, as far as
+    /// this shard knows at once: of a connection of another shard, what was answered in this turn.
+    pub fn has_much_to_send(&self) -> bool {
+        match &self.home {
+            Home::Local { connection, .. } => connection.is_out_full(),
+            Home::Remote { connection, link } => {
+                link.answered_bytes(connection.key) >= ANSWERED_PER_TURN_MAX_BYTES
+            }
+        }
+    }
+
     /// Appends whole encoded frames to what is written to the connection.
     pub fn write(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         match &self.home {
@@ -142,6 +157,7 @@ impl Peer {
             Home::Remote { connection, link } => link.reply(connection.key, |reply| {
                 encode(&mut reply.bytes);
                 let at = reply.bytes.len();
+                reply.piece_bytes += pieces.iter().map(piece_len).sum::<usize>() as u64;
                 reply.pieces.extend(pieces.drain(..).map(|piece| (at, piece)));
             }),
         }

@@ -130,3 +130,30 @@ fn thousands_of_waiting_pulls_are_woken_one_by_one() {
         }
     });
 }
+
+#[test]
+fn pulls_that_ask_for_more_than_a_connection_may_have_are_answered_in_turn() {
+    const PULLS: usize = 48;
+    for (shards, logs) in [(1, 1), (2, 3)] {
+        let dir = temp_dir();
+        Setup::new(shards, logs).run(dir.path(), |bench| async move {
+            let (client, producer) = (bench.client().await, bench.client().await);
+            let body = vec![7; 1 << 20];
+            for queue in 0..4 {
+                let pull = || start(&client, &waiting("T", queue, 0, "*"));
+                let held: Vec<_> = (0..PULLS).map(|_| pull()).collect();
+                until_held(&bench, PULLS).await;
+                producer.store("T", queue, &body).await;
+                let mut pulls: Vec<_> = (0..PULLS).map(|_| pull()).collect();
+                let moved = start(&client, &waiting("T", queue, -1, "*"));
+                pulls.extend(held);
+                for pull in pulls {
+                    let pulled = pull.await;
+                    assert!(pulled.messages.len() == 1 && pulled.messages[0].body == body);
+                }
+                let moved = moved.await;
+                assert_eq!((moved.code, moved.next), (response::PULL_OFFSET_MOVED, 0));
+            }
+        });
+    }
+}

@@ -3,7 +3,8 @@
 //! A pull is checked, its progress committed, and the queue read, in one synchronous step when the
 //! messages are in memory. From there it is *answered*; *held* until a message it wants becomes
 //! visible or its time is up, when the client allows that and nothing was found; or *cold*: what it
-//! wants lies on the device, and is read in the slow lane.
+//! wants lies on the device, and is read in the slow lane. There it also waits while its connection
+//! has much to send.
 //!
 //! A pull that was held is executed once more, from its frame, and is not held again.
 
@@ -101,6 +102,11 @@ impl<'a, 'f> Attempt<'a, 'f> {
         let Some(pulling) = self.checked() else { return };
         if pass == Pass::First {
             self.commit(owned, &pulling.header);
+        }
+        // A message can wake all the pulls that a connection has ever sent, each with an answer of
+        // its own, and a shard serves a whole read of another shard's connection at once.
+        if self.request.peer.has_much_to_send() {
+            return cold::read(self.data, self.request);
         }
         let mut pieces = self.data.services().pull.pieces.borrow_mut();
         pieces.clear();

@@ -1,11 +1,11 @@
-//! Pulls of messages that are not in memory.
+//! Pulls of messages that are not in memory, or whose connection has enough to send.
 
 use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, frame};
 
-use super::{Attempt, from, held::Waiting};
+use super::{Attempt, from, held::Waiting, moved};
 use crate::outcome::Refusal;
 use crate::services::{Request, slow};
 use crate::shard::DataPlane;
@@ -26,9 +26,10 @@ async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
     let Some(pulling) = attempt.checked() else { return };
     let header = &pulling.header;
     let Some(owned) = data.local.log_of(header.topic, header.queue_id) else { return };
-    // Only a pull with an offset was found cold.
-    let Ok(from) = from(header) else { return };
     let mut pieces = Vec::new();
+    let Ok(from) = from(header) else {
+        return attempt.answer(&pulling, &moved(owned, &pulling, None), &mut pieces);
+    };
     let mut accepts = |tag_hash| pulling.filter.accepts(tag_hash);
     let read = owned.log.read(
         header.topic,
