@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicQueueMappingInfo};
 
-use crate::routes::{BROKERS_MAX, BrokerKey, TOPICS_MAX};
+use crate::routes::{BROKERS_MAX, BrokerKey, NAME_MAX_BYTES, TOPICS_MAX};
 
 /// Everything that a broker says when it registers.
 pub struct Registration<'a> {
@@ -79,6 +79,9 @@ pub enum RegisterError {
     /// reached a name server which never saw the full one.
     #[error("a broker's first registration must hold all its topics, not one")]
     SingleTopicOfNewBroker,
+    /// A name or an address that nothing real has, [`NAME_MAX_BYTES`].
+    #[error("a name of {0} bytes, at most {NAME_MAX_BYTES} are allowed")]
+    NameTooLong(usize),
     /// [`BROKERS_MAX`] are registered.
     #[error("{BROKERS_MAX} broker addresses are registered")]
     TooManyBrokers,

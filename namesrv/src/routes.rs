@@ -25,6 +25,10 @@ pub const TOPICS_MAX: usize = 1_000_000;
 /// Broker addresses; past it further brokers are refused.
 pub const BROKERS_MAX: usize = 10_000;
 
+/// Longest name of a topic, broker, cluster or zone, and longest address. The limits of the tables
+/// count entries, so entries have one, too; those of brokers are smaller.
+pub const NAME_MAX_BYTES: usize = 512;
+
 /// Settings that change the rules; the name server's configuration sets them, also while it runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RouteRules {
@@ -126,6 +130,11 @@ impl RouteTable {
     }
 
     fn check_admission(&self, broker: &Registration<'_>) -> Result<(), RegisterError> {
+        let (zone, servers) =
+            (broker.zone.into_iter(), broker.filter_servers.into_iter().flatten());
+        let of_broker = [broker.cluster, broker.broker_name, broker.address, broker.ha_address];
+        let of_topics = broker.topics.keys().chain(servers).map(String::as_str);
+        check_names(of_broker.into_iter().chain(zone).chain(of_topics))?;
         let group = self.groups.get(broker.broker_name);
         let is_known = group.is_some_and(|group| group.addresses.contains_key(&broker.broker_id));
         if !is_known && broker.topics.len() == 1 {
@@ -401,12 +410,13 @@ impl RouteTable {
     /// of a new topic is kept then, of a known one what came before.
     ///
     /// # Errors
-    /// `TooManyTopics`; nothing has changed then.
+    /// `TooManyTopics`, `NameTooLong`; nothing has changed then.
     pub fn register_topic(
         &mut self,
         topic: &str,
         queues: &[QueueData],
     ) -> Result<(), RegisterError> {
+        check_names([topic])?;
         let is_known = self.topics.contains_key(topic);
         if !is_known && self.topics.len() >= TOPICS_MAX {
             return Err(RegisterError::TooManyTopics);
@@ -444,6 +454,13 @@ impl RouteTable {
         if by_broker.is_empty() {
             self.topics.remove(topic);
         }
+    }
+}
+
+fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), RegisterError> {
+    match names.into_iter().map(str::len).find(|len| *len > NAME_MAX_BYTES) {
+        Some(len) => Err(RegisterError::NameTooLong(len)),
+        None => Ok(()),
     }
 }
 

@@ -289,3 +289,19 @@ fn a_topic_registers_on_known_brokers_only() {
     table.register_topic("N", &[queues("a")]).expect("room");
     check_route(&table, "N", "a 0=a0 6");
 }
+
+#[test]
+fn names_that_nothing_real_has_are_refused() {
+    let mut table = RouteTable::default();
+    let long = "x".repeat(NAME_MAX_BYTES + 1);
+    let with_long_topic = broker("a", 0, "1").with(|broker| {
+        broker.topics.insert(long.clone(), topic(6));
+    });
+    let refused = with_long_topic.register(&mut table, NOW);
+    assert_eq!(refused, Err(RegisterError::NameTooLong(NAME_MAX_BYTES + 1)));
+    let with_long_zone = broker("a", 0, "1").with(|broker| broker.zone = Some(long.clone().leak()));
+    assert!(with_long_zone.register(&mut table, NOW).is_err());
+    assert!(table.topics.is_empty() && table.live.is_empty());
+    broker("a", 0, "1").register(&mut table, NOW).expect("accepted");
+    assert!(table.register_topic(&long, &[]).is_err());
+}
