@@ -207,7 +207,8 @@ fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, Stri
     Listener::bind(addr, reuse).map_err(|error| explain_bind(addr, keys, error).to_string())
 }
 
-/// After a crash or the loss of an index, before anything is served: what is on disk then holds for the next crash too.
+/// After a crash or the loss of an index, before anything is served: what is on disk then holds for
+/// the next crash too.
 async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
     let log = &owned.log;
     let end_of = |topic: &str, queue_id| log.next_offset(topic, queue_id);

@@ -20,6 +20,13 @@ const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
 /// Topics that one group may be forbidden; more are refused.
 const FORBIDDEN_TOPICS_MAX: usize = 10_000;
 
+/// Topics that all groups together may be forbidden; more are refused. 40 MB with the longest
+/// names.
+const FORBIDDEN_MAX: usize = 100_000;
+
+/// Largest JSON of one group's settings: some hundred bytes, attributes and a retry policy.
+const GROUP_BYTES_MAX: usize = 16 << 10;
+
 /// Groups that tools and old gateways expect, with the right to broadcast where they need it.
 const BUILT_IN: &[(&str, bool)] = &[
     ("TOOLS_CONSUMER", false),
@@ -48,6 +55,9 @@ pub enum GroupError {
     /// The group belongs to the system.
     #[error("the group {0} belongs to the system and can not be removed")]
     BuiltIn(String),
+    /// Its settings take more than a group's may.
+    #[error("the settings of a group have {0} bytes, at most {GROUP_BYTES_MAX} are allowed")]
+    TooLarge(usize),
     /// The table is full.
     #[error("{have} groups exist, the limit subscriptionGroupsMax={have} is reached")]
     Full {
@@ -158,6 +168,10 @@ impl SubscriptionGroups {
         if self.table.get(&group.group_name).is_some_and(|known| **known == group) {
             return Ok(None);
         }
+        let bytes = ringmq_protocol::json::to_vec(&group).len();
+        if bytes > GROUP_BYTES_MAX {
+            return Err(GroupError::TooLarge(bytes));
+        }
         self.insert(group, settings, now_ms).map(Some)
     }
 
@@ -188,8 +202,14 @@ impl SubscriptionGroups {
         read.map(|(topic, _)| topic.clone()).collect()
     }
 
-    /// Whether a group may read a topic; says whether anything changed.
+    /// Whether a group may read a topic; says whether anything changed. What no group or topic can
+    /// be called is not kept.
     pub fn set_readable(&mut self, group: &str, topic: &str, readable: bool, now_ms: i64) -> bool {
+        let has_room = self.forbidden.values().map(BTreeMap::len).sum::<usize>() < FORBIDDEN_MAX;
+        let are_names = names::check_group(group).and_then(|()| names::check_topic(topic)).is_ok();
+        if !(readable || (has_room && are_names)) {
+            return false;
+        }
         let topics = self.forbidden.entry(group.to_owned()).or_default();
         let before = topics.get(topic).copied().unwrap_or(0);
         let after = if readable { before & !FORBID_READ } else { before | FORBID_READ };
@@ -272,6 +292,20 @@ mod tests {
         }
         settings.groups_max = u32::try_from(groups.len()).expect("small");
         assert!(matches!(groups.ensure("g", &settings, NOW), Err(GroupError::Full { .. })));
+    }
+
+    #[test]
+    fn a_group_has_settings_and_restrictions_of_bounded_size() {
+        let settings = Settings::default();
+        let mut groups = groups();
+        let attributes = [("key".to_owned(), "x".repeat(GROUP_BYTES_MAX))].into();
+        let large = SubscriptionGroupConfig { attributes, ..group("g") };
+        let refused = groups.update(large, &settings, NOW);
+        assert!(matches!(refused, Err(GroupError::TooLarge(_))), "{refused:?}");
+        for (group, topic) in [("g", "x".repeat(1000)), (&*"g".repeat(1000), "t".to_owned())] {
+            assert!(!groups.set_readable(group, &topic, false, NOW));
+        }
+        assert!(groups.set_readable("g", "t", false, NOW));
     }
 
     #[test]
