@@ -24,6 +24,8 @@ fn options() -> LogOptions {
         tail_block_bytes: 1 << 20,
         key_run_entries: 40_000,
         index_segment_size_bytes: 1 << 20,
+        // Hours pass here, in which a scrubber would read megabytes again and again.
+        scrub_bytes_per_s: 0,
         ..tiny_options(FlushPolicy::Async { interval: Duration::from_millis(20) })
     }
 }
