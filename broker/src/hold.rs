@@ -6,9 +6,10 @@
 //! in one step and never wait; the caller owns the clock.
 //!
 //! Costs: a parked pull holds one slot and one heap entry, whatever the number of others, and no
-//! timer of its own. A message looks up its queue once and visits only the pulls parked there. Heap
-//! entries of woken pulls stay behind until their deadline, or until they outnumber the parked ones
-//! and are swept.
+//! timer of its own. A message looks up its queue once and visits only the pulls in line there, of
+//! which there are at most `in_line_max`; a pull that finds the line full is parked outside it,
+//! where messages do not see it, for a shorter time. Heap entries of woken pulls stay behind until
+//! their deadline, or until they outnumber the parked ones and are swept.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -35,45 +36,47 @@ pub struct Wish {
     pub filter: TagFilter,
     /// When it is answered "nothing found".
     pub deadline: Instant,
-}
-
-/// Pulls parked on one queue: each of its messages looks at all of them, at 5 ns each. Groups of a
-/// queue are few; a broadcasting one has thousands of members.
-const HELD_PER_QUEUE_MAX: usize = 16_384;
-
-/// The pulls of one queue.
-#[derive(Clone, Copy)]
-struct Head {
-    first: usize,
-    count: usize,
+    /// The same where the line of the queue is full, so that no message wakes the pull.
+    pub deadline_outside: Instant,
 }
 
 struct Held<T> {
     wish: Wish,
     generation: u64,
+    is_in_line: bool,
     previous: Option<usize>,
     next: Option<usize>,
     payload: T,
 }
 
+/// The pulls that messages of one queue visit.
+#[derive(Clone, Copy)]
+struct Line {
+    head: usize,
+    len: usize,
+}
+
 /// The pulls parked on one shard; `T` is what the caller needs to answer one.
 pub struct HoldTable<T> {
     slots: Slab<Held<T>>,
-    heads: HashMap<HashedQueue, Head>,
+    lines: HashMap<HashedQueue, Line>,
     deadlines: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     generation: u64,
     held_max: usize,
+    in_line_max: usize,
 }
 
 impl<T> HoldTable<T> {
-    /// An empty table that parks at most `held_max` pulls.
-    pub fn new(held_max: usize) -> Self {
+    /// An empty table that parks at most `held_max` pulls, `in_line_max` of them where the messages
+    /// of one queue find them.
+    pub fn new(held_max: usize, in_line_max: usize) -> Self {
         Self {
             slots: Slab::new(),
-            heads: HashMap::default(),
+            lines: HashMap::default(),
             deadlines: BinaryHeap::new(),
             generation: 0,
             held_max,
+            in_line_max,
         }
     }
 
@@ -87,28 +90,33 @@ impl<T> HoldTable<T> {
         self.slots.is_empty()
     }
 
-    /// Parks a pull.
+    /// Parks a pull and returns its deadline.
     ///
     /// # Errors
-    /// Gives the payload back when `held_max` pulls are parked, or [`HELD_PER_QUEUE_MAX`] on this
-    /// queue; answer it "nothing found" at once.
-    pub fn park(&mut self, wish: Wish, payload: T) -> Result<(), T> {
-        let head = self.heads.get(&wish.queue).copied();
-        let count = head.map_or(0, |head| head.count);
-        if self.slots.len() >= self.held_max || count >= HELD_PER_QUEUE_MAX {
+    /// Gives the payload back when `held_max` pulls are parked; answer it "nothing found" at once.
+    pub fn park(&mut self, wish: Wish, payload: T) -> Result<Instant, T> {
+        if self.slots.len() >= self.held_max {
             return Err(payload);
         }
         self.generation += 1;
-        let (queue, deadline, generation) = (wish.queue, wish.deadline, self.generation);
-        let next = head.map(|head| head.first);
-        let slot = self.slots.insert(Held { wish, generation, previous: None, next, payload });
-        if let Some(next) = next {
-            self.slots[next].previous = Some(slot);
+        let (queue, generation) = (wish.queue, self.generation);
+        let line = self.lines.get(&queue).copied();
+        let len = line.map_or(0, |line| line.len);
+        let is_in_line = len < self.in_line_max;
+        let deadline =
+            if is_in_line { wish.deadline } else { wish.deadline.min(wish.deadline_outside) };
+        let next = line.filter(|_| is_in_line).map(|line| line.head);
+        let held = Held { wish, generation, is_in_line, previous: None, next, payload };
+        let slot = self.slots.insert(held);
+        if is_in_line {
+            if let Some(next) = next {
+                self.slots[next].previous = Some(slot);
+            }
+            self.lines.insert(queue, Line { head: slot, len: len + 1 });
         }
-        self.heads.insert(queue, Head { first: slot, count: count + 1 });
         self.deadlines.push(Reverse((deadline, slot, generation)));
         self.sweep_deadlines();
-        Ok(())
+        Ok(deadline)
     }
 
     /// Takes out the pulls that want the message at `offset` of `queue`, and appends them to
@@ -120,7 +128,7 @@ impl<T> HoldTable<T> {
         tag_hash: i64,
         woken: &mut Vec<T>,
     ) {
-        let mut cursor = self.heads.get(&queue).map(|head| head.first);
+        let mut cursor = self.lines.get(&queue).map(|line| line.head);
         while let Some(slot) = cursor {
             let held = &self.slots[slot];
             cursor = held.next;
@@ -130,12 +138,13 @@ impl<T> HoldTable<T> {
         }
     }
 
-    /// Takes out the pulls of one queue, whatever they want, and appends them to `woken`.
+    /// Takes out the pulls in line for one queue, whatever they want, and appends them to `woken`.
     ///
     /// For changes other than a message: the queue was deleted or its offset was reset.
     pub fn disturb(&mut self, queue: HashedQueue, woken: &mut Vec<T>) {
-        while let Some(head) = self.heads.get(&queue) {
-            woken.push(self.take(head.first));
+        while let Some(line) = self.lines.get(&queue) {
+            let head = line.head;
+            woken.push(self.take(head));
         }
     }
 
@@ -159,24 +168,34 @@ impl<T> HoldTable<T> {
 
     /// Takes out everything, for the end of the shard.
     pub fn drain(&mut self, drained: &mut Vec<T>) {
-        self.heads.clear();
+        self.lines.clear();
         self.deadlines.clear();
         drained.extend(self.slots.drain().map(|held| held.payload));
     }
 
     fn take(&mut self, slot: usize) -> T {
         let held = self.slots.remove(slot);
+        if held.is_in_line {
+            self.leave_line(&held);
+        }
+        held.payload
+    }
+
+    fn leave_line(&mut self, held: &Held<T>) {
         if let Some(next) = held.next {
             self.slots[next].previous = held.previous;
         }
-        let head = self.heads.get_mut(&held.wish.queue).expect("a parked pull is in a list");
-        head.count -= 1;
-        match (held.previous, held.next) {
-            (Some(previous), next) => self.slots[previous].next = next,
-            (None, Some(next)) => head.first = next,
-            (None, None) => drop(self.heads.remove(&held.wish.queue)),
+        if let Some(previous) = held.previous {
+            self.slots[previous].next = held.next;
         }
-        held.payload
+        let queue = held.wish.queue;
+        let line = self.lines.get_mut(&queue).expect("the pull stood in it");
+        line.len -= 1;
+        match (held.previous, held.next) {
+            (Some(_), _) => {}
+            (None, Some(next)) => line.head = next,
+            (None, None) => drop(self.lines.remove(&queue)),
+        }
     }
 
     /// Drops heap entries of pulls that left early once they are the majority: constant cost per
@@ -201,6 +220,8 @@ mod tests {
     const QUEUE: HashedQueue = HashedQueue { topic_hash: 7, queue_id: 1 };
     const OTHER: HashedQueue = HashedQueue { topic_hash: 7, queue_id: 2 };
 
+    const OUTSIDE: Duration = Duration::from_secs(1);
+
     struct Fixture {
         table: HoldTable<&'static str>,
         start: Instant,
@@ -208,7 +229,7 @@ mod tests {
 
     impl Fixture {
         fn new() -> Self {
-            Self { table: HoldTable::new(4096), start: Instant::now() }
+            Self { table: HoldTable::new(4096, 64), start: Instant::now() }
         }
 
         fn park(
@@ -219,12 +240,18 @@ mod tests {
             tags: &str,
             s: u64,
         ) {
-            let deadline = self.start + Duration::from_secs(s);
-            let filter = TagFilter::parse(tags);
-            let parked = self
-                .table
-                .park(Wish { queue, offset: QueueOffset(offset), filter, deadline }, name);
+            let parked = self.table.park(self.wish(queue, offset, tags, s), name);
             parked.expect("room in the table");
+        }
+
+        fn wish(&self, queue: HashedQueue, offset: u64, tags: &str, seconds: u64) -> Wish {
+            Wish {
+                queue,
+                offset: QueueOffset(offset),
+                filter: TagFilter::parse(tags),
+                deadline: self.start + Duration::from_secs(seconds),
+                deadline_outside: self.start + OUTSIDE,
+            }
         }
 
         fn arrived(&mut self, queue: HashedQueue, offset: u64, tag: &str) -> Vec<&'static str> {
@@ -286,7 +313,7 @@ mod tests {
         }
         assert_eq!(fixture.arrived(QUEUE, 0, ""), ["a", "c", "e"]);
         assert_eq!(fixture.arrived(QUEUE, 1, ""), ["b", "d"]);
-        assert!(fixture.table.heads.is_empty());
+        assert!(fixture.table.lines.is_empty());
     }
 
     #[test]
@@ -294,25 +321,26 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.table.held_max = 1;
         fixture.park("kept", QUEUE, 0, "*", 1);
-        let deadline = fixture.start;
-        let wish = Wish { queue: QUEUE, offset: QueueOffset(0), filter: TagFilter::All, deadline };
+        let wish = fixture.wish(QUEUE, 0, "*", 1);
         assert_eq!(fixture.table.park(wish, "refused"), Err("refused"));
     }
 
     #[test]
-    fn one_queue_holds_so_many_that_a_message_can_look_at_all_of_them() {
+    fn who_finds_the_line_of_a_queue_full_waits_outside_for_a_shorter_time() {
         let mut fixture = Fixture::new();
-        fixture.table.held_max = usize::MAX;
-        for _ in 0..HELD_PER_QUEUE_MAX {
-            fixture.park("kept", QUEUE, 9, "*", 1);
-        }
-        let deadline = fixture.start;
-        let wish =
-            || Wish { queue: QUEUE, offset: QueueOffset(9), filter: TagFilter::All, deadline };
-        assert_eq!(fixture.table.park(wish(), "refused"), Err("refused"));
-        fixture.park("elsewhere", OTHER, 9, "*", 1);
-        assert_eq!(fixture.arrived(QUEUE, 9, "").len(), HELD_PER_QUEUE_MAX);
-        assert_eq!(fixture.table.park(wish(), "taken"), Ok(()));
+        fixture.table.in_line_max = 2;
+        fixture.park("a", QUEUE, 0, "*", 15);
+        fixture.park("b", QUEUE, 0, "*", 15);
+        let outside = fixture.table.park(fixture.wish(QUEUE, 0, "*", 15), "outside");
+        assert_eq!(outside, Ok(fixture.start + OUTSIDE));
+        fixture.park("elsewhere", OTHER, 0, "*", 15);
+        assert_eq!(fixture.arrived(QUEUE, 0, ""), ["a", "b"], "a message visits the line only");
+        assert_eq!(fixture.arrived(QUEUE, 1, ""), [""; 0]);
+        fixture.park("next", QUEUE, 2, "*", 15);
+        assert_eq!(fixture.expired(1), ["outside"]);
+        assert_eq!(fixture.arrived(QUEUE, 2, ""), ["next"]);
+        assert_eq!(fixture.expired(15), ["elsewhere"]);
+        assert!(fixture.table.is_empty() && fixture.table.lines.is_empty());
     }
 
     #[test]

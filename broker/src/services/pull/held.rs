@@ -30,6 +30,17 @@ use crate::shard::DataPlane;
 /// answered at once.
 const HELD_MAX: usize = 1 << 17;
 
+/// Pulls of one queue that its messages find. A message takes 8 ns for each that does not want it,
+/// so 8 us for all; with [`HELD_MAX`] it would be a millisecond, for every message. Consumers of
+/// one queue are a handful, except for large broadcasting groups.
+const IN_LINE_MAX: usize = 1 << 10;
+
+/// Longest hold of a pull that messages do not find: it looks for itself once a second.
+const HOLD_OUTSIDE_MAX: Duration = Duration::from_secs(1);
+
+/// Woken pulls that are executed at once, about 2 ms; more of them let others have a turn between.
+const WOKEN_AT_ONCE_MAX: usize = 256;
+
 /// Bytes of the frames that held pulls keep, all together.
 const HELD_MAX_BYTES: usize = 256 << 20;
 
@@ -57,7 +68,7 @@ pub(super) struct Held {
 impl Default for Held {
     fn default() -> Self {
         Self {
-            table: RefCell::new(HoldTable::new(HELD_MAX)),
+            table: RefCell::new(HoldTable::new(HELD_MAX, IN_LINE_MAX)),
             bytes: Cell::new(0),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
@@ -79,17 +90,15 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
     if bytes > HELD_MAX_BYTES {
         return false;
     }
-    let deadline = attempt.started + hold_time(data, header).min(HOLD_MAX);
     let wish = Wish {
         queue: HashedQueue::new(header.topic, header.queue_id),
         offset: result.next_offset,
         filter: pulling.filter.clone(),
-        deadline,
+        deadline: attempt.started + hold_time(data, header).min(HOLD_MAX),
+        deadline_outside: attempt.started + HOLD_OUTSIDE_MAX,
     };
     let waiting = Waiting { peer: attempt.request.peer.clone(), frame };
-    if held.table.borrow_mut().park(wish, waiting).is_err() {
-        return false;
-    }
+    let Ok(deadline) = held.table.borrow_mut().park(wish, waiting) else { return false };
     held.bytes.set(bytes);
     data.local.counters.pull_missed();
     if held.sleeps_until.get().is_none_or(|until| deadline < until) {
@@ -141,10 +150,25 @@ pub fn wake(
             }
         });
     }
+    all_again(data, &mut woken);
+    *held.woken.borrow_mut() = woken;
+}
+
+/// Executes pulls that were woken: a few at once, more in a task that lets others have a turn.
+fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<Waiting>) {
+    if woken.len() > WOKEN_AT_ONCE_MAX {
+        let (data, later) = (Rc::clone(data), woken.split_off(WOKEN_AT_ONCE_MAX));
+        let rest = async move {
+            for waiting in later {
+                again(&data, waiting);
+                task::yield_if_needed().await;
+            }
+        };
+        task::spawn("woken pulls", rest).detach();
+    }
     for waiting in woken.drain(..) {
         again(data, waiting);
     }
-    *held.woken.borrow_mut() = woken;
 }
 
 /// Looks again at the pulls that are held for a queue, because something else than a message
@@ -152,9 +176,7 @@ pub fn wake(
 pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
     let mut woken = Vec::new();
     data.services().pull.held.table.borrow_mut().disturb(queue, &mut woken);
-    for waiting in woken {
-        again(data, waiting);
-    }
+    all_again(data, &mut woken);
 }
 
 /// Answers pulls whose time is up, until the shard stops. One timer for all.
