@@ -11,20 +11,22 @@
 //! - A table's `by_connection` counts exactly the members whose `connection` it is, by group.
 //! - A consumer group exists while it has members; its subscriptions are those of the newest full
 //!   heartbeat (last writer wins, as in Apache: members of one group must subscribe alike).
+//! - What a heartbeat would take beyond a limit is found before anything of its group changes.
 //!
 //! Producers and consumers are in two tables of one type. Times are milliseconds of the
 //! monotonic clock.
 
 use crate::link::ConnectionKey;
 use ringmq_protocol::bodies::heartbeat::{
-    ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel, SubscriptionData,
+    ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel,
 };
 use ringmq_runtime::random::HashSet;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use subscriptions::Subscriptions;
 use table::{Group, Table};
 
+pub mod subscriptions;
 mod table;
 
 /// Group entries of all clients together; a heartbeat beyond it is refused. About 300 MiB.
@@ -70,8 +72,8 @@ pub struct Consumers {
     pub consume_from_where: ConsumeFromWhere,
     /// Who they are.
     pub members: ByClient,
-    /// By topic.
-    pub subscriptions: BTreeMap<String, Arc<SubscriptionData>>,
+    /// What they want to read.
+    pub subscriptions: Subscriptions,
 }
 
 impl Consumers {
@@ -89,6 +91,10 @@ impl Group for Consumers {
     fn members_mut(&mut self) -> &mut ByClient {
         &mut self.members
     }
+
+    fn weight(&self) -> usize {
+        self.subscriptions.bytes()
+    }
 }
 
 /// A producer group has nothing but members.
@@ -99,6 +105,10 @@ impl Group for ByClient {
 
     fn members_mut(&mut self) -> &mut ByClient {
         self
+    }
+
+    fn weight(&self) -> usize {
+        0
     }
 }
 
@@ -121,9 +131,25 @@ pub struct Members {
     producers: Table<ByClient>,
 }
 
-/// No room for a further entry: [`MEMBERS_MAX`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+/// Why a heartbeat's group was not taken; nothing of the group has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BeatError {
+    /// No room for a further member: [`MEMBERS_MAX`].
+    #[error("{MEMBERS_MAX} members of groups are connected to this broker")]
+    Members,
+    /// The group subscribes to more than [`subscriptions::TOPICS_MAX`] topics.
+    #[error(
+        "a group subscribes to at most {max} topics, this one to {0}",
+        max = subscriptions::TOPICS_MAX
+    )]
+    Topics(usize),
+    /// No room for larger subscriptions: [`subscriptions::ALL_MAX_BYTES`].
+    #[error(
+        "the subscriptions of all groups may take {max} MiB, {0} bytes more do not fit",
+        max = subscriptions::ALL_MAX_BYTES >> 20
+    )]
+    Subscriptions(usize),
+}
 
 /// Groups that lost members.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -144,7 +170,7 @@ impl Members {
         group: &str,
         client: &Client,
         clock_ms: u64,
-    ) -> Result<(), Full> {
+    ) -> Result<(), BeatError> {
         let has_room = self.has_room();
         self.producers.beat(group, client, clock_ms, has_room).map(drop)
     }
@@ -153,7 +179,7 @@ impl Members {
     /// `fingerprint` says that they are the same as before.
     ///
     /// # Errors
-    /// The table is full.
+    /// The table is full, or the subscriptions are too large.
     pub fn consumer_beat(
         &mut self,
         data: &ConsumerData,
@@ -161,15 +187,34 @@ impl Members {
         fingerprint: i32,
         is_short: bool,
         clock_ms: u64,
-    ) -> Result<Registered, Full> {
+    ) -> Result<Registered, BeatError> {
         let has_room = self.has_room();
+        let wanted = if is_short { None } else { Some(self.subscriptions_after(data)?) };
         let (group, is_new) = self.consumers.beat(&data.group_name, client, clock_ms, has_room)?;
         // A group exists while it has members.
         let is_new_group = is_new && group.members.len() == 1;
-        let mut registered = group.take(data, &client.id, fingerprint, is_short);
+        let before_bytes = group.subscriptions.bytes();
+        let mut registered = group.take(data, &client.id, fingerprint, wanted);
         registered.must_notify |= is_new;
         registered.must_publish |= is_new_group;
+        let after_bytes = group.subscriptions.bytes();
+        self.consumers.weighs(before_bytes, after_bytes);
         Ok(registered)
+    }
+
+    /// The subscriptions of a group once a full heartbeat was taken over.
+    fn subscriptions_after(&self, data: &ConsumerData) -> Result<Subscriptions, BeatError> {
+        let before = self.consumers.get(&data.group_name).map(|group| &group.subscriptions);
+        let after = Subscriptions::merge(before, &data.subscription_data_set);
+        if after.len() > subscriptions::TOPICS_MAX {
+            return Err(BeatError::Topics(after.len()));
+        }
+        // Never refused to those who grow nothing.
+        let more = after.bytes().saturating_sub(before.map_or(0, Subscriptions::bytes));
+        if more > 0 && self.consumers.weight() + more > subscriptions::ALL_MAX_BYTES {
+            return Err(BeatError::Subscriptions(more));
+        }
+        Ok(after)
     }
 
     fn has_room(&self) -> bool {
@@ -260,19 +305,20 @@ impl Members {
 }
 
 impl Consumers {
-    /// Takes over what a member's heartbeat says of the group.
+    /// Takes over what a member's heartbeat says of the group; `wanted`: its subscriptions, unless
+    /// it was a short one.
     fn take(
         &mut self,
         data: &ConsumerData,
         client_id: &str,
         fingerprint: i32,
-        is_short: bool,
+        wanted: Option<Subscriptions>,
     ) -> Registered {
         let member = self.members.get_mut(client_id).expect("it is a member since this heartbeat");
-        if is_short {
+        let Some(wanted) = wanted else {
             let wants_full = member.fingerprint != fingerprint;
             return Registered { wants_full, ..Registered::default() };
-        }
+        };
         // A full form under another fingerprint than the stored one is news to the client too
         // (Apache's rule).
         let wants_full = member.fingerprint != 0 && member.fingerprint != fingerprint;
@@ -283,30 +329,10 @@ impl Consumers {
         self.consume_type = data.consume_type;
         self.message_model = data.message_model;
         self.consume_from_where = data.consume_from_where;
-        let (topics_changed, versions_changed) = self.subscribe(&data.subscription_data_set);
-        must_publish |= topics_changed || versions_changed;
+        let topics_changed = !wanted.has_topics_of(&self.subscriptions);
+        must_publish |= topics_changed || !wanted.has_versions_of(&self.subscriptions);
+        self.subscriptions = wanted;
         Registered { must_notify: topics_changed, must_publish, wants_full }
-    }
-
-    /// Takes over the subscriptions of a full heartbeat; says whether topics, or only expressions,
-    /// changed.
-    fn subscribe(&mut self, wanted: &[SubscriptionData]) -> (bool, bool) {
-        let (mut topics_changed, mut versions_changed) = (false, false);
-        for subscription in wanted {
-            match self.subscriptions.get(&subscription.topic) {
-                None => topics_changed = true,
-                Some(known) if subscription.sub_version > known.sub_version => {
-                    versions_changed = true;
-                }
-                Some(_) => continue,
-            }
-            self.subscriptions.insert(subscription.topic.clone(), Arc::new(subscription.clone()));
-        }
-        let before = self.subscriptions.len();
-        let topics: HashSet<&str> = wanted.iter().map(|one| one.topic.as_str()).collect();
-        self.subscriptions.retain(|topic, _| topics.contains(topic.as_str()));
-        topics_changed |= self.subscriptions.len() != before;
-        (topics_changed, versions_changed)
     }
 }
 

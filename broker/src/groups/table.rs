@@ -1,6 +1,6 @@
 //! Groups of one kind, and which of them each connection speaks for.
 
-use super::{ByClient, Client, Full, Member};
+use super::{BeatError, ByClient, Client, Member};
 use crate::link::ConnectionKey;
 use ringmq_runtime::random::{HashMap, HashSet};
 
@@ -8,6 +8,8 @@ use ringmq_runtime::random::{HashMap, HashSet};
 pub(super) trait Group: Default {
     fn members(&self) -> &ByClient;
     fn members_mut(&mut self) -> &mut ByClient;
+    /// Bytes of what it keeps besides.
+    fn weight(&self) -> usize;
 }
 
 /// The groups of one kind that have members.
@@ -17,11 +19,12 @@ pub(super) struct Table<G> {
     /// How many members of which groups were last heard of on a connection.
     by_connection: HashMap<ConnectionKey, HashMap<String, usize>>,
     len: usize,
+    weight: usize,
 }
 
 impl<G> Default for Table<G> {
     fn default() -> Self {
-        Self { groups: HashMap::default(), by_connection: HashMap::default(), len: 0 }
+        Self { groups: HashMap::default(), by_connection: HashMap::default(), len: 0, weight: 0 }
     }
 }
 
@@ -29,6 +32,16 @@ impl<G: Group> Table<G> {
     /// Entries of all groups.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes of what all groups keep besides members.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// A group changed what it keeps.
+    pub(super) fn weighs(&mut self, before: usize, after: usize) {
+        self.weight = self.weight - before + after;
     }
 
     pub(super) fn get(&self, group: &str) -> Option<&G> {
@@ -56,7 +69,7 @@ impl<G: Group> Table<G> {
         client: &Client,
         clock_ms: u64,
         has_room: bool,
-    ) -> Result<(&mut G, bool), Full> {
+    ) -> Result<(&mut G, bool), BeatError> {
         let known = self.groups.get_mut(group).and_then(|of| of.members_mut().get_mut(&client.id));
         let former = match known {
             Some(member) => {
@@ -66,7 +79,7 @@ impl<G: Group> Table<G> {
                 Some(former)
             }
             None if has_room => None,
-            None => return Err(Full),
+            None => return Err(BeatError::Members),
         };
         if former != Some(client.connection) {
             former.into_iter().for_each(|former| self.forget(former, group));
@@ -94,6 +107,7 @@ impl<G: Group> Table<G> {
         let Some(member) = of.members_mut().remove(client_id) else { return false };
         self.len -= 1;
         if of.members().is_empty() {
+            self.weight -= of.weight();
             self.groups.remove(group);
         }
         self.forget(member.client.connection, group);

@@ -1,4 +1,5 @@
 use super::*;
+use ringmq_protocol::bodies::heartbeat::SubscriptionData;
 
 const EXPIRY_MS: u64 = 120_000;
 
@@ -55,7 +56,16 @@ fn members_are_told_when_somebody_joins_or_topics_change_and_not_otherwise() {
     // A newer expression for a known topic goes to the pulls, but moves no queue.
     check_beat(&mut members, &client("a", 1), &[("u", 9)], 5, (false, true));
     check_beat(&mut members, &client("a", 1), &[("u", 8)], 6, (false, false));
-    assert_eq!(members.consumers("g").expect("group").subscriptions["u"].sub_version, 9);
+    assert_eq!(
+        members
+            .consumers("g")
+            .expect("group")
+            .subscriptions
+            .get("u")
+            .expect("subscribed")
+            .sub_version,
+        9
+    );
 }
 
 #[test]
@@ -155,4 +165,71 @@ fn two_clients_on_one_connection_leave_one_by_one() {
     assert!(members.is_registered(key(1)), "b still consumes through it");
     assert_eq!(members.connection_closed(key(1)).consumers, ["g"]);
     assert!(members.is_empty() && !members.is_registered(key(1)));
+}
+
+/// Sends a full heartbeat of `group` from a client of its own.
+fn beat_of(
+    members: &mut Members,
+    group: &str,
+    wanted: Vec<SubscriptionData>,
+) -> Result<Registered, BeatError> {
+    let data = ConsumerData {
+        group_name: group.into(),
+        subscription_data_set: wanted,
+        ..ConsumerData::default()
+    };
+    members.consumer_beat(&data, &client(group, 1), 0, false, 0)
+}
+
+#[test]
+fn subscriptions_are_counted_while_their_group_has_members() {
+    let mut members = Members::default();
+    let wanted = || vec![subscription("t", 5), subscription("u", 1)];
+    beat_of(&mut members, "g", wanted()).expect("room");
+    let weight = members.consumers.weight();
+    assert!(weight > 2 * size_of::<SubscriptionData>());
+    beat_of(&mut members, "g", wanted()).expect("room");
+    assert_eq!(members.consumers.weight(), weight, "what stays is not counted again");
+    beat_of(&mut members, "h", wanted()).expect("room");
+    assert_eq!(members.consumers.weight(), 2 * weight);
+    // Named twice, and an older version than the one that is known: still one topic.
+    beat_of(&mut members, "h", vec![subscription("t", 1), subscription("t", 2)]).expect("room");
+    let kept = members.consumers("h").expect("group");
+    assert_eq!((kept.subscriptions.len(), kept.subscriptions.bytes()), (1, weight / 2));
+    assert_eq!(kept.subscriptions.get("t").expect("subscribed").sub_version, 5);
+    members.unregister("g", None, Some("g"));
+    members.connection_closed(key(1));
+    assert_eq!(members.consumers.weight(), 0);
+}
+
+#[test]
+fn a_group_that_subscribes_to_too_much_is_refused_and_unchanged() {
+    let mut members = Members::default();
+    let topics = |count: usize| (0..count).map(|n| subscription(&format!("t{n}"), 1)).collect();
+    beat_of(&mut members, "g", topics(subscriptions::TOPICS_MAX)).expect("as many as allowed");
+    let too_many = subscriptions::TOPICS_MAX + 1;
+    for group in ["g", "new"] {
+        let refused = beat_of(&mut members, group, topics(too_many));
+        assert_eq!(refused, Err(BeatError::Topics(too_many)));
+    }
+    assert!(members.consumers("new").is_none());
+    let kept = &members.consumers("g").expect("group").subscriptions;
+    assert_eq!(kept.len(), subscriptions::TOPICS_MAX);
+}
+
+#[test]
+fn beyond_the_memory_for_subscriptions_only_those_who_grow_none_are_taken() {
+    let mut members = Members::default();
+    let long = |version| {
+        let sub_string = "tag || ".repeat(1 << 10);
+        vec![SubscriptionData { sub_string, ..subscription("t", version) }]
+    };
+    beat_of(&mut members, "g", long(1)).expect("room");
+    let one = members.consumers.weight();
+    let others = subscriptions::ALL_MAX_BYTES - one - one / 2;
+    members.consumers.weighs(0, others);
+    assert_eq!(beat_of(&mut members, "h", long(1)), Err(BeatError::Subscriptions(one)));
+    assert!(members.consumers("h").is_none() && !members.is_empty());
+    beat_of(&mut members, "g", long(2)).expect("a newer version of the same size");
+    beat_of(&mut members, "h", vec![subscription("t", 1)]).expect("a short one fits");
 }

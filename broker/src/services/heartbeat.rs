@@ -8,7 +8,7 @@
 use super::control::{Answer, Reaction, json_answer};
 use crate::clients::{Clients, clock_ms};
 use crate::directory::Directory;
-use crate::groups::{Client, Left};
+use crate::groups::{BeatError, Client, Left};
 use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
@@ -80,16 +80,17 @@ impl Heartbeats {
     /// Registers every group of a heartbeat; returns the groups that need a retry topic, and
     /// whether the full form is wanted next.
     fn take(&self, beat: &HeartbeatData, client: &Client) -> Result<(RetryTopics, bool), Refusal> {
-        let full_table = |_| Refusal::unavailable("too many clients are connected to this broker");
         for producer in &beat.producer_data_set {
             let mut members = self.clients.members_mut();
-            members.producer_beat(&producer.group_name, client, clock_ms()).map_err(full_table)?;
+            members
+                .producer_beat(&producer.group_name, client, clock_ms())
+                .map_err(beat_refused)?;
         }
         let (mut retry_topics, mut wants_full) = (Vec::new(), false);
         for consumer in &beat.consumer_data_set {
             // As in Apache: a group that may not be made is left out, and its pulls say why.
             let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
-            wants_full |= self.take_consumer(consumer, beat, client).map_err(full_table)?;
+            wants_full |= self.take_consumer(consumer, beat, client).map_err(beat_refused)?;
             let sys_flag = if consumer.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
             retry_topics.push((group, sys_flag));
         }
@@ -101,7 +102,7 @@ impl Heartbeats {
         consumer: &ConsumerData,
         beat: &HeartbeatData,
         client: &Client,
-    ) -> Result<bool, crate::groups::Full> {
+    ) -> Result<bool, BeatError> {
         let fingerprint = beat.heartbeat_fingerprint;
         let is_short = fingerprint != 0 && beat.without_sub;
         let registered = self.clients.members_mut().consumer_beat(
@@ -186,5 +187,12 @@ impl Heartbeats {
         let remark =
             format!("The broker does not support consumer to filter message by {expression_type}");
         Err(Refusal::new(response::SYSTEM_ERROR, remark))
+    }
+}
+
+fn beat_refused(error: BeatError) -> Refusal {
+    match error {
+        BeatError::Topics(_) => Refusal::invalid_parameter(error.to_string()),
+        BeatError::Members | BeatError::Subscriptions(_) => Refusal::unavailable(error.to_string()),
     }
 }

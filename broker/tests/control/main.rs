@@ -3,6 +3,7 @@
 
 mod deleted;
 mod flood;
+mod limits;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

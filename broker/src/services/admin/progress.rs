@@ -41,7 +41,7 @@ fn topics_read(parts: &Parts, group: &str, progress: &[Progress]) -> BTreeSet<St
     let of_group = progress.iter().filter(|one| one.group == group);
     let mut topics: BTreeSet<String> = of_group.map(|one| one.topic.clone()).collect();
     if let Some(group) = parts.clients.members().consumers(group) {
-        topics.extend(group.subscriptions.keys().cloned());
+        topics.extend(group.subscriptions.iter().map(|(topic, _)| topic.clone()));
     }
     topics
 }
@@ -148,7 +148,7 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
         let progress = gather::progress(&parts.data, filter).await;
         let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
         for (name, group) in parts.clients.members().all_consumers() {
-            if group.subscriptions.contains_key(&topic) {
+            if group.subscriptions.get(&topic).is_some() {
                 groups.insert(name.clone());
             }
         }

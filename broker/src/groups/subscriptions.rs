@@ -1,0 +1,89 @@
+//! What a group wants to read, by topic, and how much memory that takes.
+
+use ringmq_protocol::bodies::heartbeat::SubscriptionData;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Topics of one group. Groups read a handful, a gateway's hundreds.
+pub const TOPICS_MAX: usize = 10_000;
+
+/// Subscriptions of all groups together, as [`Subscriptions::bytes`] counts them; every shard is
+/// told the part that pulls need, at most as much again. 200,000 groups that read a topic each, and
+/// their retry topic, take about 150 MiB.
+pub const ALL_MAX_BYTES: usize = 512 << 20;
+
+/// Beside its texts an entry takes its struct, two counters, and its share of a tree's node.
+const ENTRY_BYTES: usize = size_of::<SubscriptionData>() + 128;
+
+/// The subscriptions of a group.
+#[derive(Clone, Debug, Default)]
+pub struct Subscriptions {
+    by_topic: BTreeMap<String, Arc<SubscriptionData>>,
+    bytes: usize,
+}
+
+impl Subscriptions {
+    /// The topics of `wanted`, each as the newest version of both says; entries that stay are
+    /// shared.
+    pub(super) fn merge(before: Option<&Self>, wanted: &[SubscriptionData]) -> Self {
+        let mut merged = Self::default();
+        for subscription in wanted {
+            let topic = subscription.topic.as_str();
+            let taken = merged.by_topic.get(topic);
+            let known = taken.or_else(|| before.and_then(|before| before.by_topic.get(topic)));
+            let newest = match known {
+                Some(known) if known.sub_version >= subscription.sub_version => Arc::clone(known),
+                _ => Arc::new(subscription.clone()),
+            };
+            merged.bytes += weight(&newest);
+            if let Some(replaced) = merged.by_topic.insert(topic.to_owned(), newest) {
+                merged.bytes -= weight(&replaced);
+            }
+        }
+        merged
+    }
+
+    /// Memory that they take, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Number of topics.
+    pub fn len(&self) -> usize {
+        self.by_topic.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+
+    /// The subscription of a topic.
+    pub fn get(&self, topic: &str) -> Option<&Arc<SubscriptionData>> {
+        self.by_topic.get(topic)
+    }
+
+    /// All of them, sorted by topic.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Arc<SubscriptionData>)> {
+        self.by_topic.iter()
+    }
+
+    pub(super) fn has_topics_of(&self, other: &Self) -> bool {
+        self.by_topic.keys().eq(other.by_topic.keys())
+    }
+
+    /// To be asked when the topics are the same.
+    pub(super) fn has_versions_of(&self, other: &Self) -> bool {
+        let others = other.by_topic.values().map(|one| one.sub_version);
+        self.by_topic.values().map(|one| one.sub_version).eq(others)
+    }
+}
+
+fn weight(subscription: &SubscriptionData) -> usize {
+    let SubscriptionData { topic, sub_string, expression_type, tags_set, code_set, .. } =
+        subscription;
+    let tags: usize = tags_set.iter().map(|tag| 2 * size_of::<String>() + tag.len()).sum();
+    // The topic is the key, too.
+    let texts = 2 * topic.len() + sub_string.len() + expression_type.len();
+    ENTRY_BYTES + texts + tags + size_of_val(code_set.as_slice())
+}
