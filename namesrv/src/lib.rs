@@ -5,6 +5,8 @@
 //! around it is thin, one file per request family. A process of its own is `mqnamesrv`; a broker
 //! embeds one with [`start`].
 
+pub mod admission;
+mod by_broker;
 pub mod config;
 pub mod kv;
 pub mod registration;

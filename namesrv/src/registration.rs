@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicQueueMappingInfo};
 
-use crate::routes::{BROKERS_MAX, BrokerKey, NAME_MAX_BYTES, TOPICS_MAX};
+use crate::admission::{
+    BROKERS_MAX, FILTER_SERVERS_MAX, MAPPINGS_MAX_BYTES, NAME_MAX_BYTES, ROUTES_MAX_BYTES,
+    TOPICS_MAX,
+};
+use crate::routes::BrokerKey;
 
 /// Everything that a broker says when it registers.
 pub struct Registration<'a> {
@@ -88,6 +92,15 @@ pub enum RegisterError {
     /// [`TOPICS_MAX`] would be passed.
     #[error("{TOPICS_MAX} topics are registered")]
     TooManyTopics,
+    /// [`ROUTES_MAX_BYTES`] would be passed.
+    #[error("what brokers say of topics takes {} MiB", ROUTES_MAX_BYTES >> 20)]
+    TooManyRoutes,
+    /// [`MAPPINGS_MAX_BYTES`] would be passed.
+    #[error("the queues of static topics take {} MiB", MAPPINGS_MAX_BYTES >> 20)]
+    TooManyMappings,
+    /// [`FILTER_SERVERS_MAX`] of one broker.
+    #[error("a broker has at most {FILTER_SERVERS_MAX} filter servers")]
+    TooManyFilterServers,
 }
 
 impl Registration<'_> {

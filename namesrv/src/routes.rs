@@ -13,21 +13,12 @@ use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicQueueMapping
 use ringmq_protocol::names::{MASTER_ID, perm};
 use ringmq_runtime::clock::Instant;
 
+use crate::admission::{TOPICS_MAX, check_names, name_in_mapping};
+use crate::by_broker::ByBroker;
 use crate::registration::{MasterAddresses, MinIdChange, RegisterError, Registered, Registration};
 
 /// Time after which a broker that does not register again is gone, unless it asked for another.
 pub const BROKER_EXPIRY: Duration = Duration::from_secs(120);
-
-/// Topics of all brokers together; past it a registration that brings new ones is refused. One
-/// million topics take about 300 MB.
-pub const TOPICS_MAX: usize = 1_000_000;
-
-/// Broker addresses; past it further brokers are refused.
-pub const BROKERS_MAX: usize = 10_000;
-
-/// Longest name of a topic, broker, cluster or zone, and longest address. The limits of the tables
-/// count entries, so entries have one, too; those of brokers are smaller.
-pub const NAME_MAX_BYTES: usize = 512;
 
 /// Settings that change the rules; the name server's configuration sets them, also while it runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,14 +69,14 @@ pub(crate) struct LiveBroker {
 pub struct RouteTable {
     pub(crate) rules: RouteRules,
     /// Topic, then broker name.
-    pub(crate) topics: BTreeMap<String, BTreeMap<String, Queues>>,
+    pub(crate) topics: ByBroker<Queues>,
     pub(crate) groups: BTreeMap<String, BrokerGroup>,
     /// Cluster, then broker names.
     pub(crate) clusters: BTreeMap<String, BTreeSet<String>>,
     pub(crate) live: BTreeMap<BrokerKey, LiveBroker>,
     pub(crate) filter_servers: BTreeMap<BrokerKey, Vec<String>>,
     /// Topic, then broker name, of static topics.
-    pub(crate) mappings: BTreeMap<String, BTreeMap<String, TopicQueueMappingInfo>>,
+    pub(crate) mappings: ByBroker<TopicQueueMappingInfo>,
 }
 
 impl BrokerGroup {
@@ -127,30 +118,6 @@ impl RouteTable {
             master: self.master_of(broker),
             min_id_change: self.joined_as_min(broker, joined.previous_min),
         })
-    }
-
-    fn check_admission(&self, broker: &Registration<'_>) -> Result<(), RegisterError> {
-        let (zone, servers) =
-            (broker.zone.into_iter(), broker.filter_servers.into_iter().flatten());
-        let of_broker = [broker.cluster, broker.broker_name, broker.address, broker.ha_address];
-        let of_topics = broker.topics.keys().chain(servers).map(String::as_str);
-        check_names(of_broker.into_iter().chain(zone).chain(of_topics))?;
-        let group = self.groups.get(broker.broker_name);
-        let is_known = group.is_some_and(|group| group.addresses.contains_key(&broker.broker_id));
-        if !is_known && broker.topics.len() == 1 {
-            return Err(RegisterError::SingleTopicOfNewBroker);
-        }
-        if !self.live.contains_key(&broker.key()) && self.live.len() >= BROKERS_MAX {
-            return Err(RegisterError::TooManyBrokers);
-        }
-        // Counted one by one only where the sum could pass the limit.
-        if self.topics.len() + broker.topics.len() > TOPICS_MAX {
-            let new = broker.topics.keys().filter(|topic| !self.topics.contains_key(*topic));
-            if self.topics.len() + new.count() > TOPICS_MAX {
-                return Err(RegisterError::TooManyTopics);
-            }
-        }
-        Ok(())
     }
 
     /// Another address holds the id with a higher state version: the newcomer lost a switch.
@@ -206,34 +173,22 @@ impl RouteTable {
             if is_acting_master {
                 queues.perm &= !perm::WRITE;
             }
-            match self.topics.get_mut(topic) {
-                // Same version: what an administrator changed here (wiped write permission) stays.
-                Some(by_broker) if !is_changed && by_broker.contains_key(broker.broker_name) => {}
-                Some(by_broker) => {
-                    by_broker.insert(broker.broker_name.to_owned(), queues);
-                }
-                None => {
-                    let by_broker = BTreeMap::from([(broker.broker_name.to_owned(), queues)]);
-                    self.topics.insert(topic.clone(), by_broker);
-                }
+            // Same version: what an administrator changed here (wiped write permission) stays.
+            let known = self.topics.get(topic);
+            let is_known = known.is_some_and(|known| known.contains_key(broker.broker_name));
+            if is_changed || !is_known {
+                self.topics.insert(topic, broker.broker_name, queues);
             }
         }
         if is_changed {
             for (topic, mapping) in broker.mappings.into_iter().flatten() {
-                let name = mapping.bname.as_deref().unwrap_or(broker.broker_name);
-                let by_broker = self.mappings.entry(topic.clone()).or_default();
-                by_broker.insert(name.to_owned(), mapping.clone());
+                self.mappings.insert(topic, name_in_mapping(broker, mapping), mapping.clone());
             }
         }
     }
 
     fn remove_topics_not_in(&mut self, broker_name: &str, keep: &BTreeMap<String, TopicConfig>) {
-        self.topics.retain(|topic, by_broker| {
-            if !keep.contains_key(topic) {
-                by_broker.remove(broker_name);
-            }
-            !by_broker.is_empty()
-        });
+        self.topics.retain(|topic, name| name != broker_name || keep.contains_key(topic));
     }
 
     fn refresh(&mut self, broker: &Registration<'_>, now: Instant) {
@@ -349,9 +304,9 @@ impl RouteTable {
             names.remove(name);
             !names.is_empty()
         });
-        forget_broker(&mut self.topics, name);
+        self.topics.retain(|_, broker| broker != name);
         // Apache keeps the mappings for ever.
-        forget_broker(&mut self.mappings, name);
+        self.mappings.retain(|_, broker| broker != name);
     }
 
     /// The connection is gone, and with it every broker that registered on it last.
@@ -371,6 +326,9 @@ impl RouteTable {
         let gone: Vec<_> = gone.map(|(key, broker)| (key.clone(), broker.connection)).collect();
         let connections = gone.iter().map(|(_, connection)| *connection).collect();
         let changes = gone.into_iter().filter_map(|(key, _)| {
+            // Also one whose name went with another cluster's registration of the address.
+            self.live.remove(&key);
+            self.filter_servers.remove(&key);
             let name = self.name_of(&key)?;
             self.unregister(&key.cluster, &name, &key.address)
         });
@@ -396,28 +354,22 @@ impl RouteTable {
     }
 
     fn change_permission(&mut self, broker_name: &str, change: impl Fn(i32) -> i32) -> i32 {
-        let mut count = 0;
-        for by_broker in self.topics.values_mut() {
-            if let Some(queues) = by_broker.get_mut(broker_name) {
-                queues.perm = change(queues.perm);
-                count += 1;
-            }
-        }
-        count
+        let count = self.topics.change(broker_name, |queues| queues.perm = change(queues.perm));
+        i32::try_from(count).unwrap_or(i32::MAX)
     }
 
     /// Adds the queues of one topic (217). A broker that is not registered ends the list: nothing
     /// of a new topic is kept then, of a known one what came before.
     ///
     /// # Errors
-    /// `TooManyTopics`, `NameTooLong`; nothing has changed then.
+    /// `TooManyTopics`, `TooManyRoutes`, `NameTooLong`; nothing has changed then.
     pub fn register_topic(
         &mut self,
         topic: &str,
         queues: &[QueueData],
     ) -> Result<(), RegisterError> {
         check_names([topic])?;
-        let is_known = self.topics.contains_key(topic);
+        let is_known = self.topics.contains(topic);
         if !is_known && self.topics.len() >= TOPICS_MAX {
             return Err(RegisterError::TooManyTopics);
         }
@@ -431,10 +383,11 @@ impl RouteTable {
                 }
                 break;
             }
-            accepted.insert(broker_name.to_owned(), Queues::of_data(queues));
+            accepted.insert(broker_name, Queues::of_data(queues));
         }
-        if !accepted.is_empty() {
-            self.topics.entry(topic.to_owned()).or_default().extend(accepted);
+        self.check_growth(accepted.iter().map(|(name, queues)| (topic, *name, *queues)))?;
+        for (broker_name, queues) in accepted {
+            self.topics.insert(topic, broker_name, queues);
         }
         Ok(())
     }
@@ -442,34 +395,12 @@ impl RouteTable {
     /// Removes a topic, everywhere or from one cluster.
     pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
         let Some(cluster) = cluster else {
-            self.topics.remove(topic);
-            return;
+            return self.topics.retain_of(topic, |_| false);
         };
-        let (Some(names), Some(by_broker)) =
-            (self.clusters.get(cluster), self.topics.get_mut(topic))
-        else {
-            return;
-        };
-        by_broker.retain(|name, _| !names.contains(name));
-        if by_broker.is_empty() {
-            self.topics.remove(topic);
+        if let Some(names) = self.clusters.get(cluster) {
+            self.topics.retain_of(topic, |name| !names.contains(name));
         }
     }
-}
-
-fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), RegisterError> {
-    match names.into_iter().map(str::len).find(|len| *len > NAME_MAX_BYTES) {
-        Some(len) => Err(RegisterError::NameTooLong(len)),
-        None => Ok(()),
-    }
-}
-
-/// Removes a broker name from every topic, and topics that no broker has any more.
-fn forget_broker<T>(table: &mut BTreeMap<String, BTreeMap<String, T>>, name: &str) {
-    table.retain(|_, by_broker| {
-        by_broker.remove(name);
-        !by_broker.is_empty()
-    });
 }
 
 /// What joining its group told about a broker.
@@ -488,7 +419,7 @@ impl Queues {
         }
     }
 
-    fn of(config: &TopicConfig) -> Self {
+    pub(crate) fn of(config: &TopicConfig) -> Self {
         Self {
             read: config.read_queue_nums,
             write: config.write_queue_nums,

@@ -1,7 +1,11 @@
 //! The rules of the route table.
 
 use super::*;
+use crate::admission::{
+    BROKERS_MAX, FILTER_SERVERS_MAX, MAPPINGS_MAX_BYTES, NAME_MAX_BYTES, ROUTES_MAX_BYTES,
+};
 use crate::views::{UnitTopics, keep_zone};
+use ringmq_protocol::bodies::topic::TopicQueueMappingInfo;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 
@@ -17,6 +21,8 @@ struct Broker {
     timeout: Option<Duration>,
     version: DataVersion,
     topics: BTreeMap<String, TopicConfig>,
+    mappings: BTreeMap<String, TopicQueueMappingInfo>,
+    filter_servers: Vec<String>,
     connection: u64,
 }
 
@@ -39,6 +45,8 @@ fn broker(name: &'static str, id: i64, address: &'static str) -> Broker {
         timeout: None,
         version: version(1),
         topics: ["T1", "T2"].map(|name| (name.to_owned(), topic(6))).into(),
+        mappings: BTreeMap::new(),
+        filter_servers: Vec::new(),
         connection: 1,
     }
 }
@@ -61,8 +69,8 @@ impl Broker {
             enable_acting_master: self.acting,
             data_version: self.version,
             topics: &self.topics,
-            mappings: None,
-            filter_servers: None,
+            mappings: Some(&self.mappings),
+            filter_servers: Some(&self.filter_servers),
             connection: self.connection,
         };
         table.register(&registration, now)
@@ -301,7 +309,78 @@ fn names_that_nothing_real_has_are_refused() {
     assert_eq!(refused, Err(RegisterError::NameTooLong(NAME_MAX_BYTES + 1)));
     let with_long_zone = broker("a", 0, "1").with(|broker| broker.zone = Some(long.clone().leak()));
     assert!(with_long_zone.register(&mut table, NOW).is_err());
-    assert!(table.topics.is_empty() && table.live.is_empty());
+    let with_long_scope = broker("a", 0, "1").with(|broker| {
+        let mapping = TopicQueueMappingInfo { scope: Some(long.clone()), ..Default::default() };
+        broker.mappings.insert("T1".into(), mapping);
+    });
+    assert!(with_long_scope.register(&mut table, NOW).is_err());
+    assert!(table.topics.len() == 0 && table.live.is_empty());
     broker("a", 0, "1").register(&mut table, NOW).expect("accepted");
     assert!(table.register_topic(&long, &[]).is_err());
+}
+
+#[test]
+fn a_table_that_is_full_takes_what_it_knows_and_nothing_more() {
+    let mapping = || TopicQueueMappingInfo {
+        curr_id_map: [(0, 0), (1, 1)].into(),
+        ..TopicQueueMappingInfo::default()
+    };
+    let with_mapping = broker("a", 0, "a0").with(|broker| {
+        broker.mappings.insert("T1".into(), mapping());
+    });
+    let mut table = table_of(std::slice::from_ref(&with_mapping));
+    let (routes, mappings) = (table.topics.bytes(), table.mappings.bytes());
+    table.topics.pretend(ROUTES_MAX_BYTES - routes);
+    table.mappings.pretend(MAPPINGS_MAX_BYTES - mappings);
+
+    let again = with_mapping.clone().with(|broker| broker.version = version(2));
+    again.register(&mut table, NOW).expect("nothing new");
+    let other = broker("b", 0, "b0");
+    assert_eq!(other.register(&mut table, NOW), Err(RegisterError::TooManyRoutes));
+    let queues = QueueData { broker_name: "a".into(), perm: 6, ..Default::default() };
+    assert_eq!(table.register_topic("N", &[queues]), Err(RegisterError::TooManyRoutes));
+    let larger = again.with(|broker| {
+        broker.mappings.get_mut("T1").expect("it has one").curr_id_map.insert(2, 2);
+    });
+    assert_eq!(larger.register(&mut table, NOW), Err(RegisterError::TooManyMappings));
+    check_route(&table, "T1", "a 0=a0 6");
+    check_route(&table, "N", "none");
+
+    table.unregister("c", "a", "a0");
+    assert_eq!(table.topics.bytes(), ROUTES_MAX_BYTES - routes);
+    assert_eq!(table.mappings.bytes(), MAPPINGS_MAX_BYTES - mappings);
+}
+
+#[test]
+fn one_address_is_no_more_brokers_than_are_allowed() {
+    let mut table = RouteTable::default();
+    let named = |number: usize| {
+        broker("", 0, "one").with(|broker| {
+            broker.name = format!("b{number}").leak();
+            broker.topics.clear();
+        })
+    };
+    for number in 0..BROKERS_MAX - 1 {
+        let group = BrokerGroup { addresses: [(0, "one".into())].into(), ..Default::default() };
+        table.groups.insert(format!("b{number}"), group);
+    }
+    named(BROKERS_MAX - 1).register(&mut table, NOW).expect("room");
+    let refused = named(BROKERS_MAX).register(&mut table, NOW);
+    assert_eq!(refused, Err(RegisterError::TooManyBrokers));
+    named(7).register(&mut table, NOW).expect("it is known");
+
+    let servers = |count| {
+        named(0).with(|broker| broker.filter_servers = vec!["127.0.0.1:1".to_owned(); count])
+    };
+    servers(FILTER_SERVERS_MAX).register(&mut table, NOW).expect("as many as allowed");
+    let refused = servers(FILTER_SERVERS_MAX + 1).register(&mut table, NOW);
+    assert_eq!(refused, Err(RegisterError::TooManyFilterServers));
+}
+
+#[test]
+fn an_address_in_two_clusters_expires_in_both() {
+    let other = broker("a", 0, "a0").with(|broker| broker.cluster = "d");
+    let mut table = table_of(&[broker("a", 0, "a0"), other]);
+    table.expire(NOW + BROKER_EXPIRY + Duration::from_secs(1));
+    assert!(table.live.is_empty() && table.groups.is_empty() && table.clusters.is_empty());
 }
