@@ -170,21 +170,44 @@ impl Directory {
         .await
     }
 
-    /// Creates or replaces a topic as a tool asks.
+    /// Creates or replaces topics as a tool asks, each with its attribute edits. All of them cost
+    /// one write.
     ///
     /// # Errors
-    /// See [`Topics::update`], and the disk's.
-    pub async fn update_topic(
+    /// See [`Topics::update`], and the disk's. Topics before the first refused one are changed.
+    pub async fn update_topics(
         &self,
-        topic: TopicConfig,
-        edits: &str,
+        wanted: Vec<(TopicConfig, String)>,
     ) -> Result<(), DirectoryError> {
-        let (settings, name) = (self.settings(), topic.topic_name.clone());
-        let (broker, now_ms) = (&self.identity.name, clock::unix_ms());
-        self.change_topic(&name, |topics| {
-            topics.update(topic, edits, &settings, broker, now_ms).map(drop)
-        })
-        .await
+        let (settings, broker) = (self.settings(), &self.identity.name);
+        let now_ms = clock::unix_ms();
+        let (mut named, mut changed, mut refused) = (Vec::new(), BTreeSet::new(), None);
+        for (topic, edits) in wanted {
+            let name = topic.topic_name.clone();
+            let updated =
+                self.tables.topics.borrow_mut().update(topic, &edits, &settings, broker, now_ms);
+            match updated {
+                Ok(None) => {}
+                Ok(Some(_)) => drop(changed.insert(name.clone())),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+            named.push(name);
+        }
+        if !changed.is_empty() {
+            self.writers.topics.changed();
+        }
+        // Also without a change of our own: another request may have made the topic a moment ago.
+        self.writers.topics.settled().await?;
+        for name in named {
+            self.publish_topic(&name);
+        }
+        for name in changed {
+            self.unregistered.add(&name);
+        }
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Removes a topic; false when there was none.

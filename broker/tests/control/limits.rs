@@ -1,7 +1,11 @@
 //! Requests that ask for more than one client may have, and changes that have to wait.
 
+use std::path::Path;
+
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
+use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
 
 use crate::support::temp_dir;
@@ -21,5 +25,43 @@ fn a_heartbeat_with_too_many_topics_is_refused_with_the_limit_and_others_go_on()
         assert!(remark.contains(&TOPICS_MAX.to_string()), "{remark}");
         client.beat("c", &names[..TOPICS_MAX]).await;
         assert_eq!(client.members().await, ["c"]);
+    });
+}
+
+fn topics_in(path: &Path) -> usize {
+    let text = std::fs::read_to_string(path).expect("a file");
+    text.matches("\"topicName\": \"many-").count()
+}
+
+#[test]
+fn a_list_of_topics_costs_one_write_of_the_table() {
+    let dir = temp_dir();
+    let config = dir.path().join("config");
+    check(1, dir.path(), &[], move |world| async move {
+        let client = Client::connect(world.broker).await;
+        let topic = |topic_name: String| TopicConfig {
+            topic_name,
+            read_queue_nums: 4,
+            write_queue_nums: 4,
+            perm: 6,
+            ..TopicConfig::default()
+        };
+        let mut list: Vec<_> = (0..500).map(|number| topic(format!("many-{number}"))).collect();
+        let body = json::to_vec(&TopicConfigList { topic_config_list: list.clone() });
+        client.ask(request::UPDATE_AND_CREATE_TOPIC_LIST, &(), &body).await;
+        assert_eq!(topics_in(&config.join("topics.json")), 500);
+        // The version before this one knew none of them.
+        assert_eq!(topics_in(&config.join("topics.json.bak")), 0);
+
+        // What stands before a refused one is made, as it always was.
+        list = vec![topic("many-more".into()), topic("not allowed".into()), topic("after".into())];
+        let body = json::to_vec(&TopicConfigList { topic_config_list: list });
+        let refused = client.call(request::UPDATE_AND_CREATE_TOPIC_LIST, &(), &body).await;
+        assert_eq!(refused.code(), response::INVALID_PARAMETER);
+        let shown = |topic| TopicRequest { topic, lo: None };
+        client.ask(request::GET_TOPIC_CONFIG, &shown("many-more"), &[]).await;
+        assert_eq!(topics_in(&config.join("topics.json")), 501);
+        let after = client.call(request::GET_TOPIC_CONFIG, &shown("after"), &[]).await;
+        assert_eq!(after.code(), response::TOPIC_NOT_EXIST);
     });
 }

@@ -57,9 +57,7 @@ fn edit(key: &str, value: &str) -> String {
 fn update_all(parts: &Rc<Parts>, topics: Vec<(TopicConfig, String)>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        for (topic, edits) in topics {
-            parts.directory.update_topic(topic, &edits).await.map_err(|e| refusal(&e))?;
-        }
+        parts.directory.update_topics(topics).await.map_err(|e| refusal(&e))?;
         parts.registered().await;
         Ok(Answer::default())
     })
