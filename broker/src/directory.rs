@@ -83,7 +83,10 @@ pub struct Directory {
     pub identity: Identity,
     /// What the name servers do not know yet.
     pub unregistered: Unregistered,
+    /// What is in force.
     settings: RefCell<Arc<Settings>>,
+    /// What the next start will find: also the keys that a running broker does not change.
+    next_settings: RefCell<Settings>,
     settings_version: Cell<DataVersion>,
     tables: Rc<Tables>,
     clients: Rc<Clients>,
@@ -106,6 +109,7 @@ impl Directory {
         let directory = Rc::new(Self {
             identity,
             unregistered: Unregistered::default(),
+            next_settings: RefCell::new(Settings::clone(&settings)),
             settings: RefCell::new(settings),
             settings_version: Cell::default(),
             tables,
@@ -377,7 +381,8 @@ impl Directory {
             Properties::parse(text).map_err(|error| ConfigError::Combination(error.to_string()))?;
         let mut notes = Notes::default();
         let mut settings = Settings::clone(&self.settings());
-        let needs_restart = settings.update(&properties, &mut notes)?;
+        let next = &mut *self.next_settings.borrow_mut();
+        let needs_restart = settings.update(next, &properties, &mut notes)?;
         for warning in &notes.warnings {
             tracing::warn!("configuration change: {warning}");
         }

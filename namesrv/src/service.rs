@@ -31,7 +31,10 @@ pub struct NameServer {
     pub(crate) table: RefCell<RouteTable>,
     pub(crate) kv: RefCell<KvConfig>,
     pub(crate) kv_saver: Saver,
+    /// What is in force.
     pub(crate) config: RefCell<Config>,
+    /// What the next start will find: also the keys that a running server does not change.
+    pub(crate) next_config: RefCell<Config>,
     /// Settings changed by requests, as they are kept on disk.
     pub(crate) overrides: RefCell<BTreeMap<String, String>>,
     pub(crate) overrides_saver: Saver,
@@ -101,6 +104,7 @@ impl NameServer {
             table: RefCell::new(table),
             kv: RefCell::new(kv),
             kv_saver,
+            next_config: RefCell::new(config.clone()),
             config: RefCell::new(config),
             overrides: RefCell::new(overrides),
             overrides_saver,

@@ -146,13 +146,15 @@ pub trait Rules: Table {
     }
 
     /// Applies a change that came by request and returns the keys that need a restart to take
-    /// effect. On an error nothing is changed.
+    /// effect. `self` is what runs, where such keys keep their values; `next` is what the next
+    /// start will find, and gets everything. On an error neither is changed.
     ///
     /// # Errors
-    /// A forbidden key or a refused value. Unknown keys are ignored, as Apache does; they are in
-    /// `notes`.
+    /// A forbidden key, a refused value, or values that do not go together, now or after the next
+    /// start. Unknown keys are ignored, as Apache does; they are in `notes`.
     fn update(
         &mut self,
+        next: &mut Self,
         properties: &Properties,
         notes: &mut Notes,
     ) -> Result<Vec<&'static str>, UpdateError> {
@@ -160,12 +162,26 @@ pub trait Rules: Table {
         if let Some(key) = keys.find(|key| self.is_forbidden(key)) {
             return Err(UpdateError::Forbidden(key.clone()));
         }
-        let mut changed = self.clone();
+        let is_named = |row: &Row| properties.entries().iter().any(|entry| entry.key == row.key);
+        let (mut changed, mut running) = (next.clone(), self.clone());
         changed.apply(properties, notes)?;
-        let is_due =
-            |row: &&Row| row.scope == Scope::Restart && changed.text(row.key) != self.text(row.key);
-        let needs_restart = Self::rows().iter().filter(is_due).map(|row| row.key).collect();
-        *self = changed;
+        let mut needs_restart = Vec::new();
+        for row in Self::rows().iter().filter(|row| is_named(row)) {
+            let value = changed.text(row.key).expect("every row has a value");
+            match row.scope {
+                Scope::Live => {
+                    let entry = Entry { key: row.key.to_owned(), value, line: 0 };
+                    running.assign(&entry).map_err(ConfigError::from)?;
+                }
+                Scope::Restart if running.text(row.key) != Some(value) => {
+                    needs_restart.push(row.key);
+                }
+                Scope::Restart => {}
+            }
+        }
+        running.without_effect_mut().clone_from(changed.without_effect());
+        running.check()?;
+        (*self, *next) = (running, changed);
         Ok(needs_restart)
     }
 
@@ -382,16 +398,26 @@ mod tests {
 
     #[test]
     fn a_change_is_all_or_nothing_and_names_what_needs_a_restart() {
-        let mut sample = Sample::default();
+        let (mut sample, mut next) = (Sample::default(), Sample::default());
         let mut update = |text: &str| {
             let properties = Properties::parse(text.as_bytes()).expect("well-formed properties");
-            let updated = sample.update(&properties, &mut Notes::default());
-            (updated, sample.limit, sample.port)
+            let updated = sample.update(&mut next, &properties, &mut Notes::default());
+            let values = |sample: &Sample| (sample.limit, sample.port);
+            (updated, values(&sample), values(&next))
         };
-        assert_eq!(update("port=8\nlimit=1"), (Ok(vec!["port"]), 1, 8));
-        assert_eq!(update("limit=2\nport=8"), (Ok(vec![]), 2, 8));
-        assert!(matches!(update("limit=3\nport=0"), (Err(UpdateError::Invalid(_)), 2, 8)));
-        assert_eq!(update("limit=3\non=true").0, Err(UpdateError::Forbidden("on".into())));
+        // The port stays what it is until the next start, and is named as long as it does.
+        assert_eq!(update("port=8\nlimit=1"), (Ok(vec!["port"]), (1, 7), (1, 8)));
+        assert_eq!(update("limit=2\nport=8"), (Ok(vec!["port"]), (2, 7), (2, 8)));
+        assert_eq!(update("limit=3"), (Ok(vec![]), (3, 7), (3, 8)));
+        assert_eq!(update("port=7"), (Ok(vec![]), (3, 7), (3, 7)));
+        assert_eq!(update("port=8"), (Ok(vec!["port"]), (3, 7), (3, 8)));
+        // Refused for what runs, and for what would run after the next start.
+        for text in ["limit=4\nport=0", "limit=7", "limit=8"] {
+            let (updated, running, next) = update(text);
+            assert!(matches!(updated, Err(UpdateError::Invalid(_))), "{text}");
+            assert_eq!((running, next), ((3, 7), (3, 8)), "{text}");
+        }
+        assert_eq!(update("limit=4\non=true").0, Err(UpdateError::Forbidden("on".into())));
     }
 
     #[test]

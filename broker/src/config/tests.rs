@@ -72,16 +72,17 @@ fn apache_keys_without_a_row_are_accepted_and_can_be_read_back() {
 
 #[test]
 fn a_change_at_run_time_is_all_or_nothing_and_names_keys_that_need_a_restart() {
-    let update = |settings: &mut Settings, text: &str| {
+    let mut next = Settings::default();
+    let mut update = |settings: &mut Settings, text: &str| {
         let properties = Properties::parse(text.as_bytes()).expect("well-formed properties");
-        settings.update(&properties, &mut Notes::default())
+        settings.update(&mut next, &properties, &mut Notes::default())
     };
     let mut settings = Settings::default();
     assert_eq!(
         update(&mut settings, "brokerPermission=4\nlistenPort=1234"),
         Ok(vec!["listenPort"])
     );
-    assert_eq!(settings.broker_permission, 4);
+    assert_eq!((settings.broker_permission, settings.listen_port), (4, 10911));
 
     let before = settings.clone();
     assert!(update(&mut settings, "brokerPermission=2\nflushDiskType=no").is_err());

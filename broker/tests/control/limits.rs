@@ -65,3 +65,23 @@ fn a_list_of_topics_costs_one_write_of_the_table() {
         assert_eq!(after.code(), response::TOPIC_NOT_EXIST);
     });
 }
+
+#[test]
+fn a_key_that_waits_for_the_next_start_keeps_its_value_until_then() {
+    let dir = temp_dir();
+    let overrides = dir.path().join("config/overrides.json");
+    check(1, dir.path(), &[], move |world| async move {
+        let client = Client::connect(world.broker).await;
+        let change = b"maxMessageSize=10\ndefaultQueryMaxNum=7\n";
+        let answer = client.ask(request::UPDATE_BROKER_CONFIG, &(), change).await;
+        let remark = answer.command().remark().map(str::to_owned);
+        assert_eq!(remark.as_deref(), Some("in force after the next start: maxMessageSize"));
+        let shown = client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
+        let shown = String::from_utf8(shown.body().to_vec()).expect("text");
+        for line in ["maxMessageSize=4194304", "defaultQueryMaxNum=7"] {
+            assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+        }
+        let kept = std::fs::read_to_string(&overrides).expect("a file");
+        assert!(kept.contains("maxMessageSize"), "{kept}");
+    });
+}

@@ -51,7 +51,8 @@ impl NameServer {
     pub(crate) fn update_config(&self, request: Request<'_, '_>) -> Handled {
         let change = Properties::parse(request.command.body).map_err(Refusal::error)?;
         let mut notes = Notes::default();
-        let updated = self.config.borrow_mut().update(&change, &mut notes);
+        let next = &mut *self.next_config.borrow_mut();
+        let updated = self.config.borrow_mut().update(next, &change, &mut notes);
         let needs_restart = updated.map_err(|error| match &error {
             UpdateError::Forbidden(_) => Refusal::new(response::NO_PERMISSION, error),
             UpdateError::Invalid(_) => Refusal::error(error),
