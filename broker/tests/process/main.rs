@@ -9,6 +9,7 @@ mod network;
 mod node;
 mod refusals;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -107,6 +108,11 @@ fn settings_are_printed_without_anything_being_started() {
     assert!(!node.store().exists(), "no store was made");
 }
 
+/// Shown also when the test passes: the harness keeps only what `println!` and `eprintln!` write.
+fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("standard error is open");
+}
+
 #[test]
 fn without_arguments_a_whole_node_starts_or_names_the_port_that_is_taken() {
     block_on(async {
@@ -117,8 +123,10 @@ fn without_arguments_a_whole_node_starts_or_names_the_port_that_is_taken() {
             let ended = child.ended().await;
             let taken = ["9876", "10911", "10909"].map(|port| format!("0.0.0.0:{port}"));
             assert!(taken.iter().any(|port| ended.errors.contains(port)), "{ended:?}");
+            say("without arguments: a default port is taken here, which is what was said");
             return ended.expect(4, &["fix: stop what listens on port"]);
         };
+        say("without arguments: the default ports are free, a whole node starts");
         assert!(line.contains("10911] boot success."), "{line}");
         assert!(line.contains("name server is 127.0.0.1:9876"), "{line}");
         assert!(directory.path().join("data/commitlog").exists(), "data lies in ./data");
