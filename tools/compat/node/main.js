@@ -4,10 +4,11 @@
 //
 // Prints "PASS name ms" or "FAIL name reason" for each and closes with "N passed, N failed".
 //
-// What this client cannot do: oneway sends, batches, choosing a queue (but by sharding key), queue locks (it delivers
-// each queue in order without them), a pull consumer (the scenario uses the call below it), lite pull, lz4 and zstd,
-// viewing by id, binary headers, sending to a topic that does not exist yet (it gives up when the name server says so,
-// before it looks at the template topic). It does not listen to the notice that a group has changed but rebalances by time.
+// What this client cannot do: batches, choosing a queue (but by sharding key), queue locks (it delivers each queue in
+// order without them), lite pull, lz4 and zstd, viewing by id, binary headers. It does not listen to the notice that a
+// group has changed but rebalances by time. Scenarios use a layer below its public calls for oneway sends, for pulls, and
+// for a topic that does not exist yet (its send gives up when the name server says so, before it looks at the template
+// topic; told to look there first, it sends).
 'use strict';
 
 const { World } = require('./world');

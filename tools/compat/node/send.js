@@ -2,9 +2,11 @@
 
 const assert = require('node:assert');
 const crypto = require('node:crypto');
+const RemotingCommand = require('ali-ons/lib/protocol/command/remoting_command');
 const { Inbox, Message, text, texts, until } = require('./world');
 
 const LARGEST_BODY_BYTES = 4 << 20;
+const SEND_MESSAGE_V2 = 310;
 // MESSAGE_ILLEGAL.
 const ILLEGAL = 13;
 // Room for a busy machine, far from the 15 s that a send may take.
@@ -40,6 +42,36 @@ async function sendAsync(world) {
   const results = await Promise.all(texts(0, 200).map((_, i) => producer.send(world.message(i))));
   results.forEach(result => assert.strictEqual(result.sendStatus, 'SEND_OK'));
   await world.read(producer, texts(0, 200));
+}
+
+// The client has no call for it; this is the request that its send makes, given to the layer below.
+async function sendOneway(world) {
+  const producer = await world.producer();
+  await world.createTopic(producer, 4);
+  for (let i = 0; i < 50; i++) {
+    const command = RemotingCommand.createRequestCommand(SEND_MESSAGE_V2, {
+      a: world.group('producer'), b: world.topic, c: producer.createTopicKey, d: producer.defaultTopicQueueNums,
+      e: i % 4, f: 0, g: Date.now(), h: 0, i: '', j: 0, k: false,
+    });
+    command.body = Buffer.from(text(i));
+    // The layer below expects no answer, and leaves it to its caller to tell the broker so.
+    command.markOnewayRPC();
+    await producer._mqClient.invokeOneway(world.given.broker, command);
+  }
+  await world.read(producer, texts(0, 50));
+}
+
+// A send creates its topic. The client gives up before it looks at the template topic, so that is looked at first.
+async function autoCreated(world) {
+  const producer = await world.producer();
+  assert.strictEqual(await world.queues(producer), 0, 'queues before the first send');
+  await producer._mqClient.updateTopicRouteInfoFromNameServer(world.topic, true, producer);
+  for (let i = 0; i < 10; i++) {
+    assert.strictEqual((await producer.send(world.message(i))).sendStatus, 'SEND_OK');
+  }
+  await world.awaitRoute(producer);
+  assert.strictEqual(await world.queues(producer), producer.defaultTopicQueueNums, 'queues');
+  await world.read(producer, texts(0, 10));
 }
 
 async function precreated(world) {
@@ -103,6 +135,8 @@ async function compressed(world) {
 exports.scenarios = {
   'send-sync': sendSync,
   'send-async': sendAsync,
+  'send-oneway': sendOneway,
+  'auto-created-topic': autoCreated,
   'precreated-topic': precreated,
   'queue-selector': queueSelector,
   'body-4-mib': largestBody,
