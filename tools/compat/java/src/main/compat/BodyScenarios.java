@@ -12,6 +12,7 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.RPCHook;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
+import org.apache.rocketmq.remoting.protocol.SerializeType;
 
 /** Large, too large and compressed bodies, and the second header encoding. */
 final class BodyScenarios {
@@ -121,9 +122,10 @@ final class BodyScenarios {
         return inbox;
     }
 
-    /** The encoding is a setting of the whole process, hence a child. */
+    /** The encoding is a setting of the whole process, hence a child, which fails when an answer has another one. */
     private static void binaryHeaders(World world) throws Exception {
-        try (Child child = Child.start("-Drocketmq.serialize.type=ROCKETMQ", "--namesrv", world.namesrv,
+        String binary = "-D" + RemotingCommand.SERIALIZE_TYPE_PROPERTY + "=" + SerializeType.ROCKETMQ;
+        try (Child child = Child.start(binary, "--namesrv", world.namesrv,
             "--run-id", world.runId + "-binary",
             "--scenario", "send-sync,batch,clustering,orderly,pull-seek,tag-filter,search-offset")) {
             int status = child.await();

@@ -11,7 +11,7 @@ final class ChildConsumer {
     }
 
     static void main(Map<String, String> options) throws Exception {
-        DefaultMQPushConsumer consumer = World.unclosedPushConsumer(options.get("namesrv"), options.get("group"));
+        DefaultMQPushConsumer consumer = World.unclosedPushConsumer(options.get("namesrv"), options.get("group"), null);
         consumer.subscribe(options.get("topic"), "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (received, context) -> {
             // Printed before the answer, so that no progress is stored for a message the parent has not heard of.

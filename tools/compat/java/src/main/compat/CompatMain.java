@@ -65,6 +65,7 @@ public final class CompatMain {
         long began = System.nanoTime();
         try (World world = open.get()) {
             scenario.run(world);
+            world.checkEncoding();
             System.out.printf("PASS %s %d%n", name, TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began));
             return true;
         } catch (Throwable reason) {

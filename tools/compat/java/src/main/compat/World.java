@@ -11,6 +11,7 @@ import java.util.function.Supplier;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.consumer.ProcessQueue;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -41,6 +42,7 @@ final class World implements AutoCloseable {
     final String broker;
     final String runId;
     final String scenario;
+    private final Encoding encoding = new Encoding();
     private final List<Runnable> closers = new ArrayList<>();
 
     World(String namesrv, String broker, String runId, String scenario) {
@@ -73,7 +75,7 @@ final class World implements AutoCloseable {
 
     /** For scenarios that set something before the start. */
     DefaultMQProducer unstartedProducer() {
-        return unstartedProducer(null);
+        return unstartedProducer(encoding);
     }
 
     DefaultMQProducer unstartedProducer(RPCHook hook) {
@@ -91,13 +93,14 @@ final class World implements AutoCloseable {
 
     /** A push consumer that reads a new group's topics from their beginning; not started. */
     DefaultMQPushConsumer pushConsumer(String group) {
-        DefaultMQPushConsumer consumer = unclosedPushConsumer(namesrv, group);
+        DefaultMQPushConsumer consumer = unclosedPushConsumer(namesrv, group, encoding);
         closeAtEnd(consumer::shutdown);
         return consumer;
     }
 
-    static DefaultMQPushConsumer unclosedPushConsumer(String namesrv, String group) {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+    static DefaultMQPushConsumer unclosedPushConsumer(String namesrv, String group, RPCHook hook) {
+        DefaultMQPushConsumer consumer =
+            new DefaultMQPushConsumer(group, hook, new AllocateMessageQueueAveragely());
         consumer.setNamesrvAddr(namesrv);
         consumer.setInstanceName(instance());
         consumer.setVipChannelEnabled(false);
@@ -110,7 +113,7 @@ final class World implements AutoCloseable {
 
     @SuppressWarnings("deprecation")
     DefaultMQPullConsumer pullConsumer() throws MQClientException {
-        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(group("pull"));
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(group("pull"), encoding);
         consumer.setNamesrvAddr(namesrv);
         consumer.setInstanceName(instance());
         consumer.setVipChannelEnabled(false);
@@ -120,7 +123,7 @@ final class World implements AutoCloseable {
     }
 
     DefaultLitePullConsumer litePullConsumer(String group) {
-        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(group);
+        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(group, encoding);
         consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
         consumer.setNamesrvAddr(namesrv);
         consumer.setInstanceName(instance());
@@ -220,6 +223,11 @@ final class World implements AutoCloseable {
         if (!expected.equals(found)) {
             throw new AssertionError(what + ": expected " + expected + ", found " + found);
         }
+    }
+
+    /** Whether answers to this world's producers and consumers came in the encoding of their requests. */
+    void checkEncoding() {
+        encoding.check();
     }
 
     void closeAtEnd(Runnable closer) {
