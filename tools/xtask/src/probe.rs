@@ -2,7 +2,7 @@
 
 use crate::workspace::Outcome;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +30,17 @@ pub fn free_port() -> Outcome<u16> {
 /// Whether a program could listen on this port of every address.
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+}
+
+/// Refuses a machine on which nothing can listen at `::1`.
+///
+/// # Errors
+/// It is one.
+pub fn has_ipv6() -> Outcome {
+    let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+    bound.map(drop).map_err(|e| {
+        format!("this machine has no ::1 ({e}): sysctl net.ipv6.conf.lo.disable_ipv6=0")
+    })
 }
 
 /// Whether somebody accepts connections there.

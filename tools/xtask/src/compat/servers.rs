@@ -59,8 +59,11 @@ impl Cluster {
     /// logs.
     ///
     /// # Errors
-    /// A program is missing, ends, or is not ready in time.
+    /// A program is missing, ends, or is not ready in time; IPv6 is asked for and there is none.
     pub fn start(setup: Setup, folder: &Path) -> Outcome<Self> {
+        if setup.ipv6 {
+            probe::has_ipv6()?;
+        }
         let conf = folder.join("conf");
         std::fs::create_dir_all(&conf).map_err(at(&conf))?;
         let namesrv_address = localhost(probe::free_port()?);

@@ -55,6 +55,11 @@ impl Suite {
         }
     }
 
+    /// Whether it is one of the two Java clients, whose scenarios have the same names.
+    pub fn is_java(self) -> bool {
+        matches!(self, Self::Java55 | Self::Java49)
+    }
+
     /// Builds what is not built yet.
     ///
     /// # Errors
@@ -97,7 +102,7 @@ impl Suite {
             .args([&format!("{dash}broker"), &run.broker.to_string()])
             .args([&format!("{dash}scenario"), run.scenario])
             .args([&format!("{dash}run-id"), run.run_id]);
-        if matches!(self, Self::Java55 | Self::Java49) && !run.without.is_empty() {
+        if self.is_java() && !run.without.is_empty() {
             command.args(["--without", run.without]);
         }
         let log = run.folder.join(format!("{}-{}.log", self.name(), run.run_id));
