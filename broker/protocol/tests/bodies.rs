@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::assignment::{BatchAckRequest, BitSet, QueryAssignmentResponse};
+use ringmq_protocol::bodies::assignment::{
+    BatchAckRequest, BitSet, MessageRequestMode, QueryAssignmentRequest, QueryAssignmentResponse,
+    SetMessageRequestMode,
+};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::heartbeat::{
     ConsumeFromWhere, ConsumeType, HeartbeatData, MessageModel, SubscriptionData,
@@ -264,6 +267,15 @@ fn bodies_of_the_specification_are_written_like_java() {
             "topic":"T1"},"mode":"POP"}]}"#,
     );
     assert_eq!(write(&QueryAssignmentResponse::default()), "{}");
+    let query: QueryAssignmentRequest = check_same(
+        r#"{"clientId":"c@1","consumerGroup":"g1","messageModel":"CLUSTERING",
+            "strategyName":"AVG","topic":"T1"}"#,
+    );
+    assert_eq!(query.message_model, MessageModel::Clustering);
+    assert_eq!((query.client_id.as_str(), query.strategy_name.as_str()), ("c@1", "AVG"));
+    let mode: SetMessageRequestMode =
+        check_same(r#"{"consumerGroup":"g1","mode":"POP","popShareQueueNum":0,"topic":"T1"}"#);
+    assert_eq!((mode.mode, mode.pop_share_queue_num), (MessageRequestMode::Pop, 0));
     check_same::<TopicStatsTable>(
         r#"{"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:{"lastUpdateTimestamp":0,
             "maxOffset":3,"minOffset":0}},"topicPutTps":0.0}"#,
