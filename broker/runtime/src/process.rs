@@ -14,6 +14,22 @@ pub fn pid() -> u32 {
     std::process::id()
 }
 
+/// Ends this process with SIGKILL as soon as its parent has ended, however that ended: for a child
+/// that is of no use alone. Call it first thing in the child's main thread; `parent` is the number
+/// of the process that started it.
+///
+/// # Errors
+/// The parent has ended already, or the kernel refuses.
+pub fn end_with(parent: u32) -> io::Result<()> {
+    live::sys::die_with_parent()?;
+    // A parent that ended before the call above sends no signal any more.
+    if std::os::unix::process::parent_id() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("process {parent} has ended")))
+    }
+}
+
 /// CPU time used so far, by all threads. No system call on current kernels is avoided here: ask
 /// once a second, not once a message.
 #[must_use]
@@ -85,6 +101,12 @@ mod tests {
     fn this_process_uses_memory_as_both_sources_tell() {
         let usage = usage_of(pid()).unwrap();
         assert!(usage.rss_bytes > 0 && usage.rss_bytes.abs_diff(rss_bytes()) < 64 << 20);
+    }
+
+    #[test]
+    fn a_process_that_is_not_the_parent_is_not_waited_for() {
+        let error = end_with(u32::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

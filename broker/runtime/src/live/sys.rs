@@ -361,6 +361,13 @@ pub(crate) fn catch_signals(event: OwnedFd, signals: &[libc::c_int]) -> io::Resu
     Ok(())
 }
 
+/// Has the kernel end this process with SIGKILL when the thread that started it ends.
+pub(crate) fn die_with_parent() -> io::Result<()> {
+    let signal = libc::c_ulong::try_from(libc::SIGKILL).expect("signals are small");
+    // SAFETY: this option takes a signal and touches no memory.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }).map(|_| ())
+}
+
 /// The signal that was caught last.
 pub(crate) fn caught_signal() -> Option<libc::c_int> {
     Some(SIGNAL.load(Ordering::Acquire)).filter(|signal| *signal != 0)
