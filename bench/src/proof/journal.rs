@@ -53,7 +53,7 @@ pub struct Journal {
     acks: Vec<Ack>,
 }
 
-/// What a check found. Empty findings are the proof.
+/// What a check found. Empty findings are the proof, if there was anything to prove.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Acknowledged messages looked for.
@@ -67,9 +67,10 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// True when everything acknowledged is there as sent, once and in order.
+    /// True when everything acknowledged is there as sent, once and in order; false also when
+    /// nothing was acknowledged, which proves nothing.
     pub fn is_proved(&self) -> bool {
-        self.findings_count == 0
+        self.acknowledged > 0 && self.findings_count == 0
     }
 
     fn finding(&mut self, text: impl FnOnce() -> String) {
@@ -207,6 +208,13 @@ mod tests {
         let kinds: Vec<_> =
             verdict.findings.iter().map(|text| text.split(':').next().unwrap()).collect();
         assert_eq!(kinds, expected, "{verdict:?}");
+        assert_eq!(verdict.is_proved(), expected.is_empty(), "{verdict:?}");
+    }
+
+    #[test]
+    fn where_nothing_was_acknowledged_nothing_is_proved() {
+        let verdict = journal(&[]).check(&[queue(&[0, 1])]);
+        assert!(verdict.findings.is_empty() && !verdict.is_proved(), "{verdict:?}");
     }
 
     #[test]

@@ -10,7 +10,11 @@ pub fn print(verdict: &Verdict) {
     for finding in &verdict.findings {
         eprintln!("  {finding}");
     }
-    let outcome = if verdict.is_proved() { "proved" } else { "NOT proved" };
+    let outcome = match verdict.is_proved() {
+        true => "proved",
+        false if verdict.acknowledged == 0 => "NOT proved, for want of acknowledgements",
+        false => "NOT proved",
+    };
     eprintln!(
         "verify: {outcome}: {} acknowledged, {} read, {} findings",
         verdict.acknowledged, verdict.read, verdict.findings_count
