@@ -21,9 +21,12 @@ pub enum WireError {
     Command(#[from] CommandError),
 }
 
-/// Name of the code, with the remark.
+/// Name of the code and its number, with the remark.
 pub fn describe(command: &Command<'_>) -> String {
-    let name = response::name(command.code).map_or(command.code.to_string(), str::to_owned);
+    let name = match response::name(command.code) {
+        Some(name) => format!("{name} ({})", command.code),
+        None => command.code.to_string(),
+    };
     match command.remark() {
         Some(remark) => format!("{name}: {remark}"),
         None => name,
