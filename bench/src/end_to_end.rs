@@ -16,6 +16,7 @@ use crate::measure::{self, Measured};
 use crate::produce::Producers;
 use crate::record::archive::Archive;
 use crate::report::Report;
+use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
 
@@ -29,7 +30,11 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     let mut received = Vec::new();
     let mut sent = Vec::new();
     let clock = measure::Clock::start(&args.output);
+    stop::table_follows();
     for again in 0..args.pace.repeat {
+        if stop::is_requested() {
+            break;
+        }
         let consumers = consumers(args, &target, producers.run).await?;
         let load = producers.connect(&target, &args.pace, again, None).await?;
         let timing = args.pace.timing();

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use ringmq_runtime::signal::Signal;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -13,6 +15,8 @@ pub enum Ending {
     ProofFailed,
     /// A comparison found something worse.
     Worse,
+    /// A signal has ended it early.
+    Stopped(Signal),
 }
 
 impl Ending {
@@ -28,6 +32,9 @@ impl Ending {
             Self::RequestsFailed => ExitCode::from(3),
             Self::ProofFailed => ExitCode::from(4),
             Self::Worse => ExitCode::from(5),
+            // As a shell reports a signal: 128 and its number.
+            Self::Stopped(Signal::Interrupt) => ExitCode::from(130),
+            Self::Stopped(Signal::Terminate) => ExitCode::from(143),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::record::archive::Archive;
 use crate::report::table;
+use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{PullPlan, Reading};
 
@@ -66,9 +67,11 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         )
     };
     eprintln!("{pulls} pulls wait for {:?}", timing.warm_up + timing.duration);
-    task::sleep(timing.warm_up).await;
+    stop::table_follows();
+    let _ = task::timeout(timing.warm_up, stop::requested()).await;
     let (started, from) = (Instant::now(), target.usage());
-    task::sleep(timing.duration.saturating_sub(Duration::from_millis(100))).await;
+    let measured = timing.duration.saturating_sub(Duration::from_millis(100));
+    let _ = task::timeout(measured, stop::requested()).await;
     let (seconds, until) = (started.elapsed().as_secs_f64(), target.usage());
     let archive = waiting.await;
     let report = Report {
@@ -122,8 +125,8 @@ fn print(report: &Report, json: bool) {
     ]);
     table::align_numbers(&mut rows, 0);
     println!(
-        "\nidle: pulls that wait up to {} s\n{}",
-        report.hold_s,
+        "\n{}\n{}",
+        stop::described(format!("idle: pulls that wait up to {} s", report.hold_s)),
         report.environment.describe()
     );
     println!("{rows}");

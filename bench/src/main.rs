@@ -18,6 +18,7 @@ mod produce;
 mod proof;
 mod record;
 mod report;
+mod stop;
 mod target;
 mod wire;
 mod workload;
@@ -33,13 +34,15 @@ use crate::args::{Cli, Command, scenario};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::null_broker;
-use crate::target::embedded;
+use crate::target::{child, embedded};
 
 fn main() -> ExitCode {
     let cli = Cli::from_process();
     match &cli.command {
-        Command::ServeBroker(args) => return embedded::serve(&args.config),
-        Command::ServeNull(args) => return null_broker::serve(args),
+        Command::ServeBroker(args) => {
+            return child::serve(args.parent, || embedded::serve(&args.config));
+        }
+        Command::ServeNull(args) => return child::serve(args.parent, || null_broker::serve(args)),
         _ => {}
     }
     // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
     log.with_writer(std::io::stderr).init();
-    match shards::try_block_on("bench", run(cli.command)) {
+    match shards::try_block_on("bench", stop::run(run(cli.command))) {
         Ok(Ok(ending)) => ending.code(),
         Ok(Err(error)) => fail(&error),
         Err(error) => fail(&error),

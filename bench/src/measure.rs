@@ -11,6 +11,7 @@ use crate::driver::Load;
 use crate::error::BenchError;
 use crate::record::archive::Archive;
 use crate::report::live;
+use crate::stop;
 use crate::target::Target;
 
 /// One repetition.
@@ -82,7 +83,11 @@ pub async fn repeat(
 ) -> Result<Vec<Measured>, BenchError> {
     let clock = Clock::start(output);
     let mut all = Vec::new();
+    stop::table_follows();
     for repetition in 0..pace.repeat {
+        if stop::is_requested() {
+            break;
+        }
         if pace.repeat > 1 {
             eprintln!("repetition {} of {}", repetition + 1, pace.repeat);
         }

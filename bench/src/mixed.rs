@@ -15,6 +15,7 @@ use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
 use crate::record::archive::Archive;
 use crate::report::Report;
+use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
 
@@ -28,7 +29,11 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
     let clock = Clock::start(&args.output);
     let (mut alone, mut sends, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+    stop::table_follows();
     for again in 0..args.pace.repeat {
+        if stop::is_requested() {
+            break;
+        }
         eprintln!("sends alone");
         let load = producers.connect(&target, &args.pace, again * 2, None).await?;
         alone.push(measure::once(&target, &args.pace, &load, Archive::default()).await);

@@ -237,6 +237,9 @@ pub struct CrashArgs {
 pub struct ServeArgs {
     /// Its broker.conf.
     pub config: PathBuf,
+    /// The process that started it.
+    #[arg(long)]
+    pub parent: u32,
 }
 
 /// `bench limits`.
@@ -270,6 +273,9 @@ pub struct ServeNullArgs {
     /// Its core.
     #[arg(long)]
     pub core: usize,
+    /// The process that started it.
+    #[arg(long)]
+    pub parent: u32,
 }
 
 /// What a null broker does before it answers.

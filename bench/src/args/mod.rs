@@ -31,8 +31,10 @@ Examples:
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line, 3 requests failed,
-4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order,
-5 a comparison found something worse.";
+4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order, or nothing
+was acknowledged, 5 a comparison found something worse, 130 stopped by Ctrl-C and 143 by SIGTERM:
+nothing more is sent, answers are awaited for 3 s, the table tells what was measured until then, and
+the broker that bench started is ended and its files removed.";
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]

@@ -8,6 +8,9 @@
 //! [`Load::run`] ends after warm-up and duration, or as soon as every lane is finished; it then
 //! waits for answers in flight, at most [`DRAIN_LIMIT`]. Their latencies count too: a stall that
 //! begins in the last second must not go unseen.
+//!
+//! A signal ends a run as its time does, see [`stop`]; answers that then do not come soon are no
+//! failures. A run that begins after it sends nothing.
 
 pub mod lane;
 pub mod schedule;
@@ -26,11 +29,16 @@ use crate::driver::schedule::{Pacer, Schedule};
 use crate::driver::work::Then;
 use crate::record::archive::{self, Archive, Second};
 use crate::record::window::Window;
+use crate::stop;
 use crate::wire::Assembler;
 
 /// How long a run waits at its end for answers that are still out: longer than the 15 s that a
 /// client's pull is held.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// The same when a signal has ended the run: much less than a service manager waits for a process
+/// that it has asked to end.
+const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a request is counted as whose answer did not come within [`DRAIN_LIMIT`] of the end.
 const NO_ANSWER: &str = "no answer within 20 s after the end of the run";
@@ -110,6 +118,9 @@ impl Load {
         show: impl Fn(&Second, bool),
     ) -> Archive {
         self.start.set(Instant::now());
+        if stop::is_requested() {
+            return archive;
+        }
         match self.pacer {
             None => self.fill_all_slots(),
             Some(_) => task::spawn("bench ticker", self.clone().tick()).detach(),
@@ -117,7 +128,7 @@ impl Load {
         let mut archive = self.watch_seconds(timing, archive, show).await;
         self.stopping.set(true);
         let (since, ended) = (self.elapsed(), Instant::now());
-        self.drain(ended + DRAIN_LIMIT).await;
+        self.drain(ended).await;
         archive.add_late(&self.window.take(), since, ended.elapsed());
         // The next run opens its own connections; these would stay as long as their peers do.
         self.lanes.borrow().iter().for_each(|lane| lane.hang_up());
@@ -125,9 +136,13 @@ impl Load {
     }
 
     /// Waits for the answers in flight; those that do not come are failures.
-    async fn drain(&self, deadline: Instant) {
-        while self.in_flight() > 0 && Instant::now() < deadline {
+    async fn drain(&self, ended: Instant) {
+        let limit = || if stop::is_requested() { STOP_DRAIN_LIMIT } else { DRAIN_LIMIT };
+        while self.in_flight() > 0 && ended.elapsed() < limit() {
             let _ = task::timeout(OVER_POLL, self.settled.notified()).await;
+        }
+        if stop::is_requested() {
+            return;
         }
         for _ in 0..self.in_flight() {
             self.window.borrow_mut().failure(NO_ANSWER);
@@ -146,6 +161,7 @@ impl Load {
     fn is_over(&self) -> bool {
         self.messages.get() >= self.stop_after.get()
             || self.stopped_by_work.get()
+            || stop::is_requested()
             || self.lanes.borrow().iter().all(|lane| lane.is_finished())
     }
 

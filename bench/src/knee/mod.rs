@@ -16,6 +16,7 @@ use crate::knee::search::Search;
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
 use crate::report::{Outcome, Report, table};
+use crate::stop;
 use crate::target::Target;
 
 /// A rate that fails once gets another chance: on a shared machine a single stall decides a trial.
@@ -51,7 +52,8 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
     let mut trials = Vec::new();
     let mut best = None;
     let mut connections = 0;
-    while let Some(rate) = search.next() {
+    stop::table_follows();
+    while let Some(rate) = search.next().filter(|_| !stop::is_requested()) {
         let mut good = false;
         for _ in 0..ATTEMPTS {
             let pace = PaceArgs { rate: vec![rate], repeat: 1, ..args.pace.clone() };
@@ -59,6 +61,9 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
             let load = producers.connect(&target, &pace, connections, None).await?;
             connections += 1;
             let measured = measure::once(&target, &pace, &load, clock.archive()).await;
+            if stop::is_requested() {
+                break;
+            }
             let outcome = Outcome::of_run(&measured);
             good = is_good(&outcome, rate, &args.bound);
             trials.push(Trial { rate, good, outcome });
@@ -75,6 +80,9 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
     let Some((rate, measured)) = search.found().zip(best) else {
         let Bound { percentile, limit } = &args.bound;
         target.ended_well();
+        if stop::is_requested() {
+            return Ok(Ending::Good);
+        }
         return Err(BenchError::NoKnee(format!("{percentile} under {limit:?}")));
     };
     finish(args, &target, rate, measured, trials).await

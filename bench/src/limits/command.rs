@@ -13,7 +13,7 @@ use crate::limits::memory::{self, Bandwidth};
 use crate::limits::{MEASURED, null_load, null_server};
 use crate::record::latencies::LatencySummary;
 use crate::report::{Outcome, live, table};
-use crate::target::embedded::scratch_directory;
+use crate::target::scratch::Scratch;
 
 /// Sizes of a write: a lone message, groups of growing size.
 const WRITE_SIZES_BYTES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
@@ -61,7 +61,7 @@ struct NullBroker {
 /// # Errors
 /// The directory cannot be written, or a process or connection of our own fails.
 pub async fn run(args: &LimitsArgs) -> Result<Ending, BenchError> {
-    let mut scratch = scratch_directory(&args.directory).await?;
+    let mut scratch = Scratch::new_in(&args.directory).await?;
     let directory = scratch.path().to_owned();
     eprintln!("files in {}", directory.display());
     let device = device(&directory).await.map_err(|error| BenchError::file(&directory, error))?;
@@ -77,7 +77,7 @@ pub async fn run(args: &LimitsArgs) -> Result<Ending, BenchError> {
             null_load::measure(&directory, durability, args.core, asked, live::line).await?;
         null_brokers.push(NullBroker { durability, outcome: Outcome::of_run(&measured) });
     }
-    scratch.disable_cleanup(false);
+    scratch.remove_at_end();
     let load = format!("{}, {}", args.pace.describe(), args.message.describe());
     let limits = Limits { directory, device, memory, round_trip, load, null_brokers };
     match args.json {

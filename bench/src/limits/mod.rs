@@ -20,7 +20,7 @@ use crate::args::target::Flush;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
 use crate::report::Outcome;
-use crate::target::embedded::scratch_directory;
+use crate::target::scratch::Scratch;
 
 /// How long each limit is measured: about 10,000 samples on a fast machine.
 const MEASURED: Duration = Duration::from_millis(500);
@@ -125,7 +125,7 @@ async fn null_broker(
     store: &Path,
     flush: Flush,
 ) -> Result<NullBroker, BenchError> {
-    let mut scratch = scratch_directory(store).await?;
+    let mut scratch = Scratch::new_in(store).await?;
     let durability = match flush {
         Flush::Sync => Durability::Sync,
         Flush::Async => Durability::Async,
@@ -135,7 +135,7 @@ async fn null_broker(
     let asked = (&pace, message);
     let core = NULL_BROKER_CORE;
     let measured = null_load::measure(scratch.path(), durability, core, asked, |_, _| ()).await?;
-    scratch.disable_cleanup(false);
+    scratch.remove_at_end();
     let outcome = Outcome::of_run(&measured);
     Ok(NullBroker {
         messages_per_second: outcome.messages_per_second,

@@ -16,6 +16,7 @@ use crate::measure::{Measured, Used};
 use crate::record::archive::{Archive, Second};
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
+use crate::stop;
 use crate::target::Target;
 
 /// The result of a command.
@@ -173,7 +174,7 @@ impl Report {
         let histograms =
             [("response", window.response.encoded()), ("service", window.service.encoded())];
         Self {
-            workload,
+            workload: stop::described(workload),
             latency_of,
             total,
             runs: runs.iter().map(Outcome::of_run).collect(),

@@ -3,7 +3,8 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use ringmq_runtime::process;
 
@@ -14,8 +15,8 @@ use crate::error::BenchError;
 pub struct OwnProcess(Child);
 
 impl OwnProcess {
-    /// Starts this program with `words`, and waits until it prints a line that contains `ready`;
-    /// returns the line, too.
+    /// Starts this program with `words` and its own number as `--parent`, and waits until it prints
+    /// a line that contains `ready`; returns the line, too.
     ///
     /// # Errors
     /// It cannot be started, or stops before it is ready; its own words have gone to standard error
@@ -24,6 +25,10 @@ impl OwnProcess {
         let program = std::env::current_exe().map_err(BenchError::Child)?;
         let mut child = Command::new(program)
             .args(words)
+            .arg("--parent")
+            .arg(process::pid().to_string())
+            // Ctrl-C is for bench alone, which then sends no more and lets this process answer.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -59,5 +64,17 @@ impl Drop for OwnProcess {
     fn drop(&mut self) {
         // Already gone is as good.
         let _ = self.kill();
+    }
+}
+
+/// Is such a process: does `work`, and ends with the process `parent` that started it, even where
+/// that is killed.
+pub fn serve(parent: u32, work: impl FnOnce() -> ExitCode) -> ExitCode {
+    match process::end_with(parent) {
+        Ok(()) => work(),
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::from(1)
+        }
     }
 }

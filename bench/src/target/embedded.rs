@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
-use tempfile::TempDir;
 
 use crate::args::target::BrokerArgs;
 use crate::error::BenchError;
 use crate::target::child::OwnProcess;
+use crate::target::scratch::{Scratch, make_directory};
 
 /// What the broker prints when it takes requests.
 const BOOT_SUCCESS: &str = "boot success";
@@ -21,14 +21,14 @@ const SCRATCH_PARENT: &str = "data";
 /// Its configuration, in the directory of its files.
 const CONFIG_NAME: &str = "bench-broker.conf";
 
-/// A running broker with an embedded name server. Dropping it ends the process first, and then, if
-/// that was asked for, its scratch directory: fields go in their order.
+/// A running broker with an embedded name server. Dropping it ends the process first, and then its
+/// scratch directory, if that is to go: fields go in their order.
 #[derive(Debug)]
 pub struct Embedded {
     process: OwnProcess,
     store: PathBuf,
     /// The same directory, when nobody named it and so nobody looks for it after a good run.
-    scratch: RefCell<Option<TempDir>>,
+    scratch: RefCell<Option<Scratch>>,
     namesrv: String,
 }
 
@@ -41,7 +41,7 @@ impl Embedded {
     pub async fn start(args: &BrokerArgs) -> Result<Self, BenchError> {
         let scratch = match args.store {
             Some(_) => None,
-            None => Some(scratch_directory(Path::new(SCRATCH_PARENT)).await?),
+            None => Some(Scratch::new_in(Path::new(SCRATCH_PARENT)).await?),
         };
         let store = match (&args.store, &scratch) {
             (Some(store), _) => store.clone(),
@@ -77,7 +77,7 @@ impl Embedded {
     /// proved what it should leaves no gigabytes behind.
     pub fn remove_at_end(&self) {
         if let Some(scratch) = self.scratch.borrow_mut().as_mut() {
-            scratch.disable_cleanup(false);
+            scratch.remove_at_end();
         }
     }
 
@@ -102,28 +102,6 @@ impl Embedded {
         self.process = spawn(&self.store.join(CONFIG_NAME))?;
         Ok(())
     }
-}
-
-/// A directory in `parent` that no other run has; it stays until its clean-up is asked for.
-///
-/// # Errors
-/// `parent` cannot be written.
-pub async fn scratch_directory(parent: &Path) -> Result<TempDir, BenchError> {
-    make_directory(parent).await?;
-    let mut scratch = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(parent)
-        .map_err(|error| BenchError::file(parent, error))?;
-    scratch.disable_cleanup(true);
-    Ok(scratch)
-}
-
-async fn make_directory(path: &Path) -> Result<(), BenchError> {
-    let made = match Disk::live(".") {
-        Ok(disk) => disk.create_dir_all(path).await,
-        Err(error) => Err(error),
-    };
-    made.map_err(|error| BenchError::file(path, error))
 }
 
 fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16) -> String {

@@ -4,6 +4,7 @@ pub mod caller;
 pub mod child;
 pub mod embedded;
 pub mod routes;
+pub mod scratch;
 
 use std::path::Path;
 use std::rc::Rc;

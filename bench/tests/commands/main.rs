@@ -1,5 +1,8 @@
 //! The commands as a user runs them: a broker of their own, real files, exit codes, JSON.
 
+mod endings;
+mod signals;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -41,7 +41,8 @@ const MESSAGES_PER_FLUSH_MIN: f64 = 16.0;
 /// write with a flush, one after the other.
 const LONE_SEND_MAX: f64 = 2.0;
 
-/// One run may meet a neighbour on a shared machine, in its limits or in its sends; the best counts.
+/// One run may meet a neighbour on a shared machine, in its limits or in its sends: the best of
+/// these counts.
 const LONE_SEND_RUNS: u32 = 3;
 
 /// Measures group commit under SYNC_FLUSH: 64 producers must share flushes, and one producer must

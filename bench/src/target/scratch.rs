@@ -1,0 +1,60 @@
+//! Directories of a run whose place nobody named.
+
+use std::path::Path;
+
+use ringmq_runtime::disk::Disk;
+use tempfile::TempDir;
+
+use crate::error::BenchError;
+use crate::stop;
+
+/// A directory that no other run has. Dropping it leaves it there, as evidence, unless its removal
+/// was asked for, or a signal has dropped the command.
+#[derive(Debug)]
+pub struct Scratch(TempDir);
+
+impl Scratch {
+    /// Makes one in `parent`.
+    ///
+    /// # Errors
+    /// `parent` cannot be written.
+    pub async fn new_in(parent: &Path) -> Result<Self, BenchError> {
+        make_directory(parent).await?;
+        let mut directory = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(parent)
+            .map_err(|error| BenchError::file(parent, error))?;
+        directory.disable_cleanup(true);
+        Ok(Self(directory))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Removes it when it is dropped.
+    pub fn remove_at_end(&mut self) {
+        self.0.disable_cleanup(false);
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if stop::is_dropping() {
+            self.remove_at_end();
+        }
+    }
+}
+
+/// Makes `path` and what is above it.
+///
+/// # Errors
+/// It cannot be made.
+pub async fn make_directory(path: &Path) -> Result<(), BenchError> {
+    let made = match Disk::live(".") {
+        Ok(disk) => disk.create_dir_all(path).await,
+        Err(error) => Err(error),
+    };
+    made.map_err(|error| BenchError::file(path, error))
+}

@@ -1,0 +1,127 @@
+//! How a command ends, and what it says on its way: exit codes, errors by code, live lines, help.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ringmq_protocol::codes::request;
+use ringmq_protocol::headers::admin::TopicRequest;
+use ringmq_protocol::{RequestHead, SerializeType, write_request};
+use serde_json::Value;
+
+use super::{BRIEF, bench, folder};
+
+/// More than the broker's `maxMessageSize`, one at a time.
+const TOO_LARGE: [&str; 6] = ["--size", "5MiB", "--connections", "1", "--depth", "1"];
+
+#[test]
+fn refused_requests_are_told_by_their_code_in_table_and_json() {
+    let folder = folder();
+    let words = [&["produce", "--no-limits"], &BRIEF[..4], &TOO_LARGE].concat();
+    let table = bench(folder.path(), &words);
+    let text = String::from_utf8_lossy(&table.stdout);
+    assert_eq!(table.status.code(), Some(3), "{text}");
+    let failed =
+        |line: &str| line.starts_with("failed: ") && line.contains("x MESSAGE_ILLEGAL (13)");
+    assert!(text.lines().any(failed), "{text}");
+    let json = bench(folder.path(), &[&words[..], &["--json"]].concat());
+    assert_eq!(json.status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let errors = report["errors"].as_object().unwrap();
+    let refused = |(what, count): (&String, &Value)| {
+        what.starts_with("MESSAGE_ILLEGAL (13)") && count.as_u64() > Some(0)
+    };
+    assert!(!errors.is_empty() && errors.iter().all(refused), "{errors:?}");
+}
+
+#[test]
+fn each_second_of_a_run_has_a_line() {
+    let folder = folder();
+    let words = ["produce", "--no-limits", "--warm-up", "0", "--duration", "2", "--json"];
+    let output = bench(folder.path(), &words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = errors.lines().filter(|line| line.contains(" msg/s ")).collect();
+    // A machine that is busy for long enough has one of more than a second.
+    assert!((1..=2).contains(&lines.len()), "{errors}");
+    assert!(lines.iter().all(|line| line.contains("p99.9") && line.contains("errors 0")));
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let folder = folder();
+    let help = bench(folder.path(), &["--help"]);
+    let text = String::from_utf8_lossy(&help.stdout);
+    assert!(help.status.success() && text.contains("\nExamples:\n"), "{text}");
+    assert!(text.contains("\nExit codes: 0 ") && text.contains("143 by SIGTERM"), "{text}");
+    let version = bench(folder.path(), &["--version"]);
+    let text = String::from_utf8_lossy(&version.stdout);
+    assert!(version.status.success() && text.starts_with("bench "), "{text}");
+}
+
+#[test]
+fn a_wrong_command_line_is_code_2() {
+    let folder = folder();
+    for words in [&["nonsense"][..], &["produce", "--size", "16MiB"], &["crash", "--rounds", "0"]] {
+        assert_eq!(bench(folder.path(), words).status.code(), Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn a_killed_broker_that_had_acknowledged_nothing_proves_nothing() {
+    let folder = folder();
+    let output = bench(folder.path(), &[&["crash", "--rounds", "1"], &TOO_LARGE[..]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{errors}");
+    assert!(
+        errors.contains("NOT proved, for want of acknowledgements: 0 acknowledged"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_loss_is_found_and_is_code_4() {
+    let folder = folder();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["produce", "--verify", "--no-limits", "--warm-up", "0", "--duration", "3"])
+        .args(["--connections", "1", "--depth", "1", "--topic", "Doctored"])
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bench can be started");
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains(" msg/s ") {
+        assert!(errors.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    delete_topic(broker_port(folder.path()), "Doctored");
+    errors.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(4), "{text}");
+    assert!(text.contains("missing: ") && text.contains("verify: NOT proved: "), "{text}");
+}
+
+/// The port of the broker that a `bench` in `folder` has started.
+fn broker_port(folder: &Path) -> u16 {
+    let scratch = folder.join("data").read_dir().unwrap().next().unwrap().unwrap();
+    let settings = std::fs::read_to_string(scratch.path().join("bench-broker.conf")).unwrap();
+    let port = settings.lines().find_map(|line| line.strip_prefix("listenPort="));
+    port.unwrap().parse().unwrap()
+}
+
+/// Takes a topic and its messages away, and waits until the broker has answered.
+fn delete_topic(port: u16, topic: &str) {
+    let head = RequestHead {
+        serialize: SerializeType::Json,
+        code: request::DELETE_TOPIC_IN_BROKER,
+        opaque: 1,
+        oneway: false,
+        remark: None,
+    };
+    let mut frame = Vec::new();
+    write_request(&mut frame, head, &TopicRequest { topic, lo: None }, &[]);
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.write_all(&frame).unwrap();
+    connection.read_exact(&mut [0; 4]).unwrap();
+}

@@ -1,0 +1,144 @@
+//! Signals: a run that is stopped says what it measured and leaves nothing behind.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// For a process to end, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A load that only a signal ends.
+const ENDLESS: [&str; 8] =
+    ["produce", "--no-limits", "--warm-up", "0", "--duration", "600", "--connections", "2"];
+
+/// A started `bench`, in a group of processes of its own as a shell makes one.
+struct Running {
+    child: Child,
+    errors: BufReader<ChildStderr>,
+    folder: TempDir,
+}
+
+impl Running {
+    /// Starts `bench` and waits for a line on standard error that contains `sign`.
+    fn start(words: &[&str], sign: &str) -> Self {
+        let folder = super::folder();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
+            .args(words)
+            .current_dir(folder.path())
+            .env_remove("RUST_LOG")
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bench can be started");
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(sign) {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0, "it says {sign:?} before it ends");
+        }
+        Self { child, errors, folder }
+    }
+
+    /// Sends a signal to the process, or to its whole group as Ctrl-C in a terminal does.
+    fn signal(&self, name: &str, to_group: bool) {
+        let pid = self.child.id().to_string();
+        let to = if to_group { format!("-{pid}") } else { pid };
+        let sent = Command::new("kill").args(["-s", name, "--", &to]).status();
+        assert!(sent.expect("kill").success(), "{name} is sent to {to}");
+    }
+
+    /// Waits for its end; its status and what it printed.
+    fn ended(&mut self) -> (ExitStatus, String) {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it ends in time");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let mut output = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        (status, output)
+    }
+
+    fn assert_nothing_is_left(&self) {
+        assert_eq!(processes_in(self.folder.path()), Vec::<u32>::new());
+        let data = self.folder.path().join("data");
+        assert_eq!(data.read_dir().unwrap().count(), 0, "its files are removed");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only where a test has failed is there anything to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Processes that work in `folder`: `bench` and the broker that it started, whose parent it may
+/// not be any more.
+fn processes_in(folder: &Path) -> Vec<u32> {
+    let folder = folder.canonicalize().unwrap();
+    let processes = Path::new("/proc").read_dir().unwrap().flatten();
+    let number = |name: &std::ffi::OsStr| name.to_str()?.parse::<u32>().ok();
+    processes
+        .filter(|process| process.path().join("cwd").read_link().is_ok_and(|cwd| cwd == folder))
+        .filter_map(|process| number(&process.file_name()))
+        .collect()
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_prints_its_table_and_leaves_nothing_behind() {
+    let mut running = Running::start(&ENDLESS, "msg/s");
+    assert_eq!(processes_in(running.folder.path()).len(), 2);
+    running.signal("TERM", false);
+    let (status, output) = running.ended();
+    assert_eq!(status.code(), Some(143), "{output}");
+    assert!(output.contains("; stopped early by SIGTERM\n"), "{output}");
+    assert!(output.contains("msg/s") && output.contains("p99.99"), "{output}");
+    running.assert_nothing_is_left();
+}
+
+#[test]
+fn ctrl_c_ends_the_load_before_the_broker_so_that_no_request_fails() {
+    let mut running = Running::start(&[&ENDLESS[..], &["--json"]].concat(), "msg/s");
+    running.signal("INT", true);
+    let (status, output) = running.ended();
+    assert_eq!(status.code(), Some(130), "{output}");
+    let report: Value = serde_json::from_str(&output).unwrap();
+    super::assert_counted(&report);
+    assert!(report["workload"].as_str().unwrap().ends_with("stopped early by SIGINT"));
+    running.assert_nothing_is_left();
+}
+
+#[test]
+fn a_signal_before_anything_is_measured_ends_it_at_once() {
+    let mut running = Running::start(&["consume", "--fill", "100M"], "filling with");
+    running.signal("TERM", false);
+    let (status, output) = running.ended();
+    assert_eq!((status.code(), output.as_str()), (Some(143), ""));
+    running.assert_nothing_is_left();
+}
+
+#[test]
+fn a_broker_ends_with_the_bench_that_started_it_even_if_that_is_killed() {
+    let mut running = Running::start(&ENDLESS, "msg/s");
+    running.signal("KILL", false);
+    assert_eq!(running.ended().0.code(), None);
+    let started = Instant::now();
+    while !processes_in(running.folder.path()).is_empty() {
+        assert!(started.elapsed() < PATIENCE, "the broker ends");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // What it wrote to standard error has an end, too: nobody holds the other side.
+    let mut rest = String::new();
+    running.errors.read_to_string(&mut rest).unwrap();
+}
