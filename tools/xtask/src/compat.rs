@@ -203,9 +203,10 @@ pub fn run_folder(name: &str, keep: bool) -> Outcome<PathBuf> {
 /// progress in a form that Java's reader refuses, resets the progress of consumers that are online
 /// only, and lists a deleted group again. A message given back comes when the consumer has found
 /// the route of its retry topic, up to 30 s later. Of topics changed at the same moment some do not
-/// reach the name server. A body too large is refused late on a busy machine.
+/// reach the name server. A body too large is refused late on a busy machine. A request with a
+/// binary header is answered in the encoding of the broker's own settings.
 const NOT_OF_APACHE: &str =
-    "admin-progress,admin-groups,reconsume-later,admin-topics-at-once,body-oversize";
+    "admin-progress,admin-groups,reconsume-later,admin-topics-at-once,body-oversize,binary-headers";
 
 /// Names of topics that stay readable when the store is opened again.
 const KEPT: &str = "kept";

@@ -125,7 +125,7 @@ final class BodyScenarios {
     /** The encoding is a setting of the whole process, hence a child, which fails when an answer has another one. */
     private static void binaryHeaders(World world) throws Exception {
         String binary = "-D" + RemotingCommand.SERIALIZE_TYPE_PROPERTY + "=" + SerializeType.ROCKETMQ;
-        try (Child child = Child.start(binary, "--namesrv", world.namesrv,
+        try (Child child = Child.start(binary, "--namesrv", world.namesrv, "--broker", world.broker,
             "--run-id", world.runId + "-binary",
             "--scenario", "send-sync,batch,clustering,orderly,pull-seek,tag-filter,search-offset")) {
             int status = child.await();

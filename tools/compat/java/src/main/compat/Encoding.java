@@ -7,13 +7,21 @@ import org.apache.rocketmq.remoting.RPCHook;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 import org.apache.rocketmq.remoting.protocol.SerializeType;
 
-/** Sees that the header of every answer is encoded like those of this process's requests. */
+/**
+ * Sees that the header of every answer of the broker is encoded like those of this process's requests. Apache's servers
+ * answer in the encoding of their own settings, and the name server may be theirs.
+ */
 final class Encoding implements RPCHook {
     private static final SerializeType EXPECTED =
         SerializeType.valueOf(System.getProperty(RemotingCommand.SERIALIZE_TYPE_PROPERTY, SerializeType.JSON.name()));
 
+    private final String broker;
     private final AtomicInteger answers = new AtomicInteger();
     private final Queue<String> wrong = new ConcurrentLinkedQueue<>();
+
+    Encoding(String broker) {
+        this.broker = broker;
+    }
 
     /** Called for the broker's requests too, which are in its own encoding. */
     @Override
@@ -23,7 +31,7 @@ final class Encoding implements RPCHook {
     @Override
     public void doAfterResponse(String address, RemotingCommand request, RemotingCommand response) {
         // The broker's notices have none.
-        if (response == null) {
+        if (response == null || !address.equals(broker)) {
             return;
         }
         answers.incrementAndGet();

@@ -42,7 +42,7 @@ final class World implements AutoCloseable {
     final String broker;
     final String runId;
     final String scenario;
-    private final Encoding encoding = new Encoding();
+    private final Encoding encoding;
     private final List<Runnable> closers = new ArrayList<>();
 
     World(String namesrv, String broker, String runId, String scenario) {
@@ -50,6 +50,7 @@ final class World implements AutoCloseable {
         this.broker = broker;
         this.runId = runId;
         this.scenario = scenario;
+        this.encoding = new Encoding(broker);
     }
 
     /** A topic name of this scenario and run. */
