@@ -100,6 +100,12 @@ fn settings(arguments: &Arguments) -> Result<(Settings, BTreeMap<String, String>
     }
     let overrides = overrides(&settings.store_path_root_dir)?;
     settings.apply_overrides(&overrides, &mut notes);
+    if !overrides.is_empty() {
+        let keys = overrides.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        tracing::warn!(
+            "configuration: changed while a broker ran, so {OVERRIDES_FILE} wins over the file: {keys}"
+        );
+    }
     for warning in notes.warnings {
         tracing::warn!("configuration: {warning}");
     }

@@ -74,6 +74,7 @@ impl Setup {
             settings.namesrv_addr = format!("127.0.0.1:{port}");
             namesrv_addresses = name_servers(&settings.namesrv_addr);
         }
+        namesrv_addresses.iter().try_for_each(|address| check_name_server(address))?;
         let identity = Identity {
             cluster: settings.broker_cluster_name.clone(),
             name: settings.broker_name.clone(),
@@ -110,6 +111,14 @@ fn host_and_port(host: &str, port: u16) -> String {
         Ok(address) => SocketAddr::new(address.into(), port).to_string(),
         Err(_) => format!("{host}:{port}"),
     }
+}
+
+/// Name servers have no port of their own that could be assumed.
+fn check_name_server(address: &str) -> Result<(), String> {
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.filter(|&port| port != 0).map(|_| ()).ok_or_else(|| {
+        format!("namesrvAddr = \"{address}\": expected host:port, such as 10.0.0.1:9876")
+    })
 }
 
 /// An IP address needs no executor; a host name does.
@@ -220,5 +229,17 @@ mod tests {
 
         let never = setup(|settings| settings.embedded_namesrv = EmbeddedNamesrv::No);
         assert_eq!((never.namesrv_addresses.len(), never.embedded_namesrv), (0, None));
+    }
+
+    #[test]
+    fn a_name_server_without_a_port_is_refused() {
+        for address in ["localhost", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:70000"] {
+            let namesrv_addr = format!("a:9876;{address}");
+            let settings = Settings { namesrv_addr, ..Settings::default() };
+            let refusal = Setup::new(settings, BTreeMap::new()).expect_err(address);
+            assert!(refusal.contains(address) && refusal.contains("host:port"), "{refusal}");
+        }
+        let v6 = setup(|settings| settings.namesrv_addr = "[::1]:9876".into());
+        assert_eq!(v6.namesrv_addresses, ["[::1]:9876"]);
     }
 }

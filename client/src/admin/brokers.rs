@@ -58,8 +58,9 @@ impl Admin {
             }
         }
         if let (Some(cluster), true) = (cluster, found.is_empty()) {
-            let known: Vec<_> = info.cluster_addr_table.keys().collect();
-            let what = format!("there is no cluster {cluster}; the name server knows {known:?}");
+            let known: Vec<&str> = info.cluster_addr_table.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let what = format!("there is no cluster {cluster}; the name server knows {known}");
             return Err(ClientError::invalid(what));
         }
         Ok(found)

@@ -129,7 +129,8 @@ impl ProducerCore {
             .publish_route(topic, &config.create_topic_key, config.default_topic_queues)
             .await?;
         if route.publish.is_empty() {
-            let answer = format!("brokers {:?}", route.brokers);
+            let names: Vec<&str> = route.brokers.iter().map(|set| &*set.name).collect();
+            let answer = format!("brokers {}, with no queue to write to", names.join(", "));
             return Err(ClientError::NoRoute { topic: topic.into(), wanted: "writable", answer });
         }
         Ok(route)
