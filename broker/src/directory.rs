@@ -371,20 +371,24 @@ impl Directory {
         self.data.publish(change);
     }
 
-    /// Applies settings that came by request, keeps them for the next start, and returns the keys
-    /// that take effect only then.
+    /// Applies settings that came by request, keeps them for the next start, and returns what the
+    /// requester should know: unknown keys, and keys that take effect only then.
     ///
     /// # Errors
     /// A key or value that is refused; nothing is changed then.
-    pub fn update_settings(&self, text: &[u8]) -> Result<Vec<&'static str>, UpdateError> {
+    pub fn update_settings(&self, text: &[u8]) -> Result<Vec<String>, UpdateError> {
         let properties =
             Properties::parse(text).map_err(|error| ConfigError::Combination(error.to_string()))?;
         let mut notes = Notes::default();
         let mut settings = Settings::clone(&self.settings());
         let next = &mut *self.next_settings.borrow_mut();
         let needs_restart = settings.update(next, &properties, &mut notes)?;
-        for warning in &notes.warnings {
-            tracing::warn!("configuration change: {warning}");
+        let mut told = notes.warnings;
+        if !needs_restart.is_empty() {
+            told.push(format!("in force after the next start: {}", needs_restart.join(", ")));
+        }
+        for line in &told {
+            tracing::warn!("configuration change: {line}");
         }
         let settings = Arc::new(settings);
         let before = self.settings.replace(Arc::clone(&settings));
@@ -397,7 +401,7 @@ impl Directory {
         self.writers.overrides.changed();
         self.data.publish(Change::Settings(Arc::clone(&settings)));
         self.after_update(&before, &settings);
-        Ok(needs_restart)
+        Ok(told)
     }
 
     /// Identifies the state of the settings.

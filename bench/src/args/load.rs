@@ -24,7 +24,7 @@ pub struct PaceArgs {
     pub depth: u32,
     /// Open loop: requests per second in all, such as 10k. Without it closed loop. A list such as
     /// 5k,10k,20k gives each rate an equal part of the counted time.
-    #[arg(short, long, value_parser = values::rate, value_delimiter = ',')]
+    #[arg(short, long, value_parser = values::rate, value_delimiter = ',', overrides_with = "rate")]
     pub rate: Vec<f64>,
     /// Open loop: constant, poisson, or bursts:SIZE with so many requests at the same moment.
     #[arg(long, default_value = "constant", value_parser = values::arrivals)]

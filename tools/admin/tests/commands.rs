@@ -261,6 +261,8 @@ fn groups_and_settings_change_and_mistakes_are_told() {
         assert_eq!(all[address]["brokerPermission"], "4");
         let bad = run(&["updateBrokerConfig", "-b", address, "-k", "brokerPermission", "-v", "9"]);
         assert!(bad.failure(1).contains("0 to 7"), "{}", bad.err);
+        let unknown = run(&["updateBrokerConfig", "-b", address, "-k", "frobnicate", "-v", "9"]);
+        assert!(unknown.text().contains("unknown key frobnicate, ignored"), "{}", unknown.out);
         let status = run(&["brokerStatus", "-b", address, "--json"]).json();
         assert!(status[address]["bootTimestamp"].is_string(), "{status}");
         assert!(run(&["brokerStatus", "-c", "DefaultCluster"]).text().contains("bootTimestamp"));

@@ -12,12 +12,13 @@ use std::rc::Rc;
 /// Entries of one page when the tool does not say (Apache's `splitMetadataSize`).
 const PAGE_DEFAULT: i32 = 2_000;
 
-/// Applies `key=value` lines. Keys that need a restart are kept for it, and the answer says so.
+/// Applies `key=value` lines. Keys that need a restart are kept for it and unknown ones left out,
+/// as Apache does; the answer says so.
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let updated = body_of(command)
         .and_then(|lines| parts.directory.update_settings(lines).map_err(|error| refused(&error)));
-    let needs_restart = match updated {
-        Ok(keys) => keys,
+    let told = match updated {
+        Ok(told) => told,
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
@@ -25,12 +26,7 @@ pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         parts.directory.settled().await.map_err(Refusal::malformed)?;
         parts.registered().await;
         let answer = Answer::default().field("version", version(&parts));
-        if needs_restart.is_empty() {
-            return Ok(answer);
-        }
-        let keys = needs_restart.join(", ");
-        tracing::info!("changed, in force after the next start: {keys}");
-        Ok(answer.remark(format!("in force after the next start: {keys}")))
+        Ok(if told.is_empty() { answer } else { answer.remark(told.join("; ")) })
     })
 }
 
