@@ -173,7 +173,7 @@ mod tests {
         let file = "listenPort=19876\nserverWorkerThreads=8\n\nlistenProt=1\nenableTopicList=FALSE";
         config.apply(&properties(file), &mut notes).expect("valid");
         assert_eq!((config.listen_port, config.enable_topic_list), (19876, false));
-        let warning = "line 4: unknown key listenProt; did you mean listenPort?";
+        let warning = "line 4: unknown key listenProt, ignored; did you mean listenPort?";
         assert_eq!(notes, Notes { warnings: vec![warning.into()], without_effect: vec![] });
     }
 

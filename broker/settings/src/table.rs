@@ -244,7 +244,7 @@ fn unknown_key<T: Rules>(entry: &Entry) -> String {
         .filter(|(distance, key)| distance * 3 <= key.len());
     match nearest {
         Some((_, key)) => {
-            format!("line {}: unknown key {}; did you mean {key}?", entry.line, entry.key)
+            format!("line {}: unknown key {}, ignored; did you mean {key}?", entry.line, entry.key)
         }
         None => format!("line {}: unknown key {}, ignored", entry.line, entry.key),
     }
@@ -373,7 +373,7 @@ mod tests {
             read("port=9\nthreads=4\ntimers=2\naclEnable=false\nlimt=1\nwhatever=1\non=true");
         assert_eq!((result, sample.port), (Ok(()), 9));
         let expected = [
-            "line 5: unknown key limt; did you mean limit?",
+            "line 5: unknown key limt, ignored; did you mean limit?",
             "line 6: unknown key whatever, ignored",
             "on is loud",
         ];
