@@ -44,15 +44,20 @@ pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
             }
             drop(wanted);
             let made = if is_begun { grow(&inner, &mut pace).await } else { begin(&inner).await };
+            let has_failed = made.is_err();
             match made {
                 Ok(()) => inner.state.borrow_mut().no_space = None,
                 // A failed flush speaks of records too, if there are any in the file.
                 Err(error) if is_begun && is_in_use(&inner) && !is_lack_of_space(&error) => {
                     return inner.fail("zero-filling the newest segment", &error);
                 }
-                Err(error) => report_no_space(&inner, &error).await,
+                Err(error) => note_no_space(&inner, &error),
             }
+            // Before any pause: a group of this file may wait for the end of the attempt alone.
             inner.signals.segment_ready.notify_all();
+            if has_failed {
+                wait_for_retry(&inner).await;
+            }
         }
     })
 }
@@ -171,10 +176,14 @@ async fn leave_space(inner: &Inner, len: u64) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, message))
 }
 
-/// Keeps the reason for those who need the space, and waits a while before the next attempt.
-async fn report_no_space(inner: &Inner, error: &io::Error) {
+/// Keeps the reason for those who need the space.
+fn note_no_space(inner: &Inner, error: &io::Error) {
     tracing::warn!(log = inner.id.0, "no space for the next segment: {error}");
     inner.state.borrow_mut().no_space = Some(error.to_string());
+}
+
+/// Waits a while before the next attempt; not when nobody will need it.
+async fn wait_for_retry(inner: &Inner) {
     let no_longer_needed = async {
         loop {
             let wanted = inner.signals.segment_wanted.notified();
