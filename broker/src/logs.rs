@@ -41,6 +41,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(1);
 /// Resets of one log that wait for their group's next pull; 20 MiB.
 const RESETS_MAX: usize = 100_000;
 
+/// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
+const SNAPSHOT_SLICE: usize = 500;
+
 /// A sender that waits for its message to be acknowledged.
 pub struct Sender {
     /// Its connection.
@@ -155,8 +158,12 @@ impl OwnedLog {
         if version == self.saved_version.get() {
             return Ok(());
         }
-        let snapshot = self.offsets.borrow().snapshot();
-        self.offsets_file.save(&snapshot).await?;
+        let mut snapshot = OffsetSnapshot::default();
+        // What changes between two slices is saved with the version that it makes.
+        while self.offsets.borrow().copy_next(&mut snapshot, SNAPSHOT_SLICE) {
+            task::yield_now().await;
+        }
+        self.offsets_file.save(snapshot).await?;
         self.saved_version.set(version);
         Ok(())
     }

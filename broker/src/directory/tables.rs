@@ -76,13 +76,13 @@ impl Tables {
         content: fn(&Self) -> T,
     ) -> Rc<Writer>
     where
-        T: Serialize + DeserializeOwned + 'static,
+        T: Serialize + DeserializeOwned + Send + 'static,
     {
         let tables = Rc::clone(self);
         let document = Rc::new(Document::new(disk, file));
         Writer::start(file, move || {
             let (document, content) = (Rc::clone(&document), content(&tables));
-            async move { document.save(&content).await }
+            async move { document.save(content).await }
         })
     }
 }

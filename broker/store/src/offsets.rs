@@ -4,8 +4,8 @@
 //! `{"offsetTable":{"topic@group":{"0":42}}}`.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use ringmq_runtime::random::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::position::QueueOffset;
@@ -26,8 +26,8 @@ const QUEUE_SAVED_BYTES: usize = 48;
 /// Offsets of consumer groups. Lookups and updates of known queues allocate nothing.
 #[derive(Debug, Default)]
 pub struct OffsetTable {
-    /// By `topic@group`, then by queue.
-    groups: HashMap<Box<str>, BTreeMap<i32, u64>>,
+    /// By `topic@group`, then by queue. Ordered, so that a copy can be made in slices.
+    groups: BTreeMap<Box<str>, BTreeMap<i32, u64>>,
     /// Rises with each change, so that an unchanged table need not be saved.
     version: u64,
     /// What the table takes in its file, at most.
@@ -59,11 +59,27 @@ impl OffsetTable {
 
     /// The table as it is saved.
     pub fn snapshot(&self) -> OffsetSnapshot {
+        let mut snapshot = OffsetSnapshot::default();
+        self.copy_next(&mut snapshot, usize::MAX);
+        snapshot
+    }
+
+    /// Copies the next slice of the table, at most `count` groups behind the last of `snapshot`.
+    /// False when that was the last slice.
+    ///
+    /// Where the table changes between two slices, [`OffsetTable::version`] does, too; each group is
+    /// whole.
+    pub fn copy_next(&self, snapshot: &mut OffsetSnapshot, count: usize) -> bool {
         let queues = |queues: &BTreeMap<i32, u64>| {
             queues.iter().map(|(queue, offset)| (*queue, QueueOffset(*offset).wire())).collect()
         };
-        let groups = self.groups.iter().map(|(key, of_group)| (key.to_string(), queues(of_group)));
-        OffsetSnapshot { offset_table: groups.collect() }
+        let copied = &mut snapshot.offset_table;
+        let last = copied.last_key_value().map(|(key, _)| key.clone());
+        let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let before = copied.len();
+        let next = self.groups.range::<str, _>((from, Bound::Unbounded)).take(count);
+        copied.extend(next.map(|(key, of_group)| (key.to_string(), queues(of_group))));
+        copied.len() - before == count
     }
 
     /// Changes whenever the table does.
@@ -176,6 +192,29 @@ mod tests {
         assert!(table.commit("group", "topic", 0, QueueOffset(2)));
         table.retain(|group, _| group == "group");
         assert!(table.commit("new", "topic", 0, QueueOffset(1)));
+    }
+
+    #[test]
+    fn a_copy_in_slices_has_every_group_whatever_changes_meanwhile() {
+        let mut table = OffsetTable::default();
+        let name = |number: u64| format!("{number:03}");
+        (0..100).for_each(|number| {
+            table.commit(&name(number), "topic", 0, QueueOffset(number));
+        });
+        let (before, mut copy) = (table.version(), OffsetSnapshot::default());
+        assert!(table.copy_next(&mut copy, 50));
+        // The last that was copied goes, one that was copied and one that was not move on.
+        table.retain(|group, _| group != "049");
+        table.commit("010", "topic", 0, QueueOffset(1010));
+        table.commit("090", "topic", 0, QueueOffset(1090));
+        while table.copy_next(&mut copy, 7) {}
+        assert!(table.version() > before);
+        let mut copy = OffsetTable::from_snapshot(&copy);
+        for number in 0..100 {
+            let expected = if number == 90 { 1090 } else { number };
+            let found = copy.get(&name(number), "topic", 0);
+            assert_eq!(found, Some(QueueOffset(expected)), "{number}");
+        }
     }
 
     #[test]

@@ -238,10 +238,10 @@ fn documents_survive_crashes_with_their_old_or_new_content() {
         table.commit("group", "topic", 0, QueueOffset(2));
         let new = table.snapshot();
         let document = || Document::<OffsetSnapshot>::new(&disk, "consumerOffset.json");
-        world.run(async { document().save(&old).await.expect("saved") });
+        world.run(async { document().save(old.clone()).await.expect("saved") });
         let limit = Duration::from_micros(world.sequence().below(2000));
         let saved = world.run(async {
-            ringmq_runtime::task::timeout(limit, document().save(&new)).await.is_ok()
+            ringmq_runtime::task::timeout(limit, document().save(new.clone())).await.is_ok()
         });
         world.crash(0);
         let loaded = world.run(document().load()).expect("readable").expect("a document");
