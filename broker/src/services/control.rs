@@ -6,7 +6,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::fields::OwnedFields;
-use ringmq_protocol::{Command, Header, json};
+use ringmq_protocol::{Command, Header, WriteHeader, json};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::{self, LocalFuture};
 use serde::Serialize;
@@ -68,6 +68,11 @@ impl Answer {
     /// An answer of a body alone.
     pub fn with_body(body: Vec<u8>) -> Self {
         Self { body, ..Self::default() }
+    }
+
+    /// An answer of a header alone.
+    pub fn with_header(header: &impl WriteHeader) -> Self {
+        Self { fields: OwnedFields::of(header), ..Self::default() }
     }
 
     /// The same answer with a header field.

@@ -17,7 +17,9 @@ use ringmq_protocol::bodies::heartbeat::{
     CheckClientRequest, ConsumerData, ConsumerList, EXPRESSION_TAG, HeartbeatData,
 };
 use ringmq_protocol::codes::response;
-use ringmq_protocol::headers::client::{ConsumerGroupRequest, UnregisterClientRequest};
+use ringmq_protocol::headers::client::{
+    ConsumerGroupRequest, HeartbeatResponse, UnregisterClientRequest,
+};
 use ringmq_protocol::{Command, Header};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -128,8 +130,10 @@ impl Heartbeats {
                 // The client consumes without a retry topic; the next heartbeat tries again.
                 tracing::warn!("retry topics of a heartbeat: {error}");
             }
-            let answer = Answer::default().field("IS_SUPPORT_HEART_BEAT_V2", true);
-            Ok(answer.field("IS_SUB_CHANGE", wants_full))
+            Ok(Answer::with_header(&HeartbeatResponse {
+                supports_heartbeat_v2: Some(true),
+                subscription_changed: Some(wants_full),
+            }))
         })
     }
 
