@@ -22,7 +22,6 @@ Examples:
 
 Exit status:
   0  stopped on request (SIGTERM or Ctrl-C); also after -p, --help
-  1  stopped because it had to
   2  the command line is wrong
   3  the configuration is wrong; the text names key, line and what is allowed
   4  the machine does not give what is needed (io_uring, a free port, a readable file, ...)
@@ -79,9 +78,9 @@ fn main() -> ExitCode {
     start_log();
     let shards = ShardsConfig::new(Cores::Floating(1));
     let ended = shards::run(&shards, |_| run(&arguments));
-    let ended = ended.map_err(Failure::machine).and_then(|mut ended| {
-        ended.pop().unwrap_or_else(|| Err(Failure { status: 1, text: "stopped".to_owned() }))
-    });
+    let ended = ended
+        .map_err(Failure::machine)
+        .and_then(|mut ended| ended.pop().expect("one shard, one outcome"));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

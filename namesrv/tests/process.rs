@@ -100,6 +100,21 @@ fn settings_are_printed_without_anything_being_started() {
 }
 
 #[test]
+fn help_has_examples_and_every_exit_status_and_the_version_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = |argument: &str| {
+        let output = mqnamesrv(directory.path()).arg(argument).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let help = said("--help");
+    for part in ["\nExamples:\n  mqnamesrv ", "\n  0  ", "\n  2  ", "\n  3  ", "\n  4  "] {
+        assert!(help.contains(part), "{part:?} is missing in: {help}");
+    }
+    assert_eq!(said("--version"), concat!("mqnamesrv ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
 fn what_is_wrong_with_a_configuration_is_named_with_file_line_key_found_and_allowed() {
     block_on(async {
         let facts = ["namesrv.conf: line 4: listenPort = \"0\"", "from 1 to 65535"];

@@ -62,6 +62,19 @@ fn printed(command: &mut Command) -> Vec<String> {
 }
 
 #[test]
+fn help_has_examples_and_every_exit_status_and_the_version_is_told() {
+    let directory = temp_dir();
+    let help = printed(mqbroker(directory.path()).arg("--help"));
+    assert!(help.iter().any(|line| line == "Examples:"), "{help:?}");
+    for status in 0..=5 {
+        let start = format!("  {status}  ");
+        assert!(help.iter().any(|line| line.starts_with(&start)), "{status}: {help:?}");
+    }
+    let version = printed(mqbroker(directory.path()).arg("--version"));
+    assert_eq!(version, [concat!("mqbroker ", env!("CARGO_PKG_VERSION"))]);
+}
+
+#[test]
 fn the_command_line_counts_before_the_file_and_the_file_before_the_environment() {
     let node = Node::new("");
     let namesrv_of = |command: &mut Command| {

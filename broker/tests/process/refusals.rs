@@ -118,6 +118,18 @@ fn the_number_of_logs_of_a_store_does_not_change() {
 }
 
 #[test]
+fn a_stop_that_cannot_save_everything_says_what_and_has_a_status_of_its_own() {
+    block_on(async {
+        let node = Node::new("");
+        let child = node.boot().await;
+        node.client().await.store("Mine", 0, b"kept").await;
+        std::fs::rename(node.store(), node.store().with_extension("moved")).expect("moved");
+        child.signal("TERM");
+        child.ended().await.expect(1, &["mqbroker: ", "No such file"]);
+    });
+}
+
+#[test]
 fn damaged_changes_of_an_earlier_run_are_named_with_the_way_on() {
     block_on(async {
         let node = Node::new("");

@@ -281,6 +281,21 @@ fn groups_and_settings_change_and_mistakes_are_told() {
 }
 
 #[test]
+fn help_has_examples_and_every_exit_status_and_the_version_is_told() {
+    let said = |argument: &str| {
+        let done = Command::new(env!("CARGO_BIN_EXE_mqadmin")).arg(argument).output();
+        let done = done.expect("mqadmin starts");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).expect("UTF-8")
+    };
+    let help = said("--help");
+    for part in ["\nExamples:\n  mqadmin ", "\n  0  ", "\n  1  ", "\n  2  "] {
+        assert!(help.contains(part), "{part:?} is missing in: {help}");
+    }
+    assert_eq!(said("--version"), concat!("mqadmin ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
 fn who_cannot_be_reached_is_named_and_a_wrong_command_line_is_another_status() {
     let [nobody, nobody_either] = free_ports(2).expect("free ports")[..] else {
         unreachable!("two")
