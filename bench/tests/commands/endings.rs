@@ -1,5 +1,10 @@
 //! How a command ends, and what it says on its way: exit codes, errors by code, live lines, help.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a test that talks to a real process from outside, with no executor of its own"
+)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

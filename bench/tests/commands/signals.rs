@@ -1,5 +1,10 @@
 //! Signals: a run that is stopped says what it measured and leaves nothing behind.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that watches a real process from outside, with no executor of its own"
+)]
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;

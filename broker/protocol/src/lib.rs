@@ -7,8 +7,8 @@
 //!
 //! What clients say to brokers and name servers, and brokers to name servers, is described whole
 //! on purpose, also where no program here uses it yet (pop, transactions, recall, replies): it is
-//! one text with its flags, and tested as one (`tests/headers.rs` holds its fields as a list). Of the requests of administrators there is what is
-//! served or asked here.
+//! one text with its flags, and tested as one (`tests/headers.rs` holds its fields as a list). Of
+//! the requests of administrators there is what is served or asked here.
 #![forbid(unsafe_code)]
 
 pub mod batch;

@@ -114,9 +114,9 @@ pub struct Facts {
     pub in_container: bool,
 }
 
-/// Oldest release that is supported. glommio works from 5.8 on; of the long-term releases since, this
-/// is the first that does not count the rings as locked memory (5.12), of which most machines of
-/// that time allow 64 KiB.
+/// Oldest release that is supported. glommio works from 5.8 on; of the long-term releases since,
+/// this is the first that does not count the rings as locked memory (5.12), of which most machines
+/// of that time allow 64 KiB.
 const KERNEL_MIN: &str = "5.15";
 
 /// Explains why `io_uring_setup` failed with `errno`.

@@ -67,8 +67,8 @@ impl OffsetTable {
     /// Copies the next slice of the table, at most `count` groups behind the last of `snapshot`.
     /// False when that was the last slice.
     ///
-    /// Where the table changes between two slices, [`OffsetTable::version`] does, too; each group is
-    /// whole.
+    /// Where the table changes between two slices, [`OffsetTable::version`] does, too; each group
+    /// is whole.
     pub fn copy_next(&self, snapshot: &mut OffsetSnapshot, count: usize) -> bool {
         let queues = |queues: &BTreeMap<i32, u64>| {
             queues.iter().map(|(queue, offset)| (*queue, QueueOffset(*offset).wire())).collect()
