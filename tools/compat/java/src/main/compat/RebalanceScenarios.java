@@ -38,7 +38,10 @@ final class RebalanceScenarios {
         shares.forEach(share -> World.check(share.size() > 100, "one consumer received only " + share.size()));
     }
 
-    /** Two consumers that hold half of the queues each. */
+    /**
+     * Two consumers that hold half of the queues each. The second one starts when the first has taken all: a consumer
+     * takes its queues one after the other, so of two that start together each may hold a half on the way to another share.
+     */
     private static List<DefaultMQPushConsumer> startPair(World world, Inbox inbox, List<Inbox> shares)
         throws Exception {
         List<DefaultMQPushConsumer> pair = new ArrayList<>();
@@ -53,6 +56,7 @@ final class RebalanceScenarios {
                 });
             consumer.start();
             pair.add(consumer);
+            World.await(() -> held(pair) >= QUEUES, () -> pair.size() + " consumers hold " + held(pair) + " queues");
         }
         awaitHalves(pair);
         return pair;
