@@ -32,10 +32,10 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.target).await?);
+    let target = Rc::new(Target::open(&args.load.target).await?);
     let fills = target.store().is_some() && args.from == Begin::First;
     let messages = args.fill.unwrap_or(if fills { FILL_DEFAULT } else { 0 });
-    fill(&target, &args.pace, &args.message, messages).await?;
+    fill(&target, &args.load.pace, &args.load.message, messages).await?;
     let reading = match args.from {
         Begin::First => Reading::Replay(args.passes),
         Begin::Last => Reading::Tail,
@@ -45,12 +45,12 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         batch: args.pull_batch,
         subscription: args.subscription.clone(),
         hold: HOLD,
-        serialize: args.pace.header.serialize(),
+        serialize: args.load.pace.header.serialize(),
     });
     let seed = ringmq_runtime::random::seed_u64();
-    let mut runs = measure::repeat(&target, &args.pace, &args.output, async |again| {
-        let load = Load::new(args.pace.schedule(seed.wrapping_add(u64::from(again))));
-        connect(&target, &args.pace, &plan, &load).await?;
+    let mut runs = measure::repeat(&target, &args.load.pace, &args.load.output, async |again| {
+        let load = Load::new(args.load.pace.schedule(seed.wrapping_add(u64::from(again))));
+        connect(&target, &args.load.pace, &plan, &load).await?;
         Ok(load)
     })
     .await?;
@@ -58,13 +58,13 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     runs.iter_mut().filter_map(|run| run.used.as_mut()).for_each(|used| used.flushes = None);
     let workload = format!(
         "consume: {}, up to {} messages a pull, from the {} message",
-        args.pace.describe(),
+        args.load.pace.describe(),
         args.pull_batch,
         if args.from == Begin::First { "first" } else { "next" },
     );
     let latency_of = if args.from == Begin::First { "pull us" } else { "age us" };
     let mut report = Report::new(workload, latency_of, &runs);
-    report.finish(&args.output, &target, &runs).await?;
+    report.finish(&args.load.output, &target, &runs).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))
 }

@@ -25,34 +25,34 @@ use crate::workload::pull::{HOLD, PullPlan, Reading};
 /// # Errors
 /// The broker cannot be started or reached.
 pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.target).await?);
-    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
+    let target = Rc::new(Target::open(&args.load.target).await?);
+    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let mut received = Vec::new();
     let mut sent = Vec::new();
-    let clock = measure::Clock::start(&args.output);
+    let clock = measure::Clock::start(&args.load.output);
     stop::table_follows();
-    for again in 0..args.pace.repeat {
+    for again in 0..args.load.pace.repeat {
         if stop::is_requested() {
             break;
         }
         let consumers = consumers(args, &target, producers.run).await?;
-        let load = producers.connect(&target, &args.pace, again, None).await?;
-        let timing = args.pace.timing();
+        let load = producers.connect(&target, &args.load.pace, again, None).await?;
+        let timing = args.load.pace.timing();
         let sending = task::spawn("bench producers", async move {
             load.run(timing, Archive::default(), |_, _| ()).await
         });
-        received.push(measure::once(&target, &args.pace, &consumers, clock.archive()).await);
+        received.push(measure::once(&target, &args.load.pace, &consumers, clock.archive()).await);
         sent.push(Measured { archive: sending.await, used: None });
     }
     let workload = format!(
         "end to end: {}, {}; {} consuming connections",
-        args.pace.describe(),
-        args.message.describe(),
+        args.load.pace.describe(),
+        args.load.message.describe(),
         args.consumers
     );
     let mut report = Report::new(workload, "end to end us", &received);
     report.add_beside("sends", "send us", &sent);
-    report.finish(&args.output, &target, &received).await?;
+    report.finish(&args.load.output, &target, &received).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))
 }
@@ -64,9 +64,9 @@ async fn consumers(args: &EndToEndArgs, target: &Target, run: u64) -> Result<Rc<
         batch: args.pull_batch,
         subscription: "*".to_owned(),
         hold: HOLD,
-        serialize: args.pace.header.serialize(),
+        serialize: args.load.pace.header.serialize(),
     });
-    let pace = PaceArgs { connections: args.consumers, ..args.pace.clone() };
+    let pace = PaceArgs { connections: args.consumers, ..args.load.pace.clone() };
     let load = Load::new(None);
     consume::connect(target, &pace, &plan, &load).await?;
     Ok(load)

@@ -14,6 +14,7 @@ mod knee;
 mod limits;
 mod measure;
 mod mixed;
+mod outbox;
 mod produce;
 mod proof;
 mod record;

@@ -24,40 +24,40 @@ use crate::workload::pull::{HOLD, PullPlan, Reading};
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.target).await?);
-    consume::fill(&target, &args.pace, &args.message, args.fill).await?;
-    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
-    let clock = Clock::start(&args.output);
+    let target = Rc::new(Target::open(&args.load.target).await?);
+    consume::fill(&target, &args.load.pace, &args.load.message, args.fill).await?;
+    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
+    let clock = Clock::start(&args.load.output);
     let (mut alone, mut sends, mut reads) = (Vec::new(), Vec::new(), Vec::new());
     stop::table_follows();
-    for again in 0..args.pace.repeat {
+    for again in 0..args.load.pace.repeat {
         if stop::is_requested() {
             break;
         }
         eprintln!("sends alone");
-        let load = producers.connect(&target, &args.pace, again * 2, None).await?;
-        alone.push(measure::once(&target, &args.pace, &load, Archive::default()).await);
+        let load = producers.connect(&target, &args.load.pace, again * 2, None).await?;
+        alone.push(measure::once(&target, &args.load.pace, &load, Archive::default()).await);
         eprintln!("sends beside {} readers", args.readers);
-        let load = producers.connect(&target, &args.pace, again * 2 + 1, None).await?;
+        let load = producers.connect(&target, &args.load.pace, again * 2 + 1, None).await?;
         let readers = readers(args, &target).await?;
-        let timing = args.pace.timing();
+        let timing = args.load.pace.timing();
         let reading = task::spawn("bench readers", async move {
             readers.run(timing, Archive::default(), |_, _| ()).await
         });
-        sends.push(measure::once(&target, &args.pace, &load, clock.archive()).await);
+        sends.push(measure::once(&target, &args.load.pace, &load, clock.archive()).await);
         reads.push(Measured { archive: reading.await, used: None });
     }
     let workload = format!(
         "mixed: {}, {}; beside {} readers with up to {} messages a pull",
-        args.pace.describe(),
-        args.message.describe(),
+        args.load.pace.describe(),
+        args.load.message.describe(),
         args.readers,
         args.pull_batch
     );
     let mut report = Report::new(workload, "send us", &sends);
     report.add_beside("reads", "pull us", &reads);
     report.add_beside("sends alone", "send us", &alone);
-    report.finish(&args.output, &target, &sends).await?;
+    report.finish(&args.load.output, &target, &sends).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))
 }
@@ -69,9 +69,9 @@ async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchErr
         batch: args.pull_batch,
         subscription: "*".to_owned(),
         hold: HOLD,
-        serialize: args.pace.header.serialize(),
+        serialize: args.load.pace.header.serialize(),
     });
-    let pace = PaceArgs { connections: args.readers, depth: 1, ..args.pace.clone() };
+    let pace = PaceArgs { connections: args.readers, depth: 1, ..args.load.pace.clone() };
     let load = Load::new(None);
     consume::connect(target, &pace, &plan, &load).await?;
     Ok(load)

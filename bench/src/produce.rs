@@ -26,18 +26,19 @@ use crate::workload::topics::TopicDraw;
 /// # Errors
 /// The broker cannot be started or reached.
 pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.target).await?);
+    let target = Rc::new(Target::open(&args.load.target).await?);
     let limits = limits(args, &target).await?;
-    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
+    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let acks = args.verify.then(|| Acks::new(producers.run));
-    let runs = measure::repeat(&target, &args.pace, &args.output, async |again| {
-        producers.connect(&target, &args.pace, again, acks.clone()).await
+    let runs = measure::repeat(&target, &args.load.pace, &args.load.output, async |again| {
+        producers.connect(&target, &args.load.pace, again, acks.clone()).await
     })
     .await?;
-    let workload = format!("produce: {}, {}", args.pace.describe(), args.message.describe());
+    let workload =
+        format!("produce: {}, {}", args.load.pace.describe(), args.load.message.describe());
     let mut report = Report::new(workload, "send us", &runs);
     report.limits = limits;
-    report.finish(&args.output, &target, &runs).await?;
+    report.finish(&args.load.output, &target, &runs).await?;
     if let Some(acks) = acks.filter(|_| !stop::is_requested()) {
         if acks.is_full() {
             return Err(BenchError::TooManyToVerify(ACKS_MAX));
@@ -56,8 +57,8 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
 async fn limits(args: &ProduceArgs, target: &Target) -> Result<Option<Limits>, BenchError> {
     let Some(store) = target.store().filter(|_| !args.no_limits) else { return Ok(None) };
     eprintln!("measuring the limits of the machine");
-    let flush = args.target.broker.flush;
-    Limits::measure(&args.pace, &args.message, store, flush).await.map(Some)
+    let flush = args.load.target.broker.flush;
+    Limits::measure(&args.load.pace, &args.load.message, store, flush).await.map(Some)
 }
 
 /// What the producing connections of one run have in common, per broker.

@@ -5,6 +5,7 @@ use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::error::{CommandError, FrameError};
 use ringmq_protocol::frame::{self, FRAME_SIZE_MAX_BYTES};
+use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use thiserror::Error;
 
 /// Producer and consumer group of bench.
@@ -30,6 +31,29 @@ pub fn describe(command: &Command<'_>) -> String {
     match command.remark() {
         Some(remark) => format!("{name}: {remark}"),
         None => name,
+    }
+}
+
+/// A pull by bench's group of up to `batch` messages of any tag, from `offset` on, that does not
+/// wait at the end of the queue.
+pub fn pull(topic: &str, queue_id: i32, offset: u64, batch: u32) -> PullRequest<'_> {
+    PullRequest {
+        consumer_group: GROUP,
+        topic,
+        queue_id,
+        queue_offset: i64::try_from(offset).expect("queue offsets fit"),
+        max_msg_nums: i32::try_from(batch).expect("batches are small"),
+        sys_flag: pull_flag::SUBSCRIPTION,
+        commit_offset: 0,
+        suspend_timeout_ms: 0,
+        subscription: Some("*"),
+        sub_version: 0,
+        expression_type: None,
+        max_msg_bytes: None,
+        request_source: None,
+        proxy_forward_client_id: None,
+        lite_topic: None,
+        broker_name: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::args::load::{HeaderForm, MessageArgs, OutputArgs, PaceArgs};
+use crate::args::load::{HeaderForm, LoadArgs, MessageArgs, PaceArgs};
 use crate::args::target::{BrokerArgs, TargetArgs};
 use crate::args::values;
 use crate::knee::Bound;
@@ -15,18 +15,9 @@ use crate::workload::message::Sizes;
 /// `bench produce`.
 #[derive(Clone, Debug, Args)]
 pub struct ProduceArgs {
-    /// Which broker.
+    /// The load.
     #[command(flatten)]
-    pub target: TargetArgs,
-    /// How much load.
-    #[command(flatten)]
-    pub pace: PaceArgs,
-    /// The messages.
-    #[command(flatten)]
-    pub message: MessageArgs,
-    /// Where the results go.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub load: LoadArgs,
     /// Afterwards read everything back: each acknowledged message as sent, once, in order.
     #[arg(long)]
     pub verify: bool,
@@ -47,12 +38,10 @@ pub enum Begin {
 /// `bench consume`.
 #[derive(Clone, Debug, Args)]
 pub struct ConsumeArgs {
-    /// Which broker.
+    /// The load: requests are pulls, each in flight from a cursor of its own, and messages are
+    /// those of --fill.
     #[command(flatten)]
-    pub target: TargetArgs,
-    /// How much load; requests are pulls, each in flight from a cursor of its own.
-    #[command(flatten)]
-    pub pace: PaceArgs,
+    pub load: LoadArgs,
     /// Most messages of one pull.
     #[arg(long, default_value_t = 32, value_parser = values::up_to(4096))]
     pub pull_batch: u32,
@@ -68,49 +57,28 @@ pub struct ConsumeArgs {
     /// Messages to put into the topics first; 500k for a broker that bench starts, else none.
     #[arg(long, value_parser = values::count)]
     pub fill: Option<u64>,
-    /// Those messages.
-    #[command(flatten)]
-    pub message: MessageArgs,
-    /// Where the results go.
-    #[command(flatten)]
-    pub output: OutputArgs,
 }
 
 /// `bench end-to-end`.
 #[derive(Clone, Debug, Args)]
 pub struct EndToEndArgs {
-    /// Which broker.
+    /// What is sent.
     #[command(flatten)]
-    pub target: TargetArgs,
-    /// How much is sent.
-    #[command(flatten)]
-    pub pace: PaceArgs,
-    /// The messages.
-    #[command(flatten)]
-    pub message: MessageArgs,
+    pub load: LoadArgs,
     /// Connections of the consumers, which wait at the end of every queue.
     #[arg(long, default_value_t = 4, value_parser = values::up_to(1024))]
     pub consumers: u32,
     /// Most messages of one pull.
     #[arg(long, default_value_t = 32, value_parser = values::up_to(4096))]
     pub pull_batch: u32,
-    /// Where the results go.
-    #[command(flatten)]
-    pub output: OutputArgs,
 }
 
 /// `bench mixed`.
 #[derive(Clone, Debug, Args)]
 pub struct MixedArgs {
-    /// Which broker.
+    /// What is sent.
     #[command(flatten)]
-    pub target: TargetArgs,
-    /// How much is sent.
-    #[command(flatten)]
-    pub pace: PaceArgs,
-    /// The messages.
-    #[command(flatten)]
-    pub message: MessageArgs,
+    pub load: LoadArgs,
     /// Messages to put into the topics first.
     #[arg(long, default_value = "500k", value_parser = values::count)]
     pub fill: u64,
@@ -120,9 +88,6 @@ pub struct MixedArgs {
     /// Most messages of one pull.
     #[arg(long, default_value_t = 32, value_parser = values::up_to(4096))]
     pub pull_batch: u32,
-    /// Where the results go.
-    #[command(flatten)]
-    pub output: OutputArgs,
 }
 
 /// `bench idle`.
@@ -169,18 +134,9 @@ pub struct KneeArgs {
     /// Percent by which the found rate may lie below the knee.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub precision: u8,
-    /// Which broker.
+    /// The load at each rate; --rate and --repeat have no meaning here.
     #[command(flatten)]
-    pub target: TargetArgs,
-    /// How much load at each rate; --rate and --repeat have no meaning here.
-    #[command(flatten)]
-    pub pace: PaceArgs,
-    /// The messages.
-    #[command(flatten)]
-    pub message: MessageArgs,
-    /// Where the results go.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub load: LoadArgs,
 }
 
 /// `bench compare`.

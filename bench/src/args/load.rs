@@ -1,4 +1,4 @@
-//! How much load, of what: the arguments that produce, consume and end-to-end share.
+//! How much load, of what: the arguments that the measuring commands share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,11 +6,29 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ringmq_protocol::SerializeType;
 
+use crate::args::target::TargetArgs;
 use crate::args::values;
 use crate::driver::Timing;
 use crate::driver::schedule::{Arrivals, Schedule, Step};
 use crate::workload::message::{MessagePlan, Sizes};
 use crate::workload::topics::Spread;
+
+/// A load: on which broker, how much, of what, and where the results go.
+#[derive(Clone, Debug, Args)]
+pub struct LoadArgs {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How much.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// The messages.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
 
 /// How many requests, how fast, how long.
 #[derive(Clone, Debug, Args)]

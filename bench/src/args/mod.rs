@@ -130,7 +130,10 @@ mod tests {
         let Command::Consume(consume) = parse(&["bench", "consume"]) else { panic!() };
         let Command::Produce(produce) = parse(&["bench", "produce"]) else { panic!() };
         let Command::Crash(crash) = parse(&["bench", "crash"]) else { panic!() };
-        assert_eq!((consume.pace.connections, produce.pace.connections), (4, 16));
-        assert_eq!((crash.broker.flush, produce.target.broker.flush), (Flush::Sync, Flush::Async));
+        assert_eq!((consume.load.pace.connections, produce.load.pace.connections), (4, 16));
+        assert_eq!(
+            (crash.broker.flush, produce.load.target.broker.flush),
+            (Flush::Sync, Flush::Async)
+        );
     }
 }

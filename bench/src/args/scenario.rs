@@ -99,8 +99,8 @@ mod tests {
         let file = ["produce", "--depth=4", "--tags=A,B", "--rate=5k"].map(String::from);
         let words = [&file[..], &["--depth", "8", "--rate", "1k,2k"].map(String::from)].concat();
         let Command::Produce(args) = Cli::from_words(&words).unwrap().command else { panic!() };
-        assert_eq!((args.pace.depth, args.message.tags.len()), (8, 2));
-        assert_eq!(args.pace.rate, [1000.0, 2000.0]);
+        assert_eq!((args.load.pace.depth, args.load.message.tags.len()), (8, 2));
+        assert_eq!(args.load.pace.rate, [1000.0, 2000.0]);
     }
 
     #[test]

@@ -10,28 +10,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use ringmq_protocol::Command;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::WriteHalf;
-use ringmq_runtime::task;
 
 use crate::driver::work::{Asked, Then, Work};
+use crate::outbox::Outbox;
 use crate::record::window::Window;
 
 /// One connection.
 pub struct Lane {
     work: Rc<dyn Work>,
-    /// Absent while the drain task has it.
-    write: RefCell<Option<WriteHalf>>,
-    out: RefCell<Vec<u8>>,
+    out: Rc<Outbox>,
     slots: RefCell<Vec<Option<Asked>>>,
     free: RefCell<VecDeque<u32>>,
     /// Slots that have retired.
     retired: Cell<usize>,
-    closed: Cell<bool>,
 }
 
 impl Lane {
@@ -39,28 +35,26 @@ impl Lane {
     pub fn new(work: Rc<dyn Work>, write: WriteHalf, depth: u32) -> Rc<Self> {
         Rc::new(Self {
             work,
-            write: RefCell::new(Some(write)),
-            out: RefCell::default(),
+            out: Outbox::new(write),
             slots: RefCell::new(vec![None; depth as usize]),
             free: RefCell::new((0..depth).collect()),
             retired: Cell::new(0),
-            closed: Cell::new(false),
         })
     }
 
     /// True when the connection is of no use any more.
     pub fn is_closed(&self) -> bool {
-        self.closed.get()
+        self.out.is_closed()
     }
 
     /// True when it will never ask again.
     pub fn is_finished(&self) -> bool {
-        self.closed.get() || self.retired.get() == self.slots.borrow().len()
+        self.out.is_closed() || self.retired.get() == self.slots.borrow().len()
     }
 
     /// True when something can be asked now.
     pub fn has_room(&self) -> bool {
-        !self.closed.get() && !self.free.borrow().is_empty()
+        !self.out.is_closed() && !self.free.borrow().is_empty()
     }
 
     /// Requests that wait for an answer.
@@ -72,7 +66,7 @@ impl Lane {
     pub fn ask(&self, intended: Instant, now: Instant) {
         let slot = self.free.borrow_mut().pop_front().expect("the caller asked has_room");
         let asked = Asked { intended, sent: now };
-        self.work.ask(slot, asked, &mut self.out.borrow_mut());
+        self.work.ask(slot, asked, &mut self.out.bytes());
         self.slots.borrow_mut()[slot as usize] = Some(asked);
     }
 
@@ -88,31 +82,14 @@ impl Lane {
         Some(then)
     }
 
-    /// Sends what has collected: at once if the socket takes it, else through a task that waits.
-    pub fn flush(self: &Rc<Self>) {
-        let mut out = self.out.borrow_mut();
-        let mut write = self.write.borrow_mut();
-        let (Some(half), false) = (write.as_ref(), out.is_empty()) else { return };
-        match half.try_write(&[IoSlice::new(&out)]) {
-            Ok(written) if written == out.len() => out.clear(),
-            Ok(written) => {
-                out.drain(..written);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => {
-                self.closed.set(true);
-                out.clear();
-            }
-        }
-        if !out.is_empty() {
-            let half = write.take().expect("checked above");
-            task::spawn("bench drain", self.clone().drain(half)).detach();
-        }
+    /// Sends what has collected.
+    pub fn flush(&self) {
+        self.out.flush();
     }
 
     /// Marks the lane as dead; returns the number of answers that will never come.
     pub fn close(&self) -> usize {
-        self.closed.set(true);
+        self.out.close();
         let mut lost = 0;
         for (slot, entry) in self.slots.borrow_mut().iter_mut().enumerate() {
             if entry.take().is_some() {
@@ -125,25 +102,6 @@ impl Lane {
 
     /// Ends the connection, and with it whatever reads from it.
     pub fn hang_up(&self) {
-        self.closed.set(true);
-        // Absent while it is drained, which then ends it.
-        if let Some(half) = self.write.borrow().as_ref() {
-            half.shutdown();
-        }
-    }
-
-    async fn drain(self: Rc<Self>, mut half: WriteHalf) {
-        loop {
-            let bytes = std::mem::take(&mut *self.out.borrow_mut());
-            if bytes.is_empty() && !self.closed.get() {
-                *self.write.borrow_mut() = Some(half);
-                return;
-            }
-            if bytes.is_empty() || half.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
-                self.closed.set(true);
-                half.shutdown();
-                return;
-            }
-        }
+        self.out.hang_up();
     }
 }

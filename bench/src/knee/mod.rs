@@ -45,9 +45,9 @@ struct Trial {
 /// # Errors
 /// The broker cannot be started or reached, or no rate is good.
 pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.target).await?);
-    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
-    let clock = Clock::start(&args.output);
+    let target = Rc::new(Target::open(&args.load.target).await?);
+    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
+    let clock = Clock::start(&args.load.output);
     let mut search = Search::new(args.start, args.max, f64::from(args.precision) / 100.0);
     let mut trials = Vec::new();
     let mut best = None;
@@ -56,7 +56,7 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
     while let Some(rate) = search.next().filter(|_| !stop::is_requested()) {
         let mut good = false;
         for _ in 0..ATTEMPTS {
-            let pace = PaceArgs { rate: vec![rate], repeat: 1, ..args.pace.clone() };
+            let pace = PaceArgs { rate: vec![rate], repeat: 1, ..args.load.pace.clone() };
             eprintln!("trying {rate:.0}/s");
             let load = producers.connect(&target, &pace, connections, None).await?;
             connections += 1;
@@ -74,7 +74,7 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
         }
         search.observe(good);
     }
-    if !args.output.json {
+    if !args.load.output.json {
         println!("{}", trials_table(&trials, &args.bound));
     }
     let Some((rate, measured)) = search.found().zip(best) else {
@@ -96,17 +96,17 @@ async fn finish(
     trials: Vec<Trial>,
 ) -> Result<Ending, BenchError> {
     let Bound { percentile, limit } = &args.bound;
-    let pace = PaceArgs { rate: vec![rate], ..args.pace.clone() };
+    let pace = PaceArgs { rate: vec![rate], ..args.load.pace.clone() };
     let workload = format!(
         "knee: {rate:.0}/s is the highest rate with {percentile} under {limit:?} (within {} %); \
          produce: {}, {}",
         args.precision,
         pace.describe(),
-        args.message.describe()
+        args.load.message.describe()
     );
     let mut report = Report::new(workload, "send us", std::slice::from_ref(&measured));
     report.trials = serde_json::to_value(trials).expect("trials are plain data");
-    report.finish(&args.output, target, &[measured]).await?;
+    report.finish(&args.load.output, target, &[measured]).await?;
     target.ended_well();
     Ok(Ending::Good)
 }

@@ -7,7 +7,6 @@
 //! is taken from where the binary header has it, and put into a prepared answer.
 
 use std::cell::{Cell, RefCell};
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,13 +17,14 @@ use ringmq_protocol::frame::FRAME_SIZE_MAX_BYTES;
 use ringmq_protocol::{ResponseHead, SerializeType, write_response};
 use ringmq_runtime::buffer::{ALIGNMENT_BYTES, DmaBuffer};
 use ringmq_runtime::disk::{Access, Disk, File};
-use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream, WriteHalf};
+use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use crate::args::commands::{Durability, ServeNullArgs};
 use crate::limits::null_server;
+use crate::outbox::Outbox;
 
 /// What it prints, with its port behind it, when it takes requests.
 pub const READY: &str = "null broker ready on port ";
@@ -42,12 +42,6 @@ const GROUP_MAX_BYTES: usize = 64 << 20;
 /// the code, the language and the version.
 const OPAQUE_AT: usize = 4 + 4 + 2 + 1 + 2;
 
-/// A connection, and the answers that have not left.
-struct Peer {
-    write: RefCell<Option<WriteHalf>>,
-    out: RefCell<Vec<u8>>,
-}
-
 /// Everything the shard shares.
 struct Shared {
     durability: Durability,
@@ -55,7 +49,7 @@ struct Shared {
     /// Frames of the open group.
     group: RefCell<Vec<u8>>,
     /// Who waits for the open group, and with which request.
-    waiting: RefCell<Vec<(Rc<Peer>, [u8; 4])>>,
+    waiting: RefCell<Vec<(Rc<Outbox>, [u8; 4])>>,
     arrived: Notify,
     room: Notify,
     failed: Cell<bool>,
@@ -134,14 +128,14 @@ async fn run(directory: &Path, durability: Durability) -> std::io::Result<()> {
 
 async fn read_frames(shared: Rc<Shared>, stream: Stream) {
     let (read, write) = stream.split();
-    let peer = Rc::new(Peer { write: RefCell::new(Some(write)), out: RefCell::default() });
+    let peer = Outbox::new(write);
     // Whatever ends it, the other side sees its connection closed.
     let _ = read_until_end(&shared, &peer, read).await;
 }
 
 async fn read_until_end(
     shared: &Shared,
-    peer: &Rc<Peer>,
+    peer: &Rc<Outbox>,
     mut read: ReadHalf,
 ) -> std::io::Result<()> {
     let mut partial = Vec::new();
@@ -166,7 +160,7 @@ async fn read_until_end(
             return Ok(());
         }
         match shared.durability {
-            Durability::None => send_answers(peer),
+            Durability::None => peer.flush(),
             Durability::Sync | Durability::Async => shared.arrived.notify_one(),
         }
     }
@@ -174,7 +168,7 @@ async fn read_until_end(
 
 /// Takes the whole frames at the start of `bytes`; how many bytes they had, none when these are no
 /// frames.
-fn take_frames(shared: &Shared, peer: &Rc<Peer>, bytes: &[u8]) -> Option<usize> {
+fn take_frames(shared: &Shared, peer: &Rc<Outbox>, bytes: &[u8]) -> Option<usize> {
     let mut used = 0;
     while let Some(len) = bytes[used..].first_chunk::<4>() {
         let len = u32::from_be_bytes(*len) as usize;
@@ -184,7 +178,7 @@ fn take_frames(shared: &Shared, peer: &Rc<Peer>, bytes: &[u8]) -> Option<usize> 
         let Some(frame) = bytes[used..].get(..4 + len) else { break };
         let opaque = frame[OPAQUE_AT..OPAQUE_AT + 4].try_into().expect("four bytes");
         match shared.durability {
-            Durability::None => shared.answer.push(&mut peer.out.borrow_mut(), opaque),
+            Durability::None => shared.answer.push(&mut peer.bytes(), opaque),
             Durability::Sync | Durability::Async => {
                 shared.group.borrow_mut().extend_from_slice(frame);
                 shared.waiting.borrow_mut().push((peer.clone(), opaque));
@@ -230,40 +224,12 @@ async fn write_until_failure(shared: &Shared, file: &File) -> std::io::Result<()
 }
 
 /// Answers a group: first all answers into their buffers, then one write per connection.
-fn answer(shared: &Shared, waiting: &mut Vec<(Rc<Peer>, [u8; 4])>) {
+fn answer(shared: &Shared, waiting: &mut Vec<(Rc<Outbox>, [u8; 4])>) {
     for (peer, opaque) in waiting.iter() {
-        shared.answer.push(&mut peer.out.borrow_mut(), *opaque);
+        shared.answer.push(&mut peer.bytes(), *opaque);
     }
     for (peer, _) in waiting.drain(..) {
-        send_answers(&peer);
-    }
-}
-
-/// Sends what has collected: at once if the socket takes it, else through a task that waits.
-fn send_answers(peer: &Rc<Peer>) {
-    let mut out = peer.out.borrow_mut();
-    let mut write = peer.write.borrow_mut();
-    let (Some(half), false) = (write.as_ref(), out.is_empty()) else { return };
-    if let Ok(written) = half.try_write(&[IoSlice::new(&out)]) {
-        out.drain(..written);
-    }
-    if !out.is_empty() {
-        let half = write.take().expect("checked above");
-        task::spawn("null drain", drain(peer.clone(), half)).detach();
-    }
-}
-
-async fn drain(peer: Rc<Peer>, mut half: WriteHalf) {
-    loop {
-        let bytes = std::mem::take(&mut *peer.out.borrow_mut());
-        if bytes.is_empty() {
-            *peer.write.borrow_mut() = Some(half);
-            return;
-        }
-        // A connection that failed has nobody who waits for answers.
-        if half.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
-            return;
-        }
+        peer.flush();
     }
 }
 

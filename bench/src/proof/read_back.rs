@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::pull::{PullRequest, PullResponse, pull_flag};
+use ringmq_protocol::headers::pull::PullResponse;
 use ringmq_protocol::record::records;
 use ringmq_protocol::{Command, Header};
 use ringmq_runtime::task;
@@ -14,10 +14,10 @@ use crate::error::BenchError;
 use crate::proof::journal::{QueueContents, QueueNumber};
 use crate::target::Target;
 use crate::target::caller::Caller;
-use crate::wire::{GROUP, describe};
+use crate::wire::{self, describe};
 
 /// Most messages asked for in one pull.
-const BATCH: i32 = 1024;
+const BATCH: u32 = 1024;
 
 /// Queues that are read at the same time, each over a connection of its own.
 const READERS: usize = 16;
@@ -62,9 +62,10 @@ async fn read_queue(
     queue: QueueNumber,
 ) -> Result<QueueContents, BenchError> {
     let mut contents = QueueContents::new(queue);
+    let queue_id = i32::try_from(queue.queue_id).expect("queue ids are small");
     let mut next = 0;
     loop {
-        let header = pull_header(topic, queue, next);
+        let header = wire::pull(topic, queue_id, next, BATCH);
         let take = |command: &Command<'_>| read_answer(command, &mut contents);
         let outcome = caller.ask(request::PULL_MESSAGE, &header, take).await?;
         match outcome {
@@ -76,27 +77,6 @@ async fn read_queue(
             }
         }
         task::yield_if_needed().await;
-    }
-}
-
-fn pull_header(topic: &str, queue: QueueNumber, offset: u64) -> PullRequest<'_> {
-    PullRequest {
-        consumer_group: GROUP,
-        topic,
-        queue_id: i32::try_from(queue.queue_id).expect("queue ids are small"),
-        queue_offset: i64::try_from(offset).expect("queue offsets fit"),
-        max_msg_nums: BATCH,
-        sys_flag: pull_flag::SUBSCRIPTION,
-        commit_offset: 0,
-        suspend_timeout_ms: 0,
-        subscription: Some("*"),
-        sub_version: 0,
-        expression_type: None,
-        max_msg_bytes: None,
-        request_source: None,
-        proxy_forward_client_id: None,
-        lite_topic: None,
-        broker_name: None,
     }
 }
 

@@ -16,7 +16,7 @@ use ringmq_runtime::clock::{self, Instant};
 
 use crate::driver::work::{Asked, Then, Work};
 use crate::record::window::Window;
-use crate::wire::{GROUP, describe};
+use crate::wire::{self, describe};
 use crate::workload::payload;
 
 /// How long a pull of a measuring consumer waits at the end of a queue; also what the end of a run
@@ -111,22 +111,10 @@ impl Work for PullWork {
         let position = &cursor.queues[cursor.turn];
         let waits = !matches!(self.plan.reading, Reading::Replay(_));
         let header = PullRequest {
-            consumer_group: GROUP,
-            topic: &position.topic,
-            queue_id: position.queue_id,
-            queue_offset: i64::try_from(position.next).expect("queue offsets fit"),
-            max_msg_nums: i32::try_from(self.plan.batch).expect("checked by the command line"),
             sys_flag: pull_flag::SUBSCRIPTION | if waits { pull_flag::SUSPEND } else { 0 },
-            commit_offset: 0,
             suspend_timeout_ms: i64::try_from(self.plan.hold.as_millis()).unwrap_or(i64::MAX),
             subscription: Some(&self.plan.subscription),
-            sub_version: 0,
-            expression_type: None,
-            max_msg_bytes: None,
-            request_source: None,
-            proxy_forward_client_id: None,
-            lite_topic: None,
-            broker_name: None,
+            ..wire::pull(&position.topic, position.queue_id, position.next, self.plan.batch)
         };
         let head = RequestHead {
             serialize: self.plan.serialize,
