@@ -12,7 +12,7 @@
 mod support;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -197,7 +197,7 @@ impl History {
 
     async fn check(&self, client: &Client, acknowledged: &Bodies, seen: &Bodies) {
         let seed = self.seed;
-        let mut bodies = HashSet::new();
+        let mut bodies = BTreeSet::new();
         for queue in 0..QUEUES {
             let stored = client.pull_all("T", queue).await;
             for (number, message) in stored.iter().enumerate() {

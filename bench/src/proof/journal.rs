@@ -11,7 +11,7 @@
 //!
 //! A message that was sent but never acknowledged may be there or not: nothing was promised.
 
-use std::collections::HashMap;
+use ringmq_runtime::random::HashMap;
 
 use crate::workload::payload::{self, Identity, PayloadError};
 
@@ -120,7 +120,7 @@ impl Journal {
     /// Compares the journal with what the queues hold.
     pub fn check(&self, queues: &[QueueContents]) -> Verdict {
         let mut verdict = Verdict { acknowledged: self.acks.len() as u64, ..Verdict::default() };
-        let mut seen = HashMap::new();
+        let mut seen = HashMap::default();
         for contents in queues {
             self.check_queue(contents, &mut seen, &mut verdict);
         }
@@ -146,7 +146,7 @@ impl Journal {
     ) {
         let queue = contents.queue;
         let mut expected = contents.messages.first().map_or(0, |message| message.0);
-        let mut last_of_lane: HashMap<u32, u64> = HashMap::new();
+        let mut last_of_lane: HashMap<u32, u64> = HashMap::default();
         for (offset, identity) in &contents.messages {
             if *offset != expected {
                 verdict.finding(|| format!("gap: {queue:?} goes from {expected} to {offset}"));

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use hashbrown::HashMap;
+use ringmq_runtime::random::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::queue::MessageQueue;

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use ringmq_runtime::random::HashMap;
 use ringmq_runtime::{clock, task};
 
 use super::consumption::Consumption;
@@ -151,7 +151,7 @@ impl Member {
 }
 
 fn by_broker(queues: &[MessageQueue]) -> HashMap<&str, Vec<MessageQueue>> {
-    let mut groups: HashMap<&str, Vec<MessageQueue>> = HashMap::new();
+    let mut groups: HashMap<&str, Vec<MessageQueue>> = HashMap::default();
     for queue in queues {
         groups.entry(&queue.broker_name).or_default().push(queue.clone());
     }

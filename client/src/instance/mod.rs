@@ -19,12 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::{Rc, Weak};
 
-use hashbrown::HashMap;
 use ringmq_protocol::WriteHeader;
 use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::ids::{UniqueKeys, since_month_start_ms};
 use ringmq_remoting::{Connection, ConnectionLimits, Dialer};
+use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::{clock, process, random};
 

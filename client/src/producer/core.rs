@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::send::SendResponse;
 use ringmq_protocol::{Command, Header};
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::random::HashMap;
 use ringmq_runtime::{clock, random, task};
 
 use super::send::{Outgoing, Payload, Prepared, Target};
