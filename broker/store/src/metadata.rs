@@ -98,7 +98,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Document<T> {
     pub async fn save(&self, content: T) -> io::Result<()> {
         let text = task::blocking(move || text_of(&content)).await?;
         if let Ok(current) = self.disk.read_all(&self.path, DOCUMENT_BYTES_MAX).await {
-            let checked = move || parse::<T>(&current).is_ok().then_some(current);
+            let checked = move || is_sound::<T>(&current).then_some(current);
             if let Some(sound) = task::blocking(checked).await {
                 self.disk.replace(self.backup(), &sound).await?;
             }
@@ -144,6 +144,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_str(data).map_err(|error| error.to_string())
 }
 
+/// Whether a load would take these bytes. Of what we wrote the checksum tells it: progress is saved
+/// every few seconds, and to make values of a large table takes longer than to write it.
+fn is_sound<T: DeserializeOwned>(bytes: &[u8]) -> bool {
+    match std::str::from_utf8(bytes).map(|text| text.strip_prefix(HEAD)) {
+        Ok(Some(rest)) => checked_data(rest).is_ok(),
+        Ok(None) => parse::<T>(bytes).is_ok(),
+        Err(_) => false,
+    }
+}
+
 fn checked_data(rest: &str) -> Result<&str, String> {
     let (crc, rest) = rest.split_at_checked(8).ok_or("the file ends early")?;
     let crc = u32::from_str_radix(crc, 16).map_err(|_| "the checksum is no number")?;
@@ -174,6 +184,10 @@ mod tests {
         assert_eq!(value["data"]["b"], 2);
         assert_eq!(parse::<Content>(text.as_bytes()), Ok(content()));
         assert_eq!(parse::<Content>(b"{\"a\":1,\"b\":2}"), Ok(content()));
+        for sound in [text.as_bytes(), b"{\"a\":1,\"b\":2}"] {
+            assert!(is_sound::<Content>(sound));
+        }
+        assert!(!is_sound::<Content>(b"{\"a\":"));
     }
 
     #[test]
@@ -186,6 +200,7 @@ mod tests {
             let mut broken = text.clone().into_bytes();
             broken[at] ^= 1;
             assert!(parse::<Content>(&broken).is_err(), "byte {at}");
+            assert!(!is_sound::<Content>(&broken), "byte {at}");
         }
     }
 }
