@@ -149,6 +149,14 @@ impl OffsetTable {
         }
     }
 
+    /// Calls `visit` with `topic@group` and the sum of its offsets: how many messages the group is
+    /// past, over all queues. Copies nothing, whatever the number of queues.
+    pub fn for_each_group(&self, mut visit: impl FnMut(&str, u64)) {
+        for (key, queues) in &self.groups {
+            visit(key, queues.values().fold(0, |sum: u64, offset| sum.saturating_add(*offset)));
+        }
+    }
+
     /// Forgets what `keep` answers false for, by group and topic.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
         let before = self.groups.len();
@@ -215,6 +223,23 @@ mod tests {
             let found = copy.get(&name(number), "topic", 0);
             assert_eq!(found, Some(QueueOffset(expected)), "{number}");
         }
+    }
+
+    #[test]
+    fn the_progress_of_a_group_is_the_sum_over_its_queues() {
+        let mut table = OffsetTable::default();
+        for (group, queue_id, offset) in [("g", 0, 5), ("g", 1, 6), ("h", 0, 7)] {
+            table.commit(group, "t", queue_id, QueueOffset(offset));
+        }
+        // No peer's offsets make a sum that does not fit.
+        for queue_id in 0..3 {
+            table.commit("x", "t", queue_id, QueueOffset(1 << 63));
+        }
+        let mut sums = Vec::new();
+        table.for_each_group(|name, sum| sums.push((name.to_owned(), sum)));
+        sums.sort();
+        let expected = [("t@g", 11), ("t@h", 7), ("t@x", u64::MAX)];
+        assert_eq!(sums, expected.map(|(name, sum)| (name.to_owned(), sum)));
     }
 
     #[test]

@@ -101,20 +101,41 @@ pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queu
 /// Messages per topic so far: the sum of the ends of its queues. Topics without messages are
 /// missing.
 pub(super) async fn messages_by_topic(data: &Rc<DataPlane>) -> HashMap<String, u64> {
-    let parts = data.on_all_shards(|data| async move {
+    sum_by_name(data, |owned, add| {
+        owned.log.for_each_queue(|topic, _, _, max| {
+            if max.0 > 0 {
+                add(topic, max.0);
+            }
+        });
+    })
+    .await
+}
+
+/// Messages of a topic that a group is past, by `topic@group`: the sum of its offsets.
+pub(super) async fn consumed_by_group(data: &Rc<DataPlane>) -> HashMap<String, u64> {
+    sum_by_name(data, |owned, add| owned.offsets.borrow().for_each_group(add)).await
+}
+
+/// Takes a name and what to add to its sum.
+type Add<'a> = &'a mut dyn FnMut(&str, u64);
+
+/// Adds up what `visit` names of each log. A name is copied once per shard, since there may be
+/// many and this runs every few seconds.
+async fn sum_by_name(data: &Rc<DataPlane>, visit: fn(&OwnedLog, Add<'_>)) -> HashMap<String, u64> {
+    let parts = data.on_all_shards(move |data| async move {
         let mut sums: HashMap<String, u64> = HashMap::default();
         for owned in data.local.logs() {
-            owned.log.for_each_queue(|topic, _, _, max| match sums.get_mut(topic) {
-                Some(sum) => *sum += max.0,
-                None if max.0 > 0 => drop(sums.insert(topic.to_owned(), max.0)),
-                None => {}
+            visit(owned, &mut |name, count| match sums.get_mut(name) {
+                Some(sum) => *sum = sum.saturating_add(count),
+                None => drop(sums.insert(name.to_owned(), count)),
             });
         }
         sums
     });
     let mut sums: HashMap<String, u64> = HashMap::default();
-    for (topic, sum) in parts.await.into_iter().flatten() {
-        *sums.entry(topic).or_default() += sum;
+    for (name, count) in parts.await.into_iter().flatten() {
+        let sum = sums.entry(name).or_default();
+        *sum = sum.saturating_add(count);
     }
     sums
 }

@@ -78,10 +78,7 @@ impl RuntimeInfo {
             self.history.borrow_mut().sample(clock_ms, totals);
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
             let mut sums = gather::messages_by_topic(&data).await;
-            for one in gather::progress(&data, gather::Filter::default()).await {
-                let sum = sums.entry(format!("{}@{}", one.topic, one.group)).or_default();
-                *sum += u64::try_from(one.offset).unwrap_or(0);
-            }
+            sums.extend(gather::consumed_by_group(&data).await);
             self.samples.borrow_mut().sample(clock_ms, sums);
             task::sleep(Duration::from_millis(SAMPLE_PERIOD_MS)).await;
         }
