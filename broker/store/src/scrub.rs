@@ -45,16 +45,20 @@ async fn pass(inner: &Inner, step: Duration) {
     let (mut at, mut unpaced) = (0, 0);
     while let Some(segments) = segment_of(inner, &mut at, until) {
         let segment_end = segments.end();
-        let next = match scanner.look(&segments, at).await {
-            Ok(Found::Record(bytes)) => at + bytes.len() as u64,
-            Ok(Found::EndMark) => segment_end,
-            Ok(Found::Damaged(problem)) => report(inner, at, segment_end, &problem),
+        let checked = match scanner.look(&segments, at).await {
+            Ok(Found::Record(bytes)) => Ok(at + bytes.len() as u64),
+            Ok(Found::EndMark) => Ok(segment_end),
+            Ok(Found::Damaged(problem)) => Err(problem),
             Ok(Found::Nothing | Found::NoFile) => {
-                report(inner, at, segment_end, "nothing stands where a record was written")
+                Err("nothing stands where a record was written".to_owned())
             }
-            Err(error) => report(inner, at, segment_end, &error.to_string()),
+            Err(error) => Err(error.to_string()),
         };
-        inner.state.borrow_mut().counters.scrubbed_bytes += next - at;
+        let next = checked.as_ref().map_or(segment_end, |next| *next);
+        match checked {
+            Ok(_) => inner.state.borrow_mut().counters.scrubbed_bytes += next - at,
+            Err(problem) => report(inner, &segments, at, &problem),
+        }
         unpaced += next - at;
         at = next;
         if unpaced >= STEP_BYTES {
@@ -80,17 +84,20 @@ fn segment_of(inner: &Inner, at: &mut u64, until: u64) -> Option<Segments> {
     Some(alone)
 }
 
-/// Says what is damaged, and where the pass goes on.
-fn report(inner: &Inner, at: u64, segment_end: u64, problem: &str) -> u64 {
-    // Retention may have been faster.
-    if at >= inner.state.borrow().segments.min() {
-        inner.state.borrow_mut().counters.damages += 1;
-        tracing::error!(
-            log = inner.id.0,
-            "the device has damaged the log at {}: {problem}; the rest of this segment was not \
-             checked; restore the file from a copy, or let retention remove it",
-            inner.id.at(at)
-        );
+/// Says what is damaged, and in which file.
+fn report(inner: &Inner, segments: &Segments, at: u64, problem: &str) {
+    let mut state = inner.state.borrow_mut();
+    if at < state.segments.min() {
+        // Retention was faster.
+        return;
     }
-    segment_end
+    state.counters.damages += 1;
+    let base = segments.base_of(at);
+    tracing::error!(
+        log = inner.id.0,
+        "the device has damaged {} at byte {}: {problem}; the rest of this file was not checked; \
+         restore it from a copy, or let retention remove it",
+        segments.path(base).display(),
+        at - base
+    );
 }

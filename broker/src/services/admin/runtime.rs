@@ -50,6 +50,7 @@ struct Logs {
     unflushed_bytes: u64,
     flushes: u64,
     groups: u64,
+    damages: u64,
     is_fenced: bool,
     /// Store time of the oldest message.
     earliest_ms: Option<i64>,
@@ -139,30 +140,40 @@ async fn logs(data: &Rc<DataPlane>) -> Logs {
     let parts = data.on_all_shards(|data| async move {
         let mut sum = Logs::default();
         for owned in data.local.logs() {
-            let stats = owned.log.stats();
-            sum.min += stats.min.byte();
-            sum.end += stats.end.byte();
-            sum.unflushed_bytes += stats.end.byte().saturating_sub(stats.durable.byte());
-            sum.flushes += stats.counters.flushes;
-            sum.groups += stats.counters.groups;
-            sum.is_fenced |= stats.fenced.is_some();
-            sum.earliest_ms = earlier(sum.earliest_ms, earliest_ms(owned).await);
+            sum.add(&Logs::of(owned).await);
         }
         sum
     });
-    parts.await.into_iter().fold(Logs::default(), |sum, part| Logs {
-        min: sum.min + part.min,
-        end: sum.end + part.end,
-        unflushed_bytes: sum.unflushed_bytes + part.unflushed_bytes,
-        flushes: sum.flushes + part.flushes,
-        groups: sum.groups + part.groups,
-        is_fenced: sum.is_fenced || part.is_fenced,
-        earliest_ms: earlier(sum.earliest_ms, part.earliest_ms),
-    })
+    let mut sum = Logs::default();
+    parts.await.iter().for_each(|part| sum.add(part));
+    sum
 }
 
-fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
-    one.into_iter().chain(other).min()
+impl Logs {
+    async fn of(owned: &OwnedLog) -> Self {
+        let stats = owned.log.stats();
+        Self {
+            min: stats.min.byte(),
+            end: stats.end.byte(),
+            unflushed_bytes: stats.end.byte().saturating_sub(stats.durable.byte()),
+            flushes: stats.counters.flushes,
+            groups: stats.counters.groups,
+            damages: stats.counters.damages,
+            is_fenced: stats.fenced.is_some(),
+            earliest_ms: earliest_ms(owned).await,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.min += other.min;
+        self.end += other.end;
+        self.unflushed_bytes += other.unflushed_bytes;
+        self.flushes += other.flushes;
+        self.groups += other.groups;
+        self.damages += other.damages;
+        self.is_fenced |= other.is_fenced;
+        self.earliest_ms = self.earliest_ms.into_iter().chain(other.earliest_ms).min();
+    }
 }
 
 /// When the first record of a log was stored; files begin with a record.
@@ -243,6 +254,8 @@ fn store(logs: &Logs, space: Option<&Space>, put: &mut impl FnMut(&str, String))
     // RingMQ's own: what group commit does, for `bench`.
     put("commitLogFlushTotal", logs.flushes.to_string());
     put("commitLogGroupTotal", logs.groups.to_string());
+    // And what the scrubber found: places, each counted once per pass.
+    put("commitLogDamageTotal", logs.damages.to_string());
     put("remainHowManyDataToFlush", size_text(logs.unflushed_bytes));
     put("remainTransientStoreBufferNumbs", i32::MAX.to_string());
     put("dispatchMaxBuffer", "0".to_owned());
