@@ -60,7 +60,7 @@ impl DataPlane {
     fn on_message(self: &Rc<Self>, from: usize, message: ShardMessage) {
         match message {
             ShardMessage::Requests { connection, frames, hops, spare } => {
-                self.link.recycle_list(spare);
+                self.link.pools.recycle_list(spare);
                 self.on_foreign_frames(connection, frames, hops);
             }
             ShardMessage::Reply { connection, reply } => self.on_reply(connection, reply),
@@ -116,8 +116,8 @@ impl DataPlane {
             });
             connection.flush_soon();
         }
-        self.link.recycle(reply.bytes);
-        self.link.recycle_list(reply.pieces);
+        self.link.pools.recycle(reply.bytes);
+        self.link.pools.recycle_list(reply.pieces);
     }
 
     /// Handles one request, wherever it came from.
@@ -237,7 +237,7 @@ impl DataPlane {
         if hops == 0 && peer.is_local() {
             return self.inbound.gather(shard, frame);
         }
-        let mut frames = self.link.buffer();
+        let mut frames = self.link.pools.buffer();
         frames.extend_from_slice(frame);
         self.link.send_requests(shard, peer.to_remote(), frames, hops + 1);
     }

@@ -89,7 +89,7 @@ impl Inbound {
             if pending.is_empty() {
                 continue;
             }
-            let frames = std::mem::replace(pending, self.link.buffer());
+            let frames = std::mem::replace(pending, self.link.pools.buffer());
             self.sent(peer.key().id, frames.len());
             self.link.send_requests(shard, peer.to_remote(), frames, HOPS_FROM_HOME);
             if self.link.is_congested(shard) {

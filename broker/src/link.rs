@@ -10,6 +10,8 @@
 //! Answers to a connection of another shard gather in one [`Reply`] per connection until the end of
 //! the executor's turn, so a group commit costs one message per connection.
 
+mod pools;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,6 +30,7 @@ use ringmq_runtime::task::{self, LocalFuture};
 use ringmq_store::Piece;
 use slab::Slab;
 
+use self::pools::Pools;
 use crate::shard::DataPlane;
 use crate::view::Change;
 
@@ -65,16 +68,6 @@ impl Backlog {
         self.0[shard].load(Ordering::Relaxed) >= BACKLOG_MAX_BYTES
     }
 }
-
-/// Buffers that a shard keeps for frames and answers that cross the mesh.
-const BUFFERS_KEPT_MAX: usize = 256;
-
-/// Lists of pieces that a shard keeps for answers, and the longest of them: 4 MiB together.
-const LISTS_KEPT_MAX: usize = 256;
-const LIST_KEPT_MAX_PIECES: usize = 256;
-
-/// A larger buffer is given back to the allocator: 256 of them bound the pool to 64 MiB.
-const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
 
 /// Names a connection in the whole broker, for as long as it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,8 +174,8 @@ pub struct Link {
     calls: RefCell<Slab<Sender<Box<dyn Any + Send>>>>,
     replies: RefCell<HashMap<ConnectionKey, Reply>>,
     replies_ready: Notify,
-    buffers: RefCell<Vec<Vec<u8>>>,
-    lists: RefCell<Vec<Pieces>>,
+    /// Memory for what is sent.
+    pub(crate) pools: Pools,
 }
 
 impl Link {
@@ -197,8 +190,7 @@ impl Link {
             calls: RefCell::default(),
             replies: RefCell::default(),
             replies_ready: Notify::default(),
-            buffers: RefCell::default(),
-            lists: RefCell::default(),
+            pools: Pools::default(),
         });
         for to in 0..link.shards() {
             task::spawn("mesh lane", Rc::clone(&link).run_lane(to)).detach();
@@ -231,7 +223,7 @@ impl Link {
         hops: u8,
     ) {
         self.backlog.add(to, frames.len());
-        let spare = self.lists.borrow_mut().pop().unwrap_or_default();
+        let spare = self.pools.list();
         self.send(to, ShardMessage::Requests { connection, frames, hops, spare });
     }
 
@@ -239,7 +231,7 @@ impl Link {
     /// buffer.
     pub fn handled(&self, frames: Vec<u8>) {
         self.backlog.remove(self.shard(), frames.len());
-        self.recycle(frames);
+        self.pools.recycle(frames);
     }
 
     /// Sends, in order and without waiting.
@@ -266,31 +258,6 @@ impl Link {
         }
     }
 
-    /// An empty buffer from the pool.
-    pub fn buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Gives a buffer back.
-    pub fn recycle(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        let is_kept = (1..=BUFFER_KEPT_MAX_BYTES).contains(&buffer.capacity());
-        if is_kept && buffers.len() < BUFFERS_KEPT_MAX {
-            buffer.clear();
-            buffers.push(buffer);
-        }
-    }
-
-    /// Gives a list of pieces back.
-    pub fn recycle_list(&self, mut list: Pieces) {
-        let mut lists = self.lists.borrow_mut();
-        let is_kept = (1..=LIST_KEPT_MAX_PIECES).contains(&list.capacity());
-        if is_kept && lists.len() < LISTS_KEPT_MAX {
-            list.clear();
-            lists.push(list);
-        }
-    }
-
     /// Adds to what is written to a connection of another shard at the end of this turn.
     pub fn reply(&self, to: ConnectionKey, write: impl FnOnce(&mut Reply)) {
         self.with_reply(to, |reply| {
@@ -298,8 +265,8 @@ impl Link {
                 return;
             }
             if reply.bytes.capacity() == 0 {
-                reply.bytes = self.buffer();
-                reply.pieces = self.lists.borrow_mut().pop().unwrap_or_default();
+                reply.bytes = self.pools.buffer();
+                reply.pieces = self.pools.list();
             }
             write(reply);
             if reply.bytes.len() as u64 > OUT_COPIED_MAX_BYTES {
@@ -384,117 +351,4 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use ringmq_runtime::{mesh, shards};
-
-    use super::*;
-
-    fn closed(id: u64) -> ShardMessage {
-        ShardMessage::Closed(ConnectionKey { shard: 0, id })
-    }
-
-    fn id_of(message: ShardMessage) -> u64 {
-        match message {
-            ShardMessage::Closed(connection) => connection.id,
-            _ => panic!("only closed connections were sent"),
-        }
-    }
-
-    #[test]
-    fn a_full_mesh_keeps_the_order_and_drops_nothing() {
-        shards::block_on(async {
-            let mut ports = mesh::build(2, 2);
-            let backlog = Backlog::new(2);
-            let there = Link::new(ports.remove(1), backlog.clone());
-            let here = Link::new(ports.remove(0), backlog);
-            for id in 0..100 {
-                here.send(1, closed(id));
-            }
-            assert!(here.is_congested(1) && !here.is_congested(0));
-            for expected in 0..100 {
-                let (from, message) = there.receive().await;
-                assert_eq!((from, id_of(message)), (0, expected));
-                // What is sent meanwhile must not overtake.
-                if expected < 50 {
-                    here.send(1, closed(100 + expected));
-                }
-            }
-            for expected in 100..150 {
-                assert_eq!(id_of(there.receive().await.1), expected);
-            }
-            here.wait_for_room().await;
-            assert!(!here.is_congested(1));
-        });
-    }
-
-    #[test]
-    fn large_requests_congest_a_shard_until_it_has_handled_them() {
-        shards::block_on(async {
-            let mut ports = mesh::build(2, 1024);
-            let backlog = Backlog::new(2);
-            let there = Link::new(ports.remove(1), backlog.clone());
-            let here = Link::new(ports.remove(0), backlog);
-            let addr = SocketAddr::from(([127, 0, 0, 1], 1));
-            let key = ConnectionKey { shard: 0, id: 1 };
-            let connection = RemoteConnection { key, peer: addr, local: addr };
-            let mut sent = 0;
-            while !here.is_congested(1) {
-                here.send_requests(1, connection, vec![0; 16 << 20], 1);
-                sent += 1;
-            }
-            assert_eq!(sent, 4);
-            let room = task::spawn("room", async move { here.wait_for_room().await });
-            for _ in 0..sent {
-                let (_, message) = there.receive().await;
-                let ShardMessage::Requests { frames, .. } = message else { panic!("requests") };
-                there.handled(frames);
-            }
-            room.await;
-        });
-    }
-
-    #[test]
-    fn more_answers_in_one_turn_than_a_connection_may_have_are_not_kept() {
-        shards::block_on(async {
-            let mut ports = mesh::build(2, 16);
-            let backlog = Backlog::new(2);
-            let there = Link::new(ports.remove(1), backlog.clone());
-            let here = Link::new(ports.remove(0), backlog);
-            let answer = vec![7; 16 << 20];
-            for _ in 0..6 {
-                let to = ConnectionKey { shard: 1, id: 7 };
-                here.reply(to, |reply| reply.bytes.extend_from_slice(&answer));
-            }
-            let (_, message) = there.receive().await;
-            let ShardMessage::Reply { connection: 7, reply } = message else { panic!("a reply") };
-            assert!(reply.is_overfull && reply.bytes.capacity() == 0);
-        });
-    }
-
-    #[test]
-    fn answers_of_one_turn_cross_as_one_message_per_connection() {
-        shards::block_on(async {
-            let mut ports = mesh::build(2, 16);
-            let backlog = Backlog::new(2);
-            let there = Link::new(ports.remove(1), backlog.clone());
-            let here = Link::new(ports.remove(0), backlog);
-            for id in [7, 8, 7] {
-                let to = ConnectionKey { shard: 1, id };
-                here.reply(to, |reply| reply.bytes.extend_from_slice(b"answer."));
-                here.credit(to, 5);
-            }
-            let mut received = Vec::new();
-            for _ in 0..2 {
-                let (_, message) = there.receive().await;
-                let ShardMessage::Reply { connection, reply } = message else {
-                    panic!("only answers were sent");
-                };
-                received.push((connection, reply.bytes, reply.handled_bytes));
-            }
-            received.sort_unstable();
-            let expected = [(7, b"answer.answer.".to_vec(), 10), (8, b"answer.".to_vec(), 5)];
-            assert_eq!(received, expected);
-            assert!(there.port.try_recv().is_none());
-        });
-    }
-}
+mod tests;
