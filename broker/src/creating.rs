@@ -129,7 +129,6 @@ impl DataPlane {
                 None => Err(Refusal::unavailable("starting")),
             }
         };
-        let created = self.on_shard(0, create).await;
-        created.unwrap_or_else(|| Err(Refusal::unavailable("stopping")))
+        self.on_shard(0, create).await
     }
 }

@@ -300,10 +300,9 @@ impl Link {
         change(replies.entry(to).or_default());
     }
 
-    /// Runs `job` on another shard and waits for what it returns.
-    ///
-    /// `None` when that shard stopped before it answered.
-    pub async fn call<T, F, Fut>(&self, shard: usize, job: F) -> Option<T>
+    /// Runs `job` on another shard and waits for what it returns. Shards end together, once nobody
+    /// is served any more: a call that is still under way then ends with its executor.
+    pub async fn call<T, F, Fut>(&self, shard: usize, job: F) -> T
     where
         T: Send + 'static,
         F: FnOnce(Rc<DataPlane>) -> Fut + Send + 'static,
@@ -315,8 +314,8 @@ impl Link {
             Box::pin(async move { Box::new(job(data).await) as Box<dyn Any + Send> })
         });
         self.send(shard, ShardMessage::Run { call, job });
-        let value = receiver.await.ok()?;
-        Some(*value.downcast().expect("a job returns the type its caller asked for"))
+        let value = receiver.await.expect("its sender is in `calls` until the value comes");
+        *value.downcast().expect("a job returns the type its caller asked for")
     }
 
     /// Hands a returned value to its caller.

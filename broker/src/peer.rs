@@ -114,7 +114,7 @@ impl Peer {
                         .connection(key.id)
                         .is_some_and(|connection| connection.is_out_full())
                 };
-                link.call(key.shard, job).await.unwrap_or(false)
+                link.call(key.shard, job).await
             }
         }
     }

@@ -163,8 +163,7 @@ impl DataPlane {
                 let control = first.control.borrow().clone();
                 control.iter().for_each(|control| control.subscription_is_old(&group));
             };
-            // A broker that stops needs no newer subscriptions.
-            let _ = data.on_shard(0, tell).await;
+            data.on_shard(0, tell).await;
         };
         task::spawn("old subscription", tell).detach();
     }
@@ -190,22 +189,22 @@ impl DataPlane {
             };
             match data.on_shard(0, create).await {
                 // It is not asked for again: the answer would be the same.
-                Some(Err(refusal)) => tracing::warn!(group, "not created: {}", refusal.remark),
-                _ => drop(data.groups_wanted.borrow_mut().remove(&group)),
+                Err(refusal) => tracing::warn!(group, "not created: {}", refusal.remark),
+                Ok(()) => drop(data.groups_wanted.borrow_mut().remove(&group)),
             }
         };
         task::spawn("create a group", create).detach();
     }
 
-    /// Runs a job on any shard; `None` when that shard stopped before it answered.
-    pub async fn on_shard<T, F, Fut>(self: &Rc<Self>, shard: usize, job: F) -> Option<T>
+    /// Runs a job on any shard and waits for what it returns.
+    pub async fn on_shard<T, F, Fut>(self: &Rc<Self>, shard: usize, job: F) -> T
     where
         T: Send + 'static,
         F: FnOnce(Rc<DataPlane>) -> Fut + Send + 'static,
         Fut: Future<Output = T> + 'static,
     {
         if shard == self.shard() {
-            return Some(job(Rc::clone(self)).await);
+            return job(Rc::clone(self)).await;
         }
         self.link.call(shard, job).await
     }
@@ -225,7 +224,7 @@ impl DataPlane {
             .collect();
         let mut results = Vec::with_capacity(calls.len());
         for call in calls {
-            results.extend(call.await);
+            results.push(call.await);
         }
         results
     }

@@ -29,7 +29,7 @@ impl Peer {
                     let connection = data.inbound.connection(key.id).ok_or(GONE)?;
                     connection.call(code, &fields, &body, timeout).await
                 };
-                link.call(key.shard, job).await.unwrap_or(Err(GONE))
+                link.call(key.shard, job).await
             }
         }
     }
@@ -46,8 +46,7 @@ impl Peer {
                             connection.close(reason);
                         }
                     };
-                    // Nobody to close it for when that shard has stopped.
-                    let _ = link.call(key.shard, job).await;
+                    link.call(key.shard, job).await;
                 };
                 ringmq_runtime::task::spawn("close a connection", close).detach();
             }

@@ -204,7 +204,7 @@ pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Op
         let owned = Rc::clone(data.local.log(log)?);
         owned.log.record_at(position).await.ok().flatten().map(|record| record.to_vec())
     });
-    read.await.flatten()
+    read.await
 }
 
 /// Sets the progress of groups.
