@@ -10,7 +10,7 @@ use crate::locks::QueueLocks;
 use crate::peer::Peer;
 use crate::view;
 use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::heartbeat::{ConsumeType, SubscriptionData};
+use ringmq_protocol::bodies::heartbeat::{ConsumeType, EXPRESSION_TAG, SubscriptionData};
 use ringmq_protocol::codes::request;
 use ringmq_runtime::clock;
 use ringmq_runtime::random::HashMap;
@@ -132,7 +132,7 @@ impl Clients {
 }
 
 fn subscription_view(data: &SubscriptionData) -> view::Subscription {
-    let is_tag = data.expression_type.is_empty() || data.expression_type == "TAG";
+    let is_tag = data.expression_type.is_empty() || data.expression_type == EXPRESSION_TAG;
     view::Subscription {
         version: data.sub_version,
         is_tag,
