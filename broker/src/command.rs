@@ -1,5 +1,5 @@
 //! The command `mqbroker`: reads the command line and the settings, runs the broker, and says in
-//! words why it can not. In the library, because `bench` is a broker, too, in a child process.
+//! words why it cannot. In the library, because `bench` is a broker, too, in a child process.
 
 use crate::config::cli::Arguments;
 use crate::config::{self, Notes, Rules as _, Settings};

@@ -101,7 +101,7 @@ pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Cla
     };
     if logs_wanted != 0 && logs_wanted != facts.logs {
         return Err(format!(
-            "store {root} was made with commitLogCount={}, which can not change; the configuration \
+            "store {root} was made with commitLogCount={}, which cannot change; the configuration \
              says {logs_wanted}. Set it to {} or 0, or use a new storePathRootDir",
             facts.logs, facts.logs
         ));

@@ -30,7 +30,7 @@ impl Refusal {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
     }
 
-    /// The message can not be stored as it is.
+    /// The message cannot be stored as it is.
     pub fn illegal_message(remark: impl Into<Cow<'static, str>>) -> Self {
         Self::new(response::MESSAGE_ILLEGAL, remark)
     }

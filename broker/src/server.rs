@@ -141,7 +141,7 @@ pub fn run(setup: &Setup, booted: impl FnOnce() + Send + 'static) -> Result<(), 
         Box::pin(async {
             match signal::terminate().await {
                 Ok(signal) => tracing::info!("{signal:?}: stopping"),
-                Err(error) => tracing::error!("signals can not be caught: {error}"),
+                Err(error) => tracing::error!("signals cannot be caught: {error}"),
             }
         })
     });

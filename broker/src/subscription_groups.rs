@@ -2,7 +2,7 @@
 //!
 //! Pure, like the topic table: the owner passes the time, writes [`SubscriptionGroups::document`]
 //! to disk and publishes the entry before anyone is told. Built-in groups exist from the start and
-//! can not be removed; groups named `CID_RMQ_SYS_...` are made when asked for, whatever
+//! cannot be removed; groups named `CID_RMQ_SYS_...` are made when asked for, whatever
 //! `autoCreateSubscriptionGroup` says.
 
 use crate::config::Settings;
@@ -53,7 +53,7 @@ pub enum GroupError {
     #[error("subscription group [{0}] does not exist, and autoCreateSubscriptionGroup=false")]
     Missing(String),
     /// The group belongs to the system.
-    #[error("the group {0} belongs to the system and can not be removed")]
+    #[error("the group {0} belongs to the system and cannot be removed")]
     BuiltIn(String),
     /// Its settings take more than a group's may.
     #[error("the settings of a group have {0} bytes, at most {GROUP_BYTES_MAX} are allowed")]

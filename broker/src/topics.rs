@@ -30,12 +30,12 @@ pub enum TopicError {
     #[error("{0}")]
     IllegalName(String),
     /// The name belongs to the system.
-    #[error("the topic {0} belongs to the system and can not be changed")]
+    #[error("the topic {0} belongs to the system and cannot be changed")]
     SystemTopic(String),
     /// A number of queues or a permission that no topic can have.
     #[error("{0}")]
     OutOfRange(String),
-    /// An attribute that does not exist, or can not be changed.
+    /// An attribute that does not exist, or cannot be changed.
     #[error("{0}")]
     Attribute(String),
     /// The template does not exist, or may not be used.

@@ -67,7 +67,7 @@ pub enum ConfigError {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UpdateError {
     /// The key must not be changed through the network.
-    #[error("the key {0} can not be changed by a request")]
+    #[error("the key {0} cannot be changed by a request")]
     Forbidden(String),
     /// The value does not fit.
     #[error(transparent)]

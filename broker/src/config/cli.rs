@@ -16,7 +16,7 @@ Exit status:
   2  the command line is wrong
   3  the configuration is wrong; the text names key, line and what is allowed
   4  the machine does not give what is needed (io_uring, memory lock limit, a free port, ...)
-  5  the store can not be opened: used by another process, damaged, or made by other settings
+  5  the store cannot be opened: used by another process, damaged, or made by other settings
 
 Environment:
   NAMESRV_ADDR   name servers, when neither -n nor namesrvAddr gives them

@@ -48,7 +48,7 @@ impl Tables {
     ) -> Result<Self, String> {
         let now_ms = clock::unix_ms();
         let made = disk.create_dir_all("config").await;
-        made.map_err(|error| format!("config can not be made: {error}"))?;
+        made.map_err(|error| format!("cannot make the directory config of the store: {error}"))?;
         let topics = Document::new(disk, TOPICS_FILE).load().await;
         let topics = topics.map_err(|error| error.to_string())?.unwrap_or_default();
         let groups = Document::new(disk, GROUPS_FILE).load().await;

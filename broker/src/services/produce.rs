@@ -232,7 +232,7 @@ fn check_kind(header: &SendRequest<'_>, topic: &Topic, facts: &Facts<'_>) -> Res
         return Ok(());
     }
     if group_of_retry_topic(header.topic).is_some() {
-        return Err(Refusal::illegal_message("a batch can not be sent to a retry topic"));
+        return Err(Refusal::illegal_message("a batch cannot be sent to a retry topic"));
     }
     if topic.name.len() > names::TOPIC_MAX_BYTES {
         return Err(Refusal::illegal_message(format!(

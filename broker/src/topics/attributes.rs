@@ -70,7 +70,7 @@ pub fn apply(
         } else if let Some(key) = edit.strip_prefix('-') {
             let attribute = find(key.trim())?;
             if !attribute.is_mutable {
-                return Err(format!("the attribute {} can not be removed", attribute.key));
+                return Err(format!("the attribute {} cannot be removed", attribute.key));
             }
             if after.remove(attribute.key).is_none() {
                 return Err(format!("the attribute {} is not set", attribute.key));
@@ -98,7 +98,7 @@ fn check_assignment(
     let attribute = find(key)?;
     let is_changed = before.get(key).is_none_or(|known| known != value);
     if !attribute.is_mutable && !is_new_topic && is_changed {
-        return Err(format!("the attribute {key} can not be changed after the topic was made"));
+        return Err(format!("the attribute {key} cannot be changed after the topic was made"));
     }
     match attribute.values {
         Values::Words(words) if words.contains(&value) => Ok(()),

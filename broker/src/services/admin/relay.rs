@@ -91,7 +91,7 @@ async fn pass_on(
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     };
     if version < VERSION_MIN {
-        let remark = format!("The Consumer <{client}> of version {version} can not be asked this");
+        let remark = format!("The Consumer <{client}> of version {version} cannot be asked this");
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     }
     match peer.call(code, fields, body, ANSWER_WAIT).await {
