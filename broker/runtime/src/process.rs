@@ -67,10 +67,21 @@ pub fn open_files() -> usize {
 /// What a process uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// User and system time of all its threads so far, in steps of 10 ms.
+    /// User and system time of all its threads so far, to the nanosecond.
     pub cpu: Duration,
     /// Resident memory.
     pub rss_bytes: u64,
+    /// What the scheduler did with its threads.
+    pub scheduling: Scheduling,
+}
+
+/// What the scheduler did with the threads that a process has now, so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// Times that a thread gave its CPU up, or lost it to another.
+    pub context_switches: u64,
+    /// Time that threads could run and had no CPU; 0 on kernels that do not tell.
+    pub cpu_wait: Duration,
 }
 
 /// What the process `pid` uses.
@@ -78,19 +89,37 @@ pub struct Usage {
 /// # Errors
 /// There is no such process, or `/proc` is not mounted.
 pub fn usage_of(pid: u32) -> io::Result<Usage> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // proc(5): the second field is the name in parentheses and may hold anything, also blanks;
-    // of the fields behind it utime is the 12th, stime the 13th and rss the 22nd.
-    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let field = |index: usize| {
-        let text = behind_name.split_ascii_whitespace().nth(index);
-        text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
-    };
-    let ticks_10_ms = field(11) + field(12);
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = statm.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
     Ok(Usage {
-        cpu: Duration::from_millis(ticks_10_ms * 10),
-        rss_bytes: field(21) * PAGE_SIZE_BYTES,
+        cpu: Duration::from_nanos(live::sys::cpu_ns_of(pid)?),
+        rss_bytes: pages.unwrap_or(0) * PAGE_SIZE_BYTES,
+        scheduling: scheduling_of(pid)?,
     })
+}
+
+/// Sums up the threads of the process `pid`; one that ends meanwhile counts nothing.
+fn scheduling_of(pid: u32) -> io::Result<Scheduling> {
+    let mut sum = Scheduling::default();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let folder = thread?.path();
+        let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
+        sum.context_switches += context_switches(&status);
+        // Time on a CPU, time waiting for one, time slices.
+        let schedstat = std::fs::read_to_string(folder.join("schedstat")).unwrap_or_default();
+        let waited = schedstat.split_ascii_whitespace().nth(1).and_then(|ns| ns.parse().ok());
+        sum.cpu_wait += Duration::from_nanos(waited.unwrap_or(0));
+    }
+    Ok(sum)
+}
+
+/// proc(5): `voluntary_ctxt_switches` and `nonvoluntary_ctxt_switches` of a thread's status.
+fn context_switches(status: &str) -> u64 {
+    let number = |line: &str| {
+        let (name, number) = line.split_once(':')?;
+        name.ends_with("voluntary_ctxt_switches").then(|| number.trim().parse::<u64>().ok())?
+    };
+    status.lines().filter_map(number).sum()
 }
 
 #[cfg(test)]
@@ -107,6 +136,21 @@ mod tests {
     fn a_process_that_is_not_the_parent_is_not_waited_for() {
         let error = end_with(u32::MAX).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_cpu_time_of_a_process_is_exact() {
+        let within = |low: Duration, time: Duration, high: Duration| low <= time && time <= high;
+        let (before, usage, after) = (cpu_time(), usage_of(pid()).unwrap(), cpu_time());
+        assert!(within(before, usage.cpu, after), "{before:?} {usage:?} {after:?}");
+        assert!(!usage.cpu.subsec_nanos().is_multiple_of(10_000_000), "{usage:?}");
+    }
+
+    #[test]
+    fn both_kinds_of_context_switches_count() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t35\n";
+        assert_eq!(context_switches(status), 42);
+        assert_eq!(context_switches("Name:\tx\n"), 0);
     }
 
     #[test]

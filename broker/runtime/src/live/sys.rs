@@ -24,6 +24,22 @@ pub(crate) fn process_cpu_ns() -> u64 {
         + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// CPU time of the process `pid` in nanoseconds, all threads, also those that have ended.
+pub(crate) fn cpu_ns_of(pid: u32) -> io::Result<u64> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let mut id = 0;
+    // SAFETY: `id` is writable.
+    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut id) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable. The process may have ended since.
+    check(unsafe { libc::clock_gettime(id, &raw mut time) })?;
+    Ok(u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// What a thread has used, so far or in a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ThreadUsage {
