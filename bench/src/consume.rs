@@ -55,7 +55,9 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     })
     .await?;
     // Consuming flushes nothing; what is flushed meanwhile is not its doing.
-    runs.iter_mut().filter_map(|run| run.used.as_mut()).for_each(|used| used.flushes = None);
+    for used in runs.iter_mut().filter_map(|run| run.used.as_mut()) {
+        (used.flushes, used.device) = (None, None);
+    }
     let workload = format!(
         "consume: {}, up to {} messages a pull, from the {} message",
         args.load.pace.describe(),

@@ -42,7 +42,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
             load.run(timing, Archive::default(), |_, _| ()).await
         });
         received.push(measure::once(&target, &args.load.pace, &consumers, clock.archive()).await);
-        sent.push(Measured { archive: sending.await, used: None });
+        sent.push(Measured { archive: sending.await, ..Measured::default() });
     }
     let workload = format!(
         "end to end: {}, {}; {} consuming connections",

@@ -10,6 +10,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{clock, process, shards};
 use serde::{Deserialize, Serialize};
 
+use crate::observe::Strain;
 use crate::target::Target;
 use crate::target::caller::Caller;
 
@@ -18,6 +19,7 @@ const FACT_MAX_BYTES: usize = 1 << 20;
 
 /// The machine of bench, the disk and the broker. Facts that the system does not tell are empty.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Environment {
     /// When the run ended, Unix ms.
     pub unix_ms: i64,
@@ -37,6 +39,9 @@ pub struct Environment {
     pub memory_bytes: u64,
     /// Load averages: who else was there.
     pub load_average: String,
+    /// What the machine did during the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meanwhile: Option<Strain>,
     /// Where the broker that bench started keeps its files.
     pub disk: Option<DiskFacts>,
     /// What the broker says of itself.
@@ -47,6 +52,7 @@ pub struct Environment {
 
 /// The device under a directory.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DiskFacts {
     /// File system and its mount options.
     pub file_system: String,
@@ -93,10 +99,10 @@ impl Environment {
         }
     }
 
-    /// The most important facts in two lines.
+    /// The most important facts in a few lines.
     pub fn describe(&self) -> String {
         let or_unknown = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
-        let machine = format!(
+        let mut machine = format!(
             "{} cores {}, {:.0} GB, Linux {}, governor {}, load {}",
             self.cores,
             or_unknown(&self.cpu),
@@ -105,6 +111,10 @@ impl Environment {
             or_unknown(&self.governor),
             or_unknown(&self.load_average),
         );
+        if let Some(meanwhile) = &self.meanwhile {
+            machine.push('\n');
+            machine.push_str(&meanwhile.describe());
+        }
         match &self.disk {
             None => machine,
             Some(disk) => format!(
@@ -119,7 +129,7 @@ impl Environment {
 }
 
 /// A file of the kernel, without the line end; empty when it is not there.
-async fn fact(path: &str) -> String {
+pub async fn fact(path: &str) -> String {
     let Ok(root) = Disk::live("/") else { return String::new() };
     let bytes = root.read_all(path, FACT_MAX_BYTES).await.unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().to_owned()
@@ -150,6 +160,18 @@ async fn disk_facts(directory: &Path) -> Option<DiskFacts> {
         file_system: mount.file_system,
         device: mount.source,
     })
+}
+
+/// The folder of the device under a directory, that of the whole disk for a partition: only disks
+/// count their flushes.
+pub async fn device_of(directory: &Path) -> Option<String> {
+    let directory = std::path::absolute(directory).ok()?;
+    let mount = mount_of(&fact("proc/self/mountinfo").await, &directory)?;
+    let block = format!("sys/dev/block/{}", mount.device_number);
+    match fact(&format!("{block}/partition")).await.is_empty() {
+        true => Some(block),
+        false => Some(format!("{block}/..")),
+    }
 }
 
 /// A line of `mountinfo`.

@@ -70,6 +70,14 @@ pub enum BenchError {
         /// What was expected.
         what: String,
     },
+    /// A file that holds something else.
+    #[error("{path} is no result of bench: {error}")]
+    NoResult {
+        /// Which.
+        path: PathBuf,
+        /// What was expected in it.
+        error: serde_json::Error,
+    },
     /// Two results that say nothing about each other.
     #[error("cannot compare: {0}")]
     NotComparable(String),

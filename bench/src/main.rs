@@ -14,6 +14,7 @@ mod knee;
 mod limits;
 mod measure;
 mod mixed;
+mod observe;
 mod outbox;
 mod produce;
 mod proof;
@@ -68,6 +69,7 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
         Command::Idle(args) => idle::run(&args).await,
         Command::Knee(args) => knee::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
+        Command::Report(args) => report::command::run(&args).await,
         Command::Crash(args) => crash::run(&args).await,
         Command::Limits(args) => limits::command::run(&args).await,
         Command::ServeBroker(_) | Command::ServeNull(_) => unreachable!("main returned before"),

@@ -4,23 +4,26 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::process;
+use ringmq_runtime::process::{self, Scheduling};
 
 use crate::args::load::{OutputArgs, PaceArgs};
 use crate::driver::Load;
 use crate::error::BenchError;
+use crate::observe::{DeviceUse, Meanwhile, Observed};
 use crate::record::archive::Archive;
 use crate::report::live;
 use crate::stop;
 use crate::target::Target;
 
 /// One repetition.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Measured {
     /// What was counted.
     pub archive: Archive,
     /// What the broker's process used, when bench started it.
     pub used: Option<Used>,
+    /// What the machine did meanwhile, where that was watched.
+    pub meanwhile: Option<Meanwhile>,
 }
 
 /// What a broker used for some messages, the warm-up included.
@@ -30,19 +33,45 @@ pub struct Used {
     pub cpu: Duration,
     /// Resident memory at the end.
     pub rss_bytes: u64,
+    /// What the scheduler did with its threads.
+    pub scheduling: Scheduling,
     /// Flushes of its logs; none when it does not tell.
     pub flushes: Option<u64>,
+    /// What the device under its files did; none where the kernel does not tell.
+    pub device: Option<DeviceUse>,
     /// The messages.
     pub messages: u64,
 }
 
 impl Used {
+    /// What a process used for `messages` between two moments, as far as its own counters go.
+    pub fn between(before: process::Usage, after: process::Usage, messages: u64) -> Self {
+        let (then, now) = (before.scheduling, after.scheduling);
+        Self {
+            cpu: after.cpu.saturating_sub(before.cpu),
+            rss_bytes: after.rss_bytes,
+            scheduling: Scheduling {
+                context_switches: now.context_switches.saturating_sub(then.context_switches),
+                cpu_wait: now.cpu_wait.saturating_sub(then.cpu_wait),
+            },
+            flushes: None,
+            device: None,
+            messages,
+        }
+    }
+
     /// Both together.
     pub fn and(self, later: Self) -> Self {
         Self {
             cpu: self.cpu + later.cpu,
             rss_bytes: later.rss_bytes,
+            scheduling: Scheduling {
+                context_switches: self.scheduling.context_switches
+                    + later.scheduling.context_switches,
+                cpu_wait: self.scheduling.cpu_wait + later.scheduling.cpu_wait,
+            },
             flushes: self.flushes.zip(later.flushes).map(|(one, other)| one + other),
+            device: self.device.zip(later.device).map(|(one, other)| one.and(other)),
             messages: self.messages + later.messages,
         }
     }
@@ -105,30 +134,6 @@ pub async fn once(target: &Target, pace: &PaceArgs, load: &Rc<Load>, archive: Ar
     let before = Observed::of(target).await;
     let archive = load.run(pace.timing(), archive, live::line).await;
     let after = Observed::of(target).await;
-    let used = before.zip(after).map(|(before, after)| before.until(after, load.messages()));
-    Measured { archive, used }
-}
-
-/// What the broker has used at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Observed {
-    usage: process::Usage,
-    flushes: Option<u64>,
-}
-
-impl Observed {
-    async fn of(target: &Target) -> Option<Self> {
-        let usage = target.usage()?;
-        Some(Self { usage, flushes: target.flushes().await })
-    }
-
-    fn until(self, after: Self, messages: u64) -> Used {
-        let flushes = self.flushes.zip(after.flushes);
-        Used {
-            cpu: after.usage.cpu.saturating_sub(self.usage.cpu),
-            rss_bytes: after.usage.rss_bytes,
-            flushes: flushes.map(|(from, to)| to.saturating_sub(from)),
-            messages,
-        }
-    }
+    let used = after.used_since(&before, load.messages());
+    Measured { archive, used, meanwhile: Some(after.meanwhile_since(&before)) }
 }

@@ -45,7 +45,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
             readers.run(timing, Archive::default(), |_, _| ()).await
         });
         sends.push(measure::once(&target, &args.load.pace, &load, clock.archive()).await);
-        reads.push(Measured { archive: reading.await, used: None });
+        reads.push(Measured { archive: reading.await, ..Measured::default() });
     }
     let workload = format!(
         "mixed: {}, {}; beside {} readers with up to {} messages a pull",

@@ -10,6 +10,7 @@ use crate::args::load::{HeaderForm, LoadArgs, MessageArgs, PaceArgs};
 use crate::args::target::{BrokerArgs, TargetArgs};
 use crate::args::values;
 use crate::knee::Bound;
+use crate::report::html;
 use crate::workload::message::Sizes;
 
 /// `bench produce`.
@@ -155,6 +156,17 @@ pub struct CompareArgs {
     /// End as worse also where the interval is too wide to say.
     #[arg(long)]
     pub strict: bool,
+}
+
+/// `bench report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// Results of bench, JSON documents; several are laid over each other.
+    #[arg(required = true, num_args = 1..=html::RESULTS_MAX)]
+    pub results: Vec<PathBuf>,
+    /// The page.
+    #[arg(short, long, default_value = "report.html", value_name = "FILE.html")]
+    pub output: PathBuf,
 }
 
 /// `bench run`.

@@ -173,4 +173,7 @@ pub struct OutputArgs {
     /// Also write PREFIX.json, PREFIX.csv (a row per second), PREFIX.hgrm and PREFIX.hlog.
     #[arg(short, long, value_name = "PREFIX")]
     pub output: Option<PathBuf>,
+    /// Also write a page with plots: one HTML file that any browser opens, without a network.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 }

@@ -10,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::commands::{
     CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
-    ProduceArgs, RunArgs, ServeArgs, ServeNullArgs,
+    ProduceArgs, ReportArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -27,6 +27,8 @@ Examples:
   bench knee --bound p99=5ms                     the highest rate that keeps a promise
   bench run bench/scenarios/sync-64x1.toml --json
   bench compare before.json after.json           is the second one worse? (exit code 5)
+  bench produce --rate 10k --report run.html     a page with plots
+  bench report before.json after.json -o o.html  saved results side by side
   bench limits -c 64 -d 1                        what no broker on this machine can beat
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
@@ -95,6 +97,8 @@ pub enum Command {
     Knee(KneeArgs),
     /// Compare two results: better, worse, same or unclear, with confidence intervals.
     Compare(CompareArgs),
+    /// Make a page with plots of saved results, side by side.
+    Report(ReportArgs),
     /// Run a scenario file: a command and its flags in TOML.
     Run(RunArgs),
     /// Kill the broker with SIGKILL under load, restart it and prove that no acknowledgement was

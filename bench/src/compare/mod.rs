@@ -4,9 +4,6 @@
 mod bootstrap;
 mod metric;
 
-use std::path::Path;
-
-use ringmq_runtime::disk::Disk;
 use serde::Deserialize;
 
 use crate::args::commands::CompareArgs;
@@ -15,10 +12,7 @@ use crate::compare::metric::{Judgement, METRICS, Metric, judge};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::report::{Outcome, table};
-
-/// Largest result that is read: a day of seconds has 20 MB.
-const DOCUMENT_MAX_BYTES: usize = 256 << 20;
+use crate::report::{Outcome, files, table};
 
 /// Fewest repetitions on both sides that are compared with each other.
 const RUNS_MIN: usize = 5;
@@ -50,7 +44,8 @@ enum Unit {
 /// # Errors
 /// A file cannot be read, is no result of bench, or the two measured different things.
 pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
-    let (a, b) = (read(&args.first).await?, read(&args.second).await?);
+    let (a, b): (Document, Document) =
+        (files::read(&args.first).await?, files::read(&args.second).await?);
     if a.latency_of != b.latency_of {
         let what = format!("one measured {}, the other {}", a.latency_of, b.latency_of);
         return Err(BenchError::NotComparable(what));
@@ -77,19 +72,6 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
     println!("{}\n{table}", describe(&a, &b, unit, args));
     Ok(ending(&judgements, args.strict))
-}
-
-async fn read(path: &Path) -> Result<Document, BenchError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    let read = match Disk::live(directory.unwrap_or(Path::new("."))) {
-        Ok(disk) => disk.read_all(name, DOCUMENT_MAX_BYTES).await,
-        Err(error) => Err(error),
-    };
-    let bytes = read.map_err(|error| BenchError::file(path, error))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        BenchError::NotComparable(format!("{} is no result of bench: {error}", path.display()))
-    })
 }
 
 /// Repetitions where both sides have enough of them, else seconds.

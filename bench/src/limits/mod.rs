@@ -12,7 +12,7 @@ mod null_server;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::commands::Durability;
 use crate::args::load::{MessageArgs, PaceArgs};
@@ -36,10 +36,10 @@ const NULL_BROKER_TIMES: (Duration, Duration) =
 const NULL_BROKER_CORE: usize = 0;
 
 /// Limits of this machine; times are medians in microseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Policy of the broker that the limits are compared with.
-    pub flush: &'static str,
+    pub flush: String,
     /// Round trip to a server that answers every send at once, one in flight.
     pub null_server_us: f64,
     /// One O_DIRECT write of 4 KiB into a zero-filled file on the store's file system.
@@ -51,7 +51,7 @@ pub struct Limits {
 }
 
 /// What the null broker did under a load.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct NullBroker {
     /// Messages answered per second.
     pub messages_per_second: f64,
@@ -79,7 +79,8 @@ impl Limits {
         let (write_us, write_and_flush_us) =
             device_us(store).await.map_err(|error| BenchError::file(store, error))?;
         let null_broker = null_broker(pace, message, store, flush).await?;
-        Ok(Self { flush: flush.key(), null_server_us, write_us, write_and_flush_us, null_broker })
+        let flush = flush.key().to_owned();
+        Ok(Self { flush, null_server_us, write_us, write_and_flush_us, null_broker })
     }
 
     /// The smallest latency of a lone send under the broker's policy.

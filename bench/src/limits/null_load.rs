@@ -69,11 +69,7 @@ pub async fn measure(
     }
     let before = server.usage();
     let archive = load.run(pace.timing(), Archive::default(), show).await;
-    let used = before.zip(server.usage()).map(|(before, after)| Used {
-        cpu: after.cpu.saturating_sub(before.cpu),
-        rss_bytes: after.rss_bytes,
-        flushes: None,
-        messages: load.messages(),
-    });
-    Ok(Measured { archive, used })
+    let usages = before.zip(server.usage());
+    let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
+    Ok(Measured { archive, used, meanwhile: None })
 }

@@ -1,15 +1,25 @@
 //! A histogram of latencies, and what reports say of it.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 
 /// Latencies are kept from 1 ns to 1 h with 3 significant digits; longer ones count as 1 h.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
 const LATENCY_DIGITS: u8 = 3;
+
+/// Bytes before the deflated part of an encoded histogram: a cookie and a length.
+const DEFLATED_FROM: usize = 8;
+
+/// Largest inflated histogram: these bounds have 80,000 counts of up to 9 bytes.
+const INFLATED_MAX_BYTES: u32 = 1 << 20;
 
 /// The percentiles that tables and JSON show.
 pub const PERCENTILES: [(&str, f64); 7] = [
@@ -94,8 +104,35 @@ impl Latencies {
         V2DeflateSerializer::new()
             .serialize(&self.0, &mut bytes)
             .expect("a histogram within its bounds is written to memory");
-        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+        STANDARD.encode(bytes)
     }
+
+    /// Reads what [`Latencies::encoded`] wrote; none for anything else.
+    pub fn decoded(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text).ok()?;
+        is_of_our_bounds(&bytes).then_some(())?;
+        Deserializer::new().deserialize(&mut bytes.as_slice()).ok().map(Self)
+    }
+}
+
+/// Whether an encoded histogram is whole and says that it has our bounds. The library makes room
+/// for what a histogram says of itself, and does not miss the last bytes of the deflated part, so
+/// this is looked at before: cookie and length of what is deflated; in there cookie, length,
+/// offset, digits, lowest and highest value, as HdrHistogram's V2 lays them out.
+fn is_of_our_bounds(encoded: &[u8]) -> bool {
+    let mut head = [0; 32];
+    let Some((outer, deflated)) = encoded.split_at_checked(DEFLATED_FROM) else { return false };
+    let deflated_bytes = u32::from_be_bytes(outer[4..].try_into().expect("4 bytes"));
+    if usize::try_from(deflated_bytes) != Ok(deflated.len())
+        || ZlibDecoder::new(deflated).read_exact(&mut head).is_err()
+    {
+        return false;
+    }
+    let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("4 bytes"));
+    let long = |at: usize| u64::from_be_bytes(head[at..at + 8].try_into().expect("8 bytes"));
+    word(4) <= INFLATED_MAX_BYTES
+        && word(12) == u32::from(LATENCY_DIGITS)
+        && (long(16), long(24)) == (1, LATENCY_MAX_NS)
 }
 
 /// Latencies of a run, in microseconds.
@@ -121,18 +158,31 @@ impl LatencySummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hdrhistogram::serialization::Deserializer;
 
     #[test]
-    fn an_encoded_histogram_is_read_by_the_library_again() {
+    fn an_encoded_histogram_is_read_again() {
         let mut latencies = Latencies::default();
         for us in 1..=1_000 {
             latencies.record(Duration::from_micros(us));
         }
-        let engine = base64::engine::general_purpose::STANDARD;
-        let bytes = base64::Engine::decode(&engine, latencies.encoded()).unwrap();
-        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
-        assert_eq!(read, *latencies.histogram());
+        let read = Latencies::decoded(&latencies.encoded()).unwrap();
+        assert_eq!(read.histogram(), latencies.histogram());
+    }
+
+    #[test]
+    fn histograms_that_are_not_ours_are_refused() {
+        let encoded = |histogram: &Histogram<u64>| {
+            let mut bytes = Vec::new();
+            V2DeflateSerializer::new().serialize(histogram, &mut bytes).unwrap();
+            bytes
+        };
+        let wide = encoded(&Histogram::<u64>::new_with_bounds(1, u64::MAX, 5).unwrap());
+        assert!(Latencies::decoded(&STANDARD.encode(wide)).is_none(), "of 50 MB");
+        let ours = encoded(Latencies::default().histogram());
+        for cut in [0, 7, 8, 20, ours.len() - 1] {
+            assert!(Latencies::decoded(&STANDARD.encode(&ours[..cut])).is_none(), "cut at {cut}");
+        }
+        assert!(Latencies::decoded("no base 64").is_none());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The files of a run: JSON, CSV, and the two formats of HdrHistogram's own tools.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::Disk;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::BenchError;
 use crate::measure::Measured;
@@ -18,6 +20,9 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 /// Nanoseconds in the unit of a percentile file, which is microseconds.
 const VALUE_UNIT_NS: f64 = 1e3;
+
+/// Largest result that is read: a day of seconds has 20 MB.
+const DOCUMENT_MAX_BYTES: usize = 256 << 20;
 
 /// Writes all files of a run; returns their names.
 ///
@@ -49,10 +54,31 @@ pub async fn write(
     Ok(written)
 }
 
-async fn replace(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+/// Writes a file, or replaces it as a whole.
+pub(super) async fn replace(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let (directory, name) = split(path);
+    Disk::live(directory)?.replace(name, contents).await
+}
+
+/// Reads a result, or the part of it that `T` has.
+///
+/// # Errors
+/// The file cannot be read or is no result of bench.
+pub async fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
+    let (directory, name) = split(path);
+    let read = match Disk::live(directory) {
+        Ok(disk) => disk.read_all(name, DOCUMENT_MAX_BYTES).await,
+        Err(error) => Err(error),
+    };
+    let bytes = read.map_err(|error| BenchError::file(path, error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| BenchError::NoResult { path: path.to_owned(), error })
+}
+
+/// Directory and name of a file.
+fn split(path: &Path) -> (&Path, &OsStr) {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    Disk::live(directory.unwrap_or(Path::new(".")))?.replace(name, contents).await
+    (directory.unwrap_or(Path::new(".")), path.file_name().unwrap_or(path.as_os_str()))
 }
 
 /// A row of the CSV file.
@@ -159,7 +185,7 @@ mod tests {
             window.success(latency, latency, 1, 10);
         }
         archive.add(&window, Duration::from_secs(2), Duration::from_secs(1), 3);
-        vec![Measured { archive, used: None }]
+        vec![Measured { archive, ..Measured::default() }]
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! What a run tells: a line each second, tables at the end, or one JSON document.
+//! What a run tells: a line each second, tables at the end, one JSON document, or a page.
 
+pub mod command;
 pub mod files;
+pub mod html;
 pub mod live;
 pub mod table;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +16,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::Limits;
 use crate::measure::{Measured, Used};
+use crate::observe::{DeviceUse, Meanwhile};
 use crate::record::archive::{Archive, Second};
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
@@ -20,12 +24,12 @@ use crate::stop;
 use crate::target::Target;
 
 /// The result of a command.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What was run, as a person would say it.
     pub workload: String,
     /// What the latencies are of.
-    pub latency_of: &'static str,
+    pub latency_of: String,
     /// All repetitions together.
     #[serde(flatten)]
     pub total: Outcome,
@@ -33,10 +37,10 @@ pub struct Report {
     pub runs: Vec<Outcome>,
     /// What ran beside, such as the sends of an end-to-end run, whose own figures are those of the
     /// consumers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<Beside>,
     /// The rates that a search for the knee has tried.
-    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub trials: serde_json::Value,
     /// What the machine allows, measured in the same run.
     pub limits: Option<Limits>,
@@ -44,16 +48,17 @@ pub struct Report {
     pub environment: Environment,
     /// All response times and all service times, as HdrHistogram's tools read them: V2, deflated,
     /// Base64.
-    pub histograms: BTreeMap<&'static str, String>,
+    #[serde(default)]
+    pub histograms: BTreeMap<String, String>,
 }
 
 /// Another load of the same run, all its repetitions together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Beside {
     /// What it was.
-    pub name: &'static str,
+    pub name: String,
     /// What its latencies are of.
-    pub latency_of: &'static str,
+    pub latency_of: String,
     /// What it came to.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -96,15 +101,33 @@ pub struct BrokerUse {
     pub rss_bytes: u64,
     /// Flushes of the commit log per message; none when the broker does not tell.
     pub flushes_per_message: Option<f64>,
+    /// Times per message that a thread gave up its CPU or lost it.
+    pub context_switches_per_message: Option<f64>,
+    /// Time per message that threads could run and had no CPU, in microseconds.
+    pub cpu_wait_us_per_message: Option<f64>,
+    /// Writes of the device under the broker's files per message, those of others included.
+    pub device_writes_per_message: Option<f64>,
+    /// Bytes written by that device per message.
+    pub device_bytes_per_message: Option<f64>,
+    /// Flushes of that device per message.
+    pub device_flushes_per_message: Option<f64>,
 }
 
 impl BrokerUse {
     fn of(used: Used) -> Self {
         let messages = used.messages.max(1) as f64;
+        let per_message = |count: u64| count as f64 / messages;
+        let us_per_message = |time: Duration| time.as_secs_f64() * 1e6 / messages;
+        let of_device = |count: fn(DeviceUse) -> u64| used.device.map(count).map(per_message);
         Self {
-            cpu_us_per_message: used.cpu.as_secs_f64() * 1e6 / messages,
+            cpu_us_per_message: us_per_message(used.cpu),
             rss_bytes: used.rss_bytes,
-            flushes_per_message: used.flushes.map(|flushes| flushes as f64 / messages),
+            flushes_per_message: used.flushes.map(per_message),
+            context_switches_per_message: Some(per_message(used.scheduling.context_switches)),
+            cpu_wait_us_per_message: Some(us_per_message(used.scheduling.cpu_wait)),
+            device_writes_per_message: of_device(|device| device.writes),
+            device_bytes_per_message: of_device(|device| device.written_bytes),
+            device_flushes_per_message: of_device(|device| device.flushes),
         }
     }
 }
@@ -153,41 +176,44 @@ impl Outcome {
         self.backlog * 100 > self.response.count
     }
 
-    fn print_trouble(&self) {
+    /// What went wrong, a line each.
+    pub fn trouble(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         if self.fell_behind() {
-            println!(
+            lines.push(format!(
                 "{} requests were due and not sent at the end: the rate is above what was served, \
                  and their wait is in no percentile",
                 self.backlog
-            );
+            ));
         }
-        for (what, count) in &self.errors {
-            println!("failed: {count} x {what}");
-        }
+        let failed = |(what, count): (&String, &u64)| format!("failed: {count} x {what}");
+        lines.extend(self.errors.iter().map(failed));
+        lines
     }
 }
 
 impl Report {
     /// Sums up all repetitions.
-    pub fn new(workload: String, latency_of: &'static str, runs: &[Measured]) -> Self {
+    pub fn new(workload: String, latency_of: &str, runs: &[Measured]) -> Self {
         let (window, total) = sum(runs);
         let histograms =
             [("response", window.response.encoded()), ("service", window.service.encoded())];
         Self {
             workload: stop::described(workload),
-            latency_of,
+            latency_of: latency_of.to_owned(),
             total,
             runs: runs.iter().map(Outcome::of_run).collect(),
             beside: Vec::new(),
             trials: serde_json::Value::Null,
             limits: None,
             environment: Environment::default(),
-            histograms: histograms.into(),
+            histograms: histograms.map(|(name, text)| (name.to_owned(), text)).into(),
         }
     }
 
     /// Adds a load that ran beside.
-    pub fn add_beside(&mut self, name: &'static str, latency_of: &'static str, runs: &[Measured]) {
+    pub fn add_beside(&mut self, name: &str, latency_of: &str, runs: &[Measured]) {
+        let (name, latency_of) = (name.to_owned(), latency_of.to_owned());
         self.beside.push(Beside { name, latency_of, outcome: sum(runs).1 });
     }
 
@@ -210,7 +236,9 @@ impl Report {
         target: &Target,
         runs: &[Measured],
     ) -> Result<(), BenchError> {
-        self.environment = Environment::of(target).await;
+        let meanwhile = runs.iter().filter_map(|run| run.meanwhile).reduce(Meanwhile::and);
+        let meanwhile = meanwhile.map(|meanwhile| meanwhile.strain());
+        self.environment = Environment { meanwhile, ..Environment::of(target).await };
         match output.json {
             true => println!("{}", self.to_json()),
             false => self.print(),
@@ -220,6 +248,10 @@ impl Report {
                 eprintln!("written: {}", path.display());
             }
         }
+        if let Some(path) = &output.report {
+            html::write(path, &[html::Result::new("this run".to_owned(), self)]).await?;
+            eprintln!("written: {}", path.display());
+        }
         Ok(())
     }
 
@@ -227,7 +259,10 @@ impl Report {
         println!("\n{}", self.workload);
         println!("{}", self.environment.describe());
         println!("{}", table::throughput(&self.total));
-        println!("{}", table::latencies(self.latency_of, &self.total));
+        println!("{}", table::latencies(&self.latency_of, &self.total));
+        if let Some(broker) = &self.total.broker {
+            println!("{}", table::resources(broker));
+        }
         for Beside { name, latency_of, outcome } in &self.beside {
             println!("{name}:\n{}", table::throughput(outcome));
             println!("{}", table::latencies(latency_of, outcome));
@@ -238,7 +273,7 @@ impl Report {
         if self.runs.len() > 1 {
             println!("{}", table::repetitions(&self.runs));
         }
-        self.outcomes().for_each(Outcome::print_trouble);
+        self.outcomes().flat_map(Outcome::trouble).for_each(|line| println!("{line}"));
     }
 
     fn to_json(&self) -> String {

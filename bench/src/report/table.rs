@@ -3,9 +3,9 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::record::latencies::{LatencySummary, PERCENTILES};
-use crate::report::Outcome;
+use crate::report::{BrokerUse, Outcome};
 
-/// Messages, bytes, and what the broker used.
+/// Messages and bytes.
 pub fn throughput(outcome: &Outcome) -> Table {
     let mut table = plain();
     let mut header = vec!["messages", "seconds", "msg/s", "MB/s"];
@@ -19,17 +19,33 @@ pub fn throughput(outcome: &Outcome) -> Table {
         header.push("empty answers");
         row.push(outcome.empty.to_string());
     }
-    if let Some(broker) = &outcome.broker {
-        header.extend(["broker CPU us/msg", "broker RSS MB"]);
-        row.push(format!("{:.2}", broker.cpu_us_per_message));
-        row.push(format!("{:.1}", broker.rss_bytes as f64 / 1e6));
-        if let Some(flushes) = broker.flushes_per_message {
-            header.push("msg/flush");
-            row.push(format!("{:.1}", 1.0 / flushes.max(f64::MIN_POSITIVE)));
-        }
-    }
     table.set_header(header).add_row(row);
     align_numbers(&mut table, 0);
+    table
+}
+
+/// What the broker used, by the message; what is not known has no column.
+pub fn resources(broker: &BrokerUse) -> Table {
+    let figures = [
+        ("CPU us", Some(broker.cpu_us_per_message)),
+        ("waited for CPU us", broker.cpu_wait_us_per_message),
+        ("context switches", broker.context_switches_per_message),
+        ("log flushes", broker.flushes_per_message),
+        ("device writes", broker.device_writes_per_message),
+        ("device bytes", broker.device_bytes_per_message),
+        ("device flushes", broker.device_flushes_per_message),
+    ];
+    let known = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let (mut header, mut row): (Vec<_>, Vec<_>) = known
+        .map(|(name, value)| (name, format!("{value:.*}", if value < 10.0 { 3 } else { 0 })))
+        .unzip();
+    header.insert(0, "broker, per message");
+    row.insert(0, String::new());
+    header.push("RSS MB");
+    row.push(format!("{:.1}", broker.rss_bytes as f64 / 1e6));
+    let mut table = plain();
+    table.set_header(header).add_row(row);
+    align_numbers(&mut table, 1);
     table
 }
 
@@ -52,18 +68,27 @@ pub fn latencies(latency_of: &str, outcome: &Outcome) -> Table {
 
 /// A row for each repetition.
 pub fn repetitions(runs: &[Outcome]) -> Table {
+    let numbered = runs.iter().enumerate().map(|(number, run)| ((number + 1).to_string(), run));
+    overview("repetition", numbered)
+}
+
+/// A row for each of several outcomes with its name; `what` they are.
+pub fn overview<'a>(what: &str, outcomes: impl Iterator<Item = (String, &'a Outcome)>) -> Table {
     let mut table = plain();
-    table.set_header(["repetition", "msg/s", "p50", "p99", "p99.9", "max us", "errors"]);
-    for (number, run) in runs.iter().enumerate() {
-        let mut row = vec![(number + 1).to_string(), format!("{:.0}", run.messages_per_second)];
+    let header = ["msg/s", "p50 us", "p99 us", "p99.9 us", "max us", "errors", "broker CPU us/msg"];
+    table.set_header(std::iter::once(what).chain(header));
+    for (name, outcome) in outcomes {
+        let mut row = vec![name, format!("{:.0}", outcome.messages_per_second)];
         for name in ["p50", "p99", "p99.9"] {
-            row.push(format!("{:.1}", run.response.percentiles_us[name]));
+            row.push(format!("{:.1}", outcome.response.percentiles_us[name]));
         }
-        row.push(format!("{:.1}", run.response.max_us));
-        row.push(run.failures().to_string());
+        row.push(format!("{:.1}", outcome.response.max_us));
+        row.push(outcome.failures().to_string());
+        let cpu = outcome.broker.map(|broker| format!("{:.2}", broker.cpu_us_per_message));
+        row.push(cpu.unwrap_or_default());
         table.add_row(row);
     }
-    align_numbers(&mut table, 0);
+    align_numbers(&mut table, 1);
     table
 }
 

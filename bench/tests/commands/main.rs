@@ -68,6 +68,9 @@ fn a_filled_topic_is_consumed_in_closed_and_open_loop() {
     let words = ["consume", "--fill", "2k", "--pull-batch", "16"];
     let closed = report(folder.path(), &words);
     assert_counted(&closed);
+    for figure in ["cpu_us_per_message", "context_switches_per_message"] {
+        assert!(closed["broker"][figure].as_f64() > Some(0.0), "{figure}: {}", closed["broker"]);
+    }
     assert_eq!(closed["latency_of"], "pull us");
     let open: Vec<&str> = words.into_iter().chain(["--rate", "100"]).collect();
     let open = report(folder.path(), &open);
@@ -147,6 +150,10 @@ fn results_are_compared_and_the_exit_code_tells() {
         assert!(folder.path().join(format!("fast.{extension}")).exists(), "{extension}");
     }
     let code = |words: &[&str]| bench(folder.path(), words).status.code();
+    assert_eq!(code(&["report", "fast.json", "slow.json", "-o", "both.html"]), Some(0));
+    let page = std::fs::read_to_string(folder.path().join("both.html")).unwrap();
+    assert!(page.contains("<b>fast</b>") && page.contains("<b>slow</b>"));
+    assert_eq!(code(&["report", "fast.csv"]), Some(1));
     assert_eq!(code(&["compare", "fast.json", "slow.json"]), Some(5));
     assert_eq!(code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]), Some(0));
     assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
@@ -157,8 +164,11 @@ fn a_scenario_is_run_with_flags_of_its_own() {
     let folder = folder();
     std::fs::write(folder.path().join("s.toml"), "command = \"produce\"\nno-limits = true\n")
         .unwrap();
-    let report = report(folder.path(), &["run", "s.toml", "--size", "100"]);
+    let report =
+        report(folder.path(), &["run", "s.toml", "--size", "100", "--report", "page.html"]);
     assert_counted(&report);
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("Latency over time") && page.contains("100 byte bodies"));
     assert!(report["workload"].as_str().unwrap().contains("100 byte bodies"), "{report}");
 }
 

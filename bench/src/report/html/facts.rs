@@ -1,0 +1,130 @@
+//! Tables of the page.
+
+use comfy_table::Table;
+use serde_json::Value;
+
+use crate::environment::Environment;
+use crate::report::html::Result;
+use crate::report::html::axis::count;
+
+/// Of the environment, what is long and stands in a table of its own.
+const CONFIGURATION: &str = "broker_config";
+
+/// A table of texts.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Names of the columns.
+    pub header: Vec<String>,
+    /// The rows; each begins with its name.
+    pub rows: Vec<Row>,
+}
+
+/// A row of a table.
+#[derive(Debug)]
+pub struct Row {
+    /// The first cell.
+    pub name: String,
+    /// The others.
+    pub cells: Vec<String>,
+    /// True when the results differ in it.
+    pub differs: bool,
+}
+
+impl From<&Table> for Rows {
+    fn from(table: &Table) -> Self {
+        let texts = |row: &comfy_table::Row| row.cell_iter().map(|cell| cell.content()).collect();
+        let row = |row: &comfy_table::Row| {
+            let mut cells: Vec<String> = texts(row);
+            Row { name: cells.remove(0), cells, differs: false }
+        };
+        Self {
+            header: table.header().map_or(Vec::new(), texts),
+            rows: table.row_iter().map(row).collect(),
+        }
+    }
+}
+
+/// The points of the plots over time, as numbers.
+pub fn moments(result: &Result) -> Rows {
+    let header =
+        ["second", "msg/s", "p50 us", "p99 us", "p99.9 us", "max us", "errors/s", "backlog"];
+    let latency = |us: f64| format!("{us:.1}");
+    let row = |moment: &crate::report::html::timeline::Moment| Row {
+        name: format!("{:.1}", moment.at_s),
+        cells: vec![
+            format!("{:.0}", moment.messages_per_second),
+            latency(moment.p50_us),
+            latency(moment.p99_us),
+            latency(moment.p999_us),
+            latency(moment.max_us),
+            count(moment.errors_per_second),
+            format!("{:.0}", moment.backlog),
+        ],
+        differs: false,
+    };
+    Rows {
+        header: header.map(str::to_owned).into(),
+        rows: result.timeline.moments().map(row).collect(),
+    }
+}
+
+/// The machines of all results, and the configurations of their brokers: a column for each result.
+pub fn environments(results: &[Result]) -> (Rows, Rows) {
+    let facts: Vec<_> = results.iter().map(|result| facts(&result.report.environment)).collect();
+    let split = |configuration: bool| {
+        let prefix = format!("{CONFIGURATION} ");
+        let of_one = |facts: &Vec<(String, String)>| -> Vec<(String, String)> {
+            let chosen =
+                facts.iter().filter(|(name, _)| name.starts_with(&prefix) == configuration);
+            chosen.map(|(n, v)| (n.trim_start_matches(&prefix).to_owned(), v.clone())).collect()
+        };
+        columns(results, &facts.iter().map(of_one).collect::<Vec<_>>())
+    };
+    (split(false), split(true))
+}
+
+/// Facts of all results side by side, in the order of those that have most of them.
+fn columns(results: &[Result], facts: &[Vec<(String, String)>]) -> Rows {
+    let mut names: Vec<&String> = Vec::new();
+    for name in facts.iter().flatten().map(|(name, _)| name) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let value = |facts: &Vec<(String, String)>, name: &str| {
+        let found = facts.iter().find(|(known, _)| known == name);
+        found.map_or(String::new(), |(_, value)| value.clone())
+    };
+    let row = |name: &String| {
+        let cells: Vec<_> = facts.iter().map(|facts| value(facts, name)).collect();
+        let differs = cells.iter().any(|cell| *cell != cells[0]);
+        Row { name: name.clone(), cells, differs }
+    };
+    let header = std::iter::once("fact".to_owned());
+    Rows {
+        header: header.chain(results.iter().map(|result| result.name.clone())).collect(),
+        rows: names.into_iter().map(row).collect(),
+    }
+}
+
+/// Everything that an environment says, by the names of the JSON document.
+fn facts(environment: &Environment) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let value = serde_json::to_value(environment).expect("an environment is plain data");
+    collect("", &value, &mut facts);
+    facts
+}
+
+fn collect(name: &str, value: &Value, facts: &mut Vec<(String, String)>) {
+    let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name} {key}") };
+    let mut say = |text: String| facts.push((name.to_owned(), text));
+    match value {
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| collect(&inner(key), value, facts))
+        }
+        Value::Null => {}
+        Value::String(text) if text.is_empty() => {}
+        Value::String(text) => say(text.clone()),
+        other => say(other.to_string()),
+    }
+}

@@ -1,0 +1,147 @@
+//! The page of one result, or of several side by side: one HTML file that needs nothing else, with
+//! its plots as SVG and every figure as text.
+
+mod axis;
+mod chart;
+mod facts;
+mod plots;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use std::path::Path;
+
+use askama::Template;
+
+use crate::error::BenchError;
+use crate::report::html::facts::Rows;
+use crate::report::html::plots::Plot;
+use crate::report::html::timeline::Timeline;
+use crate::report::{Beside, Report, files, table};
+
+/// Most results of one page: more lines than colours cannot be told apart.
+pub const RESULTS_MAX: usize = chart::COLOURS.len();
+
+/// A result with its name on the page.
+#[derive(Debug)]
+pub struct Result<'a> {
+    name: String,
+    report: &'a Report,
+    timeline: Timeline,
+}
+
+impl<'a> Result<'a> {
+    /// A result called `name`.
+    pub fn new(name: String, report: &'a Report) -> Self {
+        Self { name, report, timeline: Timeline::of(&report.runs) }
+    }
+
+    /// What its latencies are of; the unit stands elsewhere.
+    fn latency_of(&self) -> &str {
+        self.report.latency_of.trim_end_matches(" us")
+    }
+}
+
+/// A titled table.
+struct Section {
+    title: String,
+    rows: Rows,
+}
+
+/// What is told of one result.
+struct Told {
+    name: String,
+    colour: usize,
+    workload: String,
+    sections: Vec<Section>,
+    notes: Vec<String>,
+    moments: Rows,
+    grouped: usize,
+}
+
+/// The page: see `templates/report.html`.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    title: String,
+    /// Results against each other; empty for a single one.
+    overview: Rows,
+    plots: Vec<Plot>,
+    results: Vec<Told>,
+    environment: Rows,
+    configuration: Rows,
+}
+
+/// The page of `results`, as text.
+fn page(results: &[Result<'_>]) -> String {
+    let (environment, configuration) = facts::environments(results);
+    let title = match results {
+        [one] => one.report.workload.clone(),
+        several => format!("{} results of bench", several.len()),
+    };
+    let overview = match results {
+        [_] => Rows::default(),
+        several => {
+            let named = several.iter().map(|one| (one.name.clone(), &one.report.total));
+            Rows::from(&table::overview("result", named))
+        }
+    };
+    let page = Page {
+        title,
+        overview,
+        plots: plots::all(results),
+        results: results.iter().enumerate().map(|(number, result)| told(number, result)).collect(),
+        environment,
+        configuration,
+    };
+    page.render().expect("a page is written into memory")
+}
+
+/// Writes the page of `results`.
+///
+/// # Errors
+/// The file cannot be written.
+pub async fn write(path: &Path, results: &[Result<'_>]) -> std::result::Result<(), BenchError> {
+    let page = page(results);
+    files::replace(path, page.as_bytes()).await.map_err(|error| BenchError::file(path, error))
+}
+
+fn told(number: usize, result: &Result<'_>) -> Told {
+    let report = result.report;
+    let section = |title: &str, table: &comfy_table::Table| Section {
+        title: title.to_owned(),
+        rows: Rows::from(table),
+    };
+    let latency_of = report.latency_of.as_str();
+    let mut sections = vec![
+        section("Throughput", &table::throughput(&report.total)),
+        section("Latency in microseconds", &table::latencies(latency_of, &report.total)),
+    ];
+    if let Some(broker) = &report.total.broker {
+        sections.push(section("What the broker used", &table::resources(broker)));
+    }
+    if report.runs.len() > 1 {
+        sections.push(section("Repetitions", &table::repetitions(&report.runs)));
+    }
+    for Beside { name, latency_of, outcome } in &report.beside {
+        let title = |what: &str| format!("Beside: {name}, {what}");
+        sections.push(section(&title("throughput"), &table::throughput(outcome)));
+        sections.push(section(&title("latency"), &table::latencies(latency_of, outcome)));
+    }
+    let mut notes: Vec<String> = report.outcomes().flat_map(|outcome| outcome.trouble()).collect();
+    if notes.is_empty() {
+        notes.push("No request failed.".to_owned());
+    }
+    if let Some(limits) = &report.limits {
+        notes.extend(limits.compare(&report.total).lines().map(str::to_owned));
+    }
+    Told {
+        name: result.name.clone(),
+        colour: number,
+        workload: report.workload.clone(),
+        sections,
+        notes,
+        moments: facts::moments(result),
+        grouped: result.timeline.grouped,
+    }
+}

@@ -1,0 +1,191 @@
+//! A page as a browser reads it: well formed, self-contained, with the numbers of its results.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roxmltree::{Document, Node, ParsingOptions};
+
+use super::*;
+use crate::measure::Measured;
+use crate::record::archive::Archive;
+use crate::record::window::Window;
+
+/// Seconds of a repetition.
+const SECONDS: u64 = 5;
+
+/// Two repetitions; in second `n` all latencies are `n` times `base_us`, and the fourth has errors.
+fn report(base_us: u64) -> Report {
+    let repetition = |_| {
+        let mut archive = Archive::default();
+        for second in 1..=SECONDS {
+            let mut window = Window::default();
+            for _ in 0..100 * second {
+                let latency = Duration::from_micros(base_us * second);
+                window.success(latency, latency / 2, 1, 10);
+            }
+            if second == 4 {
+                window.failure("SYSTEM_BUSY <&>");
+            }
+            archive.add(&window, Duration::from_secs(second), Duration::from_secs(1), 0);
+        }
+        Measured { archive, ..Measured::default() }
+    };
+    let runs: Vec<_> = (0..2).map(repetition).collect();
+    Report::new("produce: <odd> & \"quoted\"".to_owned(), "send us", &runs)
+}
+
+fn parsed<T>(page: &str, look: impl FnOnce(&Document<'_>) -> T) -> T {
+    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
+    look(&Document::parse_with_options(page, options).unwrap())
+}
+
+fn texts<'a>(node: Node<'a, 'a>) -> String {
+    node.descendants().filter_map(|node| node.is_text().then(|| node.text()).flatten()).collect()
+}
+
+/// The polylines of each plot, by its title.
+fn polylines(document: &Document<'_>) -> BTreeMap<String, Vec<Vec<(f64, f64)>>> {
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    let point = |pair: &str| {
+        let (x, y) = pair.split_once(',').unwrap();
+        (number(x), number(y))
+    };
+    let plots = document.descendants().filter(|node| node.has_tag_name("figure"));
+    let plot = |figure: Node<'_, '_>| {
+        let title = figure.descendants().find(|node| node.has_tag_name("h3")).unwrap();
+        let lines = figure.descendants().filter(|node| {
+            // Grids and axes have black and grey; two points make a tick.
+            let stroke = node.attribute("stroke").unwrap_or_default();
+            node.has_tag_name("polyline") && !["#000000", "#DDDDDD"].contains(&stroke)
+        });
+        let points = |line: Node<'_, '_>| {
+            line.attribute("points").unwrap().split_whitespace().map(point).collect()
+        };
+        (title.text().unwrap().to_owned(), lines.map(points).collect())
+    };
+    plots.map(plot).collect()
+}
+
+#[test]
+fn a_page_is_well_formed_and_loads_nothing() {
+    let (one, other) = (report(100), report(300));
+    let results = [Result::new("a".into(), &one), Result::new("b".into(), &other)];
+    for results in [&results[..1], &results[..]] {
+        let page = page(results);
+        parsed(&page, |document| {
+            for node in document.descendants() {
+                assert!(!node.has_tag_name("script") && !node.has_tag_name("link"));
+                for attribute in node.attributes() {
+                    let name = attribute.name();
+                    assert!(!["src", "href", "srcset", "data"].contains(&name), "{attribute:?}");
+                }
+            }
+        });
+        for load in ["http://", "https://", "url(", "@import", "@font-face"] {
+            assert!(!page.contains(load), "{load}");
+        }
+    }
+}
+
+#[test]
+fn the_plots_of_one_result_follow_its_seconds() {
+    let report = report(100);
+    let page = page(&[Result::new("this run".into(), &report)]);
+    parsed(&page, |document| {
+        let plots = polylines(document);
+        let titles = ["Errors over time", "Latency over time", "Percentiles"];
+        assert_eq!(
+            plots.keys().map(String::as_str).collect::<Vec<_>>(),
+            [&titles[..], &["Throughput over time"]].concat()
+        );
+        // Four percentiles, two repetitions each; in a picture what is higher has the smaller y.
+        let latencies = &plots["Latency over time"];
+        assert_eq!(latencies.len(), 8);
+        for line in latencies.iter().chain(&plots["Throughput over time"]) {
+            assert_eq!(line.len(), SECONDS as usize);
+            assert!(line.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 > pair[1].1));
+        }
+        let highest = |line: &Vec<(f64, f64)>| {
+            let y = line.iter().map(|point| point.1).fold(f64::MAX, f64::min);
+            line.iter().position(|point| point.1 == y)
+        };
+        assert_eq!(highest(&plots["Errors over time"][0]), Some(3), "the fourth second");
+        let clocks = &plots["Percentiles"];
+        assert_eq!(clocks.len(), 2);
+        for line in clocks {
+            assert!(line.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 >= pair[1].1));
+        }
+        assert!(clocks[0].last().unwrap().1 < clocks[1].last().unwrap().1, "service is faster");
+    });
+}
+
+#[test]
+fn every_figure_of_the_document_stands_in_the_page_as_text() {
+    let report = report(100);
+    let page = page(&[Result::new("this run".into(), &report)]);
+    parsed(&page, |document| {
+        let text = texts(document.root());
+        for second in report.runs.iter().flat_map(|run| &run.by_second) {
+            for us in [second.p50_us, second.p99_us, second.p999_us, second.max_us] {
+                assert!(text.contains(&format!("{us:.1}")), "{us}");
+            }
+        }
+        for us in report.total.response.percentiles_us.values() {
+            assert!(text.contains(&format!("{us:.1}")), "{us}");
+        }
+        assert!(text.contains("failed: 2 x SYSTEM_BUSY <&>"));
+        assert!(text.contains("produce: <odd> & \"quoted\""));
+        assert!(text.contains("median 300 µs, most 500 µs"), "{text}");
+    });
+}
+
+#[test]
+fn several_results_share_their_plots() {
+    let (one, other) = (report(100), report(300));
+    let page = page(&[Result::new("before".into(), &one), Result::new("after".into(), &other)]);
+    parsed(&page, |document| {
+        let plots = polylines(document);
+        for title in ["p50 over time", "p99 over time", "p99.9 over time", "max over time"] {
+            // Two repetitions of each; three times slower is higher in the picture.
+            assert_eq!(plots[title].len(), 4);
+            assert!(plots[title][2][0].1 < plots[title][0][0].1, "{title}");
+        }
+        assert_eq!(plots["Percentiles"].len(), 2);
+        let headers = document.descendants().filter(|node| node.has_tag_name("th"));
+        let names: Vec<_> = headers.filter_map(|node| node.text()).collect();
+        assert!(names.contains(&"before") && names.contains(&"after"));
+    });
+}
+
+#[test]
+fn a_saved_result_makes_the_same_page() {
+    let report = report(100);
+    let saved: Report = serde_json::from_str(&report.to_json()).unwrap();
+    let name = || "run".to_owned();
+    assert_eq!(page(&[Result::new(name(), &report)]), page(&[Result::new(name(), &saved)]));
+}
+
+#[test]
+fn a_run_without_an_answer_has_a_page() {
+    let empty = Measured::default();
+    let report = Report::new("produce".to_owned(), "send us", &[empty]);
+    parsed(&page(&[Result::new("this run".into(), &report)]), |document| {
+        assert!(polylines(document).values().all(Vec::is_empty));
+    });
+}
+
+#[test]
+fn a_day_is_shown_by_its_worst_seconds() {
+    let mut report = report(100);
+    let second = report.runs[0].by_second[0].clone();
+    let day = (0..86_400).map(|number| crate::record::archive::Second {
+        from_s: f64::from(number),
+        max_us: if number == 40_000 { 9e6 } else { 100.0 },
+        ..second.clone()
+    });
+    report.runs.truncate(1);
+    report.runs[0].by_second = day.collect();
+    let timeline = Timeline::of(&report.runs);
+    assert_eq!((timeline.grouped, timeline.moments().count()), (144, 600));
+    assert_eq!(timeline.moments().filter(|moment| moment.max_us == 9e6).count(), 1);
+}
