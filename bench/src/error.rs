@@ -63,11 +63,11 @@ pub enum BenchError {
         what: String,
     },
     /// A scenario file that says nothing sensible.
-    #[error("scenario {path}: {what}")]
+    #[error("{place}: {what}")]
     Scenario {
-        /// Which.
-        path: String,
-        /// What was expected.
+        /// The file, and the line where it is about one.
+        place: String,
+        /// The key, what was found and what is allowed.
         what: String,
     },
     /// A file that holds something else.

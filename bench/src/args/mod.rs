@@ -32,11 +32,11 @@ Examples:
   bench limits -c 64 -d 1                        what no broker on this machine can beat
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
-Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line, 3 requests failed,
-4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order, or nothing
-was acknowledged, 5 a comparison found something worse, 130 stopped by Ctrl-C and 143 by SIGTERM:
-nothing more is sent, answers are awaited for 3 s, the table tells what was measured until then, and
-the broker that bench started is ended and its files removed.";
+Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line or scenario file, 3 requests
+failed, 4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order, or
+nothing was acknowledged, 5 a comparison found something worse, 130 stopped by Ctrl-C and
+143 by SIGTERM: nothing more is sent, answers are awaited for 3 s, the table tells what was measured
+until then, and the broker that bench started is ended and its files removed.";
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]

@@ -5,20 +5,27 @@
 //! commas. The file is turned into words and read by the same parser as the command line, so a
 //! scenario and its flags cannot mean different things.
 
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::ops::Range;
 use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use ringmq_runtime::disk::Disk;
-use toml::{Table, Value};
+use toml::{Spanned, Value};
 
+use crate::args::Cli;
 use crate::error::BenchError;
 
 /// Largest scenario file.
 const SCENARIO_MAX_BYTES: usize = 1 << 20;
 
-/// The words of the scenario in the file at `path`, without the program's name.
+/// The words of the scenario in the file at `path`, without the program's name: a command that
+/// measures, and flags that it takes.
 ///
 /// # Errors
-/// The file cannot be read or is no scenario.
+/// The file cannot be read, or is no scenario: with the line, the key, what was found and what is
+/// allowed.
 pub async fn words(path: &Path) -> Result<Vec<String>, BenchError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let name = path.file_name().unwrap_or(path.as_os_str());
@@ -28,24 +35,103 @@ pub async fn words(path: &Path) -> Result<Vec<String>, BenchError> {
     };
     let bytes = read.map_err(|error| BenchError::file(path, error))?;
     let text = String::from_utf8_lossy(&bytes);
-    words_of(&text).map_err(|what| BenchError::Scenario { path: path.display().to_string(), what })
+    words_of(&text).map_err(|Fault { line, what }| {
+        let path = path.display();
+        let place = line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"));
+        BenchError::Scenario { place, what }
+    })
 }
 
-fn words_of(text: &str) -> Result<Vec<String>, String> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
-    let Some(Value::String(command)) = table.get("command") else {
-        return Err("expected `command = \"produce\"` or another command".to_owned());
-    };
+/// What is wrong with a scenario.
+#[derive(Debug, PartialEq, Eq)]
+struct Fault {
+    /// Counted from 1; none when it is about the whole file.
+    line: Option<usize>,
+    what: String,
+}
+
+impl Fault {
+    fn at(text: &str, span: Option<Range<usize>>, what: impl Into<String>) -> Self {
+        let before = span.and_then(|span| text.get(..span.start));
+        let line = before.map(|before| 1 + before.matches('\n').count());
+        Self { line, what: what.into() }
+    }
+}
+
+fn words_of(text: &str) -> Result<Vec<String>, Fault> {
+    let table: BTreeMap<String, Spanned<Value>> =
+        toml::from_str(text).map_err(|error| Fault::at(text, error.span(), error.message()))?;
+    let mut entries: Vec<_> = table.iter().collect();
+    // The first fault of the file is the one to tell.
+    entries.sort_by_key(|(_, value)| value.span().start);
+    let command = command_of(text, table.get("command"))?;
     let mut words = vec![command.clone()];
-    for (key, value) in table.iter().filter(|(key, _)| *key != "command") {
-        // One word, so that a value that begins with a dash stays a value.
-        match flag_value(value).map_err(|what| format!("{key}: {what}"))? {
-            FlagValue::Absent => {}
-            FlagValue::Switch => words.push(format!("--{key}")),
-            FlagValue::Text(text) => words.push(format!("--{key}={text}")),
-        }
+    for (key, value) in entries.into_iter().filter(|(key, _)| *key != "command") {
+        let word = word_of(&command, key, value.get_ref());
+        let word = word.map_err(|what| Fault::at(text, Some(value.span()), what))?;
+        words.extend(word);
     }
     Ok(words)
+}
+
+fn command_of(text: &str, found: Option<&Spanned<Value>>) -> Result<String, Fault> {
+    let grammar = Cli::grammar();
+    let commands = grammar.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<_> =
+        commands.map(clap::Command::get_name).filter(|name| *name != "run").collect();
+    match found.map(Spanned::get_ref) {
+        Some(Value::String(name)) if names.contains(&name.as_str()) => Ok(name.clone()),
+        Some(other) => {
+            let what = format!("command: {other} is none of {}", names.join(", "));
+            Err(Fault::at(text, found.map(Spanned::span), what))
+        }
+        None => {
+            let what = format!("no command, such as `command = \"{}\"`", names[0]);
+            Err(Fault::at(text, None, what))
+        }
+    }
+}
+
+/// One key as one word, so that a value that begins with a dash stays a value; none for a switch
+/// that is off.
+fn word_of(command: &str, key: &str, value: &Value) -> Result<Option<String>, String> {
+    let word = match flag_value(value).map_err(|what| format!("{key}: {what}"))? {
+        FlagValue::Absent => return Ok(None),
+        FlagValue::Switch => format!("--{key}"),
+        FlagValue::Text(text) => format!("--{key}={text}"),
+    };
+    match Cli::from_words(&[command.to_owned(), word.clone()]) {
+        Ok(_) => Ok(Some(word)),
+        Err(error) => match what_is_wrong(&error, command, value) {
+            None => Ok(Some(word)),
+            Some(what) => Err(format!("{key}: {what}")),
+        },
+    }
+}
+
+/// What is wrong with a flag; none when the command only misses others.
+fn what_is_wrong(error: &clap::Error, command: &str, found: &Value) -> Option<String> {
+    let listed = |kind| match error.get(kind) {
+        Some(ContextValue::String(one)) => vec![one.clone()],
+        Some(ContextValue::Strings(all)) => all.clone(),
+        _ => Vec::new(),
+    };
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument => None,
+        ErrorKind::UnknownArgument | ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let near = listed(ContextKind::SuggestedArg);
+            let near = near.first().map(|flag| flag.trim_start_matches("--"));
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            Some(format!("no flag of `bench {command}`{hint}"))
+        }
+        _ if *found == Value::Boolean(true) => Some("true is no value of this flag".to_owned()),
+        ErrorKind::InvalidValue => {
+            let allowed = listed(ContextKind::ValidValue).join(", ");
+            Some(format!("{found} is none of {allowed}"))
+        }
+        ErrorKind::ValueValidation => error.source().map(ToString::to_string),
+        _ => Some(format!("{found} is neither true nor false")),
+    }
 }
 
 /// What stands behind a flag.
@@ -81,7 +167,7 @@ fn word(value: &Value) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::Command;
     use ringmq_runtime::shards;
 
     #[test]
@@ -104,10 +190,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scenario_is_refused() {
-        assert!(words_of("rate = 1").unwrap_err().contains("command"));
-        assert!(words_of("command = \"produce\"\n[rate]\nx = 1").unwrap_err().contains("rate"));
-        assert!(words_of("command = ").unwrap_err().contains("expected"));
+    fn what_is_no_scenario_is_refused_with_line_key_found_and_allowed() {
+        let check = |lines: &str, line: usize, what: &str| {
+            let fault = words_of(lines).unwrap_err();
+            assert!(fault.what.contains(what), "{fault:?}");
+            assert_eq!(fault.line, Some(line), "{fault:?}");
+        };
+        let of_produce = |line: &str| format!("# many\ncommand = \"produce\"\n{line}\nbatch = 2\n");
+        let check_line = |line: &str, what: &str| check(&of_produce(line), 3, what);
+        check_line("conections = 4", "conections: no flag of `bench produce`; did you mean connec");
+        check_line("help = true", "help: no flag of `bench produce`");
+        check_line("flush = \"asyncc\"", "flush: \"asyncc\" is none of sync, async");
+        check_line("rate = \"fast\"", "rate: \"fast\" is not a rate such as 500, 10k");
+        check_line("connections = 0", "connections: 0 is not in 1..=10000");
+        check_line("rate = true", "rate: true is no value");
+        check_line("verify = 5", "verify: 5 is neither true nor false");
+        check_line("rate = {}", "rate: expected text, a number, true, or a list");
+        check(
+            "connections = 0\ncommand = \"prodce\"",
+            2,
+            "command: \"prodce\" is none of produce, ",
+        );
+        check("command = \"run\"", 1, "command: \"run\" is none of produce, ");
+        check("\ncommand = ", 2, "");
+        let without = words_of("rate = 1").unwrap_err();
+        assert_eq!(without.line, None);
+        assert!(without.what.contains("no command, such as `command = \"produce\"`"));
     }
 
     #[test]
@@ -119,10 +227,7 @@ mod tests {
             for entry in disk.list("").await.unwrap() {
                 let name = entry.name.clone();
                 let words = words(&folder.join(&name)).await.unwrap();
-                let command = Cli::from_words(&words).unwrap_or_else(|error| {
-                    panic!("{name:?}: {error}");
-                });
-                assert!(!matches!(command.command, Command::Run(_)), "{name:?} runs another");
+                Cli::from_words(&words).unwrap_or_else(|error| panic!("{name:?}: {error}"));
                 checked += 1;
             }
             checked

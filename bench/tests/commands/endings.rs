@@ -73,6 +73,19 @@ fn a_wrong_command_line_is_code_2() {
 }
 
 #[test]
+fn a_wrong_line_of_a_scenario_is_named_with_its_file() {
+    let folder = folder();
+    std::fs::write(folder.path().join("s.toml"), "command = \"produce\"\nconections = 4\n")
+        .unwrap();
+    let output = bench(folder.path(), &["run", "s.toml"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    let expected =
+        "bench: s.toml:2: conections: no flag of `bench produce`; did you mean connections?";
+    assert_eq!(errors.trim_end(), expected);
+}
+
+#[test]
 fn a_killed_broker_that_had_acknowledged_nothing_proves_nothing() {
     let folder = folder();
     let output = bench(folder.path(), &[&["crash", "--rounds", "1"], &TOO_LARGE[..]].concat());
