@@ -2,7 +2,7 @@
 //! words why it cannot. In the library, because `bench` is a broker, too, in a child process.
 
 use crate::config::cli::Arguments;
-use crate::config::{self, Notes, Rules as _, Settings};
+use crate::config::{self, EmbeddedNamesrv, Notes, Rules as _, Settings};
 use crate::directory::OVERRIDES_FILE;
 use crate::server::{self, Setup};
 use crate::start::BrokerError;
@@ -78,19 +78,29 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         print(&config::sample_file());
         return Ok(());
     }
-    let (settings, overrides) = settings(arguments)?;
+    let Loaded { settings, overrides, namesrv_from } = settings(arguments)?;
     let setup = Setup::new(settings, overrides).map_err(Failure::configuration)?;
     if arguments.print_all || arguments.print_important {
         print(&template::listing(&*setup.settings, !arguments.print_all));
         return Ok(());
     }
+    print(&namesrv_text(&setup, namesrv_from));
     let success = success_text(&setup);
     server::run(&setup, move || print(&success))?;
     Ok(())
 }
 
+/// What a start has to go by.
+struct Loaded {
+    settings: Settings,
+    /// Changes of earlier runs, which are in the settings too.
+    overrides: BTreeMap<String, String>,
+    /// What names the name servers, when it is not the command line.
+    namesrv_from: Option<&'static str>,
+}
+
 /// Defaults, file, changes of earlier runs, environment, command line; the later wins.
-fn settings(arguments: &Arguments) -> Result<(Settings, BTreeMap<String, String>), Failure> {
+fn settings(arguments: &Arguments) -> Result<Loaded, Failure> {
     let (mut settings, mut notes) = (Settings::default(), Notes::default());
     if let Some(path) = &arguments.config_file {
         let refuse = |error: &dyn Display| Failure::configuration(format!("{path}: {error}"));
@@ -113,13 +123,16 @@ fn settings(arguments: &Arguments) -> Result<(Settings, BTreeMap<String, String>
         let keys = notes.without_effect.join(", ");
         tracing::info!("configuration: known and without effect in this version: {keys}");
     }
+    let mut namesrv_from = Some("namesrvAddr");
     if settings.namesrv_addr.is_empty() {
         settings.namesrv_addr = std::env::var("NAMESRV_ADDR").unwrap_or_default();
+        namesrv_from = Some("NAMESRV_ADDR of the environment");
     }
     if let Some(addresses) = &arguments.namesrv_addr {
         settings.namesrv_addr.clone_from(addresses);
+        namesrv_from = None;
     }
-    Ok((settings, overrides))
+    Ok(Loaded { settings, overrides, namesrv_from })
 }
 
 /// Settings that were changed while the broker ran.
@@ -150,6 +163,18 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     let read = shards::try_block_on("settings", read).map_err(BrokerError::Shards)?;
     read.map_err(|error| Failure::configuration(explain_settings_file(path, error).to_string()))
+}
+
+/// Why no name server runs in this process, for those who did not ask for that in so many words.
+fn namesrv_text(setup: &Setup, namesrv_from: Option<&str>) -> String {
+    let is_open = setup.settings.embedded_namesrv == EmbeddedNamesrv::Auto;
+    match namesrv_from {
+        Some(from) if is_open && setup.embedded_namesrv.is_none() => {
+            let servers = setup.namesrv_addresses.join(";");
+            format!("No name server in this process: {from} names {servers}\n")
+        }
+        _ => String::new(),
+    }
 }
 
 /// The line that people and scripts wait for, and what to do next.

@@ -27,7 +27,8 @@ const SAMPLE_HEAD: &str = "\
 # Format: Java properties. Keys are Apache RocketMQ's where it has them; a file that works there
 # loads here. Uncomment a line to change it and start with `mqbroker -c FILE`. Keys marked 'live'
 # can also be changed while the broker runs, with
-# `mqadmin updateBrokerConfig -b IP:PORT -k KEY -v VALUE`.
+# `mqadmin updateBrokerConfig -b IP:PORT -k KEY -v VALUE`. Such changes are kept in
+# config/overrides.json below storePathRootDir and win over this file from then on.
 ";
 
 /// The whole of `conf/broker.conf`.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ringmq_settings::{Allowed, Class, Rules, settings, template};
+use ringmq_settings::{Allowed, Class, Rules, settings, template, tls};
 
 use crate::routes::RouteRules;
 
@@ -121,14 +121,15 @@ pub fn sample_file() -> String {
 
 impl Rules for Config {
     fn accepted() -> impl Iterator<Item = &'static str> {
-        WITHOUT_EFFECT.iter().copied().chain([CONTROLLER])
+        WITHOUT_EFFECT.iter().copied().chain([CONTROLLER]).chain(tls::all())
     }
 
     fn class(key: &str) -> Option<Class> {
         if key == CONTROLLER {
-            return Some(Class::Promise);
+            return Some(Class::Promise(&["false"]));
         }
-        WITHOUT_EFFECT.contains(&key).then_some(Class::NothingToConfigure)
+        let is_without_effect = WITHOUT_EFFECT.contains(&key);
+        is_without_effect.then_some(Class::NothingToConfigure).or_else(|| tls::class(key))
     }
 
     fn is_forbidden(&self, key: &str) -> bool {
@@ -184,6 +185,7 @@ mod tests {
             ("bindAddress=here", "line 1: bindAddress = \"here\": expected an IP address such as"),
             ("kvConfigPath=", "line 1: kvConfigPath = \"\": expected path"),
             ("enableControllerInNamesrv=true", "this version does not have it"),
+            ("tls.server.mode=enforcing", "expected disabled: this version does not have it"),
         ] {
             let mut notes = Notes::default();
             let error =

@@ -17,6 +17,7 @@
 pub mod properties;
 pub mod table;
 pub mod template;
+pub mod tls;
 pub mod value;
 
 pub use properties::{Entry, Properties, ValueError};

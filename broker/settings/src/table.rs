@@ -39,8 +39,8 @@ pub enum Class {
     /// It configures a feature that this version lacks.
     FeatureMissing,
     /// A switch that promises protection or another way of running, which this version lacks: to
-    /// start with it on would break that promise.
-    Promise,
+    /// start with it on would break that promise. With these words it is off; no other is taken.
+    Promise(&'static [&'static str]),
 }
 
 /// What reading a set of entries had to say besides the values.
@@ -225,9 +225,10 @@ fn apply_entry<T: Rules>(
         }
         Some(Class::NothingToConfigure) => {}
         Some(Class::FeatureMissing) => notes.without_effect.push(entry.key.clone()),
-        Some(Class::Promise) => {
-            if entry.boolean()? {
-                return Err(entry.refused("false: this version does not have it").into());
+        Some(Class::Promise(off)) => {
+            if !off.iter().any(|word| entry.value.trim().eq_ignore_ascii_case(word)) {
+                let expected = format!("{}: this version does not have it", off.join(" or "));
+                return Err(entry.refused(expected).into());
             }
         }
     }
@@ -341,7 +342,7 @@ mod tests {
             match key {
                 "threads" => Some(Class::NothingToConfigure),
                 "timers" => Some(Class::FeatureMissing),
-                "aclEnable" => Some(Class::Promise),
+                "aclEnable" => Some(Class::Promise(&["false"])),
                 _ => None,
             }
         }
@@ -389,6 +390,7 @@ mod tests {
             ("\nport=10", "line 2: port = \"10\": expected a whole number from 1 to 9"),
             ("on=yes", "line 1: on = \"yes\": expected true or false"),
             ("aclEnable=true", "line 1: aclEnable = \"true\": expected false: this version"),
+            ("aclEnable=on", "line 1: aclEnable = \"on\": expected false: this version"),
             ("port=5", "port and limit are equal"),
         ] {
             let refused = read(text).0.expect_err("refused");

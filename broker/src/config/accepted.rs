@@ -5,7 +5,7 @@
 //! or a feature that this version does not have. The second kind is worth a line in the log, the
 //! first is not. A third kind promises what would be missed: such a switch is refused when on.
 
-use ringmq_settings::Class;
+use ringmq_settings::{Class, tls};
 
 /// The class of a key of Apache's; none for keys that Apache does not know either.
 pub fn class(key: &str) -> Option<Class> {
@@ -13,14 +13,17 @@ pub fn class(key: &str) -> Option<Class> {
         return Some(Class::NothingToConfigure);
     }
     if PROMISES.contains(&key) {
-        return Some(Class::Promise);
+        return Some(Class::Promise(&["false"]));
+    }
+    if let Some(class) = tls::class(key) {
+        return Some(class);
     }
     FEATURE_MISSING.binary_search(&key).is_ok().then_some(Class::FeatureMissing)
 }
 
 /// All of these keys.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    NOTHING_TO_CONFIGURE.iter().chain(PROMISES).chain(FEATURE_MISSING).copied()
+    NOTHING_TO_CONFIGURE.iter().chain(PROMISES).chain(FEATURE_MISSING).copied().chain(tls::all())
 }
 
 /// Thread pools, memory maps, locks, buffers, RocksDB, and the clients inside Apache's broker.
@@ -116,7 +119,7 @@ const NOTHING_TO_CONFIGURE: &[&str] = &[
     "writeBufferLowWaterMark", "writeWithoutMmap",
 ];
 
-/// Switches that promise protection or another way of running.
+/// Switches that promise protection or another way of running; those of TLS are `tls`'s.
 const PROMISES: &[&str] = &[
     "aclEnable",
     "authenticationEnabled",
@@ -196,7 +199,7 @@ const FEATURE_MISSING: &[&str] = &[
     "transactionCheckRocksdbMaxThreads", "transactionCheckRocksdbQueueCapacity",
     "transactionMetricFlushInterval", "transactionOpBatchInterval", "transactionOpMsgMaxSize",
     "transactionTimeOut", "useMessageFilterForNotification", "useSeparateRetryQueue",
-    "useStaticSubscription", "useTLS", "userCacheExpiredSecond", "userCacheMaxNum",
+    "useStaticSubscription", "userCacheExpiredSecond", "userCacheMaxNum",
     "userCacheRefreshSecond", "waitTimeMillsInAckQueue", "waitTimeMillsInAdminBrokerQueue",
     "waitTimeMillsInHeartbeatQueue", "waitTimeMillsInLitePullQueue", "waitTimeMillsInPullQueue",
     "waitTimeMillsInSendQueue", "waitTimeMillsInTransactionQueue",

@@ -51,6 +51,12 @@ fn what_this_version_can_not_do_is_refused_when_it_would_weaken_a_promise() {
     check_refused("aclEnable=true", &["aclEnable"]);
     check_refused("authenticationEnabled=true", &["authenticationEnabled"]);
     check_refused("enableControllerMode=true", &["enableControllerMode"]);
+    for line in ["useTLS=true", "tlsEnable = TRUE", "tls.enable=true", "tls.server.mode=enforcing"]
+    {
+        check_refused(line, &["line 1: ", "this version does not have it"]);
+    }
+    let (result, _, notes) = read("useTLS=false\ntlsEnable=False\ntls.server.mode=disabled");
+    assert_eq!((result, notes), (Ok(()), Notes::default()));
 }
 
 #[test]

@@ -105,6 +105,28 @@ fn a_name_server_of_the_environment_is_registered_with() {
 }
 
 #[test]
+fn what_keeps_a_name_server_out_of_the_process_is_said_before_anything_can_fail() {
+    block_on(async {
+        let printed = async |lines: &str, words: &[&str]| {
+            let node = Node::new(&format!("shardCores=8191\n{lines}"));
+            let mut command = node.command();
+            command.args(words).env("NAMESRV_ADDR", "127.0.0.1:1");
+            let ended = Child::start_as_is(&mut command).ended().await;
+            ended.expect(4, &["core 8191"]);
+            ended.output
+        };
+        let told = "No name server in this process: ";
+        let environment = format!("{told}NAMESRV_ADDR of the environment names 127.0.0.1:1\n");
+        assert_eq!(printed("", &[]).await, environment);
+        let file = format!("{told}namesrvAddr names 127.0.0.1:2;127.0.0.1:3\n");
+        assert_eq!(printed("namesrvAddr=127.0.0.1:2;127.0.0.1:3", &[]).await, file);
+        assert_eq!(printed("", &["-n", "127.0.0.1:4"]).await, "");
+        assert_eq!(printed("embeddedNamesrv=true", &[]).await, "");
+        assert_eq!(printed("embeddedNamesrv=false", &[]).await, "");
+    });
+}
+
+#[test]
 fn settings_are_printed_without_anything_being_started() {
     let node = Node::new("brokerName=shown\nsendMessageThreadPoolNums=4");
     let all = printed(node.command().arg("-p"));

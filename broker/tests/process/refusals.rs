@@ -19,6 +19,8 @@ fn a_wrong_value_is_named_with_file_line_key_found_and_allowed() {
     check("maxMessageSize=much", 3, &["maxMessageSize = \"much\": expected", "1 to 67108864"]);
     check("bindAddress=elsewhere", 3, &["bindAddress = \"elsewhere\": expected an IP address"]);
     check("brokerRole=SLAVE", 3, &["broker.conf: brokerRole=SLAVE", "master only"]);
+    let facts = ["broker.conf: line 9: tlsEnable = \"true\": expected false", "not have it"];
+    check("tlsEnable=true", 3, &facts);
     check("a=\\u12", 3, &["broker.conf: line 9: '\\u' needs four hexadecimal digits"]);
 }
 
