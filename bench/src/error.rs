@@ -84,6 +84,17 @@ pub enum BenchError {
     /// No rate was good.
     #[error("no rate keeps {0}: the trials above tell what came of each")]
     NoKnee(String),
+    /// A program of somebody else.
+    #[error("{program}: {what}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// What came of it, and what helps.
+        what: String,
+    },
+    /// A race that cannot go on.
+    #[error("the race ends: {0}")]
+    Race(String),
     /// More acknowledgements than a proof can hold.
     #[error("more than {0} acknowledged messages cannot be verified in one run: shorten it")]
     TooManyToVerify(usize),
@@ -93,6 +104,11 @@ impl BenchError {
     /// An error of a file.
     pub fn file(path: &Path, error: io::Error) -> Self {
         Self::File { path: path.to_owned(), error }
+    }
+
+    /// Trouble with a program of somebody else.
+    pub fn program(program: &str, what: impl ToString) -> Self {
+        Self::Program { program: program.to_owned(), what: what.to_string() }
     }
 
     /// A breach of the protocol.

@@ -22,6 +22,7 @@ mod record;
 mod report;
 mod stop;
 mod target;
+mod versus;
 mod wire;
 mod workload;
 
@@ -72,6 +73,7 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
         Command::Knee(args) => knee::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
         Command::Report(args) => report::command::run(&args).await,
+        Command::Versus(args) => versus::run(&args).await,
         Command::Crash(args) => crash::run(&args).await,
         Command::Limits(args) => limits::command::run(&args).await,
         Command::ServeBroker(_) | Command::ServeNull(_) => unreachable!("main returned before"),

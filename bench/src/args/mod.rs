@@ -5,6 +5,7 @@ pub mod load;
 pub mod scenario;
 pub mod target;
 pub mod values;
+pub mod versus;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -12,6 +13,7 @@ use crate::args::commands::{
     CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
     ProduceArgs, ReportArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
+use crate::args::versus::VersusArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,13 +32,15 @@ Examples:
   bench produce --rate 10k --report run.html     a page with plots
   bench report before.json after.json -o o.html  saved results side by side
   bench limits -c 64 -d 1                        what no broker on this machine can beat
+  bench versus --against tuned,ours --scenarios sync-64x1
+                                                 the race against Apache RocketMQ 5.5.0
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line or scenario file, 3 requests
 failed, 4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order, or
-nothing was acknowledged, 5 a comparison found something worse, 130 stopped by Ctrl-C and
-143 by SIGTERM: nothing more is sent, answers are awaited for 3 s, the table tells what was measured
-until then, and the broker that bench started is ended and its files removed.";
+nothing was acknowledged, 5 a comparison found something worse or a race was lost, 130 stopped by
+Ctrl-C and 143 by SIGTERM: nothing more is sent, answers are awaited for 3 s, the table tells what
+was measured until then, and the broker that bench started is ended and its files removed.";
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]
@@ -99,6 +103,9 @@ pub enum Command {
     Compare(CompareArgs),
     /// Make a page with plots of saved results, side by side.
     Report(ReportArgs),
+    /// Race against Apache RocketMQ 5.5.0, fetched by Maven: pairs of runs on this machine, a
+    /// control of ours against ours, and a verdict per figure.
+    Versus(VersusArgs),
     /// Run a scenario file: a command and its flags in TOML.
     Run(RunArgs),
     /// Kill the broker with SIGKILL under load, restart it and prove that no acknowledgement was

@@ -26,14 +26,30 @@ pub struct Interval {
 /// Samples are drawn in blocks of `block` neighbours: 1 for independent ones such as repetitions,
 /// more for the seconds of one run, which hang together. `confidence` lies in 0..1.
 pub fn ratio_of_means(a: &[f64], b: &[f64], block: usize, confidence: f64) -> Interval {
+    let resample =
+        |random: &mut SmallRng| resampled_mean(b, block, random) / resampled_mean(a, block, random);
+    interval(mean(b) / mean(a), confidence, resample)
+}
+
+/// The geometric mean of independent positive `ratios` (not empty), such as those of pairs of runs.
+pub fn geometric_mean(ratios: &[f64], confidence: f64) -> Interval {
+    let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+    let resample = |random: &mut SmallRng| resampled_mean(&logs, 1, random).exp();
+    interval(mean(&logs).exp(), confidence, resample)
+}
+
+/// The interval around `ratio` that so large a share of the resamples lies in.
+fn interval(
+    ratio: f64,
+    confidence: f64,
+    mut resample: impl FnMut(&mut SmallRng) -> f64,
+) -> Interval {
     let mut random = SmallRng::seed_from_u64(SEED);
-    let mut ratios: Vec<f64> = (0..RESAMPLES)
-        .map(|_| resampled_mean(b, block, &mut random) / resampled_mean(a, block, &mut random))
-        .collect();
+    let mut ratios: Vec<f64> = (0..RESAMPLES).map(|_| resample(&mut random)).collect();
     ratios.sort_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     let at = |share: f64| ratios[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Interval { low: at(tail), ratio: mean(b) / mean(a), high: at(1.0 - tail) }
+    Interval { low: at(tail), ratio, high: at(1.0 - tail) }
 }
 
 fn mean(samples: &[f64]) -> f64 {
@@ -70,6 +86,15 @@ mod tests {
     fn equal_constants_have_a_ratio_of_one_and_no_width() {
         let interval = ratio_of_means(&[5.0; 8], &[5.0; 8], 1, 0.95);
         assert_eq!(interval, Interval { low: 1.0, ratio: 1.0, high: 1.0 });
+    }
+
+    #[test]
+    fn a_geometric_mean_treats_twice_and_half_alike() {
+        let interval = geometric_mean(&[2.0, 0.5, 4.0, 0.25], 0.95);
+        assert!((interval.ratio - 1.0).abs() < 1e-12, "{interval:?}");
+        assert!(interval.low < 1.0 && 1.0 < interval.high, "{interval:?}");
+        let same = geometric_mean(&[3.0; 7], 0.95);
+        assert!((same.low - 3.0).abs() < 1e-9 && (same.high - 3.0).abs() < 1e-9, "{same:?}");
     }
 
     #[test]

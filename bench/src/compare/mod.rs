@@ -1,8 +1,8 @@
 //! `bench compare`: whether the second of two results is better or worse than the first, and how
 //! sure that is.
 
-mod bootstrap;
-mod metric;
+pub mod bootstrap;
+pub mod metric;
 
 use serde::Deserialize;
 

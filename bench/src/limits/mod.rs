@@ -2,6 +2,7 @@
 //! round trip and a write is not to be had, nor more throughput than a broker has that only
 //! collects, writes and answers.
 
+pub mod bracket;
 pub mod command;
 mod device;
 mod memory;

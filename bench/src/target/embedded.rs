@@ -12,8 +12,8 @@ use crate::error::BenchError;
 use crate::target::child::OwnProcess;
 use crate::target::scratch::{Scratch, make_directory};
 
-/// What the broker prints when it takes requests.
-const BOOT_SUCCESS: &str = "boot success";
+/// What brokers, ours and Apache's, print when they take requests.
+pub const BOOT_SUCCESS: &str = "boot success";
 
 /// Where brokers without a directory of their own keep their files.
 const SCRATCH_PARENT: &str = "data";
@@ -104,7 +104,9 @@ impl Embedded {
     }
 }
 
-fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16) -> String {
+/// The `broker.conf` of a broker on these ports, with an embedded name server and its files in
+/// `store`.
+pub fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16) -> String {
     let cores: Vec<String> = (0..args.shards).map(|core| core.to_string()).collect();
     format!(
         "brokerName=bench\nbrokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nlistenPort={listen}\n\

@@ -1,0 +1,126 @@
+//! The arguments of `bench versus`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::args::values;
+use crate::versus::scenario::{self, Scenario};
+
+/// `bench versus`.
+#[derive(Clone, Debug, Args)]
+pub struct VersusArgs {
+    /// Scenarios, separated by commas; all of them without it. A wrong name lists them.
+    #[arg(long, value_parser = scenario::by_name, value_delimiter = ',')]
+    pub scenarios: Vec<&'static Scenario>,
+    /// Against whom; `ours` is the control: the smallest difference that this machine can show.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "tuned,shipped,ours")]
+    pub against: Vec<Contestant>,
+    /// Blocks of each scenario and rival; a block is two pairs of runs, in the order ABBA.
+    #[arg(long, default_value_t = 5, value_parser = values::up_to(1_000))]
+    pub blocks: u32,
+    /// Decides the order of everything; printed, so that a race can be run again.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Seconds before anything of ours is counted.
+    #[arg(long, default_value = "10", value_parser = values::seconds)]
+    pub warm_up: Duration,
+    /// The same where a JVM runs: Apache's broker, Apache's client. It compiles what is hot only
+    /// after a while.
+    #[arg(long, default_value = "60", value_parser = values::seconds)]
+    pub jvm_warm_up: Duration,
+    /// Seconds of each run that are counted.
+    #[arg(long, default_value = "20", value_parser = values::seconds)]
+    pub duration: Duration,
+    /// Seconds for which device and loopback are measured before and after each run.
+    #[arg(long, default_value = "2", value_parser = values::seconds)]
+    pub probe: Duration,
+    /// A short look: one block, seconds instead of minutes. Proves that all parts work; decides
+    /// nothing.
+    #[arg(long, conflicts_with_all = ["blocks", "warm_up", "jvm_warm_up", "duration", "probe"])]
+    pub quick: bool,
+    /// Heap of Apache's broker, such as 2g, in place of the 8g that its script has and of the 2g of
+    /// the tuned one.
+    #[arg(long, value_name = "SIZE", value_parser = heap)]
+    pub heap: Option<String>,
+    /// Our broker's program; without it this program plays it.
+    #[arg(long, value_name = "MQBROKER")]
+    pub ours: Option<PathBuf>,
+    /// Cores of our broker: how many shards it runs.
+    #[arg(long, default_value_t = 1, value_parser = values::up_to(256))]
+    pub shards: u32,
+    /// A directory on the file system of the race: all stores are made there, and removed.
+    #[arg(long, default_value = "data")]
+    pub directory: PathBuf,
+    /// Where the raw data of every run go; DIRECTORY/versus-SEED without it.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Who runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contestant {
+    /// Apache's broker with the best settings we know: see `versus/apache.rs`.
+    Tuned,
+    /// Apache's broker as it is shipped.
+    Shipped,
+    /// Our broker.
+    Ours,
+}
+
+impl Contestant {
+    /// Its word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tuned => "tuned",
+            Self::Shipped => "shipped",
+            Self::Ours => "ours",
+        }
+    }
+}
+
+/// How long each part of a run takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Of our broker under the native client.
+    pub warm_up: Duration,
+    /// Where a JVM runs.
+    pub jvm_warm_up: Duration,
+    /// Counted.
+    pub duration: Duration,
+    /// Of one probe of device and loopback.
+    pub probe: Duration,
+    /// Blocks of each scenario and rival.
+    pub blocks: u32,
+}
+
+impl VersusArgs {
+    /// What the flags say, or what a short look takes.
+    pub fn times(&self) -> Times {
+        if self.quick {
+            return Times {
+                warm_up: Duration::from_secs(1),
+                jvm_warm_up: Duration::from_secs(3),
+                duration: Duration::from_secs(2),
+                probe: Duration::from_millis(300),
+                blocks: 1,
+            };
+        }
+        let &Self { warm_up, jvm_warm_up, duration, probe, blocks, .. } = self;
+        Times { warm_up, jvm_warm_up, duration, probe, blocks }
+    }
+}
+
+fn heap(text: &str) -> Result<String, String> {
+    let number = text.strip_suffix(['m', 'g', 'M', 'G']).unwrap_or_default();
+    match number.parse::<u32>() {
+        Ok(1..) => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} is not a heap such as 512m or 2g")),
+    }
+}

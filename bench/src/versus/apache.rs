@@ -1,0 +1,274 @@
+//! Apache's name server, broker and benchmark client: where they come from, and their settings.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ringmq_runtime::disk::Disk;
+
+use crate::args::target::Flush;
+use crate::error::BenchError;
+use crate::versus::program::{Program, version_of};
+
+/// The version that is raced.
+pub const VERSION: &str = "5.5.0";
+
+/// Maven's project: the coordinates of what is raced.
+const POM: &str = include_str!("pom.xml");
+
+/// Where Maven writes the class path.
+const CLASS_PATH: &str = "classpath.txt";
+
+/// The first time Maven fetches some 150 archives.
+const FETCH_LIMIT: Duration = Duration::from_secs(900);
+
+/// Largest class path that is read.
+const CLASS_PATH_MAX_BYTES: usize = 1 << 20;
+
+/// Heap of the shipped broker's script, `runbroker.sh`.
+const SHIPPED_HEAP: &str = "8g";
+
+/// Heap of the tuned one: it works on 1 KiB messages with less than 1 GiB of live data, and pages
+/// that the heap does not take are page cache.
+const TUNED_HEAP: &str = "2g";
+
+/// What the shipped script adds to the heap. Logs of the collector are left out: they only cost.
+const SHIPPED_JVM: &str = "-server -XX:+UseG1GC -XX:G1HeapRegionSize=16m -XX:G1ReservePercent=25 \
+     -XX:InitiatingHeapOccupancyPercent=30 -XX:SoftRefLRUPolicyMSPerMB=0 \
+     -XX:-OmitStackTraceInFastThrow -XX:+AlwaysPreTouch -XX:MaxDirectMemorySize=15g \
+     -XX:-UseLargePages";
+
+/// The tuned JVM. Of the shipped options those stay that bound pauses; small regions suit a small
+/// heap.
+const TUNED_JVM: &str = "-server -XX:+UseG1GC -XX:G1ReservePercent=25 \
+     -XX:InitiatingHeapOccupancyPercent=30 -XX:-OmitStackTraceInFastThrow -XX:+AlwaysPreTouch \
+     -XX:+PerfDisableSharedMem -XX:MaxDirectMemorySize=4g";
+
+/// JVM of the name server, and heap of the client as its script has it.
+const NAMESRV_JVM: &str = "-Xms256m -Xmx256m";
+const CLIENT_JVM: &str = "-server -Xms1g -Xmx1g -Xmn256m";
+
+/// The keys of the tuned broker, each with its reason. Also tried on two cores, one at a time, and
+/// left alone, since none moved a figure by more than 15 %: `messageIndexEnable=false`, other
+/// numbers of send threads.
+const TUNED_KEYS: &str = "\
+# Epoll from C instead of the JDK's selector: fewer system calls and copies per read.
+useEpollNativeSelector=true
+# Answers to pulls go through the heap. The other way, a FileRegion per message, was measured at
+# 2.5 to 3 times the CPU time.
+transferMsgByHeap=true
+# A lock that sleeps instead of one that spins: threads are more than cores here.
+useReentrantLockWhenPutMessage=true
+# Every page of a new log file is touched before it is used: no page faults under the lock.
+warmMapedFileEnable=true
+# Requests that waited 200 ms are refused by default, 1 to 5 of 100 at a depth of 2,048: under load
+# they shall be slow, not errors.
+waitTimeMillsInSendQueue=10000
+waitTimeMillsInPullQueue=10000
+osPageCacheBusyTimeOutMills=10000
+# Room for all requests that the scenarios have in flight.
+sendThreadPoolQueueCapacity=100000
+pullThreadPoolQueueCapacity=100000
+# Not set: transientStorePoolEnable. It has a better p99 at depth, but acknowledges what is in no
+# file yet and lost with the process: another promise than ours gives.
+";
+
+/// Send threads of the tuned broker; 1, 4 and 16 were swept. With a flush per group more threads
+/// wait together; without one more threads only fight for the lock.
+fn send_threads(flush: Flush) -> u32 {
+    match flush {
+        Flush::Sync => 16,
+        Flush::Async => 4,
+    }
+}
+
+/// What Maven fetched, and the Java that runs it.
+#[derive(Debug)]
+pub struct Apache {
+    class_path: String,
+    /// What `java -version` says.
+    pub java: String,
+}
+
+/// Which settings a broker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// Those it comes with.
+    Shipped,
+    /// Ours.
+    Tuned,
+}
+
+/// The ports of a name server and a broker.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Of the name server.
+    pub namesrv: u16,
+    /// Of the broker.
+    pub listen: u16,
+    /// Of its replication.
+    pub replication: u16,
+}
+
+impl Apache {
+    /// Fetches the programs into Maven's repository, unless they are there; `directory` gets the
+    /// class path.
+    ///
+    /// # Errors
+    /// Java or Maven is missing, or Maven fails: the sentence says what helps.
+    pub async fn fetch(directory: &Path) -> Result<Self, BenchError> {
+        let java = version_of("java", "-version", "install a JDK 17, openjdk-17-jdk-headless")?;
+        let disk = Disk::live(directory).map_err(|error| BenchError::file(directory, error))?;
+        let read = async || disk.read_all(CLASS_PATH, CLASS_PATH_MAX_BYTES).await;
+        let failed = |error| BenchError::file(directory, error);
+        let known = disk.read_all("pom.xml", CLASS_PATH_MAX_BYTES).await.unwrap_or_default();
+        let class_path = match read().await {
+            Ok(found) if known == POM.as_bytes() => found,
+            _ => {
+                version_of("mvn", "-v", "Maven fetches Apache's broker: install maven")?;
+                eprintln!("fetching Apache RocketMQ {VERSION} with Maven");
+                disk.replace("pom.xml", POM.as_bytes()).await.map_err(failed)?;
+                maven(directory).await?;
+                read().await.map_err(failed)?
+            }
+        };
+        let class_path = String::from_utf8_lossy(&class_path).trim().to_owned();
+        Ok(Self { class_path, java })
+    }
+
+    /// The name server; its words end with the file of its settings.
+    pub fn namesrv(&self, home: &Path, conf: &Path) -> Vec<OsString> {
+        let main = "org.apache.rocketmq.namesrv.NamesrvStartup";
+        let mut words = self.java(home, NAMESRV_JVM, main);
+        words.extend(["-c".into(), conf.into()]);
+        words
+    }
+
+    /// The broker.
+    pub fn broker(
+        &self,
+        home: &Path,
+        conf: &Path,
+        settings: Settings,
+        heap: Option<&str>,
+    ) -> Vec<OsString> {
+        let main = "org.apache.rocketmq.broker.BrokerStartup";
+        let mut words = self.java(home, &jvm(settings, heap), main);
+        words.extend(["-c".into(), conf.into()]);
+        words
+    }
+
+    /// The benchmark client with `threads` threads, each with one send of 1 KiB in flight.
+    pub fn producer(&self, home: &Path, namesrv: &str, topic: &str, threads: u32) -> Vec<OsString> {
+        let main = "org.apache.rocketmq.example.benchmark.Producer";
+        let mut words = self.java(home, CLIENT_JVM, main);
+        let threads = threads.to_string();
+        let flags = ["-n", namesrv, "-t", topic, "-s", "1024", "-w", &threads];
+        words.extend(flags.map(OsString::from));
+        words
+    }
+
+    /// A JVM; what it writes beside its store goes below `home`.
+    fn java(&self, home: &Path, options: &str, main: &str) -> Vec<OsString> {
+        let mut words = vec!["java".into()];
+        words.extend(options.split_ascii_whitespace().map(OsString::from));
+        for property in ["user.home", "rocketmq.home.dir"] {
+            words.push(format!("-D{property}={}", home.display()).into());
+        }
+        words.extend(["-cp".into(), self.class_path.as_str().into(), main.into()]);
+        words
+    }
+}
+
+async fn maven(directory: &Path) -> Result<(), BenchError> {
+    let pom = directory.join("pom.xml");
+    let words: [&std::ffi::OsStr; 6] = [
+        "mvn".as_ref(),
+        "-q".as_ref(),
+        "-B".as_ref(),
+        "-f".as_ref(),
+        pom.as_os_str(),
+        "process-classes".as_ref(),
+    ];
+    let run = Program::start("maven", &words, &directory.join("maven.log"))?;
+    run.wait(FETCH_LIMIT).await
+}
+
+/// Options of the broker's JVM.
+pub fn jvm(settings: Settings, heap: Option<&str>) -> String {
+    let (own, options) = match settings {
+        Settings::Shipped => (SHIPPED_HEAP, SHIPPED_JVM),
+        Settings::Tuned => (TUNED_HEAP, TUNED_JVM),
+    };
+    let heap = heap.unwrap_or(own);
+    format!("-Xms{heap} -Xmx{heap} {options}")
+}
+
+/// `broker.conf`: names, addresses and paths, the policy that is raced, and what is tuned.
+pub fn configuration(settings: Settings, flush: Flush, store: &Path, ports: Ports) -> String {
+    let Ports { namesrv, listen, replication } = ports;
+    let store = store.display();
+    let common = format!(
+        "brokerClusterName=DefaultCluster\nbrokerName=bench\nbrokerId=0\nbrokerRole=ASYNC_MASTER\n\
+         brokerIP1=127.0.0.1\nlistenPort={listen}\nhaListenPort={replication}\n\
+         namesrvAddr=127.0.0.1:{namesrv}\nstorePathRootDir={store}\n\
+         storePathCommitLog={store}/commitlog\nflushDiskType={}\n",
+        flush.key()
+    );
+    match settings {
+        Settings::Shipped => common,
+        Settings::Tuned => {
+            let threads = send_threads(flush);
+            format!("{common}{TUNED_KEYS}sendMessageThreadPoolNums={threads}\n")
+        }
+    }
+}
+
+/// `namesrv.conf`.
+pub fn namesrv_configuration(home: &Path, ports: Ports) -> String {
+    let home = home.display();
+    format!(
+        "listenPort={}\nkvConfigPath={home}/kvConfig.json\n\
+         configStorePath={home}/namesrv.properties\n",
+        ports.namesrv
+    )
+}
+
+/// The directory of what was fetched, below that of the race.
+pub fn directory(race: &Path) -> PathBuf {
+    race.join(format!("apache-{VERSION}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(settings: Settings) -> Vec<String> {
+        let ports = Ports { namesrv: 1, listen: 2, replication: 3 };
+        let text = configuration(settings, Flush::Sync, Path::new("/s"), ports);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split_once('=').unwrap().0.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_shipped_broker_has_no_setting_but_its_place_and_policy() {
+        let place = ["Path", "Port", "Addr", "broker", "flushDiskType", "Dir"];
+        for key in keys(Settings::Shipped) {
+            assert!(place.iter().any(|part| key.contains(part)), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_tuned_broker_differs_and_no_key_comes_twice() {
+        let mut tuned = keys(Settings::Tuned);
+        assert!(tuned.len() > keys(Settings::Shipped).len() + 5);
+        tuned.sort();
+        assert!(tuned.windows(2).all(|pair| pair[0] != pair[1]), "{tuned:?}");
+    }
+
+    #[test]
+    fn heaps_are_fixed_so_that_nothing_grows_while_it_is_measured() {
+        assert!(jvm(Settings::Shipped, None).starts_with("-Xms8g -Xmx8g "));
+        assert!(jvm(Settings::Tuned, Some("1g")).starts_with("-Xms1g -Xmx1g "));
+    }
+}

@@ -1,0 +1,270 @@
+//! `bench versus`: the race against Apache RocketMQ. Both brokers run on this machine, one at a
+//! time, on fresh stores of the same file system, under the same clients; pairs of runs in ABBA
+//! blocks, a control of ours against ours, the machine measured before and after each run.
+
+mod apache;
+mod contestant;
+mod figures;
+mod native;
+mod plan;
+mod program;
+mod results;
+pub mod scenario;
+mod stock;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::random;
+
+use crate::args::load::MessageArgs;
+use crate::args::versus::{Contestant, Times, VersusArgs};
+use crate::args::{Cli, Command};
+use crate::driver::Timing;
+use crate::ending::Ending;
+use crate::error::BenchError;
+use crate::limits::bracket::{self, Bracket};
+use crate::target::scratch::make_directory;
+use crate::versus::apache::Apache;
+use crate::versus::contestant::{Running, with_extension, write};
+use crate::versus::figures::Figures;
+use crate::versus::plan::{BLOCK_RUNS, Block, Side};
+use crate::versus::results::{Results, Run};
+use crate::versus::scenario::{Client, SCENARIOS, Scenario};
+
+/// Blocks in a row whose runs all fail, after which there is no race.
+const FAILED_BLOCKS_MAX: u32 = 2;
+
+/// Apache's broker takes no messages while more of its file system is used, and no setting moves
+/// that bound.
+const DISK_USED_MAX: f64 = 0.90;
+
+/// Start and end of both brokers, in the estimate of how long a race takes.
+const START_ESTIMATE: Duration = Duration::from_secs(8);
+
+/// Races until the end. A signal drops the race where it is, which ends the processes that it
+/// started and removes their stores.
+///
+/// # Errors
+/// Java or Maven is missing, the directory cannot be written, or everything fails.
+pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
+    let seed = args.seed.unwrap_or_else(|| random::seed_u64() % 1_000_000);
+    let default = || args.directory.join(format!("versus-{seed}"));
+    let output = std::path::absolute(args.output.clone().unwrap_or_else(default))
+        .map_err(|error| BenchError::file(&args.directory, error))?;
+    let fetched = apache::directory(&args.directory);
+    for directory in [args.directory.as_path(), &output, &fetched] {
+        make_directory(directory).await?;
+    }
+    let apache = Apache::fetch(&fetched).await?;
+    let times = args.times();
+    let scenarios = match &args.scenarios[..] {
+        [] => SCENARIOS.iter().collect(),
+        named => named.to_vec(),
+    };
+    let plan = plan::plan(&scenarios, &args.against, times.blocks, seed);
+    announce(args, &plan, times, seed, &output).await?;
+    let race = Race { args, apache: &apache, times, message: message(), output: &output };
+    let mut results = Results::new(conditions(args, &apache, times, seed));
+    race.run(&plan, &mut results).await?;
+    match args.json {
+        true => println!("{}", results.to_json()),
+        false => results.print(),
+    }
+    Ok(match (results.is_lost(), results.failed_runs()) {
+        (true, _) => Ending::Worse,
+        (false, 0) => Ending::Good,
+        (false, _) => Ending::RequestsFailed,
+    })
+}
+
+/// Says what comes, and refuses a disk on which it cannot.
+async fn announce(
+    args: &VersusArgs,
+    plan: &[Block],
+    times: Times,
+    seed: u64,
+    output: &Path,
+) -> Result<(), BenchError> {
+    let of_block = |block: &Block| {
+        let sides = block.order().map(|side| {
+            let warm_up = warm_up(block.scenario, block.contestant(side), times);
+            warm_up + times.duration + 2 * times.probe + START_ESTIMATE
+        });
+        sides.iter().sum::<Duration>()
+    };
+    let minutes = plan.iter().map(of_block).sum::<Duration>().as_secs().div_ceil(60);
+    eprintln!(
+        "seed {seed}: {} runs, about {minutes} minutes; raw data in {}",
+        plan.len() * BLOCK_RUNS,
+        output.display()
+    );
+    let space = match Disk::live(&args.directory) {
+        Ok(disk) => disk.free_space().await,
+        Err(error) => Err(error),
+    };
+    let space = space.map_err(|error| BenchError::file(&args.directory, error))?;
+    let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
+    let meets_apache = args.against.iter().any(|&rival| rival != Contestant::Ours);
+    if meets_apache && used > DISK_USED_MAX {
+        return Err(BenchError::Race(format!(
+            "Apache's broker takes no messages on a file system of which more than 90 % is used, \
+             and of {} it is {:.0} %: free some, or name another --directory",
+            args.directory.display(),
+            100.0 * used
+        )));
+    }
+    Ok(())
+}
+
+/// Everything that a reader of the results must know.
+fn conditions(args: &VersusArgs, apache: &Apache, times: Times, seed: u64) -> serde_json::Value {
+    let heap = args.heap.as_deref();
+    serde_json::json!({
+        "bench": env!("CARGO_PKG_VERSION"),
+        "debug_build": cfg!(debug_assertions),
+        "seed": seed,
+        "blocks": times.blocks,
+        "warm_up_s": times.warm_up.as_secs_f64(),
+        "jvm_warm_up_s": times.jvm_warm_up.as_secs_f64(),
+        "duration_s": times.duration.as_secs_f64(),
+        "probe_s": times.probe.as_secs_f64(),
+        "apache": apache::VERSION,
+        "java": apache.java,
+        "shipped_jvm": apache::jvm(apache::Settings::Shipped, heap),
+        "tuned_jvm": apache::jvm(apache::Settings::Tuned, heap),
+        "our_program": args.ours,
+        "our_shards": args.shards,
+        "settings": "in the .broker.conf of each run",
+    })
+}
+
+/// The messages of all scenarios: what `bench produce` sends when nothing is said.
+fn message() -> MessageArgs {
+    let words = ["produce".to_owned()];
+    match Cli::from_words(&words).unwrap_or_else(|error| error.exit()).command {
+        Command::Produce(args) => args.load.message,
+        _ => unreachable!("the first word says what it is"),
+    }
+}
+
+/// A JVM on either end needs the longer one.
+fn warm_up(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
+    match (scenario.client, contestant) {
+        (Client::Native(_), Contestant::Ours) => times.warm_up,
+        _ => times.jvm_warm_up.max(times.warm_up),
+    }
+}
+
+/// What all runs have in common.
+struct Race<'a> {
+    args: &'a VersusArgs,
+    apache: &'a Apache,
+    times: Times,
+    message: MessageArgs,
+    output: &'a Path,
+}
+
+impl Race<'_> {
+    /// Runs all blocks; `results` is kept in a file after each.
+    async fn run(&self, plan: &[Block], results: &mut Results) -> Result<(), BenchError> {
+        let mut failed_blocks = 0;
+        for (number, block) in plan.iter().enumerate() {
+            let mut runs = Vec::with_capacity(BLOCK_RUNS);
+            for (place, side) in block.order().into_iter().enumerate() {
+                runs.push(self.one(number * BLOCK_RUNS + place + 1, block, side).await?);
+            }
+            let all_failed = runs.iter().all(|run| run.figures.is_none());
+            failed_blocks = if all_failed { failed_blocks + 1 } else { 0 };
+            let last_error = runs.last().and_then(|run| run.error.clone()).unwrap_or_default();
+            results.add(block, runs);
+            write(&self.output.join("versus.json"), &results.to_json()).await?;
+            if failed_blocks >= FAILED_BLOCKS_MAX {
+                let what =
+                    format!("{FAILED_BLOCKS_MAX} blocks in a row failed, at last: {last_error}");
+                return Err(BenchError::Race(what));
+            }
+        }
+        Ok(())
+    }
+
+    async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
+        let contestant = block.contestant(side);
+        let prefix = self.prefix(number, block, contestant);
+        let before = self.bracket().await?;
+        eprintln!(
+            "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",
+            block.scenario.name,
+            contestant.word(),
+            before.write_and_flush_us,
+            before.round_trip_us
+        );
+        // A run that fails spoils its pair, not a race of hours.
+        let outcome = Box::pin(self.load(block, contestant, &prefix)).await;
+        let after = self.bracket().await?;
+        let (figures, error) = match outcome {
+            Ok(figures) => (Some(figures), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        match (&figures, &error) {
+            (Some(figures), _) => eprintln!(
+                "  {:.0} msg/s, {:.2} us CPU/msg, {} failed requests",
+                figures.messages_per_second, figures.cpu_us_per_message, figures.failures
+            ),
+            (None, error) => eprintln!("  failed: {}", error.as_deref().unwrap_or_default()),
+        }
+        let warm_up_s = warm_up(block.scenario, contestant, self.times).as_secs_f64();
+        Ok(Run {
+            number,
+            scenario: block.scenario.name,
+            rival: block.rival,
+            side,
+            contestant,
+            warm_up_s,
+            before,
+            after,
+            figures,
+            error,
+        })
+    }
+
+    fn prefix(&self, number: usize, block: &Block, contestant: Contestant) -> PathBuf {
+        let (scenario, rival) = (block.scenario.name, block.rival.word());
+        let name = format!("{number:04}-{scenario}-against-{rival}-{}", contestant.word());
+        self.output.join(name)
+    }
+
+    /// Beside the stores, while no broker runs.
+    async fn bracket(&self) -> Result<Bracket, BenchError> {
+        bracket::measure(&self.args.directory, &self.message, self.times.probe).await
+    }
+
+    /// Starts the broker, puts the load on it, and ends it.
+    async fn load(
+        &self,
+        block: &Block,
+        contestant: Contestant,
+        prefix: &Path,
+    ) -> Result<Figures, BenchError> {
+        let Scenario { flush, client, .. } = *block.scenario;
+        let setup = (self.args, self.apache);
+        let running = Running::start(contestant, flush, setup, prefix).await?;
+        let figures = match client {
+            Client::Native(words) => {
+                let warm_up = warm_up(block.scenario, contestant, self.times);
+                let timing = Timing { warm_up, duration: self.times.duration };
+                native::run(&running, words, timing, prefix).await?
+            }
+            Client::Stock { threads } => {
+                let log = with_extension(prefix, "client.log");
+                stock::run(self.apache, &running, threads, self.times, &log).await?
+            }
+        };
+        match running.is_whole().await {
+            true => Ok(figures),
+            false => Err(BenchError::Race("a process of the broker came or went".to_owned())),
+        }
+    }
+}

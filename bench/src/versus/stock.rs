@@ -1,0 +1,151 @@
+//! Apache's `benchmark.Producer` as the client: what users of the Java client see.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+
+use crate::args::versus::Times;
+use crate::error::BenchError;
+use crate::target::Target;
+use crate::target::caller::Caller;
+use crate::versus::apache::Apache;
+use crate::versus::contestant::Running;
+use crate::versus::figures::Figures;
+use crate::versus::program::Program;
+
+/// Time between two lines of its output.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How much later than due a line may come.
+const LINE_LIMIT: Duration = Duration::from_secs(60);
+
+/// One line of its output: what it did in the ten seconds before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line {
+    /// Successful sends per second.
+    pub per_second: f64,
+    /// Mean time of a send.
+    pub mean_ms: f64,
+    /// Sends that failed since the start, at either end.
+    pub failures: u64,
+}
+
+/// The lines in the client's output, in their order; other lines are skipped.
+pub fn lines(output: &str) -> Vec<Line> {
+    output.lines().filter_map(line).collect()
+}
+
+/// Newer versions part the values with `|`, older ones with a blank.
+fn line(text: &str) -> Option<Line> {
+    let (_, text) = text.split_once("Current Time:")?;
+    let number = |label: &str| {
+        let (_, rest) = text.split_once(label)?;
+        let word = rest.trim_start().split([' ', '|']).next()?;
+        // The client formats for the locale of its machine.
+        word.replace(',', ".").parse::<f64>().ok().filter(|value| value.is_finite())
+    };
+    Some(Line {
+        per_second: number("TPS:")?,
+        mean_ms: number("Average RT(ms):").unwrap_or(0.0),
+        failures: (number("Send Failed:")? + number("Response Failed:")?) as u64,
+    })
+}
+
+/// Loads the broker with `threads` threads for the warm-up of a JVM and the counted time, both
+/// rounded up to whole lines. The messages are counted by the broker, from its offsets.
+///
+/// # Errors
+/// The client does not start or falls silent, or the broker does not tell its offsets.
+pub async fn run(
+    apache: &Apache,
+    running: &Running,
+    threads: u32,
+    times: Times,
+    log: &Path,
+) -> Result<Figures, BenchError> {
+    let target = running.target().await?;
+    let topic = target.topic(0).to_string();
+    let words = apache.producer(running.home(), running.namesrv(), &topic, threads);
+    let mut client = Program::start("benchmark.Producer", &words, log)?;
+    let in_lines = |time: Duration| time.as_secs().div_ceil(LINE_INTERVAL.as_secs()).max(1);
+    let (warm, counted) = (in_lines(times.jvm_warm_up), in_lines(times.duration));
+    let warm = usize::try_from(warm).expect("times are short");
+    let all = warm + usize::try_from(counted).expect("times are short");
+    wait_for(&mut client, warm).await?;
+    let (began, before, from) = (Instant::now(), running.usage(), stored(&target).await?);
+    wait_for(&mut client, all).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let (after, to) = (running.usage(), stored(&target).await?);
+    let told = lines(&client.output().await);
+    let (first, last) = (told[warm - 1], told[all - 1]);
+    let counted = &told[warm..all];
+    let mean = |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
+    let messages = to.saturating_sub(from);
+    let cpu = after.cpu.saturating_sub(before.cpu);
+    eprintln!("  mean time of a send, as the client tells: {:.2} ms", mean(|line| line.mean_ms));
+    Ok(Figures {
+        seconds,
+        messages,
+        messages_per_second: mean(|line| line.per_second),
+        p50_us: None,
+        p99_us: None,
+        p999_us: None,
+        cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages.max(1) as f64,
+        rss_bytes: after.rss_bytes,
+        failures: last.failures.saturating_sub(first.failures),
+        backlog: 0,
+    })
+}
+
+async fn wait_for(client: &mut Program, count: usize) -> Result<(), BenchError> {
+    let due = LINE_INTERVAL * u32::try_from(count).expect("times are short");
+    client.wait_until(due + LINE_LIMIT, |output| lines(output).len() >= count).await
+}
+
+/// Messages in the queues of the topic.
+async fn stored(target: &Target) -> Result<u64, BenchError> {
+    let mut all = 0;
+    for broker in 0..target.broker_count() {
+        let mut caller = Caller::connect(target.broker_addr(broker)).await?;
+        for queue in target.queues().into_iter().filter(|queue| queue.broker == broker) {
+            all += target.range_of(&mut caller, queue).await?.1;
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_both_forms_are_read_and_all_others_skipped() {
+        let output = [
+            "16:26:54,603 |-INFO in org.apache.rocketmq.logging: Current state",
+            "topic: BenchTopic, threadCount: 64, messageSize: 1024, reportInterval: 10000",
+            "Current Time: 2026-11-21 16:40:11,512 | Send TPS: 20456 | Max RT(ms): 312 | \
+             Average RT(ms):   3.125 | Send Failed: 0 | Response Failed: 0",
+            "Current Time: 2026-11-21 16:40:21,512 Send TPS: 20111 Max RT(ms): 312 \
+             Average RT(ms):   3,5 Send Failed: 2 Response Failed: 5",
+            "[Complete] Send Total: 9 | Send TPS: 1 | Max RT(ms): 1 | \
+             Average RT(ms):   1.000 | Send Failed: 0 | Response Failed: 0",
+            "Current Time: 2026-11-21 16:40:3",
+        ];
+        let read = lines(&output.join("\n"));
+        assert_eq!(
+            read,
+            [
+                Line { per_second: 20_456.0, mean_ms: 3.125, failures: 0 },
+                Line { per_second: 20_111.0, mean_ms: 3.5, failures: 7 },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_that_did_nothing_has_a_line_too() {
+        let idle = "Current Time: x | Send TPS: 0 | Max RT(ms): 0 | Average RT(ms):     NaN | \
+                    Send Failed: 64 | Response Failed: 0";
+        assert_eq!(lines(idle), [Line { per_second: 0.0, mean_ms: 0.0, failures: 64 }]);
+    }
+}
