@@ -42,7 +42,7 @@ pub struct Environment {
     /// What the machine did during the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meanwhile: Option<Strain>,
-    /// Where the broker that bench started keeps its files.
+    /// Where the broker that bench started keeps its files; none for any other broker.
     pub disk: Option<DiskFacts>,
     /// What the broker says of itself.
     pub broker: BTreeMap<String, String>,
@@ -68,8 +68,14 @@ pub struct DiskFacts {
     pub rotational: String,
 }
 
+/// Our own release, in a broker's runtime information; Apache's broker has no such key.
+pub const RELEASE_KEY: &str = "ringmqVersion";
+
+/// The release of Apache's broker whose protocol a broker speaks.
+pub const VERSION_KEY: &str = "brokerVersionDesc";
+
 /// What a broker tells of itself that says something about a figure.
-const BROKER_FACTS: [&str; 3] = ["brokerVersionDesc", "brokerVersion", "bootTimestamp"];
+const BROKER_FACTS: [&str; 4] = [RELEASE_KEY, VERSION_KEY, "brokerVersion", "bootTimestamp"];
 
 impl Environment {
     /// Looks at the machine, and asks the first broker of the target.
@@ -96,34 +102,6 @@ impl Environment {
             memory_bytes: process::memory_bytes(),
             load_average: fact("proc/loadavg").await,
             ..Self::default()
-        }
-    }
-
-    /// The most important facts in a few lines.
-    pub fn describe(&self) -> String {
-        let or_unknown = |text: &str| if text.is_empty() { "?" } else { text }.to_owned();
-        let mut machine = format!(
-            "{} cores {}, {:.0} GB, Linux {}, governor {}, load {}",
-            self.cores,
-            or_unknown(&self.cpu),
-            self.memory_bytes as f64 / 1e9,
-            or_unknown(&self.kernel),
-            or_unknown(&self.governor),
-            or_unknown(&self.load_average),
-        );
-        if let Some(meanwhile) = &self.meanwhile {
-            machine.push('\n');
-            machine.push_str(&meanwhile.describe());
-        }
-        match &self.disk {
-            None => machine,
-            Some(disk) => format!(
-                "{machine}\n{} on {} ({}), write cache: {}",
-                or_unknown(&disk.file_system),
-                or_unknown(&disk.device),
-                or_unknown(&disk.model),
-                or_unknown(&disk.write_cache),
-            ),
         }
     }
 }

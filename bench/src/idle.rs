@@ -13,7 +13,7 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::record::archive::Archive;
-use crate::report::table;
+use crate::report::{environment, table};
 use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{PullPlan, Reading};
@@ -127,7 +127,7 @@ fn print(report: &Report, json: bool) {
     println!(
         "\n{}\n{}",
         stop::described(format!("idle: pulls that wait up to {} s", report.hold_s)),
-        report.environment.describe()
+        environment::block(&report.environment)
     );
     println!("{rows}");
 }

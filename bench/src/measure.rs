@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_runtime::clock::Instant;
+use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::process::{self, Scheduling};
 
 use crate::args::load::{OutputArgs, PaceArgs};
 use crate::driver::Load;
 use crate::error::BenchError;
 use crate::observe::{DeviceUse, Meanwhile, Observed};
-use crate::record::archive::Archive;
+use crate::record::archive::{Archive, LogTime};
 use crate::report::live;
 use crate::stop;
 use crate::target::Target;
@@ -81,19 +81,25 @@ impl Used {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
+    started_unix_ms: i64,
     keeps_log: bool,
 }
 
 impl Clock {
     /// Starts now; logs are kept when files are asked for.
     pub fn start(output: &OutputArgs) -> Self {
-        Self { started: Instant::now(), keeps_log: output.output.is_some() }
+        Self {
+            started: Instant::now(),
+            started_unix_ms: clock::unix_ms(),
+            keeps_log: output.output.is_some(),
+        }
     }
 
     /// An archive for the repetition that begins now.
     pub fn archive(self) -> Archive {
+        let began = LogTime { base_unix_ms: self.started_unix_ms, offset: self.started.elapsed() };
         match self.keeps_log {
-            true => Archive::with_interval_log(self.started.elapsed()),
+            true => Archive::with_interval_log(began),
             false => Archive::default(),
         }
     }

@@ -170,7 +170,8 @@ pub struct OutputArgs {
     /// Print one JSON document instead of tables.
     #[arg(long)]
     pub json: bool,
-    /// Also write PREFIX.json, PREFIX.csv (a row per second), PREFIX.hgrm and PREFIX.hlog.
+    /// Also write PREFIX.json, PREFIX.csv (a row per second), and for HdrHistogram's own tools
+    /// PREFIX.response.hgrm, PREFIX.service.hgrm (microseconds) and PREFIX.hlog (nanoseconds).
     #[arg(short, long, value_name = "PREFIX")]
     pub output: Option<PathBuf>,
     /// Also write a page with plots: one HTML file that any browser opens, without a network.

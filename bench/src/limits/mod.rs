@@ -13,6 +13,7 @@ mod null_server;
 use std::path::Path;
 use std::time::Duration;
 
+use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 
 use crate::args::commands::Durability;
@@ -20,7 +21,7 @@ use crate::args::load::{MessageArgs, PaceArgs};
 use crate::args::target::Flush;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
-use crate::report::Outcome;
+use crate::report::{Outcome, table};
 use crate::target::scratch::Scratch;
 
 /// How long each limit is measured: about 10,000 samples on a fast machine.
@@ -91,31 +92,46 @@ impl Limits {
         self.null_server_us + device
     }
 
-    /// The limits in two lines, beside what a run came to.
-    pub fn compare(&self, outcome: &Outcome) -> String {
+    /// The broker beside the null broker: what a run came to, as shares and multiples.
+    pub fn table(&self, outcome: &Outcome) -> Table {
         let null = &self.null_broker;
-        let p50_us = outcome.service.percentiles_us["p50"];
-        let cpu = outcome.broker.map_or(String::new(), |broker| {
-            format!(", CPU {:.2} x", broker.cpu_us_per_message / null.cpu_us_per_message)
-        });
+        // Both follow the schedule of an open loop, so there the share says nothing about either.
+        let rate = if outcome.has_one_clock() { "msg/s" } else { "msg/s, as scheduled" };
+        let percentile = |name: &str| outcome.response.percentiles_us[name];
+        let cpu = outcome.broker.map(|broker| broker.cpu_us_per_message);
+        let mut table = table::plain();
+        table.set_header(["under this load", "null broker", "the broker", "of the null broker"]);
+        table.add_row([
+            rate.to_owned(),
+            format!("{:.0}", null.messages_per_second),
+            format!("{:.0}", outcome.messages_per_second),
+            format!("{:.0} %", 100.0 * outcome.messages_per_second / null.messages_per_second),
+        ]);
+        for (name, limit, value) in [
+            ("CPU us per message", null.cpu_us_per_message, cpu),
+            ("p50 us", null.p50_us, Some(percentile("p50"))),
+            ("p99 us", null.p99_us, Some(percentile("p99"))),
+        ] {
+            let Some(value) = value else { continue };
+            let cells = [format!("{limit:.1}"), format!("{value:.1}")];
+            let times = format!("{:.2} x", value / limit);
+            table.add_row([name.to_owned()].into_iter().chain(cells).chain([times]));
+        }
+        table::align_numbers(&mut table, 1);
+        table
+    }
+
+    /// What a lone send cannot be faster than, in a line.
+    pub fn floor(&self, outcome: &Outcome) -> String {
         format!(
-            "limits in this run: null server {:.0} us, write {:.0} us, write and flush {:.0} us; \
-             p50 is {:.2} x ({} floor {:.0} us)\n\
-             null broker under this load: {:.0} msg/s, {:.2} us CPU/msg, p50 {:.0} us, p99 {:.0}; \
-             the broker: {:.0} % of its msg/s{cpu}, p50 {:.2} x, p99 {:.2} x",
+            "floor of a lone send with {}: {:.0} us (null server {:.0} us, write {:.0} us, write \
+             and flush {:.0} us); the median service time is {:.2} x",
+            self.flush,
+            self.floor_us(),
             self.null_server_us,
             self.write_us,
             self.write_and_flush_us,
-            p50_us / self.floor_us(),
-            self.flush,
-            self.floor_us(),
-            null.messages_per_second,
-            null.cpu_us_per_message,
-            null.p50_us,
-            null.p99_us,
-            100.0 * outcome.messages_per_second / null.messages_per_second,
-            outcome.response.percentiles_us["p50"] / null.p50_us,
-            outcome.response.percentiles_us["p99"] / null.p99_us,
+            outcome.service.percentiles_us["p50"] / self.floor_us(),
         )
     }
 }

@@ -53,8 +53,16 @@ pub struct Archive {
 #[derive(Debug)]
 struct IntervalLog {
     lines: Vec<u8>,
+    began: LogTime,
+}
+
+/// When the time of an archive began.
+#[derive(Clone, Copy, Debug)]
+pub struct LogTime {
+    /// Unix time in milliseconds at which the first repetition began.
+    pub base_unix_ms: i64,
     /// Added to all times, so that the logs of repetitions follow each other.
-    offset: Duration,
+    pub offset: Duration,
 }
 
 /// Size of an interval log: a day of seconds at 2 KB each fits; later ones count in the total only.
@@ -62,15 +70,21 @@ const INTERVAL_LOG_MAX_BYTES: usize = 256 << 20;
 
 impl Archive {
     /// An archive that also writes the histogram of each second, up to 256 MiB of log; its times
-    /// begin at `offset`.
-    pub fn with_interval_log(offset: Duration) -> Self {
-        let log = IntervalLog { lines: Vec::new(), offset };
+    /// begin at `began`.
+    pub fn with_interval_log(began: LogTime) -> Self {
+        let log = IntervalLog { lines: Vec::new(), began };
         Self { interval_log: Some(log), ..Self::default() }
     }
 
     /// The lines of the interval log; empty unless [`Archive::with_interval_log`].
     pub fn interval_log(&self) -> &[u8] {
         self.interval_log.as_ref().map_or(&[], |log| &log.lines)
+    }
+
+    /// Unix time in milliseconds from which the times of the interval log count; none unless
+    /// [`Archive::with_interval_log`].
+    pub fn log_base_unix_ms(&self) -> Option<i64> {
+        self.interval_log.as_ref().map(|log| log.began.base_unix_ms)
     }
 
     /// Adds an interval that began `from` after the start of the run and took `length`.
@@ -107,7 +121,7 @@ impl Archive {
         if let Some(log) = &mut self.interval_log
             && log.lines.len() < INTERVAL_LOG_MAX_BYTES
         {
-            log_interval(&mut log.lines, window, log.offset + from, length);
+            log_interval(&mut log.lines, window, log.began.offset + from, length);
         }
     }
 

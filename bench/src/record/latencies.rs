@@ -136,7 +136,7 @@ fn is_of_our_bounds(encoded: &[u8]) -> bool {
 }
 
 /// Latencies of a run, in microseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatencySummary {
     /// Values counted.
     pub count: u64,

@@ -18,6 +18,9 @@ use crate::report::Report;
 /// Steps per halving of the distance to 100 % in a percentile file, as HdrHistogram's tools write.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
+/// What HdrHistogram calls so, of a histogram with 3 digits: the power of two above 2 x 10^3.
+const SUB_BUCKETS: u32 = 2_048;
+
 /// Nanoseconds in the unit of a percentile file, which is microseconds.
 const VALUE_UNIT_NS: f64 = 1e3;
 
@@ -154,15 +157,29 @@ fn percentiles(latencies: &Latencies) -> String {
         in_unit(histogram.max() as f64),
         histogram.len(),
     );
+    let _ = writeln!(
+        text,
+        "#[Buckets = {:>12}, SubBuckets     = {:>12}]",
+        histogram.buckets(),
+        SUB_BUCKETS,
+    );
     text
 }
 
 /// All interval histograms, response and service time of each second under a tag of that name.
+/// Times count in seconds from the base time, at which the first repetition began.
 fn interval_log(runs: &[Measured]) -> Vec<u8> {
-    let mut log = b"#[Histogram log format version 1.3]\n\
-        #[Values in nanoseconds, response time from the intended time]\n\
-        \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n"
-        .to_vec();
+    let base_unix_ms = runs.iter().find_map(|run| run.archive.log_base_unix_ms());
+    let base_s = base_unix_ms.unwrap_or(0) as f64 / 1e3;
+    let mut log = format!(
+        "#[Histogram log format version 1.3]\n\
+         #[Values in nanoseconds, response time from the intended time]\n\
+         #[StartTime: {base_s:.3} (seconds since epoch)]\n\
+         #[BaseTime: {base_s:.3} (seconds since epoch)]\n\
+         \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
+         \"Interval_Compressed_Histogram\"\n"
+    )
+    .into_bytes();
     for run in runs {
         log.extend_from_slice(run.archive.interval_log());
     }
@@ -172,13 +189,14 @@ fn interval_log(runs: &[Measured]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::archive::Archive;
+    use crate::record::archive::{Archive, LogTime};
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
     use std::time::Duration;
 
     fn runs() -> Vec<Measured> {
-        let mut archive = Archive::with_interval_log(Duration::from_secs(100));
+        let began = LogTime { base_unix_ms: 1_700_000_000_500, offset: Duration::from_secs(100) };
+        let mut archive = Archive::with_interval_log(began);
         let mut window = Window::default();
         for us in 1..=1_000 {
             let latency = Duration::from_micros(us);
@@ -193,7 +211,13 @@ mod tests {
         let log = interval_log(&runs());
         let mut tags = Vec::new();
         for entry in IntervalLogIterator::new(&log) {
-            let LogEntry::Interval(interval) = entry.unwrap() else { continue };
+            let interval = match entry.unwrap() {
+                LogEntry::Interval(interval) => interval,
+                LogEntry::StartTime(time) | LogEntry::BaseTime(time) => {
+                    assert_eq!(time.as_millis(), 1_700_000_000_500);
+                    continue;
+                }
+            };
             let engine = base64::engine::general_purpose::STANDARD;
             let bytes = base64::Engine::decode(&engine, interval.encoded_histogram()).unwrap();
             let histogram: hdrhistogram::Histogram<u64> =

@@ -1,6 +1,7 @@
 //! What a run tells: a line each second, tables at the end, one JSON document, or a page.
 
 pub mod command;
+pub mod environment;
 pub mod files;
 pub mod html;
 pub mod live;
@@ -170,25 +171,33 @@ impl Outcome {
         self.errors.values().sum()
     }
 
+    /// True when each request was sent at the time it was meant to be sent, as in a closed loop:
+    /// there response time and service time are one.
+    pub fn has_one_clock(&self) -> bool {
+        self.response.count > 0 && self.response == self.service
+    }
+
     /// True when an open loop was not served as fast as it was due. What became due within the last
     /// moment is always there; one in a hundred is not a moment.
     pub fn fell_behind(&self) -> bool {
         self.backlog * 100 > self.response.count
     }
 
-    /// What went wrong, a line each.
-    pub fn trouble(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.fell_behind() {
-            lines.push(format!(
+    /// What is to be said of a run that was not served as fast as it was due.
+    pub fn overload(&self) -> Option<String> {
+        self.fell_behind().then(|| {
+            format!(
                 "{} requests were due and not sent at the end: the rate is above what was served, \
                  and their wait is in no percentile",
                 self.backlog
-            ));
-        }
+            )
+        })
+    }
+
+    /// What went wrong, a line each.
+    fn trouble(&self) -> Vec<String> {
         let failed = |(what, count): (&String, &u64)| format!("failed: {count} x {what}");
-        lines.extend(self.errors.iter().map(failed));
-        lines
+        self.overload().into_iter().chain(self.errors.iter().map(failed)).collect()
     }
 }
 
@@ -257,7 +266,7 @@ impl Report {
 
     fn print(&self) {
         println!("\n{}", self.workload);
-        println!("{}", self.environment.describe());
+        println!("{}", environment::block(&self.environment));
         println!("{}", table::throughput(&self.total));
         println!("{}", table::latencies(&self.latency_of, &self.total));
         if let Some(broker) = &self.total.broker {
@@ -268,7 +277,7 @@ impl Report {
             println!("{}", table::latencies(latency_of, outcome));
         }
         if let Some(limits) = &self.limits {
-            println!("{}", limits.compare(&self.total));
+            println!("{}\n{}", limits.table(&self.total), limits.floor(&self.total));
         }
         if self.runs.len() > 1 {
             println!("{}", table::repetitions(&self.runs));

@@ -5,6 +5,14 @@ use comfy_table::{CellAlignment, Table, presets};
 use crate::record::latencies::{LatencySummary, PERCENTILES};
 use crate::report::{BrokerUse, Outcome};
 
+/// What a latency is called where there is only one, see [`Outcome::has_one_clock`].
+pub fn one_clock(latency_of: &str) -> &'static str {
+    match latency_of {
+        "age us" => "since its birth",
+        _ => "service time, closed loop",
+    }
+}
+
 /// Messages and bytes.
 pub fn throughput(outcome: &Outcome) -> Table {
     let mut table = plain();
@@ -56,14 +64,29 @@ pub fn latencies(latency_of: &str, outcome: &Outcome) -> Table {
     header.extend(PERCENTILES.map(|(name, _)| name));
     header.push("max");
     table.set_header(header);
-    table.add_row(latency_row("service time", &outcome.service));
-    table.add_row(latency_row("from intended time", &outcome.response));
+    if outcome.has_one_clock() {
+        table.add_row(latency_row(one_clock(latency_of), &outcome.service));
+    } else {
+        table.add_row(latency_row("service time", &outcome.service));
+        table.add_row(latency_row("from intended time", &outcome.response));
+    }
     let mut beyond = vec!["values beyond".to_owned(), String::new(), String::new()];
     beyond.extend(PERCENTILES.map(|(_, at)| outcome.response.beyond(at).to_string()));
     beyond.push("0".to_owned());
     table.add_row(beyond);
     align_numbers(&mut table, 1);
     table
+}
+
+/// Failed requests by what the answer said; none when nothing failed.
+pub fn errors(outcome: &Outcome) -> Option<Table> {
+    let mut table = plain();
+    table.set_header(["failed with", "requests"]);
+    for (what, count) in &outcome.errors {
+        table.add_row([what.clone(), count.to_string()]);
+    }
+    align_numbers(&mut table, 1);
+    (!outcome.errors.is_empty()).then_some(table)
 }
 
 /// A row for each repetition.

@@ -39,6 +39,12 @@ pub const COLOURS: [RGBColor; 6] = [
     RGBColor(0x56, 0xB4, 0xE9),
 ];
 
+/// Colour number `number`, as SVG writes it.
+pub fn stroke(number: usize) -> String {
+    let RGBColor(red, green, blue) = COLOURS[number % COLOURS.len()];
+    format!("#{red:02X}{green:02X}{blue:02X}")
+}
+
 /// One thing that a plot shows.
 #[derive(Debug)]
 pub struct Series {
@@ -50,6 +56,13 @@ pub struct Series {
     pub lines: Vec<Vec<(f64, f64)>>,
     /// Its most important figures, as text.
     pub figures: String,
+}
+
+impl Series {
+    /// Its colour, as SVG writes it.
+    pub fn stroke(&self) -> String {
+        stroke(self.colour)
+    }
 }
 
 /// Draws `series` between two axes.

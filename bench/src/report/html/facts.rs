@@ -1,14 +1,10 @@
 //! Tables of the page.
 
 use comfy_table::Table;
-use serde_json::Value;
 
-use crate::environment::Environment;
+use crate::report::environment;
 use crate::report::html::Result;
 use crate::report::html::axis::count;
-
-/// Of the environment, what is long and stands in a table of its own.
-const CONFIGURATION: &str = "broker_config";
 
 /// A table of texts.
 #[derive(Debug, Default)]
@@ -68,23 +64,26 @@ pub fn moments(result: &Result) -> Rows {
     }
 }
 
-/// The machines of all results, and the configurations of their brokers: a column for each result.
-pub fn environments(results: &[Result]) -> (Rows, Rows) {
-    let facts: Vec<_> = results.iter().map(|result| facts(&result.report.environment)).collect();
-    let split = |configuration: bool| {
-        let prefix = format!("{CONFIGURATION} ");
-        let of_one = |facts: &Vec<(String, String)>| -> Vec<(String, String)> {
-            let chosen =
-                facts.iter().filter(|(name, _)| name.starts_with(&prefix) == configuration);
-            chosen.map(|(n, v)| (n.trim_start_matches(&prefix).to_owned(), v.clone())).collect()
-        };
-        columns(results, &facts.iter().map(of_one).collect::<Vec<_>>())
+/// The environments of all results: a column for each.
+pub fn environments(results: &[Result]) -> Rows {
+    let facts = |result: &Result| {
+        let facts = environment::facts(&result.report.environment).into_iter();
+        facts.map(|(name, value)| (name.to_owned(), value)).collect()
     };
-    (split(false), split(true))
+    columns("fact", results, &results.iter().map(facts).collect::<Vec<_>>())
+}
+
+/// The configurations of their brokers: a column for each.
+pub fn configurations(results: &[Result]) -> Rows {
+    let keys = |result: &Result| {
+        let configuration = result.report.environment.broker_config.iter();
+        configuration.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    columns("key", results, &results.iter().map(keys).collect::<Vec<_>>())
 }
 
 /// Facts of all results side by side, in the order of those that have most of them.
-fn columns(results: &[Result], facts: &[Vec<(String, String)>]) -> Rows {
+fn columns(what: &str, results: &[Result], facts: &[Vec<(String, String)>]) -> Rows {
     let mut names: Vec<&String> = Vec::new();
     for name in facts.iter().flatten().map(|(name, _)| name) {
         if !names.contains(&name) {
@@ -100,31 +99,9 @@ fn columns(results: &[Result], facts: &[Vec<(String, String)>]) -> Rows {
         let differs = cells.iter().any(|cell| *cell != cells[0]);
         Row { name: name.clone(), cells, differs }
     };
-    let header = std::iter::once("fact".to_owned());
+    let header = std::iter::once(what.to_owned());
     Rows {
         header: header.chain(results.iter().map(|result| result.name.clone())).collect(),
         rows: names.into_iter().map(row).collect(),
-    }
-}
-
-/// Everything that an environment says, by the names of the JSON document.
-fn facts(environment: &Environment) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    let value = serde_json::to_value(environment).expect("an environment is plain data");
-    collect("", &value, &mut facts);
-    facts
-}
-
-fn collect(name: &str, value: &Value, facts: &mut Vec<(String, String)>) {
-    let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name} {key}") };
-    let mut say = |text: String| facts.push((name.to_owned(), text));
-    match value {
-        Value::Object(map) => {
-            map.iter().for_each(|(key, value)| collect(&inner(key), value, facts))
-        }
-        Value::Null => {}
-        Value::String(text) if text.is_empty() => {}
-        Value::String(text) => say(text.clone()),
-        other => say(other.to_string()),
     }
 }

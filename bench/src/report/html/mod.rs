@@ -17,7 +17,7 @@ use crate::error::BenchError;
 use crate::report::html::facts::Rows;
 use crate::report::html::plots::Plot;
 use crate::report::html::timeline::Timeline;
-use crate::report::{Beside, Report, files, table};
+use crate::report::{Beside, Outcome, Report, environment, files, table};
 
 /// Most results of one page: more lines than colours cannot be told apart.
 pub const RESULTS_MAX: usize = chart::COLOURS.len();
@@ -51,7 +51,8 @@ struct Section {
 /// What is told of one result.
 struct Told {
     name: String,
-    colour: usize,
+    /// The colour of its lines where there are several results.
+    stroke: String,
     workload: String,
     sections: Vec<Section>,
     notes: Vec<String>,
@@ -63,6 +64,8 @@ struct Told {
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page {
+    /// What this is a page of.
+    kind: String,
     title: String,
     /// Results against each other; empty for a single one.
     overview: Rows,
@@ -74,10 +77,12 @@ struct Page {
 
 /// The page of `results`, as text.
 fn page(results: &[Result<'_>]) -> String {
-    let (environment, configuration) = facts::environments(results);
-    let title = match results {
-        [one] => one.report.workload.clone(),
-        several => format!("{} results of bench", several.len()),
+    let (kind, title) = match results {
+        [one] => {
+            let ended = environment::time(one.report.environment.unix_ms);
+            (format!("bench report of a run that ended {ended}"), one.report.workload.clone())
+        }
+        several => ("bench report".to_owned(), format!("{} results of bench", several.len())),
     };
     let overview = match results {
         [_] => Rows::default(),
@@ -87,12 +92,13 @@ fn page(results: &[Result<'_>]) -> String {
         }
     };
     let page = Page {
+        kind,
         title,
         overview,
         plots: plots::all(results),
         results: results.iter().enumerate().map(|(number, result)| told(number, result)).collect(),
-        environment,
-        configuration,
+        environment: facts::environments(results),
+        configuration: facts::configurations(results),
     };
     page.render().expect("a page is written into memory")
 }
@@ -117,6 +123,12 @@ fn told(number: usize, result: &Result<'_>) -> Told {
         section("Throughput", &table::throughput(&report.total)),
         section("Latency in microseconds", &table::latencies(latency_of, &report.total)),
     ];
+    let errors = table::errors(&report.total);
+    sections.extend(errors.map(|errors| section("Errors by code", &errors)));
+    if let Some(limits) = &report.limits {
+        let table = limits.table(&report.total);
+        sections.push(section("Beside what this machine allows", &table));
+    }
     if let Some(broker) = &report.total.broker {
         sections.push(section("What the broker used", &table::resources(broker)));
     }
@@ -127,17 +139,16 @@ fn told(number: usize, result: &Result<'_>) -> Told {
         let title = |what: &str| format!("Beside: {name}, {what}");
         sections.push(section(&title("throughput"), &table::throughput(outcome)));
         sections.push(section(&title("latency"), &table::latencies(latency_of, outcome)));
+        sections.extend(table::errors(outcome).map(|errors| section(&title("errors"), &errors)));
     }
-    let mut notes: Vec<String> = report.outcomes().flat_map(|outcome| outcome.trouble()).collect();
-    if notes.is_empty() {
+    let mut notes: Vec<String> = report.outcomes().filter_map(Outcome::overload).collect();
+    if report.failures() == 0 {
         notes.push("No request failed.".to_owned());
     }
-    if let Some(limits) = &report.limits {
-        notes.extend(limits.compare(&report.total).lines().map(str::to_owned));
-    }
+    notes.extend(report.limits.iter().map(|limits| limits.floor(&report.total)));
     Told {
         name: result.name.clone(),
-        colour: number,
+        stroke: chart::stroke(number),
         workload: report.workload.clone(),
         sections,
         notes,

@@ -6,6 +6,7 @@ use crate::report::html::Result;
 use crate::report::html::axis::{self, Axis};
 use crate::report::html::chart::{self, Series};
 use crate::report::html::timeline::Moment;
+use crate::report::table;
 
 /// Points of a percentile line per halving of the distance to 100 %.
 const TICKS_PER_HALF_DISTANCE: u32 = 8;
@@ -73,10 +74,8 @@ fn latencies_of(result: &Result) -> Plot {
         over_time(name.to_owned(), colour, result, value, axis::duration)
     };
     let series = LATENCIES.into_iter().enumerate().map(line).collect();
-    let explanation = format!(
-        "Percentiles of each second, from the intended time of each request ({}).",
-        result.latency_of()
-    );
+    let explanation =
+        format!("Percentiles of each second ({}), {}.", result.latency_of(), counted(&[result]));
     latency_plot("Latency over time".to_owned(), explanation, series)
 }
 
@@ -86,8 +85,20 @@ fn latency_of_all(results: &[Result], (name, value): Figure) -> Plot {
         over_time(result.name.clone(), colour, result, value, axis::duration)
     };
     let series = results.iter().enumerate().map(line).collect();
-    let explanation = "Of each second, from the intended time of each request.".to_owned();
+    let explanation = format!("Of each second, {}.", counted(&results.iter().collect::<Vec<_>>()));
     latency_plot(format!("{name} over time"), explanation, series)
+}
+
+/// From when latencies count.
+fn counted(results: &[&Result]) -> &'static str {
+    let closed = |result: &&Result| result.report.total.has_one_clock();
+    match (results.iter().any(closed), results.iter().all(closed)) {
+        (true, true) => "from the time at which each request was sent",
+        (false, _) => "from the intended time of each request",
+        (true, false) => {
+            "from the intended time of each request; in a closed loop that is when it was sent"
+        }
+    }
 }
 
 fn latency_plot(title: String, explanation: String, series: Vec<Series>) -> Plot {
@@ -135,6 +146,9 @@ fn percentiles(results: &[Result]) -> Plot {
         result.report.histograms.get(clock).and_then(|text| Latencies::decoded(text))
     };
     let clocks: &[(&str, &str)] = match results {
+        [one] if one.report.total.has_one_clock() => {
+            &[("service", table::one_clock(&one.report.latency_of))]
+        }
         [_] => &[("response", "from intended time"), ("service", "service time")],
         _ => &[("response", "")],
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::*;
+use crate::limits::{Limits, NullBroker};
 use crate::measure::Measured;
 use crate::record::archive::Archive;
 use crate::record::window::Window;
@@ -133,7 +134,7 @@ fn every_figure_of_the_document_stands_in_the_page_as_text() {
         for us in report.total.response.percentiles_us.values() {
             assert!(text.contains(&format!("{us:.1}")), "{us}");
         }
-        assert!(text.contains("failed: 2 x SYSTEM_BUSY <&>"));
+        assert!(text.contains("SYSTEM_BUSY <&>") && !text.contains("No request failed"));
         assert!(text.contains("produce: <odd> & \"quoted\""));
         assert!(text.contains("median 300 µs, most 500 µs"), "{text}");
     });
@@ -163,6 +164,45 @@ fn a_saved_result_makes_the_same_page() {
     let saved: Report = serde_json::from_str(&report.to_json()).unwrap();
     let name = || "run".to_owned();
     assert_eq!(page(&[Result::new(name(), &report)]), page(&[Result::new(name(), &saved)]));
+}
+
+#[test]
+fn a_closed_loop_has_one_latency() {
+    let mut report = report(100);
+    report.total.service = report.total.response.clone();
+    let page = page(&[Result::new("this run".into(), &report)]);
+    parsed(&page, |document| {
+        assert_eq!(polylines(document)["Percentiles"].len(), 1);
+        let text = texts(document.root());
+        assert!(text.contains("service time, closed loop") && !text.contains("intended"), "{text}");
+    });
+}
+
+#[test]
+fn the_page_of_a_run_tells_what_the_null_broker_did() {
+    let null_broker = NullBroker {
+        messages_per_second: 1e9,
+        cpu_us_per_message: 2.0,
+        p50_us: 50.0,
+        p99_us: 90.0,
+    };
+    let limits = Limits {
+        flush: "SYNC_FLUSH".to_owned(),
+        null_server_us: 30.0,
+        write_us: 20.0,
+        write_and_flush_us: 300.0,
+        null_broker,
+    };
+    let report = Report { limits: Some(limits), ..report(100) };
+    parsed(&page(&[Result::new("this run".into(), &report)]), |document| {
+        let text = texts(document.root());
+        assert!(
+            text.contains("of the null broker") && text.contains("SYNC_FLUSH: 330 us"),
+            "{text}"
+        );
+        // The median of the response time is 400 us, that of the null broker 50 us.
+        assert!(text.contains("8.00 x") && text.contains("msg/s, as scheduled"), "{text}");
+    });
 }
 
 #[test]

@@ -1,0 +1,198 @@
+//! On what a run was made, in words and with units.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::environment::{DiskFacts, Environment, RELEASE_KEY, VERSION_KEY};
+use crate::observe::Strain;
+
+/// Stands for what the kernel does not tell, as most virtual machines have no frequencies to govern
+/// and no model of a disk.
+const NOT_EXPOSED: &str = "not exposed here";
+
+/// Why a broker that somebody else started has no disk here.
+const NO_DISK: &str = "not known, bench did not start the broker";
+
+/// Of the configuration, what decides about a figure before all else.
+const DECISIVE_KEYS: [&str; 3] = ["flushDiskType", "brokerRole", "shardCores"];
+
+fn known(text: &str) -> &str {
+    if text.is_empty() { NOT_EXPOSED } else { text }
+}
+
+/// The most important facts in a few lines.
+pub fn block(environment: &Environment) -> String {
+    let mut lines = vec![machine(environment)];
+    lines.extend(environment.meanwhile.as_ref().map(Strain::describe));
+    lines.push(match &environment.disk {
+        Some(disk) => storage(disk),
+        None => format!("store: {NO_DISK}"),
+    });
+    lines.push(broker(environment));
+    lines.join("\n")
+}
+
+fn machine(environment: &Environment) -> String {
+    format!(
+        "machine: {} cores {}, {}, NUMA nodes {}, Linux {}, governor {}, load {}",
+        environment.cores,
+        known(&environment.cpu),
+        gigabytes(environment.memory_bytes),
+        known(&environment.numa_nodes),
+        known(&environment.kernel),
+        known(&environment.governor),
+        known(&environment.load_average),
+    )
+}
+
+fn storage(disk: &DiskFacts) -> String {
+    format!(
+        "store: {} on {} (model {}), write cache {}, scheduler {}",
+        known(&disk.file_system),
+        known(&disk.device),
+        known(&disk.model),
+        known(&disk.write_cache),
+        known(&disk.scheduler),
+    )
+}
+
+fn broker(environment: &Environment) -> String {
+    let mut line = format!("broker: {}", release(environment));
+    let configuration = &environment.broker_config;
+    for key in DECISIVE_KEYS {
+        if let Some(value) = configuration.get(key) {
+            line.push_str(&format!(", {key}={value}"));
+        }
+    }
+    if !configuration.is_empty() {
+        let keys = configuration.len();
+        line.push_str(&format!("; all {keys} keys: --json, --output, --report"));
+    }
+    line
+}
+
+/// Which broker it is, as far as it says.
+fn release(environment: &Environment) -> String {
+    let told = |key: &str| environment.broker.get(key);
+    match (told(RELEASE_KEY), told(VERSION_KEY)) {
+        (Some(ours), Some(protocol)) => format!("RingMQ {ours} (speaks {protocol})"),
+        (Some(ours), None) => format!("RingMQ {ours}"),
+        (None, Some(theirs)) => format!("version {theirs}"),
+        (None, None) => "tells no version".to_owned(),
+    }
+}
+
+/// All facts but the broker's configuration: what each is, and what it says.
+pub fn facts(environment: &Environment) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("end of the run", time(environment.unix_ms)),
+        ("bench", known(&environment.bench).to_owned()),
+        ("broker", release(environment)),
+    ];
+    if let Some(text) = environment.broker.get("bootTimestamp") {
+        facts.push(("start of the broker", text.parse().map_or_else(|_| text.clone(), time)));
+    }
+    let mut say = |name, text: &str| facts.push((name, known(text).to_owned()));
+    say("processor", &environment.cpu);
+    say("cores that bench may use", &environment.cores.to_string());
+    say("frequency governor", &environment.governor);
+    say("NUMA nodes", &environment.numa_nodes);
+    say("memory", &gigabytes(environment.memory_bytes));
+    say("Linux", &environment.kernel);
+    say("load averages at the end", &environment.load_average);
+    match &environment.disk {
+        None => say("store", NO_DISK),
+        Some(disk) => {
+            say("file system of the store", &disk.file_system);
+            say("device", &disk.device);
+            say("model of the device", &disk.model);
+            say("write cache of the device", &disk.write_cache);
+            say("I/O scheduler", &disk.scheduler);
+            say("says that it rotates", &disk.rotational);
+        }
+    }
+    let strain = environment.meanwhile.unwrap_or_default();
+    for (name, percent) in [
+        ("CPU time that the host took", strain.steal_percent),
+        ("time in which tasks waited for a CPU", strain.cpu_pressure_percent),
+        ("time in which tasks waited for I/O", strain.io_pressure_percent),
+        ("time in which all tasks waited for I/O", strain.io_stall_percent),
+    ] {
+        say(name, &percent.map_or(String::new(), |percent| format!("{percent:.1} %")));
+    }
+    facts
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+/// Unix time in milliseconds as date and time of day, in UTC.
+pub fn time(unix_ms: i64) -> String {
+    let since_epoch = Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0));
+    let time: SystemTime = UNIX_EPOCH + since_epoch.min(TIME_MAX);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// The last moment of the year 9999, behind which dates have no such form.
+const TIME_MAX: Duration = Duration::from_secs(253_402_300_799);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table<const N: usize>(
+        entries: [(&str, &str); N],
+    ) -> std::collections::BTreeMap<String, String> {
+        entries.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    fn environment() -> Environment {
+        Environment {
+            unix_ms: 1_795_285_240_710,
+            cores: 2,
+            cpu: "Fast CPU".to_owned(),
+            memory_bytes: 25_276_502_016,
+            numa_nodes: "0".to_owned(),
+            disk: Some(DiskFacts {
+                file_system: "ext4 (rw)".to_owned(),
+                device: "/dev/vda".to_owned(),
+                write_cache: "write back".to_owned(),
+                ..DiskFacts::default()
+            }),
+            broker: table([(RELEASE_KEY, "0.1.0"), (VERSION_KEY, "V5_5_0")]),
+            broker_config: table([("flushDiskType", "SYNC_FLUSH"), ("listenPort", "1")]),
+            ..Environment::default()
+        }
+    }
+
+    #[test]
+    fn the_block_names_machine_store_and_broker_and_says_what_is_not_exposed() {
+        let text = block(&environment());
+        for part in [
+            "2 cores Fast CPU, 25.3 GB, NUMA nodes 0",
+            "governor not exposed here",
+            "ext4 (rw) on /dev/vda (model not exposed here), write cache write back",
+            "RingMQ 0.1.0 (speaks V5_5_0), flushDiskType=SYNC_FLUSH; all 2 keys",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains('?'), "{text}");
+    }
+
+    #[test]
+    fn a_broker_of_somebody_else_has_no_disk_and_says_what_it_wants() {
+        let broker = table([(VERSION_KEY, "V5_5_0")]);
+        let text = block(&Environment { disk: None, broker, ..environment() });
+        assert!(text.contains("bench did not start the broker"), "{text}");
+        assert!(text.contains("broker: version V5_5_0"), "{text}");
+        let silent = Environment::default();
+        assert!(block(&silent).contains("broker: tells no version"));
+        assert!(facts(&silent).iter().all(|(_, text)| !text.is_empty()));
+    }
+
+    #[test]
+    fn times_are_dates() {
+        assert_eq!(time(1_795_285_240_710), "2026-11-21T18:20:40Z");
+        assert_eq!((time(-1), time(i64::MAX)), (time(0), "9999-12-31T23:59:59Z".to_owned()));
+    }
+}
