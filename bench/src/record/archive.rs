@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use ringmq_runtime::clock;
 use serde::{Deserialize, Serialize};
 
 use crate::record::window::Window;
@@ -63,6 +64,13 @@ pub struct LogTime {
     pub base_unix_ms: i64,
     /// Added to all times, so that the logs of repetitions follow each other.
     pub offset: Duration,
+}
+
+impl LogTime {
+    /// An archive of the first repetition, which begins now.
+    pub fn now() -> Self {
+        Self { base_unix_ms: clock::unix_ms(), offset: Duration::ZERO }
+    }
 }
 
 /// Size of an interval log: a day of seconds at 2 KB each fits; later ones count in the total only.

@@ -17,7 +17,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::measure::{Measured, Used};
 use crate::produce::Producers;
-use crate::record::archive::Archive;
+use crate::record::archive::{Archive, LogTime};
 use crate::report::{Outcome, Report, files};
 use crate::target::Target;
 use crate::versus::contestant::Running;
@@ -105,7 +105,7 @@ async fn pull(target: &Target, args: &ConsumeArgs) -> Result<Rc<Load>, BenchErro
 async fn measure(running: &Running, pace: &PaceArgs, load: &Rc<Load>) -> Measured {
     let look = || (running.usage().cpu, load.messages());
     let before = Cell::new(look());
-    let archive = Archive::with_interval_log(Duration::ZERO);
+    let archive = Archive::with_interval_log(LogTime::now());
     let archive = load
         .run(pace.timing(), archive, |_, warming_up| {
             if warming_up {
