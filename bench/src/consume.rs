@@ -92,9 +92,7 @@ pub async fn fill(
     load.stop_after(messages);
     let timing = Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT };
     let archive = load.run(timing, Archive::default(), |_, _| ()).await;
-    for (what, count) in &archive.total.errors {
-        eprintln!("failed while filling: {count} x {what}");
-    }
+    archive.total.errors.lines().for_each(|line| eprintln!("while filling, {line}"));
     Ok(())
 }
 

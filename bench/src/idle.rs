@@ -84,7 +84,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         rss_growth_bytes: before
             .zip(until)
             .map(|(before, until)| until.rss_bytes as i64 - before.rss_bytes as i64),
-        errors: archive.total.failures(),
+        errors: archive.total.errors.total(),
         environment: Environment::of(&target).await,
     };
     print(&report, args.json);

@@ -12,6 +12,7 @@ use crate::compare::metric::{Judgement, METRICS, Metric, judge};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::report::environment as words;
 use crate::report::{Outcome, files, table};
 
 /// Fewest repetitions on both sides that are compared with each other.
@@ -146,6 +147,11 @@ fn differences(a: &Document, b: &Document) -> Vec<String> {
         })
     };
     compare("disk", &file_system(x), &file_system(y));
+    compare("broker", &words::release(x), &words::release(y));
+    for key in words::DECISIVE_KEYS {
+        let value = |environment: &Environment| environment.broker_config.get(key).cloned();
+        compare(key, &value(x).unwrap_or_default(), &value(y).unwrap_or_default());
+    }
     lines
 }
 
@@ -162,8 +168,9 @@ fn ending(judgements: &[Judgement], strict: bool) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::RELEASE_KEY;
+    use crate::record::failures::Failures;
     use crate::record::latencies::Latencies;
-    use std::collections::BTreeMap;
 
     fn document(rates: &[f64]) -> Document {
         let run = |&rate: &f64| Outcome {
@@ -174,7 +181,7 @@ mod tests {
             response: Latencies::default().summary(),
             service: Latencies::default().summary(),
             empty: 0,
-            errors: BTreeMap::new(),
+            errors: Failures::default(),
             backlog: 0,
             broker: None,
             by_second: Vec::new(),
@@ -214,6 +221,29 @@ mod tests {
         let (a, b) = ([100.0, 150.0, 50.0, 120.0, 80.0], [100.0, 60.0, 140.0, 70.0, 120.0]);
         check(&a, &b, false, Ending::Good);
         check(&a, &b, true, Ending::Worse);
+    }
+
+    #[test]
+    fn a_broker_of_another_release_or_with_another_flush_is_noted() {
+        let of = |release: &str, flush: &str| {
+            let entry = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+            let environment = Environment {
+                broker: entry(RELEASE_KEY, release),
+                broker_config: entry("flushDiskType", flush),
+                ..Environment::default()
+            };
+            Document { environment, ..document(&[1.0]) }
+        };
+        let same = of("1.0.0", "ASYNC_FLUSH");
+        assert!(differences(&same, &same).is_empty());
+        let lines = differences(&same, &of("2.0.0", "SYNC_FLUSH"));
+        assert_eq!(
+            lines,
+            [
+                "broker differs: \"RingMQ 1.0.0\" and \"RingMQ 2.0.0\"",
+                "flushDiskType differs: \"ASYNC_FLUSH\" and \"SYNC_FLUSH\""
+            ]
+        );
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn a_stall_at_the_end_of_a_run_is_seen() {
 #[test]
 fn answers_that_never_come_are_failures() {
     let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 16, 500..60_000);
-    assert_eq!(archive.total.errors.get(super::NO_ANSWER), Some(&16));
+    assert_eq!(archive.total.errors.kinds().collect::<Vec<_>>(), [(super::NO_ANSWER, 16, "")]);
 }
 
 #[test]

@@ -152,7 +152,7 @@ pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -
         messages: window.messages,
         bytes: window.bytes,
         empty: window.empty,
-        errors: window.failures(),
+        errors: window.errors.total(),
         backlog,
         p50_us: window.response.percentile_us(50.0),
         p99_us: window.response.percentile_us(99.0),
@@ -190,7 +190,7 @@ mod tests {
             window.reset();
         }
         let total = &archive.total;
-        assert_eq!((total.messages, total.bytes, total.failures()), (2, 20, 2));
+        assert_eq!((total.messages, total.bytes, total.errors.total()), (2, 20, 2));
         assert_eq!(archive.elapsed(), Duration::from_secs(2));
         assert_eq!((archive.seconds.len(), archive.backlog()), (2, 7));
         assert!(archive.interval_log().is_empty());
@@ -207,6 +207,6 @@ mod tests {
             (archive.messages(), archive.bytes(), archive.elapsed()),
             (0, 0, Duration::ZERO)
         );
-        assert_eq!((archive.total.response.count(), archive.total.failures()), (1, 1));
+        assert_eq!((archive.total.response.count(), archive.total.errors.total()), (1, 1));
     }
 }

@@ -1,8 +1,8 @@
 //! What happened between two points in time.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::record::failures::Failures;
 use crate::record::latencies::Latencies;
 
 /// Counts of one second, or of a run.
@@ -18,8 +18,8 @@ pub struct Window {
     pub bytes: u64,
     /// Requests that were answered and brought no message.
     pub empty: u64,
-    /// Requests that failed, by what the answer said.
-    pub errors: BTreeMap<String, u64>,
+    /// Requests that failed, by code.
+    pub errors: Failures,
 }
 
 impl Window {
@@ -33,17 +33,7 @@ impl Window {
 
     /// Counts one failed request.
     pub fn failure(&mut self, what: &str) {
-        match self.errors.get_mut(what) {
-            Some(count) => *count += 1,
-            None => {
-                self.errors.insert(what.to_owned(), 1);
-            }
-        }
-    }
-
-    /// All failures.
-    pub fn failures(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.count(what);
     }
 
     /// Adds all of `other`.
@@ -53,9 +43,7 @@ impl Window {
         self.messages += other.messages;
         self.bytes += other.bytes;
         self.empty += other.empty;
-        for (what, count) in &other.errors {
-            *self.errors.entry(what.clone()).or_default() += count;
-        }
+        self.errors.add(&other.errors);
     }
 
     /// Forgets everything, and keeps the memory.

@@ -13,7 +13,7 @@ const NOT_EXPOSED: &str = "not exposed here";
 const NO_DISK: &str = "not known, bench did not start the broker";
 
 /// Of the configuration, what decides about a figure before all else.
-const DECISIVE_KEYS: [&str; 3] = ["flushDiskType", "brokerRole", "shardCores"];
+pub const DECISIVE_KEYS: [&str; 3] = ["flushDiskType", "brokerRole", "shardCores"];
 
 fn known(text: &str) -> &str {
     if text.is_empty() { NOT_EXPOSED } else { text }
@@ -71,7 +71,7 @@ fn broker(environment: &Environment) -> String {
 }
 
 /// Which broker it is, as far as it says.
-fn release(environment: &Environment) -> String {
+pub fn release(environment: &Environment) -> String {
     let told = |key: &str| environment.broker.get(key);
     match (told(RELEASE_KEY), told(VERSION_KEY)) {
         (Some(ours), Some(protocol)) => format!("RingMQ {ours} (speaks {protocol})"),

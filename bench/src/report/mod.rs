@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::measure::{Measured, Used};
 use crate::observe::{DeviceUse, Meanwhile};
 use crate::record::archive::{Archive, Second};
+use crate::record::failures::Failures;
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
 use crate::stop;
@@ -82,8 +83,9 @@ pub struct Outcome {
     pub service: LatencySummary,
     /// Requests that were answered and brought no message.
     pub empty: u64,
-    /// Failed requests by what the answer said.
-    pub errors: BTreeMap<String, u64>,
+    /// Failed requests by code.
+    #[serde(flatten)]
+    pub errors: Failures,
     /// Open loop: requests that were due and still not sent at the end; they have no latency.
     pub backlog: u64,
     /// What the broker used, when bench started it.
@@ -168,7 +170,7 @@ impl Outcome {
 
     /// All failed requests.
     pub fn failures(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.total()
     }
 
     /// True when each request was sent at the time it was meant to be sent, as in a closed loop:
@@ -196,8 +198,7 @@ impl Outcome {
 
     /// What went wrong, a line each.
     fn trouble(&self) -> Vec<String> {
-        let failed = |(what, count): (&String, &u64)| format!("failed: {count} x {what}");
-        self.overload().into_iter().chain(self.errors.iter().map(failed)).collect()
+        self.overload().into_iter().chain(self.errors.lines()).collect()
     }
 }
 

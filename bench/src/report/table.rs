@@ -78,15 +78,14 @@ pub fn latencies(latency_of: &str, outcome: &Outcome) -> Table {
     table
 }
 
-/// Failed requests by what the answer said; none when nothing failed.
+/// Failed requests by code; none when nothing failed.
 pub fn errors(outcome: &Outcome) -> Option<Table> {
     let mut table = plain();
-    table.set_header(["failed with", "requests"]);
-    for (what, count) in &outcome.errors {
-        table.add_row([what.clone(), count.to_string()]);
+    table.set_header(["failed with", "requests", "such as"]);
+    for (kind, count, example) in outcome.errors.kinds() {
+        table.add_row([kind.to_owned(), count.to_string(), example.to_owned()]);
     }
-    align_numbers(&mut table, 1);
-    (!outcome.errors.is_empty()).then_some(table)
+    (outcome.failures() > 0).then_some(table)
 }
 
 /// A row for each repetition.

@@ -45,6 +45,8 @@ impl<'a> Result<'a> {
 /// A titled table.
 struct Section {
     title: String,
+    /// `facts` for a table of texts, else `figures`.
+    class: &'static str,
     rows: Rows,
 }
 
@@ -116,15 +118,19 @@ fn told(number: usize, result: &Result<'_>) -> Told {
     let report = result.report;
     let section = |title: &str, table: &comfy_table::Table| Section {
         title: title.to_owned(),
+        class: "figures",
         rows: Rows::from(table),
+    };
+    let errors = |title: &str, outcome: &Outcome| {
+        let table = table::errors(outcome)?;
+        Some(Section { class: "facts", ..section(title, &table) })
     };
     let latency_of = report.latency_of.as_str();
     let mut sections = vec![
         section("Throughput", &table::throughput(&report.total)),
         section("Latency in microseconds", &table::latencies(latency_of, &report.total)),
     ];
-    let errors = table::errors(&report.total);
-    sections.extend(errors.map(|errors| section("Errors by code", &errors)));
+    sections.extend(errors("Errors by code", &report.total));
     if let Some(limits) = &report.limits {
         let table = limits.table(&report.total);
         sections.push(section("Beside what this machine allows", &table));
@@ -139,7 +145,7 @@ fn told(number: usize, result: &Result<'_>) -> Told {
         let title = |what: &str| format!("Beside: {name}, {what}");
         sections.push(section(&title("throughput"), &table::throughput(outcome)));
         sections.push(section(&title("latency"), &table::latencies(latency_of, outcome)));
-        sections.extend(table::errors(outcome).map(|errors| section(&title("errors"), &errors)));
+        sections.extend(errors(&title("errors by code"), outcome));
     }
     let mut notes: Vec<String> = report.outcomes().filter_map(Outcome::overload).collect();
     if report.failures() == 0 {

@@ -25,7 +25,7 @@ fn report(base_us: u64) -> Report {
                 window.success(latency, latency / 2, 1, 10);
             }
             if second == 4 {
-                window.failure("SYSTEM_BUSY <&>");
+                window.failure("SYSTEM_BUSY (2): <&>");
             }
             archive.add(&window, Duration::from_secs(second), Duration::from_secs(1), 0);
         }
@@ -134,7 +134,11 @@ fn every_figure_of_the_document_stands_in_the_page_as_text() {
         for us in report.total.response.percentiles_us.values() {
             assert!(text.contains(&format!("{us:.1}")), "{us}");
         }
-        assert!(text.contains("SYSTEM_BUSY <&>") && !text.contains("No request failed"));
+        assert!(
+            text.contains("SYSTEM_BUSY (2)")
+                && text.contains("<&>")
+                && !text.contains("No request failed")
+        );
         assert!(text.contains("produce: <odd> & \"quoted\""));
         assert!(text.contains("median 300 µs, most 500 µs"), "{text}");
     });
