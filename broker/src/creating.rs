@@ -24,6 +24,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::services::{Request, with_request};
 use crate::shard::DataPlane;
+use crate::stages::Arrival;
 
 /// Bytes of the sends that wait for topics on one shard; further ones are answered SYSTEM_BUSY.
 const WAITING_MAX_BYTES: usize = 64 << 20;
@@ -40,6 +41,7 @@ struct Waiting {
     peer: Peer,
     frame: Vec<u8>,
     hops: u8,
+    arrival: Option<Arrival>,
     _permit: Option<Permit>,
 }
 
@@ -96,7 +98,8 @@ impl DataPlane {
             return request.refuse(&refusal);
         }
         let (frame, permit) = (frame.to_vec(), peer.admit(frame.len()));
-        let waiting = Waiting { peer: peer.clone(), frame, hops, _permit: permit };
+        let arrival = self.local.stages.arrival_of(peer);
+        let waiting = Waiting { peer: peer.clone(), frame, hops, arrival, _permit: permit };
         if self.creating.join(&topic, waiting) {
             task::spawn("create a topic for a send", Rc::clone(self).run_line(topic)).detach();
         }
@@ -105,7 +108,7 @@ impl DataPlane {
     /// Serves the line of a topic until nobody is left in it.
     async fn run_line(self: Rc<Self>, topic: String) {
         while let Some(waiting) = self.creating.next(&topic) {
-            let Waiting { peer, frame, hops, _permit } = &waiting;
+            let Waiting { peer, frame, hops, arrival, _permit } = &waiting;
             // Only for the first of a line, unless that one was refused.
             let wanted = with_request(peer, frame, |asked| self.topic_wanted_by(asked.command));
             if let Some(mut wanted) = wanted {
@@ -115,7 +118,9 @@ impl DataPlane {
                     continue;
                 }
             }
+            self.local.stages.begin_kept(*arrival);
             with_request(peer, frame, |request| self.handle_from_line(request, hops + 1));
+            self.local.end_turn();
             task::yield_if_needed().await;
         }
     }

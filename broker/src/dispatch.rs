@@ -59,9 +59,11 @@ impl DataPlane {
 
     fn on_message(self: &Rc<Self>, from: usize, message: ShardMessage) {
         match message {
-            ShardMessage::Requests { connection, frames, hops, spare } => {
+            ShardMessage::Requests { connection, frames, hops, arrival, spare } => {
                 self.link.pools.recycle_list(spare);
+                self.local.stages.begin_kept(arrival);
                 self.on_foreign_frames(connection, frames, hops);
+                self.local.end_turn();
             }
             ShardMessage::Reply { connection, reply } => self.on_reply(connection, reply),
             ShardMessage::Closed(connection) => {
@@ -115,6 +117,7 @@ impl DataPlane {
                 out.append(|out| out.extend_from_slice(&reply.bytes[written..]));
             });
             connection.flush_soon();
+            self.local.stages.answered_elsewhere(&connection, reply.answered.drain(..));
         }
         self.link.pools.recycle(reply.bytes);
         self.link.pools.recycle_list(reply.pieces);
@@ -239,7 +242,8 @@ impl DataPlane {
         }
         let mut frames = self.link.pools.buffer();
         frames.extend_from_slice(frame);
-        self.link.send_requests(shard, peer.to_remote(), frames, hops + 1);
+        let arrival = self.local.stages.passing_on(peer);
+        self.link.send_requests(shard, peer.to_remote(), frames, hops + 1, arrival);
     }
 }
 
@@ -259,8 +263,9 @@ impl Service for Front {
 
     fn on_read_end(&self, connection: &Rc<Connection>) {
         if self.0.link.shards() > 1 {
-            self.0.inbound.flush(&Peer::local(self.0.shard(), connection));
+            self.0.inbound.flush(&Peer::local(self.0.shard(), connection), &self.0.local.stages);
         }
+        self.0.local.end_turn();
     }
 
     fn on_close(&self, connection: &Rc<Connection>) {

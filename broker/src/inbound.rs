@@ -16,6 +16,7 @@ use ringmq_runtime::task;
 use crate::dispatch::HOPS_FROM_HOME;
 use crate::link::Link;
 use crate::peer::Peer;
+use crate::stages::Stages;
 
 /// Bytes that a closed gate takes: more than any limit of a server.
 const GATE_BYTES: usize = 1 << 40;
@@ -83,7 +84,7 @@ impl Inbound {
     }
 
     /// Sends what one read of a connection had for other shards.
-    pub(crate) fn flush(self: &Rc<Self>, peer: &Peer) {
+    pub(crate) fn flush(self: &Rc<Self>, peer: &Peer, stages: &Stages) {
         let mut outgoing = self.outgoing.borrow_mut();
         for (shard, pending) in outgoing.iter_mut().enumerate() {
             if pending.is_empty() {
@@ -91,7 +92,8 @@ impl Inbound {
             }
             let frames = std::mem::replace(pending, self.link.pools.buffer());
             self.sent(peer.key().id, frames.len());
-            self.link.send_requests(shard, peer.to_remote(), frames, HOPS_FROM_HOME);
+            let (connection, arrival) = (peer.to_remote(), stages.passing_on(peer));
+            self.link.send_requests(shard, connection, frames, HOPS_FROM_HOME, arrival);
             if self.link.is_congested(shard) {
                 self.close_gate(peer);
             }

@@ -30,6 +30,7 @@ pub mod router;
 pub mod server;
 pub mod services;
 pub mod shard;
+pub mod stages;
 pub mod start;
 pub mod subscription_groups;
 pub mod topics;

@@ -17,6 +17,7 @@ use crate::layout;
 use crate::logs::{self, OwnedLog};
 use crate::services::pull;
 use crate::shard::DataPlane;
+use crate::stages;
 
 /// Longest wait for answers to leave when the broker stops; a client that reads nothing must not
 /// keep it.
@@ -37,9 +38,11 @@ impl DataPlane {
     /// # Errors
     /// The first log that cannot be opened, with what a person can do.
     pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
+        self.local.trace_sends();
         let options = layout::log_options(self.local.view().settings());
         for id in self.local.placement.logs_of(self.shard()) {
             let owned = self.open_log(id, options.clone()).await?;
+            owned.log.time_groups(self.local.stages.is_on());
             let run = logs::run(Rc::clone(&self), Rc::clone(&owned));
             let stalled = logs::run_stalled(Rc::clone(&self), Rc::clone(&owned));
             let mut tasks = self.running.tasks.borrow_mut();
@@ -50,6 +53,7 @@ impl DataPlane {
         let mut tasks = self.running.tasks.borrow_mut();
         tasks.push(task::spawn("held pulls", pull::held::run_deadlines(Rc::clone(&self))));
         tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
+        tasks.push(task::spawn("send stages", stages::run(Rc::clone(&self))));
         let retention = task::spawn("retention", Rc::clone(&self).run_retention());
         *self.running.retention.borrow_mut() = Some(retention);
         Ok(())

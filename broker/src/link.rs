@@ -29,9 +29,11 @@ use ringmq_runtime::sync::{Notify, Sender, oneshot};
 use ringmq_runtime::task::{self, LocalFuture};
 use ringmq_store::Piece;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use self::pools::Pools;
 use crate::shard::DataPlane;
+use crate::stages::{Answered, Arrival};
 use crate::view::Change;
 
 /// Messages in flight from one shard to another before the sender queues: about 1 MiB of small
@@ -103,6 +105,9 @@ pub struct Reply {
     pub piece_bytes: u64,
     /// Bytes of requests of this connection that were handled: its shard may send more.
     pub handled_bytes: usize,
+    /// The answers to sends among them whose leaving is timed: most often those of one or two turns
+    /// of reading.
+    pub answered: SmallVec<[Answered; 2]>,
     /// More was answered in one turn than a connection may have copied for it: nothing of it is
     /// kept, and its shard closes the connection.
     pub is_overfull: bool,
@@ -120,6 +125,8 @@ pub enum ShardMessage {
         frames: Vec<u8>,
         /// How often they were passed on already.
         hops: u8,
+        /// When they came, while stages of sends are timed.
+        arrival: Option<Arrival>,
         /// An empty list for the answers, of which the sender gets filled ones: without it each
         /// answer with pieces would take memory here that is given back there.
         spare: Pieces,
@@ -221,10 +228,11 @@ impl Link {
         connection: RemoteConnection,
         frames: Vec<u8>,
         hops: u8,
+        arrival: Option<Arrival>,
     ) {
         self.backlog.add(to, frames.len());
         let spare = self.pools.list();
-        self.send(to, ShardMessage::Requests { connection, frames, hops, spare });
+        self.send(to, ShardMessage::Requests { connection, frames, hops, arrival, spare });
     }
 
     /// Takes note that frames which were passed on to this shard are handled, and keeps their

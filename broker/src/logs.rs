@@ -29,6 +29,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::services::{Request, produce, pull, with_request};
 use crate::shard::DataPlane;
+use crate::stages::{Arrival, Batches};
 use crate::waiters::Waiters;
 
 /// Sends that may wait for room in one log, in bytes of their frames: a second of a device that
@@ -62,6 +63,8 @@ pub struct Sender {
 struct Stalled {
     peer: Peer,
     frame: Vec<u8>,
+    received_at: Instant,
+    arrival: Option<Arrival>,
     _permit: Option<Permit>,
 }
 
@@ -79,6 +82,8 @@ pub struct OwnedLog {
     resets: RefCell<HashMap<(String, String, i32), QueueOffset>>,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
+    /// When those came that wait.
+    pub(crate) batches: RefCell<Batches>,
     stalled: RefCell<VecDeque<Stalled>>,
     stalled_bytes: Cell<usize>,
     /// Wakes the task that retries stalled sends.
@@ -96,6 +101,7 @@ impl OwnedLog {
             saving: Turn::default(),
             resets: RefCell::default(),
             waiters: RefCell::default(),
+            batches: RefCell::default(),
             stalled: RefCell::default(),
             stalled_bytes: Cell::new(0),
             stall: Notify::default(),
@@ -180,8 +186,8 @@ impl OwnedLog {
         !self.stalled.borrow().is_empty()
     }
 
-    /// Queues a send until the log has room.
-    pub fn stall(&self, request: Request<'_, '_>) {
+    /// Queues a send until the log has room: it was received then, and its stages began so.
+    pub fn stall(&self, request: Request<'_, '_>, received_at: Instant, arrival: Option<Arrival>) {
         let Request { peer, frame, .. } = request;
         let bytes = self.stalled_bytes.get() + frame.len();
         if bytes > STALLED_MAX_BYTES {
@@ -194,7 +200,8 @@ impl OwnedLog {
         }
         self.stalled_bytes.set(bytes);
         let (peer, frame, permit) = (peer.clone(), frame.to_vec(), peer.admit(frame.len()));
-        self.stalled.borrow_mut().push_back(Stalled { peer, frame, _permit: permit });
+        let stalled = Stalled { peer, frame, received_at, arrival, _permit: permit };
+        self.stalled.borrow_mut().push_back(stalled);
         self.stall.notify_one();
     }
 
@@ -254,6 +261,7 @@ pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
 
 fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
     let now = Instant::now();
+    let mut timing = data.local.stages.releasing(owned);
     pull::held::wake(data, |visible| {
         owned.waiters.borrow_mut().release(owned.log.acknowledged(), |placed, answer| {
             visible(placed.queue, placed.offset, placed.tag_hash);
@@ -261,9 +269,15 @@ fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
             let time_us = now.saturating_since(sender.received_at).as_micros();
             let time_us = u64::try_from(time_us).unwrap_or(u64::MAX);
             data.local.counters.sent(sender.messages as u64, sender.bytes as u64, time_us);
+            if let Some(timing) = &mut timing {
+                timing.acknowledged(placed.end, sender.received_at, &sender.peer);
+            }
             sender.peer.write(|out| out.extend_from_slice(bytes));
         });
     });
+    if let Some(timing) = timing {
+        timing.finish();
+    }
 }
 
 /// Retries stalled sends, in order, whenever the log has room.
@@ -274,9 +288,12 @@ pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
             owned.log.room().await;
             let Some(stalled) = owned.stalled.borrow_mut().pop_front() else { break };
             owned.stalled_bytes.set(owned.stalled_bytes.get() - stalled.frame.len());
+            data.local.stages.begin_kept(stalled.arrival);
             let is_stored = with_request(&stalled.peer, &stalled.frame, |request| {
-                produce::retry(&data.local, &data.services().produce, &owned, request)
+                let (local, produce) = (&data.local, &data.services().produce);
+                produce::retry(local, produce, &owned, request, stalled.received_at)
             });
+            data.local.end_turn();
             if !is_stored {
                 owned.stalled_bytes.set(owned.stalled_bytes.get() + stalled.frame.len());
                 owned.stalled.borrow_mut().push_front(stalled);

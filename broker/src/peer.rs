@@ -19,6 +19,7 @@ use ringmq_store::Piece;
 use crate::link::{ConnectionKey, Link, RemoteConnection};
 use crate::outcome::Refusal;
 use crate::shard::DataPlane;
+use crate::stages::{Answered, Arrival, Leaving};
 
 mod push;
 
@@ -126,6 +127,28 @@ impl Peer {
             Home::Local { connection, .. } => connection.is_out_full(),
             Home::Remote { connection, link } => {
                 link.answered_bytes(connection.key) >= ANSWERED_PER_TURN_MAX_BYTES
+            }
+        }
+    }
+
+    /// When the requests came that are handled in this turn of reading; none from another shard.
+    pub(crate) fn arrival(&self) -> Option<Arrival> {
+        match &self.home {
+            Home::Local { connection, .. } => Some(Arrival {
+                read_at: connection.read_at(),
+                turn_at: connection.turn_at(),
+                passed_at: None,
+            }),
+            Home::Remote { .. } => None,
+        }
+    }
+
+    /// Has the time taken when the answers leave that were just written.
+    pub(crate) fn time_leaving(&self, leaving: &Leaving, answered: Answered) {
+        match &self.home {
+            Home::Local { connection, .. } => leaving.add(connection, answered),
+            Home::Remote { connection, link } => {
+                link.reply(connection.key, |reply| reply.answered.push(answered));
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::logs::OwnedLog;
 use crate::metrics::Counters;
 use crate::router::{HashedQueue, Placement};
 use crate::services::Services;
+use crate::stages::Stages;
 use crate::view::{Change, View};
 
 /// Groups that wait to be created, or may not be; further ones work with the defaults.
@@ -52,6 +53,8 @@ pub struct Local {
     pub placement: Placement,
     /// What this shard has done so far.
     pub counters: Counters,
+    /// Where the time of sends goes.
+    pub stages: Stages,
     view: RefCell<View>,
     /// One slot per log of the store; filled for those of this shard when they are open.
     pub(crate) log_slots: Vec<OnceCell<Rc<OwnedLog>>>,
@@ -73,6 +76,7 @@ impl Local {
         Self {
             placement,
             counters: Counters::default(),
+            stages: Stages::default(),
             view: RefCell::new(view),
             log_slots: (0..placement.logs()).map(|_| OnceCell::new()).collect(),
         }
@@ -105,6 +109,18 @@ impl Local {
 
     pub(crate) fn apply(&self, change: Change) {
         self.view.borrow_mut().apply(change);
+        self.trace_sends();
+    }
+
+    /// Times the stages of sends, or does not, as the settings say.
+    pub(crate) fn trace_sends(&self) {
+        let is_on = self.view().settings().send_stage_tracing;
+        self.stages.switch(is_on, self.logs());
+    }
+
+    /// The requests that came together are handled.
+    pub(crate) fn end_turn(&self) {
+        self.stages.end_turn(self.logs());
     }
 }
 

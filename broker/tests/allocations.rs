@@ -13,9 +13,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 
 use ringmq_protocol::codes::request;
-use ringmq_protocol::{RequestHead, SerializeType, WriteHeader, write_request};
 use ringmq_runtime::task;
-use support::raw::RawClient;
+use support::raw::{RawClient, requests};
 use support::{Bench, Setup, pull_header, send_header, temp_dir};
 
 /// Tasks of different names that are told apart.
@@ -93,16 +92,6 @@ const TAIL_BLOCKS_MAX: u64 = 16;
 const CROSSING: [&str; 4] = ["mesh", "mesh replies", "mesh lane", "acknowledge"];
 const CROSSING_MAX: u64 = ROUNDS / 6;
 
-fn requests(code: i32, header: &impl WriteHeader, body: &[u8], count: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for opaque in 0..count as i32 {
-        let serialize = SerializeType::RocketMq;
-        let head = RequestHead { serialize, code, opaque, oneway: false, remark: None };
-        write_request(&mut bytes, head, header, body);
-    }
-    bytes
-}
-
 /// Writes to the device so far.
 fn groups(bench: &Bench) -> u64 {
     bench.data.local.logs().map(|owned| owned.log.stats().counters.groups).sum()
@@ -138,9 +127,11 @@ async fn check(bench: &Bench, client: &mut RawClient, round: &[u8], answers: usi
 #[test]
 fn steady_sends_and_pulls_allocate_nothing() {
     // With two shards, the kernel gives some of the clients to the one that does not own the log.
-    for (shards, clients) in [(1, 1), (2, 3)] {
+    for (shards, clients, is_traced) in [(1, 1, false), (2, 3, false), (1, 1, true), (2, 3, true)] {
         let dir = temp_dir();
-        Setup::new(shards, 1).run(dir.path(), move |bench| async move {
+        let mut setup = Setup::new(shards, 1);
+        setup.settings.send_stage_tracing = is_traced;
+        setup.run(dir.path(), move |bench| async move {
             for _ in 0..clients {
                 check_client(&bench).await;
             }

@@ -13,6 +13,7 @@ pub mod offset;
 pub mod register;
 pub mod route;
 pub mod running;
+pub mod send_stage;
 pub mod stats;
 pub mod topic;
 

@@ -53,8 +53,12 @@ pub struct Connection {
     draining: Cell<bool>,
     /// The service wants nothing more from this peer for a while.
     paused: Cell<bool>,
-    /// When a byte last moved in either direction.
-    last_progress: Cell<Instant>,
+    /// When bytes were last read.
+    read_at: Cell<Instant>,
+    /// When the handling of frames last began: after a read, or of what a former turn left.
+    turn_at: Cell<Instant>,
+    /// When output last left.
+    written_at: Cell<Instant>,
     pub(crate) out: RefCell<OutQueue>,
     pub(crate) calls: RefCell<Calls>,
     pub(crate) writer: WriterState,
@@ -93,6 +97,7 @@ impl Connection {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let (read_half, write_half) = stream.clone().split();
+        let now = Instant::now();
         let conn = Rc::new(Self {
             id,
             peer: Cell::new(peer),
@@ -103,7 +108,9 @@ impl Connection {
             closed: Cell::new(None),
             draining: Cell::new(false),
             paused: Cell::new(false),
-            last_progress: Cell::new(Instant::now()),
+            read_at: Cell::new(now),
+            turn_at: Cell::new(now),
+            written_at: Cell::new(now),
             out: RefCell::default(),
             writer: WriterState::new(stream, write_half),
             timekeeper: Timekeeper::default(),
@@ -331,13 +338,37 @@ impl Connection {
         self.peer.set(peer);
     }
 
-    pub(crate) fn note_progress(&self) {
-        self.last_progress.set(Instant::now());
+    pub(crate) fn note_turn(&self) {
+        self.turn_at.set(Instant::now());
+    }
+
+    /// The turn that has begun is about bytes that were read just now.
+    pub(crate) fn note_read(&self) {
+        self.read_at.set(self.turn_at.get());
+    }
+
+    pub(crate) fn note_written(&self) {
+        self.written_at.set(Instant::now());
+    }
+
+    /// When the bytes came out of the socket that are handled in this turn.
+    pub fn read_at(&self) -> Instant {
+        self.read_at.get()
+    }
+
+    /// When this turn of handling what was read began.
+    pub fn turn_at(&self) -> Instant {
+        self.turn_at.get()
+    }
+
+    /// When the socket last took output.
+    pub fn written_at(&self) -> Instant {
+        self.written_at.get()
     }
 
     /// When a byte last moved in either direction.
     pub(crate) fn last_progress(&self) -> Instant {
-        self.last_progress.get()
+        self.turn_at.get().max(self.written_at.get())
     }
 
     /// Gives back buffers of a connection that has been quiet.

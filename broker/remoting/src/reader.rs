@@ -125,7 +125,11 @@ impl<S: Service> Reader<'_, S> {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Turn {
-        self.turn(|assembler, on_frame| assembler.feed(bytes, on_frame))
+        let conn = self.conn;
+        self.turn(|assembler, on_frame| {
+            conn.note_read();
+            assembler.feed(bytes, on_frame)
+        })
     }
 
     /// One turn of handling frames: all replies made in it leave in one write.

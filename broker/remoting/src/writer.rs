@@ -110,7 +110,7 @@ impl Connection {
 
     /// A turn of reading begins: replies collect until [`Connection::end_turn`].
     pub(crate) fn begin_turn(&self) {
-        self.note_progress();
+        self.note_turn();
         self.writer.in_turn.set(true);
     }
 
@@ -138,7 +138,7 @@ impl Connection {
             drop(slices);
             if written > 0 {
                 out.advance(written);
-                self.note_progress();
+                self.note_written();
             }
             if written < offered {
                 return Ok(Attempt::Blocked);
@@ -219,7 +219,7 @@ async fn send_queue(
             }
             queue.advance(written);
         }
-        conn.note_progress();
+        conn.note_written();
         writer.taken_bytes.set(queue.len_bytes());
         // Half of the limit, so that the reader does not stop and go for every reply.
         if conn.out_bytes() <= conn.limits().out_limit_bytes / 2 {

@@ -107,6 +107,8 @@ settings! {
         start_accept_send_request_at_ms: i64 = 0, "startAcceptSendRequestTimeStamp", Allowed::number(0, i64::MAX, "ms since 1970"),
             Live, false,
             "Sends before this time are refused.";
+        send_stage_tracing: bool = false, "sendStageTracing", Allowed::Flag, Live, false,
+            "RingMQ: time the stages of sends; getBrokerRuntimeInfo then shows them as sendStage.*, from zero each time it is turned on.";
 
         ["Consuming"]
         long_polling_enable: bool = true, "longPollingEnable", Allowed::Flag, Live, true,

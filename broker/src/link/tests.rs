@@ -52,7 +52,7 @@ fn large_requests_congest_a_shard_until_it_has_handled_them() {
         let connection = RemoteConnection { key, peer: addr, local: addr };
         let mut sent = 0;
         while !here.is_congested(1) {
-            here.send_requests(1, connection, vec![0; 16 << 20], 1);
+            here.send_requests(1, connection, vec![0; 16 << 20], 1, None);
             sent += 1;
         }
         assert_eq!(sent, 4);

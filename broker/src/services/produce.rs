@@ -109,14 +109,21 @@ pub fn explain_malformed(command: &Command<'_>) -> Refusal {
 
 /// Serves a send whose queue lies in `owned`.
 pub fn serve(local: &Local, produce: &Produce, owned: &OwnedLog, request: Request<'_, '_>) {
-    if owned.must_stall() || !retry(local, produce, owned, request) {
-        owned.stall(request);
+    let received_at = Instant::now();
+    if owned.must_stall() || !retry(local, produce, owned, request, received_at) {
+        owned.stall(request, received_at, local.stages.arrival_of(request.peer));
     }
 }
 
 /// Serves a send that may have waited; `false` when the log has no room (again).
-pub fn retry(local: &Local, produce: &Produce, owned: &OwnedLog, request: Request<'_, '_>) -> bool {
-    match store(local, produce, owned, request) {
+pub fn retry(
+    local: &Local,
+    produce: &Produce,
+    owned: &OwnedLog,
+    request: Request<'_, '_>,
+    received_at: Instant,
+) -> bool {
+    match store(local, produce, owned, request, received_at) {
         Ok(()) => {}
         Err(Failure::Refused(refusal)) => {
             local.counters.send_failed();
@@ -155,6 +162,7 @@ fn store(
     produce: &Produce,
     owned: &OwnedLog,
     request: Request<'_, '_>,
+    received_at: Instant,
 ) -> Result<(), Failure> {
     let command = request.command;
     let header = decode(command)?;
@@ -178,8 +186,8 @@ fn store(
     check_broker(settings, &topic)?;
     check_size(settings, &header, command.body)?;
     check_kind(&header, &topic, &facts)?;
-    let received_at = Instant::now();
-    let incoming = Incoming { header, topic: &topic, queue_id, facts, request, received_at };
+    let (topic, stages) = (&*topic, &local.stages);
+    let incoming = Incoming { header, topic, queue_id, facts, request, received_at, stages };
     if incoming.header.batch {
         incoming.store_batch(produce, owned, settings)
     } else {

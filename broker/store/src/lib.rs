@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! append ──> tail ──> writer ──> segments  append tail flush writer segments maker pace
-//!    ├──> queue index ─┐                   queue queue_index entry
+//!    ├──> queue index ─┐                   group_times queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
 //! read    entries and bytes from memory, caches, files   read fetch blocks cache
@@ -41,6 +41,7 @@ mod error;
 mod fetch;
 mod flush;
 mod frame;
+mod group_times;
 mod index_files;
 mod index_load;
 mod keys;
@@ -69,6 +70,7 @@ mod writer;
 
 pub use append::Appended;
 pub use error::{AppendError, Fenced, OpenError, ReadError};
+pub use group_times::GroupTimes;
 pub use log::{Counters, Log, Stats};
 pub use lookup::{KeyQuery, TimeBoundary};
 pub use options::{FlushPolicy, LogOptions, Repair};

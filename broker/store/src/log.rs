@@ -16,6 +16,7 @@ use crate::cache::Cache;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
 use crate::flush::Watermarks;
+use crate::group_times::GroupClock;
 use crate::index_files::IndexFiles;
 use crate::index_load::LoadedIndex;
 use crate::keys::KeyIndex;
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) snapshots: RefCell<checkpoint::Snapshots>,
     /// Set once retention has met a segment whose times lie in the future.
     pub(crate) early: Cell<Option<Early>>,
+    pub(crate) group_clock: GroupClock,
     is_closing: Cell<bool>,
     tasks: RefCell<Vec<Task<()>>>,
 }
@@ -379,6 +381,7 @@ impl Inner {
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
             snapshots: RefCell::new(index.snapshots),
             early: Cell::new(None),
+            group_clock: GroupClock::default(),
             is_closing: Cell::new(false),
             tasks: RefCell::new(Vec::new()),
         }

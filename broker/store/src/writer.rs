@@ -53,6 +53,7 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
         let group = state.marks.next_group().expect("only the writer completes groups");
         (group, state.segments.find(group.from).expect("waited for above").clone())
     };
+    let submitted_at = inner.group_clock.submitted();
     let flushes = inner.options.flush == FlushPolicy::Sync;
     let mut from = group.from;
     loop {
@@ -65,6 +66,7 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
         from = part.to;
     }
     if !flushes || growth_flushed(inner, segment.base).await {
+        inner.group_clock.completed(inner.id.at(group.to), submitted_at);
         complete(inner, group, flushes);
     }
     Ok(())

@@ -18,6 +18,7 @@ use ringmq_protocol::bodies::group::{
 };
 use ringmq_protocol::bodies::heartbeat::HeartbeatData;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
+use ringmq_protocol::bodies::send_stage::{SEND_STAGES, SendStage};
 use ringmq_protocol::bodies::stats::TopicStatsTable;
 use ringmq_protocol::bodies::topic::{KvTable, TopicConfig, TopicConfigTable};
 use ringmq_protocol::codes::{request, response};
@@ -317,6 +318,31 @@ fn runtime_information_has_what_the_exporter_parses() {
         }
         let capacity: Vec<&str> = table["commitLogDirCapacity"].split(' ').collect();
         assert!(capacity[2].parse::<f64>().is_ok() && capacity[6].parse::<f64>().is_ok());
+    });
+}
+
+#[test]
+fn stages_of_sends_are_told_while_they_are_asked_for() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        let stages = async || {
+            let answer = broker.ask(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
+            let table = json::from_slice::<KvTable>(answer.body()).expect("a table").table;
+            SendStage::read_all(&table)
+        };
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        broker.send("T1", 0).await;
+        assert_eq!(stages().await, []);
+        broker.ask(request::UPDATE_BROKER_CONFIG, &(), b"sendStageTracing=true\n").await;
+        assert!(stages().await.iter().all(|stage| stage.count == 0), "all shards know of it");
+        broker.send("T1", 0).await;
+        let told = stages().await;
+        assert_eq!(told.len(), SEND_STAGES.len());
+        let flushed = told.iter().find(|stage| stage.stage == "flushed").expect("told");
+        assert!(flushed.count == 1 && flushed.p50_us > 0.0, "{told:?}");
+        broker.ask(request::UPDATE_BROKER_CONFIG, &(), b"sendStageTracing=false\n").await;
+        assert_eq!(stages().await, []);
     });
 }
 

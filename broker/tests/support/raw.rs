@@ -3,9 +3,21 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
+use ringmq_protocol::{RequestHead, SerializeType, WriteHeader, write_request};
 use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
 
 use super::TIMEOUT;
+
+/// So many equal requests, to be written at once.
+pub fn requests(code: i32, header: &impl WriteHeader, body: &[u8], count: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for opaque in 0..count as i32 {
+        let serialize = SerializeType::RocketMq;
+        let head = RequestHead { serialize, code, opaque, oneway: false, remark: None };
+        write_request(&mut bytes, head, header, body);
+    }
+    bytes
+}
 
 pub struct RawClient {
     read: ReadHalf,

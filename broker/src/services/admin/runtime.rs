@@ -9,6 +9,8 @@ use super::{Parts, gather};
 use crate::logs::OwnedLog;
 use crate::metrics::{History, SAMPLE_PERIOD_MS, Totals, percentile_ms};
 use crate::shard::DataPlane;
+use crate::stages;
+use ringmq_protocol::bodies::send_stage::SendStage;
 use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
 use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::command::VERSION;
@@ -196,6 +198,7 @@ pub(super) fn info(parts: &Rc<Parts>) -> Reaction {
         rates(&parts.runtime.history.borrow(), &mut put);
         store(&logs, space.as_ref(), &mut put);
         pools(&mut put);
+        table.extend(stages::collect(&parts.data).await.iter().flat_map(SendStage::entries));
         Ok(json_answer(&KvTable { table }))
     })
 }

@@ -18,6 +18,7 @@ use crate::outcome::Refusal;
 use crate::router::HashedQueue;
 use crate::services::Request;
 use crate::services::stamp::{self, Added, Facts};
+use crate::stages::Stages;
 use crate::view::Topic;
 use crate::waiters::Placed;
 
@@ -29,6 +30,7 @@ pub(super) struct Incoming<'a, 'f> {
     pub(super) facts: Facts<'a>,
     pub(super) request: Request<'a, 'f>,
     pub(super) received_at: Instant,
+    pub(super) stages: &'a Stages,
 }
 
 impl Incoming<'_, '_> {
@@ -168,6 +170,7 @@ impl Incoming<'_, '_> {
             waiters.push(placed);
             self.request.peer.write(encode);
         } else {
+            self.stages.appended(owned, self.request.peer, placed.end);
             let sender = Sender {
                 peer: self.request.peer.clone(),
                 to,
