@@ -6,7 +6,7 @@ mod search;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::commands::KneeArgs;
 use crate::args::load::PaceArgs;
@@ -32,12 +32,24 @@ pub struct Bound {
 }
 
 /// One rate that was tried.
-#[derive(Debug, Serialize)]
-struct Trial {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Trial {
     rate: f64,
     good: bool,
     #[serde(flatten)]
     outcome: Outcome,
+}
+
+impl Trial {
+    fn verdict(&self) -> &'static str {
+        if self.good { "good" } else { "too much" }
+    }
+}
+
+/// The trials in their order, without regard to the bound of the search.
+pub fn overview(trials: &[Trial]) -> comfy_table::Table {
+    let named = |trial: &Trial| format!("{:.0} ({})", trial.rate, trial.verdict());
+    table::overview("rate/s", trials.iter().map(|trial| (named(trial), &trial.outcome)))
 }
 
 /// Searches, prints the trials and the report of the best one.
@@ -105,7 +117,7 @@ async fn finish(
         args.load.message.describe()
     );
     let mut report = Report::new(workload, "send us", std::slice::from_ref(&measured));
-    report.trials = serde_json::to_value(trials).expect("trials are plain data");
+    report.trials = trials;
     report.finish(&args.load.output, target, &[measured]).await?;
     target.ended_well();
     Ok(Ending::Good)
@@ -134,7 +146,7 @@ fn trials_table(trials: &[Trial], bound: &Bound) -> comfy_table::Table {
             format!("{:.1}", outcome.response.max_us),
             outcome.failures().to_string(),
             outcome.backlog.to_string(),
-            if trial.good { "good" } else { "too much" }.to_owned(),
+            trial.verdict().to_owned(),
         ]);
     }
     table::align_numbers(&mut table, 0);

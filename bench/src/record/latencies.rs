@@ -8,8 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
-use serde::{Deserialize, Serialize};
+use hdrhistogram::serialization::{self, Serializer, V2DeflateSerializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Latencies are kept from 1 ns to 1 h with 3 significant digits; longer ones count as 1 h.
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
@@ -111,7 +112,7 @@ impl Latencies {
     pub fn decoded(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).ok()?;
         is_of_our_bounds(&bytes).then_some(())?;
-        Deserializer::new().deserialize(&mut bytes.as_slice()).ok().map(Self)
+        serialization::Deserializer::new().deserialize(&mut bytes.as_slice()).ok().map(Self)
     }
 }
 
@@ -142,10 +143,20 @@ pub struct LatencySummary {
     pub count: u64,
     /// Arithmetic mean.
     pub mean_us: f64,
-    /// Value by percentile name.
+    /// Value by percentile name; all of [`PERCENTILES`] are there.
+    #[serde(deserialize_with = "all_percentiles")]
     pub percentiles_us: BTreeMap<String, f64>,
     /// Largest value.
     pub max_us: f64,
+}
+
+/// Refuses what lacks one of [`PERCENTILES`].
+fn all_percentiles<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let values = BTreeMap::<String, f64>::deserialize(from)?;
+    match PERCENTILES.into_iter().find(|(name, _)| !values.contains_key(*name)) {
+        Some((name, _)) => Err(D::Error::custom(format!("{name} is missing"))),
+        None => Ok(values),
+    }
 }
 
 impl LatencySummary {
@@ -183,6 +194,15 @@ mod tests {
             assert!(Latencies::decoded(&STANDARD.encode(&ours[..cut])).is_none(), "cut at {cut}");
         }
         assert!(Latencies::decoded("no base 64").is_none());
+    }
+
+    #[test]
+    fn a_summary_without_one_of_its_percentiles_is_refused() {
+        let mut json = serde_json::to_value(Latencies::default().summary()).unwrap();
+        assert!(serde_json::from_value::<LatencySummary>(json.clone()).is_ok());
+        json["percentiles_us"].as_object_mut().unwrap().remove("p99.9");
+        let error = serde_json::from_value::<LatencySummary>(json).unwrap_err();
+        assert_eq!(error.to_string(), "p99.9 is missing");
     }
 
     #[test]

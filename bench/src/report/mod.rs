@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::load::OutputArgs;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::knee::Trial;
 use crate::limits::Limits;
 use crate::measure::{Measured, Used};
 use crate::observe::{DeviceUse, Meanwhile};
@@ -42,8 +43,8 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<Beside>,
     /// The rates that a search for the knee has tried.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub trials: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trials: Vec<Trial>,
     /// What the machine allows, measured in the same run.
     pub limits: Option<Limits>,
     /// On what the run was made.
@@ -214,7 +215,7 @@ impl Report {
             total,
             runs: runs.iter().map(Outcome::of_run).collect(),
             beside: Vec::new(),
-            trials: serde_json::Value::Null,
+            trials: Vec::new(),
             limits: None,
             environment: Environment::default(),
             histograms: histograms.map(|(name, text)| (name.to_owned(), text)).into(),

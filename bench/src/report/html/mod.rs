@@ -14,6 +14,7 @@ use std::path::Path;
 use askama::Template;
 
 use crate::error::BenchError;
+use crate::knee;
 use crate::report::html::facts::Rows;
 use crate::report::html::plots::Plot;
 use crate::report::html::timeline::Timeline;
@@ -140,6 +141,9 @@ fn told(number: usize, result: &Result<'_>) -> Told {
     }
     if report.runs.len() > 1 {
         sections.push(section("Repetitions", &table::repetitions(&report.runs)));
+    }
+    if !report.trials.is_empty() {
+        sections.push(section("Rates that were tried", &knee::overview(&report.trials)));
     }
     for Beside { name, latency_of, outcome } in &report.beside {
         let title = |what: &str| format!("Beside: {name}, {what}");

@@ -210,6 +210,20 @@ fn the_page_of_a_run_tells_what_the_null_broker_did() {
 }
 
 #[test]
+fn the_page_of_a_search_has_its_trials() {
+    let mut outcome = serde_json::to_value(&report(100).total).unwrap();
+    outcome["rate"] = 20_000.into();
+    outcome["good"] = false.into();
+    let trials = vec![serde_json::from_value(outcome).unwrap()];
+    let report = Report { trials, ..report(100) };
+    let saved: Report = serde_json::from_str(&report.to_json()).unwrap();
+    parsed(&page(&[Result::new("this run".into(), &saved)]), |document| {
+        let text = texts(document.root());
+        assert!(text.contains("Rates that were tried") && text.contains("20000 (too much)"));
+    });
+}
+
+#[test]
 fn a_run_without_an_answer_has_a_page() {
     let empty = Measured::default();
     let report = Report::new("produce".to_owned(), "send us", &[empty]);
