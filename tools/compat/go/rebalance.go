@@ -29,7 +29,8 @@ func (w *world) pullConsumer() rocketmq.PullConsumer {
 	return made
 }
 
-// startPair starts two consumers and waits until each holds half of the queues.
+// startPair starts two consumers and waits until each holds half of the queues. The second one starts when the first has
+// taken all, so that no share is one on the way to another.
 func (w *world) startPair(box *inbox, own []*inbox) []*share {
 	var shares []*share
 	for _, mine := range own {
@@ -42,6 +43,13 @@ func (w *world) startPair(box *inbox, own []*inbox) []*share {
 			}))
 		must(reader.Start())
 		shares = append(shares, share)
+		await("all queues for the first consumers", func() bool {
+			held := 0
+			for _, share := range shares {
+				held += share.held(w.topic())
+			}
+			return held >= queuesShared
+		})
 	}
 	w.awaitHalves(shares)
 	return shares

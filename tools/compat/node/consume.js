@@ -91,7 +91,7 @@ async function longPoll(world) {
   await world.createTopic(producer, 4);
   const inbox = new Inbox();
   const consumer = await world.consumer(world.group('reader'), '*', inbox.listener());
-  await until(() => held(consumer, world.topic) === 4, 'the queues');
+  await until(() => held(consumer, world.topic).length === 4, 'the queues');
   for (let i = 0; i < 20; i++) {
     const began = Date.now();
     await producer.send(world.message(i));

@@ -9,7 +9,8 @@ const { Inbox, held, startConsumer, text, texts, until } = require('./world');
 
 const QUEUES = 8;
 
-// Two consumers that hold half of the queues each.
+// Two consumers that hold half of the queues each. The second one starts when the first has taken all: a consumer takes
+// its queues one after the other, so of two that start together each may hold a half on the way to another share.
 async function startPair(world, inbox, own) {
   const pair = [];
   for (const mine of own) {
@@ -17,14 +18,21 @@ async function startPair(world, inbox, own) {
       mine.messages.push(message);
       inbox.messages.push(message);
     }));
+    await until(() => shared(world, pair) >= QUEUES, () => `all queues, ${pair.length} hold ${shared(world, pair)}`);
   }
   await awaitHalves(world, pair);
   return pair;
 }
 
 async function awaitHalves(world, pair) {
-  await until(() => pair.every(consumer => held(consumer, world.topic) === QUEUES / 2),
-    () => `half of the queues each, have ${pair.map(consumer => held(consumer, world.topic))}`);
+  const halves = () => pair.every(consumer => held(consumer, world.topic).length === QUEUES / 2)
+    && new Set(pair.flatMap(consumer => held(consumer, world.topic))).size === QUEUES;
+  await until(halves, () => `half of the queues each, have ${pair.map(consumer => held(consumer, world.topic).length)}`);
+}
+
+// How many queues consumers hold in all.
+function shared(world, consumers) {
+  return consumers.reduce((sum, consumer) => sum + held(consumer, world.topic).length, 0);
 }
 
 async function clustering(world) {
@@ -46,8 +54,8 @@ async function rebalance(world) {
   const pair = await startPair(world, inbox, [new Inbox(), new Inbox()]);
   const child = startChild(world);
   world.closers.push(() => child.kill());
-  const shared = () => pair.reduce((sum, consumer) => sum + held(consumer, world.topic), 0);
-  await until(() => child.held() >= 2 && child.held() + shared() === QUEUES, 'a share for the joining consumer');
+  await until(() => child.held() >= 2 && child.held() + shared(world, pair) === QUEUES,
+    'a share for the joining consumer');
   for (let i = 0; i < 400; i++) {
     await producer.send(world.message(i));
     if (i === 200) {
@@ -89,7 +97,7 @@ async function runChild(given) {
   });
   let before = -1;
   setInterval(() => {
-    const now = held(consumer, given.topic);
+    const now = held(consumer, given.topic).length;
     if (now !== before) process.stdout.write(`HELD ${now}\n`);
     before = now;
   }, 20);

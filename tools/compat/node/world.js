@@ -108,9 +108,10 @@ async function startConsumer(given, group, topic, expression, handler, extra = {
   return consumer;
 }
 
-// The queues of a topic that a consumer holds.
+// The ids of a topic's queues that a consumer holds.
 function held(consumer, topic) {
-  return [...consumer.processQueueTable.values()].filter(item => item.messageQueue.topic === topic).length;
+  const queues = [...consumer.processQueueTable.values()].map(item => item.messageQueue);
+  return queues.filter(queue => queue.topic === topic).map(queue => queue.queueId);
 }
 
 // Keeps what consumers received, in the order of arrival.
@@ -164,4 +165,4 @@ async function until(holds, what) {
 const text = number => `m${String(number).padStart(5, '0')}`;
 const texts = (from, to) => Array.from({ length: to - from }, (_, i) => text(from + i));
 
-module.exports = { World, Inbox, Message, startConsumer, held, until, text, texts };
+module.exports = { WAIT_MS, World, Inbox, Message, startConsumer, held, until, text, texts };

@@ -230,6 +230,7 @@ final class AdminScenarios {
         Inbox inbox = listen(world, consumer);
         String id = producer.send(Texts.message(topic, 1), queues.get(1)).getOffsetMsgId();
         inbox.awaitExactly(Texts.texts(1, 2));
+        World.await(() -> World.held(consumer).size() == QUEUES, () -> "queues held: " + World.held(consumer));
         var consumers = admin.examineConsumerConnectionInfo(group);
         World.equal(1, consumers.getConnectionSet().size(), "consumers");
         World.equal("CONSUME_PASSIVELY", consumers.getConsumeType().name(), "way of consuming");
@@ -279,7 +280,8 @@ final class AdminScenarios {
         }
     }
 
-    private static <T> T get(Callable<T> call) {
+    /** The outcome of a call that must go well. */
+    static <T> T get(Callable<T> call) {
         try {
             return call.call();
         } catch (Exception reason) {

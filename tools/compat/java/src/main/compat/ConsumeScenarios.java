@@ -117,6 +117,9 @@ final class ConsumeScenarios {
             });
             consumer.start();
             consumers.add(consumer);
+            // The second one starts when the first has taken all queues: on its way there it holds two for a moment.
+            World.await(World.LOCK_WAIT_MS, () -> World.held(consumers) >= 4,
+                () -> consumers.size() + " consumers hold " + World.held(consumers) + " queues");
         }
         World.await(World.LOCK_WAIT_MS, () -> consumers.stream().allMatch(c -> World.held(c).size() == 2),
             () -> "queues held: " + consumers.stream().map(World::held).toList());

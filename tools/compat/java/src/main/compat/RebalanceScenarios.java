@@ -56,7 +56,7 @@ final class RebalanceScenarios {
                 });
             consumer.start();
             pair.add(consumer);
-            World.await(() -> held(pair) >= QUEUES, () -> pair.size() + " consumers hold " + held(pair) + " queues");
+            World.await(() -> World.held(pair) >= QUEUES, () -> pair.size() + " consumers hold " + World.held(pair) + " queues");
         }
         awaitHalves(pair);
         return pair;
@@ -100,8 +100,8 @@ final class RebalanceScenarios {
         try (Child child = Child.start(null, "--role", "consumer", "--namesrv", world.namesrv,
             "--topic", world.topic(), "--group", world.group("reader"))) {
             World.await(() -> !child.latest("HELD ").isEmpty() && Integer.parseInt(child.latest("HELD ")) >= 2
-                    && held(pair) == QUEUES - Integer.parseInt(child.latest("HELD ")),
-                () -> "the joining consumer holds " + child.latest("HELD ") + ", the others " + held(pair));
+                    && World.held(pair) == QUEUES - Integer.parseInt(child.latest("HELD ")),
+                () -> "the joining consumer holds " + child.latest("HELD ") + ", the others " + World.held(pair));
             for (int i = 0; i < 400; i++) {
                 producer.send(Texts.message(world.topic(), i));
                 if (i == 200) {
@@ -128,9 +128,5 @@ final class RebalanceScenarios {
 
     private static List<String> settled(Inbox inbox) {
         return inbox.bodies().stream().filter(body -> body.compareTo(Texts.text(400)) >= 0).toList();
-    }
-
-    private static int held(List<DefaultMQPushConsumer> consumers) {
-        return consumers.stream().mapToInt(c -> World.held(c).size()).sum();
     }
 }

@@ -47,7 +47,8 @@ final class ReopenScenarios {
     /** The group goes on where it was; nothing before it is gone, and queues go on with their next offset. */
     private static void read(World world) throws Exception {
         DefaultMQProducer producer = world.producer();
-        World.equal(QUEUES, World.publishQueues(producer, topic(world)).size(), "queues");
+        World.await(() -> World.publishQueues(producer, topic(world)).size() == QUEUES,
+            () -> "queues: " + World.publishQueues(producer, topic(world)));
         for (MessageQueue queue : World.publishQueues(producer, topic(world))) {
             long expected = (SENT - queue.getQueueId() + QUEUES - 1) / QUEUES;
             World.equal(expected, producer.maxOffset(queue), "greatest offset of queue " + queue.getQueueId());

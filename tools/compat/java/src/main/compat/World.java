@@ -8,6 +8,7 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
+import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -63,9 +64,13 @@ final class World implements AutoCloseable {
         return "G-" + scenario + "-" + role + "-" + runId;
     }
 
-    /** Each client gets a connection of its own, as in separate processes. */
-    private static String instance() {
-        return ProcessHandle.current().pid() + "-" + INSTANCES.incrementAndGet();
+    /** What all clients have in common: each gets a connection of its own, as in separate processes. */
+    private static void connect(ClientConfig client, String namesrv) {
+        client.setNamesrvAddr(namesrv);
+        client.setInstanceName(ProcessHandle.current().pid() + "-" + INSTANCES.incrementAndGet());
+        client.setVipChannelEnabled(false);
+        // Clients ask name servers with 3 s by themselves, and take a busy machine for one without routes.
+        client.setMqClientApiTimeout((int) WAIT_MS);
     }
 
     DefaultMQProducer producer() throws MQClientException {
@@ -84,9 +89,7 @@ final class World implements AutoCloseable {
         // A send that the client repeats may be stored twice; that is to be seen as a failed send, not as a double.
         producer.setRetryTimesWhenSendFailed(0);
         producer.setRetryTimesWhenSendAsyncFailed(0);
-        producer.setNamesrvAddr(namesrv);
-        producer.setInstanceName(instance());
-        producer.setVipChannelEnabled(false);
+        connect(producer, namesrv);
         producer.setSendMsgTimeout((int) WAIT_MS);
         closeAtEnd(producer::shutdown);
         return producer;
@@ -102,9 +105,7 @@ final class World implements AutoCloseable {
     static DefaultMQPushConsumer unclosedPushConsumer(String namesrv, String group, RPCHook hook) {
         DefaultMQPushConsumer consumer =
             new DefaultMQPushConsumer(group, hook, new AllocateMessageQueueAveragely());
-        consumer.setNamesrvAddr(namesrv);
-        consumer.setInstanceName(instance());
-        consumer.setVipChannelEnabled(false);
+        connect(consumer, namesrv);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
         consumer.setConsumeThreadMin(4);
@@ -115,9 +116,7 @@ final class World implements AutoCloseable {
     @SuppressWarnings("deprecation")
     DefaultMQPullConsumer pullConsumer() throws MQClientException {
         DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(group("pull"), encoding);
-        consumer.setNamesrvAddr(namesrv);
-        consumer.setInstanceName(instance());
-        consumer.setVipChannelEnabled(false);
+        connect(consumer, namesrv);
         consumer.start();
         closeAtEnd(consumer::shutdown);
         return consumer;
@@ -126,9 +125,7 @@ final class World implements AutoCloseable {
     DefaultLitePullConsumer litePullConsumer(String group) {
         DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(group, encoding);
         consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
-        consumer.setNamesrvAddr(namesrv);
-        consumer.setInstanceName(instance());
-        consumer.setVipChannelEnabled(false);
+        connect(consumer, namesrv);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         closeAtEnd(consumer::shutdown);
         return consumer;
@@ -137,9 +134,7 @@ final class World implements AutoCloseable {
     /** The official administration client. */
     DefaultMQAdminExt admin() throws MQClientException {
         DefaultMQAdminExt admin = new DefaultMQAdminExt(group("admin"), WAIT_MS);
-        admin.setNamesrvAddr(namesrv);
-        admin.setInstanceName(instance());
-        admin.setVipChannelEnabled(false);
+        connect(admin, namesrv);
         admin.start();
         closeAtEnd(admin::shutdown);
         return admin;
@@ -188,6 +183,11 @@ final class World implements AutoCloseable {
     /** The queues a push consumer holds now, without that of its group's retry topic, which one of them gets too. */
     static Set<MessageQueue> held(DefaultMQPushConsumer consumer) {
         return tenures(consumer).keySet();
+    }
+
+    /** How many queues consumers hold in all. */
+    static int held(List<DefaultMQPushConsumer> consumers) {
+        return consumers.stream().mapToInt(consumer -> held(consumer).size()).sum();
     }
 
     /** What a push consumer works with for each queue it holds: another one after the queue has changed hands. */
