@@ -8,6 +8,7 @@
 mod commands;
 mod report;
 mod target;
+mod times;
 
 use clap::{CommandFactory, Parser};
 use commands::Command;
@@ -38,7 +39,8 @@ Exit status:
   2  the command line is wrong
 
 Environment:
-  NAMESRV_ADDR   name servers, when -n does not give them";
+  NAMESRV_ADDR   name servers, when -n does not give them
+  TZ             time zone of the times that are read and printed";
 
 /// Administration of a RocketMQ cluster.
 #[derive(Debug, Parser)]

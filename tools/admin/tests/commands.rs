@@ -175,7 +175,11 @@ fn a_message_is_sent_counted_and_found_by_each_of_its_names() {
         let none = run(&["queryMsgByKey", "-t", "T", "-k", "k3"]);
         assert!(none.failure(1).contains("no message of T has the key k3"), "{}", none.err);
         let odd = run(&["queryMsgById", "-i", "xyz"]);
-        assert!(odd.failure(1).contains("xyz is not found, and is no offset id"), "{}", odd.err);
+        let hint = "xyz is no offset id; give the topic with -t if xyz is a unique key";
+        assert!(odd.failure(1).contains(hint), "{}", odd.err);
+        let odd = run(&["queryMsgById", "-i", "xyz", "-t", "T"]);
+        let hint = "xyz is no offset id; no message of T has xyz as its unique key";
+        assert!(odd.failure(1).contains(hint), "{}", odd.err);
     });
 }
 
@@ -231,8 +235,13 @@ fn progress_of_a_group_is_shown_and_set_back() {
         client.shutdown_blocking();
         let offline = run(&["consumerConnection", "-g", "g", "-b", address]);
         assert!(offline.failure(1).contains("the consumer group[g] is not online"));
-        let words = ["resetOffsetByTime", "-g", "g", "-t", "T", "-s", "0", "--json"];
-        let reset = run(&words).json();
+        let nobody = run(&["consumerProgress", "-g", "nobody"]);
+        let told = "no broker knows the consumer group nobody (topic %RETRY%nobody)";
+        assert!(nobody.failure(1).contains(told), "{}", nobody.err);
+        let reset =
+            |when: &str| run(&["resetOffsetByTime", "-g", "g", "-t", "T", "-s", when, "--json"]);
+        assert!(reset("then").failure(1).contains("yyyy-MM-dd#HH:mm:ss:SSS"));
+        let reset = reset("2001-02-03#04:05:06:007").json();
         assert_eq!(
             (&reset[0]["offset"], &reset[0]["brokerName"]),
             (&0.into(), &"a".into()),

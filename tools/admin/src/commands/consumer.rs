@@ -1,19 +1,31 @@
 //! Who consumes and produces, how far they are, and setting that back.
 
-use super::message::time_text;
 use crate::report::Report;
 use crate::target::{Failure, addresses};
+use crate::times::{point_in_time, time_text};
 use clap::{ArgAction, Args};
 use ringmq_client::admin::Admin;
 use ringmq_protocol::bodies::connection::{ClientConnection, ConsumerConnection as Members};
+use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::bodies::stats::ConsumeStats;
+use ringmq_protocol::codes::response;
 use ringmq_protocol::names::{group_of_retry_topic, retry_topic};
-use ringmq_runtime::clock;
 use serde_json::json;
+
+/// Where a group is: on the brokers that have its retry topic, which every group gets.
+async fn route(admin: &Admin, group: &str) -> Result<TopicRouteData, Failure> {
+    let topic = retry_topic(group);
+    admin.topic_route(&topic).await.map_err(|error| match error.code() {
+        Some(response::TOPIC_NOT_EXIST) => {
+            Failure::other(format!("no broker knows the consumer group {group} (topic {topic})"))
+        }
+        _ => error.into(),
+    })
+}
 
 /// The members of a group, from whichever broker has them; `None` when nobody is online.
 async fn members(admin: &Admin, group: &str) -> Result<Option<Members>, Failure> {
-    let route = admin.topic_route(&retry_topic(group)).await?;
+    let route = route(admin, group).await?;
     for address in addresses(&route) {
         if let Some(members) = admin.consumers(address, group).await? {
             return Ok(Some(members));
@@ -80,7 +92,7 @@ impl ConsumerProgress {
 
 /// Progress of a group, of all brokers that it consumes from.
 async fn stats(admin: &Admin, group: &str, topic: Option<&str>) -> Result<ConsumeStats, Failure> {
-    let route = admin.topic_route(&retry_topic(group)).await?;
+    let route = route(admin, group).await?;
     let mut sum = ConsumeStats::default();
     for address in addresses(&route) {
         let stats = admin.consume_stats(address, group, topic).await?;
@@ -193,7 +205,8 @@ pub struct ResetOffsetByTime {
     /// The topic.
     #[arg(short = 't', long = "topic")]
     topic: String,
-    /// `now`, Unix milliseconds, or -1 for the end.
+    /// now, yyyy-MM-dd#HH:mm:ss:SSS in this machine's time zone, Unix milliseconds, or -1 for the
+    /// end.
     #[arg(short = 's', long = "timestamp", allow_hyphen_values = true)]
     timestamp: String,
     /// Also to later messages than the present ones.
@@ -203,12 +216,7 @@ pub struct ResetOffsetByTime {
 
 impl ResetOffsetByTime {
     pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
-        let timestamp_ms = match self.timestamp.as_str() {
-            "now" => clock::unix_ms(),
-            text => text.parse().map_err(|_| {
-                Failure::other(format!("-s {text}: expected now, -1 or Unix milliseconds"))
-            })?,
-        };
+        let timestamp_ms = point_in_time(&self.timestamp)?;
         let mut rows = Vec::new();
         let route = admin.topic_route(&self.topic).await?;
         for address in addresses(&route) {

@@ -2,6 +2,7 @@
 
 use crate::report::Report;
 use crate::target::Failure;
+use crate::times::time_text;
 use clap::Args;
 use ringmq_client::Client;
 use ringmq_client::admin::Admin;
@@ -13,31 +14,6 @@ use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_protocol::properties::keys;
 use serde_json::{Value, json};
-
-/// Unix time in milliseconds as `2026-11-21 13:05:09,123` (UTC); nothing for 0.
-pub fn time_text(unix_ms: i64) -> String {
-    if unix_ms <= 0 {
-        return String::new();
-    }
-    let (days, of_day) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
-    let (year, month, day) = date(days);
-    let (seconds, ms) = (of_day / 1_000, of_day % 1_000);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},{ms:03}")
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant's `civil_from_days`).
-fn date(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
-}
 
 fn describe(message: &ReceivedMessage) -> (Vec<String>, Value) {
     let property = |name: &str| message.property(name).unwrap_or_default().to_owned();
@@ -103,11 +79,16 @@ impl QueryMsgById {
                 return Ok(report(&found));
             }
         }
-        if self.msg_id.parse::<OffsetMessageId>().is_err() {
-            let text = format!("{} is not found, and is no offset id", self.msg_id);
-            return Err(Failure::other(text));
+        let id = &self.msg_id;
+        let hint = match &self.topic {
+            Some(topic) => format!("no message of {topic} has {id} as its unique key"),
+            None => format!("give the topic with -t if {id} is a unique key, as sends return it"),
+        };
+        if id.parse::<OffsetMessageId>().is_err() {
+            return Err(Failure::other(format!("{id} is no offset id; {hint}")));
         }
-        Ok(report(&[admin.view_message(&self.msg_id).await?]))
+        let viewed = admin.view_message(id).await;
+        Ok(report(&[viewed.map_err(|error| Failure::other(format!("{error}\n  {hint}")))?]))
     }
 }
 
@@ -190,17 +171,5 @@ fn status_text(status: SendStatus) -> &'static str {
         SendStatus::FlushDiskTimeout => "FLUSH_DISK_TIMEOUT",
         SendStatus::FlushSlaveTimeout => "FLUSH_SLAVE_TIMEOUT",
         SendStatus::SlaveNotAvailable => "SLAVE_NOT_AVAILABLE",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_read_as_dates() {
-        assert_eq!(time_text(0), "");
-        assert_eq!(time_text(951_782_400_123), "2000-02-29 00:00:00,123");
-        assert_eq!(time_text(1_795_265_121_990), "2026-11-21 12:45:21,990");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::report::Report;
 use crate::target::{Failure, Which, addresses};
+use crate::times::time_text;
 use clap::Args;
 use ringmq_client::admin::{Admin, BrokerTarget, TopicSettings};
 use serde_json::json;
@@ -105,7 +106,7 @@ impl TopicStatus {
                     queue.queue_id.to_string(),
                     offsets.min_offset.to_string(),
                     offsets.max_offset.to_string(),
-                    super::message::time_text(offsets.last_update_timestamp),
+                    time_text(offsets.last_update_timestamp),
                 ]
             }));
         }
