@@ -44,12 +44,8 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
         received.push(measure::once(&target, &args.load.pace, &consumers, clock.archive()).await);
         sent.push(Measured { archive: sending.await, ..Measured::default() });
     }
-    let workload = format!(
-        "end to end: {}, {}; {} consuming connections",
-        args.load.pace.describe(),
-        args.load.message.describe(),
-        args.consumers
-    );
+    let workload =
+        format!("end to end: {}; {} consuming connections", args.load.describe(), args.consumers);
     let mut report = Report::new(workload, "end to end us", &received);
     report.add_beside("sends", "send us", &sent);
     report.finish(&args.load.output, &target, &received).await?;

@@ -48,9 +48,8 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
         reads.push(Measured { archive: reading.await, ..Measured::default() });
     }
     let workload = format!(
-        "mixed: {}, {}; beside {} readers with up to {} messages a pull",
-        args.load.pace.describe(),
-        args.load.message.describe(),
+        "mixed: {}; beside {} readers with up to {} messages a pull",
+        args.load.describe(),
         args.readers,
         args.pull_batch
     );

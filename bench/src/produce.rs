@@ -34,8 +34,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
         producers.connect(&target, &args.load.pace, again, acks.clone()).await
     })
     .await?;
-    let workload =
-        format!("produce: {}, {}", args.load.pace.describe(), args.load.message.describe());
+    let workload = format!("produce: {}", args.load.describe());
     let mut report = Report::new(workload, "send us", &runs);
     report.limits = limits;
     report.finish(&args.load.output, &target, &runs).await?;

@@ -30,6 +30,13 @@ pub struct LoadArgs {
     pub output: OutputArgs,
 }
 
+impl LoadArgs {
+    /// The load and the messages in words.
+    pub fn describe(&self) -> String {
+        format!("{}, {}", self.pace.describe(), self.message.describe())
+    }
+}
+
 /// How many requests, how fast, how long.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Load")]
