@@ -52,7 +52,8 @@ fn interval(
     Interval { low: at(tail), ratio, high: at(1.0 - tail) }
 }
 
-fn mean(samples: &[f64]) -> f64 {
+/// The arithmetic mean of samples (not empty).
+pub fn mean(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / samples.len() as f64
 }
 

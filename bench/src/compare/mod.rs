@@ -53,15 +53,18 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     }
     let unit = unit(&a, &b)?;
     let mut table = table::plain();
-    table.set_header(["second / first", "ratio", "from", "to", "verdict"]);
+    table.set_header(["mean of", "first", "second", "second / first", "from", "to", "verdict"]);
     let mut judgements = Vec::new();
     for metric in METRICS {
         let Some(interval) = interval(&metric, &a, &b, unit, args.confidence) else { continue };
         let judgement = judge(interval, metric.better, f64::from(args.tolerance) / 100.0);
         judgements.push(judgement);
         let figure = |value: f64| format!("{value:.3}");
+        let mean = |side| format!("{:.1}", bootstrap::mean(&samples(&metric, side, unit)));
         table.add_row([
             metric.name.to_owned(),
+            mean(&a),
+            mean(&b),
             figure(interval.ratio),
             figure(interval.low),
             figure(interval.high),

@@ -154,7 +154,13 @@ fn results_are_compared_and_the_exit_code_tells() {
     let page = std::fs::read_to_string(folder.path().join("both.html")).unwrap();
     assert!(page.contains("<b>fast</b>") && page.contains("<b>slow</b>"));
     assert_eq!(code(&["report", "fast.csv"]), Some(1));
-    assert_eq!(code(&["compare", "fast.json", "slow.json"]), Some(5));
+    let compared = bench(folder.path(), &["compare", "fast.json", "slow.json"]);
+    assert_eq!(compared.status.code(), Some(5));
+    let table = String::from_utf8_lossy(&compared.stdout);
+    let row = table.lines().find(|line| line.trim_start().starts_with("msg/s")).unwrap();
+    let figures: Vec<f64> = row.split_whitespace().filter_map(|cell| cell.parse().ok()).collect();
+    let [first, second, ratio, low, high] = figures[..] else { panic!("{row}") };
+    assert!((second / first - ratio).abs() < 0.01 && low <= ratio && ratio <= high, "{row}");
     assert_eq!(code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]), Some(0));
     assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
 }
