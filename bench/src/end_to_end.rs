@@ -54,7 +54,14 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
 }
 
 /// Connections that wait at the end of every queue.
-async fn consumers(args: &EndToEndArgs, target: &Target, run: u64) -> Result<Rc<Load>, BenchError> {
+///
+/// # Errors
+/// A broker cannot be reached.
+pub async fn consumers(
+    args: &EndToEndArgs,
+    target: &Target,
+    run: u64,
+) -> Result<Rc<Load>, BenchError> {
     let plan = Rc::new(PullPlan {
         reading: Reading::EndToEnd(run),
         batch: args.pull_batch,

@@ -1,6 +1,7 @@
 //! What broker and machine did during a run, from counters of the kernel that are read before and
 //! after it. A counter that this kernel does not have is left out.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
@@ -28,18 +29,14 @@ impl Observed {
     /// Reads them.
     pub async fn of(target: &Target) -> Self {
         let device = match target.store() {
-            Some(store) => device_of(store).await,
+            Some(store) => DeviceUse::under(store).await,
             None => None,
-        };
-        let stat = match device {
-            Some(device) => fact(&format!("{device}/stat")).await,
-            None => String::new(),
         };
         Self {
             at: Instant::now(),
             usage: target.usage(),
             flushes: target.flushes().await,
-            device: DeviceUse::parse(&stat),
+            device,
             machine: Counters::read().await,
         }
     }
@@ -74,12 +71,18 @@ pub struct DeviceUse {
 }
 
 impl DeviceUse {
+    /// Reads the counters of the device under a directory; none where the kernel does not tell.
+    pub async fn under(directory: &Path) -> Option<Self> {
+        Self::parse(&fact(&format!("{}/stat", device_of(directory).await?)).await)
+    }
+
     /// Both together.
     pub fn and(self, other: Self) -> Self {
         self.with(other, u64::saturating_add)
     }
 
-    fn since(self, earlier: Self) -> Self {
+    /// What came between two moments.
+    pub fn since(self, earlier: Self) -> Self {
         self.with(earlier, u64::saturating_sub)
     }
 

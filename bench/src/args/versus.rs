@@ -15,11 +15,12 @@ pub struct VersusArgs {
     /// Scenarios, separated by commas; all of them without it. A wrong name lists them.
     #[arg(long, value_parser = scenario::by_name, value_delimiter = ',')]
     pub scenarios: Vec<&'static Scenario>,
-    /// Against whom; `ours` is the control: the smallest difference that this machine can show.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "tuned,shipped,ours")]
+    /// Against whom; `null` is the limit that a broker built as ours cannot beat, `ours` the
+    /// control: the smallest difference that this machine can show.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "tuned,null,ours")]
     pub against: Vec<Contestant>,
     /// Blocks of each scenario and rival; a block is two pairs of runs, in the order ABBA.
-    #[arg(long, default_value_t = 5, value_parser = values::up_to(1_000))]
+    #[arg(long, default_value_t = 4, value_parser = values::up_to(1_000))]
     pub blocks: u32,
     /// Decides the order of everything; printed, so that a race can be run again.
     #[arg(long)]
@@ -37,8 +38,8 @@ pub struct VersusArgs {
     /// Seconds for which device and loopback are measured before and after each run.
     #[arg(long, default_value = "2", value_parser = values::seconds)]
     pub probe: Duration,
-    /// A short look: one block, seconds instead of minutes. Proves that all parts work; decides
-    /// nothing.
+    /// A short look: one block, seconds instead of minutes, a tenth of the messages where some are
+    /// put in first. Proves that all parts work; decides nothing.
     #[arg(long, conflicts_with_all = ["blocks", "warm_up", "jvm_warm_up", "duration", "probe"])]
     pub quick: bool,
     /// Heap of Apache's broker, such as 2g, in place of the 8g that its script has and of the 2g of
@@ -70,8 +71,13 @@ pub enum Contestant {
     Tuned,
     /// Apache's broker as it is shipped.
     Shipped,
+    /// The null broker: it reads, groups, writes, flushes and answers, without protocol and store.
+    Null,
     /// Our broker.
     Ours,
+    /// Our broker with other settings, where a scenario is about those.
+    #[value(skip)]
+    Otherwise,
 }
 
 impl Contestant {
@@ -80,7 +86,9 @@ impl Contestant {
         match self {
             Self::Tuned => "tuned",
             Self::Shipped => "shipped",
+            Self::Null => "null",
             Self::Ours => "ours",
+            Self::Otherwise => "otherwise",
         }
     }
 }
@@ -98,6 +106,8 @@ pub struct Times {
     pub probe: Duration,
     /// Blocks of each scenario and rival.
     pub blocks: u32,
+    /// How much of a scenario's messages are put in before it.
+    pub fill_share: f64,
 }
 
 impl VersusArgs {
@@ -105,15 +115,16 @@ impl VersusArgs {
     pub fn times(&self) -> Times {
         if self.quick {
             return Times {
-                warm_up: Duration::from_secs(1),
+                warm_up: Duration::from_secs(2),
                 jvm_warm_up: Duration::from_secs(3),
                 duration: Duration::from_secs(2),
                 probe: Duration::from_millis(300),
                 blocks: 1,
+                fill_share: 0.1,
             };
         }
         let &Self { warm_up, jvm_warm_up, duration, probe, blocks, .. } = self;
-        Times { warm_up, jvm_warm_up, duration, probe, blocks }
+        Times { warm_up, jvm_warm_up, duration, probe, blocks, fill_share: 1.0 }
     }
 }
 

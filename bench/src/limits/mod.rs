@@ -7,7 +7,7 @@ pub mod command;
 mod device;
 mod memory;
 pub mod null_broker;
-mod null_load;
+pub mod null_load;
 mod null_server;
 
 use std::path::Path;

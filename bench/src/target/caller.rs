@@ -67,6 +67,20 @@ impl Caller {
         &mut self,
         code: i32,
         header: &impl WriteHeader,
+        take: impl FnMut(&Command<'_>) -> R,
+    ) -> Result<R, BenchError> {
+        self.ask_with_body(code, header, &[], take).await
+    }
+
+    /// As [`Caller::ask`], with a body.
+    ///
+    /// # Errors
+    /// As for [`Caller::ask`].
+    pub async fn ask_with_body<R>(
+        &mut self,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
         mut take: impl FnMut(&Command<'_>) -> R,
     ) -> Result<R, BenchError> {
         self.opaque = self.opaque.wrapping_add(1);
@@ -79,7 +93,7 @@ impl Caller {
             remark: None,
         };
         self.out.clear();
-        write_request(&mut self.out, head, header, &[]);
+        write_request(&mut self.out, head, header, body);
         let lost = |error| BenchError::Network { addr: self.who.clone(), error };
         let answer = async {
             self.write.write_all(&mut [IoSlice::new(&self.out)]).await.map_err(lost)?;

@@ -87,6 +87,9 @@ impl Target {
     ) -> Result<Self, BenchError> {
         let mut target = Self { topics: Vec::new(), namesrv, brokers: Vec::new(), embedded };
         let mut routes = Routes::connect(&target.namesrv).await?;
+        if names.len() > 1 {
+            routes.create_many(names, queues).await?;
+        }
         for name in names {
             let mut masters = Vec::new();
             for master in routes.find(name, queues).await? {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ringmq_protocol::Command;
 use ringmq_protocol::bodies::route::{ClusterInfo, QueueData, TopicRouteData};
+use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::CreateTopicRequest;
 use ringmq_protocol::headers::namesrv::RouteRequest;
@@ -20,6 +22,9 @@ const ROUTE_LIMIT: Duration = Duration::from_secs(40);
 
 /// Time between two looks at the route.
 const ROUTE_POLL: Duration = Duration::from_millis(20);
+
+/// Topics of one request that creates a list of them: its body stays below 256 KiB.
+const TOPICS_OF_LIST: usize = 1_000;
 
 /// The queues of a topic on one master.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,45 @@ impl Routes {
     /// It cannot be reached.
     pub async fn connect(addr: &str) -> Result<Self, BenchError> {
         Ok(Self { namesrv: Caller::connect(addr).await?, masters: BTreeMap::new() })
+    }
+
+    /// Creates those of many topics that are unknown with `queues` queues on all masters, as far as
+    /// these take lists of topics: brokers do since 5.3, and [`Routes::find`] creates what is still
+    /// missing. One by one, Apache's broker would write and send its whole table each time.
+    ///
+    /// # Errors
+    /// A master cannot be reached, or does not answer in time.
+    pub async fn create_many(&mut self, topics: &[String], queues: u32) -> Result<(), BenchError> {
+        let deadline = Instant::now() + ROUTE_LIMIT;
+        while self.masters.is_empty() && Instant::now() < deadline {
+            self.connect_masters().await?;
+            task::sleep(ROUTE_POLL).await;
+        }
+        let queues = i32::try_from(queues).expect("checked by the command line");
+        let config = |name: &String| TopicConfig {
+            topic_name: name.clone(),
+            read_queue_nums: queues,
+            write_queue_nums: queues,
+            ..TopicConfig::default()
+        };
+        let mut unknown = Vec::new();
+        for topic in topics {
+            if self.look_up(topic).await?.is_empty() {
+                unknown.push(config(topic));
+            }
+        }
+        for some in unknown.chunks(TOPICS_OF_LIST) {
+            let list = TopicConfigList { topic_config_list: some.to_vec() };
+            let body = json::to_vec(&list);
+            for master in self.masters.values_mut() {
+                let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
+                let taken = |answer: &Command<'_>| answer.code == response::SUCCESS;
+                if !master.ask_with_body(code, &(), &body, taken).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The masters that have a topic; creates it with `queues` queues on all masters when it is
@@ -81,7 +125,7 @@ impl Routes {
             zone_mode: None,
             zone_name: None,
         };
-        let take = |command: &ringmq_protocol::Command<'_>| {
+        let take = |command: &Command<'_>| {
             (command.code == response::SUCCESS).then(|| command.body.to_vec())
         };
         let body = self.namesrv.ask(request::GET_ROUTEINFO_BY_TOPIC, &header, take).await?;

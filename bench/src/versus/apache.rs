@@ -191,7 +191,7 @@ async fn maven(directory: &Path) -> Result<(), BenchError> {
         "process-classes".as_ref(),
     ];
     let run = Program::start("maven", &words, &directory.join("maven.log"))?;
-    run.wait(FETCH_LIMIT).await
+    run.wait(FETCH_LIMIT).await.map(|_| ())
 }
 
 /// Options of the broker's JVM.

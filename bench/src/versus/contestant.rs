@@ -4,24 +4,44 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::{net, process};
+use ringmq_runtime::{net, process, task};
 
-use crate::args::target::{BrokerArgs, Flush};
+use crate::args::target::BrokerArgs;
 use crate::args::versus::{Contestant, VersusArgs};
-use crate::args::{Cli, Command};
 use crate::error::BenchError;
 use crate::target::Target;
+use crate::target::caller::Caller;
 use crate::target::embedded::{self, BOOT_SUCCESS};
 use crate::target::scratch::Scratch;
 use crate::versus::apache::{self, Apache, Ports, Settings};
 use crate::versus::program::{self, Program};
+use crate::versus::scenario::Own;
 
 /// A JVM that touches gigabytes of heap takes a while.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Topic of all scenarios, with bench's own number of queues.
-pub const TOPIC: &str = "BenchTopic";
+/// How long a broker may take to end.
+const END_LIMIT: Duration = Duration::from_secs(120);
+
+/// Time between two questions to a broker that starts.
+const ANSWER_POLL: Duration = Duration::from_millis(10);
+
+/// What is to be started.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// Programs and directories.
+    pub args: &'a VersusArgs,
+    /// The rival's programs.
+    pub apache: &'a Apache,
+    /// Whose broker.
+    pub contestant: Contestant,
+    /// Its policy, and the shards of ours.
+    pub own: Own,
+    /// Lines that either broker gets besides; most scenarios have none.
+    pub more: &'static str,
+}
 
 /// A running broker. Dropping it ends its processes and removes its store: fields go in their
 /// order.
@@ -32,7 +52,28 @@ pub struct Running {
     _namesrv: Option<Program>,
     pids: Vec<u32>,
     namesrv: String,
+    launch: Launch,
     home: Scratch,
+}
+
+/// How the broker is started, each time with a log of its own.
+#[derive(Debug)]
+struct Launch {
+    name: &'static str,
+    words: Vec<OsString>,
+    prefix: PathBuf,
+    starts: u32,
+}
+
+impl Launch {
+    fn start(&mut self) -> Result<Program, BenchError> {
+        self.starts += 1;
+        let log = match self.starts {
+            1 => "broker.log".to_owned(),
+            again => format!("broker-{again}.log"),
+        };
+        Program::start(self.name, &self.words, &with_extension(&self.prefix, &log))
+    }
 }
 
 impl Running {
@@ -41,13 +82,8 @@ impl Running {
     ///
     /// # Errors
     /// A program is missing, ends, or is not ready in time.
-    pub async fn start(
-        contestant: Contestant,
-        flush: Flush,
-        (args, apache): (&VersusArgs, &Apache),
-        prefix: &Path,
-    ) -> Result<Self, BenchError> {
-        let mut home = Scratch::new_in(&args.directory).await?;
+    pub async fn start(setup: Setup<'_>, prefix: &Path) -> Result<Self, BenchError> {
+        let mut home = Scratch::new_in(&setup.args.directory).await?;
         home.remove_at_end();
         let path = std::path::absolute(home.path())
             .map_err(|error| BenchError::file(home.path(), error))?;
@@ -55,30 +91,22 @@ impl Running {
         let (namesrv, listen, replication) = (ports[0], ports[1], ports[2]);
         let ports = Ports { namesrv, listen, replication };
         let conf = with_extension(prefix, "broker.conf");
-        let (namesrv, words) = match contestant {
-            Contestant::Ours => {
-                let broker = BrokerArgs { flush, shards: args.shards, logs: 1, store: None };
-                let text = embedded::configuration(&broker, &path, ports.namesrv, ports.listen);
-                write(&conf, &text).await?;
-                (None, ours(args, &conf)?)
-            }
-            Contestant::Shipped | Contestant::Tuned => {
-                let settings = match contestant {
-                    Contestant::Shipped => Settings::Shipped,
-                    _ => Settings::Tuned,
-                };
-                let store = path.join("store");
-                write(&conf, &apache::configuration(settings, flush, &store, ports)).await?;
-                let namesrv = start_namesrv(apache, &path, ports, prefix).await?;
-                (Some(namesrv), apache.broker(&path, &conf, settings, args.heap.as_deref()))
+        write(&conf, &(configuration(setup, &path, ports) + setup.more)).await?;
+        let (namesrv, words) = match settings(setup.contestant) {
+            None => (None, ours(setup.args, &conf)?),
+            Some(settings) => {
+                let namesrv = start_namesrv(setup.apache, &path, ports, prefix).await?;
+                let heap = setup.args.heap.as_deref();
+                (Some(namesrv), setup.apache.broker(&path, &conf, settings, heap))
             }
         };
-        let log = with_extension(prefix, "broker.log");
-        let mut broker = Program::start(contestant.word(), &words, &log)?;
+        let name = setup.contestant.word();
+        let mut launch = Launch { name, words, prefix: prefix.to_owned(), starts: 0 };
+        let mut broker = launch.start()?;
         broker.wait_until(START_LIMIT, |output| output.contains(BOOT_SUCCESS)).await?;
         let pids = broker.tree().await;
         let namesrv_address = format!("127.0.0.1:{}", ports.namesrv);
-        Ok(Self { broker, _namesrv: namesrv, pids, namesrv: namesrv_address, home })
+        Ok(Self { broker, _namesrv: namesrv, pids, namesrv: namesrv_address, launch, home })
     }
 
     /// Address of the name server.
@@ -91,26 +119,79 @@ impl Running {
         self.home.path()
     }
 
-    /// What the broker's processes have used so far.
-    pub fn usage(&self) -> process::Usage {
-        program::usage_of(&self.pids)
+    /// Its processes.
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
     }
 
-    /// The topic on it, which is made where it is missing.
-    ///
-    /// # Errors
-    /// It cannot be reached, or makes no topic.
-    pub async fn target(&self) -> Result<Target, BenchError> {
-        let words = ["produce", "--topic", TOPIC, "-n", &self.namesrv].map(str::to_owned);
-        match Cli::from_words(&words).unwrap_or_else(|error| error.exit()).command {
-            Command::Produce(args) => Target::open(&args.load.target).await,
-            _ => unreachable!("the first word says what it is"),
-        }
+    /// What they have used so far.
+    pub fn usage(&self) -> process::Usage {
+        program::usage_of(&self.pids)
     }
 
     /// Whether its processes are as they were when it started.
     pub async fn is_whole(&self) -> bool {
         self.broker.tree().await == self.pids
+    }
+
+    /// Ends the broker as a service manager does.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn end(&mut self) -> Result<(), BenchError> {
+        self.broker.terminate(END_LIMIT).await
+    }
+
+    /// Starts it again on what it has stored; the time until it answers for the last queue of
+    /// `target`.
+    ///
+    /// # Errors
+    /// It ends, or does not answer in time.
+    pub async fn start_again(&mut self, target: &Target) -> Result<Duration, BenchError> {
+        self.broker = self.launch.start()?;
+        let begun = Instant::now();
+        while last_range(target).await.is_err() {
+            if begun.elapsed() > START_LIMIT || !self.broker.is_running()? {
+                self.broker.wait_until(Duration::ZERO, |_| false).await?;
+            }
+            task::sleep(ANSWER_POLL).await;
+        }
+        let took = begun.elapsed();
+        self.broker.wait_until(START_LIMIT, |output| output.contains(BOOT_SUCCESS)).await?;
+        self.pids = self.broker.tree().await;
+        Ok(took)
+    }
+}
+
+/// First and next offset of the last queue of `target`.
+///
+/// # Errors
+/// The broker does not answer.
+pub async fn last_range(target: &Target) -> Result<(u64, u64), BenchError> {
+    let queue = target.queues().pop().expect("a topic has a queue");
+    let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
+    target.range_of(&mut caller, queue).await
+}
+
+/// Those of Apache's broker; none if it is ours that plays.
+fn settings(contestant: Contestant) -> Option<Settings> {
+    match contestant {
+        Contestant::Shipped => Some(Settings::Shipped),
+        Contestant::Tuned => Some(Settings::Tuned),
+        Contestant::Ours | Contestant::Otherwise | Contestant::Null => None,
+    }
+}
+
+/// The `broker.conf` of either broker.
+fn configuration(setup: Setup<'_>, home: &Path, ports: Ports) -> String {
+    let flush = setup.own.flush;
+    match settings(setup.contestant) {
+        Some(settings) => apache::configuration(settings, flush, &home.join("store"), ports),
+        None => {
+            let shards = setup.own.shards.unwrap_or(setup.args.shards);
+            let broker = BrokerArgs { flush, shards, logs: 1, store: None };
+            embedded::configuration(&broker, home, ports.namesrv, ports.listen)
+        }
     }
 }
 

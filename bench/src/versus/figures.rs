@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use crate::compare::metric::Better;
+use crate::report::Outcome;
+use crate::versus::costs::Costs;
 
 /// A figure of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,10 +18,20 @@ pub enum Figure {
     P99,
     /// 999 of 1,000.
     P999,
+    /// The 99th percentile as multiple of what the same load had alone, in the same run.
+    TimesAlone,
     /// User and system time of the broker's processes per message.
     Cpu,
-    /// Resident memory of the broker's processes at the end.
+    /// The same in percent of a core.
+    CoreShare,
+    /// Resident memory of the broker's processes before the load.
+    RssIdle,
+    /// And at its end.
     Rss,
+    /// Stored bytes that were read per second, in percent of what the device gives.
+    DeviceShare,
+    /// Seconds until a broker that has ended answers again.
+    Restart,
 }
 
 impl Figure {
@@ -30,35 +42,46 @@ impl Figure {
             Self::P50 => "p50 us",
             Self::P99 => "p99 us",
             Self::P999 => "p99.9 us",
+            Self::TimesAlone => "p99, times alone",
             Self::Cpu => "CPU us/msg",
+            Self::CoreShare => "CPU % of a core",
+            Self::RssIdle => "RSS MB, idle",
             Self::Rss => "RSS MB",
+            Self::DeviceShare => "% of device",
+            Self::Restart => "restart s",
         }
     }
 
     /// Which way is good.
     pub fn better(self) -> Better {
         match self {
-            Self::Rate => Better::Higher,
-            Self::P50 | Self::P99 | Self::P999 | Self::Cpu | Self::Rss => Better::Lower,
+            Self::Rate | Self::DeviceShare => Better::Higher,
+            _ => Better::Lower,
         }
     }
 
     /// Its value of a run; none where the client does not tell, or it is not above 0.
     pub fn of(self, figures: &Figures) -> Option<f64> {
+        let megabytes = |bytes: u64| Some(bytes as f64 / 1e6);
         let value = match self {
             Self::Rate => Some(figures.messages_per_second),
             Self::P50 => figures.p50_us,
             Self::P99 => figures.p99_us,
             Self::P999 => figures.p999_us,
-            Self::Cpu => Some(figures.cpu_us_per_message),
-            Self::Rss => Some(figures.rss_bytes as f64 / 1e6),
+            Self::TimesAlone => figures.p99_us.zip(figures.p99_alone_us).map(|(us, of)| us / of),
+            Self::Cpu => figures.costs.cpu_us,
+            Self::CoreShare => Some(figures.core_percent),
+            Self::RssIdle => megabytes(figures.rss_idle_bytes),
+            Self::Rss => megabytes(figures.rss_bytes),
+            Self::DeviceShare => figures.device_percent,
+            Self::Restart => figures.restart_s,
         };
         value.filter(|value| value.is_finite() && *value > 0.0)
     }
 }
 
 /// What one run came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Counted time in seconds.
     pub seconds: f64,
@@ -72,12 +95,47 @@ pub struct Figures {
     pub p99_us: Option<f64>,
     /// 999 of 1,000.
     pub p999_us: Option<f64>,
-    /// CPU time of the broker per message of the same time.
-    pub cpu_us_per_message: f64,
-    /// Its resident memory at the end.
+    /// The 99th percentile of the same load without what ran beside it.
+    pub p99_alone_us: Option<f64>,
+    /// What the broker spent on a message.
+    pub costs: Costs,
+    /// CPU time of the broker in percent of a core.
+    pub core_percent: f64,
+    /// Its resident memory before the load.
+    pub rss_idle_bytes: u64,
+    /// And at its end.
     pub rss_bytes: u64,
+    /// Reading from the device: share of what it gives.
+    pub device_percent: Option<f64>,
+    /// Time until it answered after an end.
+    pub restart_s: Option<f64>,
     /// Requests that failed or got no answer.
     pub failures: u64,
     /// Open loop: requests that were due and not sent at the end; they are in no percentile.
     pub backlog: u64,
+}
+
+impl Figures {
+    /// These figures in a line.
+    pub fn describe(&self, figures: &[Figure]) -> String {
+        let known = figures.iter().filter_map(|figure| Some((figure.name(), figure.of(self)?)));
+        let words: Vec<String> = known.map(|(name, value)| format!("{name} {value:.2}")).collect();
+        format!("{}; {} failed requests", words.join(", "), self.failures)
+    }
+
+    /// What a load came to, without what its broker spent.
+    pub fn of_load(outcome: &Outcome) -> Self {
+        let percentile = |name: &str| outcome.response.percentiles_us.get(name).copied();
+        Self {
+            seconds: outcome.seconds,
+            messages: outcome.messages,
+            messages_per_second: outcome.messages_per_second,
+            p50_us: percentile("p50"),
+            p99_us: percentile("p99"),
+            p999_us: percentile("p99.9"),
+            failures: outcome.failures(),
+            backlog: outcome.backlog,
+            ..Self::default()
+        }
+    }
 }

@@ -3,8 +3,11 @@
 //! blocks, a control of ours against ours, the machine measured before and after each run.
 
 mod apache;
+mod cold;
 mod contestant;
+mod costs;
 mod figures;
+mod goals;
 mod native;
 mod plan;
 mod program;
@@ -19,16 +22,16 @@ use std::time::Duration;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::random;
 
+use crate::args::Command;
 use crate::args::load::MessageArgs;
 use crate::args::versus::{Contestant, Times, VersusArgs};
-use crate::args::{Cli, Command};
 use crate::driver::Timing;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::bracket::{self, Bracket};
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
-use crate::versus::contestant::{Running, with_extension, write};
+use crate::versus::contestant::{Running, Setup, with_extension, write};
 use crate::versus::figures::Figures;
 use crate::versus::plan::{BLOCK_RUNS, Block, Side};
 use crate::versus::results::{Results, Run};
@@ -65,6 +68,9 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         named => named.to_vec(),
     };
     let plan = plan::plan(&scenarios, &args.against, times.blocks, seed);
+    if plan.is_empty() {
+        return Err(BenchError::Race("nobody of --against meets us in --scenarios".to_owned()));
+    }
     announce(args, &plan, times, seed, &output).await?;
     let race = Race { args, apache: &apache, times, message: message(), output: &output };
     let mut results = Results::new(conditions(args, &apache, times, seed));
@@ -107,7 +113,8 @@ async fn announce(
     };
     let space = space.map_err(|error| BenchError::file(&args.directory, error))?;
     let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
-    let meets_apache = args.against.iter().any(|&rival| rival != Contestant::Ours);
+    let is_apache = |rival: &Contestant| matches!(rival, Contestant::Tuned | Contestant::Shipped);
+    let meets_apache = args.against.iter().any(is_apache);
     if meets_apache && used > DISK_USED_MAX {
         return Err(BenchError::Race(format!(
             "Apache's broker takes no messages on a file system of which more than 90 % is used, \
@@ -143,8 +150,7 @@ fn conditions(args: &VersusArgs, apache: &Apache, times: Times, seed: u64) -> se
 
 /// The messages of all scenarios: what `bench produce` sends when nothing is said.
 fn message() -> MessageArgs {
-    let words = ["produce".to_owned()];
-    match Cli::from_words(&words).unwrap_or_else(|error| error.exit()).command {
+    match native::command("produce", None) {
         Command::Produce(args) => args.load.message,
         _ => unreachable!("the first word says what it is"),
     }
@@ -152,8 +158,9 @@ fn message() -> MessageArgs {
 
 /// A JVM on either end needs the longer one.
 fn warm_up(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
-    match (scenario.client, contestant) {
-        (Client::Native(_), Contestant::Ours) => times.warm_up,
+    let is_ours = !matches!(contestant, Contestant::Tuned | Contestant::Shipped);
+    match scenario.client {
+        Client::Native(_) | Client::Restart(_) | Client::Cold(_) if is_ours => times.warm_up,
         _ => times.jvm_warm_up.max(times.warm_up),
     }
 }
@@ -209,10 +216,7 @@ impl Race<'_> {
             Err(error) => (None, Some(error.to_string())),
         };
         match (&figures, &error) {
-            (Some(figures), _) => eprintln!(
-                "  {:.0} msg/s, {:.2} us CPU/msg, {} failed requests",
-                figures.messages_per_second, figures.cpu_us_per_message, figures.failures
-            ),
+            (Some(figures), _) => eprintln!("  {}", figures.describe(block.scenario.figures)),
             (None, error) => eprintln!("  failed: {}", error.as_deref().unwrap_or_default()),
         }
         let warm_up_s = warm_up(block.scenario, contestant, self.times).as_secs_f64();
@@ -248,23 +252,47 @@ impl Race<'_> {
         contestant: Contestant,
         prefix: &Path,
     ) -> Result<Figures, BenchError> {
-        let Scenario { flush, client, .. } = *block.scenario;
-        let setup = (self.args, self.apache);
-        let running = Running::start(contestant, flush, setup, prefix).await?;
-        let figures = match client {
-            Client::Native(words) => {
-                let warm_up = warm_up(block.scenario, contestant, self.times);
-                let timing = Timing { warm_up, duration: self.times.duration };
-                native::run(&running, words, timing, prefix).await?
-            }
-            Client::Stock { threads } => {
-                let log = with_extension(prefix, "client.log");
-                stock::run(self.apache, &running, threads, self.times, &log).await?
-            }
-        };
+        let scenario = block.scenario;
+        let warm_up = warm_up(scenario, contestant, self.times);
+        let timing = Timing { warm_up, duration: self.times.duration };
+        let own = scenario.settings(contestant);
+        let directory = &self.args.directory;
+        if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
+            return native::run_null(directory, own.flush, words, timing).await;
+        }
+        let more = if let Client::Cold(_) = scenario.client { cold::SETTINGS } else { "" };
+        let (args, apache) = (self.args, self.apache);
+        let mut running =
+            Running::start(Setup { args, apache, contestant, own, more }, prefix).await?;
+        let figures = self.client(&mut running, scenario, timing, prefix).await?;
         match running.is_whole().await {
             true => Ok(figures),
             false => Err(BenchError::Race("a process of the broker came or went".to_owned())),
+        }
+    }
+
+    async fn client(
+        &self,
+        running: &mut Running,
+        scenario: &Scenario,
+        timing: Timing,
+        prefix: &Path,
+    ) -> Result<Figures, BenchError> {
+        let asked = (timing, self.times.fill_share);
+        match scenario.client {
+            Client::Native(words) => {
+                native::run(running, words, asked, prefix).await.map(|(figures, _)| figures)
+            }
+            Client::Restart(words) => {
+                let (mut figures, target) = native::run(running, words, asked, prefix).await?;
+                native::restart(running, &target, &mut figures).await?;
+                Ok(figures)
+            }
+            Client::Cold(words) => cold::run(running, words, asked, prefix).await,
+            Client::Stock { threads } => {
+                let log = with_extension(prefix, "client.log");
+                stock::run(self.apache, running, threads, self.times, &log).await
+            }
         }
     }
 }

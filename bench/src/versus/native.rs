@@ -1,26 +1,33 @@
-//! Bench's own client, the same for all brokers: it runs what `bench produce` and `bench consume`
-//! run, and counts what the broker uses from the end of the warm-up on.
+//! Bench's own client, the same for all brokers: it runs what the measuring commands of bench run,
+//! and counts what the broker uses from the end of the warm-up on.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_protocol::SerializeType;
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
+use ringmq_runtime::task;
 
-use crate::args::commands::{ConsumeArgs, ProduceArgs};
-use crate::args::load::PaceArgs;
+use crate::args::commands::{ConsumeArgs, Durability, EndToEndArgs, IdleArgs, ProduceArgs};
+use crate::args::load::{MessageArgs, PaceArgs};
+use crate::args::target::Flush;
 use crate::args::{Cli, Command};
 use crate::consume;
 use crate::driver::{Load, Timing};
+use crate::end_to_end;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::measure::{Measured, Used};
+use crate::limits::null_load;
+use crate::measure::Measured;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
 use crate::report::{Outcome, Report, files};
 use crate::target::Target;
-use crate::versus::contestant::Running;
+use crate::target::scratch::Scratch;
+use crate::versus::contestant::{Running, last_range};
+use crate::versus::costs::{Costs, Watch};
 use crate::versus::figures::Figures;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
 
@@ -31,6 +38,33 @@ const SPACE_LEFT_BYTES: u64 = 3 << 30;
 /// What a message of 1 KiB takes at most, with its share of the indexes of either broker.
 const MESSAGE_STORED_BYTES: u64 = 1_536;
 
+/// Apache's broker answers before the files of its log are there, and refuses messages until then.
+const FIRST_MESSAGE_LIMIT: Duration = Duration::from_secs(120);
+
+/// One try of the first message.
+const FIRST_MESSAGE_TRY: Duration = Duration::from_secs(10);
+
+/// Core of the null broker: the first, as that of our broker.
+const NULL_BROKER_CORE: usize = 0;
+
+/// A load that is ready to run.
+struct Work {
+    target: Rc<Target>,
+    load: Rc<Load>,
+    /// Producers whose messages `load` waits for.
+    beside: Option<Rc<Load>>,
+    timing: Timing,
+    latency_of: &'static str,
+}
+
+/// The command of these words on a name server, none for the null broker.
+pub fn command(words: &str, namesrv: Option<&str>) -> Command {
+    let place = namesrv.map(|namesrv| ["-n".to_owned(), namesrv.to_owned()]);
+    let words = words.split(' ').map(str::to_owned).chain(place.into_iter().flatten());
+    let words: Vec<String> = words.collect();
+    Cli::from_words(&words).unwrap_or_else(|error| error.exit()).command
+}
+
 /// Puts the load of `words` on the broker and writes the raw data to files that begin with
 /// `prefix`.
 ///
@@ -39,29 +73,20 @@ const MESSAGE_STORED_BYTES: u64 = 1_536;
 pub async fn run(
     running: &Running,
     words: &str,
-    timing: Timing,
+    (timing, fill_share): (Timing, f64),
     prefix: &Path,
-) -> Result<Figures, BenchError> {
-    let seconds = |time: Duration| format!("{}", time.as_secs_f64());
-    let (warm_up, duration) = (seconds(timing.warm_up), seconds(timing.duration));
-    let more = ["-n", running.namesrv(), "--warm-up", &warm_up, "--duration", &duration];
-    let words: Vec<String> = words.split(' ').chain(more).map(str::to_owned).collect();
-    let target = Rc::new(running.target().await?);
-    let (pace, latency_of, load) =
-        match Cli::from_words(&words).unwrap_or_else(|error| error.exit()).command {
-            Command::Produce(args) => {
-                let load = produce(&target, &args, running.home()).await?;
-                (args.load.pace, "send us", load)
-            }
-            Command::Consume(args) => {
-                let load = pull(&target, &args).await?;
-                (args.load.pace, "pull us", load)
-            }
-            _ => unreachable!("scenarios produce or consume"),
-        };
-    let measured = measure(running, &pace, &load).await;
+) -> Result<(Figures, Rc<Target>), BenchError> {
+    let rss_idle_bytes = running.usage().rss_bytes;
+    let work = match command(words, Some(running.namesrv())) {
+        Command::Produce(args) => produce(&args, running.home(), timing).await?,
+        Command::Consume(args) => pull(&args, timing, fill_share).await?,
+        Command::EndToEnd(args) => tail(&args, timing).await?,
+        Command::Idle(args) => wait(&args, timing).await?,
+        _ => unreachable!("scenarios name no other command"),
+    };
+    let (measured, failures, costs) = measure(running, &work, prefix).await;
     let outcome = Outcome::of_run(&measured);
-    if outcome.seconds * 2.0 < timing.duration.as_secs_f64() {
+    if outcome.seconds * 2.0 < work.timing.duration.as_secs_f64() {
         let what = format!(
             "the space for messages was used up after {:.1} counted seconds: name another \
              --directory, or shorten --duration and --jvm-warm-up",
@@ -69,71 +94,201 @@ pub async fn run(
         );
         return Err(BenchError::Race(what));
     }
-    let mut report = Report::new(words.join(" "), latency_of, std::slice::from_ref(&measured));
-    report.environment = Environment::of(&target).await;
-    files::write(prefix, &report, &[measured]).await?;
-    Ok(figures(&outcome))
+    keep(prefix, words, work.latency_of, measured, &work.target).await?;
+    let (costs, core_percent) = costs;
+    let of_load = Figures::of_load(&outcome);
+    let figures = Figures {
+        costs,
+        core_percent,
+        rss_idle_bytes,
+        rss_bytes: running.usage().rss_bytes,
+        failures: of_load.failures + failures,
+        ..of_load
+    };
+    Ok((figures, work.target))
 }
 
-async fn produce(target: &Target, args: &ProduceArgs, home: &Path) -> Result<Rc<Load>, BenchError> {
-    let producers = Producers::new(target, &args.load.message, args.load.pace.header.serialize());
-    let load = producers.connect(target, &args.load.pace, 0, None).await?;
+/// Writes what a load came to.
+///
+/// # Errors
+/// A file cannot be written.
+pub async fn keep(
+    prefix: &Path,
+    words: &str,
+    latency_of: &'static str,
+    measured: Measured,
+    target: &Target,
+) -> Result<(), BenchError> {
+    let mut report = Report::new(words.to_owned(), latency_of, std::slice::from_ref(&measured));
+    report.environment = Environment::of(target).await;
+    files::write(prefix, &report, &[measured]).await?;
+    Ok(())
+}
+
+/// Ends the broker, starts it again, and adds how long that took until it answered.
+///
+/// # Errors
+/// It does not end or start, or lacks what it had stored.
+pub async fn restart(
+    running: &mut Running,
+    target: &Target,
+    figures: &mut Figures,
+) -> Result<(), BenchError> {
+    let stored = last_range(target).await?;
+    running.end().await?;
+    figures.restart_s = Some(running.start_again(target).await?.as_secs_f64());
+    match last_range(target).await? == stored {
+        true => Ok(()),
+        false => Err(BenchError::Race("a queue is not what it was before the end".to_owned())),
+    }
+}
+
+/// The same load on the null broker.
+///
+/// # Errors
+/// The directory cannot be written, or its process fails.
+pub async fn run_null(
+    directory: &Path,
+    flush: Flush,
+    words: &str,
+    timing: Timing,
+) -> Result<Figures, BenchError> {
+    let Command::Produce(args) = command(words, None) else {
+        unreachable!("the null broker meets only sends")
+    };
+    let mut scratch = Scratch::new_in(directory).await?;
+    scratch.remove_at_end();
+    let durability = match flush {
+        Flush::Sync => Durability::Sync,
+        Flush::Async => Durability::Async,
+    };
+    let Timing { warm_up, duration } = timing;
+    let pace = PaceArgs { warm_up, duration, ..args.load.pace.clone() };
+    let asked = (&pace, &args.load.message);
+    let path = scratch.path();
+    let measured = null_load::measure(path, durability, NULL_BROKER_CORE, asked, |_, _| ()).await?;
+    let outcome = Outcome::of_run(&measured);
+    let broker = outcome.broker.as_ref();
+    Ok(Figures {
+        costs: Costs { cpu_us: broker.map(|used| used.cpu_us_per_message), ..Costs::default() },
+        rss_bytes: broker.map_or(0, |used| used.rss_bytes),
+        ..Figures::of_load(&outcome)
+    })
+}
+
+async fn produce(args: &ProduceArgs, home: &Path, timing: Timing) -> Result<Work, BenchError> {
+    let (pace, message) = (&args.load.pace, &args.load.message);
+    let target = Rc::new(Target::open(&args.load.target).await?);
+    first_message(&target, pace, message).await?;
+    let producers = Producers::new(&target, message, pace.header.serialize());
+    let pace = PaceArgs { warm_up: timing.warm_up, duration: timing.duration, ..pace.clone() };
+    let load = producers.connect(&target, &pace, 0, None).await?;
     let space = match Disk::live(home) {
         Ok(disk) => disk.free_space().await,
         Err(error) => Err(error),
     };
     let space = space.map_err(|error| BenchError::file(home, error))?;
     load.stop_after(space.available.saturating_sub(SPACE_LEFT_BYTES) / MESSAGE_STORED_BYTES);
-    Ok(load)
+    Ok(Work { target, load, beside: None, timing, latency_of: "send us" })
 }
 
-async fn pull(target: &Target, args: &ConsumeArgs) -> Result<Rc<Load>, BenchError> {
-    consume::fill(target, &args.load.pace, &args.load.message, args.fill.unwrap_or(0)).await?;
-    let plan = Rc::new(PullPlan {
-        reading: Reading::Replay(None),
-        batch: args.pull_batch,
-        subscription: args.subscription.clone(),
-        hold: HOLD,
-        serialize: args.load.pace.header.serialize(),
-    });
-    let load = Load::new(args.load.pace.schedule(0));
-    consume::connect(target, &args.load.pace, &plan, &load).await?;
-    Ok(load)
+async fn pull(args: &ConsumeArgs, timing: Timing, fill_share: f64) -> Result<Work, BenchError> {
+    let (pace, message) = (&args.load.pace, &args.load.message);
+    let target = Rc::new(Target::open(&args.load.target).await?);
+    first_message(&target, pace, message).await?;
+    let messages = share_of(args.fill.unwrap_or(0), fill_share);
+    consume::fill(&target, pace, message, messages).await?;
+    let load = Load::new(None);
+    let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, pace.header.serialize());
+    consume::connect(&target, pace, &plan, &load).await?;
+    Ok(Work { target, load, beside: None, timing, latency_of: "pull us" })
 }
 
-/// Runs the load. The broker's use counts from the end of the warm-up, which ends with a second.
-async fn measure(running: &Running, pace: &PaceArgs, load: &Rc<Load>) -> Measured {
-    let look = || (running.usage().cpu, load.messages());
-    let before = Cell::new(look());
-    let archive = Archive::with_interval_log(LogTime::now());
-    let archive = load
-        .run(pace.timing(), archive, |_, warming_up| {
-            if warming_up {
-                before.set(look());
-            }
-        })
-        .await;
-    let (cpu_before, messages_before) = before.get();
-    let after = running.usage();
-    let messages = load.messages().saturating_sub(messages_before);
-    let used =
-        Used { cpu: after.cpu.saturating_sub(cpu_before), ..Used::between(after, after, messages) };
-    Measured { archive, used: Some(used), meanwhile: None }
+async fn tail(args: &EndToEndArgs, timing: Timing) -> Result<Work, BenchError> {
+    let (pace, message) = (&args.load.pace, &args.load.message);
+    let target = Rc::new(Target::open(&args.load.target).await?);
+    first_message(&target, pace, message).await?;
+    let producers = Producers::new(&target, message, pace.header.serialize());
+    let load = end_to_end::consumers(args, &target, producers.run).await?;
+    let pace = PaceArgs { warm_up: timing.warm_up, duration: timing.duration, ..pace.clone() };
+    let sends = producers.connect(&target, &pace, 0, None).await?;
+    Ok(Work { target, load, beside: Some(sends), timing, latency_of: "end to end us" })
 }
 
-fn figures(outcome: &Outcome) -> Figures {
-    let percentile = |name: &str| outcome.response.percentiles_us.get(name).copied();
-    let broker = outcome.broker.expect("a run here has looked at the broker");
-    Figures {
-        seconds: outcome.seconds,
-        messages: outcome.messages,
-        messages_per_second: outcome.messages_per_second,
-        p50_us: percentile("p50"),
-        p99_us: percentile("p99"),
-        p999_us: percentile("p99.9"),
-        cpu_us_per_message: broker.cpu_us_per_message,
-        rss_bytes: broker.rss_bytes,
-        failures: outcome.failures(),
-        backlog: outcome.backlog,
+/// Pulls that wait. All of them begin at the same time and so end together: what is counted is
+/// whole rounds, and its ends lie between two of them.
+async fn wait(args: &IdleArgs, timing: Timing) -> Result<Work, BenchError> {
+    let target = Rc::new(Target::open(&args.target).await?);
+    let serialize = args.header.serialize();
+    let load = Load::new(None);
+    let plan = plan(Reading::Tail, 32, args.hold, serialize);
+    consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    let rounds = |time: Duration| time.as_secs_f64() / args.hold.as_secs_f64();
+    let timing = Timing {
+        warm_up: args.hold.mul_f64(rounds(timing.warm_up).floor() + 0.5),
+        duration: args.hold.mul_f64(rounds(timing.duration).ceil()),
+    };
+    Ok(Work { target, load, beside: None, timing, latency_of: "wait us" })
+}
+
+/// A plan of pulls of any tag.
+pub fn plan(
+    reading: Reading,
+    batch: u32,
+    hold: Duration,
+    serialize: SerializeType,
+) -> Rc<PullPlan> {
+    Rc::new(PullPlan { reading, batch, subscription: "*".to_owned(), hold, serialize })
+}
+
+/// So much of a number of messages; not less than 1.
+pub fn share_of(messages: u64, share: f64) -> u64 {
+    ((messages as f64 * share) as u64).max(1)
+}
+
+/// Sends until a first message is taken.
+///
+/// # Errors
+/// None is.
+pub async fn first_message(
+    target: &Target,
+    pace: &PaceArgs,
+    message: &MessageArgs,
+) -> Result<(), BenchError> {
+    let producers = Producers::new(target, message, pace.header.serialize());
+    let lone = PaceArgs { connections: 1, depth: 1, rate: Vec::new(), ..pace.clone() };
+    let deadline = Instant::now() + FIRST_MESSAGE_LIMIT;
+    let mut tries = 0;
+    loop {
+        let load = producers.connect(target, &lone, tries, None).await?;
+        load.stop_after(1);
+        let timing = Timing { warm_up: Duration::ZERO, duration: FIRST_MESSAGE_TRY };
+        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+        if load.messages() > 0 {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let said = archive.total.errors.into_keys().next().unwrap_or_default();
+            let what = format!("the broker took no message in {FIRST_MESSAGE_LIMIT:?}: {said}");
+            return Err(BenchError::Race(what));
+        }
+        tries += 1;
     }
+}
+
+/// Runs the load; also gives the failures of what ran beside, and what the broker spent.
+async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, u64, (Costs, f64)) {
+    let timing = work.timing;
+    let watch = Watch::start(running, &work.load, timing, prefix);
+    let beside = work.beside.clone().map(|load| {
+        let sending = async move { load.run(timing, Archive::default(), |_, _| ()).await };
+        task::spawn("bench producers", sending)
+    });
+    let archive = Archive::with_interval_log(LogTime::now());
+    let archive = work.load.run(timing, archive, |_, _| ()).await;
+    let failures = match beside {
+        Some(sending) => sending.await.total.failures(),
+        None => 0,
+    };
+    (Measured { archive, ..Measured::default() }, failures, watch.finish().await)
 }

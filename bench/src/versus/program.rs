@@ -1,6 +1,7 @@
 //! Programs of a race: started, watched through their output, and always ended by their number.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use ringmq_runtime::{process, task};
 use crate::error::BenchError;
 
 /// Time between two looks at a program.
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(200);
 
 /// Most output that is looked at.
 const OUTPUT_MAX_BYTES: usize = 64 << 20;
@@ -39,6 +40,8 @@ impl Program {
             .args(["-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh"])
             .arg(log)
             .args(words)
+            // Ctrl-C is for bench alone, which then ends this process.
+            .process_group(0)
             .stdin(Stdio::null())
             .spawn()
             .map_err(BenchError::Child)?;
@@ -80,22 +83,46 @@ impl Program {
         }
     }
 
-    /// Waits for its end, which must be a good one.
+    /// Waits for its end, which must be a good one, and tells what it has written.
     ///
     /// # Errors
     /// It failed, or `limit` passed.
-    pub async fn wait(mut self, limit: Duration) -> Result<(), BenchError> {
+    pub async fn wait(mut self, limit: Duration) -> Result<String, BenchError> {
+        match self.end_within(limit).await? {
+            status if status.success() => Ok(self.output().await),
+            status => Err(self.failed(&format!("ended with {status}")).await),
+        }
+    }
+
+    /// Asks it to end with SIGTERM, as a service manager does, and waits until it has.
+    ///
+    /// # Errors
+    /// It did not in `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<(), BenchError> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().map_err(BenchError::Child)?;
+        self.end_within(limit).await.map(|_| ())
+    }
+
+    async fn end_within(&mut self, limit: Duration) -> Result<ExitStatus, BenchError> {
         let deadline = Instant::now() + limit;
         loop {
             match self.ended()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(self.failed(&format!("ended with {status}")).await),
+                Some(status) => return Ok(status),
                 None if Instant::now() > deadline => {
                     return Err(self.failed(&format!("did not end in {limit:?}")).await);
                 }
                 None => task::sleep(POLL).await,
             }
         }
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn is_running(&mut self) -> Result<bool, BenchError> {
+        Ok(self.ended()?.is_none())
     }
 
     fn ended(&mut self) -> Result<Option<ExitStatus>, BenchError> {

@@ -6,6 +6,7 @@ use crate::args::versus::Contestant;
 use crate::limits::bracket::Bracket;
 use crate::report::table;
 use crate::versus::figures::{Figure, Figures};
+use crate::versus::goals::Goal;
 use crate::versus::plan::{Block, Side};
 use crate::versus::scenario::Scenario;
 use crate::versus::verdict::{self, Fate, Pair, Row, Verdict};
@@ -152,8 +153,10 @@ impl Results {
         println!(
             "x better: geometric mean over the pairs, with its 95 % interval; above 1 ours is \
              better. A win or a loss lies beyond what the control (ours against ours) differs from \
-             itself."
+             itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end \
+             of the interval, else our value."
         );
+        println!("\n{}", self.costs());
         for it in &self.matches {
             println!(
                 "{} against {}: {} pairs count, {} discarded (probes beside them differ by more \
@@ -174,6 +177,46 @@ impl Results {
         }
     }
 
+    /// What a message costs each broker: means over all runs of a scenario, of whatever block.
+    fn costs(&self) -> comfy_table::Table {
+        let mut rows = table::plain();
+        rows.set_header([
+            "per message",
+            "broker",
+            "runs",
+            "CPU us",
+            "system calls",
+            "context switches",
+            "device writes",
+            "device bytes",
+            "device flushes",
+            "RSS MB",
+        ]);
+        let mut seen: Vec<(&str, Contestant)> =
+            self.runs.iter().map(|run| (run.scenario, run.contestant)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        for (scenario, contestant) in seen {
+            let is_it = |run: &&Run| (run.scenario, run.contestant) == (scenario, contestant);
+            let runs = self.runs.iter().filter(is_it).filter_map(|run| run.figures.as_ref());
+            let runs: Vec<&Figures> = runs.collect();
+            rows.add_row([
+                scenario.to_owned(),
+                contestant.word().to_owned(),
+                runs.len().to_string(),
+                mean(&runs, |figures| figures.costs.cpu_us),
+                mean(&runs, |figures| figures.costs.system_calls),
+                mean(&runs, |figures| figures.costs.context_switches),
+                mean(&runs, |figures| figures.costs.device_writes),
+                mean(&runs, |figures| figures.costs.device_bytes),
+                mean(&runs, |figures| figures.costs.device_flushes),
+                mean(&runs, |figures| Figure::Rss.of(figures)),
+            ]);
+        }
+        table::align_numbers(&mut rows, 2);
+        rows
+    }
+
     fn table(&self) -> comfy_table::Table {
         let mut rows = table::plain();
         rows.set_header([
@@ -188,6 +231,8 @@ impl Results {
             "pairs",
             "claimable",
             "verdict",
+            "goal",
+            "reached",
         ]);
         for row in &self.rows {
             let factor = |value: f64| format!("{value:.3}");
@@ -203,10 +248,21 @@ impl Results {
                 row.pairs.to_string(),
                 row.claimable.map_or("?".to_owned(), factor),
                 format!("{:?}", row.verdict).to_lowercase(),
+                row.goal.map_or(String::new(), Goal::describe),
+                row.reached.map_or(String::new(), |it| format!("{it:?}").to_lowercase()),
             ]);
         }
         table::align_numbers(&mut rows, 3);
         rows
+    }
+}
+
+/// The mean of what is known of `runs`.
+fn mean(runs: &[&Figures], of: impl Fn(&Figures) -> Option<f64>) -> String {
+    let known: Vec<f64> = runs.iter().filter_map(|figures| of(figures)).collect();
+    match known.len() {
+        0 => String::new(),
+        count => figure(known.iter().sum::<f64>() / count as f64),
     }
 }
 
@@ -230,6 +286,7 @@ fn pair(runs: &[Run]) -> Option<Pair> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::versus::costs::Costs;
     use crate::versus::scenario::by_name;
 
     fn run(number: usize, block: &Block, side: Side, rate: f64) -> Run {
@@ -238,13 +295,11 @@ mod tests {
             seconds: 1.0,
             messages: 1,
             messages_per_second: rate,
-            p50_us: None,
             p99_us: Some(1_000.0),
-            p999_us: None,
-            cpu_us_per_message: 1.0,
+            costs: Costs { cpu_us: Some(1.0), ..Costs::default() },
             rss_bytes: 1,
             failures: 1,
-            backlog: 0,
+            ..Figures::default()
         };
         Run {
             number,
@@ -298,6 +353,8 @@ mod tests {
         assert_eq!((results.rows.len(), results.runs.len()), (2 * figures, 8));
         let text = results.table().to_string();
         assert!(text.contains("CPU us/msg") && text.contains("undecided"), "{text}");
+        let costs = results.costs().to_string();
+        assert!(costs.contains("tuned") && costs.contains("system calls"), "{costs}");
         let document: serde_json::Value = serde_json::from_str(&results.to_json()).unwrap();
         assert_eq!(document["matches"][0]["kept"], 2);
         assert_eq!(document["matches"][0]["failures_ours"], 2);

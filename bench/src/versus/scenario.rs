@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::args::target::Flush;
+use crate::args::versus::Contestant;
 use crate::versus::figures::Figure;
 
 /// A load that both sides get.
@@ -14,6 +15,8 @@ pub struct Scenario {
     pub flush: Flush,
     /// Who loads, and how.
     pub client: Client,
+    /// Whom our broker meets in it.
+    pub field: Field,
     /// Which figures become rows of the table.
     pub figures: &'static [Figure],
 }
@@ -27,8 +30,13 @@ impl fmt::Debug for Scenario {
 /// Who loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// This program: the words of `bench produce`, or of `bench consume`.
+    /// This program: the words of a command of bench.
     Native(&'static str),
+    /// The same, and then the broker ends and starts again on what it has stored.
+    Restart(&'static str),
+    /// This program with the words of `bench consume` or `bench mixed`, on messages that are in no
+    /// cache: see [`crate::versus::cold`].
+    Cold(&'static str),
     /// Apache's `benchmark.Producer` with so many threads, each with one send in flight.
     Stock {
         /// Its `-w`.
@@ -36,38 +44,121 @@ pub enum Client {
     },
 }
 
+/// Whom our broker meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Whoever is named on the command line.
+    All,
+    /// Those of them that store messages: the null broker takes sends to one topic and no more.
+    Brokers,
+    /// Our broker with these settings, which has others itself.
+    Ourselves {
+        /// Its own.
+        ours: Own,
+        /// Those that it is compared with.
+        otherwise: Own,
+    },
+}
+
+/// Settings of our broker that are raced against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Its policy.
+    pub flush: Flush,
+    /// How many shards it runs; as many as the command line says without it.
+    pub shards: Option<u32>,
+}
+
+impl Scenario {
+    /// Those of `named` that take part.
+    pub fn rivals(&self, named: &[Contestant]) -> Vec<Contestant> {
+        let named = named.iter().copied();
+        match self.field {
+            Field::All => named.collect(),
+            Field::Brokers => named.filter(|&rival| rival != Contestant::Null).collect(),
+            Field::Ourselves { .. } => {
+                let control = named.filter(|&rival| rival == Contestant::Ours);
+                std::iter::once(Contestant::Otherwise).chain(control).collect()
+            }
+        }
+    }
+
+    /// The settings of a broker of ours that plays `contestant`, or the policy of another.
+    pub fn settings(&self, contestant: Contestant) -> Own {
+        match (self.field, contestant) {
+            (Field::Ourselves { otherwise, .. }, Contestant::Otherwise) => otherwise,
+            (Field::Ourselves { ours, .. }, _) => ours,
+            _ => Own { flush: self.flush, shards: None },
+        }
+    }
+}
+
 const LONE: &[Figure] = &[Figure::P50, Figure::P99, Figure::Cpu];
 const THROUGHPUT: &[Figure] = &[Figure::Rate, Figure::P99, Figure::Cpu, Figure::Rss];
 const OPEN: &[Figure] = &[Figure::P99, Figure::P999, Figure::Cpu];
+const END_TO_END: &[Figure] = &[Figure::P50, Figure::P99, Figure::P999, Figure::Cpu];
 const PULL: &[Figure] = &[Figure::Rate, Figure::Cpu, Figure::Rss];
+const COLD: &[Figure] = &[Figure::Rate, Figure::DeviceShare, Figure::Cpu];
+const BESIDE: &[Figure] = &[Figure::P99, Figure::P999, Figure::TimesAlone];
+const TOPICS: &[Figure] = &[Figure::Rate, Figure::Cpu, Figure::Rss, Figure::Restart];
+const IDLE: &[Figure] = &[Figure::CoreShare, Figure::RssIdle, Figure::Rss];
 const STOCK: &[Figure] = &[Figure::Rate, Figure::Cpu];
 
-/// All bodies have 1 KiB, all topics 4 queues. An open loop has room for a stall of 100 ms, so that
-/// a slow broker delays requests and the client does not.
-pub static SCENARIOS: [Scenario; 10] = [
-    native("sync-1x1", Flush::Sync, "produce -c 1 -d 1", LONE),
-    native("sync-64x1", Flush::Sync, "produce -c 64 -d 1", THROUGHPUT),
-    native("sync-64x32", Flush::Sync, "produce -c 64 -d 32", THROUGHPUT),
-    native("sync-open-10k", Flush::Sync, "produce -c 16 -d 64 --rate 10k", OPEN),
-    native("async-64x32", Flush::Async, "produce -c 64 -d 32", THROUGHPUT),
-    native("async-64x1", Flush::Async, "produce -c 64 -d 1", THROUGHPUT),
-    native("async-open-10k", Flush::Async, "produce -c 16 -d 64 --rate 10k", OPEN),
-    native("pull-32", Flush::Async, "consume -c 16 -d 1 --pull-batch 32 --fill 500k", PULL),
-    stock("stock-sync-64", Flush::Sync, 64),
-    stock("stock-async-64", Flush::Async, 64),
+const SYNC: Own = Own { flush: Flush::Sync, shards: None };
+const ASYNC: Own = Own { flush: Flush::Async, shards: None };
+const PRICE: Field = Field::Ourselves { ours: SYNC, otherwise: ASYNC };
+const SHARDS: Field = Field::Ourselves {
+    ours: Own { shards: Some(2), ..ASYNC },
+    otherwise: Own { shards: Some(1), ..ASYNC },
+};
+
+/// All bodies have 1 KiB, a topic has 4 queues. An open loop has room for a stall of 100 ms, so
+/// that a slow broker delays requests and the client does not.
+pub static SCENARIOS: [Scenario; 18] = [
+    native("sync-1x1", Flush::Sync, "produce -c 1 -d 1", Field::All, LONE),
+    native("sync-64x1", Flush::Sync, "produce -c 64 -d 1", Field::All, THROUGHPUT),
+    native("sync-64x32", Flush::Sync, "produce -c 64 -d 32", Field::All, THROUGHPUT),
+    native("sync-open-10k", Flush::Sync, "produce -c 16 -d 64 --rate 10k", Field::All, OPEN),
+    native("async-64x32", Flush::Async, "produce -c 64 -d 32", Field::All, THROUGHPUT),
+    native("async-64x1", Flush::Async, "produce -c 64 -d 1", Field::All, THROUGHPUT),
+    native("async-open-10k", Flush::Async, "produce -c 16 -d 64 --rate 10k", Field::All, OPEN),
+    native("pull-32", Flush::Async, PULL_32, Field::Brokers, PULL),
+    native("pull-1024", Flush::Async, PULL_1024, Field::Brokers, PULL),
+    native("end-to-end-5k", Flush::Async, END_TO_END_5K, Field::Brokers, END_TO_END),
+    native("idle-10k", Flush::Async, "idle -c 100 -d 100 --hold 15s", Field::Brokers, IDLE),
+    native("durability-64x32", Flush::Sync, "produce -c 64 -d 32", PRICE, PULL),
+    native("shards-64x32", Flush::Async, "produce -c 64 -d 32", SHARDS, PULL),
+    of("topics-10k", Flush::Async, Client::Restart(TOPICS_10K), TOPICS),
+    of("cold-1024", Flush::Async, Client::Cold(COLD_1024), COLD),
+    of("cold-beside-10k", Flush::Async, Client::Cold(COLD_BESIDE), BESIDE),
+    of("stock-sync-64", Flush::Sync, Client::Stock { threads: 64 }, STOCK),
+    of("stock-async-64", Flush::Async, Client::Stock { threads: 64 }, STOCK),
 ];
+
+const PULL_32: &str = "consume -c 16 -d 1 --pull-batch 32 --fill 500k";
+const PULL_1024: &str = "consume -c 16 -d 1 --pull-batch 1024 --fill 500k";
+const END_TO_END_5K: &str = "end-to-end -c 16 -d 64 --rate 5k --arrivals poisson --consumers 4";
+const TOPICS_10K: &str = "produce -c 64 -d 32 --topics 10000 --queues 4";
+const COLD_1024: &str = "consume -c 4 -d 1 --pull-batch 1024 --fill 2M";
+const COLD_BESIDE: &str = "mixed -c 16 -d 64 --rate 10k --readers 4 --pull-batch 1024 --fill 2M";
 
 const fn native(
     name: &'static str,
     flush: Flush,
     words: &'static str,
+    field: Field,
     figures: &'static [Figure],
 ) -> Scenario {
-    Scenario { name, flush, client: Client::Native(words), figures }
+    Scenario { name, flush, client: Client::Native(words), field, figures }
 }
 
-const fn stock(name: &'static str, flush: Flush, threads: u32) -> Scenario {
-    Scenario { name, flush, client: Client::Stock { threads }, figures: STOCK }
+const fn of(
+    name: &'static str,
+    flush: Flush,
+    client: Client,
+    figures: &'static [Figure],
+) -> Scenario {
+    Scenario { name, flush, client, field: Field::Brokers, figures }
 }
 
 /// The scenario of that name.
@@ -87,12 +178,20 @@ mod tests {
     use crate::args::{Cli, Command};
 
     #[test]
-    fn every_native_scenario_is_a_command_line_of_bench() {
+    fn every_scenario_of_ours_is_a_command_line_of_bench() {
         for scenario in &SCENARIOS {
-            let Client::Native(words) = scenario.client else { continue };
+            let words = match scenario.client {
+                Client::Native(words) | Client::Restart(words) | Client::Cold(words) => words,
+                Client::Stock { .. } => continue,
+            };
             let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
             let command = Cli::from_words(&words).unwrap().command;
-            assert!(matches!(command, Command::Produce(_) | Command::Consume(_)), "{scenario:?}");
+            let fits = match scenario.client {
+                Client::Cold(_) => matches!(command, Command::Consume(_) | Command::Mixed(_)),
+                Client::Restart(_) => matches!(command, Command::Produce(_)),
+                _ => !matches!(command, Command::Mixed(_)),
+            };
+            assert!(fits, "{scenario:?}");
         }
     }
 
@@ -100,5 +199,25 @@ mod tests {
     fn a_wrong_name_lists_the_right_ones() {
         assert_eq!(by_name("pull-32"), Ok(&SCENARIOS[7]));
         assert!(by_name("pull-33").unwrap_err().contains("sync-1x1, sync-64x1"));
+    }
+
+    #[test]
+    fn the_null_broker_meets_only_what_it_can_do() {
+        let named = [Contestant::Tuned, Contestant::Null, Contestant::Ours];
+        assert_eq!(by_name("sync-64x1").unwrap().rivals(&named), named);
+        let pull = by_name("pull-32").unwrap().rivals(&named);
+        assert_eq!(pull, [Contestant::Tuned, Contestant::Ours]);
+    }
+
+    #[test]
+    fn our_broker_meets_itself_with_other_settings() {
+        let shards = by_name("shards-64x32").unwrap();
+        let rivals = shards.rivals(&[Contestant::Tuned, Contestant::Ours]);
+        assert_eq!(rivals, [Contestant::Otherwise, Contestant::Ours]);
+        assert_eq!(shards.settings(Contestant::Otherwise).shards, Some(1));
+        assert_eq!(shards.settings(Contestant::Ours).shards, Some(2));
+        let price = by_name("durability-64x32").unwrap();
+        assert_eq!(price.settings(Contestant::Otherwise).flush, Flush::Async);
+        assert_eq!(price.settings(Contestant::Ours).flush, Flush::Sync);
     }
 }

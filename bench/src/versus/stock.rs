@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 
+use crate::args::Command;
 use crate::args::versus::Times;
 use crate::error::BenchError;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::apache::Apache;
 use crate::versus::contestant::Running;
+use crate::versus::costs::Costs;
 use crate::versus::figures::Figures;
+use crate::versus::native::{command, first_message};
 use crate::versus::program::Program;
 
 /// Time between two lines of its output.
@@ -64,7 +67,12 @@ pub async fn run(
     times: Times,
     log: &Path,
 ) -> Result<Figures, BenchError> {
-    let target = running.target().await?;
+    let rss_idle_bytes = running.usage().rss_bytes;
+    let Command::Produce(args) = command("produce", Some(running.namesrv())) else {
+        unreachable!("the first word says what it is")
+    };
+    let target = Target::open(&args.load.target).await?;
+    first_message(&target, &args.load.pace, &args.load.message).await?;
     let topic = target.topic(0).to_string();
     let words = apache.producer(running.home(), running.namesrv(), &topic, threads);
     let mut client = Program::start("benchmark.Producer", &words, log)?;
@@ -82,19 +90,19 @@ pub async fn run(
     let counted = &told[warm..all];
     let mean = |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
     let messages = to.saturating_sub(from);
-    let cpu = after.cpu.saturating_sub(before.cpu);
+    let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+    let cpu_us = Some(cpu * 1e6 / messages.max(1) as f64);
     eprintln!("  mean time of a send, as the client tells: {:.2} ms", mean(|line| line.mean_ms));
     Ok(Figures {
         seconds,
         messages,
         messages_per_second: mean(|line| line.per_second),
-        p50_us: None,
-        p99_us: None,
-        p999_us: None,
-        cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages.max(1) as f64,
+        costs: Costs { cpu_us, ..Costs::default() },
+        core_percent: 100.0 * cpu / seconds,
+        rss_idle_bytes,
         rss_bytes: after.rss_bytes,
         failures: last.failures.saturating_sub(first.failures),
-        backlog: 0,
+        ..Figures::default()
     })
 }
 

@@ -8,6 +8,7 @@ use crate::compare::bootstrap::{self, Interval};
 use crate::compare::metric::Better;
 use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures};
+use crate::versus::goals::{Goal, Reached};
 
 /// A pair counts only if no probe beside it differs from another by more.
 const BRACKET_RATIO_MAX: f64 = 1.5;
@@ -93,6 +94,10 @@ pub enum Verdict {
     Sound,
     /// Ours against ours differ: what measures is not fit to judge this figure.
     Biased,
+    /// Against the null broker, or ourselves with other settings: a share, and nobody's victory.
+    Share,
+    /// No pair counts: the figures are those of discarded ones, and say nothing.
+    Unsteady,
 }
 
 /// A row of the table: one figure of one scenario against one rival.
@@ -120,10 +125,14 @@ pub struct Row {
     pub claimable: Option<f64>,
     /// What follows.
     pub verdict: Verdict,
+    /// What was to be reached.
+    pub goal: Option<&'static Goal>,
+    /// How far it got.
+    pub reached: Option<Reached>,
 }
 
 /// What the pairs of one scenario against one rival say of a figure, in view of the same figure's
-/// row of the control; none without a pair that counts and has the figure.
+/// row of the control; none without a pair that could be run and has the figure.
 pub fn row(
     scenario: &'static str,
     rival: Contestant,
@@ -131,8 +140,13 @@ pub fn row(
     pairs: &[Pair],
     control: Option<&Row>,
 ) -> Option<Row> {
-    let kept = pairs.iter().filter(|pair| pair.fate() == Fate::Kept);
-    let values: Vec<Values> = kept.filter_map(|pair| pair.values(figure)).collect();
+    let of = |fate| {
+        let those = pairs.iter().filter(move |pair| pair.fate() == fate);
+        those.filter_map(|pair| pair.values(figure)).collect::<Vec<Values>>()
+    };
+    let kept = of(Fate::Kept);
+    let count = kept.len();
+    let values = if count == 0 { of(Fate::Unsteady) } else { kept };
     if values.is_empty() {
         return None;
     }
@@ -140,10 +154,12 @@ pub fn row(
     let mean = |of| bootstrap::geometric_mean(&all(of), CONFIDENCE);
     let gain = mean(|values| values.gain);
     let judged = match rival {
-        Contestant::Ours => judge_control(gain, values.len()),
-        Contestant::Tuned | Contestant::Shipped => judge(gain, values.len(), control),
+        _ if count == 0 => Verdict::Unsteady,
+        Contestant::Ours => judge_control(gain, count),
+        Contestant::Null | Contestant::Otherwise => Verdict::Share,
+        Contestant::Tuned | Contestant::Shipped => judge(gain, count, control),
     };
-    Some(Row {
+    let mut row = Row {
         scenario,
         figure,
         rival,
@@ -152,10 +168,14 @@ pub fn row(
         gain: gain.ratio,
         low: gain.low,
         high: gain.high,
-        pairs: values.len(),
+        pairs: count,
         claimable: control.map(claimable),
         verdict: judged,
-    })
+        goal: Goal::of(scenario, figure, rival),
+        reached: None,
+    };
+    row.reached = row.goal.filter(|_| count > 0).map(|goal| goal.reached(&row));
+    Some(row)
 }
 
 /// The farther end of the control's interval.

@@ -7,13 +7,9 @@ fn figures(messages_per_second: f64, p99_us: f64) -> Figures {
         seconds: 20.0,
         messages: 1_000,
         messages_per_second,
-        p50_us: None,
         p99_us: Some(p99_us),
-        p999_us: None,
-        cpu_us_per_message: 5.0,
         rss_bytes: 100_000_000,
-        failures: 0,
-        backlog: 0,
+        ..Figures::default()
     }
 }
 
@@ -102,4 +98,30 @@ fn discarded_and_failed_pairs_are_in_no_mean() {
     assert_eq!((row.pairs, row.verdict), (5, Verdict::Undecided));
     assert!((row.gain - 2.0).abs() < 1e-9, "{row:?}");
     assert!(super::row("s", Contestant::Tuned, Figure::P50, &all, None).is_none());
+}
+
+#[test]
+fn a_limit_and_ourselves_are_neither_beaten_nor_lost_against() {
+    for rival in [Contestant::Null, Contestant::Otherwise] {
+        let row = super::row("sync-64x1", rival, Figure::Rate, &pairs(10, 0.7, 0.01), None);
+        assert_eq!(row.unwrap().verdict, Verdict::Share);
+    }
+}
+
+#[test]
+fn a_row_tells_whether_its_goal_is_reached() {
+    let row =
+        |gain| super::row("sync-64x1", Contestant::Null, Figure::Rate, &pairs(10, gain, 0.0), None);
+    assert_eq!(row(0.9).unwrap().reached, Some(Reached::Met));
+    assert_eq!(row(0.7).unwrap().reached, Some(Reached::Missed));
+    assert_eq!(rate(&pairs(10, 4.0, 0.0), None).reached, None, "no such scenario has a goal");
+}
+
+#[test]
+fn where_no_pair_counts_the_figures_are_told_and_decide_nothing() {
+    let mut all = pairs(8, 0.5, 0.0);
+    all.iter_mut().for_each(|pair| pair.brackets[0].round_trip_us = 100.0);
+    let row = super::row("sync-64x32", Contestant::Tuned, Figure::Rate, &all, None).unwrap();
+    assert_eq!((row.pairs, row.verdict, row.reached), (0, Verdict::Unsteady, None));
+    assert!((row.gain - 0.5).abs() < 1e-9, "{row:?}");
 }

@@ -1,0 +1,361 @@
+//! Catch-up on messages that are in no cache.
+//!
+//! A cold topic is filled, then another one, and the broker ends. What it wrote is dropped from the
+//! page cache while nobody has it mapped, the device is measured, and the broker starts again: what
+//! it looks at then is the end of its log, which is the other topic's. That one also warms the
+//! readers up. Before the cold topic is read, once, the kernel is asked whether its files are still
+//! in no cache; if they are, the run counts for nothing.
+//!
+//! Both brokers get small log files, so that their ends are small.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_protocol::codes::request;
+use ringmq_protocol::record::records;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::disk::{Access, Disk};
+use ringmq_runtime::task;
+
+use crate::args::Command;
+use crate::args::commands::MixedArgs;
+use crate::args::load::PaceArgs;
+use crate::args::target::TargetArgs;
+use crate::consume;
+use crate::driver::{Load, Timing};
+use crate::error::BenchError;
+use crate::measure::Measured;
+use crate::produce::Producers;
+use crate::record::archive::{Archive, LogTime};
+use crate::report::Outcome;
+use crate::target::Target;
+use crate::target::caller::Caller;
+use crate::versus::contestant::{Running, with_extension};
+use crate::versus::costs::Watch;
+use crate::versus::figures::Figures;
+use crate::versus::native::{command, first_message, keep, plan, share_of};
+use crate::versus::program::Program;
+use crate::wire;
+use crate::workload::pull::{HOLD, Reading};
+
+/// The topic that is read cold.
+const TOPIC: &str = "BenchCold";
+
+/// What both brokers get besides: log files of 64 MiB.
+pub const SETTINGS: &str = "mappedFileSizeCommitLog=67108864\n";
+
+/// The same in bytes.
+const LOG_FILE_BYTES: u64 = 64 << 20;
+
+/// Messages of the other topic: more than the three files that Apache's broker checks at its start.
+const OTHER_MESSAGES: u64 = 220_000;
+
+/// Smallest stored size of a message with a body of 1 KiB.
+const STORED_MIN_BYTES: u64 = 1_024;
+
+/// Most of the cold files that may be cached when they are read, in percent.
+const CACHED_MAX_PERCENT: f64 = 2.0;
+
+/// Size of a read when the device is measured, and how many at the same time.
+const DEVICE_READ_BYTES: usize = 512 << 10;
+const DEVICE_READ_DEPTH: u64 = 4;
+
+/// Longest time that the device is measured.
+const DEVICE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longest catch-up.
+const READ_LIMIT: Duration = Duration::from_secs(600);
+
+/// Longest time of a tool that looks at the page cache.
+const TOOL_LIMIT: Duration = Duration::from_secs(120);
+
+/// What is asked of a run.
+struct Asked {
+    pace: PaceArgs,
+    batch: u32,
+    /// The sends beside the readers, if there are any.
+    sends: Option<MixedArgs>,
+}
+
+/// A broker with a cold topic.
+struct Cold {
+    asked: Asked,
+    target: Rc<Target>,
+    /// The other topic.
+    other: Rc<Target>,
+    files: Vec<PathBuf>,
+    device_bytes_per_s: f64,
+    rss_idle_bytes: u64,
+}
+
+/// Puts the words of `bench consume` or `bench mixed` on cold messages.
+///
+/// # Errors
+/// The broker cannot be reached or does not start again, a tool is missing, or what should be cold
+/// is not.
+pub async fn run(
+    running: &mut Running,
+    words: &str,
+    (timing, fill_share): (Timing, f64),
+    prefix: &Path,
+) -> Result<Figures, BenchError> {
+    let rss_idle_bytes = running.usage().rss_bytes;
+    let cold = prepare(running, words, (fill_share, rss_idle_bytes), prefix).await?;
+    warm_up(&cold, timing.warm_up).await?;
+    let sends = match &cold.asked.sends {
+        Some(args) => Some(Sends::warm(&cold, args, timing).await?),
+        None => None,
+    };
+    let cached = cached_percent(&cold.files, prefix).await?;
+    if cached > CACHED_MAX_PERCENT {
+        let what = format!("{cached:.1} % of what should be read cold is in the page cache");
+        return Err(BenchError::Race(what));
+    }
+    match sends {
+        None => catch_up(running, &cold, words, prefix).await,
+        Some(sends) => beside(running, &cold, sends, words, prefix).await,
+    }
+}
+
+/// Fills the topics, and starts the broker again on a cold store.
+async fn prepare(
+    running: &mut Running,
+    words: &str,
+    (fill_share, rss_idle_bytes): (f64, u64),
+    prefix: &Path,
+) -> Result<Cold, BenchError> {
+    let (load, fill, batch, sends) = match command(words, Some(running.namesrv())) {
+        Command::Consume(args) => (args.load, args.fill.unwrap_or(0), args.pull_batch, None),
+        Command::Mixed(args) => (args.load.clone(), args.fill, args.pull_batch, Some(args)),
+        _ => unreachable!("cold scenarios name no other command"),
+    };
+    let (pace, message) = (&load.pace, &load.message);
+    let place = TargetArgs { topic: TOPIC.to_owned(), ..load.target.clone() };
+    let target = Rc::new(Target::open(&place).await?);
+    let other = Rc::new(Target::open(&load.target).await?);
+    first_message(&target, pace, message).await?;
+    let messages = share_of(fill, fill_share);
+    consume::fill(&target, pace, message, messages).await?;
+    consume::fill(&other, pace, message, OTHER_MESSAGES).await?;
+    running.end().await?;
+    let files = log_files(running.home()).await?;
+    drop_cached(&files, prefix).await?;
+    let all_cold = usize::try_from(messages * STORED_MIN_BYTES / LOG_FILE_BYTES).unwrap_or(0);
+    let files = files.into_iter().take(all_cold.max(1)).collect::<Vec<_>>();
+    let device_bytes_per_s = device_bytes_per_s(&files).await?;
+    running.start_again(&target).await?;
+    let asked = Asked { pace: load.pace, batch, sends };
+    Ok(Cold { asked, target, other, files, device_bytes_per_s, rss_idle_bytes })
+}
+
+/// Reads the other topic over and over.
+async fn warm_up(cold: &Cold, length: Duration) -> Result<(), BenchError> {
+    let load = readers(cold, &cold.other, None).await?;
+    let timing = Timing { warm_up: length, duration: Duration::ZERO };
+    load.run(timing, Archive::default(), |_, _| ()).await;
+    Ok(())
+}
+
+/// Connections that read a topic so often, or until the run ends.
+async fn readers(
+    cold: &Cold,
+    target: &Target,
+    passes: Option<u32>,
+) -> Result<Rc<Load>, BenchError> {
+    let Asked { pace, batch, sends, .. } = &cold.asked;
+    let connections = sends.as_ref().map_or(pace.connections, |args| args.readers);
+    let pace = PaceArgs { connections, depth: 1, rate: Vec::new(), ..pace.clone() };
+    let plan = plan(Reading::Replay(passes), *batch, HOLD, pace.header.serialize());
+    let load = Load::new(None);
+    consume::connect(target, &pace, &plan, &load).await?;
+    Ok(load)
+}
+
+/// Reads the cold topic once, as fast as it comes.
+async fn catch_up(
+    running: &Running,
+    cold: &Cold,
+    words: &str,
+    prefix: &Path,
+) -> Result<Figures, BenchError> {
+    let stored_bytes = stored_bytes(&cold.target).await?;
+    let load = readers(cold, &cold.target, Some(1)).await?;
+    let timing = Timing { warm_up: Duration::ZERO, duration: READ_LIMIT };
+    let watch = Watch::start(running, &load, timing, prefix);
+    // The watch looks before the first pull.
+    task::yield_now().await;
+    let archive = load.run(timing, Archive::with_interval_log(LogTime::now()), |_, _| ()).await;
+    let (costs, core_percent) = watch.finish().await;
+    let measured = Measured { archive, ..Measured::default() };
+    let of_load = Figures::of_load(&Outcome::of_run(&measured));
+    keep(prefix, words, "pull us", measured, &cold.target).await?;
+    let share = of_load.messages_per_second * stored_bytes / cold.device_bytes_per_s;
+    Ok(Figures {
+        costs,
+        core_percent,
+        device_percent: Some(100.0 * share),
+        rss_idle_bytes: cold.rss_idle_bytes,
+        rss_bytes: running.usage().rss_bytes,
+        ..of_load
+    })
+}
+
+/// Sends at a fixed rate to the other topic.
+struct Sends {
+    producers: Producers,
+    pace: PaceArgs,
+    alone_us: f64,
+}
+
+impl Sends {
+    /// Runs them alone, for the warm-up and the counted time.
+    async fn warm(cold: &Cold, args: &MixedArgs, timing: Timing) -> Result<Self, BenchError> {
+        let serialize = cold.asked.pace.header.serialize();
+        let producers = Producers::new(&cold.other, &args.load.message, serialize);
+        let pace = PaceArgs {
+            warm_up: timing.warm_up,
+            duration: timing.duration,
+            ..cold.asked.pace.clone()
+        };
+        let load = producers.connect(&cold.other, &pace, 0, None).await?;
+        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+        let alone_us = archive.total.response.percentile_us(99.0);
+        Ok(Self { producers, pace, alone_us })
+    }
+}
+
+/// The same sends as long as the cold topic is read beside them, once.
+async fn beside(
+    running: &Running,
+    cold: &Cold,
+    sends: Sends,
+    words: &str,
+    prefix: &Path,
+) -> Result<Figures, BenchError> {
+    let pace = PaceArgs { warm_up: Duration::ZERO, duration: READ_LIMIT, ..sends.pace };
+    let load = sends.producers.connect(&cold.other, &pace, 1, None).await?;
+    let timing = Timing { warm_up: Duration::ZERO, duration: READ_LIMIT };
+    let readers = readers(cold, &cold.target, Some(1)).await?;
+    let sending = load.clone();
+    let reading = task::spawn("bench readers", async move {
+        let begun = Instant::now();
+        let archive = readers.run(timing, Archive::default(), |_, _| ()).await;
+        // Nothing more is sent when everything is read.
+        sending.stop_after(0);
+        (archive, begun.elapsed())
+    });
+    let watch = Watch::start(running, &load, timing, prefix);
+    let archive = load.run(timing, Archive::with_interval_log(LogTime::now()), |_, _| ()).await;
+    let (read, took) = reading.await;
+    let (costs, core_percent) = watch.finish().await;
+    let megabytes = read.total.bytes as f64 / 1e6;
+    eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
+    let measured = Measured { archive, ..Measured::default() };
+    let of_load = Figures::of_load(&Outcome::of_run(&measured));
+    keep(prefix, words, "send us", measured, &cold.target).await?;
+    Ok(Figures {
+        p99_alone_us: Some(sends.alone_us),
+        costs,
+        core_percent,
+        rss_idle_bytes: cold.rss_idle_bytes,
+        rss_bytes: running.usage().rss_bytes,
+        failures: of_load.failures + read.total.failures(),
+        ..of_load
+    })
+}
+
+/// Mean stored size of the first messages of a topic.
+async fn stored_bytes(target: &Target) -> Result<f64, BenchError> {
+    let queue = target.queues().into_iter().next().expect("a topic has a queue");
+    let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
+    let queue_id = i32::try_from(queue.queue_id).expect("queue ids are small");
+    let pull = wire::pull(target.topic(queue.topic), queue_id, 0, 32);
+    let counted = |answer: &ringmq_protocol::Command<'_>| {
+        (answer.body.len(), records(answer.body).filter(Result::is_ok).count())
+    };
+    let (bytes, messages) =
+        caller.expect("first messages", request::PULL_MESSAGE, &pull, counted).await?;
+    Ok(bytes as f64 / messages.max(1) as f64)
+}
+
+/// The files of the log below a broker's directory, oldest first: both brokers name them by the
+/// position of their first byte.
+async fn log_files(home: &Path) -> Result<Vec<PathBuf>, BenchError> {
+    let folder = home.join("store/commitlog");
+    let listed = match Disk::live(&folder) {
+        Ok(disk) => disk.list("").await,
+        Err(error) => Err(error),
+    };
+    let listed = listed.map_err(|error| BenchError::file(&folder, error))?;
+    let mut files: Vec<PathBuf> = listed.into_iter().map(|entry| folder.join(entry.name)).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Makes files durable and drops them from the page cache; without anybody who has them mapped, the
+/// kernel does.
+async fn drop_cached(files: &[PathBuf], prefix: &Path) -> Result<(), BenchError> {
+    let each = "for file; do dd if=/dev/null of=\"$file\" oflag=nocache conv=notrunc,fdatasync \
+                status=none count=0 || exit; done";
+    tool(&["sh", "-c", each, "sh"], files, &with_extension(prefix, "drop.log")).await.map(|_| ())
+}
+
+/// How much of files is in the page cache, in percent.
+async fn cached_percent(files: &[PathBuf], prefix: &Path) -> Result<f64, BenchError> {
+    let words = ["fincore", "--bytes", "--noheadings", "--output", "RES,SIZE"];
+    let told = tool(&words, files, &with_extension(prefix, "cached.log")).await?;
+    let numbers = |line: &str| {
+        let mut numbers = line.split_ascii_whitespace().map(|number| number.parse::<f64>().ok());
+        Some((numbers.next()??, numbers.next()??))
+    };
+    let add = |(cached, size), (more_cached, more)| (cached + more_cached, size + more);
+    let (cached, size) = told.lines().filter_map(numbers).fold((0.0, 0.0), add);
+    match size > 0.0 {
+        true => Ok(100.0 * cached / size),
+        false => Err(BenchError::program("fincore", "tells nothing: install util-linux")),
+    }
+}
+
+async fn tool(words: &[&str], files: &[PathBuf], log: &Path) -> Result<String, BenchError> {
+    let words = words.iter().map(OsString::from);
+    let words: Vec<OsString> = words.chain(files.iter().map(OsString::from)).collect();
+    Program::start("page cache", &words, log)?.wait(TOOL_LIMIT).await
+}
+
+/// What the device gives when files are read from their start, past the page cache.
+async fn device_bytes_per_s(files: &[PathBuf]) -> Result<f64, BenchError> {
+    let begun = Instant::now();
+    let mut bytes = 0;
+    for path in files {
+        if begun.elapsed() > DEVICE_LIMIT {
+            break;
+        }
+        bytes += read(path).await.map_err(|error| BenchError::file(path, error))?;
+    }
+    Ok(bytes as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn read(path: &Path) -> std::io::Result<u64> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let file = Disk::live(folder)?.open(path.file_name().unwrap_or_default(), Access::Read).await?;
+    let len = file.len()?;
+    let reader = |first: u64| {
+        let file = file.clone();
+        async move {
+            let mut pos = first * DEVICE_READ_BYTES as u64;
+            while pos < len {
+                file.read_at(pos, DEVICE_READ_BYTES).await?;
+                pos += DEVICE_READ_DEPTH * DEVICE_READ_BYTES as u64;
+            }
+            std::io::Result::Ok(())
+        }
+    };
+    let readers: Vec<_> =
+        (0..DEVICE_READ_DEPTH).map(|first| task::spawn("bench device", reader(first))).collect();
+    for reading in readers {
+        reading.await?;
+    }
+    Ok(len)
+}

@@ -1,0 +1,179 @@
+//! What a broker spends on a message, by the counters of the kernel: bench asks no broker about
+//! itself.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{process, task};
+use serde::Serialize;
+
+use crate::driver::{Load, Timing};
+use crate::observe::DeviceUse;
+use crate::versus::contestant::{Running, with_extension};
+use crate::versus::program::{self, Program};
+
+/// Length of the window in which system calls are counted. It lies in the warm-up: the kernel
+/// takes a little longer for each while it counts.
+const CALLS_WINDOW: Duration = Duration::from_secs(1);
+
+/// From the start of `perf` to the end of the warm-up: the window, and time to attach to hundreds
+/// of threads.
+const CALLS_BEFORE: Duration = Duration::from_millis(1_700);
+
+/// Longest time that `perf` may take.
+const CALLS_LIMIT: Duration = Duration::from_secs(20);
+
+/// What is counted: one for each system call of any thread.
+const CALLS_EVENT: &str = "raw_syscalls:sys_enter";
+
+/// Of the counted time, per message; none where the kernel does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Costs {
+    /// User and system CPU time in microseconds.
+    pub cpu_us: Option<f64>,
+    /// System calls, from a second of the warm-up.
+    pub system_calls: Option<f64>,
+    /// Times that a thread gave up its CPU or lost it.
+    pub context_switches: Option<f64>,
+    /// Writes of the device under the store, those of others included.
+    pub device_writes: Option<f64>,
+    /// Bytes that they wrote.
+    pub device_bytes: Option<f64>,
+    /// Flushes of that device.
+    pub device_flushes: Option<f64>,
+}
+
+/// What the processes of a broker have used, at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Instant,
+    usage: process::Usage,
+    messages: u64,
+    device: Option<DeviceUse>,
+}
+
+impl Look {
+    /// CPU time and messages are of the same moment, the device a little later.
+    async fn of(pids: &[u32], messages: u64, store: &Path) -> Self {
+        let (at, usage) = (Instant::now(), program::usage_of(pids));
+        Self { at, usage, messages, device: DeviceUse::under(store).await }
+    }
+
+    fn costs_since(&self, from: &Self) -> Costs {
+        let messages = self.messages.saturating_sub(from.messages);
+        let per_message = |count: f64| (messages > 0).then(|| count / messages as f64);
+        let cpu = self.usage.cpu.saturating_sub(from.usage.cpu);
+        let switches = |look: &Self| look.usage.scheduling.context_switches;
+        let device = self.device.zip(from.device).map(|(now, then)| now.since(then));
+        let of_device = |count: fn(DeviceUse) -> u64| per_message(count(device?) as f64);
+        Costs {
+            cpu_us: per_message(cpu.as_secs_f64() * 1e6),
+            system_calls: None,
+            context_switches: per_message(switches(self).saturating_sub(switches(from)) as f64),
+            device_writes: of_device(|device| device.writes),
+            device_bytes: of_device(|device| device.written_bytes),
+            device_flushes: of_device(|device| device.flushes),
+        }
+    }
+}
+
+/// Looks at a broker while a load runs on it.
+pub struct Watch {
+    pids: Vec<u32>,
+    store: PathBuf,
+    load: Rc<Load>,
+    calls: Rc<Cell<Option<f64>>>,
+    from: Rc<Cell<Option<Look>>>,
+    until: Rc<Cell<Option<Look>>>,
+}
+
+impl Watch {
+    /// Begins with the load: looks at the end of the warm-up and at that of the counted time.
+    /// System calls are counted where `perf` may; what it says goes to a file that begins with
+    /// `prefix`.
+    pub fn start(running: &Running, load: &Rc<Load>, timing: Timing, prefix: &Path) -> Self {
+        let watch = Self {
+            pids: running.pids().to_vec(),
+            store: running.home().to_owned(),
+            load: load.clone(),
+            calls: Rc::default(),
+            from: Rc::default(),
+            until: Rc::default(),
+        };
+        task::spawn("bench looks", watch.looks(timing)).detach();
+        if let Some(wait) = timing.warm_up.checked_sub(CALLS_BEFORE) {
+            let log = with_extension(prefix, "perf.log");
+            task::spawn("bench perf", watch.counts(wait, log)).detach();
+        }
+        watch
+    }
+
+    fn looks(&self, timing: Timing) -> impl Future<Output = ()> + 'static {
+        let (pids, store, load) = (self.pids.clone(), self.store.clone(), self.load.clone());
+        let (from, until) = (self.from.clone(), self.until.clone());
+        let end_of_warm_up = Instant::now() + timing.warm_up;
+        async move {
+            task::sleep_until(end_of_warm_up).await;
+            from.set(Some(Look::of(&pids, load.messages(), &store).await));
+            task::sleep_until(end_of_warm_up + timing.duration).await;
+            until.set(Some(Look::of(&pids, load.messages(), &store).await));
+        }
+    }
+
+    fn counts(&self, wait: Duration, log: PathBuf) -> impl Future<Output = ()> + 'static {
+        let (pids, load, calls) = (self.pids.clone(), self.load.clone(), self.calls.clone());
+        async move {
+            task::sleep(wait).await;
+            calls.set(system_calls_per_message(&pids, &load, &log).await);
+        }
+    }
+
+    /// What was spent in the counted time, which ends now if it has not; and CPU time in percent of
+    /// a core.
+    pub async fn finish(self) -> (Costs, f64) {
+        let until = match self.until.get() {
+            Some(look) => look,
+            None => Look::of(&self.pids, self.load.messages(), &self.store).await,
+        };
+        let Some(from) = self.from.get() else { return (Costs::default(), 0.0) };
+        let cpu = until.usage.cpu.saturating_sub(from.usage.cpu).as_secs_f64();
+        let seconds = until.at.saturating_since(from.at).as_secs_f64();
+        let costs = Costs { system_calls: self.calls.get(), ..until.costs_since(&from) };
+        (costs, 100.0 * cpu / seconds.max(1e-9))
+    }
+}
+
+/// Counts for a second; none without `perf`, without its permission, or without messages.
+async fn system_calls_per_message(pids: &[u32], load: &Load, log: &Path) -> Option<f64> {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let (pids, seconds) = (pids.join(","), CALLS_WINDOW.as_secs().to_string());
+    let words = ["perf", "stat", "-x,", "-e", CALLS_EVENT, "-p", &pids, "sleep", &seconds];
+    let (began, before) = (Instant::now(), load.messages());
+    let output = Program::start("perf", &words, log).ok()?.wait(CALLS_LIMIT).await.ok()?;
+    let messages = load.messages() - before;
+    let per_second = messages as f64 / began.elapsed().as_secs_f64();
+    let calls = counted(&output)? as f64 / CALLS_WINDOW.as_secs_f64();
+    (messages > 0).then(|| calls / per_second)
+}
+
+/// A line of `perf stat -x,` begins with the count.
+fn counted(output: &str) -> Option<u64> {
+    let line = output.lines().find(|line| line.contains(CALLS_EVENT))?;
+    line.split(',').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_perf_is_read_and_its_refusal_is_none() {
+        assert_eq!(counted("109,,raw_syscalls:sys_enter,1751877,100.00,,\n"), Some(109));
+        assert_eq!(counted("<not supported>,,raw_syscalls:sys_enter,0,100.00,,"), None);
+        assert_eq!(counted("No permission to enable raw_syscalls:sys_enter event."), None);
+        assert_eq!(counted(""), None);
+    }
+}
