@@ -261,7 +261,7 @@ async fn beside(
         core_percent,
         rss_idle_bytes: cold.rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
-        failures: of_load.failures + read.total.failures(),
+        failures: of_load.failures + read.total.errors.total(),
         ..of_load
     })
 }

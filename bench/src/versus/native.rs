@@ -268,7 +268,7 @@ pub async fn first_message(
             return Ok(());
         }
         if Instant::now() > deadline {
-            let said = archive.total.errors.into_keys().next().unwrap_or_default();
+            let said = archive.total.errors.lines().next().unwrap_or_default();
             let what = format!("the broker took no message in {FIRST_MESSAGE_LIMIT:?}: {said}");
             return Err(BenchError::Race(what));
         }
@@ -287,7 +287,7 @@ async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, u6
     let archive = Archive::with_interval_log(LogTime::now());
     let archive = work.load.run(timing, archive, |_, _| ()).await;
     let failures = match beside {
-        Some(sending) => sending.await.total.failures(),
+        Some(sending) => sending.await.total.errors.total(),
         None => 0,
     };
     (Measured { archive, ..Measured::default() }, failures, watch.finish().await)
