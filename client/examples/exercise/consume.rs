@@ -1,6 +1,6 @@
 //! What push consumers do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,7 +24,8 @@ async fn push(client: &Client, config: ConsumerConfig, topic: &str, expression: 
     seen
 }
 
-/// Two members share a topic: once both are at work, each message comes once, to one of them.
+/// Two members share a topic: once each has half of the queues, each message comes once, to one of
+/// them. That a member gets something is too little to go by: it takes its queues one by one.
 pub async fn clustering(world: World) {
     let (first, second) = (world.client().await, world.client().await);
     let topic = world.made_topic(&first, 4).await;
@@ -34,9 +35,14 @@ pub async fn clustering(world: World) {
     ];
     let producer = world.producer(&first).await;
     let mut probes = PROBES_FROM..;
-    eventually("both members to be at work", async || {
-        send_all(&producer, probes.by_ref().take(4), |n| Message::new(&topic, body(n, 8))).await;
-        seen.iter().all(|seen| !seen.all().is_empty()).then_some(())
+    eventually("half of the queues for each member", async || {
+        let round: Vec<_> = probes.by_ref().take(4).collect();
+        send_all(&producer, round.iter().copied(), |n| Message::new(&topic, body(n, 8))).await;
+        let shares = || seen.each_ref().map(|seen| queues_of(seen, &round));
+        eventually("the probes", async || (shares().concat().len() >= 4).then_some(())).await;
+        let is_half = |share: &Vec<i32>| share.len() == 2;
+        let queues: BTreeSet<_> = shares().concat().into_iter().collect();
+        (shares().iter().all(is_half) && queues.len() == 4).then_some(())
     })
     .await;
     send_all(&producer, 0..500, |number| Message::new(&topic, body(number, 300))).await;
@@ -53,6 +59,13 @@ pub async fn clustering(world: World) {
     assert!(times.len() == 500 && times.values().all(|times| *times == 1), "each once: {times:?}");
     first.shutdown().await;
     second.shutdown().await;
+}
+
+/// The queues from which these numbers came, one for each time.
+fn queues_of(seen: &Seen, numbers: &[usize]) -> Vec<i32> {
+    let all = seen.all();
+    let wanted = all.iter().filter(|message| numbers.contains(&number_of(message)));
+    wanted.map(|message| message.queue.queue_id).collect()
 }
 
 /// Only messages with a wanted tag arrive.
