@@ -69,7 +69,9 @@ pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
 fn is_due(inner: &Inner) -> bool {
     let state = inner.state.borrow();
     let all_durable = state.marks.durable() == state.marks.appended();
-    state.marks.durable() > inner.indexed.get() || (all_durable && state.queues.is_dirty())
+    state.marks.durable() > inner.indexed.get()
+        || (all_durable && state.queues.is_dirty())
+        || inner.is_deletion_waiting()
 }
 
 /// Lets entries collect, but not more than a start should scan or a run should hold.
@@ -82,7 +84,8 @@ async fn pause(inner: &Inner) {
                 let behind = state.marks.durable() - inner.indexed.get();
                 behind >= inner.options.checkpoint_bytes || state.keys.is_crowded()
             };
-            if is_enough || inner.is_closing() || inner.is_fenced() {
+            let is_over = inner.is_closing() || inner.is_fenced();
+            if is_enough || is_over || inner.is_deletion_waiting() {
                 return;
             }
             unsaved.await;
@@ -118,6 +121,7 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
         })
         .await;
     }
+    let deletions = inner.deletions.made();
     let (bytes, chain, queues, keys) = {
         let state = &mut *inner.state.borrow_mut();
         let files = inner.index_files.borrow();
@@ -146,6 +150,8 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     state.keys.saved(keys);
     state.counters.checkpoints += 1;
     inner.indexed.set(below);
+    inner.deletions.saved(deletions);
+    inner.signals.saved.notify_all();
     Ok(())
 }
 

@@ -12,6 +12,7 @@
 //!
 //! read    entries and bytes from memory, caches, files   read fetch blocks cache
 //! lookup  by position, time, key                         lookup terms
+//! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
 //! open    snapshot, stream, scan of the log, verdict     recovery settle abort
 //!                                                        index_load scan verdict
@@ -36,6 +37,7 @@ mod append;
 mod blocks;
 mod cache;
 mod checkpoint;
+mod deletion;
 mod entry;
 mod error;
 mod fetch;

@@ -13,6 +13,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
+use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
 use crate::flush::Watermarks;
@@ -21,7 +22,7 @@ use crate::index_files::IndexFiles;
 use crate::index_load::LoadedIndex;
 use crate::keys::KeyIndex;
 use crate::options::LogOptions;
-use crate::position::{LogId, LogPosition, QueueKey, QueueOffset};
+use crate::position::{LogId, LogPosition, QueueOffset};
 use crate::queue_index::QueueIndex;
 use crate::recovery::RecoveryReport;
 use crate::retention::Early;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) signals: Signals,
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
+    pub(crate) deletions: Deletions,
     pub(crate) snapshots: RefCell<checkpoint::Snapshots>,
     /// Set once retention has met a segment whose times lie in the future.
     pub(crate) early: Cell<Option<Early>>,
@@ -118,6 +120,8 @@ pub(crate) struct Signals {
     pub(crate) flushed: Notify,
     /// The index has something to save.
     pub(crate) unsaved: Notify,
+    /// A checkpoint was written.
+    pub(crate) saved: Notify,
     /// A segment was added, or grew.
     pub(crate) segment_ready: Notify,
     /// The newest segment is to grow, or the next one to be begun.
@@ -144,6 +148,7 @@ impl Signals {
             signal.notify_one();
         }
         self.progress.notify_all();
+        self.saved.notify_all();
     }
 }
 
@@ -268,21 +273,6 @@ impl Log {
         }
     }
 
-    /// Forgets all queues of a topic; a new queue of the same name starts at offset 0. Returns how
-    /// many there were.
-    pub fn delete_topic(&self, topic: &str) -> usize {
-        let mut state = self.inner.state.borrow_mut();
-        let keys: Vec<QueueKey> = state
-            .queues
-            .iter()
-            .filter(|(_, queue)| *queue.topic == *topic)
-            .map(|(key, _)| key)
-            .collect();
-        keys.iter().for_each(|key| state.queues.delete(*key));
-        self.inner.signals.unsaved.notify_one();
-        keys.len()
-    }
-
     /// Numbers about this log.
     pub fn stats(&self) -> Stats {
         let state = self.inner.state.borrow();
@@ -379,6 +369,7 @@ impl Inner {
             caches: RefCell::new(caches),
             signals: Signals::default(),
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
+            deletions: Deletions::default(),
             snapshots: RefCell::new(index.snapshots),
             early: Cell::new(None),
             group_clock: GroupClock::default(),

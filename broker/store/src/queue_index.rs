@@ -145,21 +145,26 @@ impl QueueIndex {
 
     /// Forgets a queue. Its slot is not used again while this log is open.
     pub(crate) fn delete(&mut self, key: QueueKey) {
-        let Some(queue) = self.slots.get_mut(key.slot()).and_then(Option::take) else { return };
+        let Some(queue) = self.remove(key) else { return };
         self.recent_entries -= queue.recent.len();
-        let hash = self.hash(&queue.topic, queue.queue_id);
-        if let Ok(found) = self.by_name.find_entry(hash, |slot| *slot == key.0) {
-            found.remove();
-        }
         if queue.is_announced {
             self.deleted.push(key.0);
         }
     }
 
-    /// Forgets a queue that the index stream says is gone.
+    /// Forgets a queue that the index stream says is gone. Entries are counted when all of the
+    /// stream is read ([`QueueIndex::recount`]).
     pub(crate) fn restore_deletion(&mut self, key: QueueKey) {
-        self.delete(key);
-        self.deleted.clear();
+        drop(self.remove(key));
+    }
+
+    fn remove(&mut self, key: QueueKey) -> Option<Queue> {
+        let queue = self.slots.get_mut(key.slot()).and_then(Option::take)?;
+        let hash = self.hash(&queue.topic, queue.queue_id);
+        if let Ok(found) = self.by_name.find_entry(hash, |slot| *slot == key.0) {
+            found.remove();
+        }
+        Some(queue)
     }
 
     /// Raises the minimum of a queue, for retention.

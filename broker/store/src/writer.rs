@@ -242,6 +242,7 @@ async fn pause(inner: &Inner, interval: std::time::Duration) {
         inner.is_closing()
             || inner.is_fenced()
             || written - durable >= inner.options.unflushed_max_bytes / 2
+            || inner.deletions.wants_flush(durable)
     };
     let early = async {
         loop {
