@@ -1,0 +1,68 @@
+//! Settings that change while the broker runs.
+
+use super::Directory;
+use crate::config::{ConfigError, Notes, Rules as _, Settings, UpdateError};
+use crate::documents;
+use crate::view::Change;
+use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::clock;
+use ringmq_settings::Properties;
+use std::sync::Arc;
+
+impl Directory {
+    /// Applies settings that came by request, keeps them for the next start, and returns what the
+    /// requester should know: unknown keys, and keys that take effect only then.
+    ///
+    /// # Errors
+    /// A key or value that is refused; nothing is changed then.
+    pub fn update_settings(&self, text: &[u8]) -> Result<Vec<String>, UpdateError> {
+        let properties =
+            Properties::parse(text).map_err(|error| ConfigError::Combination(error.to_string()))?;
+        let mut notes = Notes::default();
+        let mut settings = Settings::clone(&self.settings());
+        let next = &mut *self.next_settings.borrow_mut();
+        let needs_restart = settings.update(next, &properties, &mut notes)?;
+        let mut told = notes.warnings;
+        if !needs_restart.is_empty() {
+            told.push(format!("in force after the next start: {}", needs_restart.join(", ")));
+        }
+        for line in &told {
+            tracing::warn!("configuration change: {line}");
+        }
+        let settings = Arc::new(settings);
+        let before = self.settings.replace(Arc::clone(&settings));
+        let mut version = self.settings_version.get();
+        documents::advance(&mut version, clock::unix_ms());
+        self.settings_version.set(version);
+        let known = properties.entries().iter().filter(|entry| Settings::is_known(&entry.key));
+        let changes = known.map(|entry| (entry.key.clone(), entry.value.clone()));
+        self.tables.overrides.borrow_mut().extend(changes);
+        self.writers.overrides.changed();
+        self.data.publish(Change::Settings(Arc::clone(&settings)));
+        self.after_update(&before, &settings);
+        Ok(told)
+    }
+
+    /// Identifies the state of the settings.
+    pub fn settings_version(&self) -> DataVersion {
+        self.settings_version.get()
+    }
+
+    /// What follows from a change besides its publication.
+    fn after_update(&self, before: &Settings, settings: &Settings) {
+        let now_ms = clock::unix_ms();
+        let template = self.tables.topics.borrow_mut().add_template(settings, now_ms);
+        if let Some(template) = template {
+            self.writers.topics.changed();
+            self.publish_topic(&template.topic_name);
+            self.unregistered.add(&template.topic_name);
+        }
+        if before.broker_permission != settings.broker_permission {
+            // Topics are registered with no more than the broker's permission, so every route
+            // changes.
+            for topic in self.topics().iter() {
+                self.unregistered.add(&topic.topic_name);
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Changes of topics.
+//!
+//! Each is a step in the table and then [`Directory::settle_topics`].
+
+use super::{Directory, DirectoryError};
+use crate::topics::{TopicError, Topics, Wanted};
+use crate::view::{self, Change};
+use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
+use ringmq_protocol::bodies::topic::TopicConfig;
+use ringmq_protocol::names::retry_topic;
+use ringmq_runtime::clock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Topics that a request is about, and whether it changed them.
+type Touched = BTreeMap<String, bool>;
+
+impl Directory {
+    /// Makes the topic that a client sends to.
+    ///
+    /// # Errors
+    /// See [`Topics::from_template`], and the disk's.
+    pub async fn topic_from_template(&self, wanted: &Wanted<'_>) -> Result<(), DirectoryError> {
+        let settings = self.settings();
+        let change =
+            |topics: &mut Topics| topics.from_template(wanted, &settings, clock::unix_ms());
+        self.change_topic(wanted.topic, |topics| change(topics).map(drop)).await
+    }
+
+    /// Makes a topic that the broker itself needs, such as the retry topic of a group.
+    ///
+    /// # Errors
+    /// See [`Topics::ensure`], and the disk's.
+    pub async fn ensure_topic(
+        &self,
+        name: &str,
+        queues: i32,
+        sys_flag: i32,
+    ) -> Result<(), DirectoryError> {
+        let settings = self.settings();
+        let now_ms = clock::unix_ms();
+        self.change_topic(name, |topics| {
+            topics.ensure(name, queues, sys_flag, &settings, now_ms).map(drop)
+        })
+        .await
+    }
+
+    /// Creates or replaces topics as a tool asks, each with its attribute edits. All of them cost
+    /// one write.
+    ///
+    /// # Errors
+    /// See [`Topics::update`], and the disk's. Topics before the first refused one are changed.
+    pub async fn update_topics(
+        &self,
+        wanted: Vec<(TopicConfig, String)>,
+    ) -> Result<(), DirectoryError> {
+        let (settings, broker) = (self.settings(), &self.identity.name);
+        let now_ms = clock::unix_ms();
+        let (mut touched, mut refused) = (Touched::new(), None);
+        for (topic, edits) in wanted {
+            let name = topic.topic_name.clone();
+            let updated =
+                self.tables.topics.borrow_mut().update(topic, &edits, &settings, broker, now_ms);
+            match updated {
+                Ok(change) => *touched.entry(name).or_default() |= change.is_some(),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        self.settle_topics(touched).await?;
+        refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The retry topics of these groups, each with unit flags. Many groups cost few writes.
+    ///
+    /// # Errors
+    /// See [`Topics::ensure`], and the disk's. Topics before the first refused one are made.
+    pub async fn ensure_retry_topics(
+        &self,
+        groups: &[(Arc<SubscriptionGroupConfig>, i32)],
+    ) -> Result<(), DirectoryError> {
+        let (settings, now_ms) = (self.settings(), clock::unix_ms());
+        let (mut made, mut refused) = (Touched::new(), None);
+        for (group, sys_flag) in groups {
+            let name = retry_topic(&group.group_name);
+            let mut topics = self.tables.topics.borrow_mut();
+            if topics.get(&name).is_some() {
+                continue;
+            }
+            match topics.ensure(&name, group.retry_queue_nums, *sys_flag, &settings, now_ms) {
+                Ok(_) => drop(made.insert(name, true)),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        self.settle_topics(made).await?;
+        // The groups, too: who is answered finds both after a crash.
+        self.settled().await?;
+        refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Removes a topic; false when there was none.
+    ///
+    /// # Errors
+    /// A system topic, and the disk's.
+    pub async fn delete_topic(&self, name: &str) -> Result<bool, DirectoryError> {
+        let (settings, broker) = (self.settings(), &self.identity.name);
+        let now_ms = clock::unix_ms();
+        let deleted = self.tables.topics.borrow_mut().delete(name, &settings, broker, now_ms)?;
+        if deleted.is_some() {
+            self.writers.topics.changed();
+        }
+        self.settle_topics(Touched::from([(name.to_owned(), false)])).await?;
+        Ok(deleted.is_some())
+    }
+
+    async fn change_topic(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Topics) -> Result<(), TopicError>,
+    ) -> Result<(), DirectoryError> {
+        let before = self.topics().version();
+        change(&mut self.tables.topics.borrow_mut())?;
+        let is_changed = self.topics().version() != before;
+        self.settle_topics(Touched::from([(name.to_owned(), is_changed)])).await
+    }
+
+    /// What follows a step in the table: disk, shards, name servers.
+    async fn settle_topics(&self, touched: Touched) -> Result<(), DirectoryError> {
+        if touched.values().any(|is_changed| *is_changed) {
+            self.writers.topics.changed();
+        }
+        // Also without a change of our own: another request may have made the topic a moment ago.
+        self.writers.topics.settled().await?;
+        for (name, is_changed) in touched {
+            self.publish_topic(&name);
+            if is_changed {
+                self.unregistered.add(&name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes a topic as the table has it.
+    pub(super) fn publish_topic(&self, name: &str) {
+        let topic = self.tables.topics.borrow().get(name).map(|topic| Arc::new(topic_view(topic)));
+        let is_known = match (&topic, self.data.local.view().topic(name)) {
+            (Some(topic), Some(known)) => topic == known,
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_known {
+            let gone = || Change::TopicGone(name.to_owned());
+            self.data.publish(topic.map_or_else(gone, Change::Topic));
+        }
+    }
+}
+
+pub(super) fn topic_view(topic: &TopicConfig) -> view::Topic {
+    let queues = |count| u32::try_from(count).unwrap_or(0);
+    view::Topic {
+        name: topic.topic_name.clone(),
+        read_queues: queues(topic.read_queue_nums),
+        write_queues: queues(topic.write_queue_nums),
+        permission: topic.perm,
+        is_ordered: topic.order,
+        sys_flag: topic.topic_sys_flag,
+    }
+}
