@@ -3,8 +3,10 @@
 //! One way for every change: the pure table changes in one step, the document goes to disk, the
 //! entry is published to all shards, the name servers hear of it, and only then the request is
 //! answered. Publishing always sends the entry as the table has it at that moment, so two changes
-//! of one name that overtake each other on the way end with the newer one everywhere.
+//! of one name that overtake each other on the way end with the newer one everywhere. The deletion
+//! of a topic goes the other way.
 
+mod deletion;
 mod settings;
 mod tables;
 mod topics;
@@ -27,6 +29,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use self::deletion::Deletions;
 use self::tables::Writers;
 use self::topics::topic_view;
 
@@ -57,6 +60,14 @@ pub enum DirectoryError {
     /// It was made, and is lost at the next start: the disk refused it.
     #[error("{0}")]
     NotWritten(#[from] NotWritten),
+    /// It is still there, though maybe with fewer messages.
+    #[error("topic {topic} is not deleted: {reason}")]
+    NotDeleted {
+        /// The topic.
+        topic: String,
+        /// What a log or the disk said.
+        reason: String,
+    },
 }
 
 /// Topics whose registration with the name servers is due.
@@ -94,6 +105,7 @@ pub struct Directory {
     clients: Rc<Clients>,
     data: Rc<DataPlane>,
     writers: Writers,
+    deletions: Deletions,
 }
 
 impl Directory {
@@ -118,6 +130,7 @@ impl Directory {
             clients,
             data,
             writers,
+            deletions: Deletions::default(),
         });
         for topic in directory.topics().iter() {
             directory.data.publish(Change::Topic(Arc::new(topic_view(topic))));

@@ -153,6 +153,13 @@ impl OwnedLog {
         resets.get(&(group.to_owned(), topic.to_owned(), queue_id)).copied()
     }
 
+    /// Forgets the queues of a topic and what groups did with them.
+    pub fn delete_topic(&self, topic: &str) {
+        self.log.delete_topic(topic);
+        self.offsets.borrow_mut().retain(|_, of| of != topic);
+        self.resets.borrow_mut().retain(|(_, of, _), _| of != topic);
+    }
+
     /// Writes the consumers' progress to disk if it changed.
     ///
     /// # Errors

@@ -251,14 +251,27 @@ impl Topics {
         broker_name: &str,
         now_ms: i64,
     ) -> Result<Option<Arc<TopicConfig>>, TopicError> {
+        if !self.is_deletable(name, settings, broker_name)? {
+            return Ok(None);
+        }
+        advance(&mut self.version, now_ms);
+        Ok(self.table.remove(name))
+    }
+
+    /// Whether there is a topic of that name to delete.
+    ///
+    /// # Errors
+    /// A system topic.
+    pub fn is_deletable(
+        &self,
+        name: &str,
+        settings: &Settings,
+        broker_name: &str,
+    ) -> Result<bool, TopicError> {
         if system::is_system(name, settings, broker_name) {
             return Err(TopicError::SystemTopic(name.to_owned()));
         }
-        let removed = self.table.remove(name);
-        if removed.is_some() {
-            advance(&mut self.version, now_ms);
-        }
-        Ok(removed)
+        Ok(self.table.contains_key(name))
     }
 
     /// Puts the template for unknown topics into the table after `autoCreateTopicEnable` was

@@ -1,6 +1,7 @@
 //! Changes of topics.
 //!
-//! Each is a step in the table and then [`Directory::settle_topics`].
+//! Each is a step in the table and then [`Directory::settle_topics`]. A deletion goes the other way
+//! round ([`deletion`](super::deletion)).
 
 use super::{Directory, DirectoryError};
 use crate::topics::{TopicError, Topics, Wanted};
@@ -54,6 +55,9 @@ impl Directory {
         &self,
         wanted: Vec<(TopicConfig, String)>,
     ) -> Result<(), DirectoryError> {
+        for (topic, _) in &wanted {
+            self.deletions.ended(&topic.topic_name).await;
+        }
         let (settings, broker) = (self.settings(), &self.identity.name);
         let now_ms = clock::unix_ms();
         let (mut touched, mut refused) = (Touched::new(), None);
@@ -103,26 +107,12 @@ impl Directory {
         refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Removes a topic; false when there was none.
-    ///
-    /// # Errors
-    /// A system topic, and the disk's.
-    pub async fn delete_topic(&self, name: &str) -> Result<bool, DirectoryError> {
-        let (settings, broker) = (self.settings(), &self.identity.name);
-        let now_ms = clock::unix_ms();
-        let deleted = self.tables.topics.borrow_mut().delete(name, &settings, broker, now_ms)?;
-        if deleted.is_some() {
-            self.writers.topics.changed();
-        }
-        self.settle_topics(Touched::from([(name.to_owned(), false)])).await?;
-        Ok(deleted.is_some())
-    }
-
     async fn change_topic(
         &self,
         name: &str,
         change: impl FnOnce(&mut Topics) -> Result<(), TopicError>,
     ) -> Result<(), DirectoryError> {
+        self.deletions.ended(name).await;
         let before = self.topics().version();
         change(&mut self.tables.topics.borrow_mut())?;
         let is_changed = self.topics().version() != before;
@@ -145,9 +135,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Publishes a topic as the table has it.
+    /// Publishes a topic as the table has it; one that is being deleted is gone for shards.
     pub(super) fn publish_topic(&self, name: &str) {
-        let topic = self.tables.topics.borrow().get(name).map(|topic| Arc::new(topic_view(topic)));
+        let topics = self.tables.topics.borrow();
+        let topic = topics.get(name).filter(|_| !self.deletions.are_under_way(name));
+        let topic = topic.map(|topic| Arc::new(topic_view(topic)));
+        drop(topics);
         let is_known = match (&topic, self.data.local.view().topic(name)) {
             (Some(topic), Some(known)) => topic == known,
             (None, None) => true,

@@ -66,10 +66,14 @@ impl Service for Inbox {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).await.expect("somebody listens")
+    }
+
+    pub async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
         let inbox = Rc::new(Inbox::default());
         let limits = ConnectionLimits::default();
-        let connection = dial(address, TIMEOUT, Rc::clone(&inbox), limits).await;
-        Self { connection: connection.expect("somebody listens"), inbox }
+        let connection = dial(address, TIMEOUT, Rc::clone(&inbox), limits).await?;
+        Ok(Self { connection, inbox })
     }
 
     pub async fn call(&self, code: i32, header: &impl WriteHeader, body: &[u8]) -> OwnedCommand {

@@ -227,21 +227,6 @@ pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) {
     set.await;
 }
 
-/// Forgets the queues of a topic, and every group's progress in them.
-pub(super) async fn delete_topic(data: &Rc<DataPlane>, topic: &str) {
-    let topic = topic.to_owned();
-    let deleted = data.on_all_shards(move |data| {
-        let topic = topic.clone();
-        async move {
-            for owned in data.local.logs() {
-                owned.log.delete_topic(&topic);
-                owned.offsets.borrow_mut().retain(|_, of| of != topic);
-            }
-        }
-    });
-    deleted.await;
-}
-
 /// Forgets how far a group is, everywhere.
 pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) {
     let group = group.to_owned();

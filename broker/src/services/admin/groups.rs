@@ -58,9 +58,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             return Ok(Answer::default());
         }
         // Without auto-creation nothing makes the topic again: it goes with its group.
-        if parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))? {
-            gather::delete_topic(&parts.data, &topic).await;
-        }
+        parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))?;
         Ok(Answer::default())
     })
 }

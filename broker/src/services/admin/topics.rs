@@ -70,10 +70,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        let deleted = parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))?;
-        if deleted {
-            gather::delete_topic(&parts.data, &topic).await;
-        }
+        parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))?;
         Ok(Answer::default())
     })
 }

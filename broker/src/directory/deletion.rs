@@ -1,0 +1,100 @@
+//! Topics that are being deleted.
+//!
+//! A deletion begins where a change ends: the shards forget the topic, its queues and the progress
+//! in them, and make that last; only then the table forgets it, and its document. A crash in
+//! between leaves a topic with less in it, and the tool that asked has had no answer. The other way
+//! round it would leave queues that no table knows, and the next topic of that name would begin
+//! with their messages.
+//!
+//! Who wants to make or change the topic meanwhile waits until it is gone.
+
+use super::{Directory, DirectoryError};
+use crate::shard::DataPlane;
+use ringmq_runtime::clock;
+use ringmq_runtime::sync::Notify;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Names of topics that are being deleted.
+#[derive(Default)]
+pub(super) struct Deletions {
+    names: RefCell<BTreeSet<String>>,
+    ended: Notify,
+}
+
+/// One of them; it has ended when this is dropped.
+struct UnderWay<'a> {
+    deletions: &'a Deletions,
+    name: &'a str,
+}
+
+impl Deletions {
+    pub(super) fn are_under_way(&self, name: &str) -> bool {
+        self.names.borrow().contains(name)
+    }
+
+    /// Waits until this topic is not being deleted.
+    pub(super) async fn ended(&self, name: &str) {
+        while self.are_under_way(name) {
+            self.ended.notified().await;
+        }
+    }
+
+    fn begin<'a>(&'a self, name: &'a str) -> UnderWay<'a> {
+        self.names.borrow_mut().insert(name.to_owned());
+        UnderWay { deletions: self, name }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.deletions.names.borrow_mut().remove(self.name);
+        self.deletions.ended.notify_all();
+    }
+}
+
+impl Directory {
+    /// Removes a topic, its messages and the progress of groups in it, for good; false when there
+    /// was none.
+    ///
+    /// # Errors
+    /// A system topic, and the disk's.
+    pub async fn delete_topic(&self, name: &str) -> Result<bool, DirectoryError> {
+        self.deletions.ended(name).await;
+        let (settings, broker) = (self.settings(), &self.identity.name);
+        if !self.topics().is_deletable(name, &settings, broker)? {
+            return Ok(false);
+        }
+        let under_way = self.deletions.begin(name);
+        self.publish_topic(name);
+        if let Err(reason) = delete_queues(&self.data, name).await {
+            drop(under_way);
+            self.publish_topic(name);
+            return Err(DirectoryError::NotDeleted { topic: name.to_owned(), reason });
+        }
+        let now_ms = clock::unix_ms();
+        self.tables.topics.borrow_mut().delete(name, &settings, broker, now_ms)?;
+        self.writers.topics.changed();
+        self.writers.topics.settled().await?;
+        Ok(true)
+    }
+}
+
+/// Forgets the queues of a topic, and every group's progress in them, until no crash brings them
+/// back. Shards that get this know already that the topic is gone: nothing is appended to it.
+async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> {
+    let topic = topic.to_owned();
+    let deleted = data.on_all_shards(move |data| {
+        let topic = topic.clone();
+        async move {
+            data.local.logs().for_each(|owned| owned.delete_topic(&topic));
+            for owned in data.local.logs() {
+                owned.log.deletions_last().await.map_err(|error| error.to_string())?;
+                owned.save_offsets().await.map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        }
+    });
+    deleted.await.into_iter().collect()
+}
