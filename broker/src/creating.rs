@@ -53,6 +53,11 @@ impl Creating {
         !lines.is_empty() && lines.contains_key(topic)
     }
 
+    /// Whether no send waits for its topic.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.borrow().is_empty()
+    }
+
     /// Puts a send into the line of its topic; `true` when it is the first there.
     fn join(&self, topic: &str, waiting: Waiting) -> bool {
         self.bytes.set(self.bytes.get() + waiting.frame.len());

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_remoting::{Server, ServerLimits};
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{clock, task};
@@ -19,11 +20,11 @@ use crate::services::pull;
 use crate::shard::DataPlane;
 use crate::stages;
 
-/// Longest wait for answers to leave when the broker stops; a client that reads nothing must not
-/// keep it.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// Shortest time that answers have to leave, also when a log took all the time there was for the
+/// last of them; a client that reads nothing must not keep the broker longer.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
-/// How often a stopping shard looks whether its logs have acknowledged everything.
+/// How often a stopping shard looks whether it has answered everybody.
 const DRAIN_CHECK: Duration = Duration::from_millis(2);
 
 /// Time between two looks for expired segments (Apache's `cleanResourceInterval`).
@@ -126,24 +127,44 @@ impl DataPlane {
         ]
     }
 
-    /// Stops serving: reads nothing more, answers what waits, saves progress, closes the logs.
+    /// The first step of a stop: accepts and reads nothing more. What was read lies with the shards
+    /// that answer it when this ends.
+    pub async fn stop_reading(self: Rc<Self>, deadline: Instant) {
+        // Nothing is deleted any more while the logs close.
+        self.running.retention.borrow_mut().take();
+        if let Some(server) = self.running.server.get() {
+            server.stop_reading();
+        }
+        // At the deadline the stop goes on without those whom it did not come to, here and below.
+        let _ = task::timeout(until(deadline), self.link.drained(0..self.link.shards())).await;
+    }
+
+    /// The second step: answers what waits. The answers lie with the shards of their connections
+    /// when this ends.
+    pub async fn answer_everybody(self: Rc<Self>, deadline: Instant) {
+        pull::held::release_all(&self);
+        let answered = async {
+            while self.owes_answers() {
+                task::sleep(DRAIN_CHECK).await;
+            }
+            self.link.drained(0..self.link.shards()).await;
+        };
+        let _ = task::timeout(until(deadline), answered).await;
+    }
+
+    /// Whether sends wait to be acknowledged, for room in a log, or for their topic.
+    fn owes_answers(&self) -> bool {
+        let owes = |owned: &Rc<OwnedLog>| !owned.waiters.borrow().is_empty() || owned.must_stall();
+        self.local.logs().any(owes) || !self.creating.is_empty()
+    }
+
+    /// The third step: lets the answers leave, saves progress, closes the logs.
     ///
     /// # Errors
     /// What could not be saved; everything else was.
-    pub async fn stop(self: Rc<Self>) -> Result<(), String> {
-        // Nothing is deleted any more while the logs close.
-        self.running.retention.borrow_mut().take();
-        pull::held::release_all(&self);
+    pub async fn stop(self: Rc<Self>, deadline: Instant) -> Result<(), String> {
         if let Some(server) = self.running.server.get() {
-            // Keeps connections open until the logs have acknowledged what was sent.
-            let answers_to_come = server.in_flight().admit(1);
-            let data = Rc::clone(&self);
-            let waiting = task::spawn("last acknowledgements", async move {
-                data.wait_for_acknowledgements().await;
-                drop(answers_to_come);
-            });
-            server.stop(DRAIN_TIME).await;
-            drop(waiting);
+            server.stop(until(deadline).max(LEAVE_TIME)).await;
         }
         let saved = self.save_progress().await;
         let mut problems: Vec<String> = saved.err().into_iter().collect();
@@ -154,20 +175,15 @@ impl DataPlane {
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
-    async fn wait_for_acknowledgements(&self) {
-        while self.local.logs().any(|owned| !owned.waiters.borrow().is_empty()) {
-            task::sleep(DRAIN_CHECK).await;
-        }
-    }
-
     /// Lets the shard's executor end.
     pub fn end(&self) {
         self.running.ended.notify_one();
     }
 
-    /// Waits for [`DataPlane::end`].
+    /// Waits for [`DataPlane::end`], and until shard 0 can know that it came.
     pub async fn wait_for_end(&self) {
         self.running.ended.notified().await;
+        self.link.drained(0..1).await;
     }
 
     /// Deletes what has expired, from time to time.
@@ -204,6 +220,10 @@ impl DataPlane {
         }
         Ok(())
     }
+}
+
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_since(Instant::now())
 }
 
 fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, String> {

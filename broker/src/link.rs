@@ -17,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -308,8 +309,23 @@ impl Link {
         change(replies.entry(to).or_default());
     }
 
-    /// Runs `job` on another shard and waits for what it returns. Shards end together, once nobody
-    /// is served any more: a call that is still under way then ends with its executor.
+    /// Waits until all that was sent to these shards, answers of this turn included, lies in their
+    /// inboxes. They take it before anything that somebody sends them later.
+    pub async fn drained(&self, shards: Range<usize>) {
+        while !self.replies.borrow().is_empty() {
+            // They leave at the end of the turn.
+            task::yield_now().await;
+        }
+        while shards.clone().any(|to| self.lanes[to].is_congested()) {
+            self.room.notified().await;
+        }
+    }
+
+    /// Runs `job` on another shard and waits for what it returns.
+    ///
+    /// A call to a shard that has ended would wait for ever. Shards end when shard 0 tells them to
+    /// (`start.rs`), all at once: each stays until its answer to that has left, so shard 0 has it,
+    /// and the calls of the others end with their executors.
     pub async fn call<T, F, Fut>(&self, shard: usize, job: F) -> T
     where
         T: Send + 'static,

@@ -3,14 +3,16 @@
 //! Start, each step on all shards before the next begins: lock the store and learn how many logs it
 //! has; one executor per shard, joined by the mesh; open the logs; the control plane loads topics
 //! and groups and publishes them; listen. Stop, in reverse: leave the name servers; accept and read
-//! nothing more; answer what waits; write progress; close the logs; end the executors. An error on
-//! the way up takes the way down from where it was.
+//! nothing more; answer what waits; close the connections, write progress and close the logs; end
+//! the executors. An error on the way up takes the way down from where it was.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::mesh;
 use ringmq_runtime::shards::{self, ShardsConfig};
@@ -25,6 +27,10 @@ use crate::router::Placement;
 use crate::services::Services;
 use crate::shard::{DataPlane, Local};
 use crate::view::View;
+
+/// Longest wait for answers when the broker stops: a device or a client that does nothing must not
+/// keep it.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Makes the control plane on shard 0, once the logs are open.
 pub type MakeControl =
@@ -154,7 +160,13 @@ async fn lead(
     until: Until,
 ) -> Result<(), BrokerError> {
     let served = serve(data, make_control, until).await;
-    let stopped = on_every_shard(data, |data| async move { data.stop().await }).await;
+    let deadline = Instant::now() + ANSWER_TIME;
+    data.on_all_shards(move |data| data.stop_reading(deadline)).await;
+    // Twice, since a send that waited for its topic may then go to a shard that owed nobody.
+    for _ in 0..2 {
+        data.on_all_shards(move |data| data.answer_everybody(deadline)).await;
+    }
+    let stopped = on_every_shard(data, move |data| data.stop(deadline)).await;
     data.on_all_shards(|data| async move { data.end() }).await;
     served?;
     stopped.map_err(BrokerError::Stop)

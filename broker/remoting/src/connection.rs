@@ -334,6 +334,11 @@ impl Connection {
         self.draining.set(true);
     }
 
+    /// Whether nothing more is taken from the peer.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
     pub(crate) fn set_peer(&self, peer: SocketAddr) {
         self.peer.set(peer);
     }

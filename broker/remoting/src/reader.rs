@@ -76,6 +76,10 @@ impl<S: Service> Reader<'_, S> {
         if bytes.is_empty() {
             return Err(End::OfStream);
         }
+        // The read began before the stop did: these bytes came too late.
+        if self.conn.is_draining() {
+            return Ok(Progress::NeedBytes);
+        }
         let Some(mut start) = self.preface.take() else { return self.feed(bytes) };
         // Nearly always the first bytes are a frame and nothing is copied.
         if start.is_empty() && preface::examine(bytes) == Preface::None {

@@ -137,14 +137,19 @@ impl<S: Service> Server<S> {
         self.connections.borrow().values().for_each(visit);
     }
 
-    /// Stops: accepts and reads nothing more, waits until every permit is released and every
-    /// answer has left, at most `drain_time`, and closes. Requests that were not read yet are
+    /// Accepts and reads nothing more; answers still leave. Requests that were not read yet are
     /// lost with their connection; clients repeat those elsewhere.
-    pub async fn stop(&self, drain_time: Duration) {
+    pub fn stop_reading(&self) {
         self.stopping.set(true);
         // Dropping the tasks ends accepting and frees the ports.
         self.tasks.borrow_mut().clear();
         self.for_each_connection(|conn| conn.drain());
+    }
+
+    /// Stops: reads nothing more ([`Server::stop_reading`]), waits until every permit is released
+    /// and every answer has left, at most `drain_time`, and closes.
+    pub async fn stop(&self, drain_time: Duration) {
+        self.stop_reading();
         let deadline = Instant::now() + drain_time;
         while !self.is_drained() && Instant::now() < deadline {
             task::sleep(DRAIN_CHECK).await;

@@ -110,3 +110,30 @@ fn answers_of_one_turn_cross_as_one_message_per_connection() {
         assert!(there.port.try_recv().is_none());
     });
 }
+
+#[test]
+fn a_link_is_drained_when_its_last_message_is_in_an_inbox() {
+    shards::block_on(async {
+        let mut ports = mesh::build(3, 2);
+        let backlog = Backlog::new(3);
+        let there = Link::new(ports.remove(1), backlog.clone());
+        let here = Link::new(ports.remove(0), backlog);
+        // Nobody takes what shard 2 is sent.
+        for id in 0..10 {
+            here.send(1, closed(id));
+            here.send(2, closed(id));
+        }
+        here.reply(ConnectionKey { shard: 1, id: 7 }, |reply| reply.bytes.push(1));
+        let waiting = Rc::clone(&here);
+        let drained = task::spawn("drained", async move { waiting.drained(1..2).await });
+        for expected in 0..8 {
+            assert!(!drained.is_finished());
+            assert_eq!(id_of(there.receive().await.1), expected);
+        }
+        // Three are left for an inbox of two.
+        assert_eq!(id_of(there.receive().await.1), 8);
+        drained.await;
+        assert_eq!(id_of(there.receive().await.1), 9);
+        assert!(matches!(there.receive().await.1, ShardMessage::Reply { connection: 7, .. }));
+    });
+}
