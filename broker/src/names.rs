@@ -1,6 +1,6 @@
 //! Which names are allowed and which are reserved.
 
-use ringmq_protocol::names::is_for_retries;
+use ringmq_protocol::names::{is_for_retries, system_topic};
 
 /// Longest name of an ordinary topic.
 pub const TOPIC_MAX_BYTES: usize = 127;
@@ -18,19 +18,9 @@ pub const CLIENT_ID_MAX_BYTES: usize = 512;
 /// Longest name of a group in the tables of clients; producers' groups have no other rule.
 pub const MEMBER_GROUP_MAX_BYTES: usize = 255;
 
-/// Topics that only the broker itself writes.
-const CLOSED_TO_CLIENTS: [&str; 6] = [
-    "SCHEDULE_TOPIC_XXXX",
-    "RMQ_SYS_TRANS_HALF_TOPIC",
-    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
-    "SELF_TEST_TOPIC",
-    "OFFSET_MOVED_EVENT",
-];
-
-/// Whether clients may not send to a topic.
+/// Whether clients may not send to a topic: only the broker itself writes it.
 pub fn is_closed_to_clients(topic: &str) -> bool {
-    CLOSED_TO_CLIENTS.contains(&topic)
+    system_topic::ALL.contains(&topic)
 }
 
 /// Checks the name of a topic.

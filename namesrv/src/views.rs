@@ -6,18 +6,12 @@ use ringmq_protocol::bodies::route::{
     BrokerData, BrokerMemberGroup, ClusterInfo, QueueData, TopicRouteData,
 };
 use ringmq_protocol::bodies::topic::TopicList;
-use ringmq_protocol::names::{MASTER_ID, perm};
+use ringmq_protocol::names::{MASTER_ID, perm, topic_flag};
 
 use crate::routes::{BrokerGroup, BrokerKey, Queues, RouteTable};
 
 /// Topics with this start are never routed to an acting master, as in Apache.
 const SYNC_MEMBER_TOPIC_START: &str = "rmq_sys_SYNC_BROKER_MEMBER_";
-
-/// Bit of a topic's flags: a unit topic.
-const FLAG_UNIT: i32 = 1;
-
-/// Bit of a topic's flags: it has unit subscriptions.
-const FLAG_UNIT_SUBSCRIPTION: i32 = 2;
 
 /// Which unit topics a tool asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +26,8 @@ pub enum UnitTopics {
 
 impl UnitTopics {
     fn contains(self, sys_flag: i32) -> bool {
-        let is_unit = sys_flag & FLAG_UNIT != 0;
-        let is_subscribed = sys_flag & FLAG_UNIT_SUBSCRIPTION != 0;
+        let is_unit = sys_flag & topic_flag::UNIT != 0;
+        let is_subscribed = sys_flag & topic_flag::UNIT_SUBSCRIPTION != 0;
         match self {
             Self::Unit => is_unit,
             Self::Subscribed => is_subscribed,

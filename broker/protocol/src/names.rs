@@ -28,6 +28,39 @@ pub mod perm {
     pub const ALL: i32 = READ_WRITE | INHERIT | PRIORITY;
 }
 
+/// Bits of the flags of a topic.
+pub mod topic_flag {
+    /// A topic of a unit.
+    pub const UNIT: i32 = 1;
+    /// Groups of units subscribe to it.
+    pub const UNIT_SUBSCRIPTION: i32 = 2;
+}
+
+/// Topics of the system that more than one place speaks of; no client may send to them.
+pub mod system_topic {
+    /// Messages that wait for their delay level.
+    pub const SCHEDULE: &str = "SCHEDULE_TOPIC_XXXX";
+    /// Halves of transactions.
+    pub const TRANSACTION_HALF: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+    /// Which of them are decided.
+    pub const TRANSACTION_OPERATION: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
+    /// Halves that were asked about too often.
+    pub const TRANSACTION_GIVEN_UP: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+    /// Written by self-tests of old tools.
+    pub const SELF_TEST: &str = "SELF_TEST_TOPIC";
+    /// Pulls that a broker sent to another offset.
+    pub const OFFSET_MOVED: &str = "OFFSET_MOVED_EVENT";
+    /// All of these.
+    pub const ALL: [&str; 6] = [
+        SCHEDULE,
+        TRANSACTION_HALF,
+        TRANSACTION_OPERATION,
+        TRANSACTION_GIVEN_UP,
+        SELF_TEST,
+        OFFSET_MOVED,
+    ];
+}
+
 /// The topic that holds what `group` could not consume yet.
 pub fn retry_topic(group: &str) -> String {
     format!("{RETRY_PREFIX}{group}")

@@ -20,12 +20,10 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::client::{
     ConsumerGroupRequest, HeartbeatResponse, UnregisterClientRequest,
 };
+use ringmq_protocol::names::topic_flag;
 use ringmq_protocol::{Command, Header};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Unit flag of a topic: its group runs in unit mode.
-const SYS_FLAG_UNIT_SUB: i32 = 2;
 
 /// Groups of one heartbeat that are taken; a client has a handful, a gateway thousands.
 const GROUPS_PER_BEAT_MAX: usize = 50_000;
@@ -93,7 +91,7 @@ impl Heartbeats {
             // As in Apache: a group that may not be made is left out, and its pulls say why.
             let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
             wants_full |= self.take_consumer(consumer, beat, client).map_err(beat_refused)?;
-            let sys_flag = if consumer.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
+            let sys_flag = if consumer.unit_mode { topic_flag::UNIT_SUBSCRIPTION } else { 0 };
             retry_topics.push((group, sys_flag));
         }
         Ok((retry_topics, wants_full))

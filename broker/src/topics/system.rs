@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use ringmq_protocol::bodies::topic::TopicConfig;
-use ringmq_protocol::names::{TEMPLATE_TOPIC, perm};
+use ringmq_protocol::names::{TEMPLATE_TOPIC, perm, system_topic};
 
 /// Queues of the topic with the cluster's name (Apache's class default).
 const CLUSTER_TOPIC_QUEUES: i32 = 16;
@@ -13,18 +13,16 @@ const SCHEDULE_QUEUES: i32 = 18;
 /// Queues of the pop revive log.
 const REVIVE_QUEUES: i32 = 8;
 
-/// Fixed names: those of [`topics`], and names that only a client or another part makes.
+/// The topic of Apache's benchmark programs.
+const BENCHMARK_TOPIC: &str = "BenchmarkTest";
+
+/// Fixed names beside [`system_topic::ALL`]: those of [`topics`], and names that only a client or
+/// another part makes.
 const NAMES: &[&str] = &[
     TEMPLATE_TOPIC,
-    "SELF_TEST_TOPIC",
-    "BenchmarkTest",
-    "OFFSET_MOVED_EVENT",
-    "SCHEDULE_TOPIC_XXXX",
-    "RMQ_SYS_TRANS_HALF_TOPIC",
-    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    BENCHMARK_TOPIC,
     "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
     "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
     "RMQ_SYS_TRACE_TOPIC",
     "CHECKPOINT_TOPIC",
 ];
@@ -56,17 +54,17 @@ pub fn topics(settings: &Settings, broker_name: &str) -> Vec<TopicConfig> {
     let broker_perm =
         perm::INHERIT + if settings.broker_topic_enable { perm::READ_WRITE } else { 0 };
     let mut topics = vec![
-        topic("SELF_TEST_TOPIC", 1, perm::READ_WRITE),
-        topic("BenchmarkTest", BENCHMARK_QUEUES, perm::READ_WRITE),
+        topic(system_topic::SELF_TEST, 1, perm::READ_WRITE),
+        topic(BENCHMARK_TOPIC, BENCHMARK_QUEUES, perm::READ_WRITE),
         topic(cluster.as_str(), CLUSTER_TOPIC_QUEUES, cluster_perm),
         topic(broker_name, 1, broker_perm),
-        topic("OFFSET_MOVED_EVENT", 1, perm::READ_WRITE),
-        topic("SCHEDULE_TOPIC_XXXX", SCHEDULE_QUEUES, perm::READ_WRITE),
+        topic(system_topic::OFFSET_MOVED, 1, perm::READ_WRITE),
+        topic(system_topic::SCHEDULE, SCHEDULE_QUEUES, perm::READ_WRITE),
         topic(format!("{cluster}_REPLY_TOPIC"), 1, perm::READ_WRITE),
         topic(format!("{PREFIX}REVIVE_LOG_{cluster}"), REVIVE_QUEUES, perm::READ_WRITE),
         topic(format!("{PREFIX}SYNC_BROKER_MEMBER_{broker_name}"), 1, perm::INHERIT),
-        topic("RMQ_SYS_TRANS_HALF_TOPIC", 1, perm::READ_WRITE),
-        topic("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1, perm::READ_WRITE),
+        topic(system_topic::TRANSACTION_HALF, 1, perm::READ_WRITE),
+        topic(system_topic::TRANSACTION_OPERATION, 1, perm::READ_WRITE),
         topic(format!("{PREFIX}wheel_timer"), 1, perm::READ_WRITE),
     ];
     if settings.auto_create_topic_enable {
@@ -83,6 +81,7 @@ pub fn is_system(name: &str, settings: &Settings, broker_name: &str) -> bool {
     let is_reply =
         |name: &str| name.strip_suffix("_REPLY_TOPIC") == Some(&settings.broker_cluster_name);
     NAMES.contains(&name)
+        || system_topic::ALL.contains(&name)
         || name.starts_with(PREFIX)
         || name == settings.broker_cluster_name
         || name == broker_name
@@ -92,7 +91,7 @@ pub fn is_system(name: &str, settings: &Settings, broker_name: &str) -> bool {
 /// All system names of this configuration, sorted: the answer to
 /// `GET_SYSTEM_TOPIC_LIST_FROM_BROKER`.
 pub fn names(settings: &Settings, broker_name: &str) -> Vec<String> {
-    let fixed = NAMES.iter().map(|name| (*name).to_owned());
+    let fixed = NAMES.iter().chain(&system_topic::ALL).map(|name| (*name).to_owned());
     let made = topics(settings, broker_name).into_iter().map(|topic| topic.topic_name);
     let mut names: Vec<_> = fixed.chain(made).collect();
     names.sort_unstable();
