@@ -12,7 +12,7 @@ use ringmq_protocol::headers::offset::{
     TimestampResponse, UpdateOffsetRequest,
 };
 use ringmq_protocol::{Command, Header, WriteHeader};
-use ringmq_store::{QueueOffset, ReadError, ReadLimits, TimeBoundary};
+use ringmq_store::{QueueOffset, ReadError, ReadLimits, ReadQuery, TimeBoundary};
 
 use crate::logs::OwnedLog;
 use crate::names;
@@ -93,9 +93,9 @@ fn query(
 
 /// Whether the first message of a queue lies near the end of its log.
 async fn is_young(owned: &OwnedLog, topic: &str, queue_id: i32) -> Result<bool, ReadError> {
-    let (limits, mut first) = (ReadLimits::asked(1), Vec::new());
-    let from = QueueOffset(0);
-    let read = owned.log.read(topic, queue_id, from, limits, &mut |_| true, &mut first).await?;
+    let (from, limits) = (QueueOffset(0), ReadLimits::asked(1));
+    let query = ReadQuery { topic, queue_id, from, limits };
+    let read = owned.log.read(&query, &mut |_| true, &mut Vec::new()).await?;
     Ok(read.count > 0 && read.behind_bytes <= YOUNG_BYTES)
 }
 

@@ -185,7 +185,7 @@ fn read_now(owned: &OwnedLog, pulling: &Pulling<'_>, pieces: &mut Vec<Piece>) ->
     let accepts = &mut |tag_hash| pulling.filter.accepts(tag_hash);
     match from(header) {
         _ if reset.is_some() => ReadNow::Done(moved(owned, pulling, reset)),
-        Ok(from) => owned.log.read_now(topic, queue_id, from, pulling.limits, accepts, pieces),
+        Ok(from) => owned.log.read_now(&pulling.query(from), accepts, pieces),
         Err(TooSmall) => ReadNow::Done(moved(owned, pulling, None)),
     }
 }

@@ -77,6 +77,6 @@ pub use log::{Counters, Log, Stats};
 pub use lookup::{KeyQuery, TimeBoundary};
 pub use options::{FlushPolicy, LogOptions, Repair};
 pub use position::{LOG_BYTE_BITS, LOG_BYTES_MAX, LogId, LogPosition, QueueOffset};
-pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadResult, ReadStatus};
+pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadQuery, ReadResult, ReadStatus};
 pub use recovery::RecoveryReport;
 pub use retention::{Expired, Retention};

@@ -57,6 +57,19 @@ impl ReadLimits {
     }
 }
 
+/// Which messages a read is to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadQuery<'a> {
+    /// Topic of the queue.
+    pub topic: &'a str,
+    /// Its number in the topic.
+    pub queue_id: i32,
+    /// The first offset.
+    pub from: QueueOffset,
+    /// How many.
+    pub limits: ReadLimits,
+}
+
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadStatus {
@@ -142,6 +155,8 @@ pub(crate) struct Walk {
     count: usize,
     bytes: u64,
     scanned: usize,
+    /// First byte of the first record that was taken.
+    first_byte: Option<u64>,
     last_byte: u64,
     /// The batch is full, the queue ended, or the scan limit was reached.
     is_done: bool,
@@ -155,21 +170,17 @@ enum Stop {
 }
 
 impl Log {
-    /// Reads from offset `from` of a queue if everything needed is in memory, and adds the messages
-    /// to `out`.
+    /// Reads if everything needed is in memory, and adds the messages to `out`.
     ///
     /// `wants` decides by tag hash. Allocates nothing unless `out` has to grow.
     pub fn read_now(
         &self,
-        topic: &str,
-        queue_id: i32,
-        from: QueueOffset,
-        limits: ReadLimits,
+        query: &ReadQuery<'_>,
         wants: &mut dyn FnMut(i64) -> bool,
         out: &mut Vec<Piece>,
     ) -> ReadNow {
         let state = self.inner.state.borrow();
-        let mut walk = match start(&state, topic, queue_id, from, limits) {
+        let mut walk = match start(&state, query) {
             Ok(walk) => walk,
             Err(result) => return ReadNow::Done(result),
         };
@@ -189,7 +200,7 @@ impl Log {
                 is_cold = true;
                 break;
             }
-            if !walk.admits(entry, limits.in_memory) {
+            if !walk.admits(entry, query.limits.in_memory) {
                 break;
             }
             walk.take(entry);
@@ -204,38 +215,32 @@ impl Log {
         ReadNow::Done(walk.result(&state, true))
     }
 
-    /// Reads from offset `from` of a queue, from the device where needed, and adds the messages to
-    /// `out`.
+    /// Reads, from the device where needed, and adds the messages to `out`.
     ///
     /// # Errors
     /// When the device fails or the index is damaged there; `out` is as before then.
     pub async fn read(
         &self,
-        topic: &str,
-        queue_id: i32,
-        from: QueueOffset,
-        limits: ReadLimits,
+        query: &ReadQuery<'_>,
         wants: &mut dyn FnMut(i64) -> bool,
         out: &mut Vec<Piece>,
     ) -> Result<ReadResult, ReadError> {
         let inner = &*self.inner;
-        let start = start(&inner.state.borrow(), topic, queue_id, from, limits);
+        let start = start(&inner.state.borrow(), query);
         let mut walk = match start {
             Ok(walk) => walk,
             Err(result) => return Ok(result),
         };
         let mut wanted = Vec::new();
-        let is_near = loop {
-            let stop = collect(inner, &mut walk, wants, &mut wanted);
-            match stop {
-                (Stop::Done, is_near) => break is_near,
+        loop {
+            match collect(inner, &mut walk, wants, &mut wanted) {
+                Stop::Done => break,
                 // A second block would mean a second wait: what there is will do.
-                (Stop::Block(..), is_near) if !wanted.is_empty() => break is_near,
-                (Stop::Block(block, count), _) => {
-                    blocks::load(inner, block, count).await?;
-                }
+                Stop::Block(..) if !wanted.is_empty() => break,
+                Stop::Block(block, count) => drop(blocks::load(inner, block, count).await?),
             }
-        };
+        }
+        let is_near = walk.begins_in_tail(&inner.state.borrow());
         if wanted.is_empty() {
             return Ok(walk.result(&inner.state.borrow(), is_near));
         }
@@ -254,18 +259,12 @@ impl Log {
 }
 
 /// Checks the offset against the queue.
-fn start(
-    state: &State,
-    topic: &str,
-    queue_id: i32,
-    from: QueueOffset,
-    limits: ReadLimits,
-) -> Result<Walk, ReadResult> {
-    let found = state.queues.find(topic, queue_id);
+fn start(state: &State, query: &ReadQuery<'_>) -> Result<Walk, ReadResult> {
+    let found = state.queues.find(query.topic, query.queue_id);
     let Some((key, queue)) = found.and_then(|key| Some((key, state.queues.get(key)?))) else {
         return Err(answer(ReadStatus::NoMatchedQueue, 0, 0, 0));
     };
-    let (min, max, from) = (queue.min, queue.visible, from.0);
+    let (min, max, from) = (queue.min, queue.visible, query.from.0);
     let refused = |status, next| Err(answer(status, next, min, max));
     if max == 0 {
         return refused(ReadStatus::NoMessageInQueue, 0);
@@ -280,7 +279,7 @@ fn start(
         return refused(ReadStatus::OffsetOverflowBadly, max);
     }
     Ok(Walk {
-        limits,
+        limits: query.limits,
         key,
         min,
         max,
@@ -288,6 +287,7 @@ fn start(
         count: 0,
         bytes: 0,
         scanned: 0,
+        first_byte: None,
         last_byte: 0,
         is_done: false,
     })
@@ -317,31 +317,29 @@ fn near_entry(inner: &Inner, state: &State, walk: &Walk) -> Option<Entry> {
     }
 }
 
-/// Walks as far as entries are in memory. The flag tells whether the first record is in the tail.
-/// The limits are those of the first record: a batch does not shrink on its way.
+/// Walks as far as entries are in memory. The limits are those of the first record: a batch does
+/// not shrink on its way.
 fn collect(
     inner: &Inner,
     walk: &mut Walk,
     wants: &mut dyn FnMut(i64) -> bool,
     wanted: &mut Vec<Wanted>,
-) -> (Stop, bool) {
+) -> Stop {
     let state = inner.state.borrow();
-    let is_near =
-        |wanted: &[Wanted]| wanted.first().is_some_and(|first| first.byte >= state.tail.start());
     while !walk.is_done {
         let Some(entry) = near_entry(inner, &state, walk) else {
             let found = state.queues.get(walk.key).and_then(|queue| queue.find(walk.next));
             return match found {
-                Some(Found::Block { block, count }) => (Stop::Block(block, count), is_near(wanted)),
+                Some(Found::Block { block, count }) => Stop::Block(block, count),
                 // The queue was deleted, or its minimum passed this walk.
-                _ => (Stop::Done, is_near(wanted)),
+                _ => Stop::Done,
             };
         };
         if entry.byte() < state.segments.min() || !wants(entry.tag_hash) {
             walk.skip(entry);
             continue;
         }
-        let first_byte = wanted.first().map_or(entry.byte(), |first| first.byte);
+        let first_byte = walk.first_byte.unwrap_or(entry.byte());
         let is_cached = state.marks.appended() - first_byte <= walk.limits.near_bytes;
         let is_near = is_cached || first_byte >= state.tail.start();
         let limit = if is_near { walk.limits.in_memory } else { walk.limits.on_disk };
@@ -351,7 +349,7 @@ fn collect(
         walk.take(entry);
         wanted.push(Wanted { byte: entry.byte(), len: u64::from(entry.size()) });
     }
-    (Stop::Done, is_near(wanted))
+    Stop::Done
 }
 
 impl Walk {
@@ -365,7 +363,13 @@ impl Walk {
                 && bytes <= READ_BYTES_MAX)
     }
 
+    /// Whether the first record that was taken is in the tail.
+    fn begins_in_tail(&self, state: &State) -> bool {
+        self.first_byte.is_some_and(|first| first >= state.tail.start())
+    }
+
     fn take(&mut self, entry: Entry) {
+        self.first_byte.get_or_insert(entry.byte());
         self.count += 1;
         self.bytes += u64::from(entry.size());
         self.step(entry);

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use common::{WIDE, message};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
-use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow};
+use ringmq_store::{
+    FlushPolicy, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
+};
 
 struct Counting;
 
@@ -80,8 +82,8 @@ fn warm_appends_and_reads_from_memory_allocate_nothing() {
         let mut pieces = Vec::with_capacity(64);
         let limits = ReadLimits { count: 32, ..WIDE };
         let from = QueueOffset(log.next_offset("topic", 0).0 - 32);
-        let (allocated, now) =
-            counted(|| log.read_now("topic", 0, from, limits, &mut |_| true, &mut pieces));
+        let query = ReadQuery { topic: "topic", queue_id: 0, from, limits };
+        let (allocated, now) = counted(|| log.read_now(&query, &mut |_| true, &mut pieces));
         assert!(matches!(now, ReadNow::Done(result) if result.count == 32), "{now:?}");
         assert_eq!(allocated, 0, "a warm read of 32 messages");
         log.close().await.expect("a clean stop");

@@ -9,8 +9,8 @@ use common::{WIDE, consume, message, older_than, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
 use ringmq_store::{
-    FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadStatus,
-    TimeBoundary,
+    FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
+    ReadStatus, TimeBoundary,
 };
 
 /// An empty directory of this test.
@@ -30,6 +30,10 @@ async fn open(disk: &Disk, options: &LogOptions) -> (Log, ringmq_store::Recovery
 async fn append(log: &Log, queue: i32, body: &[u8], now_ms: i64) -> ringmq_store::Appended {
     let keys = format!("UNIQ_KEY\u{1}u{now_ms}\u{2}KEYS\u{1}k{queue} common\u{2}TAGS\u{1}t\u{2}");
     log.append(&message("topic", queue, body, &keys), now_ms).expect("room")
+}
+
+fn messages(from: u64, limits: ReadLimits) -> ReadQuery<'static> {
+    ReadQuery { topic: "topic", queue_id: 0, from: QueueOffset(from), limits }
 }
 
 #[test]
@@ -58,8 +62,8 @@ fn appended_messages_become_visible_when_they_are_safe_and_survive_a_clean_resta
             assert_eq!(log.queue_range("topic", 0).map(|range| range.1.0), Some(first + 500));
 
             let mut pieces = Vec::new();
-            let from = QueueOffset(first);
-            let now = log.read_now("topic", 0, from, WIDE, &mut |_| true, &mut pieces);
+            let query = messages(first, WIDE);
+            let now = log.read_now(&query, &mut |_| true, &mut pieces);
             let ReadNow::Done(result) = now else { panic!("the tail holds it") };
             assert_eq!((result.count, result.from_memory), (500, true));
             assert!(pieces.len() <= 2, "neighbours are one piece, not {}", pieces.len());
@@ -73,13 +77,11 @@ fn appended_messages_become_visible_when_they_are_safe_and_survive_a_clean_resta
         let (log, report) = open(&disk, &options).await;
         assert_eq!((report.was_clean, report.scanned_records), (true, 0));
         let limits = ReadLimits { count: 20, ..ReadLimits::asked(20) };
-        let mut pieces = Vec::new();
-        let now = log.read_now("topic", 0, QueueOffset(0), limits, &mut |_| true, &mut pieces);
+        let (query, mut pieces) = (messages(0, limits), Vec::new());
+        let now = log.read_now(&query, &mut |_| true, &mut pieces);
         assert_eq!(now, ReadNow::Cold);
-        let result = log
-            .read("topic", 0, QueueOffset(0), limits, &mut |_| true, &mut pieces)
-            .await
-            .expect("a readable log");
+        let read = log.read(&query, &mut |_| true, &mut pieces).await;
+        let result = read.expect("a readable log");
         assert_eq!((result.status, result.count), (ReadStatus::Found, 8));
         assert_eq!(common::parse_all(&common::memory_bytes(&pieces)).len(), 8);
         log.close().await.expect("a clean stop");
@@ -137,7 +139,7 @@ fn a_small_log_rolls_expires_and_answers_every_kind_of_lookup() {
         let (min, max) = log.queue_range("topic", 0).expect("a queue");
         assert!(min.0 > 0 && max.0 == 200);
         let mut pieces = Vec::new();
-        let now = log.read_now("topic", 0, QueueOffset(0), WIDE, &mut |_| true, &mut pieces);
+        let now = log.read_now(&messages(0, WIDE), &mut |_| true, &mut pieces);
         let ReadNow::Done(result) = now else { panic!("statuses need no device") };
         assert_eq!((result.status, result.next_offset), (ReadStatus::OffsetTooSmall, min));
         assert_eq!(log.record_at(appended[0].position).await.expect("readable"), None);

@@ -12,7 +12,7 @@ use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
 use ringmq_store::{
     BatchLimit, FlushPolicy, KeyQuery, Log, LogId, LogOptions, Piece, QueueOffset, ReadLimits,
-    ReadNow, ReadResult, ReadStatus,
+    ReadNow, ReadQuery, ReadResult, ReadStatus,
 };
 
 async fn open(disk: &Disk, options: &LogOptions) -> Log {
@@ -36,11 +36,11 @@ async fn read(
     mut wants: impl FnMut(i64) -> bool,
 ) -> (ReadResult, Vec<Piece>) {
     let mut pieces = Vec::new();
-    let from = QueueOffset(from);
-    match log.read_now("t", 0, from, limits, &mut wants, &mut pieces) {
+    let query = ReadQuery { topic: "t", queue_id: 0, from: QueueOffset(from), limits };
+    match log.read_now(&query, &mut wants, &mut pieces) {
         ReadNow::Done(result) => (result, pieces),
         ReadNow::Cold => {
-            let read = log.read("t", 0, from, limits, &mut wants, &mut pieces).await;
+            let read = log.read(&query, &mut wants, &mut pieces).await;
             (read.expect("a readable log"), pieces)
         }
     }

@@ -5,7 +5,7 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::names::perm;
 use ringmq_protocol::{Command, Header};
-use ringmq_store::{BatchLimit, ReadLimits};
+use ringmq_store::{BatchLimit, QueueOffset, ReadLimits, ReadQuery};
 
 use crate::filter::TagFilter;
 use crate::names;
@@ -39,6 +39,14 @@ pub(super) struct Pulling<'a> {
     pub(super) filter: TagFilter,
     pub(super) limits: ReadLimits,
     pub(super) flags: (i32, i32),
+}
+
+impl<'a> Pulling<'a> {
+    /// What the log is asked for.
+    pub(super) fn query(&self, from: QueueOffset) -> ReadQuery<'a> {
+        let PullRequest { topic, queue_id, .. } = self.header;
+        ReadQuery { topic, queue_id, from, limits: self.limits }
+    }
 }
 
 /// All checks that need only the request and the view, in Apache's order.

@@ -31,15 +31,7 @@ async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
         return attempt.answer(&pulling, &moved(owned, &pulling, None), &mut pieces);
     };
     let mut accepts = |tag_hash| pulling.filter.accepts(tag_hash);
-    let read = owned.log.read(
-        header.topic,
-        header.queue_id,
-        from,
-        pulling.limits,
-        &mut accepts,
-        &mut pieces,
-    );
-    match read.await {
+    match owned.log.read(&pulling.query(from), &mut accepts, &mut pieces).await {
         Ok(result) => attempt.answer(&pulling, &result, &mut pieces),
         Err(error) => {
             tracing::error!(%error, topic = header.topic, queue = header.queue_id, "pull failed");

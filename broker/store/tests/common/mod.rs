@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use ringmq_protocol::record::{NewRecord, Record};
 use ringmq_store::{
-    BatchLimit, FlushPolicy, Log, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow, ReadStatus,
-    Retention,
+    BatchLimit, FlushPolicy, Log, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow, ReadQuery,
+    ReadStatus, Retention,
 };
 
 pub const HOST: SocketAddr =
@@ -127,13 +127,11 @@ pub async fn consume(log: &Log, topic: &str, queue_id: i32) -> Vec<Seen> {
         let mut pieces = Vec::new();
         let mut all = |_: i64| true;
         let limits = ReadLimits { count: 32, ..WIDE };
-        let now = log.read_now(topic, queue_id, from, limits, &mut all, &mut pieces);
+        let query = ReadQuery { topic, queue_id, from, limits };
+        let now = log.read_now(&query, &mut all, &mut pieces);
         let result = match now {
             ReadNow::Done(result) => result,
-            ReadNow::Cold => log
-                .read(topic, queue_id, from, limits, &mut all, &mut pieces)
-                .await
-                .expect("a readable log"),
+            ReadNow::Cold => log.read(&query, &mut all, &mut pieces).await.expect("a readable log"),
         };
         assert_eq!(result.status, ReadStatus::Found, "{topic}/{queue_id} at {from}: {result:?}");
         let before = seen.len();
