@@ -48,7 +48,8 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         serialize: args.load.pace.header.serialize(),
     });
     let seed = ringmq_runtime::random::seed_u64();
-    let mut runs = measure::repeat(&target, &args.load.pace, &args.load.output, async |again| {
+    let (pace, output) = (&args.load.pace, &args.load.output);
+    let mut runs = measure::repeat(&target, pace, output, false, async |again| {
         let load = Load::new(args.load.pace.schedule(seed.wrapping_add(u64::from(again))));
         connect(&target, &args.load.pace, &plan, &load).await?;
         Ok(load)

@@ -20,6 +20,7 @@ mod produce;
 mod proof;
 mod record;
 mod report;
+mod stages;
 mod stop;
 mod target;
 mod versus;

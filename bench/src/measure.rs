@@ -12,6 +12,7 @@ use crate::error::BenchError;
 use crate::observe::{DeviceUse, Meanwhile, Observed};
 use crate::record::archive::{Archive, LogTime};
 use crate::report::live;
+use crate::stages::{BrokerStages, Traced};
 use crate::stop;
 use crate::target::Target;
 
@@ -24,6 +25,8 @@ pub struct Measured {
     pub used: Option<Used>,
     /// What the machine did meanwhile, where that was watched.
     pub meanwhile: Option<Meanwhile>,
+    /// The stages of sends in the counted time, where the brokers were asked to time them.
+    pub stages: Vec<BrokerStages>,
 }
 
 /// What a broker used for some messages, the warm-up included.
@@ -106,14 +109,15 @@ impl Clock {
 }
 
 /// Runs `pace.repeat` times, each time with the load that `connect` makes of the repetition's
-/// number, counted from 0.
+/// number, counted from 0. With `traces_stages` the brokers time the stages of sends.
 ///
 /// # Errors
-/// Those of `connect`.
+/// Those of `connect`, and of brokers that do not let themselves be traced.
 pub async fn repeat(
     target: &Target,
     pace: &PaceArgs,
     output: &OutputArgs,
+    traces_stages: bool,
     connect: impl AsyncFn(u32) -> Result<Rc<Load>, BenchError>,
 ) -> Result<Vec<Measured>, BenchError> {
     let clock = Clock::start(output);
@@ -127,7 +131,13 @@ pub async fn repeat(
             eprintln!("repetition {} of {}", repetition + 1, pace.repeat);
         }
         let load = connect(repetition).await?;
-        all.push(once(target, pace, &load, clock.archive()).await);
+        let traced = traces_stages.then(|| Traced::start(target, pace.warm_up));
+        let measured = once(target, pace, &load, clock.archive()).await;
+        let stages = match traced {
+            Some(traced) => traced.finish().await?,
+            None => Vec::new(),
+        };
+        all.push(Measured { stages, ..measured });
     }
     Ok(all)
 }
@@ -141,5 +151,6 @@ pub async fn once(target: &Target, pace: &PaceArgs, load: &Rc<Load>, archive: Ar
     let archive = load.run(pace.timing(), archive, live::line).await;
     let after = Observed::of(target).await;
     let used = after.used_since(&before, load.messages());
-    Measured { archive, used, meanwhile: Some(after.meanwhile_since(&before)) }
+    let meanwhile = Some(after.meanwhile_since(&before));
+    Measured { archive, used, meanwhile, stages: Vec::new() }
 }

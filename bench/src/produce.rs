@@ -30,8 +30,9 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     let limits = limits(args, &target).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let acks = args.verify.then(|| Acks::new(producers.run));
-    let runs = measure::repeat(&target, &args.load.pace, &args.load.output, async |again| {
-        producers.connect(&target, &args.load.pace, again, acks.clone()).await
+    let (pace, output) = (&args.load.pace, &args.load.output);
+    let runs = measure::repeat(&target, pace, output, args.stages, async |again| {
+        producers.connect(&target, pace, again, acks.clone()).await
     })
     .await?;
     let workload = format!("produce: {}", args.load.describe());

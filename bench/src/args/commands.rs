@@ -22,6 +22,9 @@ pub struct ProduceArgs {
     /// Afterwards read everything back: each acknowledged message as sent, once, in order.
     #[arg(long)]
     pub verify: bool,
+    /// Have the broker (RingMQ only) time the stages of each send that is counted, and show them.
+    #[arg(long)]
+    pub stages: bool,
     /// Skip the measurement of the machine's limits: device, null server, null broker.
     #[arg(long)]
     pub no_limits: bool,

@@ -188,6 +188,7 @@ mod tests {
             backlog: 0,
             broker: None,
             by_second: Vec::new(),
+            stages: Vec::new(),
         };
         Document {
             workload: "w".into(),

@@ -71,5 +71,5 @@ pub async fn measure(
     let archive = load.run(pace.timing(), Archive::default(), show).await;
     let usages = before.zip(server.usage());
     let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
-    Ok(Measured { archive, used, meanwhile: None })
+    Ok(Measured { archive, used, ..Measured::default() })
 }

@@ -23,6 +23,7 @@ use crate::record::archive::{Archive, Second};
 use crate::record::failures::Failures;
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
+use crate::stages::BrokerStages;
 use crate::stop;
 use crate::target::Target;
 
@@ -94,6 +95,9 @@ pub struct Outcome {
     /// Each counted second of a repetition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_second: Vec<Second>,
+    /// The stages of the sends of a repetition, as its brokers tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<BrokerStages>,
 }
 
 /// Resources of the broker process.
@@ -159,6 +163,7 @@ impl Outcome {
             backlog: of_all(Archive::backlog),
             broker: used.map(BrokerUse::of),
             by_second: Vec::new(),
+            stages: Vec::new(),
         }
     }
 
@@ -166,7 +171,8 @@ impl Outcome {
     pub fn of_run(measured: &Measured) -> Self {
         let archive = &measured.archive;
         let outcome = Self::new(&archive.total, &[measured]);
-        Self { by_second: archive.seconds.clone(), ..outcome }
+        let (by_second, stages) = (archive.seconds.clone(), measured.stages.clone());
+        Self { by_second, stages, ..outcome }
     }
 
     /// All failed requests.
@@ -277,6 +283,9 @@ impl Report {
         for Beside { name, latency_of, outcome } in &self.beside {
             println!("{name}:\n{}", table::throughput(outcome));
             println!("{}", table::latencies(latency_of, outcome));
+        }
+        for (number, run) in (1..).zip(&self.runs) {
+            run.stages.iter().for_each(|broker| println!("{}", table::stages(number, broker)));
         }
         if let Some(limits) = &self.limits {
             println!("{}\n{}", limits.table(&self.total), limits.floor(&self.total));

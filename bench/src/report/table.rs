@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::record::latencies::{LatencySummary, PERCENTILES};
 use crate::report::{BrokerUse, Outcome};
+use crate::stages::BrokerStages;
 
 /// What a latency is called where there is only one, see [`Outcome::has_one_clock`].
 pub fn one_clock(latency_of: &str) -> &'static str {
@@ -74,6 +75,23 @@ pub fn latencies(latency_of: &str, outcome: &Outcome) -> Table {
     beyond.extend(PERCENTILES.map(|(_, at)| outcome.response.beyond(at).to_string()));
     beyond.push("0".to_owned());
     table.add_row(beyond);
+    align_numbers(&mut table, 1);
+    table
+}
+
+/// Where the time of sends went inside a broker, in repetition `number`.
+pub fn stages(number: usize, told: &BrokerStages) -> Table {
+    let mut table = plain();
+    let stage = format!("stages in {}, run {number}, us", told.broker);
+    table.set_header([&stage, "count", "mean", "p50", "p99", "p99.9", "max"]);
+    for stage in &told.stages {
+        let us = [stage.mean_us, stage.p50_us, stage.p99_us, stage.p999_us, stage.max_us];
+        let row = [stage.stage.clone(), stage.count.to_string()].into_iter();
+        table.add_row(row.chain(us.map(|us| format!("{us:.1}"))));
+    }
+    if told.stages.is_empty() {
+        table.add_row(["the broker does not tell them"]);
+    }
     align_numbers(&mut table, 1);
     table
 }

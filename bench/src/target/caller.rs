@@ -127,10 +127,25 @@ impl Caller {
         asked: &'static str,
         code: i32,
         header: &impl WriteHeader,
+        take: impl FnMut(&Command<'_>) -> R,
+    ) -> Result<R, BenchError> {
+        self.expect_with_body(asked, code, header, &[], take).await
+    }
+
+    /// As [`Caller::expect`] with a body.
+    ///
+    /// # Errors
+    /// As for [`Caller::expect`].
+    pub async fn expect_with_body<R>(
+        &mut self,
+        asked: &'static str,
+        code: i32,
+        header: &impl WriteHeader,
+        body: &[u8],
         mut take: impl FnMut(&Command<'_>) -> R,
     ) -> Result<R, BenchError> {
         let outcome = self
-            .ask(code, header, |command| match command.code {
+            .ask_with_body(code, header, body, |command| match command.code {
                 response::SUCCESS => Ok(take(command)),
                 _ => Err(describe(command)),
             })

@@ -63,6 +63,23 @@ fn what_is_produced_in_every_shape_is_proved() {
 }
 
 #[test]
+fn stages_of_the_counted_sends_are_told_by_the_broker() {
+    let folder = folder();
+    let words = ["produce", "--stages", "--no-limits", "--flush", "sync", "--repeat", "2"];
+    let report = report(folder.path(), &words);
+    assert_counted(&report);
+    for run in report["runs"].as_array().unwrap() {
+        let stages = run["stages"][0]["stages"].as_array().unwrap();
+        let of = |name: &str| stages.iter().find(|stage| stage["stage"] == name).unwrap();
+        let sends = of("total")["count"].as_u64().unwrap();
+        assert!(sends > 0 && of("flushed")["count"].as_u64().unwrap() >= sends, "{stages:?}");
+        let slowest = run["service"]["max_us"].as_f64().unwrap();
+        // What goes on inside is part of what is seen from outside; both are rounded.
+        assert!(of("total")["p50_us"].as_f64().unwrap() <= slowest * 1.01, "{stages:?}");
+    }
+}
+
+#[test]
 fn a_filled_topic_is_consumed_in_closed_and_open_loop() {
     let folder = folder();
     let words = ["consume", "--fill", "2k", "--pull-batch", "16"];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ringmq_protocol::Header;
 use ringmq_protocol::bodies::route::ClusterInfo;
+use ringmq_protocol::bodies::send_stage::SendStage;
 use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::namesrv::{
@@ -77,6 +78,15 @@ impl Admin {
         let request = Request::new("look-up of a broker", request::GET_BROKER_RUNTIME_INFO, &());
         let read: Read<KvTable> = read_json;
         Ok(self.ask(address, request, read).await?.table)
+    }
+
+    /// Where the time of sends goes inside the broker at `address`, in the order of the stages;
+    /// none when it does not time them.
+    ///
+    /// # Errors
+    /// `Failed`, `ShutDown`.
+    pub async fn send_stages(&self, address: &str) -> Result<Vec<SendStage>, ClientError> {
+        Ok(SendStage::read_all(&self.broker_runtime(address).await?))
     }
 
     /// All settings of the broker at `address`: keys and values.

@@ -19,6 +19,8 @@ pub enum Command {
     ClusterList(broker::ClusterList),
     /// Show the runtime information of a broker.
     BrokerStatus(broker::BrokerStatus),
+    /// Show where the time of sends goes inside a broker, while its sendStageTracing is on.
+    SendStages(broker::SendStages),
     /// Show all settings of a broker.
     GetBrokerConfig(broker::GetBrokerConfig),
     /// Change a setting of a broker.
@@ -67,6 +69,7 @@ impl Command {
         match self {
             Self::ClusterList(options) => options.run(admin).await,
             Self::BrokerStatus(options) => options.run(admin).await,
+            Self::SendStages(options) => options.run(admin).await,
             Self::GetBrokerConfig(options) => options.run(admin).await,
             Self::UpdateBrokerConfig(options) => options.run(admin).await,
             Self::WipeWritePerm(options) => options.wipe(admin).await,

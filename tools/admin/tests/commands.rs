@@ -275,6 +275,12 @@ fn groups_and_settings_change_and_mistakes_are_told() {
         let status = run(&["brokerStatus", "-b", address, "--json"]).json();
         assert!(status[address]["bootTimestamp"].is_string(), "{status}");
         assert!(run(&["brokerStatus", "-c", "DefaultCluster"]).text().contains("bootTimestamp"));
+        let silent = run(&["sendStages", "-b", address]);
+        assert!(silent.text().contains("-k sendStageTracing -v true"), "{}", silent.out);
+        run(&["updateBrokerConfig", "-b", address, "-k", "sendStageTracing", "-v", "true"]).text();
+        let stages = run(&["sendStages", "-c", "DefaultCluster", "--json"]).json();
+        assert_eq!(stages[address][7]["stage"], "total");
+        assert!(run(&["sendStages", "-b", address]).text().contains("#P999(us)"));
         assert!(run(&["clusterList", "-m"]).text().contains("#InTotalToday"));
 
         let wiped = run(&["wipeWritePerm", "-b", "a"]);

@@ -116,6 +116,48 @@ impl BrokerStatus {
 }
 
 #[derive(Debug, Args)]
+pub struct SendStages {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl SendStages {
+    pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
+        let (mut rows, mut silent, mut all) = (Vec::new(), Vec::new(), serde_json::Map::new());
+        for address in admin.addresses(&self.which.target()).await? {
+            let stages = admin.send_stages(&address).await?;
+            all.insert(address.clone(), json!(stages));
+            if stages.is_empty() {
+                silent.push(address);
+                continue;
+            }
+            rows.extend(stages.into_iter().map(|stage| {
+                let us = [stage.mean_us, stage.p50_us, stage.p99_us, stage.p999_us, stage.max_us];
+                let row = [address.clone(), stage.stage, stage.count.to_string()].into_iter();
+                row.chain(us.map(|us| format!("{us:.1}"))).collect()
+            }));
+        }
+        let headings = [
+            "#Addr",
+            "#Stage",
+            "#Count",
+            "#Mean(us)",
+            "#P50(us)",
+            "#P99(us)",
+            "#P999(us)",
+            "#Max(us)",
+        ];
+        let report = Report::table(&headings, rows).with_json(Value::Object(all));
+        Ok(silent.iter().fold(report, |report, address| {
+            report.then(format!(
+                "{address} does not time them; a RingMQ broker begins with: \
+                 mqadmin updateBrokerConfig -b {address} -k sendStageTracing -v true"
+            ))
+        }))
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct GetBrokerConfig {
     #[command(flatten)]
     which: Which,

@@ -1,0 +1,99 @@
+//! The stages of sends as the brokers themselves time them, beside what bench sees from outside.
+//!
+//! A broker times them while its setting `sendStageTracing` is on, from zero each time it is turned
+//! on: bench does so when the warm-up is over, reads them at the end, and leaves the setting as it
+//! was. A broker that does not know the setting tells nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ringmq_protocol::bodies::send_stage::SendStage;
+use ringmq_protocol::bodies::topic::KvTable;
+use ringmq_protocol::codes::request;
+use ringmq_protocol::json;
+use ringmq_runtime::task::{self, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::error::BenchError;
+use crate::target::Target;
+use crate::target::caller::Caller;
+
+/// The setting that turns it on.
+const SETTING: &str = "sendStageTracing";
+
+/// What one broker tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrokerStages {
+    /// Its address.
+    pub broker: String,
+    /// Its stages in their order; none when it does not time them.
+    pub stages: Vec<SendStage>,
+}
+
+/// The brokers of a run that time their stages.
+pub struct Traced {
+    starting: Task<Result<Vec<TracedBroker>, BenchError>>,
+}
+
+struct TracedBroker {
+    addr: String,
+    /// Somebody had it on before.
+    was_on: bool,
+}
+
+impl Traced {
+    /// Has all brokers begin at zero when `warm_up` is over.
+    pub fn start(target: &Target, warm_up: Duration) -> Self {
+        let brokers: Vec<_> = (0..target.broker_count())
+            .map(|broker| target.broker_addr(broker).to_owned())
+            .collect();
+        let starting = async move {
+            task::sleep(warm_up).await;
+            let mut traced = Vec::new();
+            for addr in brokers {
+                let mut caller = Caller::connect(&addr).await?;
+                let was_on = !read(&mut caller).await?.is_empty();
+                if was_on {
+                    switch(&mut caller, false).await?;
+                }
+                switch(&mut caller, true).await?;
+                traced.push(TracedBroker { addr, was_on });
+            }
+            Ok(traced)
+        };
+        Self { starting: task::spawn("stage tracing", starting) }
+    }
+
+    /// What they have timed since; nothing when the run ended within the warm-up.
+    ///
+    /// # Errors
+    /// A broker cannot be reached, or refuses.
+    pub async fn finish(self) -> Result<Vec<BrokerStages>, BenchError> {
+        if !self.starting.is_finished() {
+            return Ok(Vec::new());
+        }
+        let mut told = Vec::new();
+        for TracedBroker { addr, was_on } in self.starting.await? {
+            let mut caller = Caller::connect(&addr).await?;
+            let stages = read(&mut caller).await?;
+            if !was_on {
+                switch(&mut caller, false).await?;
+            }
+            told.push(BrokerStages { broker: addr, stages });
+        }
+        Ok(told)
+    }
+}
+
+async fn read(caller: &mut Caller) -> Result<Vec<SendStage>, BenchError> {
+    let code = request::GET_BROKER_RUNTIME_INFO;
+    let body = caller.expect("runtime information", code, &(), |answer| answer.body.to_vec());
+    let table: KvTable = json::from_slice(&body.await?).unwrap_or_default();
+    Ok(SendStage::read_all(&BTreeMap::from_iter(table.table)))
+}
+
+async fn switch(caller: &mut Caller, is_on: bool) -> Result<(), BenchError> {
+    let body = format!("{SETTING}={is_on}\n");
+    let code = request::UPDATE_BROKER_CONFIG;
+    caller.expect_with_body("change of a setting", code, &(), body.as_bytes(), |_| ()).await
+}
