@@ -129,7 +129,8 @@ impl Program {
         self.child.try_wait().map_err(BenchError::Child)
     }
 
-    async fn failed(&self, what: &str) -> BenchError {
+    /// The error that says so of it, with the end of its output.
+    pub async fn failed(&self, what: &str) -> BenchError {
         let output = self.output().await;
         let lines: Vec<&str> = output.lines().collect();
         let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");

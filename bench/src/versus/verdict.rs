@@ -174,7 +174,7 @@ pub fn row(
         goal: Goal::of(scenario, figure, rival),
         reached: None,
     };
-    row.reached = row.goal.filter(|_| count > 0).map(|goal| goal.reached(&row));
+    row.reached = row.goal.filter(|_| count >= PAIRS_MIN).map(|goal| goal.reached(&row));
     Some(row)
 }
 
