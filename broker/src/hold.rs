@@ -140,7 +140,7 @@ impl<T> HoldTable<T> {
 
     /// Takes out the pulls in line for one queue, whatever they want, and appends them to `woken`.
     ///
-    /// For changes other than a message: the queue was deleted or its offset was reset.
+    /// For a change other than a message: the offset of a group was reset.
     pub fn disturb(&mut self, queue: HashedQueue, woken: &mut Vec<T>) {
         while let Some(line) = self.lines.get(&queue) {
             let head = line.head;
