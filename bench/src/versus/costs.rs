@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::{process, task};
+use ringmq_runtime::process;
+use ringmq_runtime::task::{self, Task};
 use serde::Serialize;
 
 use crate::driver::{Load, Timing};
@@ -88,6 +89,8 @@ pub struct Watch {
     calls: Rc<Cell<Option<f64>>>,
     from: Rc<Cell<Option<Look>>>,
     until: Rc<Cell<Option<Look>>>,
+    /// They end with it.
+    tasks: Vec<Task<()>>,
 }
 
 impl Watch {
@@ -95,18 +98,19 @@ impl Watch {
     /// System calls are counted where `perf` may; what it says goes to a file that begins with
     /// `prefix`.
     pub fn start(running: &Running, load: &Rc<Load>, timing: Timing, prefix: &Path) -> Self {
-        let watch = Self {
+        let mut watch = Self {
             pids: running.pids().to_vec(),
             store: running.home().to_owned(),
             load: load.clone(),
             calls: Rc::default(),
             from: Rc::default(),
             until: Rc::default(),
+            tasks: Vec::new(),
         };
-        task::spawn("bench looks", watch.looks(timing)).detach();
+        watch.tasks.push(task::spawn("bench looks", watch.looks(timing)));
         if let Some(wait) = timing.warm_up.checked_sub(CALLS_BEFORE) {
             let log = with_extension(prefix, "perf.log");
-            task::spawn("bench perf", watch.counts(wait, log)).detach();
+            watch.tasks.push(task::spawn("bench perf", watch.counts(wait, log)));
         }
         watch
     }
