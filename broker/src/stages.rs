@@ -167,7 +167,7 @@ impl Stages {
         self.is_on.get()
     }
 
-    /// Begins at zero, or ends; not within a turn that may append. What is so already stays.
+    /// Begins at zero, or ends, also in the middle of a turn. What is so already stays.
     pub(crate) fn switch<'l>(&self, is_on: bool, logs: impl Iterator<Item = &'l Rc<OwnedLog>>) {
         if self.is_on.replace(is_on) == is_on {
             return;
