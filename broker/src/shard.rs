@@ -8,9 +8,11 @@
 use std::cell::{OnceCell, Ref, RefCell};
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringmq_remoting::Server;
 use ringmq_runtime::disk::Disk;
+use ringmq_runtime::net;
 use ringmq_runtime::random::HashSet;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
@@ -70,6 +72,10 @@ pub(crate) struct Running {
     pub(crate) ended: Notify,
 }
 
+/// Longest time that requests gather. Devices are written in 30 us and more; this is how much later
+/// a pull may be read that comes meanwhile.
+const REST_MAX: Duration = Duration::from_micros(100);
+
 impl Local {
     /// What a shard knows before its logs are open.
     pub fn new(placement: Placement, view: View) -> Self {
@@ -105,6 +111,14 @@ impl Local {
     /// Whether a queue lies in this log.
     pub fn owns_queue(&self, owned: &OwnedLog, queue: HashedQueue) -> bool {
         usize::from(owned.log.id().0) == self.placement.log_of(queue)
+    }
+
+    /// Lets requests gather while messages are on their way to the device: what would be appended
+    /// now could not be written before they are there.
+    pub(crate) fn rest_while_writing(&self) {
+        if self.logs().any(|owned| !owned.waiters.borrow().is_empty()) {
+            net::rest(REST_MAX);
+        }
     }
 
     pub(crate) fn apply(&self, change: Change) {

@@ -116,6 +116,19 @@ impl fmt::Debug for Listener {
     }
 }
 
+/// Lets requests gather in the kernel: this shard's sockets are looked at next when [`look`] is
+/// called, and at the latest after `limit`. For a shard that knows that requests would only wait
+/// for something that is under way; one round then reads them all, instead of one round each. A
+/// rest that is under way goes on as it was. Without effect in the simulated world.
+pub fn rest(limit: Duration) {
+    live::poller::rest(limit);
+}
+
+/// Ends a [`rest`]: the sockets are looked at when the tasks that are ready now have run.
+pub fn look() {
+    live::poller::look();
+}
+
 /// So many ports of the loopback address that are free now, each with the port two below it, where
 /// brokers open their VIP channel. For processes that are about to be started, and started again:
 /// the ports lie below those that the kernel gives to outgoing connections, so that none sits on

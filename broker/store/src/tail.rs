@@ -143,14 +143,19 @@ impl Tail {
     pub(crate) fn copy(&self, from: u64, out: &mut [u8]) {
         assert!(from >= self.start(), "copy from {from}, the tail starts at {}", self.start());
         let until = from + out.len() as u64;
-        out.fill(0);
         let first = self.blocks.partition_point(|block| block.end() <= from);
+        // All before it is filled. Zeros only where nothing is copied to: most groups have none but
+        // their padding.
+        let mut filled = 0;
         for block in self.blocks.range(first..).take_while(|block| block.base < until) {
             let (begin, end) = (block.base.max(from), block.end().min(until));
             let source = (begin - block.base) as usize..(end - block.base) as usize;
-            out[(begin - from) as usize..(end - from) as usize]
-                .copy_from_slice(&block.block.as_slice()[source]);
+            let target = (begin - from) as usize..(end - from) as usize;
+            out[filled..target.start].fill(0);
+            out[target.clone()].copy_from_slice(&block.block.as_slice()[source]);
+            filled = target.end;
         }
+        out[filled..].fill(0);
     }
 
     /// Bytes of memory held, without what only readers hold.

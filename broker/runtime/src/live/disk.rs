@@ -336,9 +336,4 @@ impl View {
     pub(crate) fn is_resident(&self, pos: u64, len: usize) -> bool {
         self.0.mapping.as_ref().is_some_and(|mapping| mapping.is_resident(pos, len))
     }
-
-    /// Reads through the page cache; waits for the device if the bytes are not there.
-    pub(crate) fn read_at(&self, pos: u64, out: &mut [u8]) -> io::Result<usize> {
-        self.0.file.read_at(out, pos)
-    }
 }

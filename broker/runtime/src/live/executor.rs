@@ -12,6 +12,7 @@ use glommio::io::DmaBuffer;
 use glommio::{Latency, LocalExecutorBuilder, Placement, PoolPlacement, Shares, TaskQueueHandle};
 
 use super::disk::io_error;
+use super::poller::Poller;
 use super::sys::CoreSet;
 use super::watchdog::{self, Watched};
 use super::{heartbeat, stall};
@@ -70,20 +71,24 @@ pub(crate) fn run<T>(options: &Options, future: impl Future<Output = T>) -> io::
     if !options.spin.is_zero() {
         builder = builder.spin_before_park(options.spin);
     }
+    let poller = Poller::new()?;
     let executor = builder.make().map_err(io_error)?;
     stall::set_limit_ns(options.stall_limit_ns);
-    Ok(executor.run(root(watchdog::watch(&options.name), future)))
+    Ok(executor.run(root(watchdog::watch(&options.name), poller, future)))
 }
 
-async fn root<T>(watched_by: Watched, future: impl Future<Output = T>) -> T {
+async fn root<T>(watched_by: Watched, poller: Rc<Poller>, future: impl Future<Output = T>) -> T {
     watched_by.0.begin();
     let registry = Rc::new(Registry::default());
     let _entered = registry.enter();
     let _running = Running::begin();
     let heartbeat = glommio::spawn_local(heartbeat::run(watched_by));
+    let _sockets = poller.enter();
+    let polling = glommio::spawn_local(poller.run());
     let value = watched(future).await;
     registry.abort(|_| true);
     heartbeat.cancel().await;
+    polling.cancel().await;
     // Ended tasks close files and leave the run queue in these rounds; glommio leaks the rest.
     for _ in 0..4 {
         yield_now().await;

@@ -5,10 +5,12 @@
 
 mod crossing;
 pub(crate) mod disk;
+mod epoll;
 pub(crate) mod executor;
 mod heartbeat;
 mod interrupt;
 pub(crate) mod net;
+pub(crate) mod poller;
 pub(crate) mod probe;
 mod send_file;
 pub(crate) mod stall;

@@ -1,22 +1,24 @@
-//! Sockets on glommio, which waits for readiness and then calls plain `recv` and `send`.
+//! Sockets: waited for together by the executor's poller, and then called plainly.
 
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_lite::io::{AsyncRead, AsyncWrite};
+use futures_lite::io::AsyncRead;
 use glommio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::disk::{View, io_error};
+use super::disk::View;
+use super::poller::{Direction, Watch};
 use super::{send_file, sys};
 use crate::net::{READ_SIZE_BYTES, Reuse};
+use crate::task;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
@@ -28,6 +30,9 @@ thread_local! {
 
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// Made by the first wait: where ports are looked for, there is no executor. Before the socket,
+    /// so that it is dropped before.
+    watch: OnceCell<Watch>,
     socket: Socket,
 }
 
@@ -46,7 +51,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { socket })
+        Ok(Self { watch: OnceCell::new(), socket })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -58,13 +63,28 @@ impl Listener {
             match sys::accept(self.socket.as_fd()) {
                 Ok(socket) => return Stream::of_accepted(socket),
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => readable(self.socket.as_fd()).await?,
+                    io::ErrorKind::WouldBlock => self.connected().await?,
                     // That peer is gone; the next one may not be.
                     io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
                     _ => return Err(error),
                 },
             }
         }
+    }
+
+    /// Waits for a connection, after there was none.
+    async fn connected(&self) -> io::Result<()> {
+        let watch = match self.watch.get() {
+            Some(watch) => watch,
+            // One that comes in between is reported, since it is there when the watch begins.
+            None => self.watch.get_or_init({
+                let watch = Watch::of(self.socket.as_fd())?;
+                || watch
+            }),
+        };
+        watch.blocked(Direction::Read);
+        watch.ready(Direction::Read).await;
+        Ok(())
     }
 }
 
@@ -74,10 +94,10 @@ fn address(addr: socket2::SockAddr) -> io::Result<SocketAddr> {
 
 /// Waits until `fd` is readable, or has hung up. Dropping the future loses nothing.
 ///
-/// glommio 0.9 has no such call, and its own `accept` loses connections when dropped. But its
-/// `TcpStream` arms a poll for any descriptor when made, and asks again when that fires; the
-/// `recv` it then tries fails on everything but a connected socket (ENOTSOCK, ENOTCONN), which is
-/// the answer wanted here. So: for listeners, eventfds and the like, never for connections.
+/// glommio 0.9 has no such call. But its `TcpStream` arms a poll for any descriptor when made, and
+/// asks again when that fires; the `recv` it then tries fails on everything but a connected socket
+/// (ENOTSOCK), which is the answer wanted here. So: for eventfds, epoll sets and the like, never
+/// for connections.
 pub(crate) async fn readable(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: a new descriptor, which the stream closes.
     let mut stream = unsafe { TcpStream::from_raw_fd(fd.try_clone_to_owned()?.into_raw_fd()) };
@@ -87,37 +107,47 @@ pub(crate) async fn readable(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// Borrowed while one direction is polled, never across a wait.
-    stream: RefCell<TcpStream>,
-    /// The stream's descriptor, for system calls of our own.
-    fd: std::os::fd::RawFd,
+    /// Before the socket, so that it is dropped before.
+    watch: Watch,
+    socket: OwnedFd,
     peer: SocketAddr,
     local: SocketAddr,
 }
 
 impl Stream {
     fn of_accepted(socket: OwnedFd) -> io::Result<Self> {
-        // SAFETY: ownership moves from `OwnedFd` to the stream.
-        Self::of(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
+        let watch = Watch::of(socket.as_fd())?;
+        Self::of(socket, watch)
     }
 
     pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Self> {
-        // glommio refuses a limit of zero.
-        let limit = limit.max(Duration::from_millis(1));
-        Self::of(TcpStream::connect_timeout(addr, limit).await.map_err(io_error)?)
+        // socket2 sets CLOEXEC.
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&addr.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        // A socket counts as down until it begins to connect, so it is watched from here on.
+        let watch = Watch::of(socket.as_fd())?;
+        let connected = async {
+            while !is_connected(&socket)? {
+                watch.blocked(Direction::Write);
+                watch.ready(Direction::Write).await;
+            }
+            Ok::<_, io::Error>(())
+        };
+        let outcome = task::timeout(limit, connected).await;
+        outcome.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))??;
+        Self::of(socket.into(), watch)
     }
 
-    fn of(stream: TcpStream) -> io::Result<Self> {
-        let fd = stream.as_raw_fd();
-        // SAFETY: `stream` keeps the descriptor open for longer than this borrow.
-        let socket_fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        let socket = SockRef::from(&socket_fd);
-        // Without NODELAY a short sendfile waits 40 ms for the peer's delayed acknowledgement;
-        // without NONBLOCK sendfile waits for room and holds up the shard.
-        socket.set_tcp_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        let (peer, local) = (address(socket.peer_addr()?)?, address(socket.local_addr()?)?);
-        Ok(Self { stream: RefCell::new(stream), fd, peer, local })
+    fn of(socket: OwnedFd, watch: Watch) -> io::Result<Self> {
+        let options = SockRef::from(&socket);
+        // Without NODELAY a short sendfile waits 40 ms for the peer's delayed acknowledgement.
+        options.set_tcp_nodelay(true)?;
+        let (peer, local) = (address(options.peer_addr()?)?, address(options.local_addr()?)?);
+        Ok(Self { watch, socket, peer, local })
     }
 
     pub(crate) fn peer_addr(&self) -> SocketAddr {
@@ -129,8 +159,7 @@ impl Stream {
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: `self.stream` keeps it open, and outlives the borrow.
-        unsafe { BorrowedFd::borrow_raw(self.fd) }
+        self.socket.as_fd()
     }
 
     pub(crate) fn shutdown(&self) {
@@ -139,21 +168,39 @@ impl Stream {
     }
 
     pub(crate) async fn read_with<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        let mut take = Some(take);
-        poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                // Allocated by the first read: threads without connections need none.
-                scratch.resize(READ_SIZE_BYTES, 0);
-                let mut stream = self.stream.borrow_mut();
-                let read = pin!(&mut *stream).poll_read(context, scratch);
-                drop(stream);
-                read.map_ok(|len| {
-                    let take = take.take().expect("not polled again after it is ready");
-                    take(&scratch[..len])
-                })
-            })
-        })
-        .await
+        loop {
+            self.watch.ready(Direction::Read).await;
+            // Taken out, so that `take` may run anything.
+            let mut scratch = SCRATCH.take();
+            // Allocated by the first read: threads without connections need none.
+            scratch.resize(READ_SIZE_BYTES, 0);
+            let read = self.read(&mut scratch);
+            if let Ok(Some(len)) = read {
+                let taken = take(&scratch[..len]);
+                SCRATCH.set(scratch);
+                return Ok(taken);
+            }
+            SCRATCH.set(scratch);
+            read?;
+        }
+    }
+
+    /// Reads once; `None` when there is nothing yet.
+    fn read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        match sys::recv(self.as_fd(), into) {
+            Ok(len) => {
+                if len < into.len() {
+                    self.watch.drained();
+                }
+                Ok(Some(len))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.watch.blocked(Direction::Read);
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -166,23 +213,18 @@ impl Stream {
     }
 
     pub(crate) async fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.try_write(pieces) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return done,
+        loop {
+            match self.try_write(pieces) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.room().await,
+                done => return done,
+            }
         }
-        // glommio waits for room only with bytes at hand, of one piece. (Sending no bytes returns
-        // at once, room or not.)
-        let Some(first) = pieces.iter().find(|piece| !piece.is_empty()) else { return Ok(0) };
-        self.write_one(first).await
     }
 
-    /// Waits until some of `bytes` could be written.
-    pub(super) async fn write_one(&self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|context| {
-            let mut stream = self.stream.borrow_mut();
-            Pin::new(&mut *stream).poll_write(context, bytes)
-        })
-        .await
+    /// Waits until the socket takes bytes again, after it took none.
+    pub(super) async fn room(&self) {
+        self.watch.blocked(Direction::Write);
+        self.watch.ready(Direction::Write).await;
     }
 
     pub(crate) async fn send_file(&self, file: &View, pos: u64, len: u64) -> io::Result<()> {
@@ -191,9 +233,20 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// Tells the peer at once: the socket itself stays open until the kernel has cancelled the
-    /// poll that glommio left on it.
+    /// Tells the peer at once: a helper that sends a file may keep the socket open for a while.
     fn drop(&mut self) {
         self.shutdown();
+    }
+}
+
+/// Whether a socket that connects is connected; why it failed, if it did.
+fn is_connected(socket: &Socket) -> io::Result<bool> {
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    match socket.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -11,9 +11,6 @@ use crate::task;
 /// and a longer warm step would hold up the shard.
 const STEP_BYTES: u64 = 256 << 10;
 
-/// Bytes that go through memory when the socket is full: see [`wait_for_room`].
-const BRIDGE_BYTES: usize = 4096;
-
 pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io::Result<()> {
     let end = pos.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
     let mut pos = pos;
@@ -26,7 +23,8 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
         };
         let sent = match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_for_room(stream, file, pos, step.min(BRIDGE_BYTES)).await?
+                stream.room().await;
+                continue;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
@@ -53,24 +51,4 @@ async fn send_cold(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Re
         sys::sendfile(socket.as_fd(), file.as_fd(), pos, len)
     })
     .await
-}
-
-/// Waits until the socket takes bytes again, by writing the next few of them from memory.
-///
-/// glommio 0.9 can only wait for room with bytes in hand.
-async fn wait_for_room(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Result<usize> {
-    let mut bridge = [0u8; BRIDGE_BYTES];
-    let read = if file.is_resident(pos, len) {
-        file.read_at(pos, &mut bridge[..len])?
-    } else {
-        let file = file.clone();
-        let read_cold = move || file.read_at(pos, &mut bridge[..len]).map(|read| (read, bridge));
-        let (read, filled) = executor::blocking(read_cold).await?;
-        bridge = filled;
-        read
-    };
-    if read == 0 {
-        return Ok(0);
-    }
-    stream.write_one(&bridge[..read]).await
 }

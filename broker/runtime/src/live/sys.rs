@@ -123,6 +123,14 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Receives what has arrived, up to the length of `into`; 0 bytes are the end of the stream. Never
+/// waits.
+pub(crate) fn recv(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    let (start, len) = (into.as_mut_ptr().cast(), into.len());
+    // SAFETY: the buffer is writable for its length.
+    check_len(unsafe { libc::recv(socket.as_raw_fd(), start, len, libc::MSG_DONTWAIT) })
+}
+
 /// At most so many pieces go into one `sendmsg`: the kernel's limit (UIO_MAXIOV).
 const PIECES_MAX: usize = 1024;
 

@@ -17,8 +17,9 @@ use crate::disk::temporary_name;
 use crate::remote;
 
 /// Size of one write. Larger ones delay the appends of others: with 1 MiB at 200 MB/s their p99
-/// was 464 to 701 us instead of 135.
-const CHUNK_BYTES: usize = 128 << 10;
+/// was 464 to 701 us instead of 135 with 128 KiB. Smaller ones cost CPU: 0.48 ms per MiB with
+/// 128 KiB, 0.18 with 256, 0.13 with 1024; with 128 KiB zeros took a fifth of the broker's CPU.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Unit of direct writes.
 const PAGE_BYTES: usize = 4096;
