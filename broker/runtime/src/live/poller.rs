@@ -29,6 +29,9 @@ use super::net::readable;
 use super::{stall, sys};
 use crate::task::yield_now;
 
+/// Pause after the kernel refused a descriptor: sockets are looked at that often then.
+const RETRY_AFTER: Duration = Duration::from_millis(1);
+
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Poller>>> = const { RefCell::new(None) };
 }
@@ -126,13 +129,15 @@ impl Poller {
 
     /// Waits until there is something to fetch, or a rest is over.
     async fn wait(&self, pause: &mut Timer) {
-        let now_ns = sys::monotonic_ns();
-        let rest_ns = self.rest_until_ns.get().saturating_sub(now_ns);
-        if rest_ns == 0 {
+        if self.rest_until_ns.get() <= sys::monotonic_ns() {
             self.rest_until_ns.set(0);
-            // Fails only when the process has no more descriptors; looking at once is right then.
-            return readable(self.epoll.as_fd()).await.unwrap_or_default();
+            if readable(self.epoll.as_fd()).await.is_ok() {
+                return;
+            }
+            // The process has no descriptor left to wait with.
+            self.rest(RETRY_AFTER);
         }
+        let rest_ns = self.rest_until_ns.get().saturating_sub(sys::monotonic_ns());
         pause.reset(Duration::from_nanos(rest_ns));
         poll_fn(|context| self.poll_rest(pause, context)).await;
         self.resting.take();
