@@ -113,10 +113,11 @@ impl Local {
         usize::from(owned.log.id().0) == self.placement.log_of(queue)
     }
 
-    /// Lets requests gather while messages are on their way to the device: what would be appended
-    /// now could not be written before they are there.
+    /// Lets requests gather while all logs have messages on their way to the device: what would be
+    /// appended now could not be written before they are there.
     pub(crate) fn rest_while_writing(&self) {
-        if self.logs().any(|owned| !owned.waiters.borrow().is_empty()) {
+        let mut logs = self.logs().peekable();
+        if logs.peek().is_some() && logs.all(|owned| !owned.waiters.borrow().is_empty()) {
             net::rest(REST_MAX);
         }
     }

@@ -168,7 +168,11 @@ impl<S: Service> Server<S> {
     async fn accept(self: Rc<Self>, listener: Listener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => self.welcome(stream, peer),
+                Ok((stream, peer)) => {
+                    self.welcome(stream, peer);
+                    // A flood of them must not keep those that are here from their turn.
+                    task::yield_if_needed().await;
+                }
                 Err(error) => {
                     self.accepts_failed.set(self.accepts_failed.get() + 1);
                     if self.accept_reports.is_due() {

@@ -276,3 +276,44 @@ fn a_file_arrives_whole_at_a_slow_reader() {
     block_on(check_send_file(false, Duration::from_millis(50)));
     block_on(check_send_file(true, Duration::from_millis(50)));
 }
+
+#[test]
+fn peers_that_are_gone_before_they_are_accepted_keep_nobody_waiting() {
+    block_on(async {
+        let listener = Listener::bind(loopback(0), Reuse::No).expect("bind");
+        let addr = listener.local_addr().expect("address");
+        for _ in 0..20 {
+            let peer = std::net::TcpStream::connect(addr).expect("connect");
+            // Closing resets, as some health checks do.
+            socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("set");
+        }
+        let stays = std::net::TcpStream::connect(addr).expect("connect");
+        let (_stream, peer) = listener.accept().await.expect("the one that stays");
+        assert_eq!(peer, stays.local_addr().expect("address"));
+    });
+}
+
+/// The reader makes room while a helper thread finds that there is none.
+#[test]
+fn a_long_cold_file_arrives_whole_at_a_reader_on_another_thread() {
+    const LEN: usize = 48 << 20;
+    block_on(async {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("directory");
+        let disk = Disk::live(directory.path()).expect("path");
+        disk.create_zeroed("log", LEN as u64).await.expect("create");
+        let view = disk.open("log", Access::ReadWrite).await.expect("open").view();
+        let listener = Listener::bind(loopback(0), Reuse::No).expect("bind");
+        let addr = listener.local_addr().expect("address");
+        let reader = std::thread::spawn(move || {
+            let mut from_server = std::net::TcpStream::connect(addr).expect("connect");
+            std::io::copy(&mut from_server, &mut std::io::sink()).expect("read")
+        });
+        let (server, _) = listener.accept().await.expect("accept");
+        let (_, mut to_client) = server.split();
+        let sending = to_client.send_file(&view, 0, LEN as u64);
+        let sent = task::timeout(Duration::from_secs(60), sending).await;
+        sent.expect("it never waits for what has happened").expect("send");
+        drop(to_client);
+        assert_eq!(reader.join().expect("it ended well"), LEN as u64);
+    });
+}

@@ -89,6 +89,7 @@ impl Directory {
         let (mut made, mut refused) = (Touched::new(), None);
         for (group, sys_flag) in groups {
             let name = retry_topic(&group.group_name);
+            self.deletions.ended(&name).await;
             let mut topics = self.tables.topics.borrow_mut();
             if topics.get(&name).is_some() {
                 continue;

@@ -61,7 +61,13 @@ impl Listener {
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         loop {
             match sys::accept(self.socket.as_fd()) {
-                Ok(socket) => return Stream::of_accepted(socket),
+                Ok(socket) => match Stream::of_accepted(socket) {
+                    // That peer is gone again: it has no address any more.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                        task::yield_if_needed().await;
+                    }
+                    accepted => return accepted,
+                },
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => self.connected().await?,
                     // That peer is gone; the next one may not be.
@@ -131,11 +137,13 @@ impl Stream {
         // A socket counts as down until it begins to connect, so it is watched from here on.
         let watch = Watch::of(socket.as_fd())?;
         let connected = async {
-            while !is_connected(&socket)? {
+            loop {
                 watch.blocked(Direction::Write);
+                if is_connected(&socket)? {
+                    return Ok::<_, io::Error>(());
+                }
                 watch.ready(Direction::Write).await;
             }
-            Ok::<_, io::Error>(())
         };
         let outcome = task::timeout(limit, connected).await;
         outcome.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))??;
@@ -214,6 +222,7 @@ impl Stream {
 
     pub(crate) async fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
+            self.expect_room();
             match self.try_write(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.room().await,
                 done => return done,
@@ -221,9 +230,14 @@ impl Stream {
         }
     }
 
-    /// Waits until the socket takes bytes again, after it took none.
-    pub(super) async fn room(&self) {
+    /// An attempt to write begins, here or on another thread: room that is reported from now on
+    /// counts.
+    pub(super) fn expect_room(&self) {
         self.watch.blocked(Direction::Write);
+    }
+
+    /// Waits until the socket takes bytes again, after an attempt found that it took none.
+    pub(super) async fn room(&self) {
         self.watch.ready(Direction::Write).await;
     }
 

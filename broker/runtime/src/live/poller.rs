@@ -102,9 +102,8 @@ impl Poller {
 
     /// Waits for sockets and wakes whoever waits for them, until dropped.
     pub(super) async fn run(self: Rc<Self>) {
-        let mut pause = timer(Duration::ZERO);
         loop {
-            self.wait(&mut pause).await;
+            self.wait().await;
             while stall::watch("sockets", || Poll::Ready(self.fetch())) == Poll::Ready(EVENTS_MAX) {
                 yield_now().await;
             }
@@ -128,7 +127,7 @@ impl Poller {
     }
 
     /// Waits until there is something to fetch, or a rest is over.
-    async fn wait(&self, pause: &mut Timer) {
+    async fn wait(&self) {
         if self.rest_until_ns.get() <= sys::monotonic_ns() {
             self.rest_until_ns.set(0);
             if readable(self.epoll.as_fd()).await.is_ok() {
@@ -138,8 +137,9 @@ impl Poller {
             self.rest(RETRY_AFTER);
         }
         let rest_ns = self.rest_until_ns.get().saturating_sub(sys::monotonic_ns());
-        pause.reset(Duration::from_nanos(rest_ns));
-        poll_fn(|context| self.poll_rest(pause, context)).await;
+        // One for each rest: it is dropped with the rest, and wakes nobody later.
+        let mut pause = timer(Duration::from_nanos(rest_ns));
+        poll_fn(|context| self.poll_rest(&mut pause, context)).await;
         self.resting.take();
         self.rest_until_ns.set(0);
     }
@@ -228,7 +228,8 @@ impl Watch {
         poll_fn(|context| self.poll_ready(direction, context)).await;
     }
 
-    /// A call found nothing to do: the next report tells when to try again.
+    /// A call found nothing to do, or begins: the next report tells when to try again. Reports come
+    /// once, so nothing may be waited for between the call and this.
     pub(super) fn blocked(&self, direction: Direction) {
         self.poller.sockets.borrow_mut()[self.key].side(direction).is_ready = false;
     }

@@ -16,6 +16,9 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
     let mut pos = pos;
     while pos < end {
         let step = usize::try_from((end - pos).min(STEP_BYTES)).unwrap_or(usize::MAX);
+        // Before the attempt: the peer may make room while its outcome comes from a helper thread,
+        // and that is reported once.
+        stream.expect_room();
         let sent = if file.is_resident(pos, step) {
             sys::sendfile(stream.as_fd(), file.as_fd(), pos, step)
         } else {
