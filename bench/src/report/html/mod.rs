@@ -139,6 +139,10 @@ fn told(number: usize, result: &Result<'_>) -> Told {
     if let Some(broker) = &report.total.broker {
         sections.push(section("What the broker used", &table::resources(broker)));
     }
+    for (number, run) in (1..).zip(&report.runs) {
+        let stages = run.stages.iter().map(|broker| table::stages(number, broker));
+        sections.extend(stages.map(|table| section("Where the time of a send goes", &table)));
+    }
     if report.runs.len() > 1 {
         sections.push(section("Repetitions", &table::repetitions(&report.runs)));
     }
