@@ -2,10 +2,10 @@
 //!
 //! One way for every change: the pure table changes in one step, the document goes to disk, the
 //! entry is published to all shards, the name servers hear of it, and only then the request is
-//! answered. Two kinds publish before the disk has them, as nobody is promised anything by then: groups
-//! that a heartbeat makes, and settings. Publishing always sends the entry as the table has it at that moment, so two changes
-//! of one name that overtake each other on the way end with the newer one everywhere. The deletion
-//! of a topic goes the other way.
+//! answered. Two kinds publish before the disk has them, as nobody is promised anything by then:
+//! groups that a heartbeat makes, and settings. Publishing always sends the entry as the table has
+//! it at that moment, so two changes of one name that overtake each other on the way end with the
+//! newer one everywhere. The deletion of a topic goes the other way.
 
 mod deletion;
 mod settings;
