@@ -126,7 +126,6 @@ impl Apache {
             Ok(found) if known == POM.as_bytes() => found,
             _ => {
                 version_of("mvn", "-v", "Maven fetches Apache's broker: install maven")?;
-                eprintln!("fetching Apache RocketMQ {VERSION} with Maven");
                 disk.replace("pom.xml", POM.as_bytes()).await.map_err(failed)?;
                 maven(directory).await?;
                 read().await.map_err(failed)?
@@ -180,16 +179,22 @@ impl Apache {
     }
 }
 
+/// Lets Maven write the class path: offline if everything is there, so that a race needs no
+/// network after the first one.
 async fn maven(directory: &Path) -> Result<(), BenchError> {
+    if maven_with(directory, Some("--offline")).await.is_ok() {
+        return Ok(());
+    }
+    eprintln!("fetching Apache RocketMQ {VERSION} with Maven");
+    maven_with(directory, None).await
+}
+
+async fn maven_with(directory: &Path, more: Option<&str>) -> Result<(), BenchError> {
     let pom = directory.join("pom.xml");
-    let words: [&std::ffi::OsStr; 6] = [
-        "mvn".as_ref(),
-        "-q".as_ref(),
-        "-B".as_ref(),
-        "-f".as_ref(),
-        pom.as_os_str(),
-        "process-classes".as_ref(),
-    ];
+    let mut words: Vec<OsString> = ["mvn", "-q", "-B", "-f"].map(OsString::from).into();
+    words.push(pom.into());
+    words.extend(more.map(OsString::from));
+    words.push("process-classes".into());
     let run = Program::start("maven", &words, &directory.join("maven.log"))?;
     run.wait(FETCH_LIMIT).await.map(|_| ())
 }
