@@ -97,11 +97,19 @@ fn report(name: &'static str, took_ns: u64, now_ns: u64) {
     let usage = sys::thread_usage();
     let used = usage.since(USAGE.replace((now_ns, usage)).1);
     let (took_ms, ran_ms) = (took_ns / 1_000_000, used.cpu_ns / 1_000_000);
+    let kernel_ms = used.kernel_ns / 1_000_000;
     match judge(used, LIMIT_NS.get()) {
         Verdict::NotScheduled => report_starved(took_ms, now_ns),
         _ if !may_report(now_ns) => {}
         Verdict::Ran => {
-            tracing::warn!(task = name, took_ms, ran_ms, "a task held up its shard: it ran");
+            // In the kernel: memory that had to be freed first, a slow system call.
+            tracing::warn!(
+                task = name,
+                took_ms,
+                ran_ms,
+                kernel_ms,
+                "a task held up its shard: it ran"
+            );
         }
         Verdict::Blocked => {
             tracing::warn!(task = name, took_ms, ran_ms, "a task held up its shard: it blocked");
@@ -160,8 +168,11 @@ mod tests {
 
     #[test]
     fn a_thread_that_lost_its_core_is_told_from_one_that_works_or_waits() {
-        let used =
-            |cpu_ms: u64, preemptions| ThreadUsage { cpu_ns: cpu_ms * 1_000_000, preemptions };
+        let used = |cpu_ms: u64, preemptions| ThreadUsage {
+            cpu_ns: cpu_ms * 1_000_000,
+            kernel_ns: 0,
+            preemptions,
+        };
         let judge = |used| judge(used, DEFAULT_LIMIT_NS);
         assert_eq!(judge(used(12, 0)), Verdict::Ran);
         assert_eq!(judge(used(12, 7)), Verdict::Ran, "it would have been late on any machine");

@@ -45,16 +45,19 @@ pub(crate) fn cpu_ns_of(pid: u32) -> io::Result<u64> {
 pub(crate) struct ThreadUsage {
     /// Time on a CPU.
     pub cpu_ns: u64,
+    /// What of it passed in the kernel: in calls, and where memory had to be found for a page.
+    pub kernel_ns: u64,
     /// Times that it lost its CPU to another thread.
     pub preemptions: u64,
 }
 
 impl ThreadUsage {
-    pub(crate) const NONE: Self = Self { cpu_ns: 0, preemptions: 0 };
+    pub(crate) const NONE: Self = Self { cpu_ns: 0, kernel_ns: 0, preemptions: 0 };
 
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            kernel_ns: self.kernel_ns.saturating_sub(earlier.kernel_ns),
             preemptions: self.preemptions.saturating_sub(earlier.preemptions),
         }
     }
@@ -72,6 +75,7 @@ pub(crate) fn thread_usage() -> ThreadUsage {
     };
     ThreadUsage {
         cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime),
+        kernel_ns: ns(usage.ru_stime),
         preemptions: u64::try_from(usage.ru_nivcsw).unwrap_or(0),
     }
 }
