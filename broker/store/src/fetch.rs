@@ -128,15 +128,16 @@ async fn from_chunks(inner: &Inner, run: Wanted, out: &mut Vec<Piece>) -> Result
     Ok(())
 }
 
-/// The chunk of the log that holds byte `at`; `None` when it is not written to its end or crosses
-/// segments, so that it cannot be kept.
+/// The chunk of the log that holds byte `at`; `None` when it is not written to its end, crosses
+/// segments or has none, so that it cannot be kept.
 async fn chunk(inner: &Inner, chunk_at: u64, at: u64) -> Result<Option<Shared>, ReadError> {
     if let Some(chunk) = inner.caches.borrow_mut().chunks.get(chunk_at) {
         return Ok(Some(chunk));
     }
     let segment = {
         let state = inner.state.borrow();
-        let segment = state.segments.find(at).ok_or_else(|| gone(inner, at))?;
+        // What is in memory only may lie in a segment that is not made yet.
+        let Some(segment) = state.segments.find(at) else { return Ok(None) };
         let chunk_end = chunk_at + CHUNK_BYTES;
         let is_whole = chunk_at >= segment.base
             && chunk_end <= state.marks.written()

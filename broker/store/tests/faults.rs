@@ -19,6 +19,9 @@ use ringmq_store::{AppendError, FlushPolicy, Log, LogId, OpenError, Repair};
 /// `RINGMQ_SEEDS`.
 const SEEDS_BY_DEFAULT: u64 = 24;
 
+/// Seeds that found something once: told again with the others.
+const SEEDS_KEPT: [u64; 2] = [240, 307];
+
 const LIVES_MAX: u64 = 5;
 
 /// Runs a story for many seeds, or for the one in `RINGMQ_SEED`; a failure names the seed.
@@ -28,7 +31,7 @@ fn for_each_seed(name: &str, story: fn(u64)) {
     }
     let seeds = std::env::var("RINGMQ_SEEDS")
         .map_or(SEEDS_BY_DEFAULT, |seeds| seeds.parse().expect("RINGMQ_SEEDS is a number"));
-    for seed in 0..seeds {
+    for seed in (0..seeds).chain(SEEDS_KEPT) {
         if let Err(panic) = std::panic::catch_unwind(|| story(seed)) {
             eprintln!("seed {seed} of {seeds} failed; replay it with:");
             eprintln!(
@@ -86,7 +89,8 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
         for _ in 0..2 + story.random.below(LIVES_MAX) {
             let (log, report) = story.open();
             story.model.survive(&report);
-            // A deletion that was cut short has raised minima in front of its segment.
+            // Finishes a deletion that was cut short, if the segment still counts as old: its file
+            // may have been written again by recovery, or the clock set back.
             let now_ms = story.now_ms();
             story.world.run(log.expire(now_ms, retention)).expect("deleted");
             story.model.expired = story.model.expired.max(log.min_position().byte());
@@ -103,6 +107,8 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
                     story.model.expired = log.min_position().byte();
                     story.check_one_queue(&log);
                 } else {
+                    let next = log.min_position().byte() + common::TINY_SEGMENT_BYTES;
+                    story.model.expiring = story.model.expiring.max(next);
                     break;
                 }
             }
