@@ -49,18 +49,8 @@ pub struct Used {
 impl Used {
     /// What a process used for `messages` between two moments, as far as its own counters go.
     pub fn between(before: process::Usage, after: process::Usage, messages: u64) -> Self {
-        let (then, now) = (before.scheduling, after.scheduling);
-        Self {
-            cpu: after.cpu.saturating_sub(before.cpu),
-            rss_bytes: after.rss_bytes,
-            scheduling: Scheduling {
-                context_switches: now.context_switches.saturating_sub(then.context_switches),
-                cpu_wait: now.cpu_wait.saturating_sub(then.cpu_wait),
-            },
-            flushes: None,
-            device: None,
-            messages,
-        }
+        let process::Usage { cpu, rss_bytes, scheduling } = after.since(before);
+        Self { cpu, rss_bytes, scheduling, flushes: None, device: None, messages }
     }
 
     /// Both together.
@@ -68,11 +58,7 @@ impl Used {
         Self {
             cpu: self.cpu + later.cpu,
             rss_bytes: later.rss_bytes,
-            scheduling: Scheduling {
-                context_switches: self.scheduling.context_switches
-                    + later.scheduling.context_switches,
-                cpu_wait: self.scheduling.cpu_wait + later.scheduling.cpu_wait,
-            },
+            scheduling: self.scheduling.and(later.scheduling),
             flushes: self.flushes.zip(later.flushes).map(|(one, other)| one + other),
             device: self.device.zip(later.device).map(|(one, other)| one.and(other)),
             messages: self.messages + later.messages,

@@ -66,14 +66,13 @@ impl Look {
     fn costs_since(&self, from: &Self) -> Costs {
         let messages = self.messages.saturating_sub(from.messages);
         let per_message = |count: f64| (messages > 0).then(|| count / messages as f64);
-        let cpu = self.usage.cpu.saturating_sub(from.usage.cpu);
-        let switches = |look: &Self| look.usage.scheduling.context_switches;
+        let used = self.usage.since(from.usage);
         let device = self.device.zip(from.device).map(|(now, then)| now.since(then));
         let of_device = |count: fn(DeviceUse) -> u64| per_message(count(device?) as f64);
         Costs {
-            cpu_us: per_message(cpu.as_secs_f64() * 1e6),
+            cpu_us: per_message(used.cpu.as_secs_f64() * 1e6),
             system_calls: None,
-            context_switches: per_message(switches(self).saturating_sub(switches(from)) as f64),
+            context_switches: per_message(used.scheduling.context_switches as f64),
             device_writes: of_device(|device| device.writes),
             device_bytes: of_device(|device| device.written_bytes),
             device_flushes: of_device(|device| device.flushes),
@@ -143,7 +142,7 @@ impl Watch {
             None => Look::of(&self.pids, self.load.messages(), &self.store).await,
         };
         let Some(from) = self.from.get() else { return (Costs::default(), 0.0) };
-        let cpu = until.usage.cpu.saturating_sub(from.usage.cpu).as_secs_f64();
+        let cpu = until.usage.since(from.usage).cpu.as_secs_f64();
         let seconds = until.at.saturating_since(from.at).as_secs_f64();
         let costs = Costs { system_calls: self.calls.get(), ..until.costs_since(&from) };
         (costs, 100.0 * cpu / seconds.max(1e-9))

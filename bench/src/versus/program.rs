@@ -170,19 +170,7 @@ impl Drop for Program {
 /// What processes have used together.
 pub fn usage_of(pids: &[u32]) -> process::Usage {
     let usages = pids.iter().filter_map(|&pid| process::usage_of(pid).ok());
-    let none = process::Usage {
-        cpu: Duration::ZERO,
-        rss_bytes: 0,
-        scheduling: process::Scheduling::default(),
-    };
-    usages.fold(none, |sum, usage| process::Usage {
-        cpu: sum.cpu + usage.cpu,
-        rss_bytes: sum.rss_bytes + usage.rss_bytes,
-        scheduling: process::Scheduling {
-            context_switches: sum.scheduling.context_switches + usage.scheduling.context_switches,
-            cpu_wait: sum.scheduling.cpu_wait + usage.scheduling.cpu_wait,
-        },
-    })
+    usages.fold(process::Usage::default(), process::Usage::and)
 }
 
 /// What a tool says of its version; that it is there.

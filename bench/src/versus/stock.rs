@@ -90,7 +90,7 @@ pub async fn run(
     let counted = &told[warm..all];
     let mean = |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
     let messages = to.saturating_sub(from);
-    let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+    let cpu = after.since(before).cpu.as_secs_f64();
     let cpu_us = Some(cpu * 1e6 / messages.max(1) as f64);
     eprintln!("  mean time of a send, as the client tells: {:.2} ms", mean(|line| line.mean_ms));
     Ok(Figures {

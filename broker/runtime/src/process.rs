@@ -64,8 +64,8 @@ pub fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
 }
 
-/// What a process uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a process uses, or several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// User and system time of all its threads so far, to the nanosecond.
     pub cpu: Duration,
@@ -82,6 +82,48 @@ pub struct Scheduling {
     pub context_switches: u64,
     /// Time that threads could run and had no CPU; 0 on kernels that do not tell.
     pub cpu_wait: Duration,
+}
+
+impl Usage {
+    /// What was used since `earlier`; the memory is that of now.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            rss_bytes: self.rss_bytes,
+            scheduling: self.scheduling.since(earlier.scheduling),
+        }
+    }
+
+    /// What both processes use.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            rss_bytes: self.rss_bytes + other.rss_bytes,
+            scheduling: self.scheduling.and(other.scheduling),
+        }
+    }
+}
+
+impl Scheduling {
+    /// What the scheduler did since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            context_switches: self.context_switches.saturating_sub(earlier.context_switches),
+            cpu_wait: self.cpu_wait.saturating_sub(earlier.cpu_wait),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            context_switches: self.context_switches + other.context_switches,
+            cpu_wait: self.cpu_wait + other.cpu_wait,
+        }
+    }
 }
 
 /// What the process `pid` uses.

@@ -12,16 +12,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Nanoseconds of CLOCK_MONOTONIC. About 20 ns, no system call.
 pub(crate) fn monotonic_ns() -> u64 {
-    let time = clock(libc::CLOCK_MONOTONIC);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
+    nanoseconds(clock(libc::CLOCK_MONOTONIC))
 }
 
 /// CPU time of this process in nanoseconds, all threads.
 pub(crate) fn process_cpu_ns() -> u64 {
-    let time = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
+    nanoseconds(clock(libc::CLOCK_PROCESS_CPUTIME_ID))
 }
 
 /// CPU time of the process `pid` in nanoseconds, all threads, also those that have ended.
@@ -36,8 +32,7 @@ pub(crate) fn cpu_ns_of(pid: u32) -> io::Result<u64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable. The process may have ended since.
     check(unsafe { libc::clock_gettime(id, &raw mut time) })?;
-    Ok(u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0))
+    Ok(nanoseconds(time))
 }
 
 /// What a thread has used, so far or in a while.
@@ -84,6 +79,11 @@ pub(crate) fn thread_usage() -> ThreadUsage {
 pub(crate) fn unix_ms() -> i64 {
     let time = clock(libc::CLOCK_REALTIME);
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+fn nanoseconds(time: libc::timespec) -> u64 {
+    let (seconds, rest) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or(0) * 1_000_000_000 + rest.unwrap_or(0)
 }
 
 fn clock(id: libc::clockid_t) -> libc::timespec {
