@@ -9,6 +9,7 @@ use crate::driver::lane::Lane;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::error::BenchError;
+use crate::limits::{self, Limits};
 use crate::measure;
 use crate::produce::Producers;
 use crate::proof::journal::QueueNumber;
@@ -65,8 +66,10 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         args.pull_batch,
         if args.from == Begin::First { "first" } else { "next" },
     );
-    let latency_of = if args.from == Begin::First { "pull us" } else { "age us" };
+    let latency_of = if args.from == Begin::First { limits::PULLS } else { "age us" };
+    let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;
     let mut report = Report::new(workload, latency_of, &runs);
+    report.limits = limits;
     report.finish(&args.load.output, &target, &runs).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))

@@ -12,6 +12,7 @@ use crate::consume;
 use crate::driver::Load;
 use crate::ending::Ending;
 use crate::error::BenchError;
+use crate::limits::{self, Limits};
 use crate::measure::{self, Measured};
 use crate::produce::Producers;
 use crate::record::archive::Archive;
@@ -26,6 +27,7 @@ use crate::workload::pull::{HOLD, PullPlan, Reading};
 /// The broker cannot be started or reached.
 pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.load.target).await?);
+    let limits = Limits::of_sends(&target, &args.load).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let mut received = Vec::new();
     let mut sent = Vec::new();
@@ -47,7 +49,8 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     let workload =
         format!("end to end: {}; {} consuming connections", args.load.describe(), args.consumers);
     let mut report = Report::new(workload, "end to end us", &received);
-    report.add_beside("sends", "send us", &sent);
+    report.limits = limits;
+    report.add_beside("sends", limits::SENDS, &sent);
     report.finish(&args.load.output, &target, &received).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))

@@ -12,6 +12,7 @@ use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::limits::{self, round_trip::RoundTrip};
 use crate::record::archive::Archive;
 use crate::report::{environment, table};
 use crate::stop;
@@ -35,6 +36,13 @@ struct Report {
     rss_bytes: Option<u64>,
     /// How much more than before the pulls came.
     rss_growth_bytes: Option<i64>,
+    /// What the same answers cost a null broker that holds nothing and answers at once, in percent
+    /// of one core; none for a running cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    null_broker_cpu_percent: Option<f64>,
+    /// The way to the masters of a running cluster and back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    round_trips: Vec<RoundTrip>,
     /// Failed pulls.
     errors: u64,
     environment: Environment,
@@ -74,22 +82,46 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let _ = task::timeout(measured, stop::requested()).await;
     let (seconds, until) = (started.elapsed().as_secs_f64(), target.usage());
     let archive = waiting.await;
+    let answers_per_second = archive.empty() as f64 / archive.elapsed().as_secs_f64().max(1e-9);
+    let (null_broker_cpu_percent, round_trips) =
+        limits(args, &target, &plan, answers_per_second).await?;
     let report = Report {
         pulls,
         hold_s: args.hold.as_secs_f64(),
         seconds,
-        answers_per_second: archive.empty() as f64 / archive.elapsed().as_secs_f64(),
+        answers_per_second,
         cpu_percent: from.zip(until).map(|(from, until)| cpu_percent(from, until, seconds)),
         rss_bytes: until.map(|usage| usage.rss_bytes),
         rss_growth_bytes: before
             .zip(until)
             .map(|(before, until)| until.rss_bytes as i64 - before.rss_bytes as i64),
+        null_broker_cpu_percent,
+        round_trips,
         errors: archive.total.errors.total(),
         environment: Environment::of(&target).await,
     };
     print(&report, args.json);
     target.ended_well();
     Ok(Ending::of(report.errors))
+}
+
+/// What the same answers cost at least, in percent of a core: nothing is cheaper than connections
+/// on which nothing happens, so it is the answers that count. Of a running cluster the way there.
+async fn limits(
+    args: &IdleArgs,
+    target: &Target,
+    plan: &PullPlan,
+    answers_per_second: f64,
+) -> Result<(Option<f64>, Vec<RoundTrip>), BenchError> {
+    if args.no_limits || stop::is_requested() {
+        return Ok((None, Vec::new()));
+    }
+    eprintln!("measuring the limits of the machine");
+    let Some(store) = target.store() else {
+        return Ok((None, RoundTrip::measure_all(target).await?));
+    };
+    let cpu_us = limits::empty_pull_cpu_us(store, (args.connections, args.depth), plan).await?;
+    Ok((cpu_us.map(|cpu_us| 100.0 * cpu_us * answers_per_second / 1e6), Vec::new()))
 }
 
 fn cpu_percent(from: process::Usage, until: process::Usage, seconds: f64) -> f64 {
@@ -110,6 +142,7 @@ fn print(report: &Report, json: bool) {
         "seconds",
         "answers/s",
         "broker CPU % of a core",
+        "null broker %",
         "RSS MB",
         "grown by MB",
         "errors",
@@ -119,6 +152,7 @@ fn print(report: &Report, json: bool) {
         format!("{:.1}", report.seconds),
         format!("{:.1}", report.answers_per_second),
         or_unknown(report.cpu_percent.map(|percent| format!("{percent:.2}"))),
+        or_unknown(report.null_broker_cpu_percent.map(|percent| format!("{percent:.2}"))),
         or_unknown(report.rss_bytes.map(|bytes| megabytes(bytes as f64))),
         or_unknown(report.rss_growth_bytes.map(|bytes| megabytes(bytes as f64))),
         report.errors.to_string(),
@@ -130,4 +164,5 @@ fn print(report: &Report, json: bool) {
         environment::block(&report.environment)
     );
     println!("{rows}");
+    report.round_trips.iter().for_each(|round_trip| println!("{}", round_trip.describe()));
 }

@@ -11,6 +11,7 @@ use crate::consume;
 use crate::driver::Load;
 use crate::ending::Ending;
 use crate::error::BenchError;
+use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
 use crate::record::archive::Archive;
@@ -25,6 +26,7 @@ use crate::workload::pull::{HOLD, PullPlan, Reading};
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.load.target).await?);
+    let limits = Limits::of_sends(&target, &args.load).await?;
     consume::fill(&target, &args.load.pace, &args.load.message, args.fill).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let clock = Clock::start(&args.load.output);
@@ -53,9 +55,10 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
         args.readers,
         args.pull_batch
     );
-    let mut report = Report::new(workload, "send us", &sends);
-    report.add_beside("reads", "pull us", &reads);
-    report.add_beside("sends alone", "send us", &alone);
+    let mut report = Report::new(workload, limits::SENDS, &sends);
+    report.limits = limits;
+    report.add_beside("reads", limits::PULLS, &reads);
+    report.add_beside("sends alone", limits::SENDS, &alone);
     report.finish(&args.load.output, &target, &sends).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))

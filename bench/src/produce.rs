@@ -11,7 +11,7 @@ use crate::driver::Load;
 use crate::driver::lane::Lane;
 use crate::ending::Ending;
 use crate::error::BenchError;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::measure;
 use crate::proof::journal::ACKS_MAX;
 use crate::proof::{self, read_back};
@@ -27,7 +27,7 @@ use crate::workload::topics::TopicDraw;
 /// The broker cannot be started or reached.
 pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.load.target).await?);
-    let limits = limits(args, &target).await?;
+    let limits = Limits::of_sends(&target, &args.load).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let acks = args.verify.then(|| Acks::new(producers.run));
     let (pace, output) = (&args.load.pace, &args.load.output);
@@ -36,7 +36,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     })
     .await?;
     let workload = format!("produce: {}", args.load.describe());
-    let mut report = Report::new(workload, "send us", &runs);
+    let mut report = Report::new(workload, limits::SENDS, &runs);
     report.limits = limits;
     report.finish(&args.load.output, &target, &runs).await?;
     if let Some(acks) = acks.filter(|_| !stop::is_requested()) {
@@ -52,13 +52,6 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     }
     target.ended_well();
     Ok(Ending::of(report.failures()))
-}
-
-async fn limits(args: &ProduceArgs, target: &Target) -> Result<Option<Limits>, BenchError> {
-    let Some(store) = target.store().filter(|_| !args.no_limits) else { return Ok(None) };
-    eprintln!("measuring the limits of the machine");
-    let flush = args.load.target.broker.flush;
-    Limits::measure(&args.load.pace, &args.load.message, store, flush).await.map(Some)
 }
 
 /// What the producing connections of one run have in common, per broker.

@@ -25,9 +25,6 @@ pub struct ProduceArgs {
     /// Have the broker (RingMQ only) time the stages of each send that is counted, and show them.
     #[arg(long)]
     pub stages: bool,
-    /// Skip the measurement of the machine's limits: device, null server, null broker.
-    #[arg(long)]
-    pub no_limits: bool,
 }
 
 /// Where a consumer begins.
@@ -118,6 +115,9 @@ pub struct IdleArgs {
     /// Encoding of request headers.
     #[arg(long, value_enum, default_value_t = HeaderForm::Binary)]
     pub header: HeaderForm,
+    /// Skip the measurement of the least that such pulls cost.
+    #[arg(long)]
+    pub no_limits: bool,
     /// Print one JSON document instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -216,6 +216,12 @@ pub struct ServeArgs {
 /// `bench limits`.
 #[derive(Clone, Debug, Args)]
 pub struct LimitsArgs {
+    /// Name server, `host:port`: measure the way to its masters and back instead of this machine.
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub namesrv: Option<String>,
+    /// The same of this broker alone, `host:port`.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "namesrv")]
+    pub broker: Option<String>,
     /// A directory on the file system to be measured.
     #[arg(long, default_value = "data")]
     pub directory: PathBuf,
@@ -241,6 +247,9 @@ pub struct ServeNullArgs {
     /// What it does before it answers.
     #[arg(long, value_enum)]
     pub durability: Durability,
+    /// A file there with stored messages: the answer to every pull.
+    #[arg(long)]
+    pub messages: Option<PathBuf>,
     /// Its core.
     #[arg(long)]
     pub core: usize,

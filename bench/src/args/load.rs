@@ -28,6 +28,10 @@ pub struct LoadArgs {
     /// Where the results go.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Skip the measurement of the limits: device, null server and null broker under the same
+    /// load; of a running cluster the way there and back.
+    #[arg(long, help_heading = "Output")]
+    pub no_limits: bool,
 }
 
 impl LoadArgs {

@@ -32,6 +32,7 @@ Examples:
   bench produce --rate 10k --report run.html     a page with plots
   bench report before.json after.json -o o.html  saved results side by side
   bench limits -c 64 -d 1                        what no broker on this machine can beat
+  bench limits -n 127.0.0.1:9876                 what the way to a running cluster takes
   bench versus --against tuned,ours --scenarios sync-64x1
                                                  the race against Apache RocketMQ 5.5.0
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
@@ -112,7 +113,7 @@ pub enum Command {
     /// broken.
     Crash(CrashArgs),
     /// Measure what the machine allows: device, memory, loopback, and a broker that only collects,
-    /// writes and answers.
+    /// writes and answers; or what the way to a broker elsewhere takes.
     Limits(LimitsArgs),
     /// Be the broker that another `bench` started.
     #[command(hide = true)]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::args::commands::KneeArgs;
-use crate::args::load::PaceArgs;
+use crate::args::load::{LoadArgs, PaceArgs};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::knee::search::Search;
+use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
 use crate::report::{Outcome, Report, table};
@@ -36,20 +37,26 @@ pub struct Bound {
 pub struct Trial {
     rate: f64,
     good: bool,
+    /// What decided about it; empty in results of older releases.
+    #[serde(default)]
+    percentile: String,
     #[serde(flatten)]
     outcome: Outcome,
 }
 
 impl Trial {
-    fn verdict(&self) -> &'static str {
-        if self.good { "good" } else { "too much" }
+    /// The rate, and what came of it.
+    fn name(&self) -> String {
+        let verdict = if self.good { "good" } else { "too much" };
+        let reached = self.outcome.response.percentiles_us.get(&self.percentile);
+        let reached = reached.map(|us| format!(", {} {us:.1} us", self.percentile));
+        format!("{:.0} ({verdict}{})", self.rate, reached.unwrap_or_default())
     }
 }
 
-/// The trials in their order, without regard to the bound of the search.
+/// The trials in their order.
 pub fn overview(trials: &[Trial]) -> comfy_table::Table {
-    let named = |trial: &Trial| format!("{:.0} ({})", trial.rate, trial.verdict());
-    table::overview("rate/s", trials.iter().map(|trial| (named(trial), &trial.outcome)))
+    table::overview("rate/s", trials.iter().map(|trial| (trial.name(), &trial.outcome)))
 }
 
 /// Searches, prints the trials and the report of the best one.
@@ -78,7 +85,8 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
             }
             let outcome = Outcome::of_run(&measured);
             good = is_good(&outcome, rate, &args.bound);
-            trials.push(Trial { rate, good, outcome });
+            let percentile = args.bound.percentile.clone();
+            trials.push(Trial { rate, good, percentile, outcome });
             if good {
                 best = Some(measured);
                 break;
@@ -86,10 +94,10 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
         }
         search.observe(good);
     }
-    if !args.load.output.json {
-        println!("{}", trials_table(&trials, &args.bound));
-    }
     let Some((rate, measured)) = search.found().zip(best) else {
+        if !args.load.output.json {
+            println!("{}", overview(&trials));
+        }
         let Bound { percentile, limit } = &args.bound;
         target.ended_well();
         if stop::is_requested() {
@@ -116,7 +124,10 @@ async fn finish(
         pace.describe(),
         args.load.message.describe()
     );
-    let mut report = Report::new(workload, "send us", std::slice::from_ref(&measured));
+    let load = LoadArgs { pace, ..args.load.clone() };
+    let limits = Limits::of_knee(target, &load).await?;
+    let mut report = Report::new(workload, limits::SENDS, std::slice::from_ref(&measured));
+    report.limits = limits;
     report.trials = trials;
     report.finish(&args.load.output, target, &[measured]).await?;
     target.ended_well();
@@ -131,24 +142,4 @@ fn is_good(outcome: &Outcome, rate: f64, bound: &Bound) -> bool {
         && outcome.failures() == 0
         && !outcome.fell_behind()
         && served >= 0.95 * rate
-}
-
-fn trials_table(trials: &[Trial], bound: &Bound) -> comfy_table::Table {
-    let mut table = table::plain();
-    let percentile = format!("{} us", bound.percentile);
-    table.set_header(["rate/s", "served/s", &percentile, "max us", "errors", "backlog", "verdict"]);
-    for trial in trials {
-        let outcome = &trial.outcome;
-        table.add_row([
-            format!("{:.0}", trial.rate),
-            format!("{:.0}", outcome.response.count as f64 / outcome.seconds),
-            format!("{:.1}", outcome.response.percentiles_us[&bound.percentile]),
-            format!("{:.1}", outcome.response.max_us),
-            outcome.failures().to_string(),
-            outcome.backlog.to_string(),
-            trial.verdict().to_owned(),
-        ]);
-    }
-    table::align_numbers(&mut table, 0);
-    table
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::args::load::MessageArgs;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
-use crate::limits::{WRITE_SIZE_BYTES, null_load, null_server};
+use crate::limits::{WRITE_SIZE_BYTES, floor};
 
 /// Medians, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -36,6 +36,6 @@ pub async fn measure(
         Ok(latencies.percentile_us(50.0))
     };
     let write_and_flush_us = flush_us.await.map_err(|error| BenchError::file(directory, error))?;
-    let round_trips = null_server::round_trips(null_load::plan(message), measured / 2).await?;
+    let round_trips = floor::send_round_trips(message, measured / 2).await?;
     Ok(Bracket { write_and_flush_us, round_trip_us: round_trips.percentile_us(50.0) })
 }

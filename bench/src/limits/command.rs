@@ -1,4 +1,5 @@
-//! `bench limits`: what this machine allows, before any broker is judged by it.
+//! `bench limits`: what this machine allows, before any broker is judged by it, or what the way to
+//! a broker elsewhere takes.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +9,13 @@ use serde::Serialize;
 use crate::args::commands::{Durability, LimitsArgs};
 use crate::ending::Ending;
 use crate::error::BenchError;
-use crate::limits::device::{Device, Writes};
+use crate::limits::device::{self, Device, Writes};
 use crate::limits::memory::{self, Bandwidth};
-use crate::limits::{MEASURED, null_load, null_server};
+use crate::limits::round_trip::{self, RoundTrip};
+use crate::limits::{MEASURED, floor, null_load};
 use crate::record::latencies::LatencySummary;
 use crate::report::{Outcome, live, table};
+use crate::target::routes::Routes;
 use crate::target::scratch::Scratch;
 
 /// Sizes of a write: a lone message, groups of growing size.
@@ -29,6 +32,8 @@ const BLOCK_SIZES_BYTES: [usize; 4] = [256, 1 << 10, 4 << 10, 64 << 10];
 struct Limits {
     directory: PathBuf,
     device: Vec<DeviceRow>,
+    /// Reads one block after the other, past the page cache.
+    device_read_bytes_per_s: f64,
     memory: Vec<Bandwidth>,
     /// Round trip to a server that stores nothing, one in flight.
     round_trip: LatencySummary,
@@ -56,19 +61,56 @@ struct NullBroker {
     outcome: Outcome,
 }
 
+/// The way to brokers that somebody else started.
+#[derive(Debug, Serialize)]
+struct Network {
+    /// Round trip to a server on this machine that stores nothing, one in flight.
+    loopback: LatencySummary,
+    brokers: Vec<RoundTrip>,
+}
+
 /// Measures and prints the limits.
 ///
 /// # Errors
-/// The directory cannot be written, or a process or connection of our own fails.
+/// The directory cannot be written, or a process or connection of our own fails; a broker that was
+/// named cannot be reached.
 pub async fn run(args: &LimitsArgs) -> Result<Ending, BenchError> {
+    match (&args.namesrv, &args.broker) {
+        (Some(namesrv), _) => {
+            let masters = Routes::connect(namesrv).await?.masters().await?;
+            network(&masters, args).await
+        }
+        (None, Some(broker)) => network(std::slice::from_ref(broker), args).await,
+        (None, None) => machine(args).await,
+    }
+}
+
+async fn network(addrs: &[String], args: &LimitsArgs) -> Result<Ending, BenchError> {
+    let loopback = floor::send_round_trips(&args.message, MEASURED).await?.summary();
+    let mut brokers = Vec::new();
+    for addr in addrs {
+        brokers.push(RoundTrip::measure(addr).await?);
+    }
+    let network = Network { loopback, brokers };
+    match args.json {
+        true => print_json(&network),
+        false => {
+            println!("\nto a null server on this machine and back: {}", p50_p99(&network.loopback));
+            println!("{}", round_trip::overview(&network.brokers));
+        }
+    }
+    Ok(Ending::Good)
+}
+
+async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
     let mut scratch = Scratch::new_in(&args.directory).await?;
     let directory = scratch.path().to_owned();
     eprintln!("files in {}", directory.display());
-    let device = device(&directory).await.map_err(|error| BenchError::file(&directory, error))?;
+    let device =
+        device_rows(&directory).await.map_err(|error| BenchError::file(&directory, error))?;
     eprintln!("memory and loopback");
     let memory = BLOCK_SIZES_BYTES.map(memory::measure).to_vec();
-    let plan = null_load::plan(&args.message);
-    let round_trip = null_server::round_trips(plan, MEASURED).await?.summary();
+    let round_trip = floor::send_round_trips(&args.message, MEASURED).await?.summary();
     let asked = (&args.pace, &args.message);
     let mut null_brokers = Vec::new();
     for durability in [Durability::None, Durability::Async, Durability::Sync] {
@@ -77,20 +119,38 @@ pub async fn run(args: &LimitsArgs) -> Result<Ending, BenchError> {
             null_load::measure(&directory, durability, args.core, asked, live::line).await?;
         null_brokers.push(NullBroker { durability, outcome: Outcome::of_run(&measured) });
     }
+    eprintln!("device, reads");
+    let read = device::read_bytes_per_s(&directory).await;
+    let device_read_bytes_per_s = read.map_err(|error| BenchError::file(&directory, error))?;
     scratch.remove_at_end();
     let load = format!("{}, {}", args.pace.describe(), args.message.describe());
-    let limits = Limits { directory, device, memory, round_trip, load, null_brokers };
+    let limits = Limits {
+        directory,
+        device,
+        device_read_bytes_per_s,
+        memory,
+        round_trip,
+        load,
+        null_brokers,
+    };
     match args.json {
-        true => {
-            let text = serde_json::to_string_pretty(&limits).expect("limits are plain data");
-            println!("{text}");
-        }
+        true => print_json(&limits),
         false => print(&limits),
     }
     Ok(Ending::of(limits.null_brokers.iter().map(|null| null.outcome.failures()).sum()))
 }
 
-async fn device(directory: &Path) -> std::io::Result<Vec<DeviceRow>> {
+fn print_json(limits: &impl Serialize) {
+    let text = serde_json::to_string_pretty(limits).expect("limits are plain data");
+    println!("{text}");
+}
+
+fn p50_p99(latencies: &LatencySummary) -> String {
+    let us = |name: &str| latencies.percentiles_us[name];
+    format!("p50 {:.0} us, p99 {:.0} us", us("p50"), us("p99"))
+}
+
+async fn device_rows(directory: &Path) -> std::io::Result<Vec<DeviceRow>> {
     let device = Device::open(directory).await?;
     let mut rows = Vec::new();
     for flush in [false, true] {
@@ -144,16 +204,15 @@ fn print(limits: &Limits) {
     }
     table::align_numbers(&mut rows, 0);
     println!("{rows}");
+    let megabytes_per_second = limits.device_read_bytes_per_s / 1e6;
+    println!("reads, one block after the other: {megabytes_per_second:.0} MB/s");
     for bandwidth in &limits.memory {
         println!(
             "one core, blocks of {} bytes: copy {:.1} GB/s, CRC-32 {:.1} GB/s",
             bandwidth.block_bytes, bandwidth.copy_gb_per_s, bandwidth.crc_gb_per_s
         );
     }
-    println!(
-        "round trip to a null server, one in flight: p50 {:.0} us, p99 {:.0} us",
-        limits.round_trip.percentiles_us["p50"], limits.round_trip.percentiles_us["p99"]
-    );
+    println!("round trip to a null server, one in flight: {}", p50_p99(&limits.round_trip));
     println!("\nnull broker: {}", limits.load);
     println!("{}", null_broker_table(&limits.null_brokers));
 }

@@ -1,6 +1,7 @@
-//! What the device takes: writes, with and without a flush, of several sizes and depths.
+//! What the device takes and gives: writes, with and without a flush, of several sizes and depths,
+//! and reads one block after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,6 +17,13 @@ use crate::record::latencies::Latencies;
 const FILE_SIZE_BYTES: u64 = 64 << 20;
 
 const FILE_NAME: &str = "bench-limits";
+
+/// Size of a read one after the other, and how many at the same time.
+const READ_SIZE_BYTES: usize = 512 << 10;
+const READ_DEPTH: u64 = 4;
+
+/// Longest time of such reads, beyond which no other file is begun.
+const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// A zero-filled file on the file system to be measured.
 pub struct Device {
@@ -71,6 +79,57 @@ impl Device {
     pub async fn remove(self) -> std::io::Result<()> {
         self.disk.remove_file(FILE_NAME).await
     }
+}
+
+/// What the file system of `directory` gives when a file is read from its start, past the page
+/// cache.
+///
+/// # Errors
+/// As the file system says.
+pub async fn read_bytes_per_s(directory: &Path) -> std::io::Result<f64> {
+    let device = Device::open(directory).await?;
+    let read = files_bytes_per_s(&[directory.join(FILE_NAME)]).await;
+    device.remove().await?;
+    read
+}
+
+/// What the device gives when files are read from their start, past the page cache.
+///
+/// # Errors
+/// As the file system says.
+pub async fn files_bytes_per_s(files: &[PathBuf]) -> std::io::Result<f64> {
+    let begun = Instant::now();
+    let mut bytes = 0;
+    for path in files {
+        if begun.elapsed() > READ_LIMIT {
+            break;
+        }
+        bytes += read(path).await?;
+    }
+    Ok(bytes as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn read(path: &Path) -> std::io::Result<u64> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let file = Disk::live(folder)?.open(path.file_name().unwrap_or_default(), Access::Read).await?;
+    let len = file.len()?;
+    let reader = |first: u64| {
+        let file = file.clone();
+        async move {
+            let mut pos = first * READ_SIZE_BYTES as u64;
+            while pos < len {
+                file.read_at(pos, READ_SIZE_BYTES).await?;
+                pos += READ_DEPTH * READ_SIZE_BYTES as u64;
+            }
+            std::io::Result::Ok(())
+        }
+    };
+    let readers: Vec<_> =
+        (0..READ_DEPTH).map(|first| task::spawn("bench device", reader(first))).collect();
+    for reading in readers {
+        reading.await?;
+    }
+    Ok(len)
 }
 
 /// Writes one block after the other, each `depth` blocks from the last.

@@ -1,30 +1,38 @@
 //! A load on the null broker, as it is put on a broker.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::rc::Rc;
 
 use ringmq_protocol::SerializeType;
+use ringmq_runtime::disk::Disk;
 use ringmq_runtime::random;
 
 use crate::args::commands::Durability;
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::Load;
 use crate::driver::lane::Lane;
+use crate::driver::work::Work;
 use crate::error::BenchError;
 use crate::limits::null_broker;
 use crate::measure::{Measured, Used};
 use crate::record::archive::{Archive, Second};
 use crate::target::caller;
 use crate::target::child::OwnProcess;
+use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
 use crate::workload::send::{BrokerTopic, SendPlan, SendWork};
 use crate::workload::topics::{Spread, TopicDraw};
 
-/// Queues of the one topic: what a broker of our own has by default.
+/// The one topic, and its queues: what a broker of our own has by default.
+const TOPIC: &str = "BenchTopic";
 const QUEUES: u32 = 4;
+
+/// The file with what pulls are answered with.
+const MESSAGES_NAME: &str = "bench-null-messages";
 
 /// What the connections send: the same requests as to a broker.
 pub fn plan(message: &MessageArgs) -> Rc<SendPlan> {
-    let topic = BrokerTopic { number: 0, name: "BenchTopic".to_owned(), queues: QUEUES };
+    let topic = BrokerTopic { number: 0, name: TOPIC.to_owned(), queues: QUEUES };
     Rc::new(SendPlan {
         run: random::seed_u64(),
         broker: 0,
@@ -37,7 +45,22 @@ pub fn plan(message: &MessageArgs) -> Rc<SendPlan> {
     })
 }
 
-/// Starts a null broker with its file in `directory` and puts the load on it.
+/// What the connections pull: as `plan` says, over and over.
+pub fn pull_plan(plan: &PullPlan) -> Rc<PullPlan> {
+    let (reading, serialize) = (Reading::Replay(None), SerializeType::RocketMq);
+    Rc::new(PullPlan { reading, serialize, ..plan.clone() })
+}
+
+/// A connection of `depth` cursors that pull.
+pub fn pulls(plan: &Rc<PullPlan>, depth: u32) -> Rc<PullWork> {
+    let cursor = |cursor: u32| {
+        let queue_id = i32::try_from(cursor % QUEUES).expect("queue ids are small");
+        vec![Position { topic: TOPIC.into(), queue_id, first: 0, next: 0, passes: 0 }]
+    };
+    PullWork::new(plan.clone(), (0..depth).map(cursor).collect())
+}
+
+/// Starts a null broker with its file in `directory` and puts sends on it.
 ///
 /// # Errors
 /// The directory cannot be written, or the process or a connection fails.
@@ -48,24 +71,52 @@ pub async fn measure(
     (pace, message): (&PaceArgs, &MessageArgs),
     show: impl Fn(&Second, bool),
 ) -> Result<Measured, BenchError> {
+    let plan = plan(message);
+    let work = |lane| -> Rc<dyn Work> { SendWork::new(lane, plan.clone(), None, pace.depth) };
+    let words = [directory.as_os_str(), "--durability".as_ref(), durability.word().as_ref()];
+    load(&words, core, (pace, plan.run), work, show).await
+}
+
+/// Starts a null broker that answers every pull with `messages`, and puts pulls on it.
+///
+/// # Errors
+/// As for [`measure`].
+pub async fn measure_pulls(
+    directory: &Path,
+    messages: &[u8],
+    core: usize,
+    (pace, plan): (&PaceArgs, &PullPlan),
+) -> Result<Measured, BenchError> {
+    let written = match Disk::live(directory) {
+        Ok(disk) => disk.replace(MESSAGES_NAME, messages).await,
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| BenchError::file(directory, error))?;
+    let plan = pull_plan(plan);
+    let work = |_| -> Rc<dyn Work> { pulls(&plan, pace.depth) };
+    let none = Durability::None.word().as_ref();
+    let named = ["--messages".as_ref(), MESSAGES_NAME.as_ref()];
+    let words = [directory.as_os_str(), "--durability".as_ref(), none, named[0], named[1]];
+    load(&words, core, (pace, random::seed_u64()), work, |_, _| ()).await
+}
+
+/// Starts a null broker with these words and puts `work` on it, by its number on each connection.
+async fn load(
+    words: &[&OsStr],
+    core: usize,
+    (pace, seed): (&PaceArgs, u64),
+    work: impl Fn(u32) -> Rc<dyn Work>,
+    show: impl Fn(&Second, bool),
+) -> Result<Measured, BenchError> {
     let core = core.to_string();
-    let words = [
-        "serve-null".as_ref(),
-        directory.as_os_str(),
-        "--durability".as_ref(),
-        durability.word().as_ref(),
-        "--core".as_ref(),
-        core.as_ref(),
-    ];
-    let (server, line) = OwnProcess::start(&words, null_broker::READY)?;
+    let placed = ["serve-null".as_ref(), "--core".as_ref(), core.as_ref()];
+    let (server, line) = OwnProcess::start(&[&placed[..], words].concat(), null_broker::READY)?;
     let port = line.trim_start_matches(null_broker::READY).trim();
     let addr = format!("127.0.0.1:{port}");
-    let plan = plan(message);
-    let load = Load::new(pace.schedule(plan.run));
+    let load = Load::new(pace.schedule(seed));
     for lane in 0..pace.connections {
         let (read, write) = caller::connect(&addr).await?.split();
-        let work = SendWork::new(lane, plan.clone(), None, pace.depth);
-        load.add_lane(Lane::new(work, write, pace.depth), read);
+        load.add_lane(Lane::new(work(lane), write, pace.depth), read);
     }
     let before = server.usage();
     let archive = load.run(pace.timing(), Archive::default(), show).await;

@@ -17,12 +17,12 @@ pub async fn run(args: &ReportArgs) -> Result<Ending, BenchError> {
         reports.push(files::read(path).await?);
     }
     let names = names(&args.results);
-    let results: Vec<_> = names
+    let shown: Vec<_> = names
         .into_iter()
         .zip(&reports)
-        .map(|(name, report)| html::Result::new(name, report))
+        .map(|(name, report)| html::Shown::new(name, report))
         .collect();
-    html::write(&args.output, &results).await?;
+    html::write(&args.output, &shown).await?;
     eprintln!("written: {}", args.output.display());
     Ok(Ending::Good)
 }

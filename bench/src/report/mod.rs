@@ -5,6 +5,7 @@ pub mod environment;
 pub mod files;
 pub mod html;
 pub mod live;
+pub mod sections;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::record::archive::{Archive, Second};
 use crate::record::failures::Failures;
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
+use crate::report::sections::Section;
 use crate::stages::BrokerStages;
 use crate::stop;
 use crate::target::Target;
@@ -202,11 +204,6 @@ impl Outcome {
             )
         })
     }
-
-    /// What went wrong, a line each.
-    fn trouble(&self) -> Vec<String> {
-        self.overload().into_iter().chain(self.errors.lines()).collect()
-    }
 }
 
 impl Report {
@@ -238,6 +235,24 @@ impl Report {
         std::iter::once(&self.total).chain(self.beside.iter().map(|beside| &beside.outcome))
     }
 
+    /// What its latencies are of, without the unit.
+    pub fn latency_name(&self) -> &str {
+        self.latency_of.trim_end_matches(" us")
+    }
+
+    /// Its loads, its own first: the name, what the latencies are of, and what it came to.
+    fn loads(&self) -> Vec<(&str, &str, &Outcome)> {
+        let own = match self.beside.is_empty() {
+            true => "the broker",
+            false => self.latency_name(),
+        };
+        let beside = self
+            .beside
+            .iter()
+            .map(|beside| (beside.name.as_str(), beside.latency_of.as_str(), &beside.outcome));
+        std::iter::once((own, self.latency_of.as_str(), &self.total)).chain(beside).collect()
+    }
+
     /// All failed requests.
     pub fn failures(&self) -> u64 {
         self.outcomes().map(Outcome::failures).sum()
@@ -266,7 +281,7 @@ impl Report {
             }
         }
         if let Some(path) = &output.report {
-            html::write(path, &[html::Result::new("this run".to_owned(), self)]).await?;
+            html::write(path, &[html::Shown::new("this run".to_owned(), self)]).await?;
             eprintln!("written: {}", path.display());
         }
         Ok(())
@@ -275,25 +290,11 @@ impl Report {
     fn print(&self) {
         println!("\n{}", self.workload);
         println!("{}", environment::block(&self.environment));
-        println!("{}", table::throughput(&self.total));
-        println!("{}", table::latencies(&self.latency_of, &self.total));
-        if let Some(broker) = &self.total.broker {
-            println!("{}", table::resources(broker));
+        for Section { title, table, .. } in sections::all(self) {
+            println!("\n{title}\n{table}");
         }
-        for Beside { name, latency_of, outcome } in &self.beside {
-            println!("{name}:\n{}", table::throughput(outcome));
-            println!("{}", table::latencies(latency_of, outcome));
-        }
-        for (number, run) in (1..).zip(&self.runs) {
-            run.stages.iter().for_each(|broker| println!("{}", table::stages(number, broker)));
-        }
-        if let Some(limits) = &self.limits {
-            println!("{}\n{}", limits.table(&self.total), limits.floor(&self.total));
-        }
-        if self.runs.len() > 1 {
-            println!("{}", table::repetitions(&self.runs));
-        }
-        self.outcomes().flat_map(Outcome::trouble).for_each(|line| println!("{line}"));
+        println!();
+        sections::notes(self).iter().for_each(|note| println!("{note}"));
     }
 
     fn to_json(&self) -> String {

@@ -51,6 +51,19 @@ impl Routes {
         Ok(Self { namesrv: Caller::connect(addr).await?, masters: BTreeMap::new() })
     }
 
+    /// The masters that have registered; at least one.
+    ///
+    /// # Errors
+    /// The name server does not answer, or a master cannot be reached, or there is none.
+    pub async fn masters(&mut self) -> Result<Vec<String>, BenchError> {
+        self.connect_masters().await?;
+        let addrs: Vec<_> = self.masters.keys().cloned().collect();
+        match addrs.is_empty() {
+            true => Err(BenchError::protocol(self.namesrv.who(), "knows no master")),
+            false => Ok(addrs),
+        }
+    }
+
     /// Creates those of many topics that are unknown with `queues` queues on all masters, as far as
     /// these take lists of topics: brokers do since 5.3, and [`Routes::find`] creates what is still
     /// missing. One by one, Apache's broker would write and send its whole table each time.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::record::records;
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::disk::{Access, Disk};
+use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task;
 
 use crate::args::Command;
@@ -26,6 +26,7 @@ use crate::args::target::TargetArgs;
 use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::error::BenchError;
+use crate::limits::device;
 use crate::measure::Measured;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
@@ -57,13 +58,6 @@ const STORED_MIN_BYTES: u64 = 1_024;
 
 /// Most of the cold files that may be cached when they are read, in percent.
 const CACHED_MAX_PERCENT: f64 = 2.0;
-
-/// Size of a read when the device is measured, and how many at the same time.
-const DEVICE_READ_BYTES: usize = 512 << 10;
-const DEVICE_READ_DEPTH: u64 = 4;
-
-/// Longest time that the device is measured.
-const DEVICE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Longest catch-up.
 const READ_LIMIT: Duration = Duration::from_secs(600);
@@ -144,7 +138,8 @@ async fn prepare(
     drop_cached(&files, prefix).await?;
     let all_cold = usize::try_from(messages * STORED_MIN_BYTES / LOG_FILE_BYTES).unwrap_or(0);
     let files = files.into_iter().take(all_cold.max(1)).collect::<Vec<_>>();
-    let device_bytes_per_s = device_bytes_per_s(&files).await?;
+    let read = device::files_bytes_per_s(&files).await;
+    let device_bytes_per_s = read.map_err(|error| BenchError::file(running.home(), error))?;
     running.start_again(&target).await?;
     let asked = Asked { pace: load.pace, batch, sends };
     Ok(Cold { asked, target, other, files, device_bytes_per_s, rss_idle_bytes })
@@ -322,40 +317,4 @@ async fn tool(words: &[&str], files: &[PathBuf], log: &Path) -> Result<String, B
     let words = words.iter().map(OsString::from);
     let words: Vec<OsString> = words.chain(files.iter().map(OsString::from)).collect();
     Program::start("page cache", &words, log)?.wait(TOOL_LIMIT).await
-}
-
-/// What the device gives when files are read from their start, past the page cache.
-async fn device_bytes_per_s(files: &[PathBuf]) -> Result<f64, BenchError> {
-    let begun = Instant::now();
-    let mut bytes = 0;
-    for path in files {
-        if begun.elapsed() > DEVICE_LIMIT {
-            break;
-        }
-        bytes += read(path).await.map_err(|error| BenchError::file(path, error))?;
-    }
-    Ok(bytes as f64 / begun.elapsed().as_secs_f64())
-}
-
-async fn read(path: &Path) -> std::io::Result<u64> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let file = Disk::live(folder)?.open(path.file_name().unwrap_or_default(), Access::Read).await?;
-    let len = file.len()?;
-    let reader = |first: u64| {
-        let file = file.clone();
-        async move {
-            let mut pos = first * DEVICE_READ_BYTES as u64;
-            while pos < len {
-                file.read_at(pos, DEVICE_READ_BYTES).await?;
-                pos += DEVICE_READ_DEPTH * DEVICE_READ_BYTES as u64;
-            }
-            std::io::Result::Ok(())
-        }
-    };
-    let readers: Vec<_> =
-        (0..DEVICE_READ_DEPTH).map(|first| task::spawn("bench device", reader(first))).collect();
-    for reading in readers {
-        reading.await?;
-    }
-    Ok(len)
 }

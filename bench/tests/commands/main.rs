@@ -1,6 +1,7 @@
 //! The commands as a user runs them: a broker of their own, real files, exit codes, JSON.
 
 mod endings;
+mod limits;
 mod signals;
 
 use std::path::Path;
@@ -45,6 +46,17 @@ fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
+/// The configuration of the broker that a `bench` in `folder` has started.
+fn broker_settings(folder: &Path) -> String {
+    let scratch = folder.join("data").read_dir().unwrap().next().unwrap().unwrap();
+    std::fs::read_to_string(scratch.path().join("bench-broker.conf")).unwrap()
+}
+
+/// A port in such a configuration, by its key with the equals sign.
+fn port(settings: &str, key: &str) -> u16 {
+    settings.lines().find_map(|line| line.strip_prefix(key)).unwrap().parse().unwrap()
+}
+
 #[test]
 fn what_is_produced_in_every_shape_is_proved() {
     let folder = folder();
@@ -82,7 +94,7 @@ fn stages_of_the_counted_sends_are_told_by_the_broker() {
 #[test]
 fn a_filled_topic_is_consumed_in_closed_and_open_loop() {
     let folder = folder();
-    let words = ["consume", "--fill", "2k", "--pull-batch", "16"];
+    let words = ["consume", "--no-limits", "--fill", "2k", "--pull-batch", "16"];
     let closed = report(folder.path(), &words);
     assert_counted(&closed);
     for figure in ["cpu_us_per_message", "context_switches_per_message"] {
@@ -98,7 +110,18 @@ fn a_filled_topic_is_consumed_in_closed_and_open_loop() {
 #[test]
 fn passes_end_a_run_before_its_time() {
     let folder = folder();
-    let words = ["consume", "--fill", "1k", "--passes", "2", "--warm-up", "0", "--duration", "60"];
+    let words = [
+        "consume",
+        "--no-limits",
+        "--fill",
+        "1k",
+        "--passes",
+        "2",
+        "--warm-up",
+        "0",
+        "--duration",
+        "60",
+    ];
     let output = bench(folder.path(), &[&words[..], &["-c", "1", "--json"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -109,7 +132,7 @@ fn passes_end_a_run_before_its_time() {
 #[test]
 fn messages_are_followed_from_end_to_end() {
     let folder = folder();
-    let report = report(folder.path(), &["end-to-end", "--rate", "300"]);
+    let report = report(folder.path(), &["end-to-end", "--no-limits", "--rate", "300"]);
     assert_counted(&report);
     let (sent, received) = (&report["beside"][0], &report["response"]);
     assert!(received["mean_us"].as_f64() > Some(0.0) && sent["messages"].as_u64() > Some(0));
@@ -118,7 +141,8 @@ fn messages_are_followed_from_end_to_end() {
 #[test]
 fn producers_are_measured_alone_and_beside_readers() {
     let folder = folder();
-    let report = report(folder.path(), &["mixed", "--rate", "200", "--fill", "2k"]);
+    let words = ["mixed", "--no-limits", "--rate", "200", "--fill", "2k"];
+    let report = report(folder.path(), &words);
     assert_counted(&report);
     for (beside, name) in [(0, "reads"), (1, "sends alone")] {
         let beside = &report["beside"][beside];
@@ -138,6 +162,9 @@ fn pulls_that_wait_for_nothing_are_held_and_answered() {
     // Each pull waits for 300 ms: at most 50 answers a second, were there no way and no work.
     let answers = report["answers_per_second"].as_f64().unwrap();
     assert!(answers > 0.0 && answers < 55.0, "{report}");
+    // So few answers cost a null broker less than a core.
+    let null_broker = report["null_broker_cpu_percent"].as_f64().unwrap();
+    assert!(null_broker > 0.0 && null_broker < 100.0, "{report}");
 }
 
 #[test]
@@ -151,6 +178,7 @@ fn the_limits_of_the_machine_are_measured() {
         assert!(null["messages"].as_u64().unwrap() > 0, "{null}");
     }
     assert!(limits["device"].as_array().unwrap().len() >= 12);
+    assert!(limits["device_read_bytes_per_s"].as_f64() > Some(0.0));
 }
 
 #[test]

@@ -18,11 +18,11 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A load that only a signal ends.
-const ENDLESS: [&str; 8] =
+pub const ENDLESS: [&str; 8] =
     ["produce", "--no-limits", "--warm-up", "0", "--duration", "600", "--connections", "2"];
 
 /// A started `bench`, in a group of processes of its own as a shell makes one.
-struct Running {
+pub struct Running {
     child: Child,
     errors: BufReader<ChildStderr>,
     folder: TempDir,
@@ -30,7 +30,7 @@ struct Running {
 
 impl Running {
     /// Starts `bench` and waits for a line on standard error that contains `sign`.
-    fn start(words: &[&str], sign: &str) -> Self {
+    pub fn start(words: &[&str], sign: &str) -> Self {
         let folder = super::folder();
         let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
             .args(words)
@@ -48,6 +48,13 @@ impl Running {
             assert!(errors.read_line(&mut line).unwrap() > 0, "it says {sign:?} before it ends");
         }
         Self { child, errors, folder }
+    }
+
+    /// Where its name server and its broker listen.
+    pub fn addresses(&self) -> (String, String) {
+        let settings = super::broker_settings(self.folder.path());
+        let at = |key| format!("127.0.0.1:{}", super::port(&settings, key));
+        (at("embeddedNamesrvPort="), at("listenPort="))
     }
 
     /// Sends a signal to the process, or to its whole group as Ctrl-C in a terminal does.

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 
 use crate::report::environment;
-use crate::report::html::Result;
+use crate::report::html::Shown;
 use crate::report::html::axis::count;
 
 /// A table of texts.
@@ -41,7 +41,7 @@ impl From<&Table> for Rows {
 }
 
 /// The points of the plots over time, as numbers.
-pub fn moments(result: &Result) -> Rows {
+pub fn moments(result: &Shown) -> Rows {
     let header =
         ["second", "msg/s", "p50 us", "p99 us", "p99.9 us", "max us", "errors/s", "backlog"];
     let latency = |us: f64| format!("{us:.1}");
@@ -65,8 +65,8 @@ pub fn moments(result: &Result) -> Rows {
 }
 
 /// The environments of all results: a column for each.
-pub fn environments(results: &[Result]) -> Rows {
-    let facts = |result: &Result| {
+pub fn environments(results: &[Shown]) -> Rows {
+    let facts = |result: &Shown| {
         let facts = environment::facts(&result.report.environment).into_iter();
         facts.map(|(name, value)| (name.to_owned(), value)).collect()
     };
@@ -74,8 +74,8 @@ pub fn environments(results: &[Result]) -> Rows {
 }
 
 /// The configurations of their brokers: a column for each.
-pub fn configurations(results: &[Result]) -> Rows {
-    let keys = |result: &Result| {
+pub fn configurations(results: &[Shown]) -> Rows {
+    let keys = |result: &Shown| {
         let configuration = result.report.environment.broker_config.iter();
         configuration.map(|(key, value)| (key.clone(), value.clone())).collect()
     };
@@ -83,7 +83,7 @@ pub fn configurations(results: &[Result]) -> Rows {
 }
 
 /// Facts of all results side by side, in the order of those that have most of them.
-fn columns(what: &str, results: &[Result], facts: &[Vec<(String, String)>]) -> Rows {
+fn columns(what: &str, results: &[Shown], facts: &[Vec<(String, String)>]) -> Rows {
     let mut names: Vec<&String> = Vec::new();
     for name in facts.iter().flatten().map(|(name, _)| name) {
         if !names.contains(&name) {

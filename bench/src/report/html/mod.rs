@@ -14,32 +14,26 @@ use std::path::Path;
 use askama::Template;
 
 use crate::error::BenchError;
-use crate::knee;
 use crate::report::html::facts::Rows;
 use crate::report::html::plots::Plot;
 use crate::report::html::timeline::Timeline;
-use crate::report::{Beside, Outcome, Report, environment, files, table};
+use crate::report::{Report, environment, files, sections, table};
 
 /// Most results of one page: more lines than colours cannot be told apart.
 pub const RESULTS_MAX: usize = chart::COLOURS.len();
 
 /// A result with its name on the page.
 #[derive(Debug)]
-pub struct Result<'a> {
+pub struct Shown<'a> {
     name: String,
     report: &'a Report,
     timeline: Timeline,
 }
 
-impl<'a> Result<'a> {
+impl<'a> Shown<'a> {
     /// A result called `name`.
     pub fn new(name: String, report: &'a Report) -> Self {
         Self { name, report, timeline: Timeline::of(&report.runs) }
-    }
-
-    /// What its latencies are of; the unit stands elsewhere.
-    fn latency_of(&self) -> &str {
-        self.report.latency_of.trim_end_matches(" us")
     }
 }
 
@@ -79,7 +73,7 @@ struct Page {
 }
 
 /// The page of `results`, as text.
-fn page(results: &[Result<'_>]) -> String {
+fn page(results: &[Shown<'_>]) -> String {
     let (kind, title) = match results {
         [one] => {
             let ended = environment::time(one.report.environment.unix_ms);
@@ -110,62 +104,24 @@ fn page(results: &[Result<'_>]) -> String {
 ///
 /// # Errors
 /// The file cannot be written.
-pub async fn write(path: &Path, results: &[Result<'_>]) -> std::result::Result<(), BenchError> {
+pub async fn write(path: &Path, results: &[Shown<'_>]) -> Result<(), BenchError> {
     let page = page(results);
     files::replace(path, page.as_bytes()).await.map_err(|error| BenchError::file(path, error))
 }
 
-fn told(number: usize, result: &Result<'_>) -> Told {
+fn told(number: usize, result: &Shown<'_>) -> Told {
     let report = result.report;
-    let section = |title: &str, table: &comfy_table::Table| Section {
-        title: title.to_owned(),
-        class: "figures",
-        rows: Rows::from(table),
+    let section = |section: sections::Section| Section {
+        title: section.title,
+        class: if section.is_text { "facts" } else { "figures" },
+        rows: Rows::from(&section.table),
     };
-    let errors = |title: &str, outcome: &Outcome| {
-        let table = table::errors(outcome)?;
-        Some(Section { class: "facts", ..section(title, &table) })
-    };
-    let latency_of = report.latency_of.as_str();
-    let mut sections = vec![
-        section("Throughput", &table::throughput(&report.total)),
-        section("Latency in microseconds", &table::latencies(latency_of, &report.total)),
-    ];
-    sections.extend(errors("Errors by code", &report.total));
-    if let Some(limits) = &report.limits {
-        let table = limits.table(&report.total);
-        sections.push(section("Beside what this machine allows", &table));
-    }
-    if let Some(broker) = &report.total.broker {
-        sections.push(section("What the broker used", &table::resources(broker)));
-    }
-    for (number, run) in (1..).zip(&report.runs) {
-        let stages = run.stages.iter().map(|broker| table::stages(number, broker));
-        sections.extend(stages.map(|table| section("Where the time of a send goes", &table)));
-    }
-    if report.runs.len() > 1 {
-        sections.push(section("Repetitions", &table::repetitions(&report.runs)));
-    }
-    if !report.trials.is_empty() {
-        sections.push(section("Rates that were tried", &knee::overview(&report.trials)));
-    }
-    for Beside { name, latency_of, outcome } in &report.beside {
-        let title = |what: &str| format!("Beside: {name}, {what}");
-        sections.push(section(&title("throughput"), &table::throughput(outcome)));
-        sections.push(section(&title("latency"), &table::latencies(latency_of, outcome)));
-        sections.extend(errors(&title("errors by code"), outcome));
-    }
-    let mut notes: Vec<String> = report.outcomes().filter_map(Outcome::overload).collect();
-    if report.failures() == 0 {
-        notes.push("No request failed.".to_owned());
-    }
-    notes.extend(report.limits.iter().map(|limits| limits.floor(&report.total)));
     Told {
         name: result.name.clone(),
         stroke: chart::stroke(number),
         workload: report.workload.clone(),
-        sections,
-        notes,
+        sections: sections::all(report).into_iter().map(section).collect(),
+        notes: sections::notes(report),
         moments: facts::moments(result),
         grouped: result.timeline.grouped,
     }

@@ -2,7 +2,7 @@
 //! for each figure with all results in it.
 
 use crate::record::latencies::Latencies;
-use crate::report::html::Result;
+use crate::report::html::Shown;
 use crate::report::html::axis::{self, Axis};
 use crate::report::html::chart::{self, Series};
 use crate::report::html::timeline::Moment;
@@ -50,7 +50,7 @@ const TROUBLES: [(Figure, &str, &str); 2] = [
 ];
 
 /// All plots of some results.
-pub fn all(results: &[Result]) -> Vec<Plot> {
+pub fn all(results: &[Shown]) -> Vec<Plot> {
     let mut plots = match results {
         [one] => vec![latencies_of(one)],
         several => LATENCIES.map(|figure| latency_of_all(several, figure)).into(),
@@ -69,19 +69,22 @@ pub fn all(results: &[Result]) -> Vec<Plot> {
 }
 
 /// Each percentile of one result.
-fn latencies_of(result: &Result) -> Plot {
+fn latencies_of(result: &Shown) -> Plot {
     let line = |(colour, (name, value)): (usize, Figure)| {
         over_time(name.to_owned(), colour, result, value, axis::duration)
     };
     let series = LATENCIES.into_iter().enumerate().map(line).collect();
-    let explanation =
-        format!("Percentiles of each second ({}), {}.", result.latency_of(), counted(&[result]));
+    let explanation = format!(
+        "Percentiles of each second ({}), {}.",
+        result.report.latency_name(),
+        counted(&[result])
+    );
     latency_plot("Latency over time".to_owned(), explanation, series)
 }
 
 /// One percentile of all results.
-fn latency_of_all(results: &[Result], (name, value): Figure) -> Plot {
-    let line = |(colour, result): (usize, &Result)| {
+fn latency_of_all(results: &[Shown], (name, value): Figure) -> Plot {
+    let line = |(colour, result): (usize, &Shown)| {
         over_time(result.name.clone(), colour, result, value, axis::duration)
     };
     let series = results.iter().enumerate().map(line).collect();
@@ -90,8 +93,8 @@ fn latency_of_all(results: &[Result], (name, value): Figure) -> Plot {
 }
 
 /// From when latencies count.
-fn counted(results: &[&Result]) -> &'static str {
-    let closed = |result: &&Result| result.report.total.has_one_clock();
+fn counted(results: &[&Shown]) -> &'static str {
+    let closed = |result: &&Shown| result.report.total.has_one_clock();
     match (results.iter().any(closed), results.iter().all(closed)) {
         (true, true) => "from the time at which each request was sent",
         (false, _) => "from the intended time of each request",
@@ -109,8 +112,8 @@ fn latency_plot(title: String, explanation: String, series: Vec<Series>) -> Plot
 }
 
 /// A rate of all results.
-fn rate_of_all(results: &[Result], (name, value): Figure, title: &str, text: &str) -> Plot {
-    let line = |(colour, result): (usize, &Result)| {
+fn rate_of_all(results: &[Shown], (name, value): Figure, title: &str, text: &str) -> Plot {
+    let line = |(colour, result): (usize, &Shown)| {
         over_time(result.name.clone(), colour, result, value, axis::count)
     };
     let series: Vec<_> = results.iter().enumerate().map(line).collect();
@@ -122,7 +125,7 @@ fn rate_of_all(results: &[Result], (name, value): Figure, title: &str, text: &st
 fn over_time(
     name: String,
     colour: usize,
-    result: &Result,
+    result: &Shown,
     value: fn(&Moment) -> f64,
     text: fn(f64) -> String,
 ) -> Series {
@@ -141,8 +144,8 @@ fn over_time(
 }
 
 /// The distribution of all latencies: both clocks of one result, or the response time of several.
-fn percentiles(results: &[Result]) -> Plot {
-    let histogram = |result: &Result, clock: &str| {
+fn percentiles(results: &[Shown]) -> Plot {
+    let histogram = |result: &Shown, clock: &str| {
         result.report.histograms.get(clock).and_then(|text| Latencies::decoded(text))
     };
     let clocks: &[(&str, &str)] = match results {

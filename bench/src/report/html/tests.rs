@@ -6,7 +6,7 @@ use std::time::Duration;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::*;
-use crate::limits::{Limits, NullBroker};
+use crate::limits::tests::limits_of_sends;
 use crate::measure::Measured;
 use crate::record::archive::Archive;
 use crate::record::window::Window;
@@ -70,7 +70,7 @@ fn polylines(document: &Document<'_>) -> BTreeMap<String, Vec<Vec<(f64, f64)>>> 
 #[test]
 fn a_page_is_well_formed_and_loads_nothing() {
     let (one, other) = (report(100), report(300));
-    let results = [Result::new("a".into(), &one), Result::new("b".into(), &other)];
+    let results = [Shown::new("a".into(), &one), Shown::new("b".into(), &other)];
     for results in [&results[..1], &results[..]] {
         let page = page(results);
         parsed(&page, |document| {
@@ -91,7 +91,7 @@ fn a_page_is_well_formed_and_loads_nothing() {
 #[test]
 fn the_plots_of_one_result_follow_its_seconds() {
     let report = report(100);
-    let page = page(&[Result::new("this run".into(), &report)]);
+    let page = page(&[Shown::new("this run".into(), &report)]);
     parsed(&page, |document| {
         let plots = polylines(document);
         let titles = ["Errors over time", "Latency over time", "Percentiles"];
@@ -123,7 +123,7 @@ fn the_plots_of_one_result_follow_its_seconds() {
 #[test]
 fn every_figure_of_the_document_stands_in_the_page_as_text() {
     let report = report(100);
-    let page = page(&[Result::new("this run".into(), &report)]);
+    let page = page(&[Shown::new("this run".into(), &report)]);
     parsed(&page, |document| {
         let text = texts(document.root());
         for second in report.runs.iter().flat_map(|run| &run.by_second) {
@@ -147,7 +147,7 @@ fn every_figure_of_the_document_stands_in_the_page_as_text() {
 #[test]
 fn several_results_share_their_plots() {
     let (one, other) = (report(100), report(300));
-    let page = page(&[Result::new("before".into(), &one), Result::new("after".into(), &other)]);
+    let page = page(&[Shown::new("before".into(), &one), Shown::new("after".into(), &other)]);
     parsed(&page, |document| {
         let plots = polylines(document);
         for title in ["p50 over time", "p99 over time", "p99.9 over time", "max over time"] {
@@ -167,14 +167,14 @@ fn a_saved_result_makes_the_same_page() {
     let report = report(100);
     let saved: Report = serde_json::from_str(&report.to_json()).unwrap();
     let name = || "run".to_owned();
-    assert_eq!(page(&[Result::new(name(), &report)]), page(&[Result::new(name(), &saved)]));
+    assert_eq!(page(&[Shown::new(name(), &report)]), page(&[Shown::new(name(), &saved)]));
 }
 
 #[test]
 fn a_closed_loop_has_one_latency() {
     let mut report = report(100);
     report.total.service = report.total.response.clone();
-    let page = page(&[Result::new("this run".into(), &report)]);
+    let page = page(&[Shown::new("this run".into(), &report)]);
     parsed(&page, |document| {
         assert_eq!(polylines(document)["Percentiles"].len(), 1);
         let text = texts(document.root());
@@ -184,28 +184,15 @@ fn a_closed_loop_has_one_latency() {
 
 #[test]
 fn the_page_of_a_run_tells_what_the_null_broker_did() {
-    let null_broker = NullBroker {
-        messages_per_second: 1e9,
-        cpu_us_per_message: 2.0,
-        p50_us: 50.0,
-        p99_us: 90.0,
-    };
-    let limits = Limits {
-        flush: "SYNC_FLUSH".to_owned(),
-        null_server_us: 30.0,
-        write_us: 20.0,
-        write_and_flush_us: 300.0,
-        null_broker,
-    };
-    let report = Report { limits: Some(limits), ..report(100) };
-    parsed(&page(&[Result::new("this run".into(), &report)]), |document| {
+    let report = Report { limits: Some(limits_of_sends()), ..report(100) };
+    parsed(&page(&[Shown::new("this run".into(), &report)]), |document| {
         let text = texts(document.root());
         assert!(
             text.contains("of the null broker") && text.contains("SYNC_FLUSH: 330 us"),
             "{text}"
         );
-        // The median of the response time is 400 us, that of the null broker 50 us.
-        assert!(text.contains("8.00 x") && text.contains("msg/s, as scheduled"), "{text}");
+        // The median of the response time is 400 us, that of the null broker 100 us.
+        assert!(text.contains("4.00 x") && text.contains("msg/s, as scheduled"), "{text}");
     });
 }
 
@@ -217,7 +204,7 @@ fn the_page_of_a_search_has_its_trials() {
     let trials = vec![serde_json::from_value(outcome).unwrap()];
     let report = Report { trials, ..report(100) };
     let saved: Report = serde_json::from_str(&report.to_json()).unwrap();
-    parsed(&page(&[Result::new("this run".into(), &saved)]), |document| {
+    parsed(&page(&[Shown::new("this run".into(), &saved)]), |document| {
         let text = texts(document.root());
         assert!(text.contains("Rates that were tried") && text.contains("20000 (too much)"));
     });
@@ -227,7 +214,7 @@ fn the_page_of_a_search_has_its_trials() {
 fn a_run_without_an_answer_has_a_page() {
     let empty = Measured::default();
     let report = Report::new("produce".to_owned(), "send us", &[empty]);
-    parsed(&page(&[Result::new("this run".into(), &report)]), |document| {
+    parsed(&page(&[Shown::new("this run".into(), &report)]), |document| {
         assert!(polylines(document).values().all(Vec::is_empty));
     });
 }

@@ -1,0 +1,88 @@
+//! A pull's answer as a run got them in the mean, for a null broker to answer with.
+
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::request;
+use ringmq_protocol::record::records;
+
+use crate::error::BenchError;
+use crate::measure::Measured;
+use crate::proof::journal::QueueNumber;
+use crate::target::Target;
+use crate::target::caller::Caller;
+use crate::wire;
+
+/// Queues that are looked at for one with so many messages.
+const QUEUES_LOOKED_AT_MAX: usize = 64;
+
+/// Stored messages, one behind the other.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// How many.
+    pub messages: u64,
+    /// They.
+    pub bytes: Vec<u8>,
+}
+
+impl Sample {
+    /// Pulls as many messages as the answers of `runs` had in the mean, from the first queue that
+    /// has so many; none where the runs brought nothing.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn of(target: &Target, runs: &[Measured]) -> Result<Option<Self>, BenchError> {
+        let Some(wanted) = mean_messages(runs) else { return Ok(None) };
+        let mut longest: Option<(u64, QueueNumber, u64)> = None;
+        for queue in target.queues().into_iter().take(QUEUES_LOOKED_AT_MAX) {
+            let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
+            let (first, next) = target.range_of(&mut caller, queue).await?;
+            let len = (next - first.min(next)).min(u64::from(wanted));
+            if longest.is_none_or(|(longest, ..)| len > longest) {
+                longest = Some((len, queue, first));
+            }
+            if len == u64::from(wanted) {
+                break;
+            }
+        }
+        let Some((len @ 1.., queue, first)) = longest else { return Ok(None) };
+        let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
+        let queue_id = i32::try_from(queue.queue_id).expect("queue ids are small");
+        let len = u32::try_from(len).expect("not more than was wanted");
+        let pull = wire::pull(target.topic(queue.topic), queue_id, first, len);
+        let taken = |answer: &Command<'_>| Self {
+            messages: records(answer.body).filter(Result::is_ok).count() as u64,
+            bytes: answer.body.to_vec(),
+        };
+        let sample = caller.expect("messages", request::PULL_MESSAGE, &pull, taken).await?;
+        Ok((sample.messages > 0).then_some(sample))
+    }
+}
+
+/// Messages of a mean answer that brought any, at least one; none when none did.
+fn mean_messages(runs: &[Measured]) -> Option<u32> {
+    let answers: u64 = runs.iter().map(|run| run.archive.total.service.count()).sum();
+    let messages: u64 = runs.iter().map(|run| run.archive.total.messages).sum();
+    let mean = messages as f64 / answers.max(1) as f64;
+    (messages > 0).then_some((mean.round() as u32).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A run with answers of so many messages.
+    fn run(answers: &[u64]) -> Measured {
+        let mut measured = Measured::default();
+        for messages in answers {
+            measured.archive.total.success(Duration::ZERO, Duration::ZERO, *messages, 10);
+        }
+        measured
+    }
+
+    #[test]
+    fn the_mean_answer_is_that_of_all_runs_and_has_a_message() {
+        assert_eq!(mean_messages(&[run(&[32, 31]), run(&[30])]), Some(31));
+        assert_eq!(mean_messages(&[run(&[1, 0, 0])]), Some(1));
+        assert_eq!(mean_messages(&[run(&[]), run(&[0])]), None);
+    }
+}

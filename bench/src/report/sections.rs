@@ -1,0 +1,76 @@
+//! What a report has to tell, in its order: the same on a terminal and on a page.
+
+use comfy_table::Table;
+
+use crate::knee;
+use crate::limits::Limits;
+use crate::report::{Beside, Outcome, Report, table};
+
+/// A titled table.
+#[derive(Debug)]
+pub struct Section {
+    /// What it shows.
+    pub title: String,
+    /// Whether its cells are texts, which a page aligns to the left; else figures.
+    pub is_text: bool,
+    /// It.
+    pub table: Table,
+}
+
+impl Section {
+    fn figures(title: impl Into<String>, table: Table) -> Self {
+        Self { title: title.into(), is_text: false, table }
+    }
+}
+
+/// All tables.
+pub fn all(report: &Report) -> Vec<Section> {
+    let titles = ["Throughput", "Latency in microseconds", "Errors by code"].map(str::to_owned);
+    let mut sections = load(titles, &report.latency_of, &report.total);
+    if let Some(table) = report.limits.as_ref().and_then(|limits| limits.table(&report.loads())) {
+        sections.push(Section::figures("Beside what this machine allows", table));
+    }
+    if let Some(broker) = &report.total.broker {
+        sections.push(Section::figures("What the broker used", table::resources(broker)));
+    }
+    for (number, run) in (1..).zip(&report.runs) {
+        let stages = run.stages.iter().map(|broker| table::stages(number, broker));
+        let section = |table| Section::figures("Where the time of a send goes", table);
+        sections.extend(stages.map(section));
+    }
+    if report.runs.len() > 1 {
+        sections.push(Section::figures("Repetitions", table::repetitions(&report.runs)));
+    }
+    if !report.trials.is_empty() {
+        sections.push(Section::figures("Rates that were tried", knee::overview(&report.trials)));
+    }
+    for Beside { name, latency_of, outcome } in &report.beside {
+        let titles = ["throughput", "latency", "errors by code"];
+        let titles = titles.map(|of| format!("Beside: {name}, {of}"));
+        sections.extend(load(titles, latency_of, outcome));
+    }
+    sections
+}
+
+/// The tables of one load under their titles, the last only where something failed.
+fn load(titles: [String; 3], latency_of: &str, outcome: &Outcome) -> Vec<Section> {
+    let [throughput, latency, errors] = titles;
+    let mut sections = vec![
+        Section::figures(throughput, table::throughput(outcome)),
+        Section::figures(latency, table::latencies(latency_of, outcome)),
+    ];
+    let failed = table::errors(outcome);
+    sections.extend(failed.map(|table| Section { title: errors, is_text: true, table }));
+    sections
+}
+
+/// What is to be said besides, a sentence each.
+pub fn notes(report: &Report) -> Vec<String> {
+    let mut notes: Vec<String> = report.outcomes().filter_map(Outcome::overload).collect();
+    if report.failures() == 0 {
+        notes.push("No request failed.".to_owned());
+    }
+    let floor = |limits: &Limits| limits.floor.describe(report.latency_name(), &report.total);
+    notes.extend(report.limits.iter().flat_map(floor));
+    notes
+}

@@ -1,0 +1,121 @@
+//! What a report stands beside: floors and the null broker under the same load.
+
+use serde_json::Value;
+
+use super::signals::{ENDLESS, Running};
+use super::{BRIEF, assert_counted, bench, folder, report};
+
+fn assert_null_broker(report: &Value, latency_of: &str) {
+    let null = &report["limits"]["null_broker"];
+    assert_eq!(null["latency_of"], latency_of, "{null}");
+    for figure in ["messages_per_second", "cpu_us_per_message", "p50_us", "p99_us"] {
+        assert!(null[figure].as_f64() > Some(0.0), "{figure}: {null}");
+    }
+}
+
+#[test]
+fn sends_stand_beside_a_write_and_a_null_broker_that_writes() {
+    let report = report(folder().path(), &["produce", "--flush", "sync"]);
+    assert_counted(&report);
+    assert_null_broker(&report, "send us");
+    for figure in ["null_server_us", "write_us", "write_and_flush_us"] {
+        assert!(report["limits"][figure].as_f64() > Some(0.0), "{figure}: {report}");
+    }
+}
+
+#[test]
+fn pulls_stand_beside_a_null_broker_with_the_same_answers() {
+    let words = ["consume", "--fill", "2k", "--pull-batch", "16", "--size", "100"];
+    let report = report(folder().path(), &words);
+    assert_counted(&report);
+    assert_null_broker(&report, "pull us");
+    let limits = &report["limits"];
+    let (messages, bytes) = (&limits["answer_messages"], &limits["answer_bytes"]);
+    let (messages, bytes) = (messages.as_u64().unwrap(), bytes.as_u64().unwrap());
+    // The last answer of a pass over a queue may have fewer.
+    assert!((8..=16).contains(&messages), "{limits}");
+    assert!((100 * messages..1_000 * messages).contains(&bytes), "{limits}");
+    assert!(limits["device_read_bytes_per_s"].as_f64() > Some(0.0), "{limits}");
+}
+
+#[test]
+fn ages_and_their_sends_stand_beside_the_acknowledgements_of_a_null_broker() {
+    let folder = folder();
+    let words = ["end-to-end", "--rate", "300", "--report", "page.html"];
+    let report = report(folder.path(), &words);
+    assert_counted(&report);
+    assert_null_broker(&report, "send us");
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    for header in ["under this load", "end to end", "sends", "of the null broker"] {
+        assert!(page.contains(&format!("<th scope=\"col\">{header}</th>")), "{header}");
+    }
+}
+
+#[test]
+fn sends_beside_readers_and_alone_stand_beside_a_null_broker_in_one_table() {
+    let folder = folder();
+    let words = ["mixed", "--rate", "200", "--fill", "2k"];
+    let output = bench(folder.path(), &[&words[..], &BRIEF[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let header = text.lines().find(|line| line.contains("under this load")).unwrap();
+    let columns: Vec<_> =
+        header.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
+    let share = "of the null broker";
+    assert_eq!(
+        columns,
+        ["under this load", "null broker", "send", share, "sends alone", share],
+        "{text}"
+    );
+    assert!(text.contains("floor of a lone send with ASYNC_FLUSH: "), "{text}");
+}
+
+#[test]
+fn a_knee_is_a_share_of_what_the_null_broker_does_in_a_closed_loop() {
+    let bound = ["knee", "--bound", "p99=10s", "--start", "100", "--max", "200"];
+    let report = report(folder().path(), &[&bound[..], &["--precision", "50"]].concat());
+    assert_null_broker(&report, "send us");
+    let closed = report["limits"]["null_broker"]["closed_loop_per_second"].as_f64();
+    assert!(closed > report["messages_per_second"].as_f64(), "{report}");
+    assert!(report["trials"].as_array().unwrap().iter().all(|trial| trial["percentile"] == "p99"));
+}
+
+#[test]
+fn a_running_broker_stands_beside_the_way_to_it() {
+    let running = Running::start(&ENDLESS, "msg/s");
+    let (namesrv, broker) = running.addresses();
+    let folder = folder();
+    let json = |words: &[&str]| -> Value {
+        let output = bench(folder.path(), words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let assert_timed = |round_trip: &Value| {
+        assert_eq!(round_trip["broker"], broker, "{round_trip}");
+        for figure in ["connect_us", "p50_us", "p99_us"] {
+            assert!(round_trip[figure].as_f64() > Some(0.0), "{figure}: {round_trip}");
+        }
+    };
+    for place in [["--broker", &broker], ["--namesrv", &namesrv]] {
+        let network = json(&[&["limits", "--json"], &place[..]].concat());
+        assert_eq!(network["brokers"].as_array().unwrap().len(), 1);
+        assert_timed(&network["brokers"][0]);
+        assert!(network["loopback"]["count"].as_u64() > Some(0), "{network}");
+    }
+    let words = [&["produce", "--json", "-n", &namesrv][..], &BRIEF[..]].concat();
+    let limits = &json(&words)["limits"];
+    assert_timed(&limits["round_trips"][0]);
+    assert!(limits["null_broker"].is_null(), "it would measure this machine: {limits}");
+    let words = ["idle", "--json", "-n", &namesrv, "-c", "1", "-d", "1", "--hold", "100ms"];
+    let words = [&words[..], &["--warm-up", "0", "--duration", "0.5"]].concat();
+    assert_timed(&json(&words)["round_trips"][0]);
+}
+
+#[test]
+fn limits_that_nobody_wants_are_not_measured() {
+    for words in [&["consume", "--fill", "1k"][..], &["end-to-end", "--rate", "100"]] {
+        let report = report(folder().path(), &[words, &["--no-limits"]].concat());
+        assert!(report["limits"].is_null(), "{report}");
+    }
+}
