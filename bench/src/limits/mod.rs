@@ -210,7 +210,8 @@ impl Figure {
     }
 
     fn cells(&self, outcome: &Outcome) -> [String; 2] {
-        let Some(value) = (self.value)(outcome) else { return [String::new(), String::new()] };
+        let known = (self.value)(outcome).filter(|_| self.limit > 0.0);
+        let Some(value) = known else { return [String::new(), String::new()] };
         let share = match self.is_rate {
             true => format!("{:.0} %", 100.0 * value / self.limit),
             false => format!("{:.2} x", value / self.limit),

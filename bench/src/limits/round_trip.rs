@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::Table;
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
@@ -49,14 +50,19 @@ impl RoundTrip {
     /// # Errors
     /// It cannot be reached, or does not answer.
     pub async fn measure(addr: &str) -> Result<Self, BenchError> {
+        let mut caller = Caller::connect(addr).await?;
+        // Who a name stands for is asked once, and is no part of the way.
+        let resolved = net::resolve(addr).await;
+        let resolved = resolved
+            .map_err(|error| BenchError::Connect { addr: addr.to_owned(), error })?
+            .to_string();
         let mut connects = Latencies::default();
         let begun = Instant::now();
         while connects.count() < u64::from(CONNECTS) && begun.elapsed() < LIMIT {
             let begin = Instant::now();
-            caller::connect(addr).await?.shutdown();
+            caller::connect(&resolved).await?.shutdown();
             connects.record(begin.elapsed());
         }
-        let mut caller = Caller::connect(addr).await?;
         let mut requests = Latencies::default();
         let begun = Instant::now();
         while begun.elapsed() < MEASURED
