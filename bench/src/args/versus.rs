@@ -81,6 +81,11 @@ pub enum Contestant {
 }
 
 impl Contestant {
+    /// Whether it is Apache's broker.
+    pub fn is_apache(self) -> bool {
+        matches!(self, Self::Tuned | Self::Shipped)
+    }
+
     /// Its word on the command line.
     pub fn word(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use ringmq_runtime::disk::Disk;
 
 use crate::args::target::Flush;
 use crate::error::BenchError;
+use crate::target::scratch::make_directory;
 use crate::versus::program::{Program, version_of};
 
 /// The version that is raced.
@@ -117,6 +118,7 @@ impl Apache {
     /// # Errors
     /// Java or Maven is missing, or Maven fails: the sentence says what helps.
     pub async fn fetch(directory: &Path) -> Result<Self, BenchError> {
+        make_directory(directory).await?;
         let java = version_of("java", "-version", "install a JDK 17, openjdk-17-jdk-headless")?;
         let disk = Disk::live(directory).map_err(|error| BenchError::file(directory, error))?;
         let read = async || disk.read_all(CLASS_PATH, CLASS_PATH_MAX_BYTES).await;
@@ -237,6 +239,11 @@ pub fn namesrv_configuration(home: &Path, ports: Ports) -> String {
          configStorePath={home}/namesrv.properties\n",
         ports.namesrv
     )
+}
+
+/// The programs, in a run that needs them.
+pub fn fetched(apache: Option<&Apache>) -> &Apache {
+    apache.expect("fetched before a plan that needs it")
 }
 
 /// The directory of what was fetched, below that of the race.

@@ -33,8 +33,8 @@ const ANSWER_POLL: Duration = Duration::from_millis(10);
 pub struct Setup<'a> {
     /// Programs and directories.
     pub args: &'a VersusArgs,
-    /// The rival's programs.
-    pub apache: &'a Apache,
+    /// The rival's programs, where Apache's broker takes part.
+    pub apache: Option<&'a Apache>,
     /// Whose broker.
     pub contestant: Contestant,
     /// Its policy, and the shards of ours.
@@ -95,9 +95,10 @@ impl Running {
         let (namesrv, words) = match settings(setup.contestant) {
             None => (None, ours(setup.args, &conf)?),
             Some(settings) => {
-                let namesrv = start_namesrv(setup.apache, &path, ports, prefix).await?;
+                let apache = apache::fetched(setup.apache);
+                let namesrv = start_namesrv(apache, &path, ports, prefix).await?;
                 let heap = setup.args.heap.as_deref();
-                (Some(namesrv), setup.apache.broker(&path, &conf, settings, heap))
+                (Some(namesrv), apache.broker(&path, &conf, settings, heap))
             }
         };
         let name = setup.contestant.word();

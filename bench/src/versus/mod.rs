@@ -57,11 +57,9 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let default = || args.directory.join(format!("versus-{seed}"));
     let output = std::path::absolute(args.output.clone().unwrap_or_else(default))
         .map_err(|error| BenchError::file(&args.directory, error))?;
-    let fetched = apache::directory(&args.directory);
-    for directory in [args.directory.as_path(), &output, &fetched] {
+    for directory in [args.directory.as_path(), &output] {
         make_directory(directory).await?;
     }
-    let apache = Apache::fetch(&fetched).await?;
     let times = args.times();
     let scenarios = match &args.scenarios[..] {
         [] => SCENARIOS.iter().collect(),
@@ -72,8 +70,13 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         return Err(BenchError::Race("nobody of --against meets us in --scenarios".to_owned()));
     }
     announce(args, &plan, times, seed, &output).await?;
-    let race = Race { args, apache: &apache, times, message: message(), output: &output };
-    let mut results = Results::new(conditions(args, &apache, times, seed));
+    let apache = match plan.iter().any(Block::needs_apache) {
+        true => Some(Apache::fetch(&apache::directory(&args.directory)).await?),
+        false => None,
+    };
+    let apache = apache.as_ref();
+    let race = Race { args, apache, times, message: message(), output: &output };
+    let mut results = Results::new(conditions(args, apache, times, seed));
     race.run(&plan, &mut results).await?;
     match args.json {
         true => println!("{}", results.to_json()),
@@ -113,9 +116,7 @@ async fn announce(
     };
     let space = space.map_err(|error| BenchError::file(&args.directory, error))?;
     let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
-    let is_apache = |rival: &Contestant| matches!(rival, Contestant::Tuned | Contestant::Shipped);
-    let meets_apache = args.against.iter().any(is_apache);
-    if meets_apache && used > DISK_USED_MAX {
+    if plan.iter().any(|block| block.rival.is_apache()) && used > DISK_USED_MAX {
         return Err(BenchError::Race(format!(
             "Apache's broker takes no messages on a file system of which more than 90 % is used, \
              and of {} it is {:.0} %: free some, or name another --directory",
@@ -127,7 +128,12 @@ async fn announce(
 }
 
 /// Everything that a reader of the results must know.
-fn conditions(args: &VersusArgs, apache: &Apache, times: Times, seed: u64) -> serde_json::Value {
+fn conditions(
+    args: &VersusArgs,
+    apache: Option<&Apache>,
+    times: Times,
+    seed: u64,
+) -> serde_json::Value {
     let heap = args.heap.as_deref();
     serde_json::json!({
         "bench": env!("CARGO_PKG_VERSION"),
@@ -139,7 +145,7 @@ fn conditions(args: &VersusArgs, apache: &Apache, times: Times, seed: u64) -> se
         "duration_s": times.duration.as_secs_f64(),
         "probe_s": times.probe.as_secs_f64(),
         "apache": apache::VERSION,
-        "java": apache.java,
+        "java": apache.map(|apache| apache.java.as_str()),
         "shipped_jvm": apache::jvm(apache::Settings::Shipped, heap),
         "tuned_jvm": apache::jvm(apache::Settings::Tuned, heap),
         "our_program": args.ours,
@@ -158,17 +164,17 @@ fn message() -> MessageArgs {
 
 /// A JVM on either end needs the longer one.
 fn warm_up(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
-    let is_ours = !matches!(contestant, Contestant::Tuned | Contestant::Shipped);
-    match scenario.client {
-        Client::Native(_) | Client::Restart(_) | Client::Cold(_) if is_ours => times.warm_up,
-        _ => times.jvm_warm_up.max(times.warm_up),
+    match contestant.is_apache() || scenario.client.is_apache() {
+        true => times.jvm_warm_up.max(times.warm_up),
+        false => times.warm_up,
     }
 }
 
 /// What all runs have in common.
 struct Race<'a> {
     args: &'a VersusArgs,
-    apache: &'a Apache,
+    /// Fetched where the plan needs it.
+    apache: Option<&'a Apache>,
     times: Times,
     message: MessageArgs,
     output: &'a Path,
@@ -291,7 +297,7 @@ impl Race<'_> {
             Client::Cold(words) => cold::run(running, words, asked, prefix).await,
             Client::Stock { threads } => {
                 let log = with_extension(prefix, "client.log");
-                stock::run(self.apache, running, threads, self.times, &log).await
+                stock::run(apache::fetched(self.apache), running, threads, self.times, &log).await
             }
         }
     }

@@ -44,6 +44,11 @@ impl Block {
         [a, b, b, a]
     }
 
+    /// Whether any process of Apache's takes part.
+    pub fn needs_apache(&self) -> bool {
+        self.rival.is_apache() || self.scenario.client.is_apache()
+    }
+
     /// Whose broker plays a side.
     pub fn contestant(&self, side: Side) -> Contestant {
         match side {
@@ -78,7 +83,7 @@ pub fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::versus::scenario::SCENARIOS;
+    use crate::versus::scenario::{SCENARIOS, by_name};
 
     const RIVALS: [Contestant; 3] = [Contestant::Tuned, Contestant::Shipped, Contestant::Ours];
 
@@ -109,6 +114,17 @@ mod tests {
                 assert_eq!(plan.iter().filter(is_it).count(), 3);
             }
         }
+    }
+
+    #[test]
+    fn apache_is_fetched_only_for_blocks_in_which_it_takes_part() {
+        let needs = |name, rival| {
+            let scenario = by_name(name).unwrap();
+            Block { scenario, rival, first: Side::Ours }.needs_apache()
+        };
+        assert!(needs("pull-32", Contestant::Tuned) && needs("pull-32", Contestant::Shipped));
+        assert!(!needs("sync-64x1", Contestant::Null) && !needs("pull-32", Contestant::Ours));
+        assert!(needs("stock-sync-64", Contestant::Ours), "the client is Apache's");
     }
 
     #[test]

@@ -69,6 +69,13 @@ pub struct Own {
     pub shards: Option<u32>,
 }
 
+impl Client {
+    /// Whether it is Apache's.
+    pub fn is_apache(self) -> bool {
+        matches!(self, Self::Stock { .. })
+    }
+}
+
 impl Scenario {
     /// Those of `named` that take part.
     pub fn rivals(&self, named: &[Contestant]) -> Vec<Contestant> {
