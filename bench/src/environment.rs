@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::codes::request;
-use ringmq_protocol::json;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{clock, process, shards};
 use serde::{Deserialize, Serialize};
@@ -184,10 +182,8 @@ type Facts = BTreeMap<String, String>;
 /// What a broker says of itself and its configuration; none when it does not answer.
 async fn broker_facts(target: &Target) -> Option<(Facts, Facts)> {
     let mut caller = Caller::connect(target.broker_addr(0)).await.ok()?;
-    let code = request::GET_BROKER_RUNTIME_INFO;
-    let body = caller.expect("runtime information", code, &(), |c| c.body.to_vec()).await.ok()?;
-    let table: KvTable = json::from_slice(&body).ok()?;
-    let told = |name: &&str| Some(((*name).to_owned(), table.table.get(*name)?.to_string()));
+    let table = caller.runtime_information().await.ok()?;
+    let told = |name: &&str| Some(((*name).to_owned(), table.get(*name)?.clone()));
     let facts = BROKER_FACTS.iter().filter_map(told).collect();
     let code = request::GET_BROKER_CONFIG;
     let body = caller.expect("configuration", code, &(), |c| c.body.to_vec()).await;

@@ -4,13 +4,10 @@
 //! on: bench does so when the warm-up is over, reads them at the end, and leaves the setting as it
 //! was. A broker that does not know the setting tells nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ringmq_protocol::bodies::send_stage::SendStage;
-use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::codes::request;
-use ringmq_protocol::json;
 use ringmq_runtime::task::{self, Task};
 use serde::{Deserialize, Serialize};
 
@@ -86,10 +83,7 @@ impl Traced {
 }
 
 async fn read(caller: &mut Caller) -> Result<Vec<SendStage>, BenchError> {
-    let code = request::GET_BROKER_RUNTIME_INFO;
-    let body = caller.expect("runtime information", code, &(), |answer| answer.body.to_vec());
-    let table: KvTable = json::from_slice(&body.await?).unwrap_or_default();
-    Ok(SendStage::read_all(&BTreeMap::from_iter(table.table)))
+    Ok(SendStage::read_all(&caller.runtime_information().await?))
 }
 
 async fn switch(caller: &mut Caller, is_on: bool) -> Result<(), BenchError> {

@@ -1,10 +1,12 @@
 //! One connection that asks and waits for each answer: routes, topics, pulls.
 
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use ringmq_protocol::codes::response;
-use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, write_request};
+use ringmq_protocol::bodies::topic::KvTable;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, json, write_request};
 use ringmq_runtime::net::{self, ReadHalf, Stream, WriteHalf};
 use ringmq_runtime::task;
 
@@ -116,6 +118,18 @@ impl Caller {
         };
         let late = || BenchError::protocol(&self.who, format!("no answer to code {code} in time"));
         task::timeout(LIMIT, answer).await.map_err(|_| late())?
+    }
+
+    /// What a broker tells of itself: name to value.
+    ///
+    /// # Errors
+    /// As for [`Caller::expect`], and an answer that is no such table.
+    pub async fn runtime_information(&mut self) -> Result<BTreeMap<String, String>, BenchError> {
+        let (asked, code) = ("runtime information", request::GET_BROKER_RUNTIME_INFO);
+        let body = self.expect(asked, code, &(), |answer| answer.body.to_vec()).await?;
+        let table: KvTable = json::from_slice(&body)
+            .map_err(|error| BenchError::protocol(&self.who, format!("{asked}: {error}")))?;
+        Ok(table.table)
     }
 
     /// Asks for something that must succeed; returns what `take` makes of the answer.

@@ -10,10 +10,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use ringmq_protocol::Header;
-use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::offset::{MaxOffsetRequest, OffsetResponse, QueueRequest};
-use ringmq_protocol::json;
 use ringmq_runtime::process;
 
 use crate::args::target::{BrokerArgs, TargetArgs};
@@ -191,10 +189,7 @@ impl Target {
     /// Flushes of the commit logs so far; none when the broker does not tell.
     pub async fn flushes(&self) -> Option<u64> {
         let mut caller = Caller::connect(self.brokers.first()?).await.ok()?;
-        let asked = "runtime information";
-        let body = caller.expect(asked, request::GET_BROKER_RUNTIME_INFO, &(), |c| c.body.to_vec());
-        let table: KvTable = json::from_slice(&body.await.ok()?).ok()?;
-        table.table.get(FLUSHES_KEY)?.parse().ok()
+        caller.runtime_information().await.ok()?.get(FLUSHES_KEY)?.parse().ok()
     }
 
     /// Ends the broker with SIGKILL.
