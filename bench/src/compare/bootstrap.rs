@@ -1,8 +1,10 @@
-//! How sure a ratio is: the bootstrap (Efron, 1979), with blocks where samples hang together.
+//! How sure a ratio of means is: the bootstrap (Efron, 1979), with blocks where samples hang
+//! together.
 
 use rand::RngExt;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use serde::Serialize;
 
 /// Resamples of one interval: the ends of a 95 % interval then move by less than 1 % of its width.
 const RESAMPLES: usize = 10_000;
@@ -11,7 +13,7 @@ const RESAMPLES: usize = 10_000;
 const SEED: u64 = 1979;
 
 /// A ratio, and between which values it lies with the asked confidence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -29,13 +31,6 @@ pub fn ratio_of_means(a: &[f64], b: &[f64], block: usize, confidence: f64) -> In
     let resample =
         |random: &mut SmallRng| resampled_mean(b, block, random) / resampled_mean(a, block, random);
     interval(mean(b) / mean(a), confidence, resample)
-}
-
-/// The geometric mean of independent positive `ratios` (not empty), such as those of pairs of runs.
-pub fn geometric_mean(ratios: &[f64], confidence: f64) -> Interval {
-    let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    let resample = |random: &mut SmallRng| resampled_mean(&logs, 1, random).exp();
-    interval(mean(&logs).exp(), confidence, resample)
 }
 
 /// The interval around `ratio` that so large a share of the resamples lies in.
@@ -87,15 +82,6 @@ mod tests {
     fn equal_constants_have_a_ratio_of_one_and_no_width() {
         let interval = ratio_of_means(&[5.0; 8], &[5.0; 8], 1, 0.95);
         assert_eq!(interval, Interval { low: 1.0, ratio: 1.0, high: 1.0 });
-    }
-
-    #[test]
-    fn a_geometric_mean_treats_twice_and_half_alike() {
-        let interval = geometric_mean(&[2.0, 0.5, 4.0, 0.25], 0.95);
-        assert!((interval.ratio - 1.0).abs() < 1e-12, "{interval:?}");
-        assert!(interval.low < 1.0 && 1.0 < interval.high, "{interval:?}");
-        let same = geometric_mean(&[3.0; 7], 0.95);
-        assert!((same.low - 3.0).abs() < 1e-9 && (same.high - 3.0).abs() < 1e-9, "{same:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod metric;
+pub mod student;
 
 use serde::Deserialize;
 

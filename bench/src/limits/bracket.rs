@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::load::MessageArgs;
 use crate::error::BenchError;
@@ -11,7 +11,7 @@ use crate::limits::device::{Device, Writes};
 use crate::limits::{WRITE_SIZE_BYTES, floor};
 
 /// Medians, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bracket {
     /// One O_DIRECT write of 4 KiB with a flush of the device, one at a time.
     pub write_and_flush_us: f64,

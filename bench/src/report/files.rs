@@ -47,20 +47,32 @@ pub async fn write(
     ];
     let mut written = Vec::new();
     for (extension, contents) in files {
-        let mut path = prefix.as_os_str().to_owned();
-        path.push(".");
-        path.push(extension);
-        let path = PathBuf::from(path);
-        replace(&path, &contents).await.map_err(|error| BenchError::file(&path, error))?;
+        let path = with_extension(prefix, extension);
+        replace(&path, &contents).await?;
         written.push(path);
     }
     Ok(written)
 }
 
+/// A file beside others with the same beginning.
+pub fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(".");
+    path.push(extension);
+    path.into()
+}
+
 /// Writes a file, or replaces it as a whole.
-pub(super) async fn replace(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// Its directory is not there or cannot be written.
+pub async fn replace(path: &Path, contents: &[u8]) -> Result<(), BenchError> {
     let (directory, name) = split(path);
-    Disk::live(directory)?.replace(name, contents).await
+    let written = match Disk::live(directory) {
+        Ok(disk) => disk.replace(name, contents).await,
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| BenchError::file(path, error))
 }
 
 /// Reads a result, or the part of it that `T` has.

@@ -103,7 +103,7 @@ pub struct Outcome {
 }
 
 /// Resources of the broker process.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrokerUse {
     /// User and system CPU time per message, in microseconds.
     pub cpu_us_per_message: f64,
@@ -124,7 +124,8 @@ pub struct BrokerUse {
 }
 
 impl BrokerUse {
-    fn of(used: Used) -> Self {
+    /// Of what was used for some messages.
+    pub fn of(used: Used) -> Self {
         let messages = used.messages.max(1) as f64;
         let per_message = |count: u64| count as f64 / messages;
         let us_per_message = |time: Duration| time.as_secs_f64() * 1e6 / messages;

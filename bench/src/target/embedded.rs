@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
 
 use crate::args::target::BrokerArgs;
 use crate::error::BenchError;
+use crate::report::files;
 use crate::target::child::OwnProcess;
 use crate::target::scratch::{Scratch, make_directory};
 
@@ -53,12 +53,9 @@ impl Embedded {
         let (namesrv, listen) = (ports[0], ports[1]);
         let text = configuration(args, &store, namesrv, listen);
         make_directory(&store).await?;
-        let written = match Disk::live(&store) {
-            Ok(disk) => disk.replace(CONFIG_NAME, text.as_bytes()).await,
-            Err(error) => Err(error),
-        };
-        written.map_err(|error| BenchError::file(&store, error))?;
-        let process = spawn(&store.join(CONFIG_NAME))?;
+        let config = store.join(CONFIG_NAME);
+        files::replace(&config, text.as_bytes()).await?;
+        let process = spawn(&config)?;
         let scratch = RefCell::new(scratch);
         Ok(Self { process, store, scratch, namesrv: format!("127.0.0.1:{namesrv}") })
     }

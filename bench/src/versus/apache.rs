@@ -8,8 +8,8 @@ use ringmq_runtime::disk::Disk;
 
 use crate::args::target::Flush;
 use crate::error::BenchError;
+use crate::program::{Program, version_of};
 use crate::target::scratch::make_directory;
-use crate::versus::program::{Program, version_of};
 
 /// The version that is raced.
 pub const VERSION: &str = "5.5.0";

@@ -8,7 +8,6 @@
 //!
 //! Both brokers get small log files, so that their ends are small.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,16 +27,17 @@ use crate::driver::{Load, Timing};
 use crate::error::BenchError;
 use crate::limits::device;
 use crate::measure::Measured;
+use crate::page_cache;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
 use crate::report::Outcome;
+use crate::report::files::with_extension;
 use crate::target::Target;
 use crate::target::caller::Caller;
-use crate::versus::contestant::{Running, with_extension};
+use crate::versus::contestant::Running;
 use crate::versus::costs::Watch;
 use crate::versus::figures::Figures;
 use crate::versus::native::{command, first_message, keep, plan, share_of};
-use crate::versus::program::Program;
 use crate::wire;
 use crate::workload::pull::{HOLD, Reading};
 
@@ -51,7 +51,7 @@ pub const SETTINGS: &str = "mappedFileSizeCommitLog=67108864\n";
 const LOG_FILE_BYTES: u64 = 64 << 20;
 
 /// Messages of the other topic: more than the three files that Apache's broker checks at its start.
-const OTHER_MESSAGES: u64 = 220_000;
+pub const OTHER_MESSAGES: u64 = 220_000;
 
 /// Smallest stored size of a message with a body of 1 KiB.
 const STORED_MIN_BYTES: u64 = 1_024;
@@ -61,9 +61,6 @@ const CACHED_MAX_PERCENT: f64 = 2.0;
 
 /// Longest catch-up.
 const READ_LIMIT: Duration = Duration::from_secs(600);
-
-/// Longest time of a tool that looks at the page cache.
-const TOOL_LIMIT: Duration = Duration::from_secs(120);
 
 /// What is asked of a run.
 struct Asked {
@@ -102,7 +99,8 @@ pub async fn run(
         Some(args) => Some(Sends::warm(&cold, args, timing).await?),
         None => None,
     };
-    let cached = cached_percent(&cold.files, prefix).await?;
+    let cached =
+        page_cache::cached_percent(&cold.files, &with_extension(prefix, "cached.log")).await?;
     if cached > CACHED_MAX_PERCENT {
         let what = format!("{cached:.1} % of what should be read cold is in the page cache");
         return Err(BenchError::Race(what));
@@ -135,7 +133,7 @@ async fn prepare(
     consume::fill(&other, pace, message, OTHER_MESSAGES).await?;
     running.end().await?;
     let files = log_files(running.home()).await?;
-    drop_cached(&files, prefix).await?;
+    page_cache::drop_files(&files, &with_extension(prefix, "drop.log")).await?;
     let all_cold = usize::try_from(messages * STORED_MIN_BYTES / LOG_FILE_BYTES).unwrap_or(0);
     let files = files.into_iter().take(all_cold.max(1)).collect::<Vec<_>>();
     let read = device::files_bytes_per_s(&files).await;
@@ -287,34 +285,4 @@ async fn log_files(home: &Path) -> Result<Vec<PathBuf>, BenchError> {
     let mut files: Vec<PathBuf> = listed.into_iter().map(|entry| folder.join(entry.name)).collect();
     files.sort();
     Ok(files)
-}
-
-/// Makes files durable and drops them from the page cache; without anybody who has them mapped, the
-/// kernel does.
-async fn drop_cached(files: &[PathBuf], prefix: &Path) -> Result<(), BenchError> {
-    let each = "for file; do dd if=/dev/null of=\"$file\" oflag=nocache conv=notrunc,fdatasync \
-                status=none count=0 || exit; done";
-    tool(&["sh", "-c", each, "sh"], files, &with_extension(prefix, "drop.log")).await.map(|_| ())
-}
-
-/// How much of files is in the page cache, in percent.
-async fn cached_percent(files: &[PathBuf], prefix: &Path) -> Result<f64, BenchError> {
-    let words = ["fincore", "--bytes", "--noheadings", "--output", "RES,SIZE"];
-    let told = tool(&words, files, &with_extension(prefix, "cached.log")).await?;
-    let numbers = |line: &str| {
-        let mut numbers = line.split_ascii_whitespace().map(|number| number.parse::<f64>().ok());
-        Some((numbers.next()??, numbers.next()??))
-    };
-    let add = |(cached, size), (more_cached, more)| (cached + more_cached, size + more);
-    let (cached, size) = told.lines().filter_map(numbers).fold((0.0, 0.0), add);
-    match size > 0.0 {
-        true => Ok(100.0 * cached / size),
-        false => Err(BenchError::program("fincore", "tells nothing: install util-linux")),
-    }
-}
-
-async fn tool(words: &[&str], files: &[PathBuf], log: &Path) -> Result<String, BenchError> {
-    let words = words.iter().map(OsString::from);
-    let words: Vec<OsString> = words.chain(files.iter().map(OsString::from)).collect();
-    Program::start("page cache", &words, log)?.wait(TOOL_LIMIT).await
 }

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process, task};
 
 use crate::args::target::BrokerArgs;
 use crate::args::versus::{Contestant, VersusArgs};
 use crate::error::BenchError;
+use crate::program::{self, Program};
+use crate::report::files::{self, with_extension};
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::target::embedded::{self, BOOT_SUCCESS};
 use crate::target::scratch::Scratch;
 use crate::versus::apache::{self, Apache, Ports, Settings};
-use crate::versus::program::{self, Program};
 use crate::versus::scenario::Own;
 
 /// A JVM that touches gigabytes of heap takes a while, and one that opens 40,000 files longer.
@@ -50,6 +50,7 @@ pub struct Running {
     broker: Program,
     /// Apache's; ours has one inside. It is in no figure, since it has nothing to do under load.
     _namesrv: Option<Program>,
+    contestant: Contestant,
     pids: Vec<u32>,
     namesrv: String,
     launch: Launch,
@@ -91,7 +92,7 @@ impl Running {
         let (namesrv, listen, replication) = (ports[0], ports[1], ports[2]);
         let ports = Ports { namesrv, listen, replication };
         let conf = with_extension(prefix, "broker.conf");
-        write(&conf, &(configuration(setup, &path, ports) + setup.more)).await?;
+        files::replace(&conf, (configuration(setup, &path, ports) + setup.more).as_bytes()).await?;
         let (namesrv, words) = match settings(setup.contestant) {
             None => (None, ours(setup.args, &conf)?),
             Some(settings) => {
@@ -106,8 +107,15 @@ impl Running {
         let mut broker = launch.start()?;
         broker.wait_until(START_LIMIT, |output| output.contains(BOOT_SUCCESS)).await?;
         let pids = broker.tree().await;
-        let namesrv_address = format!("127.0.0.1:{}", ports.namesrv);
-        Ok(Self { broker, _namesrv: namesrv, pids, namesrv: namesrv_address, launch, home })
+        Ok(Self {
+            broker,
+            _namesrv: namesrv,
+            contestant: setup.contestant,
+            pids,
+            namesrv: format!("127.0.0.1:{}", ports.namesrv),
+            launch,
+            home,
+        })
     }
 
     /// Address of the name server.
@@ -118,6 +126,11 @@ impl Running {
     /// Its directory.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Whether it is Apache's.
+    pub fn is_apache(&self) -> bool {
+        self.contestant.is_apache()
     }
 
     /// Its processes.
@@ -216,31 +229,9 @@ async fn start_namesrv(
     prefix: &Path,
 ) -> Result<Program, BenchError> {
     let conf = home.join("namesrv.conf");
-    write(&conf, &apache::namesrv_configuration(home, ports)).await?;
+    files::replace(&conf, apache::namesrv_configuration(home, ports).as_bytes()).await?;
     let log = with_extension(prefix, "namesrv.log");
     let mut namesrv = Program::start("name server", &apache.namesrv(home, &conf), &log)?;
     namesrv.wait_until(START_LIMIT, |output| output.contains(BOOT_SUCCESS)).await?;
     Ok(namesrv)
-}
-
-/// A file beside others with the same beginning.
-pub fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
-    let mut path = prefix.as_os_str().to_owned();
-    path.push(".");
-    path.push(extension);
-    path.into()
-}
-
-/// Writes a text file.
-///
-/// # Errors
-/// Its directory cannot be written.
-pub async fn write(path: &Path, text: &str) -> Result<(), BenchError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default();
-    let written = match Disk::live(directory) {
-        Ok(disk) => disk.replace(name, text.as_bytes()).await,
-        Err(error) => Err(error),
-    };
-    written.map_err(|error| BenchError::file(path, error))
 }

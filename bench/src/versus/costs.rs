@@ -9,12 +9,15 @@ use std::time::Duration;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::process;
 use ringmq_runtime::task::{self, Task};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::driver::{Load, Timing};
+use crate::measure::Used;
 use crate::observe::DeviceUse;
-use crate::versus::contestant::{Running, with_extension};
-use crate::versus::program::{self, Program};
+use crate::program::{self, Program};
+use crate::report::BrokerUse;
+use crate::report::files::with_extension;
+use crate::versus::contestant::Running;
 
 /// Length of the window in which system calls are counted. It lies in the warm-up: the kernel
 /// takes a little longer for each while it counts.
@@ -30,21 +33,22 @@ const CALLS_LIMIT: Duration = Duration::from_secs(20);
 /// What is counted: one for each system call of any thread.
 const CALLS_EVENT: &str = "raw_syscalls:sys_enter";
 
-/// Of the counted time, per message; none where the kernel does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// What a broker spent in the counted time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
-    /// User and system CPU time in microseconds.
-    pub cpu_us: Option<f64>,
-    /// System calls, from a second of the warm-up.
-    pub system_calls: Option<f64>,
-    /// Times that a thread gave up its CPU or lost it.
-    pub context_switches: Option<f64>,
-    /// Writes of the device under the store, those of others included.
-    pub device_writes: Option<f64>,
-    /// Bytes that they wrote.
-    pub device_bytes: Option<f64>,
-    /// Flushes of that device.
-    pub device_flushes: Option<f64>,
+    /// By its processes and the device under its store; none without messages.
+    #[serde(flatten)]
+    pub used: Option<BrokerUse>,
+    /// System calls, from a second of the warm-up; none where `perf` does not tell.
+    pub system_calls_per_message: Option<f64>,
+}
+
+impl Costs {
+    /// What was used for some messages.
+    pub fn of(used: Used) -> Self {
+        let used = (used.messages > 0).then(|| BrokerUse::of(used));
+        Self { used, system_calls_per_message: None }
+    }
 }
 
 /// What the processes of a broker have used, at one moment.
@@ -65,18 +69,8 @@ impl Look {
 
     fn costs_since(&self, from: &Self) -> Costs {
         let messages = self.messages.saturating_sub(from.messages);
-        let per_message = |count: f64| (messages > 0).then(|| count / messages as f64);
-        let used = self.usage.since(from.usage);
         let device = self.device.zip(from.device).map(|(now, then)| now.since(then));
-        let of_device = |count: fn(DeviceUse) -> u64| per_message(count(device?) as f64);
-        Costs {
-            cpu_us: per_message(used.cpu.as_secs_f64() * 1e6),
-            system_calls: None,
-            context_switches: per_message(used.scheduling.context_switches as f64),
-            device_writes: of_device(|device| device.writes),
-            device_bytes: of_device(|device| device.written_bytes),
-            device_flushes: of_device(|device| device.flushes),
-        }
+        Costs::of(Used { device, ..Used::between(from.usage, self.usage, messages) })
     }
 }
 
@@ -144,7 +138,8 @@ impl Watch {
         let Some(from) = self.from.get() else { return (Costs::default(), 0.0) };
         let cpu = until.usage.since(from.usage).cpu.as_secs_f64();
         let seconds = until.at.saturating_since(from.at).as_secs_f64();
-        let costs = Costs { system_calls: self.calls.get(), ..until.costs_since(&from) };
+        let costs =
+            Costs { system_calls_per_message: self.calls.get(), ..until.costs_since(&from) };
         (costs, 100.0 * cpu / seconds.max(1e-9))
     }
 }

@@ -1,7 +1,8 @@
 //! What a run came to, in the figures that are raced.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::args::target::Flush;
 use crate::compare::metric::Better;
 use crate::report::Outcome;
 use crate::versus::costs::Costs;
@@ -60,6 +61,29 @@ impl Figure {
         }
     }
 
+    /// The probes that must be alike beside both runs of a pair, or this figure of it does not
+    /// count. What a probe measures decides about some figures and has no part in others; which
+    /// ones is fixed here, before anything runs.
+    pub fn bound_by(self, flush: Flush) -> &'static [Probe] {
+        match self {
+            // Clients and broker exchange each request over loopback. With SYNC_FLUSH each answer
+            // waits for the device; without it the broker answers from memory, and what it makes
+            // of the device meanwhile is its own doing.
+            Self::Rate | Self::P50 | Self::P99 | Self::P999 => match flush {
+                Flush::Sync => &[Probe::Flush, Probe::RoundTrip],
+                Flush::Async => &[Probe::RoundTrip],
+            },
+            // The kernel counts the time in which the processes have a CPU, and their pages:
+            // however long they wait for the device or each other.
+            Self::Cpu | Self::CoreShare | Self::RssIdle | Self::Rss => &[],
+            // Each run measures what it is compared with itself.
+            Self::TimesAlone | Self::DeviceShare => &[],
+            // Seconds of reading and building tables: neither a flush of 4 KiB nor a round trip
+            // is a part of it that matters.
+            Self::Restart => &[],
+        }
+    }
+
     /// Its value of a run; none where the client does not tell, or it is not above 0.
     pub fn of(self, figures: &Figures) -> Option<f64> {
         let megabytes = |bytes: u64| Some(bytes as f64 / 1e6);
@@ -69,7 +93,7 @@ impl Figure {
             Self::P99 => figures.p99_us,
             Self::P999 => figures.p999_us,
             Self::TimesAlone => figures.p99_us.zip(figures.p99_alone_us).map(|(us, of)| us / of),
-            Self::Cpu => figures.costs.cpu_us,
+            Self::Cpu => figures.costs.used.map(|used| used.cpu_us_per_message),
             Self::CoreShare => Some(figures.core_percent),
             Self::RssIdle => megabytes(figures.rss_idle_bytes),
             Self::Rss => megabytes(figures.rss_bytes),
@@ -80,8 +104,17 @@ impl Figure {
     }
 }
 
+/// What is measured before and after each run, while no broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A write with a flush of the device.
+    Flush,
+    /// A round trip over loopback.
+    RoundTrip,
+}
+
 /// What one run came to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Counted time in seconds.
     pub seconds: f64,
@@ -109,6 +142,9 @@ pub struct Figures {
     pub device_percent: Option<f64>,
     /// Time until it answered after an end.
     pub restart_s: Option<f64>,
+    /// Why a figure is missing although the load ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
     /// Requests that failed or got no answer.
     pub failures: u64,
     /// Open loop: requests that were due and not sent at the end; they are in no percentile.
@@ -136,6 +172,25 @@ impl Figures {
             failures: outcome.failures(),
             backlog: outcome.backlog,
             ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_decides_only_where_answers_wait_for_it() {
+        let binds = |figure: Figure, flush| figure.bound_by(flush).contains(&Probe::Flush);
+        assert!(binds(Figure::P99, Flush::Sync) && binds(Figure::Rate, Flush::Sync));
+        assert!(!binds(Figure::P99, Flush::Async) && !binds(Figure::Cpu, Flush::Sync));
+    }
+
+    #[test]
+    fn cpu_time_and_memory_are_counted_whatever_the_probes_say() {
+        for figure in [Figure::Cpu, Figure::CoreShare, Figure::Rss, Figure::RssIdle] {
+            assert_eq!(figure.bound_by(Flush::Sync), []);
         }
     }
 }

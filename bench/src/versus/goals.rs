@@ -54,12 +54,17 @@ impl Goal {
         GOALS.iter().find(is_it)
     }
 
+    /// Whether a scenario has a goal against `rival`.
+    pub fn is_set(scenario: &str, rival: Contestant) -> bool {
+        GOALS.iter().any(|goal| goal.scenario == scenario && goal.rival == rival)
+    }
+
     /// How far `row` got.
     pub fn reached(&self, row: &Row) -> Reached {
         let reaches = |wanted: f64| match (self.of, row.figure.better()) {
-            (Of::Gain, _) => row.low >= wanted,
-            (Of::Value, Better::Higher) => row.ours >= wanted,
-            (Of::Value, Better::Lower) => row.ours <= wanted,
+            (Of::Gain, _) => row.gain.is_some_and(|gain| gain.low >= wanted),
+            (Of::Value, Better::Higher) => row.ours.is_some_and(|ours| ours >= wanted),
+            (Of::Value, Better::Lower) => row.ours.is_some_and(|ours| ours <= wanted),
         };
         match (reaches(self.aim), reaches(self.at_least)) {
             (true, _) => Reached::Aim,
@@ -134,6 +139,7 @@ static GOALS: [Goal; 32] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::bootstrap::Interval;
     use crate::versus::scenario::{Field, by_name};
     use crate::versus::verdict::Verdict;
 
@@ -142,16 +148,17 @@ mod tests {
             scenario,
             figure,
             rival: Contestant::Tuned,
-            ours,
-            theirs: 1.0,
-            gain: low,
-            low,
-            high: low,
+            ours: Some(ours),
+            theirs: Some(1.0),
+            gain: Some(Interval { low, ratio: low, high: low }),
             pairs: 6,
+            unsteady: 0,
+            failed: 0,
             claimable: None,
             verdict: Verdict::Win,
             goal: None,
             reached: None,
+            reason: None,
         }
     }
 

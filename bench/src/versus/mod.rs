@@ -6,46 +6,45 @@ mod apache;
 mod cold;
 mod contestant;
 mod costs;
+mod estimate;
 mod figures;
 mod goals;
+mod mappings;
 mod native;
 mod plan;
-mod program;
+mod race;
 mod results;
 pub mod scenario;
 mod stock;
+mod tables;
 mod verdict;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::random;
+use serde_json::Value;
 
-use crate::args::Command;
-use crate::args::load::MessageArgs;
-use crate::args::versus::{Contestant, Times, VersusArgs};
-use crate::driver::Timing;
+use crate::args::versus::{Times, VersusArgs};
 use crate::ending::Ending;
 use crate::error::BenchError;
-use crate::limits::bracket::{self, Bracket};
+use crate::report::files;
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
-use crate::versus::contestant::{Running, Setup, with_extension, write};
-use crate::versus::figures::Figures;
-use crate::versus::plan::{BLOCK_RUNS, Block, Side};
-use crate::versus::results::{Results, Run};
-use crate::versus::scenario::{Client, SCENARIOS, Scenario};
-
-/// Blocks in a row whose runs all fail, after which there is no race.
-const FAILED_BLOCKS_MAX: u32 = 2;
+use crate::versus::plan::{BLOCK_RUNS, Block, Plan};
+use crate::versus::race::{DOCUMENT, Race};
+use crate::versus::results::{Kept, Results};
+use crate::versus::scenario::SCENARIOS;
 
 /// Apache's broker takes no messages while more of its file system is used, and no setting moves
 /// that bound.
 const DISK_USED_MAX: f64 = 0.90;
 
-/// Start and end of both brokers, in the estimate of how long a race takes.
-const START_ESTIMATE: Duration = Duration::from_secs(8);
+/// Seeds are short enough to be typed.
+const SEEDS: u64 = 1_000_000;
+
+/// Of the conditions, those in which parts of one race may differ: how much of it was asked.
+const FREE_CONDITIONS: [&str; 2] = ["seed", "blocks"];
 
 /// Races until the end. A signal drops the race where it is, which ends the processes that it
 /// started and removes their stores.
@@ -53,7 +52,12 @@ const START_ESTIMATE: Duration = Duration::from_secs(8);
 /// # Errors
 /// Java or Maven is missing, the directory cannot be written, or everything fails.
 pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
-    let seed = args.seed.unwrap_or_else(|| random::seed_u64() % 1_000_000);
+    let kept = match &args.output {
+        Some(output) => kept(output).await?,
+        None => None,
+    };
+    let known = kept.as_ref().and_then(|kept| kept.conditions["seed"].as_u64());
+    let seed = args.seed.or(known).unwrap_or_else(|| random::seed_u64() % SEEDS);
     let default = || args.directory.join(format!("versus-{seed}"));
     let output = std::path::absolute(args.output.clone().unwrap_or_else(default))
         .map_err(|error| BenchError::file(&args.directory, error))?;
@@ -65,22 +69,27 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         [] => SCENARIOS.iter().collect(),
         named => named.to_vec(),
     };
-    let plan = plan::plan(&scenarios, &args.against, times.blocks, seed);
-    if plan.is_empty() {
+    let plan = Plan::new(&scenarios, &args.against, seed);
+    if plan.blocks().is_empty() {
         return Err(BenchError::Race("nobody of --against meets us in --scenarios".to_owned()));
     }
-    announce(args, &plan, times, seed, &output).await?;
-    let apache = match plan.iter().any(Block::needs_apache) {
+    check_space(args, plan.blocks()).await?;
+    let apache = match plan.blocks().iter().any(Block::needs_apache) {
         true => Some(Apache::fetch(&apache::directory(&args.directory)).await?),
         false => None,
     };
     let apache = apache.as_ref();
-    let race = Race { args, apache, times, message: message(), output: &output };
-    let mut results = Results::new(conditions(args, apache, times, seed));
+    let conditions = conditions(args, apache, times, seed);
+    let mut results = match kept {
+        Some(kept) => go_on(kept, conditions)?,
+        None => Results::new(conditions),
+    };
+    announce(&plan, times, &results, &output);
+    let mut race = Race::new(args, apache, times, &output);
     race.run(&plan, &mut results).await?;
     match args.json {
         true => println!("{}", results.to_json()),
-        false => results.print(),
+        false => println!("{}{}", tables::describe(&results), race.left_out()),
     }
     Ok(match (results.is_lost(), results.failed_runs()) {
         (true, _) => Ending::Worse,
@@ -89,37 +98,75 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     })
 }
 
-/// Says what comes, and refuses a disk on which it cannot.
-async fn announce(
-    args: &VersusArgs,
-    plan: &[Block],
-    times: Times,
-    seed: u64,
-    output: &Path,
-) -> Result<(), BenchError> {
-    let of_block = |block: &Block| {
-        let sides = block.order().map(|side| {
-            let warm_up = warm_up(block.scenario, block.contestant(side), times);
-            warm_up + times.duration + 2 * times.probe + START_ESTIMATE
-        });
-        sides.iter().sum::<Duration>()
+/// The race whose data are in a directory.
+async fn kept(output: &Path) -> Result<Option<Kept>, BenchError> {
+    let document = output.join(DOCUMENT);
+    match files::read::<Kept>(&document).await {
+        Ok(mut kept) => {
+            // Blocks are written as a whole.
+            kept.runs.truncate(kept.runs.len() / BLOCK_RUNS * BLOCK_RUNS);
+            Ok(Some(kept))
+        }
+        Err(BenchError::File { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The race as far as it is; what comes now must be of the same kind. A condition that only one of
+/// the two knows, such as the version of Java in a part without Apache, is the other's as well.
+fn go_on(mut kept: Kept, now: Value) -> Result<Results, BenchError> {
+    let (Value::Object(before), Value::Object(now)) = (&mut kept.conditions, now) else {
+        return Err(BenchError::Race(format!(
+            "{DOCUMENT} has no conditions: name another --output"
+        )));
     };
-    let minutes = plan.iter().map(of_block).sum::<Duration>().as_secs().div_ceil(60);
+    for (key, value) in now {
+        let known = before.get(&key).unwrap_or(&Value::Null);
+        let is_free = FREE_CONDITIONS.contains(&key.as_str());
+        if known.is_null() || is_free {
+            before.insert(key, value);
+        } else if !value.is_null() && *known != value {
+            return Err(BenchError::Race(format!(
+                "the race in --output has {key} {known} and not {value}: name another --output, \
+                 or ask for the same"
+            )));
+        }
+    }
+    Ok(Results::of(kept))
+}
+
+/// Says what comes.
+fn announce(plan: &Plan, times: Times, results: &Results, output: &Path) {
+    let seed = results.conditions["seed"].as_u64().unwrap_or_default();
+    let missing = |block: &Block| times.blocks.saturating_sub(results.blocks_of(block));
+    let all = plan.blocks().iter();
+    let blocks: u32 = all.clone().map(missing).sum();
+    let length = all.map(|block| estimate::block(block, times) * missing(block));
     eprintln!(
-        "seed {seed}: {} runs, about {minutes} minutes; raw data in {}",
-        plan.len() * BLOCK_RUNS,
+        "seed {seed}: {blocks} blocks of {BLOCK_RUNS} runs, about {} minutes; raw data in {}",
+        length.sum::<std::time::Duration>().as_secs().div_ceil(60),
         output.display()
     );
+}
+
+/// Refuses a disk on which Apache's broker cannot run.
+async fn check_space(args: &VersusArgs, blocks: &[Block]) -> Result<(), BenchError> {
+    if !blocks.iter().any(|block| block.rival.is_apache()) {
+        return Ok(());
+    }
     let space = match Disk::live(&args.directory) {
         Ok(disk) => disk.free_space().await,
         Err(error) => Err(error),
     };
     let space = space.map_err(|error| BenchError::file(&args.directory, error))?;
     let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
-    if plan.iter().any(|block| block.rival.is_apache()) && used > DISK_USED_MAX {
+    if used > DISK_USED_MAX {
         return Err(BenchError::Race(format!(
-            "Apache's broker takes no messages on a file system of which more than 90 % is used, \
-             and of {} it is {:.0} %: free some, or name another --directory",
+            "Apache's broker takes no messages on a file system of which more than {:.0} % is \
+             used, and of {} it is {:.0} %: free some, or name another --directory",
+            100.0 * DISK_USED_MAX,
             args.directory.display(),
             100.0 * used
         )));
@@ -128,12 +175,7 @@ async fn announce(
 }
 
 /// Everything that a reader of the results must know.
-fn conditions(
-    args: &VersusArgs,
-    apache: Option<&Apache>,
-    times: Times,
-    seed: u64,
-) -> serde_json::Value {
+fn conditions(args: &VersusArgs, apache: Option<&Apache>, times: Times, seed: u64) -> Value {
     let heap = args.heap.as_deref();
     serde_json::json!({
         "bench": env!("CARGO_PKG_VERSION"),
@@ -144,6 +186,7 @@ fn conditions(
         "jvm_warm_up_s": times.jvm_warm_up.as_secs_f64(),
         "duration_s": times.duration.as_secs_f64(),
         "probe_s": times.probe.as_secs_f64(),
+        "fill_share": times.fill_share,
         "apache": apache::VERSION,
         "java": apache.map(|apache| apache.java.as_str()),
         "shipped_jvm": apache::jvm(apache::Settings::Shipped, heap),
@@ -154,151 +197,25 @@ fn conditions(
     })
 }
 
-/// The messages of all scenarios: what `bench produce` sends when nothing is said.
-fn message() -> MessageArgs {
-    match native::command("produce", None) {
-        Command::Produce(args) => args.load.message,
-        _ => unreachable!("the first word says what it is"),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-/// A JVM on either end needs the longer one.
-fn warm_up(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
-    match contestant.is_apache() || scenario.client.is_apache() {
-        true => times.jvm_warm_up.max(times.warm_up),
-        false => times.warm_up,
-    }
-}
-
-/// What all runs have in common.
-struct Race<'a> {
-    args: &'a VersusArgs,
-    /// Fetched where the plan needs it.
-    apache: Option<&'a Apache>,
-    times: Times,
-    message: MessageArgs,
-    output: &'a Path,
-}
-
-impl Race<'_> {
-    /// Runs all blocks; `results` is kept in a file after each.
-    async fn run(&self, plan: &[Block], results: &mut Results) -> Result<(), BenchError> {
-        let mut failed_blocks = 0;
-        for (number, block) in plan.iter().enumerate() {
-            let mut runs = Vec::with_capacity(BLOCK_RUNS);
-            for (place, side) in block.order().into_iter().enumerate() {
-                runs.push(self.one(number * BLOCK_RUNS + place + 1, block, side).await?);
-            }
-            let all_failed = runs.iter().all(|run| run.figures.is_none());
-            failed_blocks = if all_failed { failed_blocks + 1 } else { 0 };
-            let last_error = runs.last().and_then(|run| run.error.clone()).unwrap_or_default();
-            results.add(block, runs);
-            write(&self.output.join("versus.json"), &results.to_json()).await?;
-            if failed_blocks >= FAILED_BLOCKS_MAX {
-                let what =
-                    format!("{FAILED_BLOCKS_MAX} blocks in a row failed, at last: {last_error}");
-                return Err(BenchError::Race(what));
-            }
-        }
-        Ok(())
+    fn check(now: Value) -> Result<Results, BenchError> {
+        let before = json!({"seed": 1, "blocks": 2, "duration_s": 4.0, "java": null});
+        go_on(Kept { conditions: before, runs: Vec::new() }, now)
     }
 
-    async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
-        let contestant = block.contestant(side);
-        let prefix = self.prefix(number, block, contestant);
-        let before = self.bracket().await?;
-        eprintln!(
-            "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",
-            block.scenario.name,
-            contestant.word(),
-            before.write_and_flush_us,
-            before.round_trip_us
+    #[test]
+    fn a_race_goes_on_only_under_its_conditions() {
+        let now = json!({"seed": 2, "blocks": 4, "duration_s": 4.0, "java": "17"});
+        let results = check(now).unwrap();
+        assert_eq!(
+            (&results.conditions["java"], &results.conditions["blocks"]),
+            (&json!("17"), &json!(4))
         );
-        // A run that fails spoils its pair, not a race of hours.
-        let outcome = Box::pin(self.load(block, contestant, &prefix)).await;
-        let after = self.bracket().await?;
-        let (figures, error) = match outcome {
-            Ok(figures) => (Some(figures), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        match (&figures, &error) {
-            (Some(figures), _) => eprintln!("  {}", figures.describe(block.scenario.figures)),
-            (None, error) => eprintln!("  failed: {}", error.as_deref().unwrap_or_default()),
-        }
-        let warm_up_s = warm_up(block.scenario, contestant, self.times).as_secs_f64();
-        Ok(Run {
-            number,
-            scenario: block.scenario.name,
-            rival: block.rival,
-            side,
-            contestant,
-            warm_up_s,
-            before,
-            after,
-            figures,
-            error,
-        })
-    }
-
-    fn prefix(&self, number: usize, block: &Block, contestant: Contestant) -> PathBuf {
-        let (scenario, rival) = (block.scenario.name, block.rival.word());
-        let name = format!("{number:04}-{scenario}-against-{rival}-{}", contestant.word());
-        self.output.join(name)
-    }
-
-    /// Beside the stores, while no broker runs.
-    async fn bracket(&self) -> Result<Bracket, BenchError> {
-        bracket::measure(&self.args.directory, &self.message, self.times.probe).await
-    }
-
-    /// Starts the broker, puts the load on it, and ends it.
-    async fn load(
-        &self,
-        block: &Block,
-        contestant: Contestant,
-        prefix: &Path,
-    ) -> Result<Figures, BenchError> {
-        let scenario = block.scenario;
-        let warm_up = warm_up(scenario, contestant, self.times);
-        let timing = Timing { warm_up, duration: self.times.duration };
-        let own = scenario.settings(contestant);
-        let directory = &self.args.directory;
-        if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
-            return native::run_null(directory, own.flush, words, timing).await;
-        }
-        let more = if let Client::Cold(_) = scenario.client { cold::SETTINGS } else { "" };
-        let (args, apache) = (self.args, self.apache);
-        let mut running =
-            Running::start(Setup { args, apache, contestant, own, more }, prefix).await?;
-        let figures = self.client(&mut running, scenario, timing, prefix).await?;
-        match running.is_whole().await {
-            true => Ok(figures),
-            false => Err(BenchError::Race("a process of the broker came or went".to_owned())),
-        }
-    }
-
-    async fn client(
-        &self,
-        running: &mut Running,
-        scenario: &Scenario,
-        timing: Timing,
-        prefix: &Path,
-    ) -> Result<Figures, BenchError> {
-        let asked = (timing, self.times.fill_share);
-        match scenario.client {
-            Client::Native(words) => {
-                native::run(running, words, asked, prefix).await.map(|(figures, _)| figures)
-            }
-            Client::Restart(words) => {
-                let (mut figures, target) = native::run(running, words, asked, prefix).await?;
-                native::restart(running, &target, &mut figures).await?;
-                Ok(figures)
-            }
-            Client::Cold(words) => cold::run(running, words, asked, prefix).await,
-            Client::Stock { threads } => {
-                let log = with_extension(prefix, "client.log");
-                stock::run(apache::fetched(self.apache), running, threads, self.times, &log).await
-            }
-        }
+        let error = check(json!({"duration_s": 20.0})).unwrap_err().to_string();
+        assert!(error.contains("duration_s 4.0 and not 20.0"), "{error}");
     }
 }

@@ -29,6 +29,7 @@ use crate::target::scratch::Scratch;
 use crate::versus::contestant::{Running, last_range};
 use crate::versus::costs::{Costs, Watch};
 use crate::versus::figures::Figures;
+use crate::versus::mappings;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
 
 /// Space that a run leaves: Apache's broker has always two log files of 1 GiB in hand, and nobody's
@@ -125,20 +126,20 @@ pub async fn keep(
     Ok(())
 }
 
-/// Ends the broker, starts it again, and adds how long that took until it answered.
+/// Ends the broker and starts it again: how long that took until it answered.
 ///
 /// # Errors
-/// It does not end or start, or lacks what it had stored.
-pub async fn restart(
-    running: &mut Running,
-    target: &Target,
-    figures: &mut Figures,
-) -> Result<(), BenchError> {
+/// It does not end or start, or lacks what it had stored; or the kernel allows fewer mappings than
+/// it needs, and nothing is tried.
+pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration, BenchError> {
+    if running.is_apache() {
+        mappings::check(target.queues().len()).await?;
+    }
     let stored = last_range(target).await?;
     running.end().await?;
-    figures.restart_s = Some(running.start_again(target).await?.as_secs_f64());
+    let took = running.start_again(target).await?;
     match last_range(target).await? == stored {
-        true => Ok(()),
+        true => Ok(took),
         false => Err(BenchError::Race("a queue is not what it was before the end".to_owned())),
     }
 }
@@ -170,7 +171,7 @@ pub async fn run_null(
     let outcome = Outcome::of_run(&measured);
     let broker = outcome.broker.as_ref();
     Ok(Figures {
-        costs: Costs { cpu_us: broker.map(|used| used.cpu_us_per_message), ..Costs::default() },
+        costs: Costs { used: outcome.broker, ..Costs::default() },
         rss_bytes: broker.map_or(0, |used| used.rss_bytes),
         ..Figures::of_load(&outcome)
     })
@@ -215,19 +216,24 @@ async fn tail(args: &EndToEndArgs, timing: Timing) -> Result<Work, BenchError> {
     Ok(Work { target, load, beside: Some(sends), timing, latency_of: "end to end us" })
 }
 
-/// Pulls that wait. All of them begin at the same time and so end together: what is counted is
-/// whole rounds, and its ends lie between two of them.
+/// Pulls that wait `hold` all begin at the same time and so end together: what is counted is whole
+/// rounds, and its ends lie between two of them.
+pub fn idle_timing(hold: Duration, warm_up: Duration, duration: Duration) -> Timing {
+    let rounds = |time: Duration| time.as_secs_f64() / hold.as_secs_f64();
+    Timing {
+        warm_up: hold.mul_f64(rounds(warm_up).floor() + 0.5),
+        duration: hold.mul_f64(rounds(duration).ceil()),
+    }
+}
+
+/// Pulls that wait.
 async fn wait(args: &IdleArgs, timing: Timing) -> Result<Work, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
     let serialize = args.header.serialize();
     let load = Load::new(None);
     let plan = plan(Reading::Tail, 32, args.hold, serialize);
     consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
-    let rounds = |time: Duration| time.as_secs_f64() / args.hold.as_secs_f64();
-    let timing = Timing {
-        warm_up: args.hold.mul_f64(rounds(timing.warm_up).floor() + 0.5),
-        duration: args.hold.mul_f64(rounds(timing.duration).ceil()),
-    };
+    let timing = idle_timing(args.hold, timing.warm_up, timing.duration);
     Ok(Work { target, load, beside: None, timing, latency_of: "wait us" })
 }
 

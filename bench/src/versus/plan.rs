@@ -1,23 +1,32 @@
 //! Who runs when: blocks of four runs, ours and the rival's as ABBA or BAAB, so that what drifts
-//! slowly hits both sides alike; blocks of all scenarios and rivals in random order, so that what
-//! comes and goes with the hour does not hit one scenario.
+//! slowly hits both sides alike; blocks of all scenarios and rivals in rounds of random order, so
+//! that what comes and goes with the hour does not hit one scenario.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::versus::Contestant;
 use crate::versus::scenario::Scenario;
 
 /// One of the two that are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// Our broker.
     Ours,
     /// The other one; in the control it is our broker, too.
     Rival,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Ours => Self::Rival,
+            Self::Rival => Self::Ours,
+        }
+    }
 }
 
 /// Runs of a block.
@@ -37,10 +46,7 @@ pub struct Block {
 impl Block {
     /// Who runs, in this order; the first two are a pair, and the last two.
     pub fn order(&self) -> [Side; BLOCK_RUNS] {
-        let (a, b) = match self.first {
-            Side::Ours => (Side::Ours, Side::Rival),
-            Side::Rival => (Side::Rival, Side::Ours),
-        };
+        let (a, b) = (self.first, self.first.other());
         [a, b, b, a]
     }
 
@@ -58,26 +64,47 @@ impl Block {
     }
 }
 
-/// `blocks` blocks of each scenario and of those `rivals` that take part in it, in an order that
-/// `seed` decides.
-pub fn plan(
-    scenarios: &[&'static Scenario],
-    rivals: &[Contestant],
-    blocks: u32,
+/// Rounds of blocks: each has one of every scenario and of those rivals that take part in it, so
+/// that a race which ends early has as many of one as of the other.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Those of the first round.
+    blocks: Vec<Block>,
     seed: u64,
-) -> Vec<Block> {
-    let mut random = SmallRng::seed_from_u64(seed);
-    let mut plan = Vec::new();
-    for &scenario in scenarios {
-        for rival in scenario.rivals(rivals) {
-            for _ in 0..blocks {
+}
+
+impl Plan {
+    /// The plan for these, whose order `seed` decides.
+    pub fn new(scenarios: &[&'static Scenario], rivals: &[Contestant], seed: u64) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut blocks = Vec::new();
+        for &scenario in scenarios {
+            for rival in scenario.rivals(rivals) {
                 let first = if random.random() { Side::Ours } else { Side::Rival };
-                plan.push(Block { scenario, rival, first });
+                blocks.push(Block { scenario, rival, first });
             }
         }
+        Self { blocks, seed }
     }
-    plan.shuffle(&mut random);
-    plan
+
+    /// One block of each, in no order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The blocks of a round, counted from 0. The side that began a scenario against a rival in
+    /// one round is second in the next.
+    pub fn round(&self, number: u32) -> Vec<Block> {
+        let mut blocks = self.blocks.clone();
+        if number % 2 == 1 {
+            for block in &mut blocks {
+                block.first = block.first.other();
+            }
+        }
+        let seed = self.seed.wrapping_add(u64::from(number) + 1);
+        blocks.shuffle(&mut SmallRng::seed_from_u64(seed));
+        blocks
+    }
 }
 
 #[cfg(test)]
@@ -93,26 +120,37 @@ mod tests {
 
     #[test]
     fn each_block_is_abba_or_baab_and_pairs_both_sides() {
-        let plan = plan(&all(), &RIVALS, 8, 7);
-        for block in &plan {
+        let plan = Plan::new(&all(), &RIVALS, 7);
+        for block in &plan.round(0) {
             let [a, b, c, d] = block.order();
             assert!(a == d && b == c && a != b && a == block.first, "{block:?}");
             assert_eq!(block.contestant(Side::Ours), Contestant::Ours);
             assert_eq!(block.contestant(Side::Rival), block.rival);
         }
-        let begins = plan.iter().filter(|block| block.first == Side::Ours).count();
-        let share = begins as f64 / plan.len() as f64;
-        assert!((0.3..0.7).contains(&share), "{begins} of {} blocks begin with ours", plan.len());
     }
 
     #[test]
-    fn every_scenario_meets_every_rival_equally_often() {
-        let plan = plan(&all(), &RIVALS, 3, 1);
-        for scenario in &SCENARIOS {
-            for rival in scenario.rivals(&RIVALS) {
-                let is_it = |block: &&Block| block.scenario == scenario && block.rival == rival;
-                assert_eq!(plan.iter().filter(is_it).count(), 3);
+    fn every_round_has_every_scenario_and_rival_once() {
+        let plan = Plan::new(&all(), &RIVALS, 1);
+        for number in 0..3 {
+            let round = plan.round(number);
+            assert_eq!(round.len(), plan.blocks().len());
+            for scenario in &SCENARIOS {
+                for rival in scenario.rivals(&RIVALS) {
+                    let is_it = |block: &&Block| block.scenario == scenario && block.rival == rival;
+                    assert_eq!(round.iter().filter(is_it).count(), 1);
+                }
             }
+        }
+    }
+
+    #[test]
+    fn who_began_in_one_round_is_second_in_the_next() {
+        let plan = Plan::new(&all(), &RIVALS, 3);
+        let next = plan.round(1);
+        for block in plan.round(0) {
+            let is_it = |it: &&Block| it.scenario == block.scenario && it.rival == block.rival;
+            assert_ne!(next.iter().find(is_it).unwrap().first, block.first);
         }
     }
 
@@ -129,9 +167,10 @@ mod tests {
 
     #[test]
     fn a_seed_decides_the_order() {
-        assert_eq!(plan(&all(), &RIVALS, 3, 5), plan(&all(), &RIVALS, 3, 5));
-        assert_ne!(plan(&all(), &RIVALS, 3, 5), plan(&all(), &RIVALS, 3, 6));
-        let sorted = plan(&all(), &RIVALS, 3, 5).is_sorted_by_key(|block| block.rival);
-        assert!(!sorted, "rivals are interleaved");
+        let round = |seed, number| Plan::new(&all(), &RIVALS, seed).round(number);
+        assert_eq!(round(5, 1), round(5, 1));
+        assert_ne!(round(5, 1), round(6, 1));
+        let is_sorted = round(5, 0).is_sorted_by_key(|block| block.rival);
+        assert!(!is_sorted, "rivals are interleaved");
     }
 }

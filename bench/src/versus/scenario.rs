@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serializer, de};
+
 use crate::args::target::Flush;
 use crate::args::versus::Contestant;
 use crate::versus::figures::Figure;
+use crate::versus::goals::Goal;
 
 /// A load that both sides get.
 #[derive(PartialEq, Eq)]
@@ -77,9 +80,10 @@ impl Client {
 }
 
 impl Scenario {
-    /// Those of `named` that take part.
+    /// Those of `named` that take part; if none is named, those that the scenario is about.
     pub fn rivals(&self, named: &[Contestant]) -> Vec<Contestant> {
-        let named = named.iter().copied();
+        let own = self.own_rivals();
+        let named = if named.is_empty() { own.iter() } else { named.iter() }.copied();
         match self.field {
             Field::All => named.collect(),
             Field::Brokers => named.filter(|&rival| rival != Contestant::Null).collect(),
@@ -88,6 +92,16 @@ impl Scenario {
                 std::iter::once(Contestant::Otherwise).chain(control).collect()
             }
         }
+    }
+
+    /// Apache's broker as tuned everywhere. As shipped where the whole difference between the two
+    /// shows, which is under the deepest load: users meet that broker, and no goal may rest on it.
+    /// The null broker where a goal is a share of it.
+    fn own_rivals(&self) -> Vec<Contestant> {
+        let is_set = |rival| Goal::is_set(self.name, rival);
+        let shipped = AS_SHIPPED.contains(&self.name).then_some(Contestant::Shipped);
+        let null = is_set(Contestant::Null).then_some(Contestant::Null);
+        [Some(Contestant::Tuned), shipped, null].into_iter().flatten().collect()
     }
 
     /// The settings of a broker of ours that plays `contestant`, or the policy of another.
@@ -142,6 +156,9 @@ pub static SCENARIOS: [Scenario; 18] = [
     of("stock-async-64", Flush::Async, Client::Stock { threads: 64 }, STOCK),
 ];
 
+/// Scenarios in which Apache's broker also runs as it is shipped, when nobody says against whom.
+const AS_SHIPPED: [&str; 2] = ["sync-64x32", "async-64x32"];
+
 const PULL_32: &str = "consume -c 16 -d 1 --pull-batch 32 --fill 500k";
 const PULL_1024: &str = "consume -c 16 -d 1 --pull-batch 1024 --fill 500k";
 const END_TO_END_5K: &str = "end-to-end -c 16 -d 64 --rate 5k --arrivals poisson --consumers 4";
@@ -179,6 +196,24 @@ pub fn by_name(name: &str) -> Result<&'static Scenario, String> {
     })
 }
 
+/// A scenario in a document is its name.
+pub mod named {
+    use super::*;
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(it: &&'static Scenario, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(it.name)
+    }
+
+    /// Reads the name, and finds the scenario.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static Scenario, D::Error> {
+        by_name(&String::deserialize(from)?).map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +249,21 @@ mod tests {
         assert_eq!(by_name("sync-64x1").unwrap().rivals(&named), named);
         let pull = by_name("pull-32").unwrap().rivals(&named);
         assert_eq!(pull, [Contestant::Tuned, Contestant::Ours]);
+    }
+
+    #[test]
+    fn without_names_a_scenario_meets_those_that_it_is_about() {
+        let rivals = |name| by_name(name).unwrap().rivals(&[]);
+        assert_eq!(rivals("pull-32"), [Contestant::Tuned]);
+        assert_eq!(rivals("sync-64x1"), [Contestant::Tuned, Contestant::Null]);
+        assert_eq!(rivals("async-64x32"), [Contestant::Tuned, Contestant::Shipped]);
+        assert_eq!(rivals("durability-64x32"), [Contestant::Otherwise]);
+        for name in AS_SHIPPED {
+            assert!(by_name(name).is_ok());
+        }
+        for scenario in SCENARIOS.iter().filter(|it| Goal::is_set(it.name, Contestant::Null)) {
+            assert!(scenario.rivals(&[]).contains(&Contestant::Null), "{scenario:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use ringmq_runtime::clock::Instant;
 use crate::args::Command;
 use crate::args::versus::Times;
 use crate::error::BenchError;
+use crate::measure::Used;
+use crate::program::Program;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::apache::Apache;
@@ -15,10 +17,9 @@ use crate::versus::contestant::Running;
 use crate::versus::costs::Costs;
 use crate::versus::figures::Figures;
 use crate::versus::native::{command, first_message};
-use crate::versus::program::Program;
 
 /// Time between two lines of its output.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
+pub const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How much later than due a line may come.
 const LINE_LIMIT: Duration = Duration::from_secs(60);
@@ -76,10 +77,8 @@ pub async fn run(
     let topic = target.topic(0).to_string();
     let words = apache.producer(running.home(), running.namesrv(), &topic, threads);
     let mut client = Program::start("benchmark.Producer", &words, log)?;
-    let in_lines = |time: Duration| time.as_secs().div_ceil(LINE_INTERVAL.as_secs()).max(1);
-    let (warm, counted) = (in_lines(times.jvm_warm_up), in_lines(times.duration));
-    let warm = usize::try_from(warm).expect("times are short");
-    let all = warm + usize::try_from(counted).expect("times are short");
+    let (warm, counted) = in_lines(times);
+    let (warm, all) = (warm as usize, (warm + counted) as usize);
     wait_for(&mut client, warm).await?;
     let (began, before, from) = (Instant::now(), running.usage(), stored(&target).await?);
     wait_for(&mut client, all).await?;
@@ -90,20 +89,26 @@ pub async fn run(
     let counted = &told[warm..all];
     let mean = |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
     let messages = to.saturating_sub(from);
-    let cpu = after.since(before).cpu.as_secs_f64();
-    let cpu_us = Some(cpu * 1e6 / messages.max(1) as f64);
+    let used = Used::between(before, after, messages);
     eprintln!("  mean time of a send, as the client tells: {:.2} ms", mean(|line| line.mean_ms));
     Ok(Figures {
         seconds,
         messages,
         messages_per_second: mean(|line| line.per_second),
-        costs: Costs { cpu_us, ..Costs::default() },
-        core_percent: 100.0 * cpu / seconds,
+        costs: Costs::of(used),
+        core_percent: 100.0 * used.cpu.as_secs_f64() / seconds,
         rss_idle_bytes,
         rss_bytes: after.rss_bytes,
         failures: last.failures.saturating_sub(first.failures),
         ..Figures::default()
     })
+}
+
+/// Warm-up and counted time in lines of the client's output, which are not cut.
+pub fn in_lines(times: Times) -> (u32, u32) {
+    let lines = |time: Duration| time.as_secs().div_ceil(LINE_INTERVAL.as_secs()).max(1);
+    let lines = |time| u32::try_from(lines(time)).expect("times are short");
+    (lines(times.jvm_warm_up), lines(times.duration))
 }
 
 async fn wait_for(client: &mut Program, count: usize) -> Result<(), BenchError> {

@@ -4,22 +4,25 @@
 use serde::Serialize;
 
 use crate::args::versus::Contestant;
-use crate::compare::bootstrap::{self, Interval};
+use crate::compare::bootstrap::Interval;
 use crate::compare::metric::Better;
+use crate::compare::student;
 use crate::limits::bracket::Bracket;
-use crate::versus::figures::{Figure, Figures};
+use crate::versus::figures::{Figure, Figures, Probe};
 use crate::versus::goals::{Goal, Reached};
+use crate::versus::scenario::Scenario;
 
-/// A pair counts only if no probe beside it differs from another by more.
-const BRACKET_RATIO_MAX: f64 = 1.5;
+/// A figure of a pair counts only if no probe that binds it differs by more beside its runs.
+pub const BRACKET_RATIO_MAX: f64 = 1.5;
 
-/// Fewest pairs that decide anything: an interval drawn from fewer is too narrow.
-const PAIRS_MIN: usize = 6;
+/// Fewest pairs that decide anything: what fewer have in common may be chance, and nobody could see
+/// in them how far they spread.
+pub const PAIRS_MIN: usize = 4;
 
-/// Confidence of the intervals.
-const CONFIDENCE: f64 = 0.95;
+/// Fewest pairs of a control.
+const CONTROL_PAIRS_MIN: usize = 2;
 
-/// Two runs, one after the other, and the machine beside them.
+/// Two runs that belong together, and the machine beside them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     /// Of our run; none if it failed.
@@ -28,36 +31,40 @@ pub struct Pair {
     pub theirs: Option<Figures>,
     /// Before and after each of the two.
     pub brackets: Vec<Bracket>,
+    /// Why a run failed, if one did.
+    pub error: Option<String>,
 }
 
-/// Whether a pair counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// Whether a figure of a pair counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It does.
     Kept,
     /// The machine was not the same for both.
     Unsteady,
-    /// One of the runs could not be done.
+    /// One of the runs could not be done, or lost it.
     Failed,
 }
 
 impl Pair {
-    /// Whether it counts.
-    pub fn fate(&self) -> Fate {
-        let spread = |of: fn(&Bracket) -> f64| {
-            let values = self.brackets.iter().map(of);
-            let (low, high) = values
-                .fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
-            high / low
-        };
-        let steady = spread(|bracket| bracket.write_and_flush_us) <= BRACKET_RATIO_MAX
-            && spread(|bracket| bracket.round_trip_us) <= BRACKET_RATIO_MAX;
-        match (&self.ours, &self.theirs) {
-            (Some(_), Some(_)) if steady => Fate::Kept,
-            (Some(_), Some(_)) => Fate::Unsteady,
-            _ => Fate::Failed,
+    /// Whether a figure of it counts.
+    pub fn fate(&self, scenario: &Scenario, figure: Figure) -> Fate {
+        let is_steady = |probe: &Probe| self.spread(*probe) <= BRACKET_RATIO_MAX;
+        match self.values(figure) {
+            None => Fate::Failed,
+            Some(_) if figure.bound_by(scenario.flush).iter().all(is_steady) => Fate::Kept,
+            Some(_) => Fate::Unsteady,
         }
+    }
+
+    /// The largest value of a probe as multiple of the smallest.
+    fn spread(&self, probe: Probe) -> f64 {
+        let values = self.brackets.iter().map(|bracket| match probe {
+            Probe::Flush => bracket.write_and_flush_us,
+            Probe::RoundTrip => bracket.round_trip_us,
+        });
+        let ends = values.fold((f64::MAX, 0.0_f64), |(low, high), it| (low.min(it), high.max(it)));
+        ends.1 / ends.0
     }
 
     /// Both sides' values of a figure, and by which factor ours is better.
@@ -69,6 +76,15 @@ impl Pair {
             Better::Lower => theirs / ours,
         };
         Some(Values { ours, theirs, gain })
+    }
+
+    /// Why a figure is missing.
+    fn reason(&self, figure: Figure) -> Option<String> {
+        let lost = |side: &Option<Figures>| {
+            let figures = side.as_ref().filter(|figures| figure.of(figures).is_none())?;
+            figures.lost.clone()
+        };
+        self.error.clone().or_else(|| lost(&self.theirs)).or_else(|| lost(&self.ours))
     }
 }
 
@@ -98,6 +114,8 @@ pub enum Verdict {
     Share,
     /// No pair counts: the figures are those of discarded ones, and say nothing.
     Unsteady,
+    /// One side never came to this figure: the reason is told.
+    Failed,
 }
 
 /// A row of the table: one figure of one scenario against one rival.
@@ -109,18 +127,19 @@ pub struct Row {
     pub figure: Figure,
     /// Against whom.
     pub rival: Contestant,
-    /// Geometric mean of our runs.
-    pub ours: f64,
+    /// Geometric mean of our runs; none if they all failed.
+    pub ours: Option<f64>,
     /// Of the rival's.
-    pub theirs: f64,
-    /// Geometric mean of the pairs' ratios; above 1 ours is better, whichever way is good.
-    pub gain: f64,
-    /// Lower end of its interval.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
+    pub theirs: Option<f64>,
+    /// Geometric mean of the pairs' ratios and its interval; above 1 ours is better, whichever way
+    /// is good. None without a pair that could be run.
+    pub gain: Option<Interval>,
     /// Pairs that count.
     pub pairs: usize,
+    /// Pairs that do not, since the machine was not the same for both.
+    pub unsteady: usize,
+    /// Pairs that came to nothing.
+    pub failed: usize,
     /// The smallest factor that the control allows to be claimed; none without a control.
     pub claimable: Option<f64>,
     /// What follows.
@@ -129,58 +148,106 @@ pub struct Row {
     pub goal: Option<&'static Goal>,
     /// How far it got.
     pub reached: Option<Reached>,
+    /// Why pairs came to nothing.
+    pub reason: Option<String>,
 }
 
 /// What the pairs of one scenario against one rival say of a figure, in view of the same figure's
-/// row of the control; none without a pair that could be run and has the figure.
+/// row of the control; none of a figure that no run has and none lost.
 pub fn row(
-    scenario: &'static str,
+    scenario: &'static Scenario,
     rival: Contestant,
     figure: Figure,
     pairs: &[Pair],
     control: Option<&Row>,
 ) -> Option<Row> {
     let of = |fate| {
-        let those = pairs.iter().filter(move |pair| pair.fate() == fate);
+        let those = pairs.iter().filter(move |pair| pair.fate(scenario, figure) == fate);
         those.filter_map(|pair| pair.values(figure)).collect::<Vec<Values>>()
     };
-    let kept = of(Fate::Kept);
-    let count = kept.len();
-    let values = if count == 0 { of(Fate::Unsteady) } else { kept };
-    if values.is_empty() {
+    let (kept, unsteady) = (of(Fate::Kept), of(Fate::Unsteady));
+    let (count, unsteady_count) = (kept.len(), unsteady.len());
+    let values = if count == 0 { unsteady } else { kept };
+    let reason = pairs.iter().find_map(|pair| pair.reason(figure));
+    let (ours, theirs): (Vec<f64>, Vec<f64>) = match values.is_empty() {
+        false => (
+            values.iter().map(|values| values.ours).collect(),
+            values.iter().map(|values| values.theirs).collect(),
+        ),
+        // What one side came to is told, also where the other has nothing to set against it.
+        true => (
+            alone(pairs, figure, |pair| pair.ours.as_ref()),
+            alone(pairs, figure, |pair| pair.theirs.as_ref()),
+        ),
+    };
+    if values.is_empty() && reason.is_none() {
         return None;
     }
-    let all = |of: fn(&Values) -> f64| values.iter().map(of).collect::<Vec<f64>>();
-    let mean = |of| bootstrap::geometric_mean(&all(of), CONFIDENCE);
-    let gain = mean(|values| values.gain);
-    let judged = match rival {
-        _ if count == 0 => Verdict::Unsteady,
-        Contestant::Ours => judge_control(gain, count),
-        Contestant::Null | Contestant::Otherwise => Verdict::Share,
-        Contestant::Tuned | Contestant::Shipped => judge(gain, count, control),
-    };
+    let gains: Vec<f64> = values.iter().map(|values| values.gain).collect();
+    let gain = interval(&gains, rival);
+    let ours_count = if values.is_empty() { ours.len() } else { count };
     let mut row = Row {
-        scenario,
+        scenario: scenario.name,
         figure,
         rival,
-        ours: mean(|values| values.ours).ratio,
-        theirs: mean(|values| values.theirs).ratio,
-        gain: gain.ratio,
-        low: gain.low,
-        high: gain.high,
+        ours: geometric_mean(&ours),
+        theirs: geometric_mean(&theirs),
+        gain,
         pairs: count,
-        claimable: control.map(claimable),
-        verdict: judged,
-        goal: Goal::of(scenario, figure, rival),
+        unsteady: unsteady_count,
+        failed: pairs.len() - count - unsteady_count,
+        claimable: control.and_then(claimable),
+        verdict: match gain {
+            None => Verdict::Failed,
+            Some(gain) => verdict(gain, count, rival, control),
+        },
+        goal: Goal::of(scenario.name, figure, rival),
         reached: None,
+        reason,
     };
-    row.reached = row.goal.filter(|_| count >= PAIRS_MIN).map(|goal| goal.reached(&row));
+    row.reached = row.goal.filter(|_| ours_count >= PAIRS_MIN).map(|goal| goal.reached(&row));
     Some(row)
 }
 
-/// The farther end of the control's interval.
-fn claimable(control: &Row) -> f64 {
-    control.high.max(1.0 / control.low).max(1.0)
+/// A figure of the runs of one side.
+fn alone(pairs: &[Pair], figure: Figure, side: fn(&Pair) -> Option<&Figures>) -> Vec<f64> {
+    pairs.iter().filter_map(|pair| figure.of(side(pair)?)).collect()
+}
+
+fn geometric_mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| student::geometric_mean(values).ratio)
+}
+
+/// The interval of the mean. Too few pairs of a control have none that says anything: what they
+/// differ by at most stands for it.
+fn interval(gains: &[f64], rival: Contestant) -> Option<Interval> {
+    if gains.is_empty() {
+        return None;
+    }
+    let interval = student::geometric_mean(gains);
+    Some(match rival {
+        Contestant::Ours if gains.len() < PAIRS_MIN => Interval {
+            low: gains.iter().copied().fold(f64::MAX, f64::min),
+            high: gains.iter().copied().fold(0.0, f64::max),
+            ..interval
+        },
+        _ => interval,
+    })
+}
+
+fn verdict(gain: Interval, pairs: usize, rival: Contestant, control: Option<&Row>) -> Verdict {
+    match rival {
+        _ if pairs == 0 => Verdict::Unsteady,
+        Contestant::Ours => judge_control(gain, pairs),
+        Contestant::Null | Contestant::Otherwise => Verdict::Share,
+        Contestant::Tuned | Contestant::Shipped => judge(gain, pairs, control),
+    }
+}
+
+/// The farther end of the control's interval, in either direction.
+fn claimable(control: &Row) -> Option<f64> {
+    let gain = control.gain.filter(|_| control.pairs >= CONTROL_PAIRS_MIN)?;
+    Some(gain.high.max(1.0 / gain.low).max(1.0))
 }
 
 fn judge_control(gain: Interval, pairs: usize) -> Verdict {
@@ -192,11 +259,10 @@ fn judge_control(gain: Interval, pairs: usize) -> Verdict {
 }
 
 fn judge(gain: Interval, pairs: usize, control: Option<&Row>) -> Verdict {
-    let floor = control.map_or(1.0, claimable);
-    let is_fit = control.is_none_or(|row| row.verdict == Verdict::Sound);
-    match pairs >= PAIRS_MIN && is_fit {
-        true if gain.low > floor => Verdict::Win,
-        true if gain.high < 1.0 / floor => Verdict::Loss,
+    let floor = control.filter(|row| row.verdict != Verdict::Biased).and_then(claimable);
+    match floor {
+        Some(floor) if pairs >= PAIRS_MIN && gain.low > floor => Verdict::Win,
+        Some(floor) if pairs >= PAIRS_MIN && gain.high < 1.0 / floor => Verdict::Loss,
         _ => Verdict::Undecided,
     }
 }

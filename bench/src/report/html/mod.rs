@@ -106,7 +106,7 @@ fn page(results: &[Shown<'_>]) -> String {
 /// The file cannot be written.
 pub async fn write(path: &Path, results: &[Shown<'_>]) -> Result<(), BenchError> {
     let page = page(results);
-    files::replace(path, page.as_bytes()).await.map_err(|error| BenchError::file(path, error))
+    files::replace(path, page.as_bytes()).await
 }
 
 fn told(number: usize, result: &Shown<'_>) -> Told {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::versus::scenario::by_name;
 
 const QUIET: Bracket = Bracket { write_and_flush_us: 300.0, round_trip_us: 20.0 };
 
@@ -14,7 +15,7 @@ fn figures(messages_per_second: f64, p99_us: f64) -> Figures {
 }
 
 fn pair(ours: Figures, theirs: Figures) -> Pair {
-    Pair { ours: Some(ours), theirs: Some(theirs), brackets: vec![QUIET; 4] }
+    Pair { ours: Some(ours), theirs: Some(theirs), brackets: vec![QUIET; 4], error: None }
 }
 
 /// `count` pairs in which ours has `gain` times the rival's rate, a little more or less.
@@ -23,17 +24,31 @@ fn pairs(count: usize, gain: f64, noise: f64) -> Vec<Pair> {
     (0..count).map(|index| pair(figures(1e4 * factor(index), 1e3), figures(1e4, 1e3))).collect()
 }
 
-fn rate(pairs: &[Pair], control: Option<&Row>) -> Row {
-    row("s", Contestant::Tuned, Figure::Rate, pairs, control).unwrap()
+/// The row of a figure in `sync-64x1`.
+fn row(rival: Contestant, figure: Figure, pairs: &[Pair], control: Option<&Row>) -> Option<Row> {
+    super::row(by_name("sync-64x1").unwrap(), rival, figure, pairs, control)
+}
+
+fn rate(pairs: &[Pair], control: &Row) -> Row {
+    row(Contestant::Tuned, Figure::Rate, pairs, Some(control)).unwrap()
+}
+
+fn control_of(pairs: &[Pair]) -> Row {
+    row(Contestant::Ours, Figure::Rate, pairs, None).unwrap()
 }
 
 fn control(gain: f64, noise: f64) -> Row {
-    row("s", Contestant::Ours, Figure::Rate, &pairs(12, gain, noise), None).unwrap()
+    control_of(&pairs(12, gain, noise))
+}
+
+/// A control that differs from itself by next to nothing.
+fn sharp() -> Row {
+    control(1.0, 0.001)
 }
 
 #[test]
 fn the_race_can_be_won_lost_and_left_undecided() {
-    let verdict = |gain, noise| rate(&pairs(10, gain, noise), None).verdict;
+    let verdict = |gain, noise| rate(&pairs(10, gain, noise), &sharp()).verdict;
     assert_eq!(verdict(4.0, 0.1), Verdict::Win);
     assert_eq!(verdict(0.7, 0.1), Verdict::Loss);
     assert_eq!(verdict(1.02, 0.3), Verdict::Undecided);
@@ -42,15 +57,16 @@ fn the_race_can_be_won_lost_and_left_undecided() {
 #[test]
 fn less_is_more_where_a_figure_is_a_cost() {
     let slower = pair(figures(1e4, 3_000.0), figures(1e4, 1_000.0));
-    let row = row("s", Contestant::Shipped, Figure::P99, &vec![slower; 8], None).unwrap();
+    let row = row(Contestant::Shipped, Figure::P99, &vec![slower; 8], Some(&sharp())).unwrap();
     assert_eq!(row.verdict, Verdict::Loss);
-    assert!((row.gain - 1.0 / 3.0).abs() < 1e-9 && (row.ours - 3_000.0).abs() < 1e-6, "{row:?}");
+    let (gain, ours) = (row.gain.unwrap().ratio, row.ours.unwrap());
+    assert!((gain - 1.0 / 3.0).abs() < 1e-9 && (ours - 3_000.0).abs() < 1e-6, "{row:?}");
 }
 
 #[test]
 fn few_pairs_decide_nothing() {
-    assert_eq!(rate(&pairs(PAIRS_MIN - 1, 4.0, 0.01), None).verdict, Verdict::Undecided);
-    assert_eq!(rate(&pairs(PAIRS_MIN, 4.0, 0.01), None).verdict, Verdict::Win);
+    assert_eq!(rate(&pairs(PAIRS_MIN - 1, 4.0, 0.01), &sharp()).verdict, Verdict::Undecided);
+    assert_eq!(rate(&pairs(PAIRS_MIN, 4.0, 0.01), &sharp()).verdict, Verdict::Win);
 }
 
 #[test]
@@ -58,33 +74,47 @@ fn what_the_control_cannot_tell_apart_is_not_claimed() {
     let wide = control(1.0, 0.4);
     assert_eq!(wide.verdict, Verdict::Sound);
     let (won, lost) = (pairs(10, 1.1, 0.01), pairs(10, 0.9, 0.01));
-    assert_eq!(rate(&won, None).verdict, Verdict::Win);
-    assert_eq!(rate(&won, Some(&wide)).verdict, Verdict::Undecided);
-    assert_eq!(rate(&lost, Some(&wide)).verdict, Verdict::Undecided);
-    assert_eq!(rate(&pairs(10, 0.4, 0.01), Some(&wide)).verdict, Verdict::Loss);
+    assert_eq!(rate(&won, &sharp()).verdict, Verdict::Win);
+    assert_eq!(rate(&won, &wide).verdict, Verdict::Undecided);
+    assert_eq!(rate(&lost, &wide).verdict, Verdict::Undecided);
+    assert_eq!(rate(&pairs(10, 0.4, 0.01), &wide).verdict, Verdict::Loss);
 }
 
 #[test]
 fn a_control_that_differs_from_itself_decides_nothing() {
     let biased = control(1.3, 0.01);
     assert_eq!(biased.verdict, Verdict::Biased);
-    assert_eq!(rate(&pairs(10, 4.0, 0.01), Some(&biased)).verdict, Verdict::Undecided);
+    assert_eq!(rate(&pairs(10, 4.0, 0.01), &biased).verdict, Verdict::Undecided);
 }
 
 #[test]
-fn a_pair_beside_an_unsteady_machine_is_discarded() {
-    let check = |bracket: Bracket, fate| {
+fn a_control_of_few_pairs_claims_what_they_differ_by_at_most() {
+    let two = [pair(figures(1.2e4, 1e3), figures(1e4, 1e3)), pairs(1, 1.0, 0.0).remove(0)];
+    let small = control_of(&two);
+    assert_eq!(small.verdict, Verdict::Undecided);
+    assert_eq!(rate(&pairs(10, 1.1, 0.01), &small).verdict, Verdict::Undecided);
+    assert_eq!(rate(&pairs(10, 1.5, 0.01), &small).verdict, Verdict::Win);
+    let lone = control_of(&two[..1]);
+    assert_eq!(rate(&pairs(10, 4.0, 0.01), &lone).verdict, Verdict::Undecided);
+}
+
+#[test]
+fn a_figure_beside_an_unsteady_machine_is_discarded_where_the_probe_binds_it() {
+    let check = |bracket: Bracket, rate, async_rate| {
         let mut pair = pair(figures(4e4, 1e3), figures(1e4, 1e3));
         for place in 0..4 {
             pair.brackets = vec![QUIET; 4];
             pair.brackets[place] = bracket;
-            assert_eq!(pair.fate(), fate, "{bracket:?} at {place}");
+            let fate = |name, figure| pair.fate(by_name(name).unwrap(), figure);
+            assert_eq!(fate("sync-64x1", Figure::Rate), rate, "{bracket:?} at {place}");
+            assert_eq!(fate("async-64x1", Figure::Rate), async_rate, "{bracket:?} at {place}");
+            assert_eq!(fate("sync-64x1", Figure::Rss), Fate::Kept, "{bracket:?} at {place}");
         }
     };
-    check(Bracket { write_and_flush_us: 449.0, ..QUIET }, Fate::Kept);
-    check(Bracket { write_and_flush_us: 451.0, ..QUIET }, Fate::Unsteady);
-    check(Bracket { write_and_flush_us: 199.0, ..QUIET }, Fate::Unsteady);
-    check(Bracket { round_trip_us: 31.0, ..QUIET }, Fate::Unsteady);
+    check(Bracket { write_and_flush_us: 449.0, ..QUIET }, Fate::Kept, Fate::Kept);
+    check(Bracket { write_and_flush_us: 451.0, ..QUIET }, Fate::Unsteady, Fate::Kept);
+    check(Bracket { write_and_flush_us: 199.0, ..QUIET }, Fate::Unsteady, Fate::Kept);
+    check(Bracket { round_trip_us: 31.0, ..QUIET }, Fate::Unsteady, Fate::Unsteady);
 }
 
 #[test]
@@ -92,36 +122,40 @@ fn discarded_and_failed_pairs_are_in_no_mean() {
     let mut all = pairs(7, 2.0, 0.0);
     all[0].brackets[3].round_trip_us = 100.0;
     all[0].ours = Some(figures(1e9, 1.0));
-    all[1].theirs = None;
-    assert_eq!(all[1].fate(), Fate::Failed);
-    let row = rate(&all, None);
-    assert_eq!((row.pairs, row.verdict), (5, Verdict::Undecided));
-    assert!((row.gain - 2.0).abs() < 1e-9, "{row:?}");
-    assert!(super::row("s", Contestant::Tuned, Figure::P50, &all, None).is_none());
+    (all[1].theirs, all[1].error) = (None, Some("it ended".to_owned()));
+    let row = rate(&all, &sharp());
+    assert_eq!((row.pairs, row.unsteady, row.failed), (5, 1, 1));
+    assert_eq!((row.verdict, row.reason.as_deref()), (Verdict::Win, Some("it ended")));
+    assert!((row.gain.unwrap().ratio - 2.0).abs() < 1e-9, "{row:?}");
+}
+
+#[test]
+fn a_figure_that_nobody_has_and_nobody_lost_is_no_row() {
+    assert!(row(Contestant::Tuned, Figure::P50, &pairs(7, 2.0, 0.0), None).is_none());
 }
 
 #[test]
 fn a_limit_and_ourselves_are_neither_beaten_nor_lost_against() {
     for rival in [Contestant::Null, Contestant::Otherwise] {
-        let row = super::row("sync-64x1", rival, Figure::Rate, &pairs(10, 0.7, 0.01), None);
+        let row = row(rival, Figure::Rate, &pairs(10, 0.7, 0.01), None);
         assert_eq!(row.unwrap().verdict, Verdict::Share);
     }
 }
 
 #[test]
 fn a_row_tells_whether_its_goal_is_reached() {
-    let row =
-        |gain| super::row("sync-64x1", Contestant::Null, Figure::Rate, &pairs(10, gain, 0.0), None);
+    let row = |gain| row(Contestant::Null, Figure::Rate, &pairs(10, gain, 0.0), None);
     assert_eq!(row(0.9).unwrap().reached, Some(Reached::Met));
     assert_eq!(row(0.7).unwrap().reached, Some(Reached::Missed));
-    assert_eq!(rate(&pairs(10, 4.0, 0.0), None).reached, None, "no such scenario has a goal");
+    let no_goal = rate(&pairs(10, 4.0, 0.0), &sharp());
+    assert_eq!(no_goal.reached, None, "this rate has a goal against the null broker only");
 }
 
 #[test]
 fn where_no_pair_counts_the_figures_are_told_and_decide_nothing() {
     let mut all = pairs(8, 0.5, 0.0);
     all.iter_mut().for_each(|pair| pair.brackets[0].round_trip_us = 100.0);
-    let row = super::row("sync-64x32", Contestant::Tuned, Figure::Rate, &all, None).unwrap();
+    let row = rate(&all, &sharp());
     assert_eq!((row.pairs, row.verdict, row.reached), (0, Verdict::Unsteady, None));
-    assert!((row.gain - 0.5).abs() < 1e-9, "{row:?}");
+    assert!((row.gain.unwrap().ratio - 0.5).abs() < 1e-9, "{row:?}");
 }

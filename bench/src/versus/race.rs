@@ -1,0 +1,254 @@
+//! The race itself: one block after the other, one broker at a time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+
+use crate::args::Command;
+use crate::args::load::MessageArgs;
+use crate::args::versus::{Contestant, Times, VersusArgs};
+use crate::driver::Timing;
+use crate::error::BenchError;
+use crate::limits::bracket::{self, Bracket};
+use crate::report::files::{self, with_extension};
+use crate::versus::apache::{self, Apache};
+use crate::versus::contestant::{Running, Setup};
+use crate::versus::figures::Figures;
+use crate::versus::plan::{BLOCK_RUNS, Block, Plan, Side};
+use crate::versus::results::{Results, Run};
+use crate::versus::scenario::{Client, Scenario};
+use crate::versus::{cold, estimate, native, stock};
+
+/// The file of a race's results in the directory of its raw data.
+pub const DOCUMENT: &str = "versus.json";
+
+/// Blocks in a row whose runs all fail, after which there is no race.
+const FAILED_BLOCKS_MAX: u32 = 2;
+
+/// Pairs of a block.
+const BLOCK_PAIRS: usize = BLOCK_RUNS / 2;
+
+/// What all runs have in common.
+pub struct Race<'a> {
+    args: &'a VersusArgs,
+    /// Fetched where the plan needs it.
+    apache: Option<&'a Apache>,
+    times: Times,
+    message: MessageArgs,
+    output: &'a Path,
+    begun: Instant,
+    /// How long a block of a scenario against a rival took at most, so far.
+    took: BTreeMap<(&'static str, Contestant), Duration>,
+    /// Blocks for which there was no time, by scenario and rival.
+    left_out: BTreeMap<(&'static str, Contestant), u32>,
+}
+
+impl<'a> Race<'a> {
+    /// A race that begins now.
+    pub fn new(
+        args: &'a VersusArgs,
+        apache: Option<&'a Apache>,
+        times: Times,
+        output: &'a Path,
+    ) -> Self {
+        Self {
+            args,
+            apache,
+            times,
+            message: message(),
+            output,
+            begun: Instant::now(),
+            took: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    /// Runs all blocks that `results` does not have yet; they are kept in a file after each.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or everything fails.
+    pub async fn run(&mut self, plan: &Plan, results: &mut Results) -> Result<(), BenchError> {
+        let mut failed_blocks = 0;
+        for number in 0..self.times.blocks + self.times.repeats {
+            for block in plan.round(number) {
+                if !self.is_due(number, &block, results) {
+                    continue;
+                }
+                let runs = self.block(&block, results.runs.len()).await?;
+                let all_failed = runs.iter().all(|run| run.figures.is_none());
+                failed_blocks = if all_failed { failed_blocks + 1 } else { 0 };
+                let last_error = runs.last().and_then(|run| run.error.clone()).unwrap_or_default();
+                results.add(runs);
+                let document = self.output.join(DOCUMENT);
+                files::replace(&document, results.to_json().as_bytes()).await?;
+                if failed_blocks >= FAILED_BLOCKS_MAX {
+                    return Err(BenchError::Race(format!(
+                        "{FAILED_BLOCKS_MAX} blocks in a row failed, at last: {last_error}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a block of that round is still to be run: it is not there yet, or stands in for
+    /// pairs that were discarded; and there is time for it.
+    fn is_due(&mut self, number: u32, block: &Block, results: &Results) -> bool {
+        let wanted = self.times.blocks as usize * BLOCK_PAIRS;
+        let is_missing = results.blocks_of(block) <= number;
+        if !is_missing || (number >= self.times.blocks && !results.lacks_pairs(block, wanted)) {
+            return false;
+        }
+        let key = (block.scenario.name, block.rival);
+        let guessed = estimate::block(block, self.times);
+        let length = self.took.get(&key).copied().unwrap_or(guessed);
+        let has_time = self.args.within.is_none_or(|it| self.begun.elapsed() + length <= it);
+        if !has_time {
+            *self.left_out.entry(key).or_default() += 1;
+        }
+        has_time
+    }
+
+    /// What there was no time for, a line each.
+    pub fn left_out(&self) -> String {
+        let line = |(&(name, rival), count): (&(&'static str, Contestant), &u32)| {
+            format!("{name} against {}: no time for {count} blocks\n", rival.word())
+        };
+        self.left_out.iter().map(line).collect()
+    }
+
+    /// The runs of a block; `before` runs are there already.
+    async fn block(&mut self, block: &Block, before: usize) -> Result<Vec<Run>, BenchError> {
+        let begun = Instant::now();
+        let mut runs = Vec::with_capacity(BLOCK_RUNS);
+        for (place, side) in block.order().into_iter().enumerate() {
+            runs.push(self.one(before + place + 1, block, side).await?);
+        }
+        let took = self.took.entry((block.scenario.name, block.rival)).or_default();
+        *took = begun.elapsed().max(*took);
+        Ok(runs)
+    }
+
+    async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
+        let contestant = block.contestant(side);
+        let prefix = self.prefix(number, block, contestant);
+        let before = self.bracket().await?;
+        eprintln!(
+            "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",
+            block.scenario.name,
+            contestant.word(),
+            before.write_and_flush_us,
+            before.round_trip_us
+        );
+        let begun = Instant::now();
+        // A run that fails spoils its pair, not a race of hours.
+        let outcome = Box::pin(self.load(block, contestant, &prefix)).await;
+        let took = begun.elapsed().as_secs();
+        let after = self.bracket().await?;
+        let (figures, error) = match outcome {
+            Ok(figures) => (Some(figures), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        match (&figures, &error) {
+            (Some(it), _) => eprintln!("  {}; {took} s", it.describe(block.scenario.figures)),
+            (None, error) => eprintln!("  failed: {}", error.as_deref().unwrap_or_default()),
+        }
+        let warm_up_s = warm_up(block.scenario, contestant, self.times).as_secs_f64();
+        Ok(Run {
+            number,
+            scenario: block.scenario,
+            rival: block.rival,
+            side,
+            contestant,
+            warm_up_s,
+            before,
+            after,
+            figures,
+            error,
+        })
+    }
+
+    fn prefix(&self, number: usize, block: &Block, contestant: Contestant) -> PathBuf {
+        let (scenario, rival) = (block.scenario.name, block.rival.word());
+        let name = format!("{number:04}-{scenario}-against-{rival}-{}", contestant.word());
+        self.output.join(name)
+    }
+
+    /// Beside the stores, while no broker runs.
+    async fn bracket(&self) -> Result<Bracket, BenchError> {
+        bracket::measure(&self.args.directory, &self.message, self.times.probe).await
+    }
+
+    /// Starts the broker, puts the load on it, and ends it.
+    async fn load(
+        &self,
+        block: &Block,
+        contestant: Contestant,
+        prefix: &Path,
+    ) -> Result<Figures, BenchError> {
+        let scenario = block.scenario;
+        let warm_up = warm_up(scenario, contestant, self.times);
+        let timing = Timing { warm_up, duration: self.times.duration };
+        let own = scenario.settings(contestant);
+        let directory = &self.args.directory;
+        if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
+            return native::run_null(directory, own.flush, words, timing).await;
+        }
+        let more = if let Client::Cold(_) = scenario.client { cold::SETTINGS } else { "" };
+        let (args, apache) = (self.args, self.apache);
+        let mut running =
+            Running::start(Setup { args, apache, contestant, own, more }, prefix).await?;
+        let figures = self.client(&mut running, scenario, timing, prefix).await?;
+        match figures.lost.is_some() || running.is_whole().await {
+            true => Ok(figures),
+            false => Err(BenchError::Race("a process of the broker came or went".to_owned())),
+        }
+    }
+
+    async fn client(
+        &self,
+        running: &mut Running,
+        scenario: &Scenario,
+        timing: Timing,
+        prefix: &Path,
+    ) -> Result<Figures, BenchError> {
+        let asked = (timing, self.times.fill_share);
+        match scenario.client {
+            Client::Native(words) => {
+                native::run(running, words, asked, prefix).await.map(|(figures, _)| figures)
+            }
+            Client::Restart(words) => {
+                let (mut figures, target) = native::run(running, words, asked, prefix).await?;
+                // The figures of the load stand without it.
+                match native::restart(running, &target).await {
+                    Ok(took) => figures.restart_s = Some(took.as_secs_f64()),
+                    Err(error) => figures.lost = Some(error.to_string()),
+                }
+                Ok(figures)
+            }
+            Client::Cold(words) => cold::run(running, words, asked, prefix).await,
+            Client::Stock { threads } => {
+                let log = with_extension(prefix, "client.log");
+                stock::run(apache::fetched(self.apache), running, threads, self.times, &log).await
+            }
+        }
+    }
+}
+
+/// The messages of all scenarios: what `bench produce` sends when nothing is said.
+fn message() -> MessageArgs {
+    match native::command("produce", None) {
+        Command::Produce(args) => args.load.message,
+        _ => unreachable!("the first word says what it is"),
+    }
+}
+
+/// A JVM on either end needs the longer one.
+pub fn warm_up(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
+    match contestant.is_apache() || scenario.client.is_apache() {
+        true => times.jvm_warm_up.max(times.warm_up),
+        false => times.warm_up,
+    }
+}

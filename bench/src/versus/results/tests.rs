@@ -1,0 +1,141 @@
+use super::*;
+use crate::report::BrokerUse;
+use crate::versus::costs::Costs;
+use crate::versus::figures::Figure;
+use crate::versus::scenario::by_name;
+
+/// The block of these, and runs of it in which a side has that many messages per second.
+fn block(name: &str, rival: Contestant) -> Block {
+    Block { scenario: by_name(name).unwrap(), rival, first: Side::Ours }
+}
+
+fn run(number: usize, block: &Block, side: Side, rate: f64) -> Run {
+    let bracket = Bracket { write_and_flush_us: 300.0, round_trip_us: 20.0 };
+    let used = BrokerUse {
+        cpu_us_per_message: 1.0,
+        rss_bytes: 1,
+        flushes_per_message: None,
+        context_switches_per_message: Some(0.5),
+        cpu_wait_us_per_message: None,
+        device_writes_per_message: None,
+        device_bytes_per_message: None,
+        device_flushes_per_message: None,
+    };
+    let figures = Figures {
+        seconds: 1.0,
+        messages: 1,
+        messages_per_second: rate,
+        p99_us: Some(1_000.0),
+        costs: Costs { used: Some(used), ..Costs::default() },
+        rss_bytes: 1_000_000,
+        failures: 1,
+        ..Figures::default()
+    };
+    Run {
+        number,
+        scenario: block.scenario,
+        rival: block.rival,
+        side,
+        contestant: block.contestant(side),
+        warm_up_s: 1.0,
+        before: bracket,
+        after: bracket,
+        figures: Some(figures),
+        error: None,
+    }
+}
+
+/// A race of `blocks` against Apache's broker, in which our rate is `gain` times theirs.
+pub fn race(name: &str, blocks: usize, gain: f64) -> Results {
+    let mut results = Results::new(Value::Null);
+    for _ in 0..blocks {
+        let block = block(name, Contestant::Tuned);
+        let rate = |side| if side == Side::Ours { 1e4 * gain } else { 1e4 };
+        results.add(block.order().map(|side| run(1, &block, side, rate(side))).to_vec());
+    }
+    results
+}
+
+fn row(results: &Results, figure: Figure, rival: Contestant) -> &Row {
+    results.rows.iter().find(|row| (row.figure, row.rival) == (figure, rival)).unwrap()
+}
+
+#[test]
+fn a_race_that_is_slower_is_lost() {
+    let verdict = |gain| {
+        let results = race("sync-64x1", 4, gain);
+        let row = row(&results, Figure::Rate, Contestant::Tuned);
+        (row.verdict, row.pairs, results.is_lost())
+    };
+    assert_eq!(verdict(3.0), (Verdict::Win, 8, false));
+    assert_eq!(verdict(0.5), (Verdict::Loss, 8, true));
+    assert_eq!(verdict(1.0), (Verdict::Undecided, 8, false));
+}
+
+#[test]
+fn our_two_runs_of_each_block_are_the_control() {
+    let mut results = race("sync-64x1", 2, 3.0);
+    let control = row(&results, Figure::Rate, Contestant::Ours);
+    assert_eq!((control.pairs, control.gain.unwrap().ratio), (2, 1.0));
+    // The later run of the first block is three times the earlier one: no such gain is claimed.
+    results.runs[3].figures.as_mut().unwrap().messages_per_second *= 3.0;
+    results.add(Vec::new());
+    let tuned = row(&results, Figure::Rate, Contestant::Tuned);
+    assert!((tuned.claimable.unwrap() - 3.0).abs() < 1e-9, "{tuned:?}");
+    assert_eq!(tuned.verdict, Verdict::Undecided);
+}
+
+#[test]
+fn a_contestant_that_failed_stays_in_the_table_with_its_reason() {
+    let mut results = race("topics-10k", 2, 2.0);
+    for run in results.runs.iter_mut().filter(|run| run.contestant == Contestant::Tuned) {
+        (run.figures, run.error) = (None, Some("no space".to_owned()));
+    }
+    results.add(Vec::new());
+    let tuned = row(&results, Figure::Rss, Contestant::Tuned);
+    assert_eq!((tuned.verdict, tuned.failed), (Verdict::Failed, 4));
+    assert_eq!((tuned.ours.is_some(), tuned.theirs), (true, None));
+    assert_eq!(tuned.reason.as_deref(), Some("no space"));
+    assert!(tuned.reached.is_some(), "our own memory is known");
+}
+
+#[test]
+fn a_restart_that_failed_leaves_the_figures_of_the_load() {
+    let mut results = race("topics-10k", 2, 8.0);
+    for figures in results.runs.iter_mut().filter_map(|run| run.figures.as_mut()) {
+        figures.restart_s = Some(1.0);
+    }
+    for run in results.runs.iter_mut().filter(|run| run.contestant == Contestant::Tuned) {
+        let figures = run.figures.as_mut().unwrap();
+        (figures.restart_s, figures.lost) = (None, Some("too few mappings".to_owned()));
+    }
+    results.add(Vec::new());
+    let restart = row(&results, Figure::Restart, Contestant::Tuned);
+    assert_eq!((restart.verdict, restart.ours), (Verdict::Failed, Some(1.0)));
+    assert_eq!(restart.reason.as_deref(), Some("too few mappings"));
+    assert_eq!(row(&results, Figure::Rate, Contestant::Tuned).verdict, Verdict::Win);
+}
+
+#[test]
+fn a_race_goes_on_from_its_document() {
+    let results = race("sync-64x1", 2, 3.0);
+    let text = results.to_json();
+    let kept: Kept = serde_json::from_str(&text).unwrap();
+    let again = Results::of(kept);
+    assert_eq!(again.to_json(), text);
+    assert_eq!(again.blocks_of(&block("sync-64x1", Contestant::Tuned)), 2);
+    assert_eq!(again.blocks_of(&block("sync-64x1", Contestant::Null)), 0);
+}
+
+#[test]
+fn discarded_pairs_are_lacking_and_failed_ones_are_not() {
+    let tuned = block("sync-64x1", Contestant::Tuned);
+    let mut results = race("sync-64x1", 2, 3.0);
+    assert!(!results.lacks_pairs(&tuned, 4) && !results.lacks_pairs(&tuned, 8));
+    results.runs[0].before.round_trip_us = 100.0;
+    results.add(Vec::new());
+    assert!(results.lacks_pairs(&tuned, 4));
+    results.runs[0].figures = None;
+    results.add(Vec::new());
+    assert!(!results.lacks_pairs(&tuned, 4));
+}

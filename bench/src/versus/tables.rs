@@ -1,0 +1,188 @@
+//! The results in tables and sentences.
+
+use std::fmt::Write;
+
+use comfy_table::Table;
+
+use crate::args::versus::Contestant;
+use crate::compare::student::CONFIDENCE_PERCENT;
+use crate::report::{BrokerUse, table};
+use crate::versus::figures::{Figure, Figures};
+use crate::versus::goals::Goal;
+use crate::versus::plan::Side;
+use crate::versus::results::{Results, Run};
+use crate::versus::verdict::{BRACKET_RATIO_MAX, PAIRS_MIN, Row};
+
+/// The table, why figures are missing, what a message costs, and what was counted.
+pub fn describe(results: &Results) -> String {
+    let mut text = format!("\n{}\n{}\n", rows(results), legend());
+    for row in &results.rows {
+        if let Some(reason) = &row.reason {
+            let (figure, rival) = (row.figure.name(), row.rival.word());
+            let _ = writeln!(text, "{}, {figure} against {rival}: {reason}", row.scenario);
+        }
+    }
+    let _ = writeln!(text, "\n{}", costs(results));
+    for (scenario, rival) in results.matches() {
+        let is_it = |run: &&Run| run.scenario == scenario && run.rival == rival;
+        let runs = || results.runs.iter().filter(is_it);
+        let failures = |side: Side| -> u64 {
+            let of_side = runs().filter(|run| run.side == side);
+            of_side.filter_map(|run| run.figures.as_ref()).map(|figures| figures.failures).sum()
+        };
+        let (name, word, count) = (scenario.name, rival.word(), runs().count());
+        let (ours, theirs) = (failures(Side::Ours), failures(Side::Rival));
+        let _ = writeln!(
+            text,
+            "{name} against {word}: {count} runs; failed requests: ours {ours}, theirs {theirs}"
+        );
+    }
+    text
+}
+
+fn legend() -> String {
+    format!(
+        "x better: geometric mean over the pairs, with its {CONFIDENCE_PERCENT} % interval; above \
+         1 ours is better. Pairs count where the probes that bind the figure differ by no more \
+         than {BRACKET_RATIO_MAX} x beside them, else they are discarded. A win or a loss takes \
+         {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
+         itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
+         the interval, else our value."
+    )
+}
+
+fn rows(results: &Results) -> Table {
+    let mut rows = table::plain();
+    rows.set_header([
+        "scenario",
+        "figure",
+        "rival",
+        "theirs",
+        "ours",
+        "x better",
+        "from",
+        "to",
+        "pairs",
+        "discarded",
+        "failed",
+        "claimable",
+        "verdict",
+        "goal",
+        "reached",
+    ]);
+    for row in &results.rows {
+        rows.add_row(cells(row));
+    }
+    table::align_numbers(&mut rows, 3);
+    rows
+}
+
+fn cells(row: &Row) -> [String; 15] {
+    let factor = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.3}"));
+    let value = |value: Option<f64>| value.map_or("?".to_owned(), figure);
+    [
+        row.scenario.to_owned(),
+        row.figure.name().to_owned(),
+        row.rival.word().to_owned(),
+        value(row.theirs),
+        value(row.ours),
+        factor(row.gain.map(|gain| gain.ratio)),
+        factor(row.gain.map(|gain| gain.low)),
+        factor(row.gain.map(|gain| gain.high)),
+        row.pairs.to_string(),
+        row.unsteady.to_string(),
+        row.failed.to_string(),
+        factor(row.claimable),
+        format!("{:?}", row.verdict).to_lowercase(),
+        row.goal.map_or(String::new(), Goal::describe),
+        row.reached.map_or(String::new(), |it| format!("{it:?}").to_lowercase()),
+    ]
+}
+
+/// What a message costs each broker: means over all runs of a scenario, of whatever block.
+fn costs(results: &Results) -> Table {
+    let mut rows = table::plain();
+    rows.set_header([
+        "per message",
+        "broker",
+        "runs",
+        "CPU us",
+        "system calls",
+        "context switches",
+        "device writes",
+        "device bytes",
+        "device flushes",
+        "RSS MB",
+    ]);
+    let mut seen: Vec<(&str, Contestant)> =
+        results.runs.iter().map(|run| (run.scenario.name, run.contestant)).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    for (scenario, contestant) in seen {
+        let is_it = |run: &&Run| (run.scenario.name, run.contestant) == (scenario, contestant);
+        let runs = results.runs.iter().filter(is_it).filter_map(|run| run.figures.as_ref());
+        let runs: Vec<&Figures> = runs.collect();
+        let used = |of: fn(BrokerUse) -> Option<f64>| mean(&runs, |run| of(run.costs.used?));
+        rows.add_row([
+            scenario.to_owned(),
+            contestant.word().to_owned(),
+            runs.len().to_string(),
+            mean(&runs, |run| Figure::Cpu.of(run)),
+            mean(&runs, |run| run.costs.system_calls_per_message),
+            used(|used| used.context_switches_per_message),
+            used(|used| used.device_writes_per_message),
+            used(|used| used.device_bytes_per_message),
+            used(|used| used.device_flushes_per_message),
+            mean(&runs, |run| Figure::Rss.of(run)),
+        ]);
+    }
+    table::align_numbers(&mut rows, 2);
+    rows
+}
+
+/// The mean of what is known of `runs`.
+fn mean(runs: &[&Figures], of: impl Fn(&Figures) -> Option<f64>) -> String {
+    let known: Vec<f64> = runs.iter().filter_map(|figures| of(figures)).collect();
+    match known.len() {
+        0 => String::new(),
+        count => figure(known.iter().sum::<f64>() / count as f64),
+    }
+}
+
+/// Four digits at least, and no more behind the point than say something.
+fn figure(value: f64) -> String {
+    match value {
+        1_000.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versus::results::tests::race;
+    use crate::versus::scenario::by_name;
+
+    #[test]
+    fn the_tables_and_the_document_tell_every_figure_and_run() {
+        let results = race("sync-64x1", 1, 2.0);
+        let figures = by_name("sync-64x1").unwrap().figures.len();
+        assert_eq!((results.rows.len(), results.runs.len()), (2 * figures, 4));
+        let text = describe(&results);
+        assert!(text.contains("CPU us/msg") && text.contains("undecided"), "{text}");
+        assert!(text.contains("tuned") && text.contains("system calls"), "{text}");
+        assert!(text.contains("4 runs; failed requests: ours 2, theirs 2"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_figure_is_told_with_its_reason() {
+        let mut results = race("sync-64x1", 1, 2.0);
+        for run in results.runs.iter_mut().filter(|run| run.contestant == Contestant::Tuned) {
+            (run.figures, run.error) = (None, Some("it fell silent".to_owned()));
+        }
+        results.add(Vec::new());
+        let text = describe(&results);
+        assert!(text.contains("sync-64x1, msg/s against tuned: it fell silent"), "{text}");
+    }
+}
