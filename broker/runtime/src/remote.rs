@@ -10,8 +10,9 @@ use atomic_waker::AtomicWaker;
 
 pub use crate::sync::Closed;
 
+use crate::shards::{self, Cores};
 use crate::start::StartError;
-use crate::{shards, task};
+use crate::task;
 
 struct Slot<T> {
     value: Mutex<Option<T>>,
@@ -100,6 +101,18 @@ pub struct Remote {
 /// # Errors
 /// Why the executor could not be made, and what to change.
 pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
+    spawn_on(name, Cores::Floating(1))
+}
+
+/// As [`spawn_executor`], bound to a core.
+///
+/// # Errors
+/// As for [`spawn_executor`]; a core that this process may not use is named, with those it may.
+pub fn spawn_executor_on(name: &'static str, core: usize) -> Result<Remote, StartError> {
+    spawn_on(name, Cores::Exactly(vec![core]))
+}
+
+fn spawn_on(name: &'static str, core: Cores) -> Result<Remote, StartError> {
     let (jobs, inbox) = async_channel::bounded::<Job>(JOBS_MAX);
     let (alive, end) = async_channel::bounded(1);
     let (started, outcome) = std::sync::mpsc::channel();
@@ -118,7 +131,7 @@ pub fn spawn_executor(name: &'static str) -> Result<Remote, StartError> {
                 job();
             }
         };
-        if let Err(error) = shards::try_block_on(name, serve) {
+        if let Err(error) = shards::block_on_one(name, core, serve) {
             let _ = started.send(Err(error));
         }
     };
@@ -228,6 +241,16 @@ mod tests {
         for (number, thread) in (0..).zip(threads) {
             assert_eq!(thread.join().expect("caller"), Ok(number * 10));
         }
+    }
+
+    #[test]
+    fn an_executor_runs_on_the_core_it_is_bound_to_or_not_at_all() {
+        let core = *shards::usable_cores().last().expect("a core");
+        let remote = spawn_executor_on("worker", core).expect("executor");
+        let runs_on = || async { crate::live::sys::CoreSet::of_this_thread().cores() };
+        assert_eq!(block_on(remote.run(runs_on)), Ok(vec![core]));
+        let error = spawn_executor_on("worker", 100_000).err().expect("no such core");
+        assert!(error.to_string().contains("choose among"), "{error}");
     }
 
     #[test]

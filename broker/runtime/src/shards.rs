@@ -267,8 +267,19 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// # Errors
 /// Why the executor could not be made, and what to change.
 pub fn try_block_on<T>(name: &str, future: impl Future<Output = T>) -> Result<T, StartError> {
+    block_on_one(name, Cores::Floating(1), future)
+}
+
+/// As [`try_block_on`], on the one core that `cores` names, if it names one.
+pub(crate) fn block_on_one<T>(
+    name: &str,
+    cores: Cores,
+    future: impl Future<Output = T>,
+) -> Result<T, StartError> {
+    assert!(cores.shards() == 1, "one executor, not {}", cores.shards());
     probe::executors(1)?;
-    let mut options = ShardsConfig::new(Cores::Floating(1)).options(0, None);
+    let core = cores.assign(&executor::cores_of_the_process().cores())?[0];
+    let mut options = ShardsConfig::new(cores).options(0, core);
     name.clone_into(&mut options.name);
     // Nothing that wants registered memory runs here.
     options.io_memory_bytes = 0;
