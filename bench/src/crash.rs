@@ -5,6 +5,7 @@
 //! recovery cannot lose what an earlier one kept.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringmq_runtime::{random, task};
@@ -57,7 +58,7 @@ pub async fn run(args: &CrashArgs) -> Result<Ending, BenchError> {
 }
 
 /// Loads the broker, kills it, restarts it; returns what it had acknowledged.
-async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Rc<Acks>, BenchError> {
+async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Arc<Acks>, BenchError> {
     let pace = pace(args);
     let producers = Producers::new(target, &message(args), pace.header.serialize());
     let acks = Acks::new(producers.run);
@@ -86,7 +87,7 @@ async fn prove(target: Target, acks: &Acks) -> Result<(Target, Verdict), BenchEr
 /// Proves the topics of all rounds after the last restart.
 async fn prove_again(
     mut target: Target,
-    proofs: &[(String, Rc<Acks>)],
+    proofs: &[(String, Arc<Acks>)],
 ) -> Result<Ending, BenchError> {
     for (topic, acks) in proofs {
         target = target.with_topic(topic, QUEUES).await?;

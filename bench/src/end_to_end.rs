@@ -73,7 +73,7 @@ pub async fn consumers(
         serialize: args.load.pace.header.serialize(),
     });
     let pace = PaceArgs { connections: args.consumers, ..args.load.pace.clone() };
-    let load = Load::new(None);
+    let load = Load::on(target.clients(), None);
     consume::connect(target, &pace, &plan, &load).await?;
     Ok(load)
 }

@@ -29,6 +29,8 @@ pub struct Environment {
     pub cpu: String,
     /// Cores that bench may use.
     pub cores: usize,
+    /// Cores to which threads of the client side were bound; none: one thread, bound to none.
+    pub client_cores: Vec<usize>,
     /// How the first core chooses its frequency.
     pub governor: String,
     /// Memory nodes.
@@ -84,7 +86,8 @@ impl Environment {
             None => None,
         };
         let (broker, broker_config) = broker_facts(target).await.unwrap_or_default();
-        Self { disk, broker, broker_config, ..Self::of_machine().await }
+        let client_cores = target.clients().cores().to_vec();
+        Self { disk, broker, broker_config, client_cores, ..Self::of_machine().await }
     }
 
     async fn of_machine() -> Self {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ringmq_runtime::start::StartError;
 use thiserror::Error;
 
 /// A run that failed; the text tells what was tried.
@@ -19,6 +20,9 @@ pub enum BenchError {
     /// A process of our own.
     #[error("a process of bench could not be controlled: {0}")]
     Child(io::Error),
+    /// A thread of the client side cannot be had.
+    #[error("--client-cores: {0}")]
+    ClientCores(StartError),
     /// A broker ended before it took requests.
     #[error("the broker stopped before it was ready ({0}); its reason is above")]
     BrokerStopped(String),

@@ -62,7 +62,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         hold: args.hold,
         serialize: args.header.serialize(),
     });
-    let load = Load::new(None);
+    let load = Load::on(target.clients(), None);
     let pulls = u64::from(args.connections) * u64::from(args.depth);
     consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     // The first waits end at about the same time; the measured time holds whole waits.

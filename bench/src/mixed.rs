@@ -74,7 +74,7 @@ async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchErr
         serialize: args.load.pace.header.serialize(),
     });
     let pace = PaceArgs { connections: args.readers, depth: 1, ..args.load.pace.clone() };
-    let load = Load::new(None);
+    let load = Load::on(target.clients(), None);
     consume::connect(target, &pace, &plan, &load).await?;
     Ok(load)
 }

@@ -1,6 +1,7 @@
 //! `bench produce`: sends messages and measures how long the broker takes to acknowledge them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ringmq_protocol::SerializeType;
 use ringmq_runtime::random;
@@ -8,7 +9,6 @@ use ringmq_runtime::random;
 use crate::args::commands::ProduceArgs;
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::Load;
-use crate::driver::lane::Lane;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::{self, Limits};
@@ -17,7 +17,7 @@ use crate::proof::journal::ACKS_MAX;
 use crate::proof::{self, read_back};
 use crate::report::Report;
 use crate::stop;
-use crate::target::{Target, caller};
+use crate::target::Target;
 use crate::workload::send::{Acks, SendPlan, SendWork};
 use crate::workload::topics::TopicDraw;
 
@@ -58,7 +58,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
 pub struct Producers {
     /// Drawn once, so that messages left by an earlier run are told apart.
     pub run: u64,
-    plans: Vec<Rc<SendPlan>>,
+    plans: Vec<Arc<SendPlan>>,
 }
 
 impl Producers {
@@ -67,7 +67,7 @@ impl Producers {
         let run = random::seed_u64();
         let plan = |broker| {
             let topics = target.topics_on(broker);
-            Rc::new(SendPlan {
+            Arc::new(SendPlan {
                 run,
                 broker,
                 draw: TopicDraw::new(topics.len(), message.spread),
@@ -89,17 +89,18 @@ impl Producers {
         target: &Target,
         pace: &PaceArgs,
         again: u32,
-        acks: Option<Rc<Acks>>,
+        acks: Option<Arc<Acks>>,
     ) -> Result<Rc<Load>, BenchError> {
-        let load = Load::new(pace.schedule(self.run.wrapping_add(u64::from(again))));
+        let schedule = pace.schedule(self.run.wrapping_add(u64::from(again)));
+        let load = Load::on(target.clients(), schedule);
         for index in 0..pace.connections {
             let broker = index % target.broker_count();
-            let (read, write) = caller::connect(target.broker_addr(broker)).await?.split();
             // Lanes of all repetitions differ, since they name messages.
             let lane = again * pace.connections + index;
             let plan = self.plans[broker as usize].clone();
-            let work = SendWork::new(lane, plan, acks.clone(), pace.depth);
-            load.add_lane(Lane::new(work, write, pace.depth), read);
+            let (acks, depth) = (acks.clone(), pace.depth);
+            let work = move || SendWork::new(lane, plan, acks, depth);
+            load.connect(target.broker_addr(broker), depth, work).await?;
         }
         Ok(load)
     }

@@ -5,12 +5,14 @@
 //! was stopped. Everything else is dropped where it is, which ends the processes that it started
 //! and removes its scratch directories.
 //!
-//! The state belongs to the thread that runs the command: signals are asked for once per process.
+//! Signals are asked for once per process, and every thread may look whether one came. The rest of
+//! the state belongs to the thread that runs the command.
 
 use std::cell::Cell;
 use std::future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::task::Poll;
 
 use ringmq_runtime::signal::{self, Signal};
@@ -19,9 +21,11 @@ use ringmq_runtime::sync::Notify;
 use crate::ending::Ending;
 use crate::error::BenchError;
 
+/// The signal that came.
+static REQUESTED: OnceLock<Signal> = OnceLock::new();
+
 #[derive(Default)]
 struct State {
-    requested: Cell<Option<Signal>>,
     table_follows: Cell<bool>,
     dropped: Cell<bool>,
     came: Rc<Notify>,
@@ -45,7 +49,7 @@ pub async fn run(
         Poll::Pending => dropped.as_mut().poll(context).map(|()| None),
     })
     .await;
-    let stopped = STATE.with(|state| state.requested.get()).map(Ending::Stopped);
+    let stopped = REQUESTED.get().copied().map(Ending::Stopped);
     match outcome {
         // What was found before the signal counts for more than the signal.
         Some(Ok(Ending::ProofFailed)) => Ok(Ending::ProofFailed),
@@ -64,8 +68,8 @@ async fn until_dropped() {
         }
     };
     eprintln!("stopping: {} came; a second one ends bench at once", name(signal));
+    REQUESTED.set(signal).expect("only the first signal comes here");
     let table_follows = STATE.with(|state| {
-        state.requested.set(Some(signal));
         state.came.notify_all();
         state.dropped.set(!state.table_follows.get());
         state.table_follows.get()
@@ -82,7 +86,7 @@ pub fn table_follows() {
 
 /// True when a signal has come: send no more.
 pub fn is_requested() -> bool {
-    STATE.with(|state| state.requested.get().is_some())
+    REQUESTED.get().is_some()
 }
 
 /// True when the command is dropped where it is, so that nobody looks at what it leaves behind.
@@ -100,8 +104,8 @@ pub async fn requested() {
 
 /// What was run, with the signal that ended it, if one did.
 pub fn described(workload: String) -> String {
-    match STATE.with(|state| state.requested.get()) {
-        Some(signal) => format!("{workload}; stopped early by {}", name(signal)),
+    match REQUESTED.get() {
+        Some(&signal) => format!("{workload}; stopped early by {}", name(signal)),
         None => workload,
     }
 }

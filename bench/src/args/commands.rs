@@ -58,6 +58,10 @@ pub struct ConsumeArgs {
     /// Messages to put into the topics first; 500k for a broker that bench starts, else none.
     #[arg(long, value_parser = values::count)]
     pub fill: Option<u64>,
+    /// With --from last: messages that bench itself sends meanwhile, per second; 5k for a broker
+    /// that bench starts, else none.
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub produce: Option<f64>,
 }
 
 /// `bench end-to-end`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::values;
+use crate::args::values::{self, Cores};
 
 /// Which broker.
 #[derive(Clone, Debug, Args)]
@@ -22,9 +22,26 @@ pub struct TargetArgs {
     /// Queues of a topic that bench creates.
     #[arg(short, long, default_value_t = 4, value_parser = values::up_to(1024))]
     pub queues: u32,
+    /// Cores of the client side, such as 1 or 2-3,5: one thread bound to each, with its part of the
+    /// connections and of the schedule. Without it one thread wherever the kernel puts it.
+    #[arg(long, value_name = "CORES", value_parser = values::cores)]
+    pub client_cores: Option<Cores>,
     /// The broker that bench starts.
     #[command(flatten)]
     pub broker: BrokerArgs,
+}
+
+impl TargetArgs {
+    /// Cores of the client side; none: one thread wherever the kernel puts it.
+    pub fn client_cores(&self) -> &[usize] {
+        self.client_cores.as_ref().map_or(&[], Cores::as_slice)
+    }
+
+    /// Cores that the client side and the broker that bench starts both are bound to.
+    pub fn cores_of_both(&self) -> Vec<usize> {
+        let shards = if self.namesrv.is_some() { 0 } else { self.broker.shards as usize };
+        self.client_cores().iter().copied().filter(|core| *core < shards).collect()
+    }
 }
 
 /// The broker that bench starts.

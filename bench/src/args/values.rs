@@ -53,6 +53,38 @@ pub fn hold(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Cores by their numbers, each once, in the order in which they were named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cores(Vec<usize>);
+
+impl Cores {
+    /// Their numbers; at least one.
+    pub fn as_slice(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+/// Highest number of a core: the kernel's sets of cores end there (CPU_SETSIZE of glibc).
+const CORE_MAX: usize = 1_023;
+
+/// Cores and ranges of them, such as `2-3,5`.
+pub fn cores(text: &str) -> Result<Cores, String> {
+    let expected = || {
+        format!("{text:?} is no list of cores from 0 to {CORE_MAX}, each once, such as 1 or 2-3,5")
+    };
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let core = |text: &str| text.trim().parse().ok().filter(|core| *core <= CORE_MAX);
+        let (first, last) = core(first).zip(core(last)).ok_or_else(expected)?;
+        if first > last || (first..=last).any(|core| cores.contains(&core)) {
+            return Err(expected());
+        }
+        cores.extend(first..=last);
+    }
+    Ok(Cores(cores))
+}
+
 /// Requests per second.
 pub fn rate(text: &str) -> Result<f64, String> {
     let (number, factor) = split_unit(text, &[("k", 1e3), ("m", 1e6)]);
@@ -169,6 +201,15 @@ mod tests {
         assert_eq!(seconds("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(seconds("3s"), Ok(Duration::from_secs(3)));
         assert_eq!(percent("30%"), Ok(30));
+    }
+
+    #[test]
+    fn cores_are_numbers_and_ranges_in_their_order() {
+        assert_eq!(cores("1"), Ok(Cores(vec![1])));
+        assert_eq!(cores("5,2-4, 0"), Ok(Cores(vec![5, 2, 3, 4, 0])));
+        for text in ["", "a", "1,", "3-2", "1-2,2", "-1", "1024", "0-1-2"] {
+            assert!(cores(text).unwrap_err().contains("such as 1 or 2-3,5"), "{text:?}");
+        }
     }
 
     #[test]

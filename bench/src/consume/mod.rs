@@ -1,11 +1,13 @@
 //! `bench consume`: pulls topics and measures how fast messages arrive.
 
+mod sends;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::args::commands::{Begin, ConsumeArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
-use crate::driver::lane::Lane;
+use crate::consume::sends::Sends;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::error::BenchError;
@@ -16,11 +18,14 @@ use crate::proof::journal::QueueNumber;
 use crate::record::archive::Archive;
 use crate::report::Report;
 use crate::target::Target;
-use crate::target::caller::{self, Caller};
+use crate::target::caller::Caller;
 use crate::workload::pull::{HOLD, Position, PullPlan, PullWork, Reading};
 
 /// Messages that a broker of our own gets when nothing is said.
 const FILL_DEFAULT: u64 = 500_000;
+
+/// Messages per second that a tail of a broker of our own gets when nothing is said.
+const PRODUCE_DEFAULT: f64 = 5_000.0;
 
 /// Connections and depth that fill topics.
 const FILL_LANES: (u32, u32) = (16, 32);
@@ -34,9 +39,11 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.load.target).await?);
-    let fills = target.store().is_some() && args.from == Begin::First;
-    let messages = args.fill.unwrap_or(if fills { FILL_DEFAULT } else { 0 });
+    let (is_own, reads_all) = (target.store().is_some(), args.from == Begin::First);
+    let messages = args.fill.unwrap_or(if is_own && reads_all { FILL_DEFAULT } else { 0 });
     fill(&target, &args.load.pace, &args.load.message, messages).await?;
+    let rate = args.produce.or(is_own.then_some(PRODUCE_DEFAULT)).filter(|_| !reads_all);
+    let sends = rate.map(|rate| Sends::new(&target, &args.load, rate));
     let reading = match args.from {
         Begin::First => Reading::Replay(args.passes),
         Begin::Last => Reading::Tail,
@@ -51,11 +58,19 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let seed = ringmq_runtime::random::seed_u64();
     let (pace, output) = (&args.load.pace, &args.load.output);
     let mut runs = measure::repeat(&target, pace, output, false, async |again| {
-        let load = Load::new(args.load.pace.schedule(seed.wrapping_add(u64::from(again))));
-        connect(&target, &args.load.pace, &plan, &load).await?;
+        let schedule = pace.schedule(seed.wrapping_add(u64::from(again)));
+        let load = Load::on(target.clients(), schedule);
+        connect(&target, pace, &plan, &load).await?;
+        if let Some(sends) = &sends {
+            sends.start(&target, again).await?;
+        }
         Ok(load)
     })
     .await?;
+    let sent = match sends {
+        Some(sends) => Some(sends.finish().await),
+        None => None,
+    };
     // Consuming flushes nothing; what is flushed meanwhile is not its doing.
     for used in runs.iter_mut().filter_map(|run| run.used.as_mut()) {
         (used.flushes, used.device) = (None, None);
@@ -70,6 +85,9 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;
     let mut report = Report::new(workload, latency_of, &runs);
     report.limits = limits;
+    if let Some(sent) = sent {
+        report.add_beside("sends", limits::SENDS, &sent);
+    }
     report.finish(&args.load.output, &target, &runs).await?;
     target.ended_well();
     Ok(Ending::of(report.failures()))
@@ -150,10 +168,10 @@ async fn open(
         // A broker without a connection would not be read at all.
         let connections = connections.div_ceil(target.broker_count());
         for cursors in cursors(positions, connections, depth, count) {
-            let (read, write) = caller::connect(target.broker_addr(broker)).await?.split();
             let slots = u32::try_from(cursors.len()).expect("bounded by the command line");
-            let work = PullWork::new(plan.clone(), cursors);
-            load.add_lane(Lane::new(work, write, slots), read);
+            let plan = PullPlan::clone(plan);
+            let work = move || PullWork::new(Rc::new(plan), cursors);
+            load.connect(target.broker_addr(broker), slots, work).await?;
         }
     }
     if found { Ok(()) } else { Err(BenchError::EmptyTopic(target.topic(0).to_string())) }

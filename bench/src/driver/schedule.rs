@@ -35,14 +35,37 @@ pub struct Step {
     pub rate: f64,
 }
 
+/// Which arrivals are those of one of several threads: arrival *k* is for connection *k* modulo
+/// `lanes`, and connection *l* is driven by thread *l* modulo `threads`. All parts together are the
+/// whole schedule, whatever its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which thread, from 0.
+    pub thread: u64,
+    /// How many there are; at most as many as lanes.
+    pub threads: u64,
+    /// Connections in all.
+    pub lanes: u64,
+}
+
+impl Part {
+    fn has(self, arrival: u64) -> bool {
+        arrival % self.lanes % self.threads == self.thread
+    }
+}
+
 /// The due times of an open loop, one after the other.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     steps: Vec<Step>,
     arrivals: Arrivals,
     random: SmallRng,
+    /// Arrivals so far, those of other parts included.
+    arrived: u64,
     /// Arrivals taken.
     taken: u64,
+    /// Of all arrivals only these; none: all.
+    part: Option<Part>,
     /// Position of the next arrival, in units; Poisson sums its gaps here.
     position: f64,
     /// The step in which the next arrival lies, its start in seconds and in units.
@@ -60,7 +83,9 @@ impl Schedule {
             steps,
             arrivals,
             random: SmallRng::seed_from_u64(seed),
+            arrived: 0,
             taken: 0,
+            part: None,
             position: 0.0,
             step: 0,
             step_start_s: 0.0,
@@ -74,16 +99,37 @@ impl Schedule {
         Duration::from_secs_f64(self.step_start_s + units / self.steps[self.step].rate)
     }
 
+    /// Leaves all arrivals out that are not of `part`. Only before the first is taken.
+    pub fn keep_only(&mut self, part: Part) {
+        assert!(self.arrived == 0, "{} arrivals were handed out before", self.arrived);
+        assert!(part.thread < part.threads && part.threads <= part.lanes, "{part:?} has arrivals");
+        self.part = Some(part);
+        self.skip_other_parts();
+    }
+
     /// Takes the next arrival.
     pub fn advance(&mut self) {
         self.taken += 1;
+        self.step_on();
+        self.skip_other_parts();
+    }
+
+    fn skip_other_parts(&mut self) {
+        while self.part.is_some_and(|part| !part.has(self.arrived)) {
+            self.step_on();
+        }
+    }
+
+    /// Goes on to the next arrival of whatever part.
+    fn step_on(&mut self) {
+        self.arrived += 1;
         self.position = match self.arrivals {
-            Arrivals::Constant => self.taken as f64,
+            Arrivals::Constant => self.arrived as f64,
             Arrivals::Poisson => {
                 let gap: f64 = Exp1.sample(&mut self.random);
                 self.position + gap
             }
-            Arrivals::Bursts(size) => (self.taken - self.taken % u64::from(size)) as f64,
+            Arrivals::Bursts(size) => (self.arrived - self.arrived % u64::from(size)) as f64,
         };
         while self.step + 1 < self.steps.len() {
             let Step { length, rate } = self.steps[self.step];
@@ -110,6 +156,12 @@ impl Pacer {
     /// A pacer at the start of `schedule`.
     pub fn new(schedule: Schedule) -> Self {
         Self { handed_out: schedule.clone(), due: schedule }
+    }
+
+    /// Leaves all requests out that are not of `part`. Only before the first is taken.
+    pub fn keep_only(&mut self, part: Part) {
+        self.handed_out.keep_only(part);
+        self.due.keep_only(part);
     }
 
     /// The intended time of the next request.
@@ -187,6 +239,31 @@ mod tests {
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         assert!((0.98..1.02).contains(&mean), "mean {mean} ms");
         assert!((0.95..1.05).contains(&variance), "an exponential's variance is its mean squared");
+    }
+
+    #[test]
+    fn the_parts_of_a_schedule_are_the_whole_of_it() {
+        for arrivals in [Arrivals::Constant, Arrivals::Poisson, Arrivals::Bursts(7)] {
+            let whole = schedule(&[100.0, 300.0], arrivals);
+            let mut parts = Vec::new();
+            for (thread, share) in [(0, 3), (1, 2)] {
+                // Five connections: three on the first thread, two on the other.
+                let mut part = whole.clone();
+                part.keep_only(Part { thread, threads: 2, lanes: 5 });
+                parts.extend(dues(part, 100 * share));
+            }
+            parts.sort_unstable();
+            assert_eq!(parts, dues(whole, 500), "{arrivals:?}");
+        }
+    }
+
+    #[test]
+    fn the_backlog_of_a_part_is_its_own() {
+        let mut pacer = Pacer::new(schedule(&[10.0], Arrivals::Constant));
+        pacer.keep_only(Part { thread: 1, threads: 2, lanes: 2 });
+        assert_eq!(pacer.backlog(Duration::from_millis(550)), 3, "at 100, 300 and 500 ms");
+        assert_eq!(pacer.take(Duration::from_millis(550)), Some(Duration::from_millis(100)));
+        assert_eq!(pacer.backlog(Duration::from_millis(550)), 2);
     }
 
     #[test]

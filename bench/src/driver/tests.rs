@@ -14,8 +14,9 @@ use ringmq_runtime::task;
 
 use super::lane::Lane;
 use super::schedule::{Arrivals, Schedule, Step};
+use super::share::Interval;
 use super::work::{Asked, Then, Work};
-use super::{Load, Timing};
+use super::{Load, Timing, merge};
 use crate::record::archive::Archive;
 use crate::record::window::Window;
 
@@ -115,7 +116,8 @@ fn an_open_loop_keeps_its_due_times_through_a_stall() {
     assert!(response.percentile_us(75.0 + 12.0) > 240_000.0, "{}", response.percentile_us(87.0));
     assert!(response.percentile_us(70.0) < 50_000.0);
     assert!((1_950..=2_001).contains(&archive.total.messages), "{}", archive.total.messages);
-    assert_eq!(archive.backlog(), 0);
+    // One is due at the very end, which may be seen before it is sent.
+    assert!(archive.backlog() <= 1, "{}", archive.backlog());
 }
 
 #[test]
@@ -140,7 +142,10 @@ fn a_stall_at_the_end_of_a_run_is_seen() {
 #[test]
 fn answers_that_never_come_are_failures() {
     let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 16, 500..60_000);
-    assert_eq!(archive.total.errors.kinds().collect::<Vec<_>>(), [(super::NO_ANSWER, 16, "")]);
+    assert_eq!(
+        archive.total.errors.kinds().collect::<Vec<_>>(),
+        [(super::share::NO_ANSWER, 16, "")]
+    );
 }
 
 #[test]
@@ -155,6 +160,27 @@ fn a_closed_loop_asks_again_as_soon_as_it_is_answered() {
     let (archive, _) = run(work.clone(), None, 3, 0..0);
     assert_eq!(archive.total.response.max_us(), archive.total.service.max_us());
     assert!(work.asks.get() > 1_000 && work.asks.get() - archive.total.messages as u32 <= 6);
+}
+
+#[test]
+fn intervals_of_all_threads_are_one_without_loss() {
+    let interval = |ms: u64, backlog: u64| {
+        let mut window = Box::<Window>::default();
+        for latency in 1..=ms {
+            let latency = Duration::from_millis(latency);
+            window.success(latency, latency / 2, 2, 10);
+        }
+        window.failure("SYSTEM_BUSY");
+        let since = Duration::from_secs(5);
+        Interval { window, since, length: Duration::from_millis(ms), backlog }
+    };
+    let mut intervals = [interval(100, 1), interval(300, 2), interval(200, 4)];
+    let all = merge(&mut intervals);
+    assert_eq!((all.since, all.length), (Duration::from_secs(5), Duration::from_millis(200)));
+    assert_eq!((all.backlog, all.window.messages, all.window.bytes), (7, 1_200, 6_000));
+    assert_eq!((all.window.response.count(), all.window.errors.total()), (600, 3));
+    let up_to_100_ms = all.window.response.histogram().count_between(0, 100_000_000);
+    assert_eq!(up_to_100_ms, 300);
 }
 
 #[test]

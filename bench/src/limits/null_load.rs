@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ringmq_protocol::SerializeType;
 use ringmq_runtime::disk::Disk;
@@ -31,9 +32,9 @@ const QUEUES: u32 = 4;
 const MESSAGES_NAME: &str = "bench-null-messages";
 
 /// What the connections send: the same requests as to a broker.
-pub fn plan(message: &MessageArgs) -> Rc<SendPlan> {
+pub fn plan(message: &MessageArgs) -> Arc<SendPlan> {
     let topic = BrokerTopic { number: 0, name: TOPIC.to_owned(), queues: QUEUES };
-    Rc::new(SendPlan {
+    Arc::new(SendPlan {
         run: random::seed_u64(),
         broker: 0,
         topics: vec![topic],

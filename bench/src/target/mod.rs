@@ -7,7 +7,7 @@ pub mod routes;
 pub mod scratch;
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ringmq_protocol::Header;
 use ringmq_protocol::codes::request;
@@ -15,6 +15,7 @@ use ringmq_protocol::headers::offset::{MaxOffsetRequest, OffsetResponse, QueueRe
 use ringmq_runtime::process;
 
 use crate::args::target::{BrokerArgs, TargetArgs};
+use crate::driver::clients::Clients;
 use crate::error::BenchError;
 use crate::proof::journal::QueueNumber;
 use crate::target::caller::Caller;
@@ -28,7 +29,7 @@ const FLUSHES_KEY: &str = "commitLogFlushTotal";
 /// A topic of the run.
 #[derive(Clone, Debug)]
 struct Topic {
-    name: Rc<str>,
+    name: Arc<str>,
     /// Number of a master, and how many queues it has there.
     masters: Vec<(u32, u32)>,
 }
@@ -41,6 +42,8 @@ pub struct Target {
     /// Addresses of the masters; their index is the broker's number.
     brokers: Vec<String>,
     embedded: Option<Embedded>,
+    /// Who sends and reads.
+    clients: Clients,
 }
 
 impl Target {
@@ -49,11 +52,16 @@ impl Target {
     /// # Errors
     /// Nothing is reachable there, or a topic cannot be created.
     pub async fn open(args: &TargetArgs) -> Result<Self, BenchError> {
+        let clients = Clients::start(args.client_cores())?;
         let names = topic_names(args);
-        match &args.namesrv {
-            Some(namesrv) => Self::find(namesrv.clone(), None, &names, args.queues).await,
-            None => Self::start(&args.broker, &names, args.queues).await,
-        }
+        let target = match &args.namesrv {
+            Some(namesrv) => Self::find(namesrv.clone(), None, &names, args.queues).await?,
+            None => Self::start(&args.broker, &names, args.queues).await?,
+        };
+        args.cores_of_both().iter().for_each(|core| {
+            eprintln!("warning: clients and broker share core {core}: each slows the other down");
+        });
+        Ok(Self { clients, ..target })
     }
 
     /// Starts a broker of its own, and creates the topics.
@@ -83,7 +91,8 @@ impl Target {
         names: &[String],
         queues: u32,
     ) -> Result<Self, BenchError> {
-        let mut target = Self { topics: Vec::new(), namesrv, brokers: Vec::new(), embedded };
+        let (topics, brokers, clients) = (Vec::new(), Vec::new(), Clients::default());
+        let mut target = Self { topics, namesrv, brokers, embedded, clients };
         let mut routes = Routes::connect(&target.namesrv).await?;
         if names.len() > 1 {
             routes.create_many(names, queues).await?;
@@ -107,6 +116,11 @@ impl Target {
         u32::try_from(number).expect("brokers are few")
     }
 
+    /// The threads that drive the loads on it.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// Masters that have a topic of the run.
     pub fn broker_count(&self) -> u32 {
         u32::try_from(self.brokers.len()).expect("brokers are few")
@@ -118,7 +132,7 @@ impl Target {
     }
 
     /// Name of a topic by its number.
-    pub fn topic(&self, number: u32) -> &Rc<str> {
+    pub fn topic(&self, number: u32) -> &Arc<str> {
         &self.topics[number as usize].name
     }
 

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
@@ -55,7 +56,7 @@ pub struct PullPlan {
 #[derive(Clone, Debug)]
 pub struct Position {
     /// Its topic.
-    pub topic: Rc<str>,
+    pub topic: Arc<str>,
     /// Its id.
     pub queue_id: i32,
     /// Where reading starts.

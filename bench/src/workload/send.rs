@@ -1,7 +1,9 @@
 //! Sends: what a producing connection asks.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -50,35 +52,36 @@ pub struct SendPlan {
     pub serialize: SerializeType,
 }
 
-/// The acknowledgements of a run, kept for a proof.
+/// The acknowledgements of a run, kept for a proof by all threads that drive it.
 #[derive(Debug)]
 pub struct Acks {
-    journal: RefCell<Journal>,
-    full: Cell<bool>,
+    /// Only runs with a proof pay for the lock.
+    journal: Mutex<Journal>,
+    full: AtomicBool,
 }
 
 impl Acks {
     /// An empty journal of `run`, for all its connections.
-    pub fn new(run: u64) -> Rc<Self> {
-        Rc::new(Self { journal: RefCell::new(Journal::new(run)), full: Cell::new(false) })
+    pub fn new(run: u64) -> Arc<Self> {
+        Arc::new(Self { journal: Mutex::new(Journal::new(run)), full: AtomicBool::new(false) })
     }
 
     /// True when an acknowledgement did not fit: the run cannot be proved.
     pub fn is_full(&self) -> bool {
-        self.full.get()
+        self.full.load(Ordering::Relaxed)
     }
 
     /// The journal, to check it.
-    pub fn journal(&self) -> std::cell::Ref<'_, Journal> {
-        self.journal.borrow()
+    pub fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One producing connection.
 pub struct SendWork {
     lane: u32,
-    plan: Rc<SendPlan>,
-    acks: Option<Rc<Acks>>,
+    plan: Arc<SendPlan>,
+    acks: Option<Arc<Acks>>,
     state: RefCell<State>,
 }
 
@@ -104,7 +107,7 @@ struct InFlight {
 
 impl SendWork {
     /// The connection number `lane`, with `depth` slots.
-    pub fn new(lane: u32, plan: Rc<SendPlan>, acks: Option<Rc<Acks>>, depth: u32) -> Rc<Self> {
+    pub fn new(lane: u32, plan: Arc<SendPlan>, acks: Option<Arc<Acks>>, depth: u32) -> Rc<Self> {
         let random = SmallRng::seed_from_u64(plan.run ^ u64::from(lane) << 32);
         let state = State {
             random,
@@ -121,7 +124,7 @@ impl SendWork {
     /// Keeps the acknowledgement of the messages of one request, which lie one behind the other.
     fn keep(&self, in_flight: InFlight, stored: &Stored) -> Then {
         let Some(acks) = &self.acks else { return Then::Again };
-        let mut journal = acks.journal.borrow_mut();
+        let mut journal = acks.journal();
         for index in 0..u64::from(self.plan.batch) {
             let kept = journal.push(Ack {
                 lane: self.lane,
@@ -134,7 +137,7 @@ impl SendWork {
                 queue_offset: stored.queue_offset + index,
             });
             if !kept {
-                acks.full.set(true);
+                acks.full.store(true, Ordering::Relaxed);
                 return Then::Stop;
             }
         }
@@ -270,7 +273,7 @@ mod tests {
             batch,
             serialize: SerializeType::RocketMq,
         };
-        SendWork::new(1, Rc::new(plan), None, 4)
+        SendWork::new(1, Arc::new(plan), None, 4)
     }
 
     fn requests(work: &SendWork, count: u32) -> Vec<u8> {

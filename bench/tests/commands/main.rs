@@ -1,7 +1,9 @@
 //! The commands as a user runs them: a broker of their own, real files, exit codes, JSON.
 
+mod client_cores;
 mod endings;
 mod limits;
+mod scenarios;
 mod signals;
 
 use std::path::Path;

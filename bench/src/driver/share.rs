@@ -1,0 +1,299 @@
+//! What one thread drives of a load: its connections, and its part of the schedule.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::ReadHalf;
+use ringmq_runtime::{sync::Notify, task};
+
+use crate::driver::lane::Lane;
+use crate::driver::schedule::{Pacer, Part, Schedule};
+use crate::driver::work::Then;
+use crate::record::window::Window;
+use crate::stop;
+use crate::wire::Assembler;
+
+/// How long a run waits at its end for answers that are still out: longer than the 15 s that a
+/// client's pull is held.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// The same when a signal has ended the run: much less than a service manager waits for a process
+/// that it has asked to end.
+const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(3);
+
+/// What a request is counted as whose answer did not come within [`DRAIN_LIMIT`] of the end.
+pub const NO_ANSWER: &str = "no answer within 20 s after the end of the run";
+
+/// Shortest sleep of the ticker: requests due within this time leave in one batch.
+const TICK_MIN: Duration = Duration::from_micros(20);
+
+/// Longest time between two looks at whether the run is over.
+pub const OVER_POLL: Duration = Duration::from_millis(50);
+
+/// What other threads may see of a share at any time. Its own thread writes, without waiting for
+/// anybody; 128 bytes, so that two shares never write to the same pair of cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Progress {
+    /// Messages since the start, those of the warm-up included.
+    messages: AtomicU64,
+    /// An answer has said that the whole run must end.
+    stops: AtomicBool,
+    /// No connection will ever ask again.
+    finished: AtomicBool,
+}
+
+impl Progress {
+    /// Messages since the start, those of the warm-up included.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// True when an answer has said that the whole run must end.
+    pub fn stops(&self) -> bool {
+        self.stops.load(Ordering::Relaxed)
+    }
+
+    /// True when no connection will ever ask again.
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
+    }
+}
+
+/// What was counted since the interval before it ended.
+#[derive(Debug, Default)]
+pub struct Interval {
+    /// The counts.
+    pub window: Box<Window>,
+    /// Its start, from the start of the run.
+    pub since: Duration,
+    /// Its length.
+    pub length: Duration,
+    /// Open loop: requests that were due and not sent at its end.
+    pub backlog: u64,
+}
+
+/// The connections of one thread, and what they have counted.
+pub struct Share {
+    lanes: RefCell<Vec<Rc<Lane>>>,
+    /// Absent in a closed loop.
+    pacer: Option<RefCell<Pacer>>,
+    start: Cell<Instant>,
+    /// When the current interval began.
+    interval_start: Cell<Instant>,
+    /// Open loop: where the search for a free slot goes on.
+    next_lane: Cell<usize>,
+    stopping: Cell<bool>,
+    /// The current interval.
+    window: RefCell<Box<Window>>,
+    settled: Notify,
+    progress: Arc<Progress>,
+}
+
+impl Share {
+    /// A share with the given schedule; none: closed loop.
+    pub fn new(schedule: Option<Schedule>, progress: Arc<Progress>) -> Rc<Self> {
+        Rc::new(Self {
+            lanes: RefCell::default(),
+            pacer: schedule.map(|schedule| RefCell::new(Pacer::new(schedule))),
+            start: Cell::new(Instant::now()),
+            interval_start: Cell::new(Instant::now()),
+            next_lane: Cell::new(0),
+            stopping: Cell::new(false),
+            window: RefCell::default(),
+            settled: Notify::new(),
+            progress,
+        })
+    }
+
+    /// Adds a connection and starts to read its answers.
+    pub fn add_lane(self: &Rc<Self>, lane: Rc<Lane>, read: ReadHalf) {
+        self.lanes.borrow_mut().push(lane.clone());
+        task::spawn("bench lane", self.clone().read_answers(lane, read)).detach();
+    }
+
+    /// Begins to ask at `start`. Of an open loop only `part` belongs here; none: all of it.
+    pub async fn begin(self: Rc<Self>, start: Instant, part: Option<Part>) {
+        self.start.set(start);
+        self.interval_start.set(start);
+        if let (Some(pacer), Some(part)) = (&self.pacer, part) {
+            pacer.borrow_mut().keep_only(part);
+        }
+        self.tell_whether_finished();
+        task::spawn("bench progress", self.clone().tell_progress()).detach();
+        if Instant::now() < start {
+            task::sleep_until(start).await;
+        }
+        match self.pacer {
+            None => self.fill_all_slots(),
+            Some(_) => task::spawn("bench ticker", self.clone().tick()).detach(),
+        }
+    }
+
+    /// Ends an interval: its counts, for those of the next one into `spare`, which is empty.
+    pub fn turn(&self, spare: Box<Window>) -> Interval {
+        let window = self.window.replace(spare);
+        let now = Instant::now();
+        let from = self.interval_start.replace(now);
+        let since = from.saturating_since(self.start.get());
+        let length = now.saturating_since(from);
+        Interval { window, since, length, backlog: self.backlog() }
+    }
+
+    /// Asks nothing more, waits for the answers in flight and closes the connections; what came
+    /// late.
+    pub async fn end(self: Rc<Self>) -> Interval {
+        self.stopping.set(true);
+        let (since, ended) = (self.elapsed(), Instant::now());
+        self.drain(ended).await;
+        // The next run opens its own connections; these would stay as long as their peers do.
+        self.lanes.borrow().iter().for_each(|lane| lane.hang_up());
+        Interval { window: self.window.take(), since, length: ended.elapsed(), backlog: 0 }
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Also where no answer tells it: a connection ends with a write that fails, too.
+    async fn tell_progress(self: Rc<Self>) {
+        while !self.stopping.get() {
+            task::sleep(OVER_POLL).await;
+            self.tell_whether_finished();
+        }
+    }
+
+    fn tell_whether_finished(&self) {
+        let finished = self.lanes.borrow().iter().all(|lane| lane.is_finished());
+        self.progress.finished.store(finished, Ordering::Relaxed);
+    }
+
+    /// Waits for the answers in flight; those that do not come are failures.
+    async fn drain(&self, ended: Instant) {
+        let limit = || if stop::is_requested() { STOP_DRAIN_LIMIT } else { DRAIN_LIMIT };
+        while self.in_flight() > 0 && ended.elapsed() < limit() {
+            let _ = task::timeout(OVER_POLL, self.settled.notified()).await;
+        }
+        if stop::is_requested() {
+            return;
+        }
+        for _ in 0..self.in_flight() {
+            self.window.borrow_mut().failure(NO_ANSWER);
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.lanes.borrow().iter().map(|lane| lane.in_flight()).sum()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.get().elapsed()
+    }
+
+    fn backlog(&self) -> u64 {
+        let elapsed = self.elapsed();
+        self.pacer.as_ref().map_or(0, |pacer| pacer.borrow_mut().backlog(elapsed))
+    }
+
+    fn fill_all_slots(&self) {
+        for lane in self.lanes.borrow().iter() {
+            while lane.has_room() {
+                let now = Instant::now();
+                lane.ask(now, now);
+            }
+            lane.flush();
+        }
+    }
+
+    /// Sends what is due, again and again.
+    async fn tick(self: Rc<Self>) {
+        let pacer = self.pacer.as_ref().expect("only an open loop ticks");
+        while !self.stopping.get() {
+            self.send_due(pacer);
+            let next = self.start.get() + pacer.borrow().next_due();
+            task::sleep_until(next.max(Instant::now() + TICK_MIN)).await;
+        }
+    }
+
+    /// Sends every due request that finds a free slot; the lanes take turns.
+    fn send_due(&self, pacer: &RefCell<Pacer>) {
+        let lanes = self.lanes.borrow();
+        let now = Instant::now();
+        let elapsed = now.saturating_since(self.start.get());
+        let first = self.next_lane.get();
+        let mut looked_at = 0;
+        let mut full = 0;
+        while full < lanes.len() {
+            let lane = &lanes[(first + looked_at) % lanes.len()];
+            if lane.has_room() {
+                let Some(due) = pacer.borrow_mut().take(elapsed) else { break };
+                lane.ask(self.start.get() + due, now);
+                full = 0;
+            } else {
+                full += 1;
+            }
+            looked_at += 1;
+        }
+        self.next_lane.set((first + looked_at) % lanes.len().max(1));
+        for index in 0..looked_at.min(lanes.len()) {
+            lanes[(first + index) % lanes.len()].flush();
+        }
+    }
+
+    async fn read_answers(self: Rc<Self>, lane: Rc<Lane>, mut read: ReadHalf) {
+        let mut assembler = Assembler::default();
+        loop {
+            let outcome = read.read_with(|bytes| self.on_bytes(&lane, &mut assembler, bytes)).await;
+            if !matches!(outcome, Ok(true)) || lane.is_closed() {
+                break;
+            }
+        }
+        let lost = lane.close();
+        for _ in 0..lost {
+            self.window.borrow_mut().failure("connection closed");
+        }
+        self.tell_whether_finished();
+        self.settled.notify_all();
+    }
+
+    /// Takes the answers in `bytes`; false at the end of the stream or when they make no sense.
+    fn on_bytes(&self, lane: &Rc<Lane>, assembler: &mut Assembler, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        let mut window = self.window.borrow_mut();
+        let before = window.messages;
+        let outcome = assembler.feed(bytes, |answer| {
+            let then = lane.take(answer, now, &mut window);
+            match then {
+                Some(Then::Stop) => self.progress.stops.store(true, Ordering::Relaxed),
+                Some(Then::Retire) => self.tell_whether_finished(),
+                Some(Then::Again) | None => {}
+            }
+            if self.pacer.is_none() && !self.stopping.get() && lane.has_room() {
+                lane.ask(now, now);
+            }
+        });
+        // Only this thread adds: no need for one step.
+        let messages = self.progress.messages() + window.messages - before;
+        self.progress.messages.store(messages, Ordering::Relaxed);
+        if let Err(error) = &outcome {
+            window.failure(&error.to_string());
+        }
+        drop(window);
+        match &self.pacer {
+            Some(pacer) if !self.stopping.get() => self.send_due(pacer),
+            _ => lane.flush(),
+        }
+        if self.stopping.get() {
+            self.settled.notify_all();
+        }
+        outcome.is_ok()
+    }
+}
