@@ -8,6 +8,7 @@ mod golden;
 mod java;
 mod probe;
 mod process;
+mod race;
 mod readme;
 mod tidy;
 mod workspace;
@@ -47,6 +48,8 @@ enum Task {
     },
     /// Measure group commit with 64 producers and with one
     GroupCommit,
+    /// Race our broker against itself and the null broker for a moment: all parts work
+    Race,
     /// Run the store's test on a simulated disk with many seeds
     StoreSeeds {
         /// How many
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Conf { check } => check::conf(check),
         Task::Crash { rounds } => durability::crash(rounds),
         Task::GroupCommit => durability::group_commit(),
+        Task::Race => race::run(),
         Task::StoreSeeds { seeds } => durability::store_seeds(seeds),
         Task::Tidy => tidy::run(),
         Task::Readme => readme::run(),
