@@ -43,6 +43,28 @@ nothing was acknowledged, 5 a comparison found something worse or a race was los
 Ctrl-C and 143 by SIGTERM: nothing more is sent, answers are awaited for 3 s, the table tells what
 was measured until then, and the broker that bench started is ended and its files removed.";
 
+/// What stands in the tables, for who meets it the first time.
+const WORDS: &str = "\
+Words of the tables:
+  closed loop           every answer sends the next request: says how much, not how late under load
+  open loop             requests have due times (--rate), whatever the broker does
+  service time          from handing a request to its connection until its answer
+  from intended time    the same from its due time (response time): the wait for a free slot counts
+  since its birth       age of a message when it arrives, by the clock of its producer
+  p99                   99 of 100 values are at most so large
+  values beyond         how many are larger: a percentile that rests on three of them says little
+  backlog               requests that were due and not sent at the end, since no slot was free
+  empty answers         pulls that were answered and brought no message
+  broker, per message   what its process and its device used, divided by the messages
+  waited for CPU        time that its threads could run and had no core
+  log flushes           of its commit logs; 0.05 means that 20 messages shared one
+  device writes, bytes, flushes
+                        of the whole device, so also what others had it do
+  null broker           reads, writes, flushes and answers, and does nothing else: the limit
+  floor                 a round trip and a write one after the other: no lone request is faster
+  meanwhile             CPU time that the host took, and the share of the time in which anybody on
+                        the machine waited for a CPU or for I/O: much of it spoils the figures";
+
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version, about, after_help = EXAMPLES)]
@@ -59,7 +81,8 @@ const OWN_DEFAULTS: [(&str, &str, &str); 3] =
 impl Cli {
     /// The grammar, with each command's own defaults.
     fn grammar() -> clap::Command {
-        OWN_DEFAULTS.into_iter().fold(Self::command(), |cli, (command, argument, value)| {
+        let cli = Self::command().after_long_help(format!("{EXAMPLES}\n\n{WORDS}"));
+        OWN_DEFAULTS.into_iter().fold(cli, |cli, (command, argument, value)| {
             cli.mut_subcommand(command, |command| {
                 command.mut_arg(argument, |argument| argument.default_value(value))
             })

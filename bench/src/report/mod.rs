@@ -296,6 +296,7 @@ impl Report {
         }
         println!();
         sections::notes(self).iter().for_each(|note| println!("{note}"));
+        println!("What the words mean: bench --help");
     }
 
     fn to_json(&self) -> String {

@@ -57,6 +57,9 @@ fn help_has_examples_and_exit_codes() {
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success() && text.contains("\nExamples:\n"), "{text}");
     assert!(text.contains("\nExit codes: 0 ") && text.contains("143 by SIGTERM"), "{text}");
+    for word in ["service time", "from intended time", "values beyond", "backlog", "log flushes"] {
+        assert!(text.contains(&format!("\n  {word} ")), "{word}: {text}");
+    }
     let version = bench(folder.path(), &["--version"]);
     let text = String::from_utf8_lossy(&version.stdout);
     assert!(version.status.success() && text.starts_with("bench "), "{text}");
