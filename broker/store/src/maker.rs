@@ -17,7 +17,7 @@ use ringmq_runtime::task::{self, Task};
 
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
-use crate::pace::{Need, Pace};
+use crate::pace::Pace;
 use crate::segments;
 
 /// Pause after a failed attempt, most likely for lack of space.
@@ -80,21 +80,19 @@ fn is_in_use(inner: &Inner) -> bool {
 
 /// Lets the newest segment grow by one step.
 async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
-    let (file, from, need) = {
+    let step = inner.options.fill_step_bytes;
+    let (file, from, lead, left) = {
         let mut state = inner.state.borrow_mut();
         let appended = state.marks.appended();
         pace.note(Instant::now(), appended);
-        let need = Need {
-            lead: state.segments.filled().saturating_sub(appended),
-            left: state.segments.end() - state.segments.filled(),
-            step: inner.options.fill_step_bytes,
-        };
+        let lead = state.segments.filled().saturating_sub(appended);
+        let left = state.segments.end() - state.segments.filled();
         let newest = state.segments.newest_mut().expect("growing");
-        (newest.file.clone(), newest.filled, need)
+        (newest.file.clone(), newest.filled, lead, left)
     };
-    let to = from + need.step.min(need.left);
+    let to = from + step.min(left);
     leave_space(inner, to - from).await?;
-    let rate = pace.fill_rate(need, inner.options.fill_rate_bytes_per_s);
+    let rate = pace.fill_rate(lead, step, inner.options.fill_rate_bytes_per_s);
     // A failed attempt may have left anything behind `from`; all of it is written again.
     let last_page = to - PAGE_BYTES;
     file.fill_zeros(from, last_page, rate).await?;

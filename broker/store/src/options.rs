@@ -76,8 +76,8 @@ pub struct LogOptions {
     pub read_cache_bytes: usize,
     /// Queue index blocks kept for readers.
     pub index_cache_bytes: usize,
-    /// Rate at which segments are zero-filled ahead while the log is quiet; for a busy log they are
-    /// filled at twice its own rate.
+    /// Rate at which segments are zero-filled ahead, at least; for a busy log it follows the log's
+    /// own.
     pub fill_rate_bytes_per_s: u64,
     /// Part of a segment that is zero-filled and flushed at once, a multiple of 4 KiB: what a new
     /// log waits for when it opens, and one that outruns the device all the time (8 MiB take 8 ms
@@ -114,7 +114,7 @@ impl Default for LogOptions {
             index_segment_size_bytes: 16 << 20,
             read_cache_bytes: 8 << 20,
             index_cache_bytes: 8 << 20,
-            fill_rate_bytes_per_s: 200 << 20,
+            fill_rate_bytes_per_s: 32 << 20,
             fill_step_bytes: 8 << 20,
             scrub_bytes_per_s: 4 << 20, // 100 GB in 7 hours, below 1 % of a core
             scrub_pause: Duration::from_secs(3600),

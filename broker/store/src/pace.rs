@@ -6,15 +6,19 @@
 //! | lead | rate |
 //! |---|---|
 //! | less than [`LEAD_STEPS`] steps, or than the log needs in [`LEAD_MS`] | full speed |
-//! | more | twice the log's rate; more if the rest would not be zeroed when half the lead is used |
-//! | the log is quiet | the floor, so that the device stays free for others |
+//! | less than four times that | twice the log's rate, at least the floor |
+//! | more | five quarters of the log's rate, at least the floor |
 //!
-//! At twice the log's rate the lead grows, so a segment begun when an eighth of the one before it
-//! is used is whole at five eighths. The rate is measured and applied anew for each step.
+//! So the lead always grows, and the zeros take little of the device and of a core beyond what the
+//! log will need anyway. The floor is for a log that is quiet. The rate is measured and applied
+//! anew for each step.
 
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
+
+/// So many times the least lead is enough.
+const AMPLE: u64 = 4;
 
 /// A lead of fewer steps is made up at full speed: room for a burst that begins during one step.
 const LEAD_STEPS: u64 = 8;
@@ -24,17 +28,6 @@ const LEAD_MS: u64 = 250;
 
 /// Shortest time over which the log's rate is measured: some steps, some groups.
 const WINDOW: Duration = Duration::from_millis(50);
-
-/// What there is to do: all in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Need {
-    /// Zeroed bytes in front of the log.
-    pub(crate) lead: u64,
-    /// Bytes of the segment that are not zeroed yet.
-    pub(crate) left: u64,
-    /// What is zeroed and flushed at once.
-    pub(crate) step: u64,
-}
 
 /// The rate at which a log grows.
 #[derive(Debug)]
@@ -62,16 +55,16 @@ impl Pace {
         (self.since, self.byte) = (now, byte);
     }
 
-    /// The rate for the next step, in bytes per second; 0 is full speed.
-    pub(crate) fn fill_rate(&self, need: Need, floor_bytes_per_s: u64) -> u64 {
+    /// The rate for the next step of `step` bytes, with `lead` zeroed bytes in front of the log; in
+    /// bytes per second, 0 is full speed.
+    pub(crate) fn fill_rate(&self, lead: u64, step: u64, floor_bytes_per_s: u64) -> u64 {
         let rate = self.rate_bytes_per_s;
-        let least = (LEAD_STEPS * need.step).max(rate.saturating_mul(LEAD_MS) / 1000);
-        if need.lead < least {
+        let least = (LEAD_STEPS * step).max(rate.saturating_mul(LEAD_MS) / 1000);
+        if lead < least {
             return 0;
         }
-        let in_time = u128::from(rate) * 2 * u128::from(need.left) / u128::from(need.lead);
-        let in_time = u64::try_from(in_time).unwrap_or(u64::MAX);
-        floor_bytes_per_s.max(2 * rate).max(in_time)
+        let wanted = if lead < AMPLE * least { 2 * rate } else { rate + rate / 4 };
+        wanted.max(floor_bytes_per_s)
     }
 }
 
@@ -80,7 +73,8 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
-    const FLOOR: u64 = 200 * MIB;
+    const STEP: u64 = 8 * MIB;
+    const FLOOR: u64 = 32 * MIB;
 
     fn growing(rate_bytes_per_s: u64) -> Pace {
         let start = Instant::from_nanos(0);
@@ -89,25 +83,20 @@ mod tests {
         pace
     }
 
-    fn need(lead: u64, left: u64) -> Need {
-        Need { lead, left, step: 8 * MIB }
-    }
-
     #[test]
     fn a_quiet_log_gets_its_lead_at_once_and_the_rest_at_the_floor() {
         let quiet = Pace::new(Instant::from_nanos(0), 0);
-        assert_eq!(quiet.fill_rate(need(8 * MIB, 1016 * MIB), FLOOR), 0);
-        assert_eq!(quiet.fill_rate(need(64 * MIB, 960 * MIB), FLOOR), FLOOR);
+        assert_eq!(quiet.fill_rate(8 * MIB, STEP, FLOOR), 0);
+        assert_eq!(quiet.fill_rate(64 * MIB, STEP, FLOOR), FLOOR);
     }
 
     #[test]
     fn zeros_grow_faster_than_the_log_and_at_full_speed_when_it_comes_close() {
-        let busy = growing(300 * MIB);
-        assert_eq!(busy.fill_rate(need(900 * MIB, 100 * MIB), FLOOR), 600 * MIB);
-        // The rest, 800 MiB, before half of the lead is used, in 1/3 s.
-        assert_eq!(busy.fill_rate(need(200 * MIB, 800 * MIB), FLOOR), 2400 * MIB);
-        assert_eq!(busy.fill_rate(need(74 * MIB, 500 * MIB), FLOOR), 0);
-        assert_eq!(busy.fill_rate(need(0, 500 * MIB), FLOOR), 0);
+        let busy = growing(400 * MIB);
+        assert_eq!(busy.fill_rate(0, STEP, FLOOR), 0);
+        assert_eq!(busy.fill_rate(99 * MIB, STEP, FLOOR), 0);
+        assert_eq!(busy.fill_rate(100 * MIB, STEP, FLOOR), 800 * MIB);
+        assert_eq!(busy.fill_rate(400 * MIB, STEP, FLOOR), 500 * MIB);
     }
 
     #[test]
