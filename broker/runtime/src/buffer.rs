@@ -11,8 +11,11 @@ use std::sync::{Arc, Weak};
 
 use crate::live;
 
-/// Alignment of all memory handed out here: what O_DIRECT asks of any device in use.
+/// Alignment of buffers and blocks: what O_DIRECT asks of any device in use.
 pub const ALIGNMENT_BYTES: usize = 4096;
+
+/// Alignment of bytes that only leave by a socket: what the allocator gives for nothing.
+const COPY_ALIGNMENT_BYTES: usize = 16;
 
 /// An aligned buffer for reads and writes that bypass the page cache. Stays on its shard.
 ///
@@ -92,9 +95,9 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn zeroed(capacity: usize) -> Arc<Self> {
+    fn zeroed(capacity: usize, alignment: usize) -> Arc<Self> {
         assert!(capacity > 0, "a block of 0 bytes");
-        let layout = Layout::from_size_align(capacity, ALIGNMENT_BYTES)
+        let layout = Layout::from_size_align(capacity, alignment)
             .expect("capacity leaves room for rounding up to the alignment");
         // SAFETY: the size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
@@ -126,7 +129,16 @@ impl Block {
     /// If `capacity` is 0.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { memory: Memory::zeroed(capacity), len: 0 }
+        Self { memory: Memory::zeroed(capacity, ALIGNMENT_BYTES), len: 0 }
+    }
+
+    /// A block of `capacity` bytes that direct I/O does not want: cheaper when it is small.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    #[must_use]
+    pub fn unaligned(capacity: usize) -> Self {
+        Self { memory: Memory::zeroed(capacity, COPY_ALIGNMENT_BYTES), len: 0 }
     }
 
     /// Bytes appended so far.
@@ -254,7 +266,7 @@ impl Shared {
         if bytes.is_empty() {
             return Self::empty();
         }
-        let mut block = Block::with_capacity(bytes.len());
+        let mut block = Block::unaligned(bytes.len());
         block.spare().copy_from_slice(bytes);
         block.advance(bytes.len());
         block.share(0..bytes.len())

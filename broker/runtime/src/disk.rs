@@ -242,6 +242,10 @@ pub struct File {
     inner: Rc<AnyFile>,
 }
 
+#[cfg_attr(
+    feature = "sim",
+    expect(clippy::large_enum_variant, reason = "the small one exists in tests only")
+)]
 enum AnyFile {
     Live(live::disk::File),
     #[cfg(feature = "sim")]
@@ -331,7 +335,7 @@ impl File {
     ///
     /// `rate_bytes_per_s` slows the writing down so that others keep their latency; 0 is full
     /// speed. When the future is dropped, nothing of it is written after that; the drop waits for
-    /// a write of 128 KiB at worst.
+    /// a write of 256 KiB at worst.
     ///
     /// # Errors
     /// `InvalidInput` for positions off 4096 bytes; `StorageFull`; else as the device says. What is
@@ -347,6 +351,21 @@ impl File {
     /// As the device says.
     pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
         in_world!(AnyFile, &*self.inner, file => file.read_at(pos, len).await)
+    }
+
+    /// Fills `out` with the bytes at `pos` if the page cache holds them all; tells whether it did.
+    /// Never waits for the device. Without all of them, what is in `out` means nothing.
+    pub fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
+        in_world!(AnyFile, &*self.inner, file => file.read_cached(pos, out))
+    }
+
+    /// Brings the `len` bytes at `pos` into the page cache, as far as the file has them, where
+    /// [`File::read_cached`] finds them until the kernel needs the memory.
+    ///
+    /// # Errors
+    /// As the device says.
+    pub async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
+        in_world!(AnyFile, &*self.inner, file => file.bring_into_cache(pos, len).await)
     }
 
     /// What [`crate::net::WriteHalf::send_file`] needs of this file.

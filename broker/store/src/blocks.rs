@@ -10,7 +10,7 @@ use crate::queue::BlockRef;
 
 /// A block that is in memory.
 pub(crate) fn cached(inner: &Inner, block: BlockRef) -> Option<Rc<[Entry]>> {
-    inner.caches.borrow_mut().blocks.get(block.at)
+    inner.blocks.borrow_mut().get(block.at)
 }
 
 /// The `count` entries of a block.
@@ -36,7 +36,7 @@ pub(crate) async fn load(
         return Err(ReadError::Damaged { log: inner.id, what });
     }
     let entries: Rc<[Entry]> = read_entries(&bytes[FRAME_HEADER_BYTES..]).collect();
-    inner.caches.borrow_mut().blocks.put(block.at, entries.clone(), count * ENTRY_SIZE);
+    inner.blocks.borrow_mut().put(block.at, entries.clone(), count * ENTRY_SIZE);
     Ok(entries)
 }
 

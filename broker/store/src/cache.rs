@@ -44,12 +44,6 @@ impl<V: Clone> Cache<V> {
         self.slots.push(Slot { key, value, weight, was_used: false });
     }
 
-    /// Removes all values whose key is below `key`.
-    pub(crate) fn remove_below(&mut self, key: u64) {
-        let dead: Vec<u64> = self.by_key.keys().copied().filter(|other| *other < key).collect();
-        dead.into_iter().for_each(|key| self.remove(key));
-    }
-
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
@@ -103,7 +97,7 @@ mod tests {
         cache.put(7, "new", 20);
         assert_eq!((cache.get(7), cache.weight()), (Some("new"), 20));
         cache.put(9, "other", 5);
-        cache.remove_below(8);
+        cache.remove(7);
         assert_eq!((cache.get(7), cache.get(9), cache.weight()), (None, Some("other"), 5));
     }
 }

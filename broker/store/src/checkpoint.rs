@@ -141,11 +141,11 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
         files.chain = chain;
     }
     let mut state = inner.state.borrow_mut();
-    let mut caches = inner.caches.borrow_mut();
+    let mut blocks = inner.blocks.borrow_mut();
     // Readers that are near the end go on without a look at the device.
     state.queues.saved(queues, |block, entries| {
         let weight = entries.len() * ENTRY_SIZE;
-        caches.blocks.put(block.at, entries.into(), weight);
+        blocks.put(block.at, entries.into(), weight);
     });
     state.keys.saved(keys);
     state.counters.checkpoints += 1;

@@ -4,28 +4,59 @@
 //! |---|---|
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
-//! | others, close to each other | copies from cached chunks: one read serves later ones too |
-//! | others, far apart | a read of their own |
+//! | others, in the page cache | a copy, all of them in one block |
+//! | others | brought into the page cache first, close ones with what lies around them |
+//!
+//! The log itself keeps nothing of what it read: it is written past the page cache, so that its
+//! readers have that to themselves.
 
-use ringmq_runtime::buffer::Shared;
+use ringmq_runtime::buffer::{Block, Shared};
+use ringmq_runtime::disk::File;
 
 use crate::error::ReadError;
-use crate::log::Inner;
-use crate::read::{Piece, Wanted};
+use crate::log::{Inner, State};
+use crate::read::Piece;
+use crate::walk::Wanted;
 
 /// From here on a range leaves by `sendfile`. Measured with the example `sendfile_crossover` of
 /// `broker/runtime`, CPU of both ends per KiB, ext4 and loopback on a busy machine: at 32 KiB 0.4
-/// us from a chunk that is cached, 2.0 us from one that has to be read, and 0.55 us by `sendfile`,
-/// 0.68 if the page cache has to read. So above this nothing is gained by chunks that may not be
-/// cached; below, cached ones win by more (at 8 KiB 0.54 to 0.92 us), and a cold range is not worth
-/// one of the two helper threads, which flushes need too.
+/// us from memory and 0.55 us by `sendfile`, 0.68 if the page cache has to read; at 8 KiB 0.54 to
+/// 0.92 us.
 const FILE_RUN_BYTES_MIN: u64 = 32 << 10;
 
-/// Unit of the read cache: one read of this size takes 80 us, one of 4 KiB 28 us.
+/// What is brought into the page cache at once: one read of this size takes 80 us, one of 4 KiB
+/// 28 us.
 const CHUNK_BYTES: u64 = 128 << 10;
 
 /// Records farther apart than this are read one by one: most of a chunk would be for nobody.
 const SPARSE_GAP_BYTES: u64 = 64 << 10;
+
+/// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
+/// page cache, or leave from there; tells how many. Never waits for the device.
+pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) -> usize {
+    let mut copies = Copies::for_all(state, wanted);
+    let mut fetched = 0;
+    for run in runs(state, wanted) {
+        let Wanted { byte, len, .. } = Wanted::all_of(run);
+        if let Some(shared) = state.tail.share(byte, len as usize) {
+            out.extend(copies.take());
+            out.push(Piece::Memory(shared));
+        } else {
+            // What lies before the tail is written.
+            let Some(segment) = state.segments.find(byte) else { break };
+            let pos = byte - segment.base;
+            if len >= FILE_RUN_BYTES_MIN {
+                out.extend(copies.take());
+                out.push(Piece::File { view: segment.file.view(), pos, len });
+            } else if !copies.add(&segment.file, pos, len as usize) {
+                break;
+            }
+        }
+        fetched += run.len();
+    }
+    out.extend(copies.take());
+    fetched
+}
 
 /// Adds the bytes of all wanted records to `out`.
 ///
@@ -36,38 +67,105 @@ pub(crate) async fn fetch(
     wanted: &[Wanted],
     out: &mut Vec<Piece>,
 ) -> Result<(), ReadError> {
-    let span = wanted.last().map_or(0, |last| last.byte + last.len) - wanted[0].byte;
-    let is_sparse = span / wanted.len() as u64 > SPARSE_GAP_BYTES;
-    for run in runs(wanted) {
-        if let Some(shared) = inner.state.borrow().tail.share(run.byte, run.len as usize) {
-            out.push(Piece::Memory(shared));
-        } else if run.len >= FILE_RUN_BYTES_MIN && is_written(inner, run) {
-            out.push(file_piece(inner, run)?);
-        } else if is_sparse || run.len > CHUNK_BYTES {
-            out.push(Piece::Memory(bytes(inner, run.byte, run.len).await?));
-        } else {
-            from_chunks(inner, run, out).await?;
-        }
+    let is_sparse = Wanted::span(wanted) / wanted.len() as u64 > SPARSE_GAP_BYTES;
+    let mut rest = wanted;
+    loop {
+        let run = {
+            let state = inner.state.borrow();
+            rest = &rest[fetch_now(&state, rest, out)..];
+            let Some(run) = runs(&state, rest).next() else { return Ok(()) };
+            run.len()
+        };
+        let (cold, behind) = rest.split_at(run);
+        fetch_cold(inner, cold, is_sparse, out).await?;
+        rest = behind;
+    }
+}
+
+/// Adds the bytes of a run that could not be fetched at once.
+async fn fetch_cold(
+    inner: &Inner,
+    run: &[Wanted],
+    is_sparse: bool,
+    out: &mut Vec<Piece>,
+) -> Result<(), ReadError> {
+    let whole = Wanted::all_of(run);
+    bring_into_cache(inner, whole, is_sparse).await?;
+    if fetch_now(&inner.state.borrow(), run, out) == 0 {
+        // The page cache has lost it again.
+        out.push(Piece::Memory(bytes(inner, whole.byte, whole.len).await?));
     }
     Ok(())
 }
 
-/// Joins neighbours. A run that begins before the tail and ends in it stays whole: its bytes are in
-/// the file, or it is cut by [`bytes`].
-fn runs(wanted: &[Wanted]) -> impl Iterator<Item = Wanted> + '_ {
-    wanted
-        .chunk_by(|a, b| a.byte + a.len == b.byte)
-        .map(|run| Wanted { byte: run[0].byte, len: run.iter().map(|record| record.len).sum() })
+/// Neighbours, of which each group becomes one piece: all in one block of the tail, or none in it.
+fn runs<'a>(state: &'a State, wanted: &'a [Wanted]) -> impl Iterator<Item = &'a [Wanted]> {
+    wanted.chunk_by(|a, b| {
+        let is_together = match state.tail.bytes_from(a.byte) {
+            Some(bytes) => a.len + b.len <= bytes.len() as u64,
+            None => b.byte < state.tail.start(),
+        };
+        a.byte + a.len == b.byte && is_together
+    })
 }
 
-fn is_written(inner: &Inner, run: Wanted) -> bool {
-    run.byte + run.len <= inner.state.borrow().marks.written()
+/// One block for all runs of an answer that are copied.
+struct Copies {
+    block: Option<Block>,
+    /// Bytes of it that are in a piece.
+    taken: usize,
 }
 
-fn file_piece(inner: &Inner, run: Wanted) -> Result<Piece, ReadError> {
-    let state = inner.state.borrow();
-    let segment = state.segments.find(run.byte).ok_or_else(|| gone(inner, run.byte))?;
-    Ok(Piece::File { view: segment.file.view(), pos: run.byte - segment.base, len: run.len })
+impl Copies {
+    fn for_all(state: &State, wanted: &[Wanted]) -> Self {
+        let is_copied =
+            |run: &Wanted| run.byte < state.tail.start() && run.len < FILE_RUN_BYTES_MIN;
+        let all = runs(state, wanted).map(Wanted::all_of);
+        let len = all.filter(is_copied).map(|run| run.len as usize).sum();
+        Self { block: (len > 0).then(|| Block::unaligned(len)), taken: 0 }
+    }
+
+    /// Copies a run; false if the page cache does not have it.
+    fn add(&mut self, file: &File, pos: u64, len: usize) -> bool {
+        let block = self.block.as_mut().expect("made for all of them");
+        let is_cached = file.read_cached(pos, &mut block.spare()[..len]);
+        if is_cached {
+            block.advance(len);
+        }
+        is_cached
+    }
+
+    /// What was copied since the last call, as one piece.
+    fn take(&mut self) -> Option<Piece> {
+        let block = self.block.as_ref().filter(|block| block.len() > self.taken)?;
+        let from = std::mem::replace(&mut self.taken, block.len());
+        Some(Piece::Memory(block.share(from..block.len())))
+    }
+}
+
+/// Has the device read a run, and unless others would hardly want it, what lies around its start.
+///
+/// # Errors
+/// When the device fails.
+async fn bring_into_cache(inner: &Inner, run: Wanted, is_sparse: bool) -> Result<(), ReadError> {
+    let (segment, end) = {
+        let state = inner.state.borrow();
+        let segment = state.segments.find(run.byte).ok_or_else(|| gone(inner, run.byte))?;
+        (segment.clone(), state.marks.written().min(segment.base + state.segments.size))
+    };
+    let (from, to) = match is_sparse {
+        true => (run.byte, run.byte + run.len),
+        false => {
+            let from = run.byte - run.byte % CHUNK_BYTES;
+            (from.max(segment.base), (from + CHUNK_BYTES).max(run.byte + run.len))
+        }
+    };
+    let len = to.min(end).saturating_sub(from);
+    segment
+        .file
+        .bring_into_cache(from - segment.base, len as usize)
+        .await
+        .map_err(|source| ReadError::Io { log: inner.id, what: "a segment", source })
 }
 
 /// `len` bytes of one segment from wherever they are: the tail, the file, or both.
@@ -106,57 +204,6 @@ pub(crate) async fn bytes(inner: &Inner, byte: u64, len: u64) -> Result<Shared, 
     // The tail may have moved on meanwhile, but then the file holds the rest too.
     let rest = Box::pin(bytes(inner, byte + in_file, len - in_file)).await?;
     Ok(Shared::from([&read[..], &rest[..]].concat()))
-}
-
-/// Adds a run from chunks of the read cache, which it may cross.
-///
-/// Copies: a slice would keep a chunk of 128 KiB for a slow reader of one small record, and what is
-/// larger than [`FILE_RUN_BYTES_MIN`] goes another way.
-async fn from_chunks(inner: &Inner, run: Wanted, out: &mut Vec<Piece>) -> Result<(), ReadError> {
-    let (mut at, end) = (run.byte, run.byte + run.len);
-    while at < end {
-        let chunk_at = at - at % CHUNK_BYTES;
-        let Some(chunk) = chunk(inner, chunk_at, at).await? else {
-            out.push(Piece::Memory(bytes(inner, at, end - at).await?));
-            return Ok(());
-        };
-        let stop = end.min(chunk_at + CHUNK_BYTES);
-        let range = (at - chunk_at) as usize..(stop - chunk_at) as usize;
-        out.push(Piece::Memory(Shared::copy_of(&chunk[range])));
-        at = stop;
-    }
-    Ok(())
-}
-
-/// The chunk of the log that holds byte `at`; `None` when it is not written to its end, crosses
-/// segments or has none, so that it cannot be kept.
-async fn chunk(inner: &Inner, chunk_at: u64, at: u64) -> Result<Option<Shared>, ReadError> {
-    if let Some(chunk) = inner.caches.borrow_mut().chunks.get(chunk_at) {
-        return Ok(Some(chunk));
-    }
-    let segment = {
-        let state = inner.state.borrow();
-        // What is in memory only may lie in a segment that is not made yet.
-        let Some(segment) = state.segments.find(at) else { return Ok(None) };
-        let chunk_end = chunk_at + CHUNK_BYTES;
-        let is_whole = chunk_at >= segment.base
-            && chunk_end <= state.marks.written()
-            && chunk_end <= segment.base + state.segments.size;
-        if !is_whole {
-            return Ok(None);
-        }
-        segment.clone()
-    };
-    let read = segment
-        .file
-        .read_at(chunk_at - segment.base, CHUNK_BYTES as usize)
-        .await
-        .map_err(|source| ReadError::Io { log: inner.id, what: "a segment", source })?;
-    if read.len() as u64 != CHUNK_BYTES {
-        return Ok(None);
-    }
-    inner.caches.borrow_mut().chunks.put(chunk_at, read.clone(), CHUNK_BYTES as usize);
-    Ok(Some(read))
 }
 
 fn gone(inner: &Inner, byte: u64) -> ReadError {

@@ -10,7 +10,8 @@
 //!    ├──> queue index ─┐                   group_times queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
-//! read    entries and bytes from memory, caches, files   read fetch blocks cache
+//! read    entries and bytes from memory, page cache,      read walk fetch blocks cache
+//!         files
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
@@ -68,6 +69,7 @@ mod snapshot;
 mod tail;
 mod terms;
 mod verdict;
+mod walk;
 mod writer;
 
 pub use append::Appended;

@@ -28,6 +28,7 @@ use crate::recovery::RecoveryReport;
 use crate::retention::Early;
 use crate::segments::Segments;
 use crate::tail::Tail;
+use crate::walk::Wanted;
 use crate::{checkpoint, maker, recovery, scrub, writer};
 
 /// Where a log keeps its index stream, beside `commitlog/`.
@@ -46,7 +47,10 @@ pub(crate) struct Inner {
     pub(crate) options: LogOptions,
     pub(crate) state: RefCell<State>,
     pub(crate) index_files: RefCell<IndexFiles>,
-    pub(crate) caches: RefCell<Caches>,
+    /// Blocks of queue entries that were read or written, by their place in the index stream.
+    pub(crate) blocks: RefCell<Cache<Rc<[Entry]>>>,
+    /// What a read that is under way wants, so that none has to allocate it.
+    pub(crate) wanted: RefCell<Vec<Wanted>>,
     pub(crate) signals: Signals,
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
@@ -95,14 +99,6 @@ pub struct Counters {
     pub damages: u64,
     /// Groups that waited for a segment to be made or to grow.
     pub segment_waits: u64,
-}
-
-/// What was read from the device and is kept.
-pub(crate) struct Caches {
-    /// Blocks of queue entries by their place in the index stream.
-    pub(crate) blocks: Cache<Rc<[Entry]>>,
-    /// Parts of the log by their first byte.
-    pub(crate) chunks: Cache<ringmq_runtime::buffer::Shared>,
 }
 
 /// What the tasks of a log wait for.
@@ -165,7 +161,7 @@ pub struct Stats {
     pub segments: usize,
     /// Queues.
     pub queues: usize,
-    /// Memory of the tail, what readers hold of its former blocks, the caches and the newest index
+    /// Memory of the tail, what readers hold of its former blocks, the cached and the newest index
     /// entries, in bytes.
     pub memory_bytes: usize,
     /// Bytes not written yet.
@@ -276,7 +272,6 @@ impl Log {
     /// Numbers about this log.
     pub fn stats(&self) -> Stats {
         let state = self.inner.state.borrow();
-        let caches = self.inner.caches.borrow();
         let entries = (state.queues.recent_entries() + state.keys.recent_entries())
             * crate::entry::ENTRY_SIZE;
         Stats {
@@ -287,8 +282,7 @@ impl Log {
             queues: state.queues.len(),
             memory_bytes: state.tail.capacity_bytes()
                 + state.tail.lent_bytes()
-                + caches.blocks.weight()
-                + caches.chunks.weight()
+                + self.inner.blocks.borrow().weight()
                 + entries,
             unwritten_bytes: state.marks.unwritten(),
             counters: state.counters,
@@ -355,10 +349,7 @@ impl Inner {
             no_space: None,
             counters: Counters::default(),
         };
-        let caches = Caches {
-            blocks: Cache::new(options.index_cache_bytes),
-            chunks: Cache::new(options.read_cache_bytes),
-        };
+        let blocks_bytes = options.index_cache_bytes;
         Self {
             id,
             disk,
@@ -366,7 +357,8 @@ impl Inner {
             options,
             state: RefCell::new(state),
             index_files: RefCell::new(index_files),
-            caches: RefCell::new(caches),
+            blocks: RefCell::new(Cache::new(blocks_bytes)),
+            wanted: RefCell::default(),
             signals: Signals::default(),
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
             deletions: Deletions::default(),

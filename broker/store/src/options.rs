@@ -72,8 +72,6 @@ pub struct LogOptions {
     pub key_run_entries: usize,
     /// Size of a file of the index stream, a multiple of 4 KiB.
     pub index_segment_size_bytes: u64,
-    /// Log bytes read from the device and kept for other readers.
-    pub read_cache_bytes: usize,
     /// Queue index blocks kept for readers.
     pub index_cache_bytes: usize,
     /// Rate at which segments are zero-filled ahead, at least; for a busy log it follows the log's
@@ -112,7 +110,6 @@ impl Default for LogOptions {
             queue_recent_entries_max: 1 << 20, // 24 MiB
             key_run_entries: 1 << 16,          // sorted in 2 to 3 ms
             index_segment_size_bytes: 16 << 20,
-            read_cache_bytes: 8 << 20,
             index_cache_bytes: 8 << 20,
             fill_rate_bytes_per_s: 32 << 20,
             fill_step_bytes: 8 << 20,

@@ -175,7 +175,6 @@ pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
         task::yield_if_needed().await;
     }
     inner.state.borrow_mut().keys.expire(byte);
-    inner.caches.borrow_mut().chunks.remove_below(byte);
     inner.signals.unsaved.notify_one();
 }
 

@@ -5,13 +5,13 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glommio::GlommioError;
-use glommio::io::{DmaFile, OpenOptions};
+use glommio::io::{BufferedFile, DmaFile, OpenOptions};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
@@ -189,6 +189,8 @@ pub(crate) struct File {
     /// The same description for helper threads, which may outlive the file's user.
     helper: Arc<fs::File>,
     view: View,
+    /// The view again, for reads through the page cache that wait for the device in the ring.
+    buffered: BufferedFile,
     sector_size_bytes: usize,
 }
 
@@ -210,7 +212,10 @@ impl File {
         // SAFETY: `direct` keeps its descriptor open during the call.
         let helper = unsafe { BorrowedFd::borrow_raw(direct.as_raw_fd()) }.try_clone_to_owned()?;
         let helper = Arc::new(fs::File::from(helper));
-        Ok(Self { direct, helper, view, sector_size_bytes })
+        let descriptor = view.as_fd().try_clone_to_owned()?.into_raw_fd();
+        // SAFETY: a new descriptor, which the file closes.
+        let buffered = unsafe { BufferedFile::from_raw_fd(descriptor) };
+        Ok(Self { direct, helper, view, buffered, sector_size_bytes })
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -274,6 +279,15 @@ impl File {
         let read = self.direct.read_at_aligned(start, aligned_len).await.map_err(io_error)?;
         let end = read.len().min(lead + len);
         Ok(Shared::copy_of(&read[lead.min(end)..end]))
+    }
+
+    pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
+        // Whatever keeps the page cache from giving them, the device is asked next and tells.
+        sys::read_cached(self.view.as_fd(), pos, out).is_ok_and(|read| read == out.len())
+    }
+
+    pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
+        self.buffered.read_at(pos, len).await.map(drop).map_err(io_error)
     }
 
     pub(crate) fn view(&self) -> View {

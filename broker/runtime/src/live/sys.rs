@@ -164,6 +164,17 @@ pub(crate) fn sendfile(
     check_len(unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, len) })
 }
 
+/// Reads from a file's page cache; `EAGAIN` if the device would be needed for the first byte, fewer
+/// bytes if it would be for a later one.
+pub(crate) fn read_cached(file: BorrowedFd<'_>, pos: u64, out: &mut [u8]) -> io::Result<usize> {
+    let offset = libc::off_t::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let piece = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
+    // SAFETY: the one piece is writable for its length.
+    let read =
+        unsafe { libc::preadv2(file.as_raw_fd(), &raw const piece, 1, offset, libc::RWF_NOWAIT) };
+    check_len(read)
+}
+
 /// A read-only mapping of a file. Nobody looks at its bytes: it only answers what is cached.
 #[derive(Debug)]
 pub(crate) struct Mapping {

@@ -391,6 +391,16 @@ impl File {
         Ok(Shared::copy_of(&bytes[..read]))
     }
 
+    /// The simulated page cache holds what chance says.
+    pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
+        core().below(2) == 0 && lock(&self.content).read(pos, out) == out.len()
+    }
+
+    pub(crate) async fn bring_into_cache(&self, _pos: u64, _len: usize) -> io::Result<()> {
+        self.node.pause().await;
+        if self.node.read_fails() { Err(device_error("read")) } else { Ok(()) }
+    }
+
     pub(crate) fn view(&self) -> View {
         View(self.content.clone())
     }

@@ -67,7 +67,6 @@ pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
         key_run_entries: 32,
         index_segment_size_bytes: 128 << 10,
         space_kept_bytes: 160 << 10,
-        read_cache_bytes: 512 << 10,
         index_cache_bytes: 1 << 10,
         scrub_bytes_per_s: 64 << 20,
         scrub_pause: Duration::from_millis(30),
