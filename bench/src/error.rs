@@ -96,8 +96,8 @@ pub enum BenchError {
         /// What came of it, and what helps.
         what: String,
     },
-    /// A race that cannot go on.
-    #[error("the race ends: {0}")]
+    /// A race, or a run of it, that cannot go on.
+    #[error("race: {0}")]
     Race(String),
     /// More acknowledgements than a proof can hold.
     #[error("more than {0} acknowledged messages cannot be verified in one run: shorten it")]

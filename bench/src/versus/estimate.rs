@@ -12,7 +12,7 @@ use crate::versus::{cold, race, stock};
 
 /// Start and end of a broker of ours, with the removal of its store, and of Apache's, which touches
 /// its heap and makes log files of 1 GiB before it takes messages.
-const OUR_START: Duration = Duration::from_secs(2);
+const OUR_START: Duration = Duration::from_secs(1);
 const JVM_START: Duration = Duration::from_secs(6);
 
 /// Messages per second that a topic is filled with.
@@ -23,8 +23,8 @@ const APACHE_FILLS_PER_S: u64 = 40_000;
 const COLD_READ: Duration = Duration::from_secs(20);
 
 /// Making 10,000 topics, and a restart on them.
-const OUR_TOPICS: Duration = Duration::from_secs(15);
-const APACHE_TOPICS: Duration = Duration::from_secs(90);
+const OUR_TOPICS: Duration = Duration::from_secs(10);
+const APACHE_TOPICS: Duration = Duration::from_secs(75);
 
 /// All runs of a block.
 pub fn block(block: &Block, times: Times) -> Duration {
@@ -96,7 +96,7 @@ mod tests {
     fn every_block_has_a_length_and_that_of_apache_is_the_longer_one() {
         for scenario in &SCENARIOS {
             let length = |rival| block(&Block { scenario, rival, first: Side::Ours }, times(1.0));
-            assert!(length(Contestant::Ours) >= 4 * Duration::from_secs(8), "{scenario:?}");
+            assert!(length(Contestant::Ours) >= 4 * Duration::from_secs(7), "{scenario:?}");
             assert!(length(Contestant::Tuned) > length(Contestant::Ours), "{scenario:?}");
         }
     }

@@ -85,6 +85,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         None => Results::new(conditions),
     };
     announce(&plan, times, &results, &output);
+    mappings::announce(plan.blocks()).await;
     let mut race = Race::new(args, apache, times, &output);
     race.run(&plan, &mut results).await?;
     match args.json {

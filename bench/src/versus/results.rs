@@ -149,9 +149,11 @@ impl Results {
         self.rows.iter().any(|row| row.verdict == Verdict::Loss)
     }
 
-    /// Runs that came to nothing.
+    /// Runs that came to nothing, or lost a figure.
     pub fn failed_runs(&self) -> usize {
-        self.runs.iter().filter(|run| run.figures.is_none()).count()
+        let is_whole =
+            |run: &Run| run.figures.as_ref().is_some_and(|figures| figures.lost.is_none());
+        self.runs.iter().filter(|run| !is_whole(run)).count()
     }
 
     /// As JSON.

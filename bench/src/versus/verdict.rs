@@ -226,7 +226,7 @@ fn interval(gains: &[f64], rival: Contestant) -> Option<Interval> {
     }
     let interval = student::geometric_mean(gains);
     Some(match rival {
-        Contestant::Ours if gains.len() < PAIRS_MIN => Interval {
+        Contestant::Ours if (CONTROL_PAIRS_MIN..PAIRS_MIN).contains(&gains.len()) => Interval {
             low: gains.iter().copied().fold(f64::MAX, f64::min),
             high: gains.iter().copied().fold(0.0, f64::max),
             ..interval
