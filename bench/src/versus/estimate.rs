@@ -13,7 +13,7 @@ use crate::versus::{cold, race, stock};
 /// Start and end of a broker of ours, with the removal of its store, and of Apache's, which touches
 /// its heap and makes log files of 1 GiB before it takes messages.
 const OUR_START: Duration = Duration::from_secs(1);
-const JVM_START: Duration = Duration::from_secs(6);
+const JVM_START: Duration = Duration::from_secs(10);
 
 /// Messages per second that a topic is filled with.
 const OUR_FILLS_PER_S: u64 = 200_000;

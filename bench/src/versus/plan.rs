@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::args::versus::Contestant;
+use crate::versus::goals::Goal;
 use crate::versus::scenario::Scenario;
 
 /// One of the two that are compared.
@@ -92,8 +93,8 @@ impl Plan {
         &self.blocks
     }
 
-    /// The blocks of a round, counted from 0. The side that began a scenario against a rival in
-    /// one round is second in the next.
+    /// The blocks of a round, counted from 0: in random order those with a goal, then the others.
+    /// The side that began a scenario against a rival in one round is second in the next.
     pub fn round(&self, number: u32) -> Vec<Block> {
         let mut blocks = self.blocks.clone();
         if number % 2 == 1 {
@@ -103,6 +104,8 @@ impl Plan {
         }
         let seed = self.seed.wrapping_add(u64::from(number) + 1);
         blocks.shuffle(&mut SmallRng::seed_from_u64(seed));
+        // What is left out for want of time shall be what has no goal.
+        blocks.sort_by_key(|block| !Goal::is_set(block.scenario.name, block.rival));
         blocks
     }
 }
@@ -152,6 +155,14 @@ mod tests {
             let is_it = |it: &&Block| it.scenario == block.scenario && it.rival == block.rival;
             assert_ne!(next.iter().find(is_it).unwrap().first, block.first);
         }
+    }
+
+    #[test]
+    fn blocks_without_a_goal_come_last_in_their_round() {
+        let round = Plan::new(&all(), &[], 2).round(0);
+        let has_goal = |block: &Block| Goal::is_set(block.scenario.name, block.rival);
+        assert!(round.is_sorted_by_key(|block| !has_goal(block)));
+        assert!(has_goal(&round[0]) && !has_goal(&round[round.len() - 1]));
     }
 
     #[test]
