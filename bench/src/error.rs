@@ -99,6 +99,12 @@ pub enum BenchError {
     /// A race, or a run of it, that cannot go on.
     #[error("race: {0}")]
     Race(String),
+    /// What should come from the device would come from memory.
+    #[error("{0:.1} % of what should be read cold is in the page cache")]
+    NotCold(f64),
+    /// A process of ours that goes on.
+    #[error("the broker was asked to end and had not after {0:?}")]
+    DoesNotEnd(std::time::Duration),
     /// More acknowledgements than a proof can hold.
     #[error("more than {0} acknowledged messages cannot be verified in one run: shorten it")]
     TooManyToVerify(usize),

@@ -5,15 +5,37 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ringmq_runtime::disk::Disk;
+
 use crate::error::BenchError;
 use crate::program::Program;
 
 /// Longest time of a tool: what it drops is written to the device before.
 const TOOL_LIMIT: Duration = Duration::from_secs(120);
 
+/// Most of cold files that may be cached, in percent.
+const CACHED_MAX_PERCENT: f64 = 2.0;
+
 /// Makes each file durable and drops it.
 const DROP_EACH: &str = "for file; do dd if=/dev/null of=\"$file\" oflag=nocache \
      conv=notrunc,fdatasync status=none count=0 || exit; done";
+
+/// The files of the log below a broker's directory, oldest first: both brokers name them by the
+/// position of their first byte.
+///
+/// # Errors
+/// There is no log.
+pub async fn log_files(home: &Path) -> Result<Vec<PathBuf>, BenchError> {
+    let folder = home.join("store/commitlog");
+    let listed = match Disk::live(&folder) {
+        Ok(disk) => disk.list("").await,
+        Err(error) => Err(error),
+    };
+    let listed = listed.map_err(|error| BenchError::file(&folder, error))?;
+    let mut files: Vec<PathBuf> = listed.into_iter().map(|entry| folder.join(entry.name)).collect();
+    files.sort();
+    Ok(files)
+}
 
 /// Makes files durable and drops them from the page cache; the kernel does so while nobody has them
 /// mapped. What the tool says goes to the file `log`.
@@ -24,12 +46,23 @@ pub async fn drop_files(files: &[PathBuf], log: &Path) -> Result<(), BenchError>
     tool(&["sh", "-c", DROP_EACH, "sh"], files, log).await.map(|_| ())
 }
 
+/// Refuses files of which more is in the page cache than what chance leaves there.
+///
+/// # Errors
+/// `NotCold`; `fincore` is missing, or fails.
+pub async fn refuse_cached(files: &[PathBuf], log: &Path) -> Result<(), BenchError> {
+    match cached_percent(files, log).await? {
+        percent if percent > CACHED_MAX_PERCENT => Err(BenchError::NotCold(percent)),
+        _ => Ok(()),
+    }
+}
+
 /// How much of files is in the page cache, in percent of their size. What the tool says goes to the
 /// file `log`.
 ///
 /// # Errors
 /// `fincore` is missing, or fails.
-pub async fn cached_percent(files: &[PathBuf], log: &Path) -> Result<f64, BenchError> {
+async fn cached_percent(files: &[PathBuf], log: &Path) -> Result<f64, BenchError> {
     let words = ["fincore", "--bytes", "--noheadings", "--output", "RES,SIZE"];
     let told = tool(&words, files, log).await?;
     percent(&told)

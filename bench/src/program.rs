@@ -11,6 +11,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{process, task};
 
 use crate::error::BenchError;
+use crate::target::child::ask_to_end;
 
 /// Time between two looks at a program.
 const POLL: Duration = Duration::from_millis(200);
@@ -99,8 +100,7 @@ impl Program {
     /// # Errors
     /// It did not in `limit`.
     pub async fn terminate(&mut self, limit: Duration) -> Result<(), BenchError> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().map_err(BenchError::Child)?;
+        ask_to_end(self.child.id())?;
         self.end_within(limit).await.map(|_| ())
     }
 

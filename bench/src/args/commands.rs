@@ -62,6 +62,11 @@ pub struct ConsumeArgs {
     /// that bench starts, else none.
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub produce: Option<f64>,
+    /// Read from the device: after the fill the broker that bench starts is ended, the page cache
+    /// drops its log, it starts again, and `fincore` (util-linux) must find nothing cached. Without
+    /// a warm-up, which would read it; one pass, if nothing else is said.
+    #[arg(long, conflicts_with_all = ["namesrv", "repeat", "from", "logs"])]
+    pub cold: bool,
 }
 
 /// `bench end-to-end`.

@@ -1,5 +1,6 @@
 //! `bench consume`: pulls topics and measures how fast messages arrive.
 
+mod cold;
 mod sends;
 
 use std::rc::Rc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use crate::args::commands::{Begin, ConsumeArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
+use crate::consume::cold::Cold;
 use crate::consume::sends::Sends;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
@@ -38,14 +40,16 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.load.target).await?);
+    let mut target = Target::open(&args.load.target).await?;
     let (is_own, reads_all) = (target.store().is_some(), args.from == Begin::First);
     let messages = args.fill.unwrap_or(if is_own && reads_all { FILL_DEFAULT } else { 0 });
     fill(&target, &args.load.pace, &args.load.message, messages).await?;
+    let cold = if args.cold { Some(Cold::make(&mut target, &args.load.pace).await?) } else { None };
+    let target = Rc::new(target);
     let rate = args.produce.or(is_own.then_some(PRODUCE_DEFAULT)).filter(|_| !reads_all);
     let sends = rate.map(|rate| Sends::new(&target, &args.load, rate));
     let reading = match args.from {
-        Begin::First => Reading::Replay(args.passes),
+        Begin::First => Reading::Replay(args.passes.or(args.cold.then_some(1))),
         Begin::Last => Reading::Tail,
     };
     let plan = Rc::new(PullPlan {
@@ -56,11 +60,16 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         serialize: args.load.pace.header.serialize(),
     });
     let seed = ringmq_runtime::random::seed_u64();
-    let (pace, output) = (&args.load.pace, &args.load.output);
+    let output = &args.load.output;
+    let warm_up = if args.cold { Duration::ZERO } else { args.load.pace.warm_up };
+    let pace = &PaceArgs { warm_up, ..args.load.pace.clone() };
     let mut runs = measure::repeat(&target, pace, output, false, async |again| {
         let schedule = pace.schedule(seed.wrapping_add(u64::from(again)));
         let load = Load::on(target.clients(), schedule);
         connect(&target, pace, &plan, &load).await?;
+        if let Some(cold) = &cold {
+            cold.check().await?;
+        }
         if let Some(sends) = &sends {
             sends.start(&target, again).await?;
         }
@@ -79,7 +88,11 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         "consume: {}, up to {} messages a pull, from the {} message",
         args.load.pace.describe(),
         args.pull_batch,
-        if args.from == Begin::First { "first" } else { "next" },
+        match (args.cold, args.from) {
+            (true, _) => "first, cold",
+            (false, Begin::First) => "first",
+            (false, Begin::Last) => "next",
+        },
     );
     let latency_of = if args.from == Begin::First { limits::PULLS } else { "age us" };
     let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;

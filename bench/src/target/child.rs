@@ -5,10 +5,15 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 
-use ringmq_runtime::process;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{process, task};
 
 use crate::error::BenchError;
+
+/// Time between two looks at whether a process has ended.
+const END_POLL: Duration = Duration::from_millis(10);
 
 /// A process of ours. Dropping it ends it.
 #[derive(Debug)]
@@ -50,6 +55,22 @@ impl OwnProcess {
         process::usage_of(self.0.id()).ok()
     }
 
+    /// Asks it to end with SIGTERM, as a service manager does, and waits until it has.
+    ///
+    /// # Errors
+    /// It did not in `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<(), BenchError> {
+        ask_to_end(self.0.id())?;
+        let asked = Instant::now();
+        while self.0.try_wait().map_err(BenchError::Child)?.is_none() {
+            if asked.elapsed() > limit {
+                return Err(BenchError::DoesNotEnd(limit));
+            }
+            task::sleep(END_POLL).await;
+        }
+        Ok(())
+    }
+
     /// Ends it with SIGKILL, as a crash would.
     ///
     /// # Errors
@@ -65,6 +86,15 @@ impl Drop for OwnProcess {
         // Already gone is as good.
         let _ = self.kill();
     }
+}
+
+/// Sends SIGTERM.
+///
+/// # Errors
+/// The process cannot be signalled.
+pub fn ask_to_end(pid: u32) -> Result<(), BenchError> {
+    let words = ["-TERM", &pid.to_string()];
+    Command::new("kill").args(words).status().map_err(BenchError::Child).map(|_| ())
 }
 
 /// Is such a process: does `work`, and ends with the process `parent` that started it, even where

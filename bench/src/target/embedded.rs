@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ringmq_runtime::{net, process};
 
@@ -17,6 +18,9 @@ pub const BOOT_SUCCESS: &str = "boot success";
 
 /// Where brokers without a directory of their own keep their files.
 const SCRATCH_PARENT: &str = "data";
+
+/// Longest end of a broker that writes what it has in memory.
+const END_LIMIT: Duration = Duration::from_secs(60);
 
 /// Its configuration, in the directory of its files.
 const CONFIG_NAME: &str = "bench-broker.conf";
@@ -89,6 +93,14 @@ impl Embedded {
     /// The process cannot be signalled.
     pub fn kill(&mut self) -> Result<(), BenchError> {
         self.process.kill()
+    }
+
+    /// Ends the process as a service manager does.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn end(&mut self) -> Result<(), BenchError> {
+        self.process.terminate(END_LIMIT).await
     }
 
     /// Starts the broker again on the same ports and files.

@@ -214,6 +214,14 @@ impl Target {
         self.started().kill()
     }
 
+    /// Ends the broker as a service manager does.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn end_broker(&mut self) -> Result<(), BenchError> {
+        self.started().end().await
+    }
+
     /// Starts it again and waits until the topics can be found.
     ///
     /// # Errors
@@ -228,7 +236,7 @@ impl Target {
     }
 
     fn started(&mut self) -> &mut Embedded {
-        self.embedded.as_mut().expect("only a broker that bench started is killed")
+        self.embedded.as_mut().expect("only a broker that bench started is ended")
     }
 }
 

@@ -15,7 +15,6 @@ use std::time::Duration;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::record::records;
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task;
 
 use crate::args::Command;
@@ -55,9 +54,6 @@ pub const OTHER_MESSAGES: u64 = 220_000;
 
 /// Smallest stored size of a message with a body of 1 KiB.
 const STORED_MIN_BYTES: u64 = 1_024;
-
-/// Most of the cold files that may be cached when they are read, in percent.
-const CACHED_MAX_PERCENT: f64 = 2.0;
 
 /// Longest catch-up.
 const READ_LIMIT: Duration = Duration::from_secs(600);
@@ -99,12 +95,7 @@ pub async fn run(
         Some(args) => Some(Sends::warm(&cold, args, timing).await?),
         None => None,
     };
-    let cached =
-        page_cache::cached_percent(&cold.files, &with_extension(prefix, "cached.log")).await?;
-    if cached > CACHED_MAX_PERCENT {
-        let what = format!("{cached:.1} % of what should be read cold is in the page cache");
-        return Err(BenchError::Race(what));
-    }
+    page_cache::refuse_cached(&cold.files, &with_extension(prefix, "cached.log")).await?;
     match sends {
         None => catch_up(running, &cold, words, prefix).await,
         Some(sends) => beside(running, &cold, sends, words, prefix).await,
@@ -132,7 +123,7 @@ async fn prepare(
     consume::fill(&target, pace, message, messages).await?;
     consume::fill(&other, pace, message, OTHER_MESSAGES).await?;
     running.end().await?;
-    let files = log_files(running.home()).await?;
+    let files = page_cache::log_files(running.home()).await?;
     page_cache::drop_files(&files, &with_extension(prefix, "drop.log")).await?;
     let all_cold = usize::try_from(messages * STORED_MIN_BYTES / LOG_FILE_BYTES).unwrap_or(0);
     let files = files.into_iter().take(all_cold.max(1)).collect::<Vec<_>>();
@@ -271,18 +262,4 @@ async fn stored_bytes(target: &Target) -> Result<f64, BenchError> {
     let (bytes, messages) =
         caller.expect("first messages", request::PULL_MESSAGE, &pull, counted).await?;
     Ok(bytes as f64 / messages.max(1) as f64)
-}
-
-/// The files of the log below a broker's directory, oldest first: both brokers name them by the
-/// position of their first byte.
-async fn log_files(home: &Path) -> Result<Vec<PathBuf>, BenchError> {
-    let folder = home.join("store/commitlog");
-    let listed = match Disk::live(&folder) {
-        Ok(disk) => disk.list("").await,
-        Err(error) => Err(error),
-    };
-    let listed = listed.map_err(|error| BenchError::file(&folder, error))?;
-    let mut files: Vec<PathBuf> = listed.into_iter().map(|entry| folder.join(entry.name)).collect();
-    files.sort();
-    Ok(files)
 }

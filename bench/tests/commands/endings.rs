@@ -68,7 +68,9 @@ fn help_has_examples_and_exit_codes() {
 #[test]
 fn a_wrong_command_line_is_code_2() {
     let folder = folder();
-    for words in [&["nonsense"][..], &["produce", "--size", "16MiB"], &["crash", "--rounds", "0"]] {
+    let cold_tail = &["consume", "--cold", "--from", "last"];
+    let size = &["produce", "--size", "16MiB"];
+    for words in [&["nonsense"][..], size, &["crash", "--rounds", "0"], cold_tail] {
         assert_eq!(bench(folder.path(), words).status.code(), Some(2), "{words:?}");
     }
 }
