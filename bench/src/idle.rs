@@ -120,7 +120,8 @@ async fn limits(
     let Some(store) = target.store() else {
         return Ok((None, RoundTrip::measure_all(target).await?));
     };
-    let cpu_us = limits::empty_pull_cpu_us(store, (args.connections, args.depth), plan).await?;
+    let cpu_us =
+        limits::empty_pull_cpu_us(target, store, (args.connections, args.depth), plan).await?;
     Ok((cpu_us.map(|cpu_us| 100.0 * cpu_us * answers_per_second / 1e6), Vec::new()))
 }
 

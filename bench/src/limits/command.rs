@@ -7,10 +7,12 @@ use ringmq_runtime::clock;
 use serde::Serialize;
 
 use crate::args::commands::{Durability, LimitsArgs};
+use crate::driver::clients::Clients;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::device::{self, Device, Writes};
 use crate::limits::memory::{self, Bandwidth};
+use crate::limits::null_load::Sides;
 use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::{MEASURED, floor, null_load};
 use crate::record::latencies::LatencySummary;
@@ -112,11 +114,11 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
     let memory = BLOCK_SIZES_BYTES.map(memory::measure).to_vec();
     let round_trip = floor::send_round_trips(&args.message, MEASURED).await?.summary();
     let asked = (&args.pace, &args.message);
+    let sides = Sides { clients: &Clients::default(), core: args.core };
     let mut null_brokers = Vec::new();
     for durability in [Durability::None, Durability::Async, Durability::Sync] {
         eprintln!("null broker, {}", durability.describe());
-        let measured =
-            null_load::measure(&directory, durability, args.core, asked, live::line).await?;
+        let measured = null_load::measure(&directory, durability, sides, asked, live::line).await?;
         null_brokers.push(NullBroker { durability, outcome: Outcome::of_run(&measured) });
     }
     eprintln!("device, reads");

@@ -33,6 +33,7 @@ use crate::args::target::Flush;
 use crate::driver::schedule::Arrivals;
 use crate::error::BenchError;
 use crate::limits::floor::{Floor, PullFloor, SendFloor};
+use crate::limits::null_load::Sides;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::sample::Sample;
 use crate::measure::Measured;
@@ -109,7 +110,7 @@ impl Limits {
         let Some(store) = target.store() else { return Self::of_network(target).await };
         let flush = load.target.broker.flush;
         let floor = SendFloor::measure(&load.message, store, flush).await?;
-        let null_broker = NullBroker::under_sends(load, store).await?;
+        let null_broker = NullBroker::under_sends(target, load, store).await?;
         Ok(Self { floor: Floor::Send(floor), null_broker: Some(null_broker) }.unless_stopped())
     }
 
@@ -125,7 +126,7 @@ impl Limits {
         if let (Some(null_broker), Some(store)) = (null_broker, target.store()) {
             let pace = PaceArgs { rate: Vec::new(), ..load.pace.clone() };
             let closed = LoadArgs { pace, ..load.clone() };
-            let at_most = NullBroker::under_sends(&closed, store).await?;
+            let at_most = NullBroker::under_sends(target, &closed, store).await?;
             null_broker.closed_loop_per_second = Some(at_most.messages_per_second);
         }
         Ok(limits.and_then(Self::unless_stopped))
@@ -153,7 +154,7 @@ impl Limits {
         }
         let Some(sample) = Sample::of(target, runs).await? else { return Ok(None) };
         let floor = PullFloor::measure(plan, &sample, store).await?;
-        let null_broker = NullBroker::under_pulls(load, plan, &sample, store).await?;
+        let null_broker = NullBroker::under_pulls(target, load, plan, (&sample, store)).await?;
         Ok(Self { floor: Floor::Pull(floor), null_broker: Some(null_broker) }.unless_stopped())
     }
 
@@ -244,30 +245,34 @@ fn figures(null: &NullBroker, outcome: &Outcome) -> Vec<Figure> {
 
 impl NullBroker {
     /// Loads one for a moment as the run will load the broker.
-    async fn under_sends(load: &LoadArgs, store: &Path) -> Result<Self, BenchError> {
+    async fn under_sends(
+        target: &Target,
+        load: &LoadArgs,
+        store: &Path,
+    ) -> Result<Self, BenchError> {
         let mut scratch = Scratch::new_in(store).await?;
         let durability = match load.target.broker.flush {
             Flush::Sync => Durability::Sync,
             Flush::Async => Durability::Async,
         };
         let pace = brief(&load.pace);
-        let (path, core, asked) = (scratch.path(), NULL_BROKER_CORE, (&pace, &load.message));
-        let measured = null_load::measure(path, durability, core, asked, |_, _| ()).await?;
+        let (path, sides, asked) = (scratch.path(), sides(target), (&pace, &load.message));
+        let measured = null_load::measure(path, durability, sides, asked, |_, _| ()).await?;
         scratch.remove_at_end();
         Ok(Self::of(SENDS, &measured))
     }
 
     /// Has one answer for a moment as the broker answered the run.
     async fn under_pulls(
+        target: &Target,
         load: &LoadArgs,
         plan: &PullPlan,
-        sample: &Sample,
-        store: &Path,
+        (sample, store): (&Sample, &Path),
     ) -> Result<Self, BenchError> {
         let mut scratch = Scratch::new_in(store).await?;
         let pace = brief(&load.pace);
-        let (path, core, asked) = (scratch.path(), NULL_BROKER_CORE, (&pace, plan));
-        let measured = null_load::measure_pulls(path, &sample.bytes, core, asked).await?;
+        let (path, sides, asked) = (scratch.path(), sides(target), (&pace, plan));
+        let measured = null_load::measure_pulls(path, &sample.bytes, sides, asked).await?;
         scratch.remove_at_end();
         Ok(Self::of(PULLS, &measured))
     }
@@ -285,6 +290,11 @@ impl NullBroker {
     }
 }
 
+/// The clients of the run, and a core for the null broker.
+fn sides(target: &Target) -> Sides<'_> {
+    Sides { clients: target.clients(), core: NULL_BROKER_CORE }
+}
+
 /// The same load for a moment.
 fn brief(pace: &PaceArgs) -> PaceArgs {
     let (warm_up, duration) = NULL_BROKER_TIMES;
@@ -298,6 +308,7 @@ fn brief(pace: &PaceArgs) -> PaceArgs {
 /// # Errors
 /// The directory cannot be written, or its process or connections fail.
 pub async fn empty_pull_cpu_us(
+    target: &Target,
     store: &Path,
     (connections, depth): (u32, u32),
     plan: &PullPlan,
@@ -315,8 +326,8 @@ pub async fn empty_pull_cpu_us(
         repeat: 1,
         header: HeaderForm::Binary,
     };
-    let (path, core, asked) = (scratch.path(), NULL_BROKER_CORE, (&pace, plan));
-    let measured = null_load::measure_pulls(path, &[], core, asked).await?;
+    let (path, asked) = (scratch.path(), (&pace, plan));
+    let measured = null_load::measure_pulls(path, &[], sides(target), asked).await?;
     scratch.remove_at_end();
     let answers = measured.archive.total.empty;
     let cpu_us = measured.used.map(|used| used.cpu.as_secs_f64() * 1e6 / answers as f64);

@@ -12,13 +12,12 @@ use ringmq_runtime::random;
 use crate::args::commands::Durability;
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::Load;
-use crate::driver::lane::Lane;
+use crate::driver::clients::Clients;
 use crate::driver::work::Work;
 use crate::error::BenchError;
 use crate::limits::null_broker;
 use crate::measure::{Measured, Used};
 use crate::record::archive::{Archive, Second};
-use crate::target::caller;
 use crate::target::child::OwnProcess;
 use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
 use crate::workload::send::{BrokerTopic, SendPlan, SendWork};
@@ -61,6 +60,15 @@ pub fn pulls(plan: &Rc<PullPlan>, depth: u32) -> Rc<PullWork> {
     PullWork::new(plan.clone(), (0..depth).map(cursor).collect())
 }
 
+/// The two sides of a load.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides<'a> {
+    /// Who loads, as it loads the broker.
+    pub clients: &'a Clients,
+    /// Core of the null broker.
+    pub core: usize,
+}
+
 /// Starts a null broker with its file in `directory` and puts sends on it.
 ///
 /// # Errors
@@ -68,14 +76,17 @@ pub fn pulls(plan: &Rc<PullPlan>, depth: u32) -> Rc<PullWork> {
 pub async fn measure(
     directory: &Path,
     durability: Durability,
-    core: usize,
+    sides: Sides<'_>,
     (pace, message): (&PaceArgs, &MessageArgs),
     show: impl Fn(&Second, bool),
 ) -> Result<Measured, BenchError> {
     let plan = plan(message);
-    let work = |lane| -> Rc<dyn Work> { SendWork::new(lane, plan.clone(), None, pace.depth) };
+    let work = |lane| {
+        let (plan, depth) = (plan.clone(), pace.depth);
+        move || SendWork::new(lane, plan, None, depth)
+    };
     let words = [directory.as_os_str(), "--durability".as_ref(), durability.word().as_ref()];
-    load(&words, core, (pace, plan.run), work, show).await
+    load(&words, sides, (pace, plan.run), work, show).await
 }
 
 /// Starts a null broker that answers every pull with `messages`, and puts pulls on it.
@@ -85,7 +96,7 @@ pub async fn measure(
 pub async fn measure_pulls(
     directory: &Path,
     messages: &[u8],
-    core: usize,
+    sides: Sides<'_>,
     (pace, plan): (&PaceArgs, &PullPlan),
 ) -> Result<Measured, BenchError> {
     let written = match Disk::live(directory) {
@@ -93,20 +104,23 @@ pub async fn measure_pulls(
         Err(error) => Err(error),
     };
     written.map_err(|error| BenchError::file(directory, error))?;
-    let plan = pull_plan(plan);
-    let work = |_| -> Rc<dyn Work> { pulls(&plan, pace.depth) };
+    let work = |_| {
+        let (plan, depth) = (plan.clone(), pace.depth);
+        move || pulls(&pull_plan(&plan), depth)
+    };
     let none = Durability::None.word().as_ref();
     let named = ["--messages".as_ref(), MESSAGES_NAME.as_ref()];
     let words = [directory.as_os_str(), "--durability".as_ref(), none, named[0], named[1]];
-    load(&words, core, (pace, random::seed_u64()), work, |_, _| ()).await
+    load(&words, sides, (pace, random::seed_u64()), work, |_, _| ()).await
 }
 
-/// Starts a null broker with these words and puts `work` on it, by its number on each connection.
-async fn load(
+/// Starts a null broker with these words and puts on each connection what `work` makes of its
+/// number.
+async fn load<W: Work + 'static, M: FnOnce() -> Rc<W> + Send + 'static>(
     words: &[&OsStr],
-    core: usize,
+    Sides { clients, core }: Sides<'_>,
     (pace, seed): (&PaceArgs, u64),
-    work: impl Fn(u32) -> Rc<dyn Work>,
+    work: impl Fn(u32) -> M,
     show: impl Fn(&Second, bool),
 ) -> Result<Measured, BenchError> {
     let core = core.to_string();
@@ -114,10 +128,9 @@ async fn load(
     let (server, line) = OwnProcess::start(&[&placed[..], words].concat(), null_broker::READY)?;
     let port = line.trim_start_matches(null_broker::READY).trim();
     let addr = format!("127.0.0.1:{port}");
-    let load = Load::new(pace.schedule(seed));
+    let load = Load::on(clients, pace.schedule(seed));
     for lane in 0..pace.connections {
-        let (read, write) = caller::connect(&addr).await?.split();
-        load.add_lane(Lane::new(work(lane), write, pace.depth), read);
+        load.connect(&addr, pace.depth, work(lane)).await?;
     }
     let before = server.usage();
     let archive = load.run(pace.timing(), Archive::default(), show).await;

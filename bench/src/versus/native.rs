@@ -15,11 +15,13 @@ use crate::args::load::{MessageArgs, PaceArgs};
 use crate::args::target::Flush;
 use crate::args::{Cli, Command};
 use crate::consume;
+use crate::driver::clients::Clients;
 use crate::driver::{Load, Timing};
 use crate::end_to_end;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::null_load;
+use crate::limits::null_load::Sides;
 use crate::measure::Measured;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
@@ -167,7 +169,8 @@ pub async fn run_null(
     let pace = PaceArgs { warm_up, duration, ..args.load.pace.clone() };
     let asked = (&pace, &args.load.message);
     let path = scratch.path();
-    let measured = null_load::measure(path, durability, NULL_BROKER_CORE, asked, |_, _| ()).await?;
+    let sides = Sides { clients: &Clients::default(), core: NULL_BROKER_CORE };
+    let measured = null_load::measure(path, durability, sides, asked, |_, _| ()).await?;
     let outcome = Outcome::of_run(&measured);
     let broker = outcome.broker.as_ref();
     Ok(Figures {

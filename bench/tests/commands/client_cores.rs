@@ -20,10 +20,12 @@ fn listed(cores: &[usize]) -> String {
 fn what_clients_on_cores_send_is_counted_once_and_proved() {
     let (folder, cores) = (folder(), cores());
     let listed = listed(&cores);
-    let words = ["produce", "--verify", "--no-limits", "--client-cores", &listed];
+    let words = ["produce", "--verify", "--client-cores", &listed];
     let closed = report(folder.path(), &words);
     assert_counted(&closed);
     assert_eq!(closed["environment"]["client_cores"], serde_json::json!(cores));
+    let limit = closed["limits"]["null_broker"]["messages_per_second"].as_f64();
+    assert!(limit > Some(0.0), "the null broker is loaded by the same clients: {closed}");
     // A send is one message: what came in time and what came late.
     assert!(closed["response"]["count"].as_u64() >= closed["messages"].as_u64(), "{closed}");
     let seconds = closed["runs"][0]["by_second"].as_array().unwrap();
