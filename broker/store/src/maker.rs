@@ -1,8 +1,8 @@
 //! The task that makes room for the log before it is needed.
 //!
-//! The next segment is begun when an eighth of the newest is used, so an idle store keeps one file.
-//! It gets its name with the first step of zeros and grows from then on, as `pace.rs` says, until
-//! it has its full size. The writer may use it as far as it is zeroed: should the device be slower
+//! The newest segment grows as `pace.rs` says, until it has its full size. The next one is begun
+//! when an eighth of it is used, so an idle store keeps one file, and gets its name with the first
+//! step of zeros. The writer may use it as far as it is zeroed: should the device be slower
 //! than the log, the log waits for one step and not for a whole file. The last space of the disk is
 //! left to what else a broker saves.
 
@@ -22,6 +22,10 @@ use crate::segments;
 
 /// Pause after a failed attempt, most likely for lack of space.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Steps after which a segment that grows is opened anew: half the lead that is ample, so that the
+/// log seldom passes what the file knew when it was opened.
+const REOPEN_STEPS: u64 = 16;
 
 /// Starts the maker of segments of a log.
 pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
@@ -85,6 +89,7 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
         let mut state = inner.state.borrow_mut();
         let appended = state.marks.appended();
         pace.note(Instant::now(), appended);
+        state.segments.lead_wanted = pace.ample_lead(step);
         let lead = state.segments.filled().saturating_sub(appended);
         let left = state.segments.end() - state.segments.filled();
         let newest = state.segments.newest_mut().expect("growing");
@@ -101,7 +106,7 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
     set_growth_flush(inner, false);
     flushed?;
     inner.state.borrow_mut().segments.newest_mut().expect("growing").filled = to;
-    if to == inner.options.segment_size_bytes {
+    if to == inner.options.segment_size_bytes || (to / step).is_multiple_of(REOPEN_STEPS) {
         reopen(inner).await;
     }
     Ok(())
@@ -139,11 +144,9 @@ async fn reopen(inner: &Inner) {
         state.segments.path(state.segments.end() - state.segments.size)
     };
     match inner.disk.open(path, Access::ReadWrite).await {
-        Ok(file) => {
-            inner.state.borrow_mut().segments.newest_mut().expect("it is whole").file = file
-        }
+        Ok(file) => inner.state.borrow_mut().segments.newest_mut().expect("growing").file = file,
         // Readers then go through helper threads.
-        Err(error) => tracing::warn!(log = inner.id.0, "opening a whole segment: {error}"),
+        Err(error) => tracing::warn!(log = inner.id.0, "opening a segment again: {error}"),
     }
 }
 

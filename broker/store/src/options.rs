@@ -111,7 +111,7 @@ impl Default for LogOptions {
             key_run_entries: 1 << 16,          // sorted in 2 to 3 ms
             index_segment_size_bytes: 16 << 20,
             index_cache_bytes: 8 << 20,
-            fill_rate_bytes_per_s: 32 << 20,
+            fill_rate_bytes_per_s: 64 << 20,
             fill_step_bytes: 8 << 20,
             scrub_bytes_per_s: 4 << 20, // 100 GB in 7 hours, below 1 % of a core
             scrub_pause: Duration::from_secs(3600),

@@ -6,12 +6,11 @@
 //! | lead | rate |
 //! |---|---|
 //! | less than [`LEAD_STEPS`] steps, or than the log needs in [`LEAD_MS`] | full speed |
-//! | less than four times that | twice the log's rate, at least the floor |
-//! | more | five quarters of the log's rate, at least the floor |
+//! | less than [`AMPLE`] times that | twice the log's rate, at least the floor |
+//! | more | none: zeros that are needed later are made later |
 //!
-//! So the lead always grows, and the zeros take little of the device and of a core beyond what the
-//! log will need anyway. The floor is for a log that is quiet. The rate is measured and applied
-//! anew for each step.
+//! So a log that is quiet leaves device and core alone, and one that is not has its zeros made at
+//! its own rate. That is measured and applied anew for each step.
 
 use std::time::Duration;
 
@@ -55,16 +54,22 @@ impl Pace {
         (self.since, self.byte) = (now, byte);
     }
 
+    /// The lead up to which steps of `step` bytes are wanted.
+    pub(crate) fn ample_lead(&self, step: u64) -> u64 {
+        AMPLE * self.least_lead(step)
+    }
+
     /// The rate for the next step of `step` bytes, with `lead` zeroed bytes in front of the log; in
     /// bytes per second, 0 is full speed.
     pub(crate) fn fill_rate(&self, lead: u64, step: u64, floor_bytes_per_s: u64) -> u64 {
-        let rate = self.rate_bytes_per_s;
-        let least = (LEAD_STEPS * step).max(rate.saturating_mul(LEAD_MS) / 1000);
-        if lead < least {
-            return 0;
+        match lead < self.least_lead(step) {
+            true => 0,
+            false => floor_bytes_per_s.max(2 * self.rate_bytes_per_s),
         }
-        let wanted = if lead < AMPLE * least { 2 * rate } else { rate + rate / 4 };
-        wanted.max(floor_bytes_per_s)
+    }
+
+    fn least_lead(&self, step: u64) -> u64 {
+        (LEAD_STEPS * step).max(self.rate_bytes_per_s.saturating_mul(LEAD_MS) / 1000)
     }
 }
 
@@ -74,7 +79,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
     const STEP: u64 = 8 * MIB;
-    const FLOOR: u64 = 32 * MIB;
+    const FLOOR: u64 = 64 * MIB;
 
     fn growing(rate_bytes_per_s: u64) -> Pace {
         let start = Instant::from_nanos(0);
@@ -84,10 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_log_gets_its_lead_at_once_and_the_rest_at_the_floor() {
+    fn a_quiet_log_gets_its_least_lead_at_once_and_an_ample_one_at_the_floor() {
         let quiet = Pace::new(Instant::from_nanos(0), 0);
         assert_eq!(quiet.fill_rate(8 * MIB, STEP, FLOOR), 0);
         assert_eq!(quiet.fill_rate(64 * MIB, STEP, FLOOR), FLOOR);
+        assert_eq!(quiet.ample_lead(STEP), 256 * MIB);
     }
 
     #[test]
@@ -96,7 +102,7 @@ mod tests {
         assert_eq!(busy.fill_rate(0, STEP, FLOOR), 0);
         assert_eq!(busy.fill_rate(99 * MIB, STEP, FLOOR), 0);
         assert_eq!(busy.fill_rate(100 * MIB, STEP, FLOOR), 800 * MIB);
-        assert_eq!(busy.fill_rate(400 * MIB, STEP, FLOOR), 500 * MIB);
+        assert_eq!(busy.ample_lead(STEP), 400 * MIB);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub(crate) struct Segments {
     pub(crate) log: LogId,
     pub(crate) dir: PathBuf,
     pub(crate) size: u64,
+    /// Zeroed bytes that the log shall have in front of it: as many as there can be, until its rate
+    /// is known.
+    pub(crate) lead_wanted: u64,
     files: VecDeque<Segment>,
 }
 
@@ -49,7 +52,7 @@ pub(crate) struct FoundFile {
 
 impl Segments {
     pub(crate) fn new(log: LogId, dir: PathBuf, size: u64) -> Self {
-        Self { log, dir, size, files: VecDeque::new() }
+        Self { log, dir, size, lead_wanted: u64::MAX, files: VecDeque::new() }
     }
 
     /// Path of the segment that starts at `base`.
@@ -72,11 +75,12 @@ impl Segments {
         self.files.back().map_or(0, |last| last.base + last.filled)
     }
 
-    /// Whether the newest segment is still to grow, or so far in use, with the log at `appended`,
-    /// that the next one should be begun.
+    /// Whether the log, which ends at `appended`, has too few zeros in front of it, and more can be
+    /// made: the newest segment is not whole, or so far in use that the next one may be begun.
     pub(crate) fn is_more_wanted(&self, appended: u64) -> bool {
-        let end = self.end();
-        self.filled() < end || appended >= end - self.size + self.size / 8
+        let (end, filled) = (self.end(), self.filled());
+        let can_be_made = filled < end || appended >= end - self.size + self.size / 8;
+        can_be_made && filled.saturating_sub(appended) < self.lead_wanted
     }
 
     pub(crate) fn len(&self) -> usize {
