@@ -43,10 +43,7 @@ use crate::workload::pull::{HOLD, Reading};
 /// The topic that is read cold.
 const TOPIC: &str = "BenchCold";
 
-/// What both brokers get besides: log files of 64 MiB.
-pub const SETTINGS: &str = "mappedFileSizeCommitLog=67108864\n";
-
-/// The same in bytes.
+/// Length of the log files that [`crate::versus::scenario::Scenario::keys`] asks for.
 const LOG_FILE_BYTES: u64 = 64 << 20;
 
 /// Messages of the other topic: more than the three files that Apache's broker checks at its start.

@@ -41,7 +41,7 @@ pub struct Setup<'a> {
     /// Its policy, and the shards of ours.
     pub own: Own,
     /// Lines that either broker gets besides; most scenarios have none.
-    pub more: &'static str,
+    pub more: &'a str,
 }
 
 /// A running broker. Dropping it ends its processes and removes its store: fields go in their

@@ -196,7 +196,7 @@ impl<'a> Race<'a> {
         if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
             return native::run_null(directory, own.flush, words, timing).await;
         }
-        let more = if let Client::Cold(_) = scenario.client { cold::SETTINGS } else { "" };
+        let more = &scenario.keys();
         let (args, apache) = (self.args, self.apache);
         let mut running =
             Running::start(Setup { args, apache, contestant, own, more }, prefix).await?;

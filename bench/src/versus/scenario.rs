@@ -104,6 +104,15 @@ impl Scenario {
         [Some(Contestant::Tuned), shipped, null].into_iter().flatten().collect()
     }
 
+    /// What every broker gets besides in its configuration.
+    pub fn keys(&self) -> String {
+        match self.client {
+            Client::Cold(_) => format!("{SMALL_LOG_FILES}{LARGE_PULLS}"),
+            Client::Native(PULL_1024) => LARGE_PULLS.to_owned(),
+            _ => String::new(),
+        }
+    }
+
     /// The settings of a broker of ours that plays `contestant`, or the policy of another.
     pub fn settings(&self, contestant: Contestant) -> Own {
         match (self.field, contestant) {
@@ -165,6 +174,13 @@ const END_TO_END_5K: &str = "end-to-end -c 16 -d 64 --rate 5k --arrivals poisson
 const TOPICS_10K: &str = "produce -c 64 -d 32 --topics 10000 --queues 4";
 const COLD_1024: &str = "consume -c 4 -d 1 --pull-batch 1024 --fill 2M";
 const COLD_BESIDE: &str = "mixed -c 16 -d 64 --rate 10k --readers 4 --pull-batch 1024 --fill 2M";
+
+/// Without it either broker's answers end after 32 messages.
+const LARGE_PULLS: &str = "maxTransferCountOnMessageInMemory=1024\n\
+                           maxTransferBytesOnMessageInMemory=2097152\n";
+
+/// Log files of 64 MiB, so that what brokers check at their start is not what is read.
+const SMALL_LOG_FILES: &str = "mappedFileSizeCommitLog=67108864\n";
 
 const fn native(
     name: &'static str,
