@@ -21,9 +21,11 @@ Examples:
   bench produce -n 127.0.0.1:9876 -t BenchTopic  a running cluster
   bench produce -c 64 -d 32 --flush sync         64 connections, 32 messages in flight on each
   bench produce --rate 10k -c 16                 open loop: latency from the intended send time
+  bench produce --client-cores 1                 the client bound to a core, off that of the broker
   bench produce --verify                         prove that everything acknowledged can be read
   bench consume                                  fill a topic and pull it over and over
   bench consume -n 127.0.0.1:9876 --from last    the age of messages as they arrive
+  bench consume --cold -c 4 -d 1                 a catch-up from the device
   bench end-to-end --rate 5k                     from the intended send time to a consumer
   bench mixed --rate 10k --readers 4             producers beside a catch-up
   bench knee --bound p99=5ms                     the highest rate that keeps a promise
