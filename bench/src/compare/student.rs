@@ -39,7 +39,9 @@ mod tests {
         // Logarithms -1, 0, 1: mean 0, standard error 1 / sqrt(3), two degrees of freedom.
         let interval = geometric_mean(&[(-1.0_f64).exp(), 1.0, 1.0_f64.exp()]);
         let half = interval.high.ln();
-        assert!((interval.ratio - 1.0).abs() < 1e-12 && (half - 4.303 / 3.0_f64.sqrt()) < 1e-9);
+        assert!(
+            (interval.ratio - 1.0).abs() < 1e-12 && (half - 4.303 / 3.0_f64.sqrt()).abs() < 1e-9
+        );
         assert!((interval.low * interval.high - 1.0).abs() < 1e-9, "{interval:?}");
     }
 

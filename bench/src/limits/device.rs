@@ -49,6 +49,10 @@ impl Device {
     /// As the file system says.
     pub async fn open(directory: &Path) -> std::io::Result<Self> {
         let disk = Disk::live(directory)?;
+        // Left by a measurement that a signal ended.
+        if disk.exists(FILE_NAME).await? {
+            disk.remove_file(FILE_NAME).await?;
+        }
         disk.create_zeroed(FILE_NAME, FILE_SIZE_BYTES).await?;
         let file = disk.open(FILE_NAME, Access::ReadWrite).await?;
         Ok(Self { disk, file })

@@ -21,7 +21,7 @@ mod verdict;
 
 use std::path::Path;
 
-use ringmq_runtime::disk::Disk;
+use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::random;
 use serde_json::Value;
 
@@ -45,6 +45,9 @@ const SEEDS: u64 = 1_000_000;
 
 /// Of the conditions, those in which parts of one race may differ: how much of it was asked.
 const FREE_CONDITIONS: [&str; 2] = ["seed", "blocks"];
+
+/// The condition that a part without Apache does not know.
+const JAVA: &str = "java";
 
 /// Races until the end. A signal drops the race where it is, which ends the processes that it
 /// started and removes their stores.
@@ -79,7 +82,8 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         false => None,
     };
     let apache = apache.as_ref();
-    let conditions = conditions(args, apache, times, seed);
+    let program = our_program(args).await?;
+    let conditions = conditions(args, &program, apache, times, seed);
     let mut results = match kept {
         Some(kept) => go_on(kept, conditions)?,
         None => Results::new(conditions),
@@ -115,8 +119,8 @@ async fn kept(output: &Path) -> Result<Option<Kept>, BenchError> {
     }
 }
 
-/// The race as far as it is; what comes now must be of the same kind. A condition that only one of
-/// the two knows, such as the version of Java in a part without Apache, is the other's as well.
+/// The race as far as it is; what comes now must be of the same kind. Only the version of Java may
+/// be unknown to one of the two, in a part without Apache, and is the other's then.
 fn go_on(mut kept: Kept, now: Value) -> Result<Results, BenchError> {
     let (Value::Object(before), Value::Object(now)) = (&mut kept.conditions, now) else {
         return Err(BenchError::Race(format!(
@@ -126,9 +130,10 @@ fn go_on(mut kept: Kept, now: Value) -> Result<Results, BenchError> {
     for (key, value) in now {
         let known = before.get(&key).unwrap_or(&Value::Null);
         let is_free = FREE_CONDITIONS.contains(&key.as_str());
-        if known.is_null() || is_free {
+        let may_be_unknown = key == JAVA;
+        if is_free || (may_be_unknown && known.is_null()) {
             before.insert(key, value);
-        } else if !value.is_null() && *known != value {
+        } else if !(may_be_unknown && value.is_null()) && *known != value {
             return Err(BenchError::Race(format!(
                 "the race in --output has {key} {known} and not {value}: name another --output, \
                  or ask for the same"
@@ -175,8 +180,31 @@ async fn check_space(args: &VersusArgs, blocks: &[Block]) -> Result<(), BenchErr
     Ok(())
 }
 
+/// Which program plays ours: another build of it would be another contestant.
+async fn our_program(args: &VersusArgs) -> Result<String, BenchError> {
+    let path = match &args.ours {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().map_err(BenchError::Child)?,
+    };
+    let changed_ms = async {
+        let directory = Disk::live(path.parent().unwrap_or(Path::new("")))?;
+        let name = path.file_name().unwrap_or_default();
+        directory.open(name, Access::Read).await?.modified_ms()
+    };
+    match changed_ms.await {
+        Ok(changed_ms) => Ok(format!("{}, changed at {changed_ms} ms", path.display())),
+        Err(error) => Err(BenchError::file(&path, error)),
+    }
+}
+
 /// Everything that a reader of the results must know.
-fn conditions(args: &VersusArgs, apache: Option<&Apache>, times: Times, seed: u64) -> Value {
+fn conditions(
+    args: &VersusArgs,
+    our_program: &str,
+    apache: Option<&Apache>,
+    times: Times,
+    seed: u64,
+) -> Value {
     let heap = args.heap.as_deref();
     serde_json::json!({
         "bench": env!("CARGO_PKG_VERSION"),
@@ -189,10 +217,11 @@ fn conditions(args: &VersusArgs, apache: Option<&Apache>, times: Times, seed: u6
         "probe_s": times.probe.as_secs_f64(),
         "fill_share": times.fill_share,
         "apache": apache::VERSION,
-        "java": apache.map(|apache| apache.java.as_str()),
+        JAVA: apache.map(|apache| apache.java.as_str()),
         "shipped_jvm": apache::jvm(apache::Settings::Shipped, heap),
         "tuned_jvm": apache::jvm(apache::Settings::Tuned, heap),
-        "our_program": args.ours,
+        "our_program": our_program,
+        "directory": std::path::absolute(&args.directory).ok(),
         "our_shards": args.shards,
         "settings": "in the .broker.conf of each run",
     })
@@ -204,7 +233,7 @@ mod tests {
     use serde_json::json;
 
     fn check(now: Value) -> Result<Results, BenchError> {
-        let before = json!({"seed": 1, "blocks": 2, "duration_s": 4.0, "java": null});
+        let before = json!({"seed": 1, "blocks": 2, "duration_s": 4.0, "java": null, "our_program": "bench"});
         go_on(Kept { conditions: before, runs: Vec::new() }, now)
     }
 
@@ -216,6 +245,7 @@ mod tests {
             (&results.conditions["java"], &results.conditions["blocks"]),
             (&json!("17"), &json!(4))
         );
+        assert!(check(json!({"our_program": "mqbroker"})).is_err(), "before, bench played it");
         let error = check(json!({"duration_s": 20.0})).unwrap_err().to_string();
         assert!(error.contains("duration_s 4.0 and not 20.0"), "{error}");
     }

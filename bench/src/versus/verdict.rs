@@ -9,7 +9,7 @@ use crate::compare::metric::Better;
 use crate::compare::student;
 use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures, Probe};
-use crate::versus::goals::{Goal, Reached};
+use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::scenario::Scenario;
 
 /// A figure of a pair counts only if no probe that binds it differs by more beside its runs.
@@ -205,7 +205,10 @@ pub fn row(
         reached: None,
         reason,
     };
-    row.reached = row.goal.filter(|_| ours_count >= PAIRS_MIN).map(|goal| goal.reached(&row));
+    // A factor over a rival that came to no figure is neither reached nor missed.
+    let is_judged =
+        |goal: &&Goal| ours_count >= PAIRS_MIN && (goal.of == Of::Value || row.gain.is_some());
+    row.reached = row.goal.filter(is_judged).map(|goal| goal.reached(&row));
     Some(row)
 }
 

@@ -1,10 +1,10 @@
 //! Pulls: PULL_MESSAGE and LITE_PULL_MESSAGE.
 //!
 //! A pull is checked, its progress committed, and the queue read, in one synchronous step when the
-//! messages are in memory. From there it is *answered*; *held* until a message it wants becomes
-//! visible or its time is up, when the client allows that and nothing was found; or *cold*: what it
-//! wants lies on the device, and is read in the slow lane. There it also waits while its connection
-//! has much to send.
+//! messages are in memory or in the page cache. From there it is *answered*; *held* until a
+//! message it wants becomes visible or its time is up, when the client allows that and nothing was
+//! found; or *cold*: what it wants lies on the device, and is read in the slow lane. There it also
+//! waits while its connection has much to send.
 //!
 //! A pull that was held is executed once more, from its frame, and is not held again.
 
@@ -174,7 +174,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
     }
 }
 
-/// Reads what is in memory; a pull that has to move elsewhere is told where.
+/// Reads what is in memory or in the page cache; a pull that has to move elsewhere is told where.
 fn read_now(owned: &OwnedLog, pulling: &Pulling<'_>, pieces: &mut Vec<Piece>) -> ReadNow {
     let header = &pulling.header;
     let (topic, queue_id) = (header.topic, header.queue_id);

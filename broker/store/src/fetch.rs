@@ -1,10 +1,10 @@
-//! Getting the bytes of records that are not all in memory.
+//! Getting the bytes of records.
 //!
 //! | where, how | piece |
 //! |---|---|
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
-//! | others, in the page cache | a copy, all of them in one block |
+//! | others, in the page cache | copies, several in one block |
 //! | others | brought into the page cache first, close ones with what lies around them |
 //!
 //! The log itself keeps nothing of what it read: it is written past the page cache, so that its
@@ -24,6 +24,9 @@ use crate::walk::Wanted;
 /// 0.92 us.
 const FILE_RUN_BYTES_MIN: u64 = 32 << 10;
 
+/// Most bytes of a block of copies: an answer of 32 messages of 1 KiB takes half of it.
+const COPY_BLOCK_BYTES: usize = 64 << 10;
+
 /// What is brought into the page cache at once: one read of this size takes 80 us, one of 4 KiB
 /// 28 us.
 const CHUNK_BYTES: u64 = 128 << 10;
@@ -34,7 +37,7 @@ const SPARSE_GAP_BYTES: u64 = 64 << 10;
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
 pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) -> usize {
-    let mut copies = Copies::for_all(state, wanted);
+    let mut copies = Copies::of(state, wanted);
     let mut fetched = 0;
     for run in runs(state, wanted) {
         let Wanted { byte, len, .. } = Wanted::all_of(run);
@@ -43,18 +46,19 @@ pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) 
             out.push(Piece::Memory(shared));
         } else {
             // What lies before the tail is written.
+            assert!(byte < state.tail.start(), "records of the tail lie in one block");
             let Some(segment) = state.segments.find(byte) else { break };
             let pos = byte - segment.base;
             if len >= FILE_RUN_BYTES_MIN {
                 out.extend(copies.take());
                 out.push(Piece::File { view: segment.file.view(), pos, len });
-            } else if !copies.add(&segment.file, pos, len as usize) {
+            } else if !copies.add(&segment.file, pos, len as usize, out) {
                 break;
             }
         }
         fetched += run.len();
     }
-    out.extend(copies.take());
+    out.extend(copies.finish());
     fetched
 }
 
@@ -109,28 +113,38 @@ fn runs<'a>(state: &'a State, wanted: &'a [Wanted]) -> impl Iterator<Item = &'a 
     })
 }
 
-/// One block for all runs of an answer that are copied.
+/// The runs of an answer that are copied: into blocks, since one for each would cost more than the
+/// copy.
 struct Copies {
+    /// Bytes of the runs that are not copied yet.
+    left: usize,
     block: Option<Block>,
-    /// Bytes of it that are in a piece.
+    /// Bytes of the block that are in a piece.
     taken: usize,
 }
 
 impl Copies {
-    fn for_all(state: &State, wanted: &[Wanted]) -> Self {
+    fn of(state: &State, wanted: &[Wanted]) -> Self {
         let is_copied =
             |run: &Wanted| run.byte < state.tail.start() && run.len < FILE_RUN_BYTES_MIN;
         let all = runs(state, wanted).map(Wanted::all_of);
-        let len = all.filter(is_copied).map(|run| run.len as usize).sum();
-        Self { block: (len > 0).then(|| Block::unaligned(len)), taken: 0 }
+        let left = all.filter(is_copied).map(|run| run.len as usize).sum();
+        Self { left, block: None, taken: 0 }
     }
 
-    /// Copies a run; false if the page cache does not have it.
-    fn add(&mut self, file: &File, pos: u64, len: usize) -> bool {
-        let block = self.block.as_mut().expect("made for all of them");
+    /// Copies a run; false if the page cache does not have it. A block that is full goes to `out`.
+    fn add(&mut self, file: &File, pos: u64, len: usize, out: &mut Vec<Piece>) -> bool {
+        let fits = |block: &Block| block.capacity() - block.len() >= len;
+        if !self.block.as_ref().is_some_and(fits) {
+            out.extend(self.take());
+            self.block = Some(Block::unaligned(self.left.min(COPY_BLOCK_BYTES).max(len)));
+            self.taken = 0;
+        }
+        let block = self.block.as_mut().expect("made above");
         let is_cached = file.read_cached(pos, &mut block.spare()[..len]);
         if is_cached {
             block.advance(len);
+            self.left -= len;
         }
         is_cached
     }
@@ -140,6 +154,16 @@ impl Copies {
         let block = self.block.as_ref().filter(|block| block.len() > self.taken)?;
         let from = std::mem::replace(&mut self.taken, block.len());
         Some(Piece::Memory(block.share(from..block.len())))
+    }
+
+    /// The last piece. A block that has stayed nearly empty is not kept for it.
+    fn finish(mut self) -> Option<Piece> {
+        match &self.block {
+            Some(block) if self.taken == 0 && (1..block.capacity() / 2).contains(&block.len()) => {
+                Some(Piece::Memory(Shared::copy_of(block.as_slice())))
+            }
+            _ => self.take(),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! The task that makes room for the log before it is needed.
 //!
 //! The newest segment grows as `pace.rs` says, until it has its full size. The next one is begun
-//! when an eighth of it is used, so an idle store keeps one file, and gets its name with the first
-//! step of zeros. The writer may use it as far as it is zeroed: should the device be slower
-//! than the log, the log waits for one step and not for a whole file. The last space of the disk is
-//! left to what else a broker saves.
+//! when more zeros are wanted and an eighth of it is used, so an idle store keeps one file, and
+//! gets its name with the first step of zeros. The writer may use a segment as far as it is
+//! zeroed: should the device be slower than the log, the log waits for one step and not for a
+//! whole file. The last space of the disk is left to what else a broker saves.
 
 use std::io;
 use std::rc::Rc;
@@ -43,6 +43,7 @@ pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
                 (state.segments.is_more_wanted(state.marks.appended()), filled < end)
             };
             if !is_wanted {
+                inner.state.borrow_mut().no_space = None;
                 wanted.await;
                 continue;
             }
@@ -106,6 +107,8 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
     set_growth_flush(inner, false);
     flushed?;
     inner.state.borrow_mut().segments.newest_mut().expect("growing").filled = to;
+    // Groups wait for this, not for what follows.
+    inner.signals.segment_ready.notify_all();
     if to == inner.options.segment_size_bytes || (to / step).is_multiple_of(REOPEN_STEPS) {
         reopen(inner).await;
     }

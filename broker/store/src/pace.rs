@@ -56,7 +56,7 @@ impl Pace {
 
     /// The lead up to which steps of `step` bytes are wanted.
     pub(crate) fn ample_lead(&self, step: u64) -> u64 {
-        AMPLE * self.least_lead(step)
+        self.least_lead(step).saturating_mul(AMPLE)
     }
 
     /// The rate for the next step of `step` bytes, with `lead` zeroed bytes in front of the log; in
@@ -64,7 +64,7 @@ impl Pace {
     pub(crate) fn fill_rate(&self, lead: u64, step: u64, floor_bytes_per_s: u64) -> u64 {
         match lead < self.least_lead(step) {
             true => 0,
-            false => floor_bytes_per_s.max(2 * self.rate_bytes_per_s),
+            false => floor_bytes_per_s.max(self.rate_bytes_per_s.saturating_mul(2)),
         }
     }
 

@@ -159,3 +159,12 @@ fn where_no_pair_counts_the_figures_are_told_and_decide_nothing() {
     assert_eq!((row.pairs, row.verdict, row.reached), (0, Verdict::Unsteady, None));
     assert!((row.gain.unwrap().ratio - 0.5).abs() < 1e-9, "{row:?}");
 }
+
+#[test]
+fn a_factor_over_a_rival_that_came_to_nothing_is_not_judged() {
+    let alone =
+        Pair { theirs: None, error: Some("it ended".to_owned()), ..pairs(1, 1.0, 0.0).remove(0) };
+    let row = row(Contestant::Tuned, Figure::Cpu, &vec![alone; PAIRS_MIN], Some(&sharp())).unwrap();
+    assert_eq!((row.verdict, row.reached), (Verdict::Failed, None));
+    assert!(row.goal.is_some_and(|goal| goal.of == Of::Gain), "{row:?}");
+}

@@ -1,4 +1,4 @@
-//! Pulls of messages that are not in memory, or whose connection has enough to send.
+//! Pulls of messages that are on the device alone, or whose connection has enough to send.
 
 use std::rc::Rc;
 
