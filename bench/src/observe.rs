@@ -146,6 +146,12 @@ impl Counters {
     }
 }
 
+/// CPU time that the host took away since the machine started, in ticks of 10 ms; none where the
+/// kernel does not tell.
+pub async fn stolen_ticks() -> Option<u64> {
+    ticks(&fact("proc/stat").await).map(|(_, stolen)| stolen)
+}
+
 /// proc(5): the first line sums up all cores; its 8th number is the time that the host took away,
 /// the two behind it are parts of others.
 fn ticks(stat: &str) -> Option<(u64, u64)> {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::args::load::{HeaderForm, LoadArgs, MessageArgs, PaceArgs};
-use crate::args::target::{BrokerArgs, TargetArgs};
+use crate::args::target::{BrokerArgs, Flush, TargetArgs};
 use crate::args::values;
 use crate::knee::Bound;
 use crate::report::html;
@@ -277,6 +277,16 @@ pub enum Durability {
     Async,
     /// Writes and flushes.
     Sync,
+}
+
+impl From<Flush> for Durability {
+    /// What a broker of this policy does.
+    fn from(flush: Flush) -> Self {
+        match flush {
+            Flush::Sync => Self::Sync,
+            Flush::Async => Self::Async,
+        }
+    }
 }
 
 impl Durability {

@@ -27,9 +27,7 @@ use std::time::Duration;
 use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 
-use crate::args::commands::Durability;
 use crate::args::load::{HeaderForm, LoadArgs, PaceArgs};
-use crate::args::target::Flush;
 use crate::driver::schedule::Arrivals;
 use crate::error::BenchError;
 use crate::limits::floor::{Floor, PullFloor, SendFloor};
@@ -53,8 +51,8 @@ const WRITE_SIZE_BYTES: usize = 4096;
 const NULL_BROKER_TIMES: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_millis(2_000));
 
-/// Core of the null broker, the first one of a broker that bench starts.
-const NULL_BROKER_CORE: usize = 0;
+/// Core of the null broker, the first one of a broker of ours.
+pub const NULL_BROKER_CORE: usize = 0;
 
 /// What the latencies of sends are called in reports.
 pub const SENDS: &str = "send us";
@@ -251,10 +249,7 @@ impl NullBroker {
         store: &Path,
     ) -> Result<Self, BenchError> {
         let mut scratch = Scratch::new_in(store).await?;
-        let durability = match load.target.broker.flush {
-            Flush::Sync => Durability::Sync,
-            Flush::Async => Durability::Async,
-        };
+        let durability = load.target.broker.flush.into();
         let pace = brief(&load.pace);
         let (path, sides, asked) = (scratch.path(), sides(target), (&pace, &load.message));
         let measured = null_load::measure(path, durability, sides, asked, |_, _| ()).await?;

@@ -1,6 +1,7 @@
 //! What reports say of the null broker and of floors.
 
 use super::*;
+use crate::args::target::Flush;
 use crate::record::archive::Archive;
 use crate::record::window::Window;
 use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};

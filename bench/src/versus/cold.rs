@@ -24,7 +24,7 @@ use crate::args::target::TargetArgs;
 use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::error::BenchError;
-use crate::limits::device;
+use crate::limits::{self, device};
 use crate::measure::Measured;
 use crate::page_cache;
 use crate::produce::Producers;
@@ -171,7 +171,7 @@ async fn catch_up(
     let (costs, core_percent) = watch.finish().await;
     let measured = Measured { archive, ..Measured::default() };
     let of_load = Figures::of_load(&Outcome::of_run(&measured));
-    keep(prefix, words, "pull us", measured, &cold.target).await?;
+    keep(prefix, words, limits::PULLS, measured, &cold.target).await?;
     let share = of_load.messages_per_second * stored_bytes / cold.device_bytes_per_s;
     Ok(Figures {
         costs,
@@ -235,7 +235,7 @@ async fn beside(
     eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
     let measured = Measured { archive, ..Measured::default() };
     let of_load = Figures::of_load(&Outcome::of_run(&measured));
-    keep(prefix, words, "send us", measured, &cold.target).await?;
+    keep(prefix, words, limits::SENDS, measured, &cold.target).await?;
     Ok(Figures {
         p99_alone_us: Some(sends.alone_us),
         costs,

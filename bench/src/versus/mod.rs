@@ -15,6 +15,7 @@ mod plan;
 mod race;
 mod results;
 pub mod scenario;
+mod settle;
 mod stock;
 mod tables;
 mod verdict;

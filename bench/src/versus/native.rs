@@ -10,7 +10,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task;
 
-use crate::args::commands::{ConsumeArgs, Durability, EndToEndArgs, IdleArgs, ProduceArgs};
+use crate::args::commands::{ConsumeArgs, EndToEndArgs, IdleArgs, ProduceArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::args::target::Flush;
 use crate::args::{Cli, Command};
@@ -20,8 +20,8 @@ use crate::driver::{Load, Timing};
 use crate::end_to_end;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::limits::null_load;
-use crate::limits::null_load::Sides;
+use crate::limits::null_load::{self, Sides};
+use crate::limits::{self, NULL_BROKER_CORE};
 use crate::measure::Measured;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
@@ -46,9 +46,6 @@ const FIRST_MESSAGE_LIMIT: Duration = Duration::from_secs(120);
 
 /// One try of the first message.
 const FIRST_MESSAGE_TRY: Duration = Duration::from_secs(10);
-
-/// Core of the null broker: the first, as that of our broker.
-const NULL_BROKER_CORE: usize = 0;
 
 /// A load that is ready to run.
 struct Work {
@@ -161,16 +158,12 @@ pub async fn run_null(
     };
     let mut scratch = Scratch::new_in(directory).await?;
     scratch.remove_at_end();
-    let durability = match flush {
-        Flush::Sync => Durability::Sync,
-        Flush::Async => Durability::Async,
-    };
     let Timing { warm_up, duration } = timing;
     let pace = PaceArgs { warm_up, duration, ..args.load.pace.clone() };
     let asked = (&pace, &args.load.message);
     let path = scratch.path();
     let sides = Sides { clients: &Clients::default(), core: NULL_BROKER_CORE };
-    let measured = null_load::measure(path, durability, sides, asked, |_, _| ()).await?;
+    let measured = null_load::measure(path, flush.into(), sides, asked, |_, _| ()).await?;
     let outcome = Outcome::of_run(&measured);
     let broker = outcome.broker.as_ref();
     Ok(Figures {
@@ -193,7 +186,7 @@ async fn produce(args: &ProduceArgs, home: &Path, timing: Timing) -> Result<Work
     };
     let space = space.map_err(|error| BenchError::file(home, error))?;
     load.stop_after(space.available.saturating_sub(SPACE_LEFT_BYTES) / MESSAGE_STORED_BYTES);
-    Ok(Work { target, load, beside: None, timing, latency_of: "send us" })
+    Ok(Work { target, load, beside: None, timing, latency_of: limits::SENDS })
 }
 
 async fn pull(args: &ConsumeArgs, timing: Timing, fill_share: f64) -> Result<Work, BenchError> {
@@ -205,7 +198,7 @@ async fn pull(args: &ConsumeArgs, timing: Timing, fill_share: f64) -> Result<Wor
     let load = Load::new(None);
     let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, pace.header.serialize());
     consume::connect(&target, pace, &plan, &load).await?;
-    Ok(Work { target, load, beside: None, timing, latency_of: "pull us" })
+    Ok(Work { target, load, beside: None, timing, latency_of: limits::PULLS })
 }
 
 async fn tail(args: &EndToEndArgs, timing: Timing) -> Result<Work, BenchError> {

@@ -19,6 +19,7 @@ use crate::versus::figures::Figures;
 use crate::versus::plan::{BLOCK_RUNS, Block, Plan, Side};
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
+use crate::versus::settle::settle;
 use crate::versus::{cold, estimate, native, stock};
 
 /// The file of a race's results in the directory of its raw data.
@@ -134,6 +135,7 @@ impl<'a> Race<'a> {
     async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
         let contestant = block.contestant(side);
         let prefix = self.prefix(number, block, contestant);
+        settle().await;
         let before = self.bracket().await?;
         eprintln!(
             "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",
