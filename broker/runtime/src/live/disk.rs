@@ -189,7 +189,9 @@ pub(crate) struct File {
     /// The same description for helper threads, which may outlive the file's user.
     helper: Arc<fs::File>,
     view: View,
-    /// The view again, for reads through the page cache that wait for the device in the ring.
+    /// For reads through the page cache that wait for the device in the ring. Apart from the view,
+    /// since the kernel reads nothing ahead here: that would be done on the shard's core, up to
+    /// megabytes at a time, in front of the log's own writes.
     buffered: BufferedFile,
     sector_size_bytes: usize,
 }
@@ -212,9 +214,13 @@ impl File {
         // SAFETY: `direct` keeps its descriptor open during the call.
         let helper = unsafe { BorrowedFd::borrow_raw(direct.as_raw_fd()) }.try_clone_to_owned()?;
         let helper = Arc::new(fs::File::from(helper));
-        let descriptor = view.as_fd().try_clone_to_owned()?.into_raw_fd();
+        let buffered = blocking(move || {
+            let file = fs::File::open(path)?;
+            sys::read_nothing_ahead(file.as_fd())?;
+            Ok::<_, io::Error>(file.into_raw_fd())
+        });
         // SAFETY: a new descriptor, which the file closes.
-        let buffered = unsafe { BufferedFile::from_raw_fd(descriptor) };
+        let buffered = unsafe { BufferedFile::from_raw_fd(buffered.await?) };
         Ok(Self { direct, helper, view, buffered, sector_size_bytes })
     }
 
@@ -283,7 +289,9 @@ impl File {
 
     pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
         // Whatever keeps the page cache from giving them, the device is asked next and tells.
-        sys::read_cached(self.view.as_fd(), pos, out).is_ok_and(|read| read == out.len())
+        // SAFETY: the file keeps its descriptor open during the call.
+        let file = unsafe { BorrowedFd::borrow_raw(self.buffered.as_raw_fd()) };
+        sys::read_cached(file, pos, out).is_ok_and(|read| read == out.len())
     }
 
     pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {

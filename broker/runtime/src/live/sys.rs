@@ -175,6 +175,15 @@ pub(crate) fn read_cached(file: BorrowedFd<'_>, pos: u64, out: &mut [u8]) -> io:
     check_len(read)
 }
 
+/// Tells the kernel to read what is asked for and nothing behind it.
+pub(crate) fn read_nothing_ahead(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call only changes how this open file is read.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// A read-only mapping of a file. Nobody looks at its bytes: it only answers what is cached.
 #[derive(Debug)]
 pub(crate) struct Mapping {
