@@ -12,6 +12,7 @@
 
 use ringmq_runtime::buffer::{Block, Shared};
 use ringmq_runtime::disk::File;
+use ringmq_runtime::task;
 
 use crate::error::ReadError;
 use crate::log::{Inner, State};
@@ -30,6 +31,10 @@ const COPY_BLOCK_BYTES: usize = 64 << 10;
 /// What is brought into the page cache at once: one read of this size takes 80 us, one of 4 KiB
 /// 28 us.
 const CHUNK_BYTES: u64 = 128 << 10;
+
+/// Reads of one answer that are with the device at the same time: enough to keep it busy, and few
+/// enough that the log's own writes do not wait long behind them.
+const READS_AT_ONCE: usize = 8;
 
 /// Records farther apart than this are read one by one: most of a chunk would be for nobody.
 const SPARSE_GAP_BYTES: u64 = 64 << 10;
@@ -73,33 +78,27 @@ pub(crate) async fn fetch(
 ) -> Result<(), ReadError> {
     let is_sparse = Wanted::span(wanted) / wanted.len() as u64 > SPARSE_GAP_BYTES;
     let mut rest = wanted;
+    // Whether the first of the rest was brought into the page cache just now.
+    let mut was_brought = false;
     loop {
-        let run = {
+        let (fetched, cold) = {
             let state = inner.state.borrow();
-            rest = &rest[fetch_now(&state, rest, out)..];
+            let fetched = fetch_now(&state, rest, out);
+            rest = &rest[fetched..];
             let Some(run) = runs(&state, rest).next() else { return Ok(()) };
-            run.len()
+            (fetched, run.len())
         };
-        let (cold, behind) = rest.split_at(run);
-        fetch_cold(inner, cold, is_sparse, out).await?;
-        rest = behind;
+        if fetched == 0 && was_brought {
+            // The page cache has lost it again.
+            let run = Wanted::all_of(&rest[..cold]);
+            out.push(Piece::Memory(bytes(inner, run.byte, run.len).await?));
+            rest = &rest[cold..];
+            was_brought = false;
+        } else {
+            bring_into_cache(inner, rest, is_sparse).await?;
+            was_brought = true;
+        }
     }
-}
-
-/// Adds the bytes of a run that could not be fetched at once.
-async fn fetch_cold(
-    inner: &Inner,
-    run: &[Wanted],
-    is_sparse: bool,
-    out: &mut Vec<Piece>,
-) -> Result<(), ReadError> {
-    let whole = Wanted::all_of(run);
-    bring_into_cache(inner, whole, is_sparse).await?;
-    if fetch_now(&inner.state.borrow(), run, out) == 0 {
-        // The page cache has lost it again.
-        out.push(Piece::Memory(bytes(inner, whole.byte, whole.len).await?));
-    }
-    Ok(())
 }
 
 /// Neighbours, of which each group becomes one piece: all in one block of the tail, or none in it.
@@ -167,29 +166,46 @@ impl Copies {
     }
 }
 
-/// Has the device read a run, and unless others would hardly want it, what lies around its start.
+/// Has the device read the first of the records, and unless others would hardly want it, what lies
+/// around them: several reads at a time.
 ///
 /// # Errors
-/// When the device fails.
-async fn bring_into_cache(inner: &Inner, run: Wanted, is_sparse: bool) -> Result<(), ReadError> {
-    let (segment, end) = {
+/// When the device fails or a segment is gone.
+async fn bring_into_cache(
+    inner: &Inner,
+    wanted: &[Wanted],
+    is_sparse: bool,
+) -> Result<(), ReadError> {
+    let mut reads = Vec::with_capacity(READS_AT_ONCE);
+    {
         let state = inner.state.borrow();
-        let segment = state.segments.find(run.byte).ok_or_else(|| gone(inner, run.byte))?;
-        (segment.clone(), state.marks.written().min(segment.base + state.segments.size))
-    };
-    let (from, to) = match is_sparse {
-        true => (run.byte, run.byte + run.len),
-        false => {
-            let from = run.byte - run.byte % CHUNK_BYTES;
-            (from.max(segment.base), (from + CHUNK_BYTES).max(run.byte + run.len))
+        let mut until = 0;
+        for run in runs(&state, wanted).map(Wanted::all_of) {
+            // Had with the one before, or sent from the file.
+            if run.byte + run.len <= until || run.len >= FILE_RUN_BYTES_MIN {
+                continue;
+            }
+            if reads.len() == READS_AT_ONCE || run.byte >= state.tail.start() {
+                break;
+            }
+            let segment = state.segments.find(run.byte).ok_or_else(|| gone(inner, run.byte))?;
+            let chunk = run.byte - run.byte % CHUNK_BYTES;
+            let (from, to) = match is_sparse {
+                true => (run.byte, run.byte + run.len),
+                false => (chunk.max(segment.base), chunk + CHUNK_BYTES),
+            };
+            let end = state.marks.written().min(segment.base + state.segments.size);
+            until = to.max(run.byte + run.len).min(end);
+            let (file, pos, len) = (segment.file.clone(), from - segment.base, until - from);
+            let read = async move { file.bring_into_cache(pos, len as usize).await };
+            reads.push(task::spawn("cold read", read));
         }
-    };
-    let len = to.min(end).saturating_sub(from);
-    segment
-        .file
-        .bring_into_cache(from - segment.base, len as usize)
-        .await
-        .map_err(|source| ReadError::Io { log: inner.id, what: "a segment", source })
+    }
+    for read in reads {
+        let failed = |source| ReadError::Io { log: inner.id, what: "a segment", source };
+        read.await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// `len` bytes of one segment from wherever they are: the tail, the file, or both.
