@@ -34,8 +34,8 @@ const CHUNK_BYTES: u64 = 128 << 10;
 
 /// Reads of one answer that are with the device at the same time: enough to keep it busy, and few
 /// enough that the log's own writes do not wait long behind them. The 16 requests of a shard that
-/// may wait for the device have 16 MiB on their way.
-const READS_AT_ONCE: usize = 8;
+/// may wait for the device have 4 MiB on their way.
+const READS_AT_ONCE: usize = 2;
 
 /// Records farther apart than this are read one by one: most of a chunk would be for nobody.
 const SPARSE_GAP_BYTES: u64 = 64 << 10;
