@@ -135,7 +135,10 @@ impl<'a> Race<'a> {
     async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
         let contestant = block.contestant(side);
         let prefix = self.prefix(number, block, contestant);
-        settle().await;
+        // A short look decides nothing, so nothing has to be calm.
+        if !self.args.quick {
+            settle().await;
+        }
         let before = self.bracket().await?;
         eprintln!(
             "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",

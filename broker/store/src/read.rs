@@ -134,7 +134,7 @@ impl Log {
     /// `out`.
     ///
     /// `wants` decides by tag hash. A read from memory allocates nothing, unless it is larger than
-    /// all before it or `out` has to grow; one from the page cache allocates one block.
+    /// all before it or `out` has to grow; one from the page cache allocates for its copies.
     pub fn read_now(
         &self,
         query: &ReadQuery<'_>,
