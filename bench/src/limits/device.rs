@@ -42,6 +42,18 @@ pub struct Writes {
     pub flush: bool,
 }
 
+/// A file of zeros, in place of one that a measurement ended by a signal left there.
+///
+/// # Errors
+/// As the file system says.
+pub async fn zeroed(disk: &Disk, name: &str, len: u64) -> std::io::Result<File> {
+    if disk.exists(name).await? {
+        disk.remove_file(name).await?;
+    }
+    disk.create_zeroed(name, len).await?;
+    disk.open(name, Access::ReadWrite).await
+}
+
 impl Device {
     /// Makes the file in `directory`.
     ///
@@ -49,12 +61,7 @@ impl Device {
     /// As the file system says.
     pub async fn open(directory: &Path) -> std::io::Result<Self> {
         let disk = Disk::live(directory)?;
-        // Left by a measurement that a signal ended.
-        if disk.exists(FILE_NAME).await? {
-            disk.remove_file(FILE_NAME).await?;
-        }
-        disk.create_zeroed(FILE_NAME, FILE_SIZE_BYTES).await?;
-        let file = disk.open(FILE_NAME, Access::ReadWrite).await?;
+        let file = zeroed(&disk, FILE_NAME, FILE_SIZE_BYTES).await?;
         Ok(Self { disk, file })
     }
 

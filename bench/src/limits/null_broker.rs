@@ -13,13 +13,14 @@ use std::rc::Rc;
 
 use ringmq_protocol::frame::FRAME_SIZE_MAX_BYTES;
 use ringmq_runtime::buffer::{ALIGNMENT_BYTES, DmaBuffer};
-use ringmq_runtime::disk::{Access, Disk, File};
+use ringmq_runtime::disk::{Disk, File};
 use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use crate::args::commands::{Durability, ServeNullArgs};
+use crate::limits::device;
 use crate::limits::prepared::{self, Frames, Prepared};
 use crate::outbox::Outbox;
 
@@ -81,12 +82,7 @@ async fn run(args: &ServeNullArgs) -> std::io::Result<()> {
         Durability::Async => false,
         Durability::Sync => true,
     };
-    // Left by a null broker before this one, which ends by a signal.
-    if disk.exists(LOG_NAME).await? {
-        disk.remove_file(LOG_NAME).await?;
-    }
-    disk.create_zeroed(LOG_NAME, LOG_SIZE_BYTES).await?;
-    let file = disk.open(LOG_NAME, Access::ReadWrite).await?;
+    let file = device::zeroed(&disk, LOG_NAME, LOG_SIZE_BYTES).await?;
     let shared = Rc::new(Shared {
         flushes,
         answer: Prepared::to_send(),

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringmq_protocol::SerializeType;
-use ringmq_runtime::disk::Disk;
 use ringmq_runtime::random;
 
 use crate::args::commands::Durability;
@@ -18,6 +17,7 @@ use crate::error::BenchError;
 use crate::limits::null_broker;
 use crate::measure::{Measured, Used};
 use crate::record::archive::{Archive, Second};
+use crate::report::files;
 use crate::target::child::OwnProcess;
 use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
 use crate::workload::send::{BrokerTopic, SendPlan, SendWork};
@@ -99,11 +99,7 @@ pub async fn measure_pulls(
     sides: Sides<'_>,
     (pace, plan): (&PaceArgs, &PullPlan),
 ) -> Result<Measured, BenchError> {
-    let written = match Disk::live(directory) {
-        Ok(disk) => disk.replace(MESSAGES_NAME, messages).await,
-        Err(error) => Err(error),
-    };
-    written.map_err(|error| BenchError::file(directory, error))?;
+    files::replace(&directory.join(MESSAGES_NAME), messages).await?;
     let work = |_| {
         let (plan, depth) = (plan.clone(), pace.depth);
         move || pulls(&pull_plan(&plan), depth)

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use ringmq_runtime::disk::Disk;
+use ringmq_runtime::disk::{Disk, Space};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -90,8 +90,20 @@ pub async fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
         .map_err(|error| BenchError::NoResult { path: path.to_owned(), error })
 }
 
+/// Space of the file system of a directory.
+///
+/// # Errors
+/// It cannot be told.
+pub async fn free_space(directory: &Path) -> Result<Space, BenchError> {
+    let space = match Disk::live(directory) {
+        Ok(disk) => disk.free_space().await,
+        Err(error) => Err(error),
+    };
+    space.map_err(|error| BenchError::file(directory, error))
+}
+
 /// Directory and name of a file.
-fn split(path: &Path) -> (&Path, &OsStr) {
+pub fn split(path: &Path) -> (&Path, &OsStr) {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     (directory.unwrap_or(Path::new(".")), path.file_name().unwrap_or(path.as_os_str()))
 }

@@ -163,11 +163,7 @@ async fn check_space(args: &VersusArgs, blocks: &[Block]) -> Result<(), BenchErr
     if !blocks.iter().any(|block| block.rival.is_apache()) {
         return Ok(());
     }
-    let space = match Disk::live(&args.directory) {
-        Ok(disk) => disk.free_space().await,
-        Err(error) => Err(error),
-    };
-    let space = space.map_err(|error| BenchError::file(&args.directory, error))?;
+    let space = files::free_space(&args.directory).await?;
     let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
     if used > DISK_USED_MAX {
         return Err(BenchError::Race(format!(
@@ -188,9 +184,8 @@ async fn our_program(args: &VersusArgs) -> Result<String, BenchError> {
         None => std::env::current_exe().map_err(BenchError::Child)?,
     };
     let changed_ms = async {
-        let directory = Disk::live(path.parent().unwrap_or(Path::new("")))?;
-        let name = path.file_name().unwrap_or_default();
-        directory.open(name, Access::Read).await?.modified_ms()
+        let (directory, name) = files::split(&path);
+        Disk::live(directory)?.open(name, Access::Read).await?.modified_ms()
     };
     match changed_ms.await {
         Ok(changed_ms) => Ok(format!("{}, changed at {changed_ms} ms", path.display())),

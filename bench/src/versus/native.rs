@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ringmq_protocol::SerializeType;
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task;
 
 use crate::args::commands::{ConsumeArgs, EndToEndArgs, IdleArgs, ProduceArgs};
@@ -180,11 +179,7 @@ async fn produce(args: &ProduceArgs, home: &Path, timing: Timing) -> Result<Work
     let producers = Producers::new(&target, message, pace.header.serialize());
     let pace = PaceArgs { warm_up: timing.warm_up, duration: timing.duration, ..pace.clone() };
     let load = producers.connect(&target, &pace, 0, None).await?;
-    let space = match Disk::live(home) {
-        Ok(disk) => disk.free_space().await,
-        Err(error) => Err(error),
-    };
-    let space = space.map_err(|error| BenchError::file(home, error))?;
+    let space = files::free_space(home).await?;
     load.stop_after(space.available.saturating_sub(SPACE_LEFT_BYTES) / MESSAGE_STORED_BYTES);
     Ok(Work { target, load, beside: None, timing, latency_of: limits::SENDS })
 }

@@ -43,7 +43,7 @@ const SPARSE_GAP_BYTES: u64 = 64 << 10;
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
 pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) -> usize {
-    let mut copies = Copies::of(state, wanted);
+    let mut copies = Copies::default();
     let mut fetched = 0;
     for run in runs(state, wanted) {
         let Wanted { byte, len, .. } = Wanted::all_of(run);
@@ -58,7 +58,7 @@ pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) 
             if len >= FILE_RUN_BYTES_MIN {
                 out.extend(copies.take());
                 out.push(Piece::File { view: segment.file.view(), pos, len });
-            } else if !copies.add(&segment.file, pos, len as usize, out) {
+            } else if !copies.add(&segment.file, pos, len as usize, &wanted[fetched..], out) {
                 break;
             }
         }
@@ -115,36 +115,35 @@ fn runs<'a>(state: &'a State, wanted: &'a [Wanted]) -> impl Iterator<Item = &'a 
 
 /// The runs of an answer that are copied: into blocks, since one for each would cost more than the
 /// copy.
+#[derive(Default)]
 struct Copies {
-    /// Bytes of the runs that are not copied yet.
-    left: usize,
     block: Option<Block>,
     /// Bytes of the block that are in a piece.
     taken: usize,
 }
 
 impl Copies {
-    fn of(state: &State, wanted: &[Wanted]) -> Self {
-        let is_copied =
-            |run: &Wanted| run.byte < state.tail.start() && run.len < FILE_RUN_BYTES_MIN;
-        let all = runs(state, wanted).map(Wanted::all_of);
-        let left = all.filter(is_copied).map(|run| run.len as usize).sum();
-        Self { left, block: None, taken: 0 }
-    }
-
-    /// Copies a run; false if the page cache does not have it. A block that is full goes to `out`.
-    fn add(&mut self, file: &File, pos: u64, len: usize, out: &mut Vec<Piece>) -> bool {
+    /// Copies a run, the first of the `rest` of the answer; false if the page cache does not have
+    /// it. A block that is full goes to `out`.
+    fn add(
+        &mut self,
+        file: &File,
+        pos: u64,
+        len: usize,
+        rest: &[Wanted],
+        out: &mut Vec<Piece>,
+    ) -> bool {
         let fits = |block: &Block| block.capacity() - block.len() >= len;
         if !self.block.as_ref().is_some_and(fits) {
             out.extend(self.take());
-            self.block = Some(Block::unaligned(self.left.min(COPY_BLOCK_BYTES).max(len)));
+            let left = Wanted::all_of(rest).len as usize;
+            self.block = Some(Block::unaligned(left.min(COPY_BLOCK_BYTES).max(len)));
             self.taken = 0;
         }
         let block = self.block.as_mut().expect("made above");
         let is_cached = file.read_cached(pos, &mut block.spare()[..len]);
         if is_cached {
             block.advance(len);
-            self.left -= len;
         }
         is_cached
     }
