@@ -4,14 +4,12 @@
 //! |---|---|
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
-//! | others, in the page cache | copies, several in one block |
+//! | others, in the page cache | copies, several in one block (`chunks.rs`) |
 //! | others | brought into the page cache first, close ones with what lies around them |
 //!
-//! The log itself keeps nothing of what it read: it is written past the page cache, so that its
-//! readers have that to themselves.
+//! The log is written past the page cache, so that its readers have that to themselves.
 
 use ringmq_runtime::buffer::{Block, Shared};
-use ringmq_runtime::disk::File;
 use ringmq_runtime::task;
 
 use crate::error::ReadError;
@@ -42,8 +40,14 @@ const SPARSE_GAP_BYTES: u64 = 64 << 10;
 
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
-pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) -> usize {
+pub(crate) fn fetch_now(
+    inner: &Inner,
+    state: &State,
+    wanted: &[Wanted],
+    out: &mut Vec<Piece>,
+) -> usize {
     let mut copies = Copies::default();
+    let mut chunks = inner.chunks.borrow_mut();
     let mut fetched = 0;
     for run in runs(state, wanted) {
         let Wanted { byte, len, .. } = Wanted::all_of(run);
@@ -58,8 +62,14 @@ pub(crate) fn fetch_now(state: &State, wanted: &[Wanted], out: &mut Vec<Piece>) 
             if len >= FILE_RUN_BYTES_MIN {
                 out.extend(copies.take());
                 out.push(Piece::File { view: segment.file.view(), pos, len });
-            } else if !copies.add(&segment.file, pos, len as usize, &wanted[fetched..], out) {
-                break;
+            } else {
+                let room = copies.room(len as usize, &wanted[fetched..], out);
+                let end = segment.base + state.segments.size;
+                let settled = segment.base..end.min(state.tail.start());
+                if !chunks.copy(segment, settled, byte, room) {
+                    break;
+                }
+                copies.advance(len as usize);
             }
         }
         fetched += run.len();
@@ -84,7 +94,7 @@ pub(crate) async fn fetch(
     loop {
         let (fetched, cold) = {
             let state = inner.state.borrow();
-            let fetched = fetch_now(&state, rest, out);
+            let fetched = fetch_now(inner, &state, rest, out);
             rest = &rest[fetched..];
             let Some(run) = runs(&state, rest).next() else { return Ok(()) };
             (fetched, run.len())
@@ -123,16 +133,8 @@ struct Copies {
 }
 
 impl Copies {
-    /// Copies a run, the first of the `rest` of the answer; false if the page cache does not have
-    /// it. A block that is full goes to `out`.
-    fn add(
-        &mut self,
-        file: &File,
-        pos: u64,
-        len: usize,
-        rest: &[Wanted],
-        out: &mut Vec<Piece>,
-    ) -> bool {
+    /// Room for a run, the first of the `rest` of the answer. A block that is full goes to `out`.
+    fn room(&mut self, len: usize, rest: &[Wanted], out: &mut Vec<Piece>) -> &mut [u8] {
         let fits = |block: &Block| block.capacity() - block.len() >= len;
         if !self.block.as_ref().is_some_and(fits) {
             out.extend(self.take());
@@ -140,12 +142,12 @@ impl Copies {
             self.block = Some(Block::unaligned(left.min(COPY_BLOCK_BYTES).max(len)));
             self.taken = 0;
         }
-        let block = self.block.as_mut().expect("made above");
-        let is_cached = file.read_cached(pos, &mut block.spare()[..len]);
-        if is_cached {
-            block.advance(len);
-        }
-        is_cached
+        &mut self.block.as_mut().expect("made above").spare()[..len]
+    }
+
+    /// The room was filled.
+    fn advance(&mut self, len: usize) {
+        self.block.as_mut().expect("it gave room").advance(len);
     }
 
     /// What was copied since the last call, as one piece.

@@ -38,6 +38,7 @@ mod append;
 mod blocks;
 mod cache;
 mod checkpoint;
+mod chunks;
 mod deletion;
 mod entry;
 mod error;

@@ -13,6 +13,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
+use crate::chunks::Chunks;
 use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) index_files: RefCell<IndexFiles>,
     /// Blocks of queue entries that were read or written, by their place in the index stream.
     pub(crate) blocks: RefCell<Cache<Rc<[Entry]>>>,
+    /// Chunks of the log that several reads want.
+    pub(crate) chunks: RefCell<Chunks>,
     /// What a read that is under way wants, so that none has to allocate it.
     pub(crate) wanted: RefCell<Vec<Wanted>>,
     pub(crate) signals: Signals,
@@ -161,8 +164,8 @@ pub struct Stats {
     pub segments: usize,
     /// Queues.
     pub queues: usize,
-    /// Memory of the tail, what readers hold of its former blocks, the cached and the newest index
-    /// entries, in bytes.
+    /// Memory of the tail, what readers hold of its former blocks, chunks of what came before, the
+    /// cached and the newest index entries, in bytes.
     pub memory_bytes: usize,
     /// Bytes not written yet.
     pub unwritten_bytes: u64,
@@ -282,6 +285,7 @@ impl Log {
             queues: state.queues.len(),
             memory_bytes: state.tail.capacity_bytes()
                 + state.tail.lent_bytes()
+                + self.inner.chunks.borrow().memory_bytes()
                 + self.inner.blocks.borrow().weight()
                 + entries,
             unwritten_bytes: state.marks.unwritten(),
@@ -358,6 +362,7 @@ impl Inner {
             state: RefCell::new(state),
             index_files: RefCell::new(index_files),
             blocks: RefCell::new(Cache::new(blocks_bytes)),
+            chunks: RefCell::new(Chunks::new()),
             wanted: RefCell::default(),
             signals: Signals::default(),
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),

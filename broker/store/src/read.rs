@@ -150,7 +150,7 @@ impl Log {
         let mut wanted = inner.wanted.borrow_mut();
         wanted.clear();
         let stop = walk.collect(inner, wants, &mut wanted);
-        let fetched = fetch::fetch_now(&state, &wanted, out);
+        let fetched = fetch::fetch_now(inner, &state, &wanted, out);
         match (stop, wanted.len()) {
             (Stop::Block(..), 0) => return ReadNow::Cold,
             (_, wanted) if fetched == 0 && wanted > 0 => return ReadNow::Cold,
