@@ -13,6 +13,7 @@ use crate::peer::Peer;
 use crate::register::Registrar;
 use crate::services::admin::Admin;
 use crate::services::control::Reaction;
+use crate::services::gathered::GatherLine;
 use crate::services::heartbeat::Heartbeats;
 use crate::services::lock::Locks;
 use crate::subscription_groups::GroupError;
@@ -42,6 +43,7 @@ pub struct Controller {
     heartbeats: Heartbeats,
     locks: Locks,
     admin: Admin,
+    gathered: Rc<GatherLine>,
     /// Called once, when clients can connect and find us.
     booted: Cell<Option<Booted>>,
     /// The name server of this process.
@@ -70,6 +72,7 @@ impl Controller {
             heartbeats,
             locks,
             admin,
+            gathered: Rc::default(),
             booted: Cell::new(Some(booted)),
             namesrv: Cell::new(namesrv),
         });
@@ -101,7 +104,7 @@ impl Controller {
 
 impl ControlPlane for Controller {
     fn on_request(&self, peer: &Peer, command: &Command<'_>) {
-        self.react(peer, command).send(peer, ReplyTo::of(command));
+        self.react(peer, command).send(&self.gathered, peer, ReplyTo::of(command));
     }
 
     fn on_connection_closed(&self, connection: ConnectionKey) {

@@ -8,7 +8,7 @@ use ringmq_remoting::{Server, ServerLimits};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
-use ringmq_runtime::{clock, task};
+use ringmq_runtime::{clock, process, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
 use ringmq_store::{Log, LogId};
@@ -29,6 +29,10 @@ const DRAIN_CHECK: Duration = Duration::from_millis(2);
 
 /// Time between two looks for expired segments (Apache's `cleanResourceInterval`).
 const RETENTION_PERIOD: Duration = Duration::from_secs(10);
+
+/// Connections may have one of so many of the descriptors that the process may open: without any
+/// left a log gets no new segment and saves no index, and the broker takes no messages any more.
+const FILES_PER_CONNECTION_MIN: usize = 2;
 
 /// The second port, for clients that send through the "VIP channel": so far below the first.
 const VIP_PORT_BELOW: u16 = 2;
@@ -102,6 +106,9 @@ impl DataPlane {
             (Duration::from_secs(seconds.into()), settings.max_message_size as usize)
         };
         let mut limits = ServerLimits { idle_timeout: idle, ..ServerLimits::default() };
+        let of_connections = process::open_files_max() / FILES_PER_CONNECTION_MIN;
+        let of_shard = of_connections / self.link.shards();
+        limits.connections_max = limits.connections_max.min(of_shard.max(1));
         let frame_size_max_bytes = &mut limits.connection.frame_size_max_bytes;
         *frame_size_max_bytes = (*frame_size_max_bytes).max(frame_max + (1 << 20));
         let server = Server::new(Rc::new(Front(Rc::clone(&self))), limits);

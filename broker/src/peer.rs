@@ -103,6 +103,21 @@ impl Peer {
         }
     }
 
+    /// Whether the connection is gone. Asks the connection's shard.
+    pub async fn is_gone(&self) -> bool {
+        match &self.home {
+            Home::Local { connection, .. } => connection.is_closed(),
+            Home::Remote { connection, link } => {
+                let key = connection.key;
+                let job = move |data: Rc<DataPlane>| async move {
+                    let connection = data.inbound.connection(key.id);
+                    connection.is_none_or(|connection| connection.is_closed())
+                };
+                link.call(key.shard, job).await
+            }
+        }
+    }
+
     /// Whether so many answers wait to be sent that a large one should wait too. Asks the
     /// connection's shard.
     pub async fn is_out_full(&self) -> bool {

@@ -11,6 +11,7 @@ use ringmq_remoting::{Server, ServerLimits, serve};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::process;
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::task::{self, Task};
 
@@ -21,6 +22,10 @@ use crate::config::Config;
 use crate::kv::{self, KvConfig};
 use crate::saver::Saver;
 use crate::service::NameServer;
+
+/// Connections may have one of so many of the descriptors that the process may open: a broker that
+/// runs its name server needs the others.
+const FILES_PER_CONNECTION_MIN: usize = 4;
 
 /// Why a name server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,10 +87,12 @@ pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, StartEr
     let (overrides, overrides_saver) = open_overrides(&disk, &mut config).await?;
     let (kv, kv_saver) = open_kv(disk, Path::new(&config.kv_config_path)).await?;
     let (listener, address) = listen(&config)?;
-    let limits = ServerLimits {
+    let mut limits = ServerLimits {
         idle_timeout: Duration::from_secs(config.idle_seconds),
         ..ServerLimits::default()
     };
+    let of_connections = process::open_files_max() / FILES_PER_CONNECTION_MIN;
+    limits.connections_max = limits.connections_max.min(of_connections);
     let service = NameServer::new(config, overrides, overrides_saver, kv, kv_saver);
     let server = serve(listener, Rc::clone(&service), limits);
     let tasks = vec![

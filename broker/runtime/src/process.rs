@@ -64,6 +64,12 @@ pub fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
 }
 
+/// File descriptors that this process may have open at the same time.
+#[must_use]
+pub fn open_files_max() -> usize {
+    usize::try_from(live::sys::open_files_max()).unwrap_or(usize::MAX)
+}
+
 /// What a process uses, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -2,6 +2,7 @@
 //!
 //! Requests of the control plane are rare, so their answers own what they say.
 
+use super::gathered::GatherLine;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::codes::response;
@@ -12,6 +13,7 @@ use ringmq_runtime::task::{self, LocalFuture};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
+use std::rc::Rc;
 
 /// A successful answer.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub enum Reaction {
     Now(Result<Answer, Refusal>),
     /// It is answered with what this resolves to.
     Later(LocalFuture<Result<Answer, Refusal>>),
+    /// The same, when it is its turn: the answer may be large.
+    Gathered(LocalFuture<Result<Answer, Refusal>>),
 }
 
 impl Reaction {
@@ -35,8 +39,13 @@ impl Reaction {
         Self::Later(Box::pin(answer))
     }
 
+    /// A reaction that waits for its turn, and then for an answer over all queues or groups.
+    pub fn gathered(answer: impl Future<Output = Result<Answer, Refusal>> + 'static) -> Self {
+        Self::Gathered(Box::pin(answer))
+    }
+
     /// Answers the request, now or later.
-    pub fn send(self, peer: &Peer, to: ReplyTo) {
+    pub fn send(self, line: &Rc<GatherLine>, peer: &Peer, to: ReplyTo) {
         match self {
             Self::Now(result) => reply(peer, &to, result),
             Self::Later(answer) => {
@@ -44,6 +53,7 @@ impl Reaction {
                 let later = async move { reply(&peer, &to, answer.await) };
                 task::spawn("answer of the control plane", later).detach();
             }
+            Self::Gathered(answer) => line.join(peer, to, answer),
         }
     }
 }
@@ -54,7 +64,7 @@ impl From<Result<Answer, Refusal>> for Reaction {
     }
 }
 
-fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
+pub(super) fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
     match result {
         Ok(answer) => {
             let remark = answer.remark.as_deref();

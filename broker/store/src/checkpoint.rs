@@ -23,7 +23,7 @@ use crate::snapshot::{SnapshotHead, SnapshotWriter};
 /// Index stream after which a new snapshot is due: a start replays this much in about 30 ms.
 const SNAPSHOT_STREAM_BYTES: u64 = 32 << 20;
 
-/// Pause after an attempt to make an index file failed for lack of space.
+/// Pause after an attempt to make an index file failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Queues written to a snapshot before other tasks get a turn.
@@ -103,7 +103,11 @@ async fn checkpoint(inner: &Inner) -> io::Result<()> {
         let grown = inner.index_files.borrow().end - snapshots.stream_at;
         grown >= SNAPSHOT_STREAM_BYTES.max(2 * snapshots.len)
     };
-    if due { snapshot(inner).await } else { Ok(()) }
+    if due && let Err(error) = snapshot(inner).await {
+        // The stream has everything, only longer; the next checkpoint tries again.
+        tracing::warn!(log = inner.id.0, "no snapshot of the indexes: {error}");
+    }
+    Ok(())
 }
 
 /// Saves what the indexes know of records that end at or below `below`, all of which are durable.
@@ -155,13 +159,14 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the index files that `len` more bytes need. A log that serves waits for space while there
-/// is none; who opens or closes one is told.
+/// Makes the index files that `len` more bytes need. A log that serves waits while there is no
+/// space for them, or no descriptor: nothing of the checkpoint is written yet. Who opens or closes
+/// one is told.
 async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
     loop {
         match index_files::make_missing(&inner.index_files, len).await {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && inner.is_serving() => {
-                tracing::warn!(log = inner.id.0, "no space for the index: {error}");
+            Err(error) if inner.is_serving() => {
+                tracing::warn!(log = inner.id.0, "no file for the index: {error}");
                 task::sleep(RETRY_PAUSE).await;
             }
             made => return made,

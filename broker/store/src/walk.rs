@@ -16,6 +16,11 @@ use crate::read::{BatchLimit, ReadLimits, ReadQuery, ReadResult, ReadStatus};
 /// units of 20 bytes).
 const SCAN_ENTRIES_MIN: usize = 800;
 
+/// The same, at most, however many messages are asked for: 0.2 ms when all entries are in memory,
+/// and 16 blocks of the index when they are not. Where nothing matches, the client goes on behind
+/// them.
+const SCAN_ENTRIES_MAX: usize = 16 << 10;
+
 /// Bytes that the entries of a full scan take: stated here because the index cache should hold some
 /// of them.
 const _: () = assert!(SCAN_ENTRIES_MIN * ENTRY_SIZE < 32 << 10);
@@ -185,7 +190,7 @@ impl Walk {
         self.last_byte = entry.byte();
         self.is_done = self.next >= self.max
             || self.count >= self.limits.count.max(1)
-            || self.scanned >= SCAN_ENTRIES_MIN.max(self.limits.count);
+            || self.scanned >= self.limits.count.clamp(SCAN_ENTRIES_MIN, SCAN_ENTRIES_MAX);
     }
 
     /// Goes back to before the first record of `wanted`, all that was taken, that is left out: the

@@ -1,4 +1,4 @@
-//! Bodies that look like records, at the place that they name.
+//! What hostile clients send: bodies that look like records, lookups and reads of everything.
 
 mod common;
 
@@ -7,7 +7,10 @@ use std::time::Duration;
 use common::{message, tiny_options};
 use ringmq_protocol::record::{Placement, encode, encoded_len};
 use ringmq_runtime::sim::World;
-use ringmq_store::{FlushPolicy, KeyQuery, Log, LogId};
+use ringmq_store::{
+    FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
+    ReadStatus,
+};
 
 /// Bytes of a record with IPv4 hosts in front of its body.
 const BODY_AT: u64 = 88;
@@ -54,4 +57,33 @@ fn a_lookup_by_key_takes_no_more_memory_than_an_answer() {
     let query = KeyQuery { topic: "topic", key: "k", from_ms: 0, until_ms: 99, count: 1000 };
     let found = world.run(log.query_by_key(query)).expect("readable");
     assert!((4..8).contains(&found.len()), "{} messages of 4 MiB", found.len());
+}
+
+#[test]
+fn a_read_that_wants_nothing_and_asks_for_everything_ends_soon() {
+    const MESSAGES: u64 = 40_000;
+    let world = World::new(3);
+    let disk = world.disk(0);
+    let options = LogOptions { segment_size_bytes: 64 << 20, ..LogOptions::default() };
+    let (log, _) = world.run(Log::open(&disk, "log", LogId(0), options)).expect("opens");
+    for _ in 0..MESSAGES {
+        log.append(&message("topic", 0, b"x", ""), 1000).expect("room");
+    }
+    world.run(async {
+        while log.acknowledged() < log.end_position() {
+            log.progress(log.acknowledged()).await.expect("no fault");
+        }
+    });
+    let limits = ReadLimits::asked(i32::MAX as usize);
+    let query = ReadQuery { topic: "topic", queue_id: 0, from: QueueOffset(0), limits };
+    let mut looked_at = 0;
+    let mut wants = |_| {
+        looked_at += 1;
+        false
+    };
+    let read = log.read_now(&query, &mut wants, &mut Vec::new());
+    let ReadNow::Done(result) = read else { panic!("all entries are in memory") };
+    assert_eq!(result.status, ReadStatus::NoMatchedMessage);
+    assert_eq!(result.next_offset.0, looked_at);
+    assert!(looked_at < MESSAGES / 2, "{looked_at} entries in one step");
 }

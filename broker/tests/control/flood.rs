@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::request;
-use ringmq_protocol::{RequestHead, SerializeType, write_request};
+use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
+use ringmq_protocol::{RequestHead, SerializeType, WriteHeader, write_request};
 use ringmq_runtime::net::Stream;
 use ringmq_runtime::{process, task};
 
 use crate::support::temp_dir;
-use crate::world::{Client, check};
+use crate::world::{Client, check, create};
 
 const PEERS: usize = 8;
 
@@ -26,12 +27,7 @@ fn floods_of_requests_neither_fill_the_memory_nor_stop_other_clients() {
         let client = Client::connect(world.broker).await;
         let answer = client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
         let requests = WANTED_BYTES / PEERS / answer.body().len();
-        let mut one = Vec::new();
-        let serialize = SerializeType::Json;
-        let code = request::GET_BROKER_CONFIG;
-        let head = RequestHead { serialize, code, opaque: 1, oneway: false, remark: None };
-        write_request(&mut one, head, &(), &[]);
-        let all = Rc::new(one.repeat(requests));
+        let all = Rc::new(flood(request::GET_BROKER_CONFIG, &(), requests));
         let before_bytes = process::rss_bytes();
 
         let mut floods = Vec::new();
@@ -58,4 +54,45 @@ fn floods_of_requests_neither_fill_the_memory_nor_stop_other_clients() {
         println!("{} MiB for answers that nobody takes", grown_bytes >> 20);
         assert!(grown_bytes < KEPT_MAX_BYTES, "{} MiB", grown_bytes >> 20);
     });
+}
+
+/// Equal requests, to be written at once.
+fn flood(code: i32, header: &impl WriteHeader, count: usize) -> Vec<u8> {
+    let mut one = Vec::new();
+    let serialize = SerializeType::Json;
+    let head = RequestHead { serialize, code, opaque: 1, oneway: false, remark: None };
+    write_request(&mut one, head, header, &[]);
+    one.repeat(count)
+}
+
+#[test]
+fn many_requests_for_all_queues_of_a_topic_do_not_hold_up_the_shard() {
+    const QUEUES: i32 = 4_000;
+    const REQUESTS: usize = 1_000;
+    for shards in [1, 2] {
+        let dir = temp_dir();
+        check(shards, dir.path(), &[], |world| async move {
+            let client = Client::connect(world.broker).await;
+            let topic = CreateTopicRequest {
+                read_queue_nums: QUEUES,
+                write_queue_nums: QUEUES,
+                ..create("wide")
+            };
+            client.ask(request::UPDATE_AND_CREATE_TOPIC, &topic, &[]).await;
+            let header = TopicRequest { topic: "wide", lo: None };
+            let all = flood(request::GET_TOPIC_STATS_INFO, &header, REQUESTS);
+            let stream = Stream::connect(world.broker, Duration::from_secs(20)).await;
+            let (_read, mut write) = stream.expect("the broker listens").split();
+            write.write_all(&mut [IoSlice::new(&all)]).await.expect("an open connection");
+            let asks = async {
+                for _ in 0..10 {
+                    client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
+                }
+                // Another one's turn comes, too.
+                client.ask(request::GET_TOPIC_STATS_INFO, &header, &[]).await;
+            };
+            // One answer takes some 50 ms where nothing is optimized, and the line is one of 64.
+            task::timeout(Duration::from_secs(20), asks).await.expect("others are served");
+        });
+    }
 }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
+use ringmq_protocol::bodies::stats::ConsumeStatsList;
 use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::admin::TopicRequest;
+use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::json;
 
 use crate::support::temp_dir;
-use crate::world::{Client, beat, check};
+use crate::world::{Client, beat, check, create};
 
 #[test]
 fn a_heartbeat_with_too_many_topics_is_refused_with_the_limit_and_others_go_on() {
@@ -83,5 +84,36 @@ fn a_key_that_waits_for_the_next_start_keeps_its_value_until_then() {
         }
         let kept = std::fs::read_to_string(&overrides).expect("a file");
         assert!(kept.contains("maxMessageSize"), "{kept}");
+    });
+}
+
+#[test]
+fn progress_in_more_queues_than_an_answer_holds_is_refused_and_any_offset_adds_up() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("narrow"), &[]).await;
+        client.beat("c", &["narrow"]).await;
+        for queue in 0..4 {
+            client.commit("narrow", queue, i64::MAX).await;
+        }
+        let all = [("isOrder", "false")];
+        let answer = client.ask(request::GET_BROKER_CONSUME_STATS, &all, &[]).await;
+        let stats: ConsumeStatsList = json::from_slice(answer.body()).expect("statistics");
+        assert_eq!(stats.total_diff, i64::MIN, "nothing is there, and all of it was consumed");
+
+        for topic in ["wide-a", "wide-b"] {
+            let (read_queue_nums, write_queue_nums) = (60_000, 60_000);
+            let wide = CreateTopicRequest { read_queue_nums, write_queue_nums, ..create(topic) };
+            client.ask(request::UPDATE_AND_CREATE_TOPIC, &wide, &[]).await;
+        }
+        client.beat("c", &["narrow", "wide-a", "wide-b"]).await;
+        let of_group = [("consumerGroup", "g")];
+        let refused = client.call(request::GET_BROKER_CONSUME_STATS, &all, &[]).await;
+        assert_eq!(refused.code(), response::SYSTEM_ERROR);
+        let refused = client.call(request::GET_CONSUME_STATS, &of_group, &[]).await;
+        assert_eq!(refused.code(), response::SYSTEM_ERROR);
+        let one = [("consumerGroup", "g"), ("topic", "wide-a")];
+        client.ask(request::GET_CONSUME_STATS, &one, &[]).await;
     });
 }

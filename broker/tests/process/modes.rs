@@ -1,11 +1,13 @@
 //! Settings that change how a broker runs: memory-only acknowledgements, polling.
 
+use std::process::Command;
 use std::time::Duration;
 
 use ringmq_runtime::shards::block_on;
 use ringmq_runtime::{process, task};
 
 use crate::node::Node;
+use crate::support::child::Child;
 
 /// Sends, pulls, and finds the message again after a clean stop.
 fn check_messages(lines: &str) {
@@ -75,4 +77,27 @@ fn a_broker_that_polls_takes_the_processor_without_work() {
     const CPU_MIN: Duration = Duration::from_millis(450);
     let polls = block_on(comes_to_use("shardPollMicros=1000000", |cpu| cpu > CPU_MIN));
     assert!(polls, "a second of polling took less than {CPU_MIN:?} of CPU time, twenty times");
+}
+
+#[test]
+fn connections_leave_the_log_descriptors_for_its_files() {
+    const FILES: usize = 300;
+    block_on(async {
+        let node = Node::new("");
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {FILES} && exec \"$0\" -c \"$1\"");
+        command.arg("-c").arg(limited).arg(env!("CARGO_BIN_EXE_mqbroker")).arg(node.file());
+        let mut child = Child::start(&mut command);
+        child.booted().await;
+        let broker = node.client().await;
+        let mut others = Vec::new();
+        for _ in 0..FILES {
+            others.push(node.client().await);
+        }
+        // Three segments.
+        for number in 0..24 {
+            assert_eq!(broker.store("Mine", 0, &vec![0; 1 << 20]).await, number);
+        }
+        child.stop("TERM").await;
+    });
 }

@@ -13,7 +13,7 @@ pub struct Report {
 impl Report {
     /// Lines of text, and what they mean.
     pub fn lines(lines: impl IntoIterator<Item = String>, json: Value) -> Self {
-        let text = lines.into_iter().map(|line| line + "\n").collect();
+        let text = lines.into_iter().map(|line| printable(&line, "\n\t") + "\n").collect();
         Self { text, json }
     }
 
@@ -21,7 +21,7 @@ impl Report {
     pub fn table(headings: &[&str], rows: Vec<Vec<String>>) -> Self {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_header(headings);
-        table.add_rows(&rows);
+        table.add_rows(rows.iter().map(|row| row.iter().map(|cell| printable(cell, ""))));
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
@@ -35,7 +35,7 @@ impl Report {
 
     /// The same report with further lines below it.
     pub fn then(mut self, line: impl AsRef<str>) -> Self {
-        self.text.push_str(line.as_ref());
+        self.text.push_str(&printable(line.as_ref(), "\n\t"));
         self.text.push('\n');
         self
     }
@@ -60,6 +60,19 @@ impl Report {
     pub fn json_text(&self) -> String {
         format!("{:#}\n", self.json)
     }
+}
+
+/// Text of others without what a terminal would act upon: the id of a client may hold anything.
+fn printable(text: &str, allowed: &str) -> String {
+    let is_acted_upon = |c: char| c.is_control() && !allowed.contains(c);
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_acted_upon(c) {
+            true => printable.extend(c.escape_default()),
+            false => printable.push(c),
+        }
+    }
+    printable
 }
 
 /// `#Broker Name` as `brokerName`, `#InTPS(LOAD)` as `inTPS`, `#SPACE` as `space`.
@@ -101,5 +114,15 @@ mod tests {
         assert_eq!(report.json()[1]["brokerName"], "long name");
         assert_eq!(report.json()[1]["qid"], 22);
         assert_eq!(field_name("#InTPS(LOAD)"), "inTPS");
+    }
+
+    #[test]
+    fn names_of_others_do_not_steer_the_terminal() {
+        let rows = vec![vec!["\u{1b}]0;title\u{7}\n".into()]];
+        let report = Report::table(&["#ClientId"], rows).then("a\u{1b}[2Jb\tc");
+        let found = report.text().chars().find(|c| c.is_control() && !"\n\t".contains(*c));
+        assert_eq!(found, None, "{:?}", report.text());
+        assert_eq!(report.json()[0]["clientId"], "\u{1b}]0;title\u{7}\n");
+        assert!(Report::lines(["{\n}".into()], Value::Null).text() == "{\n}\n");
     }
 }

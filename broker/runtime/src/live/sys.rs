@@ -326,6 +326,14 @@ pub(crate) fn memlock_limit() -> Option<u64> {
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
+/// The soft limit of open files; `u64::MAX` if unlimited.
+pub(crate) fn open_files_max() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable; the call cannot fail for a resource that exists.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur
+}
+
 /// Raises the soft limits of open files and locked memory to the hard ones: the soft ones protect
 /// programs that ask for `select`, or leak, and this one does neither.
 pub(crate) fn raise_limits() {

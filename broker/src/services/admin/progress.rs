@@ -11,11 +11,16 @@ use ringmq_protocol::bodies::group::GroupList;
 use ringmq_protocol::bodies::offset::ConsumerOffsetTable;
 use ringmq_protocol::bodies::stats::{ConsumeStats, ConsumeStatsList, OffsetWrapper};
 use ringmq_protocol::bodies::topic::TopicList;
+use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{
     BrokerConsumeStatsRequest, ConsumeStatsRequest, GroupRequest, TopicRequest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+
+/// Queues of one answer, those of each group counted: their text fills a frame of 16 MiB, and no
+/// client takes a longer one. A topic has 65,535 at most.
+const QUEUES_MAX: usize = 100_000;
 
 /// GET_CONSUME_STATS: how far a group is in every queue of the topics it reads.
 pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
@@ -28,11 +33,11 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let named = listed.chain(request.topic).map(str::trim).filter(|topic| !topic.is_empty());
     let named: BTreeSet<String> = named.map(str::to_owned).collect();
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let filter = Filter { group: Some(group.clone()), topic: None };
         let progress = gather::progress(&parts.data, filter).await;
         let topics = if named.is_empty() { topics_read(&parts, &group, &progress) } else { named };
-        Ok(json_answer(&stats_of(&parts, &topics, &progress, &group).await))
+        Ok(json_answer(&stats_of(&parts, &topics, &progress, &group, QUEUES_MAX).await?))
     })
 }
 
@@ -51,7 +56,21 @@ async fn stats_of(
     topics: &BTreeSet<String>,
     progress: &[Progress],
     group: &str,
-) -> ConsumeStats {
+    queues_max: usize,
+) -> Result<ConsumeStats, Refusal> {
+    let configs: Vec<_> = {
+        let table = parts.directory.topics();
+        // Topics that are gone are left out.
+        topics.iter().filter_map(|topic| table.get(topic).cloned()).collect()
+    };
+    let queues = configs.iter().map(|config| u64::try_from(config.read_queue_nums).unwrap_or(0));
+    if queues.sum::<u64>() > queues_max as u64 {
+        let remark = format!(
+            "more than {QUEUES_MAX} queues do not fit into an answer: ask for one group and a few \
+             topics at a time"
+        );
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
     let offsets = progress.iter().filter(|one| one.group == group);
     let committed: Queues<i64> =
         offsets.map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
@@ -62,9 +81,8 @@ async fn stats_of(
     let stored_at = gather::stored_at(&parts.data, consumed).await;
 
     let mut stats = ConsumeStats::default();
-    for topic in topics {
-        // Topics that are gone are left out.
-        let Some(config) = parts.directory.topics().get(topic).cloned() else { continue };
+    for config in configs {
+        let topic = &config.topic_name;
         for queue_id in 0..config.read_queue_nums {
             let key = (topic.clone(), queue_id);
             let consumer_offset = committed.get(&key).copied().unwrap_or(0);
@@ -84,7 +102,7 @@ async fn stats_of(
         }
         stats.consume_tps += parts.runtime.group_rate(topic, group);
     }
-    stats
+    Ok(stats)
 }
 
 /// GET_BROKER_CONSUME_STATS: the same for all groups. `isOrder` asks for groups that consume in
@@ -95,7 +113,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let progress = gather::progress(&parts.data, Filter::default()).await;
         let mut list = ConsumeStatsList {
             broker_addr: parts.directory.identity.address.clone(),
@@ -106,14 +124,18 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             let wanted = groups.iter().filter(|group| group.consume_message_orderly == is_order);
             wanted.map(|group| group.group_name.clone()).collect()
         };
+        let mut queues_left = QUEUES_MAX;
         for group in groups {
             let topics = topics_read(&parts, &group, &progress);
             if topics.is_empty() {
                 continue;
             }
-            let stats = stats_of(&parts, &topics, &progress, &group).await;
-            let behind = |offsets: &OffsetWrapper| offsets.broker_offset - offsets.consumer_offset;
-            list.total_diff += stats.offset_table.values().map(behind).sum::<i64>();
+            let stats = stats_of(&parts, &topics, &progress, &group, queues_left).await?;
+            queues_left -= stats.offset_table.len();
+            // Clients may claim any progress.
+            list.total_diff = stats.offset_table.values().fold(list.total_diff, |sum, offsets| {
+                sum.saturating_add(offsets.broker_offset.saturating_sub(offsets.consumer_offset))
+            });
             list.consume_stats_list.push(BTreeMap::from([(group, vec![stats])]));
         }
         Ok(json_answer(&list))
@@ -123,7 +145,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 /// GET_ALL_CONSUMER_OFFSET: the whole table, as a slave copies it.
 pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let mut table = ConsumerOffsetTable {
             data_version: Some(parts.directory.topics().version()),
             ..ConsumerOffsetTable::default()
@@ -143,7 +165,7 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let filter = Filter { group: None, topic: Some(topic.clone()) };
         let progress = gather::progress(&parts.data, filter).await;
         let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
@@ -163,7 +185,7 @@ pub(super) fn topics_of_group(parts: &Rc<Parts>, command: &Command<'_>) -> React
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let filter = Filter { group: Some(group.clone()), topic: None };
         let progress = gather::progress(&parts.data, filter).await;
         let topic_list = topics_read(&parts, &group, &progress).into_iter().collect();

@@ -39,7 +39,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         timestamp_ms: request.timestamp_ms,
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let targets = targets(&parts, &wanted).await?;
         tracing::info!(group = wanted.group, topic = wanted.topic, "progress reset by request");
         gather::set_progress(&parts.data, targets.clone()).await;

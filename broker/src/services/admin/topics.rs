@@ -113,7 +113,7 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         return Reaction::Now(Err(no_topic(&topic)));
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::gathered(async move {
         let ranges = gather::ranges(&parts.data, vec![topic.clone()]).await;
         let queues = config.read_queue_nums.max(config.write_queue_nums);
         let mut table = TopicStatsTable::default();

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use ringmq_client::admin::Admin;
 use ringmq_protocol::bodies::connection::{ClientConnection, ConsumerConnection as Members};
 use ringmq_protocol::bodies::route::TopicRouteData;
-use ringmq_protocol::bodies::stats::ConsumeStats;
+use ringmq_protocol::bodies::stats::{ConsumeStats, OffsetWrapper};
 use ringmq_protocol::codes::response;
 use ringmq_protocol::names::{group_of_retry_topic, retry_topic};
 use serde_json::json;
@@ -56,9 +56,9 @@ impl ConsumerProgress {
         let stats = stats(admin, group, self.topic_name.as_deref()).await?;
         let (mut rows, mut behind) = (Vec::new(), 0);
         for (queue, offsets) in &stats.offset_table {
-            let diff = offsets.broker_offset - offsets.consumer_offset;
-            let in_flight = (offsets.pull_offset - offsets.consumer_offset).max(0);
-            behind += diff;
+            let diff = behind_by(offsets);
+            let in_flight = offsets.pull_offset.saturating_sub(offsets.consumer_offset).max(0);
+            behind = i64::saturating_add(behind, diff);
             rows.push(vec![
                 queue.topic.clone(),
                 queue.broker_name.clone(),
@@ -90,6 +90,11 @@ impl ConsumerProgress {
     }
 }
 
+/// Messages that a group is behind in a queue. Clients may claim any progress.
+fn behind_by(offsets: &OffsetWrapper) -> i64 {
+    offsets.broker_offset.saturating_sub(offsets.consumer_offset)
+}
+
 /// Progress of a group, of all brokers that it consumes from.
 async fn stats(admin: &Admin, group: &str, topic: Option<&str>) -> Result<ConsumeStats, Failure> {
     let route = route(admin, group).await?;
@@ -108,9 +113,7 @@ async fn of_all(admin: &Admin) -> Result<Report, Failure> {
     for group in topics.iter().filter_map(|topic| group_of_retry_topic(topic)) {
         let stats = stats(admin, group, None).await?;
         let members = members(admin, group).await?;
-        let behind = |sum, offsets: &ringmq_protocol::bodies::stats::OffsetWrapper| {
-            sum + offsets.broker_offset - offsets.consumer_offset
-        };
+        let behind = |sum: i64, offsets| sum.saturating_add(behind_by(offsets));
         let (kind, model) = members.as_ref().map_or(("", ""), |members| {
             (members.consume_type.name(), members.message_model.name())
         });

@@ -56,7 +56,7 @@ impl TopicRoute {
             return Ok(Report::lines([format!("{json:#}")], json));
         }
         let mut rows = Vec::new();
-        let (mut read, mut write) = (0, 0);
+        let (mut read, mut write) = (0_i64, 0_i64);
         for queues in &route.queue_datas {
             let name = &queues.broker_name;
             let broker = route.broker_datas.iter().find(|broker| broker.broker_name == *name);
@@ -64,8 +64,8 @@ impl TopicRoute {
                 broker.broker_addrs.iter().map(|(id, addr)| format!("{id}:{addr}")).collect()
             });
             let addresses: Vec<String> = addresses.unwrap_or_default();
-            read += queues.read_queue_nums;
-            write += queues.write_queue_nums;
+            read += i64::from(queues.read_queue_nums);
+            write += i64::from(queues.write_queue_nums);
             rows.push(vec![
                 broker.map(|broker| broker.cluster.clone()).unwrap_or_default(),
                 name.clone(),
