@@ -6,10 +6,12 @@
 //! in one step and never wait; the caller owns the clock.
 //!
 //! Costs: a parked pull holds one slot and one heap entry, whatever the number of others, and no
-//! timer of its own. A message looks up its queue once and visits only the pulls in line there, of
-//! which there are at most `in_line_max`; a pull that finds the line full is parked outside it,
-//! where messages do not see it, for a shorter time. Heap entries of woken pulls stay behind until
-//! their deadline, or until they outnumber the parked ones and are swept.
+//! timer of its own. A message looks up its queue once and visits only the pulls in line there.
+//! Most want every message, so a visit wakes them; those that want certain tags may be visited in
+//! vain by every message, so a line has room for fewer of them ([`LineLimits`]). A pull that finds
+//! no room in line is parked outside it, where messages do not see it, for a shorter time. Heap
+//! entries of woken pulls stay behind until their deadline, or until they outnumber the parked ones
+//! and are swept.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -40,6 +42,13 @@ pub struct Wish {
     pub deadline_outside: Instant,
 }
 
+impl Wish {
+    /// Whether messages may come that it does not want.
+    fn is_choosy(&self) -> bool {
+        self.filter != TagFilter::All
+    }
+}
+
 struct Held<T> {
     wish: Wish,
     generation: u64,
@@ -54,6 +63,17 @@ struct Held<T> {
 struct Line {
     head: usize,
     len: usize,
+    /// Those among them that want certain tags.
+    choosy: usize,
+}
+
+/// How many pulls stand in the line of one queue.
+#[derive(Clone, Copy, Debug)]
+pub struct LineLimits {
+    /// All of them.
+    pub pulls: usize,
+    /// Those that want certain tags.
+    pub choosy: usize,
 }
 
 /// The pulls parked on one shard; `T` is what the caller needs to answer one.
@@ -63,20 +83,20 @@ pub struct HoldTable<T> {
     deadlines: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     generation: u64,
     held_max: usize,
-    in_line_max: usize,
+    line_limits: LineLimits,
 }
 
 impl<T> HoldTable<T> {
-    /// An empty table that parks at most `held_max` pulls, `in_line_max` of them where the messages
-    /// of one queue find them.
-    pub fn new(held_max: usize, in_line_max: usize) -> Self {
+    /// An empty table that parks at most `held_max` pulls, those within `line_limits` where the
+    /// messages of their queue find them.
+    pub fn new(held_max: usize, line_limits: LineLimits) -> Self {
         Self {
             slots: Slab::new(),
             lines: HashMap::default(),
             deadlines: BinaryHeap::new(),
             generation: 0,
             held_max,
-            in_line_max,
+            line_limits,
         }
     }
 
@@ -101,8 +121,10 @@ impl<T> HoldTable<T> {
         self.generation += 1;
         let (queue, generation) = (wish.queue, self.generation);
         let line = self.lines.get(&queue).copied();
-        let len = line.map_or(0, |line| line.len);
-        let is_in_line = len < self.in_line_max;
+        let (len, choosy) = line.map_or((0, 0), |line| (line.len, line.choosy));
+        let is_choosy = wish.is_choosy();
+        let limits = self.line_limits;
+        let is_in_line = len < limits.pulls && (!is_choosy || choosy < limits.choosy);
         let deadline =
             if is_in_line { wish.deadline } else { wish.deadline.min(wish.deadline_outside) };
         let next = line.filter(|_| is_in_line).map(|line| line.head);
@@ -112,7 +134,8 @@ impl<T> HoldTable<T> {
             if let Some(next) = next {
                 self.slots[next].previous = Some(slot);
             }
-            self.lines.insert(queue, Line { head: slot, len: len + 1 });
+            let choosy = choosy + usize::from(is_choosy);
+            self.lines.insert(queue, Line { head: slot, len: len + 1, choosy });
         }
         self.deadlines.push(Reverse((deadline, slot, generation)));
         self.sweep_deadlines();
@@ -148,17 +171,23 @@ impl<T> HoldTable<T> {
         }
     }
 
-    /// Takes out the pulls whose deadline is `now` or earlier, and appends them to `expired`.
-    pub fn expire(&mut self, now: Instant, expired: &mut Vec<T>) {
+    /// Takes out pulls whose deadline is `now` or earlier, the earliest first, at most `count_max`
+    /// of them, and appends them to `expired`. Whether those were all.
+    pub fn expire(&mut self, now: Instant, count_max: usize, expired: &mut Vec<T>) -> bool {
+        let end = expired.len() + count_max;
         while let Some(Reverse((deadline, slot, generation))) = self.deadlines.peek().copied() {
             if deadline > now {
-                return;
+                return true;
+            }
+            if expired.len() == end {
+                return false;
             }
             self.deadlines.pop();
             if self.slots.get(slot).is_some_and(|held| held.generation == generation) {
                 expired.push(self.take(slot));
             }
         }
+        true
     }
 
     /// The earliest deadline that may belong to a parked pull.
@@ -191,6 +220,7 @@ impl<T> HoldTable<T> {
         let queue = held.wish.queue;
         let line = self.lines.get_mut(&queue).expect("the pull stood in it");
         line.len -= 1;
+        line.choosy -= usize::from(held.wish.is_choosy());
         match (held.previous, held.next) {
             (Some(_), _) => {}
             (None, Some(next)) => line.head = next,
@@ -229,7 +259,8 @@ mod tests {
 
     impl Fixture {
         fn new() -> Self {
-            Self { table: HoldTable::new(4096, 64), start: Instant::now() }
+            let line_limits = LineLimits { pulls: 128, choosy: 64 };
+            Self { table: HoldTable::new(4096, line_limits), start: Instant::now() }
         }
 
         fn park(
@@ -264,7 +295,8 @@ mod tests {
 
         fn expired(&mut self, seconds: u64) -> Vec<&'static str> {
             let mut expired = Vec::new();
-            self.table.expire(self.start + Duration::from_secs(seconds), &mut expired);
+            let now = self.start + Duration::from_secs(seconds);
+            assert!(self.table.expire(now, usize::MAX / 2, &mut expired), "all of them");
             expired
         }
     }
@@ -293,6 +325,22 @@ mod tests {
         assert_eq!(fixture.arrived(QUEUE, 0, ""), ["second"]);
         assert_eq!(fixture.expired(3), ["first", "third"]);
         assert!(fixture.table.is_empty());
+    }
+
+    #[test]
+    fn pulls_that_end_together_come_out_in_parts() {
+        let mut fixture = Fixture::new();
+        for (name, queue) in [("a", QUEUE), ("b", OTHER), ("c", QUEUE)] {
+            fixture.park(name, queue, 0, "*", 1);
+        }
+        fixture.park("later", QUEUE, 0, "*", 2);
+        let (now, mut expired) = (fixture.start + Duration::from_secs(1), Vec::new());
+        assert!(!fixture.table.expire(now, 2, &mut expired), "one is left");
+        assert_eq!(expired.len(), 2);
+        assert!(fixture.table.expire(now, 2, &mut expired));
+        expired.sort_unstable();
+        assert_eq!(expired, ["a", "b", "c"]);
+        assert_eq!(fixture.expired(2), ["later"]);
     }
 
     #[test]
@@ -328,7 +376,7 @@ mod tests {
     #[test]
     fn who_finds_the_line_of_a_queue_full_waits_outside_for_a_shorter_time() {
         let mut fixture = Fixture::new();
-        fixture.table.in_line_max = 2;
+        fixture.table.line_limits.pulls = 2;
         fixture.park("a", QUEUE, 0, "*", 15);
         fixture.park("b", QUEUE, 0, "*", 15);
         let outside = fixture.table.park(fixture.wish(QUEUE, 0, "*", 15), "outside");
@@ -341,6 +389,21 @@ mod tests {
         assert_eq!(fixture.arrived(QUEUE, 2, ""), ["next"]);
         assert_eq!(fixture.expired(15), ["elsewhere"]);
         assert!(fixture.table.is_empty() && fixture.table.lines.is_empty());
+    }
+
+    #[test]
+    fn who_wants_every_message_finds_room_where_the_choosy_do_not() {
+        let mut fixture = Fixture::new();
+        fixture.table.line_limits = LineLimits { pulls: 4, choosy: 1 };
+        fixture.park("choosy", QUEUE, 0, "A", 15);
+        fixture.park("outside", QUEUE, 0, "A", 15);
+        fixture.park("all", QUEUE, 0, "*", 15);
+        fixture.park("all too", QUEUE, 0, "*", 15);
+        assert_eq!(fixture.arrived(QUEUE, 0, "B"), ["all", "all too"]);
+        assert_eq!(fixture.arrived(QUEUE, 1, "A"), ["choosy"]);
+        fixture.park("again", QUEUE, 2, "A", 15);
+        assert_eq!(fixture.expired(1), ["outside"]);
+        assert_eq!(fixture.arrived(QUEUE, 2, "A"), ["again"]);
     }
 
     #[test]

@@ -159,20 +159,24 @@ fn pulls_that_ask_for_more_than_a_connection_may_have_are_answered_in_turn() {
 }
 
 #[test]
-fn a_queue_with_a_long_line_of_pulls_answers_those_outside_it_after_a_second() {
+fn a_queue_with_many_pulls_of_certain_tags_answers_the_last_of_them_after_a_second() {
     const IN_LINE: usize = 1 << 10;
     const OUTSIDE: usize = 8;
     let dir = temp_dir();
     Setup::new(1, 1).run(dir.path(), |bench| async move {
         let client = bench.client().await;
         let mut pulls: Vec<_> =
-            (0..IN_LINE + OUTSIDE).map(|_| start(&client, &waiting("T", 0, 0, "*"))).collect();
+            (0..IN_LINE + OUTSIDE).map(|_| start(&client, &waiting("T", 0, 0, "A"))).collect();
         until_held(&bench, IN_LINE + OUTSIDE).await;
         for outside in pulls.split_off(IN_LINE) {
             assert_eq!(outside.await.code, response::PULL_NOT_FOUND);
         }
         until_held(&bench, IN_LINE).await;
-        client.store("T", 0, b"for all in line").await;
+        for _ in 0..IN_LINE {
+            pulls.push(start(&client, &waiting("T", 0, 0, "*")));
+        }
+        until_held(&bench, 2 * IN_LINE).await;
+        client.send_with("T", 0, b"for all in line", "TAGS\u{1}A\u{2}").await;
         for pull in pulls {
             assert_eq!(pull.await.messages.len(), 1);
         }

@@ -10,6 +10,7 @@
 
 mod check;
 mod cold;
+mod grid;
 pub mod held;
 
 use std::cell::RefCell;

@@ -8,9 +8,10 @@
 //! One timer is not enough: its own wake-up can be overlooked, and then nothing is pending. So
 //! there is a ladder of timers. Each rung that fires re-arms the whole ladder; if its wake-up is
 //! overlooked, the next rung is still armed. Two speeds keep an idle shard quiet: while tasks run
-//! the first rung is 4 ms (0.1 % of a core), after a quiet stretch 100 ms (10 wake-ups a second).
-//! A task that runs in a quiet stretch switches the speed back. Beyond the last rung there is the
-//! `watchdog`.
+//! the first rung is 4 ms (0.1 % of a core), after a beat without any task 250 ms (4 wake-ups a
+//! second). A task that runs in a quiet stretch switches the speed back, which costs one beat more:
+//! not more, since most of what wakes an idle shard is a lone timer. Beyond the last rung there is
+//! the `watchdog`.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -24,10 +25,7 @@ use super::watchdog::{Pulse, Watched};
 
 const RUNGS: usize = 4;
 const BUSY_MS: [u64; RUNGS] = [4, 20, 100, 1000];
-const QUIET_MS: [u64; RUNGS] = [100, 250, 500, 1000];
-
-/// Beats without any task running after which the shard counts as quiet: 40 ms.
-const BEATS_UNTIL_QUIET: u32 = 10;
+const QUIET_MS: [u64; RUNGS] = [250, 500, 750, 1000];
 
 thread_local! {
     /// A task other than the heartbeat ran since the last beat.
@@ -48,19 +46,18 @@ pub(super) fn touch() {
 /// Beats until dropped.
 pub(super) async fn run(watched: Watched) {
     let pulse = &*watched.0;
-    let mut quiet_beats = 0;
+    let mut is_quiet = false;
     // Made once, since each takes memory.
     let mut timers = BUSY_MS.map(|ms| Timer::new(Duration::from_millis(ms)));
     loop {
         pulse.beat();
-        let is_quiet = quiet_beats >= BEATS_UNTIL_QUIET;
         let rungs_ms = if is_quiet { QUIET_MS } else { BUSY_MS };
         for (timer, ms) in timers.iter_mut().zip(rungs_ms) {
             timer.reset(Duration::from_millis(ms));
         }
         Beat { timers: &mut timers, is_quiet, pulse }.await;
         SLOW_BEAT.take();
-        quiet_beats = if HAS_RUN.replace(false) { 0 } else { quiet_beats.saturating_add(1) };
+        is_quiet = !HAS_RUN.replace(false);
     }
 }
 

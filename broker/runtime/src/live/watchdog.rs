@@ -18,7 +18,7 @@ use super::{interrupt, sys};
 /// Twice a second: 0.01 % of a core.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// A quiet executor beats every 100 ms.
+/// A quiet executor beats every 250 ms.
 const SILENCE_MAX_NS: u64 = 1_000_000_000;
 
 /// Time for an executor to run its first task, which takes microseconds. To interrupt one that is

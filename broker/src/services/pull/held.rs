@@ -18,8 +18,8 @@ use ringmq_runtime::task;
 use ringmq_store::{QueueOffset, ReadResult};
 
 use super::check::Pulling;
-use super::{Attempt, Pass};
-use crate::hold::{HoldTable, Wish};
+use super::{Attempt, Pass, grid};
+use crate::hold::{HoldTable, LineLimits, Wish};
 use crate::outcome::PullOutcome;
 use crate::peer::Peer;
 use crate::router::HashedQueue;
@@ -30,16 +30,20 @@ use crate::shard::DataPlane;
 /// answered at once.
 const HELD_MAX: usize = 1 << 17;
 
-/// Pulls of one queue that its messages find. A message takes 8 ns for each that does not want it,
-/// so 8 us for all; with [`HELD_MAX`] it would be a millisecond, for every message. Consumers of
-/// one queue are a handful, except for large broadcasting groups.
-const IN_LINE_MAX: usize = 1 << 10;
+/// Pulls of one queue that its messages find. Each message takes 8 ns for every one that does not
+/// want it, so 8 us for those that want certain tags; with [`HELD_MAX`] it would be a millisecond.
+/// One that wants every message is woken, which takes 0.1 us, so 1.6 ms for all. Consumers of one
+/// queue are a handful, except for large broadcasting groups.
+const LINE_LIMITS: LineLimits = LineLimits { pulls: 1 << 14, choosy: 1 << 10 };
 
 /// Longest hold of a pull that messages do not find: it looks for itself once a second.
 const HOLD_OUTSIDE_MAX: Duration = Duration::from_secs(1);
 
 /// Woken pulls that are executed at once, about 2 ms; more of them let others have a turn between.
 const WOKEN_AT_ONCE_MAX: usize = 256;
+
+/// Pulls that are taken out at once when their time is up, 0.2 ms; all of them may end together.
+const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 
 /// Bytes of the frames that held pulls keep, all together.
 const HELD_MAX_BYTES: usize = 256 << 20;
@@ -68,7 +72,7 @@ pub(super) struct Held {
 impl Default for Held {
     fn default() -> Self {
         Self {
-            table: RefCell::new(HoldTable::new(HELD_MAX, IN_LINE_MAX)),
+            table: RefCell::new(HoldTable::new(HELD_MAX, LINE_LIMITS)),
             bytes: Cell::new(0),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
@@ -94,8 +98,8 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         queue: HashedQueue::new(header.topic, header.queue_id),
         offset: result.next_offset,
         filter: pulling.filter.clone(),
-        deadline: attempt.started + hold_time(data, header).min(HOLD_MAX),
-        deadline_outside: attempt.started + HOLD_OUTSIDE_MAX,
+        deadline: grid::end_of_wait(attempt.started, hold_time(data, header).min(HOLD_MAX)),
+        deadline_outside: grid::end_of_wait(attempt.started, HOLD_OUTSIDE_MAX),
     };
     let waiting = Waiting { peer: attempt.request.peer.clone(), frame };
     let Ok(deadline) = held.table.borrow_mut().park(wish, waiting) else { return false };
@@ -182,14 +186,17 @@ pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
 /// Answers pulls whose time is up, until the shard stops. One timer for all.
 pub async fn run_deadlines(data: Rc<DataPlane>) {
     let held = &data.services().pull.held;
+    let mut expired = Vec::new();
     loop {
         let now = Instant::now();
-        let mut expired = Vec::new();
-        held.table.borrow_mut().expire(now, &mut expired);
-        for waiting in expired {
-            again(&data, waiting);
-            // A hundred thousand may have the same deadline.
-            task::yield_if_needed().await;
+        let mut are_all = false;
+        while !are_all {
+            are_all = held.table.borrow_mut().expire(now, EXPIRED_AT_ONCE_MAX, &mut expired);
+            for waiting in expired.drain(..) {
+                again(&data, waiting);
+                // A hundred thousand may have the same deadline.
+                task::yield_if_needed().await;
+            }
         }
         let next = held.table.borrow().next_deadline();
         held.sleeps_until.set(next);
