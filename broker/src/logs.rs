@@ -20,7 +20,7 @@ use ringmq_remoting::{Permit, ReplyTo};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net;
 use ringmq_runtime::random::HashMap;
-use ringmq_runtime::sync::Notify;
+use ringmq_runtime::sync::{Notify, Turn};
 use ringmq_runtime::task;
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
@@ -216,32 +216,6 @@ impl OwnedLog {
     /// Bytes of sends that wait for room.
     pub fn stalled_bytes(&self) -> usize {
         self.stalled_bytes.get()
-    }
-}
-
-/// Lets one task at a time through.
-#[derive(Default)]
-struct Turn {
-    is_taken: Cell<bool>,
-    left: Notify,
-}
-
-/// Ends a turn when dropped.
-struct Entered<'a>(&'a Turn);
-
-impl Turn {
-    async fn enter(&self) -> Entered<'_> {
-        while self.is_taken.replace(true) {
-            self.left.notified().await;
-        }
-        Entered(self)
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        self.0.is_taken.set(false);
-        self.0.left.notify_one();
     }
 }
 

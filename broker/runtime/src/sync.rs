@@ -143,6 +143,34 @@ impl Drop for Notified<'_> {
     }
 }
 
+/// Lets one task at a time through.
+#[derive(Default)]
+pub struct Turn {
+    is_taken: Cell<bool>,
+    left: Notify,
+}
+
+/// Ends a [`Turn`] when dropped.
+#[must_use = "the turn ends when this is dropped"]
+pub struct Entered<'a>(&'a Turn);
+
+impl Turn {
+    /// Waits until nobody else is in.
+    pub async fn enter(&self) -> Entered<'_> {
+        while self.is_taken.replace(true) {
+            self.left.notified().await;
+        }
+        Entered(self)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.is_taken.set(false);
+        self.0.left.notify_one();
+    }
+}
+
 /// The other half of a [`oneshot`] is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sender went away without an answer")]
@@ -255,6 +283,19 @@ mod tests {
         notify.notify_all();
         assert!(is_ready(&mut first) && is_ready(&mut second));
         assert!(!is_ready(&mut Box::pin(notify.notified())));
+    }
+
+    #[test]
+    fn a_turn_is_for_one_task_and_passes_on_when_its_task_or_a_waiter_is_dropped() {
+        let turn = Turn::default();
+        let enter = || Box::pin(turn.enter());
+        let (mut given_up, mut waiting) = (enter(), enter());
+        let entered = block_on(turn.enter());
+        assert!(block_on(poll_once(given_up.as_mut())).is_none());
+        assert!(block_on(poll_once(waiting.as_mut())).is_none());
+        drop(entered);
+        drop(given_up);
+        assert!(block_on(poll_once(waiting.as_mut())).is_some());
     }
 
     #[test]
