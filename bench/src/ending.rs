@@ -15,6 +15,8 @@ pub enum Ending {
     ProofFailed,
     /// A comparison found something worse.
     Worse,
+    /// A comparison had too little to tell anything.
+    TooShort,
     /// A signal has ended it early.
     Stopped(Signal),
 }
@@ -32,6 +34,7 @@ impl Ending {
             Self::RequestsFailed => ExitCode::from(3),
             Self::ProofFailed => ExitCode::from(4),
             Self::Worse => ExitCode::from(5),
+            Self::TooShort => ExitCode::from(6),
             // As a shell reports a signal: 128 and its number.
             Self::Stopped(Signal::Interrupt) => ExitCode::from(130),
             Self::Stopped(Signal::Terminate) => ExitCode::from(143),

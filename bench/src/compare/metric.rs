@@ -1,6 +1,6 @@
 //! What is compared, and how a difference is judged.
 
-use crate::compare::bootstrap::Interval;
+use crate::compare::student::Interval;
 use crate::record::archive::Second;
 use crate::report::Outcome;
 
@@ -26,8 +26,14 @@ pub struct Metric {
     pub of_second: fn(&Second) -> Option<f64>,
 }
 
+/// A run without an answer has no latency, not one of zero.
 fn percentile(run: &Outcome, name: &str) -> Option<f64> {
-    run.response.percentiles_us.get(name).copied()
+    run.response.percentiles_us.get(name).copied().filter(|_| run.response.count > 0)
+}
+
+/// As [`percentile`]: a latency of a second in which something was answered.
+fn of_answers(second: &Second, us: f64) -> Option<f64> {
+    (second.messages > 0).then_some(us)
 }
 
 /// Everything that is compared.
@@ -42,30 +48,33 @@ pub const METRICS: [Metric; 6] = [
         name: "p50 us",
         better: Better::Lower,
         of_run: |run| percentile(run, "p50"),
-        of_second: |second| Some(second.p50_us),
+        of_second: |second| of_answers(second, second.p50_us),
     },
     Metric {
         name: "p99 us",
         better: Better::Lower,
         of_run: |run| percentile(run, "p99"),
-        of_second: |second| Some(second.p99_us),
+        of_second: |second| of_answers(second, second.p99_us),
     },
     Metric {
         name: "p99.9 us",
         better: Better::Lower,
         of_run: |run| percentile(run, "p99.9"),
-        of_second: |second| Some(second.p999_us),
+        of_second: |second| of_answers(second, second.p999_us),
     },
     Metric {
         name: "max us",
         better: Better::Lower,
-        of_run: |run| Some(run.response.max_us),
-        of_second: |second| Some(second.max_us),
+        of_run: |run| (run.response.count > 0).then_some(run.response.max_us),
+        of_second: |second| of_answers(second, second.max_us),
     },
     Metric {
         name: "broker CPU us/msg",
         better: Better::Lower,
-        of_run: |run| run.broker.map(|broker| broker.cpu_us_per_message),
+        of_run: |run| {
+            let broker = run.broker.filter(|_| run.messages > 0)?;
+            Some(broker.cpu_us_per_message)
+        },
         of_second: |_| None,
     },
 ];
@@ -81,6 +90,21 @@ pub enum Judgement {
     Same,
     /// The interval is too wide to say.
     Unclear,
+    /// There is too little to draw an interval from.
+    TooShort,
+}
+
+impl Judgement {
+    /// Its word in the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Same => "same",
+            Self::Unclear => "unclear",
+            Self::TooShort => "too short",
+        }
+    }
 }
 
 /// Judges the ratio of the second file to the first; `tolerance` is a share such as 0.05.

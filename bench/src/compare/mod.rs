@@ -1,29 +1,23 @@
 //! `bench compare`: whether the second of two results is better or worse than the first, and how
 //! sure that is.
 
-pub mod bootstrap;
+mod counted;
 pub mod metric;
 pub mod student;
+mod units;
 
 use serde::Deserialize;
 
 use crate::args::commands::CompareArgs;
-use crate::compare::bootstrap::Interval;
+use crate::compare::counted::Counted;
 use crate::compare::metric::{Judgement, METRICS, Metric, judge};
+use crate::compare::student::Interval;
+use crate::compare::units::{RUNS_MIN, SECONDS_MIN, Unit, samples};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::report::environment as words;
-use crate::report::{Outcome, files, table};
-
-/// Fewest repetitions on both sides that are compared with each other.
-const RUNS_MIN: usize = 5;
-
-/// Fewest seconds on both sides, where there are not enough repetitions.
-const SECONDS_MIN: usize = 5;
-
-/// Neighbouring seconds that are drawn together: they share the flushes and segments of a moment.
-const BLOCK_SECONDS: usize = 5;
+use crate::report::{Beside, Outcome, files, table};
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]
@@ -31,14 +25,20 @@ struct Document {
     workload: String,
     latency_of: String,
     runs: Vec<Outcome>,
+    #[serde(default)]
+    beside: Vec<Beside>,
     environment: Environment,
 }
 
-/// What is drawn again and again to find out how sure a ratio is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Run,
-    Second,
+/// A metric of both results.
+struct Row {
+    name: &'static str,
+    first: f64,
+    second: f64,
+    ratio: f64,
+    /// None where there is too little to draw it from.
+    interval: Option<Interval>,
+    judgement: Judgement,
 }
 
 /// Compares two results and prints a table.
@@ -52,81 +52,83 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
         let what = format!("one measured {}, the other {}", a.latency_of, b.latency_of);
         return Err(BenchError::NotComparable(what));
     }
-    let unit = unit(&a, &b)?;
-    let mut table = table::plain();
-    table.set_header(["mean of", "first", "second", "second / first", "from", "to", "verdict"]);
-    let mut judgements = Vec::new();
-    for metric in METRICS {
-        let Some(interval) = interval(&metric, &a, &b, unit, args.confidence) else { continue };
-        let judgement = judge(interval, metric.better, f64::from(args.tolerance) / 100.0);
-        judgements.push(judgement);
-        let figure = |value: f64| format!("{value:.3}");
-        let mean = |side| format!("{:.1}", bootstrap::mean(&samples(&metric, side, unit)));
-        table.add_row([
-            metric.name.to_owned(),
-            mean(&a),
-            mean(&b),
-            figure(interval.ratio),
-            figure(interval.low),
-            figure(interval.high),
-            format!("{judgement:?}").to_lowercase(),
-        ]);
-    }
-    table::align_numbers(&mut table, 1);
+    let unit = units::of_both(&a, &b);
+    let tolerance = f64::from(args.tolerance) / 100.0;
+    let row = |metric: &Metric| row(metric, (&a, &b), unit, args);
+    let rows: Vec<Row> = METRICS.iter().filter_map(row).collect();
+    let counted = counted::rows(&a, &b, tolerance);
     println!("first:  {}\nsecond: {}", a.workload, b.workload);
     differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
-    println!("{}\n{table}", describe(&a, &b, unit, args));
+    println!("{}\n{}", describe(&a, &b, unit, args), overview(&rows, &counted));
+    let judgements = rows.iter().map(|row| row.judgement);
+    let judgements: Vec<_> = judgements.chain(counted.iter().map(|row| row.judgement)).collect();
     Ok(ending(&judgements, args.strict))
 }
 
-/// Repetitions where both sides have enough of them, else seconds.
-fn unit(a: &Document, b: &Document) -> Result<Unit, BenchError> {
-    if a.runs.len().min(b.runs.len()) >= RUNS_MIN {
-        return Ok(Unit::Run);
-    }
-    let seconds = |document: &Document| samples(&METRICS[0], document, Unit::Second).len();
-    match seconds(a).min(seconds(b)) {
-        SECONDS_MIN.. => Ok(Unit::Second),
-        found => Err(BenchError::NotComparable(format!(
-            "a comparison needs {RUNS_MIN} repetitions or {SECONDS_MIN} seconds on both sides, \
-             there are {found} seconds: run with --repeat {RUNS_MIN}"
-        ))),
-    }
-}
-
-/// The metric's values; none for units that lack it.
-fn samples(metric: &Metric, document: &Document, unit: Unit) -> Vec<f64> {
-    match unit {
-        Unit::Run => document.runs.iter().filter_map(metric.of_run).collect(),
-        Unit::Second => {
-            let seconds = document.runs.iter().flat_map(|run| &run.by_second);
-            // The last interval of a run may be short, and short ones are noisy.
-            seconds.filter(|second| second.seconds > 0.5).filter_map(metric.of_second).collect()
-        }
-    }
-}
-
-fn interval(
+/// A metric that both results have; without a unit there is too little for an interval.
+fn row(
     metric: &Metric,
-    a: &Document,
-    b: &Document,
-    unit: Unit,
-    confidence: u8,
-) -> Option<Interval> {
-    let (a, b) = (samples(metric, a, unit), samples(metric, b, unit));
-    let block = if unit == Unit::Run { 1 } else { BLOCK_SECONDS };
-    let is_measured = !b.is_empty() && a.iter().sum::<f64>() > 0.0;
-    let confidence = f64::from(confidence) / 100.0;
-    is_measured.then(|| bootstrap::ratio_of_means(&a, &b, block, confidence))
+    (a, b): (&Document, &Document),
+    unit: Option<Unit>,
+    args: &CompareArgs,
+) -> Option<Row> {
+    let of = |document| samples(metric, document, unit.unwrap_or(Unit::Run));
+    let (a, b) = (of(a), of(b));
+    if b.is_empty() || a.iter().sum::<f64>() <= 0.0 {
+        return None;
+    }
+    let (first, second) = (student::mean(&a), student::mean(&b));
+    // Seconds without an answer may have left a block or two to a latency.
+    let is_enough = unit.is_some() && a.len().min(b.len()) > 1;
+    let confidence = f64::from(args.confidence) / 100.0;
+    let interval = is_enough.then(|| student::ratio_of_means(&a, &b, confidence));
+    let tolerance = f64::from(args.tolerance) / 100.0;
+    let judgement =
+        interval.map_or(Judgement::TooShort, |interval| judge(interval, metric.better, tolerance));
+    Some(Row { name: metric.name, first, second, ratio: second / first, interval, judgement })
 }
 
-fn describe(a: &Document, b: &Document, unit: Unit, args: &CompareArgs) -> String {
+fn overview(rows: &[Row], counted: &[Counted]) -> comfy_table::Table {
+    let mut table = table::plain();
+    table.set_header(["mean of", "first", "second", "second / first", "from", "to", "verdict"]);
+    let (mean, figure) = (|value: f64| format!("{value:.1}"), |value: f64| format!("{value:.3}"));
+    for row in rows {
+        let end =
+            |end: fn(Interval) -> f64| row.interval.map_or("-".to_owned(), |i| figure(end(i)));
+        table.add_row([
+            row.name.to_owned(),
+            mean(row.first),
+            mean(row.second),
+            figure(row.ratio),
+            end(|interval| interval.low),
+            end(|interval| interval.high),
+            row.judgement.word().to_owned(),
+        ]);
+    }
+    for row in counted {
+        let [none, word] = ["-", row.judgement.word()].map(str::to_owned);
+        let (first, second) = (figure(row.first), figure(row.second));
+        let name = row.name.to_owned();
+        table.add_row([name, first, second, none.clone(), none.clone(), none, word]);
+    }
+    table::align_numbers(&mut table, 1);
+    table
+}
+
+fn describe(a: &Document, b: &Document, unit: Option<Unit>, args: &CompareArgs) -> String {
     let (confidence, tolerance) = (args.confidence, args.tolerance);
     let of = match unit {
-        Unit::Run => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
-        Unit::Second => "seconds; what differs from run to run is not in the interval: \
-                         --repeat tells"
-            .to_owned(),
+        None => {
+            return format!(
+                "too short to tell: at least {RUNS_MIN} repetitions on both sides (--repeat \
+                 {RUNS_MIN}), or {SECONDS_MIN} s (--duration {SECONDS_MIN})"
+            );
+        }
+        Some(Unit::Run) => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
+        Some(Unit::Block(length)) => format!(
+            "blocks of {length} s; what differs from run to run is not in the interval: \
+             --repeat {RUNS_MIN} or more tells"
+        ),
     };
     format!("{confidence} % intervals of the ratio of means, tolerance {tolerance} %, from {of}")
 }
@@ -161,99 +163,14 @@ fn differences(a: &Document, b: &Document) -> Vec<String> {
 
 /// Worse in anything is worse; strictly, so is what cannot be told.
 fn ending(judgements: &[Judgement], strict: bool) -> Ending {
-    let is_bad = |judgement: &Judgement| match judgement {
-        Judgement::Worse => true,
-        Judgement::Unclear => strict,
-        Judgement::Better | Judgement::Same => false,
-    };
-    if judgements.iter().any(is_bad) { Ending::Worse } else { Ending::Good }
+    let has = |judgement| judgements.contains(&judgement);
+    let is_open = has(Judgement::Unclear) || has(Judgement::TooShort);
+    match () {
+        () if has(Judgement::Worse) || strict && is_open => Ending::Worse,
+        () if has(Judgement::TooShort) => Ending::TooShort,
+        () => Ending::Good,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::environment::RELEASE_KEY;
-    use crate::record::failures::Failures;
-    use crate::record::latencies::Latencies;
-
-    fn document(rates: &[f64]) -> Document {
-        let run = |&rate: &f64| Outcome {
-            seconds: 1.0,
-            messages: rate as u64,
-            messages_per_second: rate,
-            megabytes_per_second: 0.0,
-            response: Latencies::default().summary(),
-            service: Latencies::default().summary(),
-            empty: 0,
-            errors: Failures::default(),
-            backlog: 0,
-            broker: None,
-            by_second: Vec::new(),
-            stages: Vec::new(),
-        };
-        Document {
-            workload: "w".into(),
-            latency_of: "send us".into(),
-            runs: rates.iter().map(run).collect(),
-            environment: Environment::default(),
-        }
-    }
-
-    fn check(a: &[f64], b: &[f64], strict: bool, expected: Ending) {
-        let (a, b) = (document(a), document(b));
-        let unit = unit(&a, &b).unwrap();
-        let interval = interval(&METRICS[0], &a, &b, unit, 95).unwrap();
-        let judgement = judge(interval, METRICS[0].better, 0.05);
-        assert_eq!(ending(&[judgement], strict), expected, "{interval:?}");
-    }
-
-    #[test]
-    fn a_clear_loss_of_throughput_ends_as_worse() {
-        check(&[100.0, 101.0, 99.0, 100.0, 100.0], &[80.0, 81.0, 79.0, 80.0, 80.0], false, {
-            Ending::Worse
-        });
-    }
-
-    #[test]
-    fn the_same_twice_ends_well_even_strictly() {
-        check(&[100.0, 101.0, 99.0, 100.0, 100.0], &[100.0, 99.0, 101.0, 100.0, 100.0], true, {
-            Ending::Good
-        });
-    }
-
-    #[test]
-    fn noise_ends_well_unless_strict() {
-        let (a, b) = ([100.0, 150.0, 50.0, 120.0, 80.0], [100.0, 60.0, 140.0, 70.0, 120.0]);
-        check(&a, &b, false, Ending::Good);
-        check(&a, &b, true, Ending::Worse);
-    }
-
-    #[test]
-    fn a_broker_of_another_release_or_with_another_flush_is_noted() {
-        let of = |release: &str, flush: &str| {
-            let entry = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
-            let environment = Environment {
-                broker: entry(RELEASE_KEY, release),
-                broker_config: entry("flushDiskType", flush),
-                ..Environment::default()
-            };
-            Document { environment, ..document(&[1.0]) }
-        };
-        let same = of("1.0.0", "ASYNC_FLUSH");
-        assert!(differences(&same, &same).is_empty());
-        let lines = differences(&same, &of("2.0.0", "SYNC_FLUSH"));
-        assert_eq!(
-            lines,
-            [
-                "broker differs: \"RingMQ 1.0.0\" and \"RingMQ 2.0.0\"",
-                "flushDiskType differs: \"ASYNC_FLUSH\" and \"SYNC_FLUSH\""
-            ]
-        );
-    }
-
-    #[test]
-    fn too_little_is_refused_with_what_is_needed() {
-        let error = unit(&document(&[1.0]), &document(&[1.0])).unwrap_err();
-        assert!(error.to_string().contains("--repeat 5"), "{error}");
-    }
-}
+mod tests;

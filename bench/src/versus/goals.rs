@@ -139,7 +139,7 @@ static GOALS: [Goal; 32] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::bootstrap::Interval;
+    use crate::compare::student::Interval;
     use crate::versus::scenario::{Field, by_name};
     use crate::versus::verdict::Verdict;
 

@@ -4,9 +4,9 @@
 use serde::Serialize;
 
 use crate::args::versus::Contestant;
-use crate::compare::bootstrap::Interval;
 use crate::compare::metric::Better;
 use crate::compare::student;
+use crate::compare::student::Interval;
 use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures, Probe};
 use crate::versus::goals::{Goal, Of, Reached};

@@ -186,13 +186,16 @@ fn the_limits_of_the_machine_are_measured() {
 #[test]
 fn results_are_compared_and_the_exit_code_tells() {
     let folder = folder();
-    let run = |name: &str, rate: &str| {
-        let words = ["produce", "--no-limits", "--duration", "7", "--warm-up", "0", "--rate", rate];
-        let output = bench(folder.path(), &[&words[..], &["-o", name]].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let run = |name: &str, flags: &[&str]| {
+        let words = ["produce", "--no-limits", "--warm-up", "0", "-o", name];
+        bench(folder.path(), &[&words[..], flags].concat()).status.code()
     };
-    run("fast", "400");
-    run("slow", "100");
+    let often = ["--repeat", "3", "--duration", "1", "--rate"];
+    assert_eq!(run("fast", &[&often[..], &["400"]].concat()), Some(0));
+    assert_eq!(run("slow", &[&often[..], &["100"]].concat()), Some(0));
+    assert_eq!(run("brief", &["--duration", "1", "--rate", "100"]), Some(0));
+    let failing = ["--duration", "1", "-c", "1", "-d", "1", "--size", "5MiB"];
+    assert_eq!(run("failing", &failing), Some(3));
     for extension in ["json", "csv", "hlog", "response.hgrm", "service.hgrm"] {
         assert!(folder.path().join(format!("fast.{extension}")).exists(), "{extension}");
     }
@@ -210,6 +213,15 @@ fn results_are_compared_and_the_exit_code_tells() {
     assert!((second / first - ratio).abs() < 0.01 && low <= ratio && ratio <= high, "{row}");
     assert_eq!(code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]), Some(0));
     assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
+    let compared = bench(folder.path(), &["compare", "fast.json", "brief.json"]);
+    let table = String::from_utf8_lossy(&compared.stdout);
+    assert_eq!(compared.status.code(), Some(6), "{table}");
+    assert!(table.contains("too short to tell: at least 3 repetitions"), "{table}");
+    assert!(!table.contains("better") && !table.contains("worse"), "{table}");
+    let compared = bench(folder.path(), &["compare", "brief.json", "failing.json"]);
+    let table = String::from_utf8_lossy(&compared.stdout);
+    assert_eq!(compared.status.code(), Some(5), "{table}");
+    assert!(table.lines().any(|line| line.contains("failed %") && line.contains("worse")));
 }
 
 #[test]
