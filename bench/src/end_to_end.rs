@@ -19,6 +19,7 @@ use crate::record::archive::Archive;
 use crate::report::Report;
 use crate::stop;
 use crate::target::Target;
+use crate::target::embedded::Pulls;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
 
 /// Runs the workload and prints its report.
@@ -26,7 +27,8 @@ use crate::workload::pull::{HOLD, PullPlan, Reading};
 /// # Errors
 /// The broker cannot be started or reached.
 pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
-    let target = Rc::new(Target::open(&args.load.target).await?);
+    let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
+    let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
     let limits = Limits::of_sends(&target, &args.load).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let mut received = Vec::new();

@@ -41,6 +41,7 @@ fn run_of(rates: &[f64]) -> Outcome {
         response: latencies.summary(),
         service: latencies.summary(),
         empty: 0,
+        messages_per_pull: None,
         errors: Failures::default(),
         backlog: 0,
         broker: None,

@@ -21,6 +21,7 @@ use crate::record::archive::Archive;
 use crate::report::Report;
 use crate::target::Target;
 use crate::target::caller::Caller;
+use crate::target::embedded::Pulls;
 use crate::workload::pull::{HOLD, Position, PullPlan, PullWork, Reading};
 
 /// Messages that a broker of our own gets when nothing is said.
@@ -40,7 +41,8 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
-    let mut target = Target::open(&args.load.target).await?;
+    let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
+    let mut target = Target::open_for(&args.load.target, pulls).await?;
     let (is_own, reads_all) = (target.store().is_some(), args.from == Begin::First);
     let messages = args.fill.unwrap_or(if is_own && reads_all { FILL_DEFAULT } else { 0 });
     fill(&target, &args.load.pace, &args.load.message, messages).await?;

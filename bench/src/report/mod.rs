@@ -17,7 +17,7 @@ use crate::args::load::OutputArgs;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::knee::Trial;
-use crate::limits::Limits;
+use crate::limits::{Limits, PULLS};
 use crate::measure::{Measured, Used};
 use crate::observe::{DeviceUse, Meanwhile};
 use crate::record::archive::{Archive, Second};
@@ -87,6 +87,9 @@ pub struct Outcome {
     pub service: LatencySummary,
     /// Requests that were answered and brought no message.
     pub empty: u64,
+    /// Messages of a mean pull that brought any; none of other requests, and of a repetition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_per_pull: Option<f64>,
     /// Failed requests by code.
     #[serde(flatten)]
     pub errors: Failures,
@@ -162,6 +165,7 @@ impl Outcome {
             response: total.response.summary(),
             service: total.service.summary(),
             empty: of_all(Archive::empty),
+            messages_per_pull: None,
             errors: total.errors.clone(),
             backlog: of_all(Archive::backlog),
             broker: used.map(BrokerUse::of),
@@ -210,7 +214,7 @@ impl Outcome {
 impl Report {
     /// Sums up all repetitions.
     pub fn new(workload: String, latency_of: &str, runs: &[Measured]) -> Self {
-        let (window, total) = sum(runs);
+        let (window, total) = sum(runs, latency_of);
         let histograms =
             [("response", window.response.encoded()), ("service", window.service.encoded())];
         Self {
@@ -228,8 +232,9 @@ impl Report {
 
     /// Adds a load that ran beside.
     pub fn add_beside(&mut self, name: &str, latency_of: &str, runs: &[Measured]) {
+        let (_, outcome) = sum(runs, latency_of);
         let (name, latency_of) = (name.to_owned(), latency_of.to_owned());
-        self.beside.push(Beside { name, latency_of, outcome: sum(runs).1 });
+        self.beside.push(Beside { name, latency_of, outcome });
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
@@ -304,9 +309,13 @@ impl Report {
     }
 }
 
-fn sum(runs: &[Measured]) -> (Window, Outcome) {
+/// All repetitions, whose latencies are those of so called requests.
+fn sum(runs: &[Measured], latency_of: &str) -> (Window, Outcome) {
     let mut total = Window::default();
     runs.iter().for_each(|run| total.add(&run.archive.total));
     let outcome = Outcome::new(&total, &runs.iter().collect::<Vec<_>>());
-    (total, outcome)
+    let pulls = total.service.count();
+    let messages_per_pull =
+        (latency_of == PULLS && pulls > 0).then(|| total.messages as f64 / pulls as f64);
+    (total, Outcome { messages_per_pull, ..outcome })
 }

@@ -24,6 +24,10 @@ pub fn throughput(outcome: &Outcome) -> Table {
         format!("{:.0}", outcome.messages_per_second),
         format!("{:.1}", outcome.megabytes_per_second),
     ];
+    if let Some(messages) = outcome.messages_per_pull {
+        header.push("messages per pull");
+        row.push(format!("{messages:.1}"));
+    }
     if outcome.empty > 0 {
         header.push("empty answers");
         row.push(outcome.empty.to_string());

@@ -25,6 +25,43 @@ const END_LIMIT: Duration = Duration::from_secs(60);
 /// Its configuration, in the directory of its files.
 const CONFIG_NAME: &str = "bench-broker.conf";
 
+/// Largest limit of a broker's answers in bytes: with its header one still fits a frame.
+const ANSWER_MAX_BYTES: usize = 15 << 20;
+
+/// What a broker's answers hold where nobody says otherwise: 32 messages of what is in memory and 8
+/// of what is not (`maxTransferCountOnMessageInMemory`, `maxTransferCountOnMessageInDisk`).
+const PULL_BATCH_DEFAULT: u32 = 32;
+
+/// Bytes of a stored message besides its body: header, topic, keys and tags.
+const MESSAGE_OVERHEAD_BYTES: usize = 1 << 10;
+
+/// The largest pulls of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulls {
+    /// Most messages of one.
+    pub batch: u32,
+    /// Largest body of a message.
+    pub body_max_bytes: usize,
+}
+
+impl Pulls {
+    /// The keys of a broker whose answers are to hold as much; none for those that hold it anyway.
+    fn keys(self) -> String {
+        if self.batch <= PULL_BATCH_DEFAULT {
+            return String::new();
+        }
+        let bytes = (self.body_max_bytes + MESSAGE_OVERHEAD_BYTES) * self.batch as usize;
+        let bytes = bytes.min(ANSWER_MAX_BYTES);
+        let of_place = |place: &str| {
+            format!(
+                "maxTransferCountOnMessageIn{place}={}\nmaxTransferBytesOnMessageIn{place}={bytes}\n",
+                self.batch
+            )
+        };
+        ["Memory", "Disk"].map(of_place).concat()
+    }
+}
+
 /// A running broker with an embedded name server. Dropping it ends the process first, and then its
 /// scratch directory, if that is to go: fields go in their order.
 #[derive(Debug)]
@@ -37,12 +74,13 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a broker on free ports and waits until it takes requests.
+    /// Starts a broker on free ports, which answers `pulls` in full if there are any, and waits
+    /// until it takes requests.
     ///
     /// # Errors
     /// The directory cannot be written, or the broker stops before it is ready; its own words have
     /// gone to standard error by then.
-    pub async fn start(args: &BrokerArgs) -> Result<Self, BenchError> {
+    pub async fn start(args: &BrokerArgs, pulls: Option<Pulls>) -> Result<Self, BenchError> {
         let scratch = match args.store {
             Some(_) => None,
             None => Some(Scratch::new_in(Path::new(SCRATCH_PARENT)).await?),
@@ -55,7 +93,8 @@ impl Embedded {
         eprintln!("starting a broker: {}, files in {}", args.flush.key(), store.display());
         let ports = net::free_ports(2).map_err(BenchError::NoPorts)?;
         let (namesrv, listen) = (ports[0], ports[1]);
-        let text = configuration(args, &store, namesrv, listen);
+        let text = configuration(args, &store, namesrv, listen)
+            + &pulls.map_or_else(String::new, Pulls::keys);
         make_directory(&store).await?;
         let config = store.join(CONFIG_NAME);
         files::replace(&config, text.as_bytes()).await?;
@@ -136,4 +175,25 @@ fn spawn(config: &Path) -> Result<OwnProcess, BenchError> {
 /// Is the broker that [`Embedded::start`] runs in a child process.
 pub fn serve(config: &Path) -> ExitCode {
     ringmq_broker::command::main(["mqbroker".into(), "-c".into(), config.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_pulls_are_answered_in_full_and_small_ones_as_users_have_them() {
+        let keys = |batch, body_max_bytes| Pulls { batch, body_max_bytes }.keys();
+        assert_eq!(keys(32, 1 << 10), "");
+        let large = keys(1_024, 1 << 10);
+        for key in [
+            "maxTransferCountOnMessageInMemory=1024\n",
+            "maxTransferBytesOnMessageInMemory=2097152\n",
+            "maxTransferCountOnMessageInDisk=1024\n",
+            "maxTransferBytesOnMessageInDisk=2097152\n",
+        ] {
+            assert!(large.contains(key), "{key}: {large}");
+        }
+        assert!(keys(1_024, 4 << 20).contains("InMemory=15728640\n"), "within a frame");
+    }
 }

@@ -19,7 +19,7 @@ use crate::driver::clients::Clients;
 use crate::error::BenchError;
 use crate::proof::journal::QueueNumber;
 use crate::target::caller::Caller;
-use crate::target::embedded::Embedded;
+use crate::target::embedded::{Embedded, Pulls};
 use crate::target::routes::Routes;
 use crate::workload::send::BrokerTopic;
 
@@ -52,11 +52,23 @@ impl Target {
     /// # Errors
     /// Nothing is reachable there, or a topic cannot be created.
     pub async fn open(args: &TargetArgs) -> Result<Self, BenchError> {
+        Self::open_with(args, None).await
+    }
+
+    /// As [`Target::open`]; a broker that bench starts answers `pulls` in full.
+    ///
+    /// # Errors
+    /// As for [`Target::open`].
+    pub async fn open_for(args: &TargetArgs, pulls: Pulls) -> Result<Self, BenchError> {
+        Self::open_with(args, Some(pulls)).await
+    }
+
+    async fn open_with(args: &TargetArgs, pulls: Option<Pulls>) -> Result<Self, BenchError> {
         let clients = Clients::start(args.client_cores())?;
         let names = topic_names(args);
         let target = match &args.namesrv {
             Some(namesrv) => Self::find(namesrv.clone(), None, &names, args.queues).await?,
-            None => Self::start(&args.broker, &names, args.queues).await?,
+            None => Self::start_with(&args.broker, pulls, &names, args.queues).await?,
         };
         args.cores_of_both().iter().for_each(|core| {
             eprintln!("warning: clients and broker share core {core}: each slows the other down");
@@ -73,7 +85,16 @@ impl Target {
         topics: &[String],
         queues: u32,
     ) -> Result<Self, BenchError> {
-        let embedded = Embedded::start(args).await?;
+        Self::start_with(args, None, topics, queues).await
+    }
+
+    async fn start_with(
+        args: &BrokerArgs,
+        pulls: Option<Pulls>,
+        topics: &[String],
+        queues: u32,
+    ) -> Result<Self, BenchError> {
+        let embedded = Embedded::start(args, pulls).await?;
         Self::find(embedded.namesrv().to_owned(), Some(embedded), topics, queues).await
     }
 

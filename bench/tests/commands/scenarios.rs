@@ -15,9 +15,18 @@ fn brief(command: &str) -> &'static [&'static str] {
             &["-c", "4", "--warm-up", "0.1", "--duration", "0.4", "--fill", "2k"]
         }
         "idle" => &["-c", "3", "-d", "5", "--hold", "300ms", "--warm-up", "0.1", "--duration", "1"],
-        "knee" => {
-            &["--start", "50", "--max", "100", "--bound", "p99=10s", "-c", "4", "--duration", "0.2"]
-        }
+        "knee" => &[
+            "--start",
+            "500",
+            "--max",
+            "999",
+            "--bound",
+            "p50=10s",
+            "-c",
+            "4",
+            "--duration",
+            "0.2",
+        ],
         other => panic!("say how `bench {other}` is run for a moment"),
     }
 }
@@ -50,8 +59,32 @@ fn fault(path: &Path) -> Option<String> {
         Ok(report) => report,
         Err(error) => return Some(format!("{words:?}: {error}")),
     };
+    if let Some(fault) = of_pulls(&text, &report) {
+        return Some(format!("{words:?}: {fault}"));
+    }
     let counted = ["messages", "pulls"].map(|name| report[name].as_u64().unwrap_or(0));
     (counted == [0, 0]).then(|| format!("{words:?} counted nothing: {report}"))
+}
+
+/// What is wrong with the size of the answers: a scenario of large pulls is one of large answers.
+fn of_pulls(scenario: &str, report: &Value) -> Option<String> {
+    let asked: f64 = value(scenario, "pull-batch")?.parse().unwrap();
+    let beside = report["beside"].as_array().into_iter().flatten();
+    let brought = std::iter::once(report).chain(beside);
+    let brought = brought.filter_map(|load| load["messages_per_pull"].as_f64());
+    // Of 2,000 messages in up to 16 queues a pull brings what its queue still has, or one of four;
+    // more than 32, and more than 8 of what is cold, a broker gives only when it is told to.
+    let is_cold = value(scenario, "cold").is_some();
+    let least = match asked {
+        33.0.. if is_cold => 9.0,
+        33.0.. => 33.0,
+        _ => asked / 12.0,
+    };
+    let largest = brought.reduce(f64::max);
+    match largest {
+        Some(messages) if messages >= least => None,
+        other => Some(format!("{other:?} messages a pull of up to {asked}")),
+    }
 }
 
 #[test]
