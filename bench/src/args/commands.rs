@@ -141,7 +141,7 @@ pub struct KneeArgs {
     /// First rate, in requests per second.
     #[arg(long, default_value = "1k", value_parser = values::rate)]
     pub start: f64,
-    /// Highest rate.
+    /// Highest rate: if it is good, the knee is `at least` that.
     #[arg(long, default_value = "10M", value_parser = values::rate)]
     pub max: f64,
     /// Percent by which the found rate may lie below the knee.

@@ -42,8 +42,9 @@ Examples:
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line or scenario file, 3 requests
 failed, 4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order, or
 nothing was acknowledged, 5 a comparison found something worse or a race was lost, 6 a comparison
-had too little to tell anything, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent, answers are awaited for 3 s, the table tells what
-was measured until then, and the broker that bench started is ended and its files removed.";
+had too little to tell anything, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent,
+answers are awaited for 3 s, the table tells what was measured until then, and the broker that
+bench started is ended and its files removed.";
 
 /// What stands in the tables, for who meets it the first time.
 const WORDS: &str = "\

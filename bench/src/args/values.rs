@@ -159,7 +159,11 @@ pub fn bound(text: &str) -> Result<Bound, String> {
     if !PERCENTILES.iter().any(|(name, _)| *name == percentile) {
         return Err(expected());
     }
-    Ok(Bound { percentile: percentile.to_owned(), limit: seconds(limit)? })
+    let limit = seconds(limit)?;
+    if limit.is_zero() {
+        return Err(format!("{text:?}: nothing is answered in no time, say p99=10ms"));
+    }
+    Ok(Bound { percentile: percentile.to_owned(), limit })
 }
 
 /// How messages are spread over topics.
@@ -232,5 +236,6 @@ mod tests {
         assert!(arrivals("bursts:0").is_err() && arrivals("bursty").is_err());
         assert!(spread("zipf:0").is_err());
         assert!(bound("p98=1ms").unwrap_err().contains("p99.9"));
+        assert!(bound("p99=0").unwrap_err().contains("in no time"));
     }
 }

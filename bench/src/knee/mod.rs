@@ -16,12 +16,17 @@ use crate::knee::search::Search;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
+use crate::record::latencies::PERCENTILES;
 use crate::report::{Outcome, Report, table};
 use crate::stop;
 use crate::target::Target;
 
 /// A rate that fails once gets another chance: on a shared machine a single stall decides a trial.
 const ATTEMPTS: u32 = 2;
+
+/// Fewest values of a trial beyond the percentile: one that rests on two or three is a story about
+/// these.
+const VALUES_BEYOND_MIN: f64 = 10.0;
 
 /// A percentile and what it may be at most.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +35,47 @@ pub struct Bound {
     pub percentile: String,
     /// The longest response time that is good.
     pub limit: Duration,
+}
+
+impl Bound {
+    /// How long a trial at `rate` must count until enough values lie beyond the percentile.
+    fn time_at(&self, rate: f64) -> Duration {
+        let known = PERCENTILES.iter().find(|(name, _)| *name == self.percentile);
+        let &(_, percent) = known.expect("the command line has looked");
+        Duration::from_secs_f64(VALUES_BEYOND_MIN / ((1.0 - percent / 100.0) * rate))
+    }
+}
+
+/// How a search ended that found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// A higher rate was too much.
+    Knee,
+    /// No higher rate was to be tried.
+    AtMax,
+    /// A signal came before a higher rate was too much, or before they lay close enough.
+    Stopped,
+}
+
+impl Found {
+    /// What is known of the rate, as far as it is.
+    fn claim(self, rate: f64, bound: &Bound, precision: u8) -> String {
+        let Bound { percentile, limit } = bound;
+        match self {
+            Self::Knee => format!(
+                "{rate:.0}/s is the highest rate with {percentile} under {limit:?} (within \
+                 {precision} %)"
+            ),
+            Self::AtMax => format!(
+                "at least {rate:.0}/s with {percentile} under {limit:?}: --max, no higher rate was \
+                 tried"
+            ),
+            Self::Stopped => format!(
+                "{rate:.0}/s is the best rate with {percentile} under {limit:?} that was tried \
+                 before the search was stopped"
+            ),
+        }
+    }
 }
 
 /// One rate that was tried.
@@ -75,8 +121,11 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
     while let Some(rate) = search.next().filter(|_| !stop::is_requested()) {
         let mut good = false;
         for _ in 0..ATTEMPTS {
-            let pace = PaceArgs { rate: vec![rate], repeat: 1, ..args.load.pace.clone() };
-            eprintln!("trying {rate:.0}/s");
+            let duration = args.load.pace.duration.max(args.bound.time_at(rate));
+            let own = args.load.pace.clone();
+            let pace = PaceArgs { rate: vec![rate], repeat: 1, duration, ..own };
+            let seconds = duration.as_secs_f64();
+            eprintln!("trying {rate:.0}/s for {seconds:.1} s");
             let load = producers.connect(&target, &pace, connections, None).await?;
             connections += 1;
             let measured = measure::once(&target, &pace, &load, clock.archive()).await;
@@ -105,22 +154,25 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
         }
         return Err(BenchError::NoKnee(format!("{percentile} under {limit:?}")));
     };
-    finish(args, &target, rate, measured, trials).await
+    let found = match () {
+        () if stop::is_requested() => Found::Stopped,
+        () if search.is_at_max() => Found::AtMax,
+        () => Found::Knee,
+    };
+    finish(args, &target, (rate, found), measured, trials).await
 }
 
 async fn finish(
     args: &KneeArgs,
     target: &Target,
-    rate: f64,
+    (rate, found): (f64, Found),
     measured: Measured,
     trials: Vec<Trial>,
 ) -> Result<Ending, BenchError> {
-    let Bound { percentile, limit } = &args.bound;
     let pace = PaceArgs { rate: vec![rate], ..args.load.pace.clone() };
     let workload = format!(
-        "knee: {rate:.0}/s is the highest rate with {percentile} under {limit:?} (within {} %); \
-         produce: {}, {}",
-        args.precision,
+        "knee: {}; produce: {}, {}",
+        found.claim(rate, &args.bound, args.precision),
         pace.describe(),
         args.load.message.describe()
     );
@@ -142,4 +194,38 @@ fn is_good(outcome: &Outcome, rate: f64, bound: &Bound) -> bool {
         && outcome.failures() == 0
         && !outcome.fell_behind()
         && served >= 0.95 * rate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(percentile: &str) -> Bound {
+        Bound { percentile: percentile.to_owned(), limit: Duration::from_millis(10) }
+    }
+
+    #[test]
+    fn a_trial_lasts_until_ten_values_lie_beyond_the_percentile() {
+        let seconds = |percentile, rate| bound(percentile).time_at(rate).as_secs_f64();
+        for (percentile, rate, expected) in
+            [("p99", 1_000.0, 1.0), ("p50", 20.0, 1.0), ("p99.9", 500.0, 20.0)]
+        {
+            let found = seconds(percentile, rate);
+            assert!((found - expected).abs() < 1e-6, "{percentile} at {rate}: {found}");
+        }
+    }
+
+    #[test]
+    fn only_a_rate_below_one_that_was_too_much_is_called_the_highest() {
+        let claim = |found: Found| found.claim(5_000.0, &bound("p99"), 5);
+        assert_eq!(
+            claim(Found::Knee),
+            "5000/s is the highest rate with p99 under 10ms (within 5 %)"
+        );
+        assert!(claim(Found::AtMax).starts_with("at least 5000/s"));
+        assert!(claim(Found::Stopped).ends_with("before the search was stopped"));
+        for found in [Found::AtMax, Found::Stopped] {
+            assert!(!claim(found).contains("highest"), "{found:?}");
+        }
+    }
 }

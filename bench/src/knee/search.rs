@@ -34,6 +34,12 @@ impl Search {
         self.good
     }
 
+    /// True when the highest good rate is the highest that was to be tried: of higher ones nothing
+    /// is known.
+    pub fn is_at_max(&self) -> bool {
+        self.good.is_some_and(|good| good >= self.max)
+    }
+
     /// Takes what came of the rate that [`Search::next`] gave.
     pub fn observe(&mut self, good: bool) {
         let rate = self.next.expect("asked only while there is a rate to try");
@@ -78,7 +84,7 @@ mod tests {
             let rates = tried(knee, &mut search);
             let found = search.found().unwrap();
             assert!(found <= knee && knee < found * 1.05, "{found} for {knee}: {rates:?}");
-            assert!(rates.len() < 20, "{rates:?}");
+            assert!(rates.len() < 20 && !search.is_at_max(), "{rates:?}");
         }
     }
 
@@ -87,6 +93,7 @@ mod tests {
         let mut search = Search::new(1_000.0, 5_000.0, 0.05);
         assert_eq!(tried(1e9, &mut search), [1_000.0, 2_000.0, 4_000.0, 5_000.0]);
         assert_eq!(search.found(), Some(5_000.0));
+        assert!(search.is_at_max());
     }
 
     #[test]
