@@ -55,7 +55,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     report.add_beside("sends", limits::SENDS, &sent);
     report.finish(&args.load.output, &target, &received).await?;
     target.ended_well();
-    Ok(Ending::of(report.failures()))
+    Ok(report.ending())
 }
 
 /// Connections that wait at the end of every queue.

@@ -9,7 +9,7 @@ use ringmq_runtime::signal::Signal;
 pub enum Ending {
     /// As it should.
     Good,
-    /// Some requests failed.
+    /// Some requests failed, most of an open loop was never sent, or nothing was counted.
     RequestsFailed,
     /// Something acknowledged is not there as it should be.
     ProofFailed,

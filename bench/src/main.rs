@@ -1,5 +1,8 @@
 //! Measures RocketMQ-compatible brokers, and proves that what they acknowledged can be read.
 
+#[macro_use]
+mod say;
+
 mod args;
 mod compare;
 mod consume;
@@ -85,8 +88,11 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
 
 /// Runs the command of a scenario file, with the flags of the command line behind its own.
 async fn run_scenario(args: &RunArgs) -> Result<Ending, BenchError> {
-    let mut words = scenario::words(&args.scenario).await?;
-    words.extend(args.flags.iter().cloned());
+    let words = scenario::words(&args.scenario).await?;
+    let (words, left_out) = scenario::with_flags(words, &args.flags);
+    left_out.iter().for_each(|word| {
+        eprintln!("note: {word} is of a broker that bench starts, and left out with --namesrv");
+    });
     // What the file says is sound, so what is wrong now is in the flags.
     let cli = Cli::from_words(&words).unwrap_or_else(|error| error.exit());
     Box::pin(run(cli.command)).await

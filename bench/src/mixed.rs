@@ -63,7 +63,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     report.add_beside("sends alone", limits::SENDS, &alone);
     report.finish(&args.load.output, &target, &sends).await?;
     target.ended_well();
-    Ok(Ending::of(report.failures()))
+    Ok(report.ending())
 }
 
 /// Connections that read what there is, from the first message to the end and again.

@@ -51,7 +51,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
         }
     }
     target.ended_well();
-    Ok(Ending::of(report.failures()))
+    Ok(report.ending())
 }
 
 /// What the producing connections of one run have in common, per broker.

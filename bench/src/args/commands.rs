@@ -119,7 +119,7 @@ pub struct IdleArgs {
     #[arg(long, default_value = "5", value_parser = values::seconds)]
     pub warm_up: Duration,
     /// Seconds that are counted; a multiple of the wait counts whole rounds.
-    #[arg(long, default_value = "30", value_parser = values::seconds)]
+    #[arg(long, default_value = "30", value_parser = values::counted)]
     pub duration: Duration,
     /// Encoding of request headers.
     #[arg(long, value_enum, default_value_t = HeaderForm::Binary)]
@@ -147,7 +147,7 @@ pub struct KneeArgs {
     /// Percent by which the found rate may lie below the knee.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub precision: u8,
-    /// The load at each rate; --rate and --repeat have no meaning here.
+    /// The load at each rate, without --rate and --repeat.
     #[command(flatten)]
     pub load: LoadArgs,
 }
@@ -225,11 +225,13 @@ pub struct ServeArgs {
 /// `bench limits`.
 #[derive(Clone, Debug, Args)]
 pub struct LimitsArgs {
-    /// Name server, `host:port`: measure the way to its masters and back instead of this machine.
-    #[arg(short, long, value_name = "ADDRESS")]
+    /// Name server, `host:port`, or several with `;` between: measure the way to its masters and
+    /// back instead of this machine.
+    #[arg(short, long, value_name = "ADDRESS", value_parser = values::name_servers)]
     pub namesrv: Option<String>,
     /// The same of this broker alone, `host:port`.
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "namesrv")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "namesrv",
+          value_parser = values::address)]
     pub broker: Option<String>,
     /// A directory on the file system to be measured.
     #[arg(long, default_value = "data")]

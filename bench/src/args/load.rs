@@ -55,17 +55,17 @@ pub struct PaceArgs {
     /// 5k,10k,20k gives each rate an equal part of the counted time.
     #[arg(short, long, value_parser = values::rate, value_delimiter = ',', overrides_with = "rate")]
     pub rate: Vec<f64>,
-    /// Open loop: constant, poisson, or bursts:SIZE with so many requests at the same moment.
+    /// With --rate: constant, poisson, or bursts:SIZE with so many requests at the same moment.
     #[arg(long, default_value = "constant", value_parser = values::arrivals)]
     pub arrivals: Arrivals,
     /// Seconds before anything is counted.
     #[arg(long, default_value = "2", value_parser = values::seconds)]
     pub warm_up: Duration,
     /// Seconds that are counted.
-    #[arg(long, default_value = "10", value_parser = values::seconds)]
+    #[arg(long, default_value = "10", value_parser = values::counted)]
     pub duration: Duration,
     /// End after so many messages, those of the warm-up included, even if the time is not over.
-    #[arg(long, value_parser = values::count)]
+    #[arg(long, value_parser = values::some)]
     pub messages: Option<u64>,
     /// How often to run: every repetition opens its connections and warms up again.
     #[arg(long, default_value_t = 1, value_parser = values::up_to(1_000))]
@@ -140,7 +140,7 @@ pub struct MessageArgs {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub keys: Option<u64>,
     /// Tags, given to the messages in turn.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::tag)]
     pub tags: Vec<String>,
     /// Messages of one send; more than one travel as a batch (code 320).
     #[arg(long, default_value_t = 1, value_parser = values::up_to(1024))]

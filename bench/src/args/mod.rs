@@ -2,12 +2,13 @@
 
 pub mod commands;
 pub mod load;
+pub mod rules;
 pub mod scenario;
 pub mod target;
 pub mod values;
 pub mod versus;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::commands::{
     CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
@@ -40,11 +41,12 @@ Examples:
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line or scenario file, 3 requests
-failed, 4 a proof failed: an acknowledged message is missing, doubled, corrupt or out of order, or
-nothing was acknowledged, 5 a comparison found something worse or a race was lost, 6 a comparison
-had too little to tell anything, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent,
-answers are awaited for 3 s, the table tells what was measured until then, and the broker that
-bench started is ended and its files removed.";
+failed, most of an open loop was never sent, or nothing was counted, 4 a proof failed: an
+acknowledged message is missing, doubled, corrupt or out of order, or nothing was acknowledged, 5 a
+comparison found something worse or a race was lost, 6 a comparison had too little to tell
+anything, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent, answers are awaited for 3
+s, the table tells what was measured until then, and the broker that bench started is ended and its
+files removed.";
 
 /// What stands in the tables, for who meets it the first time.
 const WORDS: &str = "\
@@ -94,8 +96,7 @@ impl Cli {
 
     /// Reads the command line of the process; ends it where clap has something to say.
     pub fn from_process() -> Self {
-        let matches = Self::grammar().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::of(&Self::grammar().get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     /// Reads words as a command line; a flag that comes twice has its last value.
@@ -107,7 +108,15 @@ impl Cli {
         let program = std::iter::once("bench");
         let matches =
             grammar.try_get_matches_from(program.chain(words.iter().map(String::as_str)))?;
-        Self::from_arg_matches(&matches)
+        Self::of(&matches)
+    }
+
+    /// What a command line says that the grammar has taken, if it is sound as a whole.
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match rules::fault(matches) {
+            Some((kind, what)) => Err(Self::grammar().error(kind, what)),
+            None => Self::from_arg_matches(matches),
+        }
     }
 }
 

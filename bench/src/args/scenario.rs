@@ -42,6 +42,19 @@ pub async fn words(path: &Path) -> Result<Vec<String>, BenchError> {
     })
 }
 
+/// The words of a scenario and the `flags` behind them as one command line. On a running cluster
+/// the file's settings of a broker that bench starts are left out: they come second.
+pub fn with_flags(words: Vec<String>, flags: &[String]) -> (Vec<String>, Vec<String>) {
+    let is_elsewhere =
+        flags.iter().any(|flag| flag.starts_with("-n") || flag.starts_with("--namesrv"));
+    let is_of_broker = |word: &String| {
+        let flag = word.split('=').next().unwrap_or_default();
+        is_elsewhere && ["--flush", "--shards", "--logs", "--store"].contains(&flag)
+    };
+    let (left_out, kept): (Vec<_>, Vec<_>) = words.into_iter().partition(is_of_broker);
+    (kept.into_iter().chain(flags.iter().cloned()).collect(), left_out)
+}
+
 /// What is wrong with a scenario.
 #[derive(Debug, PartialEq, Eq)]
 struct Fault {
@@ -124,6 +137,12 @@ fn what_is_wrong(error: &clap::Error, command: &str, found: &Value) -> Option<St
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             Some(format!("no flag of `bench {command}`{hint}"))
         }
+        // The rules tell it in their first line.
+        ErrorKind::ArgumentConflict => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            Some(line.trim_start_matches("error: ").to_owned())
+        }
         _ if *found == Value::Boolean(true) => Some("true is no value of this flag".to_owned()),
         ErrorKind::InvalidValue => {
             let allowed = listed(ContextKind::ValidValue).join(", ");
@@ -190,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn on_a_running_cluster_a_scenario_leaves_the_settings_of_a_broker_out() {
+        let file = ["produce", "--flush=sync", "--depth=4"].map(String::from);
+        let check = |flags: &[&str], expected: &[&str], left_out: &[&str]| {
+            let words = |all: &[&str]| -> Vec<String> {
+                all.iter().map(|word| (*word).to_owned()).collect()
+            };
+            let found = with_flags(file.to_vec(), &words(flags));
+            assert_eq!((found.0, found.1), (words(expected), words(left_out)));
+        };
+        check(&["--json"], &["produce", "--flush=sync", "--depth=4", "--json"], &[]);
+        check(&["-n", "h:1"], &["produce", "--depth=4", "-n", "h:1"], &["--flush=sync"]);
+    }
+
+    #[test]
     fn what_is_no_scenario_is_refused_with_line_key_found_and_allowed() {
         let check = |lines: &str, line: usize, what: &str| {
             let fault = words_of(lines).unwrap_err();
@@ -205,6 +238,7 @@ mod tests {
         check_line("connections = 0", "connections: 0 is not in 1..=10000");
         check_line("rate = true", "rate: true is no value");
         check_line("verify = 5", "verify: 5 is neither true nor false");
+        check("command = \"knee\"\nrate = 5", 2, "rate: --rate has no meaning: knee looks for");
         check_line("rate = {}", "rate: expected text, a number, true, or a list");
         check(
             "connections = 0\ncommand = \"prodce\"",

@@ -10,8 +10,9 @@ use crate::args::values::{self, Cores};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// Name server, `host:port`. Without it bench starts a broker of its own.
-    #[arg(short, long, value_name = "ADDRESS")]
+    /// Name server, `host:port`, or several with `;` between: the first that answers. Without it
+    /// bench starts a broker of its own.
+    #[arg(short, long, value_name = "ADDRESS", value_parser = values::name_servers)]
     pub namesrv: Option<String>,
     /// Topic; created with --queues queues when it is not there.
     #[arg(short, long, default_value = "BenchTopic")]

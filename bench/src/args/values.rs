@@ -44,6 +44,16 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Seconds that are counted: some.
+pub fn counted(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(time) if time.is_zero() => {
+            Err(format!("{text:?} counts nothing: a number of seconds of more than 0"))
+        }
+        other => other,
+    }
+}
+
 /// How long a pull may wait: what the end of a run still waits for.
 pub fn hold(text: &str) -> Result<Duration, String> {
     let hold = seconds(text)?;
@@ -100,6 +110,49 @@ pub fn count(text: &str) -> Result<u64, String> {
     match number.parse::<f64>() {
         Ok(value) if (0.0..=1e12).contains(&(value * factor)) => Ok((value * factor) as u64),
         _ => Err(format!("{text:?} is not a number of messages such as 500, 10k or 1.5M")),
+    }
+}
+
+/// A number of messages that is not none.
+pub fn some(text: &str) -> Result<u64, String> {
+    match count(text) {
+        Ok(0) => Err(format!("{text:?} counts nothing: a number of messages of 1 or more")),
+        other => other,
+    }
+}
+
+/// An address with its port.
+pub fn address(text: &str) -> Result<String, String> {
+    match is_address(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is not host:port, such as 127.0.0.1:10911")),
+    }
+}
+
+/// Addresses of name servers, each with its port, as RocketMQ's tools take them.
+pub fn name_servers(text: &str) -> Result<String, String> {
+    match text.split(';').all(is_address) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is not host:port, such as 127.0.0.1:9876, nor several of these with ; between"
+        )),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_host = |c: char| c.is_alphanumeric() || ".-_:[]%".contains(c);
+    !host.is_empty() && host.chars().all(is_host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Longest tag: with key and unique key the properties of a message then fit their 32,767 bytes.
+const TAG_MAX_BYTES: usize = 32_000;
+
+/// A tag.
+pub fn tag(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=TAG_MAX_BYTES => Ok(text.to_owned()),
+        bytes => Err(format!("a tag has 1 to {TAG_MAX_BYTES} bytes, not {bytes}")),
     }
 }
 

@@ -105,7 +105,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     }
     report.finish(&args.load.output, &target, &runs).await?;
     target.ended_well();
-    Ok(Ending::of(report.failures()))
+    Ok(report.ending())
 }
 
 /// Puts so many messages into the topics.

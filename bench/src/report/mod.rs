@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::args::load::OutputArgs;
+use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::knee::Trial;
@@ -262,6 +263,20 @@ impl Report {
     /// All failed requests.
     pub fn failures(&self) -> u64 {
         self.outcomes().map(Outcome::failures).sum()
+    }
+
+    /// True when no message was acknowledged or arrived in the counted time.
+    pub fn counted_nothing(&self) -> bool {
+        self.total.messages == 0
+    }
+
+    /// How the command ends that has nothing else to prove.
+    pub fn ending(&self) -> Ending {
+        let unsent = self.total.backlog > self.total.response.count;
+        match self.failures() == 0 && !unsent && !self.counted_nothing() {
+            true => Ending::Good,
+            false => Ending::RequestsFailed,
+        }
     }
 
     /// Looks at the environment, prints the report and writes the files that were asked for.

@@ -67,6 +67,9 @@ fn load(titles: [String; 3], latency_of: &str, outcome: &Outcome) -> Vec<Section
 /// What is to be said besides, a sentence each.
 pub fn notes(report: &Report) -> Vec<String> {
     let mut notes: Vec<String> = report.outcomes().filter_map(Outcome::overload).collect();
+    if report.counted_nothing() {
+        notes.push("Nothing was counted: no message between the warm-up and the end.".to_owned());
+    }
     if report.failures() == 0 {
         notes.push("No request failed.".to_owned());
     }

@@ -43,12 +43,19 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Asks the name server at `addr`.
+    /// Asks the first of the name servers at `addrs` that takes a connection; `;` is between them.
     ///
     /// # Errors
-    /// It cannot be reached.
-    pub async fn connect(addr: &str) -> Result<Self, BenchError> {
-        Ok(Self { namesrv: Caller::connect(addr).await?, masters: BTreeMap::new() })
+    /// None can be reached.
+    pub async fn connect(addrs: &str) -> Result<Self, BenchError> {
+        let (others, last) = addrs.rsplit_once(';').map_or((None, addrs), |(o, l)| (Some(o), l));
+        for addr in others.into_iter().flat_map(|others| others.split(';')) {
+            match Caller::connect(addr).await {
+                Ok(namesrv) => return Ok(Self { namesrv, masters: BTreeMap::new() }),
+                Err(error) => eprintln!("{error}; trying the next name server"),
+            }
+        }
+        Ok(Self { namesrv: Caller::connect(last).await?, masters: BTreeMap::new() })
     }
 
     /// The masters that have registered; at least one.

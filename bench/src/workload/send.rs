@@ -225,7 +225,8 @@ impl State {
             if plan.batch > 1 {
                 let properties = Properties::new(properties);
                 let item = batch::Item { flag: 0, body: &self.body, properties };
-                batch::push(&mut self.batch, &item).expect("the command line bounds a batch");
+                batch::push(&mut self.batch, &item)
+                    .expect("the command line bounds tags and batches");
             }
         }
         bytes

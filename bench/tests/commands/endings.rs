@@ -76,6 +76,48 @@ fn a_wrong_command_line_is_code_2() {
 }
 
 #[test]
+fn a_rate_that_is_mostly_not_sent_is_told_and_is_code_3() {
+    let folder = folder();
+    let words = ["produce", "--no-limits", "--rate", "10M", "-c", "1", "-d", "1"];
+    let times = ["--warm-up", "0", "--duration", "1"];
+    let output = bench(folder.path(), &[&words[..], &times].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("requests were due and not sent at the end"), "{text}");
+}
+
+#[test]
+fn a_run_that_ends_in_its_warm_up_has_counted_nothing_and_is_code_3() {
+    let folder = folder();
+    let words = ["produce", "--no-limits", "--warm-up", "60", "--messages", "100"];
+    let output = bench(folder.path(), &words);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("Nothing was counted"), "{text}");
+}
+
+#[test]
+fn a_run_whose_words_nobody_reads_ends_early_and_leaves_nothing_behind() {
+    let folder = folder();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["produce", "--no-limits", "--warm-up", "0", "--duration", "600"])
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bench can be started");
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains(" msg/s ") {
+        assert!(errors.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    drop(errors);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(folder.path().join("data").read_dir().unwrap().count(), 0);
+}
+
+#[test]
 fn a_wrong_line_of_a_scenario_is_named_with_its_file() {
     let folder = folder();
     std::fs::write(folder.path().join("s.toml"), "command = \"produce\"\nconections = 4\n")

@@ -240,10 +240,16 @@ fn a_scenario_is_run_with_flags_of_its_own() {
 #[test]
 fn an_address_without_a_server_is_named() {
     let folder = folder();
-    for address in ["127.0.0.1:1", "localhost:1", "localhost"] {
+    for address in ["127.0.0.1:1", "localhost:1"] {
         let output = bench(folder.path(), &["produce", "-n", address]);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1));
         assert!(text.contains(&format!("cannot connect to {address}: ")), "{text}");
+    }
+    for address in ["localhost", "a:9876;b"] {
+        let output = bench(folder.path(), &["produce", "-n", address]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text.contains("is not host:port, such as 127.0.0.1:9876"), "{text}");
     }
 }
