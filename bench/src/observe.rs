@@ -18,11 +18,10 @@ const SECTOR_BYTES: u64 = 512;
 /// All counters at one moment.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    at: Instant,
     usage: Option<process::Usage>,
     flushes: Option<u64>,
     device: Option<DeviceUse>,
-    machine: Counters,
+    machine: Machine,
 }
 
 impl Observed {
@@ -33,11 +32,10 @@ impl Observed {
             None => None,
         };
         Self {
-            at: Instant::now(),
             usage: target.usage(),
             flushes: target.flushes().await,
             device,
-            machine: Counters::read().await,
+            machine: Machine::look().await,
         }
     }
 
@@ -52,9 +50,28 @@ impl Observed {
 
     /// What the machine did since `before`.
     pub fn meanwhile_since(&self, before: &Self) -> Meanwhile {
+        self.machine.since(&before.machine)
+    }
+}
+
+/// What the machine has done since it started, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    at: Instant,
+    counters: Counters,
+}
+
+impl Machine {
+    /// Looks now.
+    pub async fn look() -> Self {
+        Self { at: Instant::now(), counters: Counters::read().await }
+    }
+
+    /// What it did since `before`.
+    pub fn since(&self, before: &Self) -> Meanwhile {
         Meanwhile {
             elapsed: self.at.saturating_since(before.at),
-            counters: self.machine.with(before.machine, u64::saturating_sub),
+            counters: self.counters.with(before.counters, u64::saturating_sub),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::target::Target;
 use crate::target::caller::Caller;
 
 /// The setting that turns it on.
-const SETTING: &str = "sendStageTracing";
+pub const SETTING: &str = "sendStageTracing";
 
 /// What one broker tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

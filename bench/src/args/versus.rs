@@ -13,6 +13,10 @@ use crate::versus::scenario::{self, Scenario};
 /// is steady for less than two of three pairs more of them would not help.
 const REPEATED_BLOCKS_MAX: u32 = 2;
 
+/// So long the host must have left the machine alone before a run: more than two of the portions
+/// are apart in which it takes back what a broker gave up.
+const CALM: Duration = Duration::from_secs(5);
+
 /// `bench versus`.
 #[derive(Clone, Debug, Args)]
 pub struct VersusArgs {
@@ -21,8 +25,8 @@ pub struct VersusArgs {
     pub scenarios: Vec<&'static Scenario>,
     /// Against whom, in all scenarios where it can be. Without it each scenario has its own:
     /// Apache's broker tuned, under the deepest load also as shipped, and the null broker (the
-    /// limit that a broker built as ours cannot beat) where a goal is a share of it. `ours` adds to
-    /// the control, which our runs of each block are anyway.
+    /// limit that a broker built as ours cannot beat) where a goal is a share of it or the client
+    /// bounds both. `ours` adds to the control, which our runs of each block are anyway.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub against: Vec<Contestant>,
     /// Blocks of each scenario and rival; a block is two pairs of runs, in the order ABBA. They are
@@ -125,6 +129,8 @@ pub struct Times {
     pub duration: Duration,
     /// Of one probe of device and loopback.
     pub probe: Duration,
+    /// In which the host must have left the machine alone before a run.
+    pub calm: Duration,
     /// Blocks of each scenario and rival.
     pub blocks: u32,
     /// More of them, at most, in place of pairs that were discarded.
@@ -142,6 +148,8 @@ impl VersusArgs {
                 jvm_warm_up: Duration::from_secs(3),
                 duration: Duration::from_secs(2),
                 probe: Duration::from_millis(300),
+                // It decides nothing, so nothing has to be calm.
+                calm: Duration::ZERO,
                 blocks: 1,
                 repeats: 0,
                 fill_share: 0.1,
@@ -153,6 +161,7 @@ impl VersusArgs {
             jvm_warm_up,
             duration,
             probe,
+            calm: CALM,
             blocks,
             repeats: REPEATED_BLOCKS_MAX,
             fill_share: self.fill_share,

@@ -17,7 +17,7 @@ pub mod null_load;
 mod null_server;
 mod prepared;
 pub mod round_trip;
-mod sample;
+pub mod sample;
 #[cfg(test)]
 pub mod tests;
 
@@ -150,7 +150,7 @@ impl Limits {
         if plan.reading == Reading::Tail {
             return Ok(None);
         }
-        let Some(sample) = Sample::of(target, runs).await? else { return Ok(None) };
+        let Some(sample) = Sample::like(target, runs).await? else { return Ok(None) };
         let floor = PullFloor::measure(plan, &sample, store).await?;
         let null_broker = NullBroker::under_pulls(target, load, plan, (&sample, store)).await?;
         Ok(Self { floor: Floor::Pull(floor), null_broker: Some(null_broker) }.unless_stopped())

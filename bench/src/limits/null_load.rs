@@ -16,6 +16,7 @@ use crate::driver::work::Work;
 use crate::error::BenchError;
 use crate::limits::null_broker;
 use crate::measure::{Measured, Used};
+use crate::observe::Machine;
 use crate::record::archive::{Archive, Second};
 use crate::report::files;
 use crate::target::child::OwnProcess;
@@ -128,9 +129,10 @@ async fn load<W: Work + 'static, M: FnOnce() -> Rc<W> + Send + 'static>(
     for lane in 0..pace.connections {
         load.connect(&addr, pace.depth, work(lane)).await?;
     }
-    let before = server.usage();
+    let (before, machine) = (server.usage(), Machine::look().await);
     let archive = load.run(pace.timing(), Archive::default(), show).await;
     let usages = before.zip(server.usage());
     let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
-    Ok(Measured { archive, used, ..Measured::default() })
+    let meanwhile = Some(Machine::look().await.since(&machine));
+    Ok(Measured { archive, used, meanwhile, ..Measured::default() })
 }

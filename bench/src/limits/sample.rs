@@ -24,13 +24,24 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Pulls as many messages as the answers of `runs` had in the mean, from the first queue that
-    /// has so many; none where the runs brought nothing.
+    /// As many messages as the answers of `runs` had in the mean; none where the runs brought
+    /// nothing.
+    ///
+    /// # Errors
+    /// As for [`Sample::of`].
+    pub async fn like(target: &Target, runs: &[Measured]) -> Result<Option<Self>, BenchError> {
+        match mean_messages(runs) {
+            Some(wanted) => Self::of(target, wanted).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Pulls `wanted` messages from the first queue that has so many, or all of the longest; none
+    /// where there are none.
     ///
     /// # Errors
     /// The broker does not answer.
-    pub async fn of(target: &Target, runs: &[Measured]) -> Result<Option<Self>, BenchError> {
-        let Some(wanted) = mean_messages(runs) else { return Ok(None) };
+    pub async fn of(target: &Target, wanted: u32) -> Result<Option<Self>, BenchError> {
         let mut longest: Option<(u64, QueueNumber, u64)> = None;
         for queue in target.queues().into_iter().take(QUEUES_LOOKED_AT_MAX) {
             let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
@@ -46,13 +57,23 @@ impl Sample {
         let Some((len @ 1.., queue, first)) = longest else { return Ok(None) };
         let mut caller = Caller::connect(target.broker_addr(queue.broker)).await?;
         let queue_id = i32::try_from(queue.queue_id).expect("queue ids are small");
-        let len = u32::try_from(len).expect("not more than was wanted");
-        let pull = wire::pull(target.topic(queue.topic), queue_id, first, len);
-        let taken = |answer: &Command<'_>| Self {
-            messages: records(answer.body).filter(Result::is_ok).count() as u64,
-            bytes: answer.body.to_vec(),
-        };
-        let sample = caller.expect("messages", request::PULL_MESSAGE, &pull, taken).await?;
+        let mut sample = Self { messages: 0, bytes: Vec::new() };
+        // A broker may end its answers earlier.
+        while sample.messages < len {
+            let missing = u32::try_from(len - sample.messages).expect("not more than was wanted");
+            let at = first + sample.messages;
+            let pull = wire::pull(target.topic(queue.topic), queue_id, at, missing);
+            let taken = |answer: &Command<'_>| Self {
+                messages: records(answer.body).filter(Result::is_ok).count() as u64,
+                bytes: answer.body.to_vec(),
+            };
+            let more = caller.expect("messages", request::PULL_MESSAGE, &pull, taken).await?;
+            if more.messages == 0 {
+                break;
+            }
+            sample.messages += more.messages;
+            sample.bytes.extend(more.bytes);
+        }
         Ok((sample.messages > 0).then_some(sample))
     }
 }

@@ -125,6 +125,9 @@ pub struct BrokerUse {
     pub device_bytes_per_message: Option<f64>,
     /// Flushes of that device per message.
     pub device_flushes_per_message: Option<f64>,
+    /// System calls per message, where somebody counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_calls_per_message: Option<f64>,
 }
 
 impl BrokerUse {
@@ -143,6 +146,7 @@ impl BrokerUse {
             device_writes_per_message: of_device(|device| device.writes),
             device_bytes_per_message: of_device(|device| device.written_bytes),
             device_flushes_per_message: of_device(|device| device.flushes),
+            system_calls_per_message: None,
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::driver::{Load, Timing};
 use crate::error::BenchError;
 use crate::limits::{self, device};
 use crate::measure::Measured;
+use crate::observe::Machine;
 use crate::page_cache;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
@@ -168,14 +169,12 @@ async fn catch_up(
     // The watch looks before the first pull.
     task::yield_now().await;
     let archive = load.run(timing, Archive::with_interval_log(LogTime::now()), |_, _| ()).await;
-    let (costs, core_percent) = watch.finish().await;
+    let spent = watch.finish().await;
     let measured = Measured { archive, ..Measured::default() };
-    let of_load = Figures::of_load(&Outcome::of_run(&measured));
+    let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
     keep(prefix, words, limits::PULLS, measured, &cold.target).await?;
     let share = of_load.messages_per_second * stored_bytes / cold.device_bytes_per_s;
     Ok(Figures {
-        costs,
-        core_percent,
         device_percent: Some(100.0 * share),
         rss_idle_bytes: cold.rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
@@ -188,6 +187,8 @@ struct Sends {
     producers: Producers,
     pace: PaceArgs,
     alone_us: f64,
+    /// What the host took meanwhile.
+    stolen_percent: Option<f64>,
 }
 
 impl Sends {
@@ -201,9 +202,11 @@ impl Sends {
             ..cold.asked.pace.clone()
         };
         let load = producers.connect(&cold.other, &pace, 0, None).await?;
+        let before = Machine::look().await;
         let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+        let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
         let alone_us = archive.total.response.percentile_us(99.0);
-        Ok(Self { producers, pace, alone_us })
+        Ok(Self { producers, pace, alone_us, stolen_percent })
     }
 }
 
@@ -230,21 +233,26 @@ async fn beside(
     let watch = Watch::start(running, &load, timing, prefix);
     let archive = load.run(timing, Archive::with_interval_log(LogTime::now()), |_, _| ()).await;
     let (read, took) = reading.await;
-    let (costs, core_percent) = watch.finish().await;
+    let spent = watch.finish().await;
     let megabytes = read.total.bytes as f64 / 1e6;
     eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
     let measured = Measured { archive, ..Measured::default() };
-    let of_load = Figures::of_load(&Outcome::of_run(&measured));
+    let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
     keep(prefix, words, limits::SENDS, measured, &cold.target).await?;
     Ok(Figures {
         p99_alone_us: Some(sends.alone_us),
-        costs,
-        core_percent,
+        // Its p99 stands beside that of the sends alone, so both must be without pauses.
+        stolen_percent: larger(of_load.stolen_percent, sends.stolen_percent),
         rss_idle_bytes: cold.rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
         failures: of_load.failures + read.total.errors.total(),
         ..of_load
     })
+}
+
+/// The larger of those that are known.
+fn larger(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
 }
 
 /// Mean stored size of the first messages of a topic.

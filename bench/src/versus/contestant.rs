@@ -12,6 +12,7 @@ use crate::args::versus::{Contestant, VersusArgs};
 use crate::error::BenchError;
 use crate::program::{self, Program};
 use crate::report::files::{self, with_extension};
+use crate::stages;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::target::embedded::{self, BOOT_SUCCESS};
@@ -205,7 +206,11 @@ fn configuration(setup: Setup<'_>, home: &Path, ports: Ports) -> String {
         None => {
             let shards = setup.own.shards.unwrap_or(setup.args.shards);
             let broker = BrokerArgs { flush, shards, logs: 1, store: None };
-            embedded::configuration(&broker, home, ports.namesrv, ports.listen)
+            let text = embedded::configuration(&broker, home, ports.namesrv, ports.listen);
+            match setup.own.times_stages {
+                true => format!("{text}{}=true\n", stages::SETTING),
+                false => text,
+            }
         }
     }
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::process;
 use ringmq_runtime::task::{self, Task};
-use serde::{Deserialize, Serialize};
 
 use crate::driver::{Load, Timing};
 use crate::measure::Used;
-use crate::observe::DeviceUse;
+use crate::observe::{DeviceUse, Machine};
 use crate::program::{self, Program};
 use crate::report::BrokerUse;
 use crate::report::files::with_extension;
@@ -33,22 +32,21 @@ const CALLS_LIMIT: Duration = Duration::from_secs(20);
 /// What is counted: one for each system call of any thread.
 const CALLS_EVENT: &str = "raw_syscalls:sys_enter";
 
-/// What a broker spent in the counted time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Costs {
-    /// By its processes and the device under its store; none without messages.
-    #[serde(flatten)]
-    pub used: Option<BrokerUse>,
-    /// System calls, from a second of the warm-up; none where `perf` does not tell.
-    pub system_calls_per_message: Option<f64>,
+/// What the counted time took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// By the broker on a message; its system calls are from a second of the warm-up, where `perf`
+    /// tells them.
+    pub broker: Option<BrokerUse>,
+    /// By the broker, in percent of a core.
+    pub core_percent: f64,
+    /// By the host, in percent of the CPU time of all cores.
+    pub stolen_percent: Option<f64>,
 }
 
-impl Costs {
-    /// What was used for some messages.
-    pub fn of(used: Used) -> Self {
-        let used = (used.messages > 0).then(|| BrokerUse::of(used));
-        Self { used, system_calls_per_message: None }
-    }
+/// What was used on a message; none without messages.
+pub fn on_message(used: Used) -> Option<BrokerUse> {
+    (used.messages > 0).then(|| BrokerUse::of(used))
 }
 
 /// What the processes of a broker have used, at one moment.
@@ -58,19 +56,27 @@ struct Look {
     usage: process::Usage,
     messages: u64,
     device: Option<DeviceUse>,
+    machine: Machine,
 }
 
 impl Look {
-    /// CPU time and messages are of the same moment, the device a little later.
+    /// CPU time and messages are of the same moment, device and machine a little later.
     async fn of(pids: &[u32], messages: u64, store: &Path) -> Self {
         let (at, usage) = (Instant::now(), program::usage_of(pids));
-        Self { at, usage, messages, device: DeviceUse::under(store).await }
+        let device = DeviceUse::under(store).await;
+        Self { at, usage, messages, device, machine: Machine::look().await }
     }
 
-    fn costs_since(&self, from: &Self) -> Costs {
+    fn spent_since(&self, from: &Self) -> Spent {
         let messages = self.messages.saturating_sub(from.messages);
         let device = self.device.zip(from.device).map(|(now, then)| now.since(then));
-        Costs::of(Used { device, ..Used::between(from.usage, self.usage, messages) })
+        let used = Used { device, ..Used::between(from.usage, self.usage, messages) };
+        let seconds = self.at.saturating_since(from.at).as_secs_f64();
+        Spent {
+            broker: on_message(used),
+            core_percent: 100.0 * used.cpu.as_secs_f64() / seconds.max(1e-9),
+            stolen_percent: self.machine.since(&from.machine).strain().steal_percent,
+        }
     }
 }
 
@@ -128,19 +134,17 @@ impl Watch {
         }
     }
 
-    /// What was spent in the counted time, which ends now if it has not; and CPU time in percent of
-    /// a core.
-    pub async fn finish(self) -> (Costs, f64) {
+    /// What was spent in the counted time, which ends now if it has not.
+    pub async fn finish(self) -> Spent {
         let until = match self.until.get() {
             Some(look) => look,
             None => Look::of(&self.pids, self.load.messages(), &self.store).await,
         };
-        let Some(from) = self.from.get() else { return (Costs::default(), 0.0) };
-        let cpu = until.usage.since(from.usage).cpu.as_secs_f64();
-        let seconds = until.at.saturating_since(from.at).as_secs_f64();
-        let costs =
-            Costs { system_calls_per_message: self.calls.get(), ..until.costs_since(&from) };
-        (costs, 100.0 * cpu / seconds.max(1e-9))
+        let Some(from) = self.from.get() else { return Spent::default() };
+        let spent = until.spent_since(&from);
+        let system_calls_per_message = self.calls.get();
+        let broker = spent.broker.map(|broker| BrokerUse { system_calls_per_message, ..broker });
+        Spent { broker, ..spent }
     }
 }
 

@@ -66,7 +66,7 @@ fn run(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
         }
     };
     let start = if is_apache { JVM_START } else { OUR_START };
-    start + loaded + 2 * times.probe
+    times.calm + start + loaded + 2 * times.probe
 }
 
 fn filling(messages: u64, is_apache: bool) -> Duration {
@@ -86,6 +86,7 @@ mod tests {
             jvm_warm_up: Duration::from_secs(8),
             duration: Duration::from_secs(5),
             probe: Duration::from_secs(1),
+            calm: Duration::from_secs(5),
             blocks: 2,
             repeats: 2,
             fill_share,
@@ -99,6 +100,15 @@ mod tests {
             assert!(length(Contestant::Ours) >= 4 * Duration::from_secs(7), "{scenario:?}");
             assert!(length(Contestant::Tuned) > length(Contestant::Ours), "{scenario:?}");
         }
+    }
+
+    #[test]
+    fn the_wait_for_a_calm_host_is_a_part_of_every_run() {
+        let scenario = crate::versus::scenario::by_name("sync-1x1").unwrap();
+        let it = Block { scenario, rival: Contestant::Null, first: Side::Ours };
+        let length = |calm| block(&it, Times { calm, ..times(1.0) });
+        let (calm, none) = (Duration::from_secs(5), Duration::ZERO);
+        assert_eq!(length(calm), length(none) + 4 * calm);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::target::Flush;
 use crate::compare::metric::Better;
-use crate::report::Outcome;
-use crate::versus::costs::Costs;
+use crate::report::{BrokerUse, Outcome};
+use crate::versus::costs::Spent;
+use crate::versus::verdict::STOLEN_MAX_PERCENT;
 
 /// A figure of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,6 +85,12 @@ impl Figure {
         }
     }
 
+    /// Whether it is decided by the requests that waited longest, or by how long they waited: a
+    /// pause of the whole machine is a part of it.
+    pub fn is_latency(self) -> bool {
+        matches!(self, Self::P50 | Self::P99 | Self::P999 | Self::TimesAlone)
+    }
+
     /// Its value of a run; none where the client does not tell, or it is not above 0.
     pub fn of(self, figures: &Figures) -> Option<f64> {
         let megabytes = |bytes: u64| Some(bytes as f64 / 1e6);
@@ -93,7 +100,7 @@ impl Figure {
             Self::P99 => figures.p99_us,
             Self::P999 => figures.p999_us,
             Self::TimesAlone => figures.p99_us.zip(figures.p99_alone_us).map(|(us, of)| us / of),
-            Self::Cpu => figures.costs.used.map(|used| used.cpu_us_per_message),
+            Self::Cpu => figures.broker.map(|broker| broker.cpu_us_per_message),
             Self::CoreShare => Some(figures.core_percent),
             Self::RssIdle => megabytes(figures.rss_idle_bytes),
             Self::Rss => megabytes(figures.rss_bytes),
@@ -130,14 +137,19 @@ pub struct Figures {
     pub p999_us: Option<f64>,
     /// The 99th percentile of the same load without what ran beside it.
     pub p99_alone_us: Option<f64>,
-    /// What the broker spent on a message.
-    pub costs: Costs,
+    /// What the broker spent on a message; none without messages.
+    #[serde(default)]
+    pub broker: Option<BrokerUse>,
     /// CPU time of the broker in percent of a core.
     pub core_percent: f64,
     /// Its resident memory before the load.
     pub rss_idle_bytes: u64,
     /// And at its end.
     pub rss_bytes: u64,
+    /// CPU time of all cores that the host took away meanwhile, in percent; none where the kernel
+    /// does not tell, or nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen_percent: Option<f64>,
     /// Reading from the device: share of what it gives.
     pub device_percent: Option<f64>,
     /// Time until it answered after an end.
@@ -156,7 +168,17 @@ impl Figures {
     pub fn describe(&self, figures: &[Figure]) -> String {
         let known = figures.iter().filter_map(|figure| Some((figure.name(), figure.of(self)?)));
         let words: Vec<String> = known.map(|(name, value)| format!("{name} {value:.2}")).collect();
-        format!("{}; {} failed requests", words.join(", "), self.failures)
+        let stolen = self.stolen_percent.filter(|percent| *percent > STOLEN_MAX_PERCENT);
+        let stolen =
+            stolen.map(|percent| format!("; the host took {percent:.1} % of the CPU time"));
+        let stolen = stolen.unwrap_or_default();
+        format!("{}; {} failed requests{stolen}", words.join(", "), self.failures)
+    }
+
+    /// These figures with what the broker and the host took meanwhile.
+    pub fn with(self, spent: Spent) -> Self {
+        let Spent { broker, core_percent, stolen_percent } = spent;
+        Self { broker, core_percent, stolen_percent, ..self }
     }
 
     /// What a load came to, without what its broker spent.

@@ -11,6 +11,7 @@ mod figures;
 mod goals;
 mod mappings;
 mod native;
+mod null;
 mod plan;
 mod race;
 mod results;

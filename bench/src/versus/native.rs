@@ -11,24 +11,20 @@ use ringmq_runtime::task;
 
 use crate::args::commands::{ConsumeArgs, EndToEndArgs, IdleArgs, ProduceArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
-use crate::args::target::Flush;
 use crate::args::{Cli, Command};
 use crate::consume;
-use crate::driver::clients::Clients;
 use crate::driver::{Load, Timing};
 use crate::end_to_end;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::limits::null_load::{self, Sides};
-use crate::limits::{self, NULL_BROKER_CORE};
+use crate::limits;
 use crate::measure::Measured;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
 use crate::report::{Outcome, Report, files};
 use crate::target::Target;
-use crate::target::scratch::Scratch;
 use crate::versus::contestant::{Running, last_range};
-use crate::versus::costs::{Costs, Watch};
+use crate::versus::costs::{Spent, Watch};
 use crate::versus::figures::Figures;
 use crate::versus::mappings;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
@@ -83,7 +79,7 @@ pub async fn run(
         Command::Idle(args) => wait(&args, timing).await?,
         _ => unreachable!("scenarios name no other command"),
     };
-    let (measured, failures, costs) = measure(running, &work, prefix).await;
+    let (measured, failures, spent) = measure(running, &work, prefix).await;
     let outcome = Outcome::of_run(&measured);
     if outcome.seconds * 2.0 < work.timing.duration.as_secs_f64() {
         let what = format!(
@@ -94,11 +90,8 @@ pub async fn run(
         return Err(BenchError::Race(what));
     }
     keep(prefix, words, work.latency_of, measured, &work.target).await?;
-    let (costs, core_percent) = costs;
-    let of_load = Figures::of_load(&outcome);
+    let of_load = Figures::of_load(&outcome).with(spent);
     let figures = Figures {
-        costs,
-        core_percent,
         rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
         failures: of_load.failures + failures,
@@ -140,36 +133,6 @@ pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration,
         true => Ok(took),
         false => Err(BenchError::Race("a queue is not what it was before the end".to_owned())),
     }
-}
-
-/// The same load on the null broker.
-///
-/// # Errors
-/// The directory cannot be written, or its process fails.
-pub async fn run_null(
-    directory: &Path,
-    flush: Flush,
-    words: &str,
-    timing: Timing,
-) -> Result<Figures, BenchError> {
-    let Command::Produce(args) = command(words, None) else {
-        unreachable!("the null broker meets only sends")
-    };
-    let mut scratch = Scratch::new_in(directory).await?;
-    scratch.remove_at_end();
-    let Timing { warm_up, duration } = timing;
-    let pace = PaceArgs { warm_up, duration, ..args.load.pace.clone() };
-    let asked = (&pace, &args.load.message);
-    let path = scratch.path();
-    let sides = Sides { clients: &Clients::default(), core: NULL_BROKER_CORE };
-    let measured = null_load::measure(path, flush.into(), sides, asked, |_, _| ()).await?;
-    let outcome = Outcome::of_run(&measured);
-    let broker = outcome.broker.as_ref();
-    Ok(Figures {
-        costs: Costs { used: outcome.broker, ..Costs::default() },
-        rss_bytes: broker.map_or(0, |used| used.rss_bytes),
-        ..Figures::of_load(&outcome)
-    })
 }
 
 async fn produce(args: &ProduceArgs, home: &Path, timing: Timing) -> Result<Work, BenchError> {
@@ -273,8 +236,8 @@ pub async fn first_message(
     }
 }
 
-/// Runs the load; also gives the failures of what ran beside, and what the broker spent.
-async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, u64, (Costs, f64)) {
+/// Runs the load; also gives the failures of what ran beside, and what was spent.
+async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, u64, Spent) {
     let timing = work.timing;
     let watch = Watch::start(running, &work.load, timing, prefix);
     let beside = work.beside.clone().map(|load| {

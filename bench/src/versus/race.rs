@@ -20,7 +20,7 @@ use crate::versus::plan::{BLOCK_RUNS, Block, Plan, Side};
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::settle::settle;
-use crate::versus::{cold, estimate, native, stock};
+use crate::versus::{cold, estimate, native, null, stock};
 
 /// The file of a race's results in the directory of its raw data.
 pub const DOCUMENT: &str = "versus.json";
@@ -135,10 +135,7 @@ impl<'a> Race<'a> {
     async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
         let contestant = block.contestant(side);
         let prefix = self.prefix(number, block, contestant);
-        // A short look decides nothing, so nothing has to be calm.
-        if !self.args.quick {
-            settle().await;
-        }
+        settle(self.times.calm).await;
         let before = self.bracket().await?;
         eprintln!(
             "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",
@@ -199,7 +196,7 @@ impl<'a> Race<'a> {
         let own = scenario.settings(contestant);
         let directory = &self.args.directory;
         if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
-            return native::run_null(directory, own.flush, words, timing).await;
+            return null::run(directory, own.flush, words, timing).await;
         }
         let more = &scenario.keys();
         let (args, apache) = (self.args, self.apache);

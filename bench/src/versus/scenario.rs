@@ -52,7 +52,8 @@ pub enum Client {
 pub enum Field {
     /// Whoever is named on the command line.
     All,
-    /// Those of them that store messages: the null broker takes sends to one topic and no more.
+    /// Those of them that store messages: the null broker has one topic, which is never cold and
+    /// never ends.
     Brokers,
     /// Our broker with these settings, which has others itself.
     Ourselves {
@@ -70,6 +71,15 @@ pub struct Own {
     pub flush: Flush,
     /// How many shards it runs; as many as the command line says without it.
     pub shards: Option<u32>,
+    /// Whether it times the stages of sends.
+    pub times_stages: bool,
+}
+
+impl Own {
+    /// Its policy, and nothing else.
+    const fn of(flush: Flush) -> Self {
+        Self { flush, shards: None, times_stages: false }
+    }
 }
 
 impl Client {
@@ -96,11 +106,12 @@ impl Scenario {
 
     /// Apache's broker as tuned everywhere. As shipped where the whole difference between the two
     /// shows, which is under the deepest load: users meet that broker, and no goal may rest on it.
-    /// The null broker where a goal is a share of it.
+    /// The null broker where a goal is a share of it, or the client bounds both brokers.
     fn own_rivals(&self) -> Vec<Contestant> {
         let is_set = |rival| Goal::is_set(self.name, rival);
         let shipped = AS_SHIPPED.contains(&self.name).then_some(Contestant::Shipped);
-        let null = is_set(Contestant::Null).then_some(Contestant::Null);
+        let meets_null = is_set(Contestant::Null) || CLIENT_BOUND.contains(&self.name);
+        let null = meets_null.then_some(Contestant::Null);
         [Some(Contestant::Tuned), shipped, null].into_iter().flatten().collect()
     }
 
@@ -118,7 +129,7 @@ impl Scenario {
         match (self.field, contestant) {
             (Field::Ourselves { otherwise, .. }, Contestant::Otherwise) => otherwise,
             (Field::Ourselves { ours, .. }, _) => ours,
-            _ => Own { flush: self.flush, shards: None },
+            _ => Own::of(self.flush),
         }
     }
 }
@@ -134,17 +145,19 @@ const TOPICS: &[Figure] = &[Figure::Rate, Figure::Cpu, Figure::Rss, Figure::Rest
 const IDLE: &[Figure] = &[Figure::CoreShare, Figure::RssIdle, Figure::Rss];
 const STOCK: &[Figure] = &[Figure::Rate, Figure::Cpu];
 
-const SYNC: Own = Own { flush: Flush::Sync, shards: None };
-const ASYNC: Own = Own { flush: Flush::Async, shards: None };
+const SYNC: Own = Own::of(Flush::Sync);
+const ASYNC: Own = Own::of(Flush::Async);
 const PRICE: Field = Field::Ourselves { ours: SYNC, otherwise: ASYNC };
 const SHARDS: Field = Field::Ourselves {
     ours: Own { shards: Some(2), ..ASYNC },
     otherwise: Own { shards: Some(1), ..ASYNC },
 };
+const STAGES: Field =
+    Field::Ourselves { ours: Own { times_stages: true, ..ASYNC }, otherwise: ASYNC };
 
 /// All bodies have 1 KiB, a topic has 4 queues. An open loop has room for a stall of 100 ms, so
 /// that a slow broker delays requests and the client does not.
-pub static SCENARIOS: [Scenario; 18] = [
+pub static SCENARIOS: [Scenario; 19] = [
     native("sync-1x1", Flush::Sync, "produce -c 1 -d 1", Field::All, LONE),
     native("sync-64x1", Flush::Sync, "produce -c 64 -d 1", Field::All, THROUGHPUT),
     native("sync-64x32", Flush::Sync, "produce -c 64 -d 32", Field::All, THROUGHPUT),
@@ -152,12 +165,13 @@ pub static SCENARIOS: [Scenario; 18] = [
     native("async-64x32", Flush::Async, "produce -c 64 -d 32", Field::All, THROUGHPUT),
     native("async-64x1", Flush::Async, "produce -c 64 -d 1", Field::All, THROUGHPUT),
     native("async-open-10k", Flush::Async, "produce -c 16 -d 64 --rate 10k", Field::All, OPEN),
-    native("pull-32", Flush::Async, PULL_32, Field::Brokers, PULL),
-    native("pull-1024", Flush::Async, PULL_1024, Field::Brokers, PULL),
-    native("end-to-end-5k", Flush::Async, END_TO_END_5K, Field::Brokers, END_TO_END),
+    native("pull-32", Flush::Async, PULL_32, Field::All, PULL),
+    native("pull-1024", Flush::Async, PULL_1024, Field::All, PULL),
+    native("end-to-end-5k", Flush::Async, END_TO_END_5K, Field::All, END_TO_END),
     native("idle-10k", Flush::Async, "idle -c 100 -d 100 --hold 15s", Field::Brokers, IDLE),
     native("durability-64x32", Flush::Sync, "produce -c 64 -d 32", PRICE, PULL),
     native("shards-64x32", Flush::Async, "produce -c 64 -d 32", SHARDS, PULL),
+    native("stages-64x32", Flush::Async, "produce -c 64 -d 32", STAGES, PULL),
     of("topics-10k", Flush::Async, Client::Restart(TOPICS_10K), TOPICS),
     of("cold-1024", Flush::Async, Client::Cold(COLD_1024), COLD),
     of("cold-beside-10k", Flush::Async, Client::Cold(COLD_BESIDE), BESIDE),
@@ -167,6 +181,9 @@ pub static SCENARIOS: [Scenario; 18] = [
 
 /// Scenarios in which Apache's broker also runs as it is shipped, when nobody says against whom.
 const AS_SHIPPED: [&str; 2] = ["sync-64x32", "async-64x32"];
+
+/// Scenarios in which the null broker tells how much of a rate or an age is the client's.
+const CLIENT_BOUND: [&str; 3] = ["pull-32", "pull-1024", "end-to-end-5k"];
 
 const PULL_32: &str = "consume -c 16 -d 1 --pull-batch 32 --fill 500k";
 const PULL_1024: &str = "consume -c 16 -d 1 --pull-batch 1024 --fill 500k";
@@ -263,14 +280,18 @@ mod tests {
     fn the_null_broker_meets_only_what_it_can_do() {
         let named = [Contestant::Tuned, Contestant::Null, Contestant::Ours];
         assert_eq!(by_name("sync-64x1").unwrap().rivals(&named), named);
-        let pull = by_name("pull-32").unwrap().rivals(&named);
-        assert_eq!(pull, [Contestant::Tuned, Contestant::Ours]);
+        assert_eq!(by_name("pull-32").unwrap().rivals(&named), named);
+        let cold = by_name("cold-1024").unwrap().rivals(&named);
+        assert_eq!(cold, [Contestant::Tuned, Contestant::Ours]);
     }
 
     #[test]
     fn without_names_a_scenario_meets_those_that_it_is_about() {
         let rivals = |name| by_name(name).unwrap().rivals(&[]);
-        assert_eq!(rivals("pull-32"), [Contestant::Tuned]);
+        assert_eq!(rivals("idle-10k"), [Contestant::Tuned]);
+        for name in CLIENT_BOUND {
+            assert_eq!(rivals(name), [Contestant::Tuned, Contestant::Null]);
+        }
         assert_eq!(rivals("sync-64x1"), [Contestant::Tuned, Contestant::Null]);
         assert_eq!(rivals("async-64x32"), [Contestant::Tuned, Contestant::Shipped]);
         assert_eq!(rivals("durability-64x32"), [Contestant::Otherwise]);
@@ -292,5 +313,8 @@ mod tests {
         let price = by_name("durability-64x32").unwrap();
         assert_eq!(price.settings(Contestant::Otherwise).flush, Flush::Async);
         assert_eq!(price.settings(Contestant::Ours).flush, Flush::Sync);
+        let stages = by_name("stages-64x32").unwrap();
+        let times = |contestant| stages.settings(contestant).times_stages;
+        assert!(times(Contestant::Ours) && !times(Contestant::Otherwise));
     }
 }

@@ -14,22 +14,19 @@ use crate::observe;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// So long nothing must have been taken: more than two of the portions are apart.
-const CALM: Duration = Duration::from_secs(5);
-
 /// Ticks between two looks that are nothing: an interrupt of the host's own.
 const TICKS_CALM: u64 = 1;
 
 /// Longest wait. A host that never leaves the machine alone does so in all runs.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 
-/// Waits until the host has taken no CPU time for a while. Where the kernel does not tell, or the
+/// Waits until the host has taken no CPU time for so long. Where the kernel does not tell, or the
 /// host never stops, the run begins all the same.
-pub async fn settle() {
+pub async fn settle(calm: Duration) {
     let begun = Instant::now();
     let mut disturbed = begun;
     let mut before = observe::stolen_ticks().await;
-    while disturbed.elapsed() < CALM && begun.elapsed() < SETTLE_MAX {
+    while disturbed.elapsed() < calm && begun.elapsed() < SETTLE_MAX {
         task::sleep(LOOK).await;
         let now = observe::stolen_ticks().await;
         let Some(taken) = now.zip(before).map(|(now, before)| now.saturating_sub(before)) else {

@@ -14,7 +14,7 @@ use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::apache::Apache;
 use crate::versus::contestant::Running;
-use crate::versus::costs::Costs;
+use crate::versus::costs;
 use crate::versus::figures::Figures;
 use crate::versus::native::{command, first_message};
 
@@ -95,7 +95,7 @@ pub async fn run(
         seconds,
         messages,
         messages_per_second: mean(|line| line.per_second),
-        costs: Costs::of(used),
+        broker: costs::on_message(used),
         core_percent: 100.0 * used.cpu.as_secs_f64() / seconds,
         rss_idle_bytes,
         rss_bytes: after.rss_bytes,

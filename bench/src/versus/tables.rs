@@ -11,7 +11,7 @@ use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Goal;
 use crate::versus::plan::Side;
 use crate::versus::results::{Results, Run};
-use crate::versus::verdict::{BRACKET_RATIO_MAX, PAIRS_MIN, Row};
+use crate::versus::verdict::{BRACKET_RATIO_MAX, PAIRS_MIN, Row, STOLEN_MAX_PERCENT};
 
 /// The table, why figures are missing, what a message costs, and what was counted.
 pub fn describe(results: &Results) -> String {
@@ -20,6 +20,15 @@ pub fn describe(results: &Results) -> String {
         if let Some(reason) = &row.reason {
             let (figure, rival) = (row.figure.name(), row.rival.word());
             let _ = writeln!(text, "{}, {figure} against {rival}: {reason}", row.scenario);
+        }
+        if row.stolen > 0 {
+            let (figure, rival) = (row.figure.name(), row.rival.word());
+            let _ = writeln!(
+                text,
+                "{}, {figure} against {rival}: {} pairs discarded, since the host took more than \
+                 {STOLEN_MAX_PERCENT} % of the CPU time of a run",
+                row.scenario, row.stolen
+            );
         }
     }
     let _ = writeln!(text, "\n{}", costs(results));
@@ -44,8 +53,9 @@ fn legend() -> String {
     format!(
         "x better: geometric mean over the pairs, with its {CONFIDENCE_PERCENT} % interval; above \
          1 ours is better. Pairs count where the probes that bind the figure differ by no more \
-         than {BRACKET_RATIO_MAX} x beside them, else they are discarded. A win or a loss takes \
-         {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
+         than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
+         than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. A win or a loss \
+         takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
          the interval, else our value."
     )
@@ -99,14 +109,18 @@ fn cells(row: &Row) -> [String; 15] {
     ]
 }
 
-/// What a message costs each broker: means over all runs of a scenario, of whatever block.
+/// What a message costs each broker: means over all runs of a scenario, of whatever block; and
+/// beside the null broker, where it ran.
 fn costs(results: &Results) -> Table {
     let mut rows = table::plain();
     rows.set_header([
         "per message",
         "broker",
         "runs",
+        "msg/s",
+        "of null",
         "CPU us",
+        "of null",
         "system calls",
         "context switches",
         "device writes",
@@ -119,34 +133,44 @@ fn costs(results: &Results) -> Table {
     seen.sort_unstable();
     seen.dedup();
     for (scenario, contestant) in seen {
-        let is_it = |run: &&Run| (run.scenario.name, run.contestant) == (scenario, contestant);
-        let runs = results.runs.iter().filter(is_it).filter_map(|run| run.figures.as_ref());
-        let runs: Vec<&Figures> = runs.collect();
-        let used = |of: fn(BrokerUse) -> Option<f64>| mean(&runs, |run| of(run.costs.used?));
+        let runs = runs_of(results, scenario, contestant);
+        let null = runs_of(results, scenario, Contestant::Null);
+        let rate = |runs: &[&Figures]| mean(runs, |run| Figure::Rate.of(run));
+        let cpu = |runs: &[&Figures]| mean(runs, |run| Figure::Cpu.of(run));
+        let used = |of: fn(BrokerUse) -> Option<f64>| mean(&runs, |run| of(run.broker?));
+        let share = rate(&runs).zip(rate(&null)).map(|(rate, of)| 100.0 * rate / of);
+        let multiple = cpu(&runs).zip(cpu(&null)).map(|(cpu, of)| cpu / of);
+        let text = |value: Option<f64>| value.map_or(String::new(), figure);
         rows.add_row([
             scenario.to_owned(),
             contestant.word().to_owned(),
             runs.len().to_string(),
-            mean(&runs, |run| Figure::Cpu.of(run)),
-            mean(&runs, |run| run.costs.system_calls_per_message),
-            used(|used| used.context_switches_per_message),
-            used(|used| used.device_writes_per_message),
-            used(|used| used.device_bytes_per_message),
-            used(|used| used.device_flushes_per_message),
-            mean(&runs, |run| Figure::Rss.of(run)),
+            text(rate(&runs)),
+            share.map_or(String::new(), |share| format!("{share:.0} %")),
+            text(cpu(&runs)),
+            multiple.map_or(String::new(), |multiple| format!("{multiple:.2} x")),
+            text(used(|used| used.system_calls_per_message)),
+            text(used(|used| used.context_switches_per_message)),
+            text(used(|used| used.device_writes_per_message)),
+            text(used(|used| used.device_bytes_per_message)),
+            text(used(|used| used.device_flushes_per_message)),
+            text(mean(&runs, |run| Figure::Rss.of(run))),
         ]);
     }
     table::align_numbers(&mut rows, 2);
     rows
 }
 
-/// The mean of what is known of `runs`.
-fn mean(runs: &[&Figures], of: impl Fn(&Figures) -> Option<f64>) -> String {
+/// What the runs of a broker in a scenario came to, of whatever block.
+fn runs_of<'a>(results: &'a Results, scenario: &str, contestant: Contestant) -> Vec<&'a Figures> {
+    let is_it = |run: &&Run| (run.scenario.name, run.contestant) == (scenario, contestant);
+    results.runs.iter().filter(is_it).filter_map(|run| run.figures.as_ref()).collect()
+}
+
+/// The mean of what is known of `runs`; none where nothing is.
+fn mean(runs: &[&Figures], of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
     let known: Vec<f64> = runs.iter().filter_map(|figures| of(figures)).collect();
-    match known.len() {
-        0 => String::new(),
-        count => figure(known.iter().sum::<f64>() / count as f64),
-    }
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
 /// Four digits at least, and no more behind the point than say something.
@@ -173,6 +197,34 @@ mod tests {
         assert!(text.contains("CPU us/msg") && text.contains("undecided"), "{text}");
         assert!(text.contains("tuned") && text.contains("system calls"), "{text}");
         assert!(text.contains("4 runs; failed requests: ours 2, theirs 2"), "{text}");
+    }
+
+    #[test]
+    fn every_broker_stands_beside_the_null_broker_of_its_scenario() {
+        let mut results = race("pull-32", 1, 0.5);
+        let mut null = results.runs[0].clone();
+        null.contestant = Contestant::Null;
+        null.figures.as_mut().unwrap().messages_per_second = 2e4;
+        results.runs.push(null);
+        let text = costs(&results).to_string();
+        let words = |broker: &str| {
+            let line = text.lines().find(|line| line.contains(broker)).unwrap();
+            line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(words("ours")[2..8], ["2", "5000", "25", "%", "1.000", "1.00"]);
+        assert_eq!(words("tuned")[2..6], ["2", "10000", "50", "%"]);
+        let alone = costs(&race("pull-32", 1, 0.5)).to_string();
+        assert!(!alone.contains('%'), "{alone}");
+    }
+
+    #[test]
+    fn pairs_that_the_host_disturbed_are_told() {
+        let mut results = race("sync-64x1", 1, 2.0);
+        results.runs[0].figures.as_mut().unwrap().stolen_percent = Some(1.0);
+        results.add(Vec::new());
+        let text = describe(&results);
+        let told = "sync-64x1, p99 us against tuned: 1 pairs discarded, since the host took more";
+        assert!(text.contains(told) && !text.contains("msg/s against tuned: 1"), "{text}");
     }
 
     #[test]

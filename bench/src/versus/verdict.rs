@@ -15,6 +15,12 @@ use crate::versus::scenario::Scenario;
 /// A figure of a pair counts only if no probe that binds it differs by more beside its runs.
 pub const BRACKET_RATIO_MAX: f64 = 1.5;
 
+/// A latency of a pair counts only if the host took no more than this share of the CPU time of
+/// either run, in percent. The host pauses all cores at once, and what is due meanwhile is late: a
+/// pause of this length is half of all that lies beyond a 99th percentile. It also is what a host
+/// takes from a machine that it leaves alone: 4 ticks of 10 ms in 4 s of two cores.
+pub const STOLEN_MAX_PERCENT: f64 = 0.5;
+
 /// Fewest pairs that decide anything: what fewer have in common may be chance, and nobody could see
 /// in them how far they spread.
 pub const PAIRS_MIN: usize = 4;
@@ -42,6 +48,8 @@ pub enum Fate {
     Kept,
     /// The machine was not the same for both.
     Unsteady,
+    /// The host took the CPUs away from one of them.
+    Stolen,
     /// One of the runs could not be done, or lost it.
     Failed,
 }
@@ -52,9 +60,16 @@ impl Pair {
         let is_steady = |probe: &Probe| self.spread(*probe) <= BRACKET_RATIO_MAX;
         match self.values(figure) {
             None => Fate::Failed,
-            Some(_) if figure.bound_by(scenario.flush).iter().all(is_steady) => Fate::Kept,
-            Some(_) => Fate::Unsteady,
+            Some(_) if !figure.bound_by(scenario.flush).iter().all(is_steady) => Fate::Unsteady,
+            Some(_) if figure.is_latency() && self.is_stolen() => Fate::Stolen,
+            Some(_) => Fate::Kept,
         }
+    }
+
+    /// Whether the host took more of one of the runs than a latency bears.
+    fn is_stolen(&self) -> bool {
+        let runs = [&self.ours, &self.theirs].into_iter().flatten();
+        runs.filter_map(|run| run.stolen_percent).any(|percent| percent > STOLEN_MAX_PERCENT)
     }
 
     /// The largest value of a probe as multiple of the smallest.
@@ -138,6 +153,8 @@ pub struct Row {
     pub pairs: usize,
     /// Pairs that do not, since the machine was not the same for both.
     pub unsteady: usize,
+    /// Those of them where it was the host that took the CPUs away.
+    pub stolen: usize,
     /// Pairs that came to nothing.
     pub failed: usize,
     /// The smallest factor that the control allows to be claimed; none without a control.
@@ -165,9 +182,11 @@ pub fn row(
         let those = pairs.iter().filter(move |pair| pair.fate(scenario, figure) == fate);
         those.filter_map(|pair| pair.values(figure)).collect::<Vec<Values>>()
     };
-    let (kept, unsteady) = (of(Fate::Kept), of(Fate::Unsteady));
-    let (count, unsteady_count) = (kept.len(), unsteady.len());
-    let values = if count == 0 { unsteady } else { kept };
+    let (kept, stolen) = (of(Fate::Kept), of(Fate::Stolen));
+    let (count, stolen_count) = (kept.len(), stolen.len());
+    let discarded = [of(Fate::Unsteady), stolen].concat();
+    let discarded_count = discarded.len();
+    let values = if count == 0 { discarded } else { kept };
     let reason = pairs.iter().find_map(|pair| pair.reason(figure));
     let (ours, theirs): (Vec<f64>, Vec<f64>) = match values.is_empty() {
         false => (
@@ -194,8 +213,9 @@ pub fn row(
         theirs: geometric_mean(&theirs),
         gain,
         pairs: count,
-        unsteady: unsteady_count,
-        failed: pairs.len() - count - unsteady_count,
+        unsteady: discarded_count,
+        stolen: stolen_count,
+        failed: pairs.len() - count - discarded_count,
         claimable: control.and_then(claimable),
         verdict: match gain {
             None => Verdict::Failed,

@@ -80,7 +80,7 @@ fn check(results: &Value) -> Outcome {
     runs.iter().try_for_each(|run| {
         let figures = &run["figures"];
         are_positive(figures, &["seconds", "messages", "messages_per_second", "p50_us", "p99_us"])?;
-        are_positive(&figures["costs"], &["cpu_us_per_message", "rss_bytes"])?;
+        are_positive(&figures["broker"], &["cpu_us_per_message", "rss_bytes"])?;
         are_positive(&run["before"], &["write_and_flush_us", "round_trip_us"])?;
         match (&run["error"], figures["failures"].as_u64()) {
             (Value::Null, Some(0)) => Ok(()),

@@ -1,6 +1,5 @@
 use super::*;
 use crate::report::BrokerUse;
-use crate::versus::costs::Costs;
 use crate::versus::figures::Figure;
 use crate::versus::scenario::by_name;
 
@@ -20,13 +19,14 @@ fn run(number: usize, block: &Block, side: Side, rate: f64) -> Run {
         device_writes_per_message: None,
         device_bytes_per_message: None,
         device_flushes_per_message: None,
+        system_calls_per_message: None,
     };
     let figures = Figures {
         seconds: 1.0,
         messages: 1,
         messages_per_second: rate,
         p99_us: Some(1_000.0),
-        costs: Costs { used: Some(used), ..Costs::default() },
+        broker: Some(used),
         rss_bytes: 1_000_000,
         failures: 1,
         ..Figures::default()
@@ -132,6 +132,14 @@ fn discarded_pairs_are_lacking_and_failed_ones_are_not() {
     let tuned = block("sync-64x1", Contestant::Tuned);
     let mut results = race("sync-64x1", 2, 3.0);
     assert!(!results.lacks_pairs(&tuned, 4) && !results.lacks_pairs(&tuned, 8));
+    let figures = |results: &mut Results, stolen_percent| {
+        results.runs[0].figures.as_mut().unwrap().stolen_percent = stolen_percent;
+        results.add(Vec::new());
+    };
+    figures(&mut results, Some(3.0));
+    assert!(results.lacks_pairs(&tuned, 4), "its latency says what the host did");
+    figures(&mut results, Some(0.1));
+    assert!(!results.lacks_pairs(&tuned, 4));
     results.runs[0].before.round_trip_us = 100.0;
     results.add(Vec::new());
     assert!(results.lacks_pairs(&tuned, 4));

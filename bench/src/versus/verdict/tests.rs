@@ -118,6 +118,25 @@ fn a_figure_beside_an_unsteady_machine_is_discarded_where_the_probe_binds_it() {
 }
 
 #[test]
+fn a_latency_of_a_run_that_the_host_paused_is_discarded_and_its_rate_is_not() {
+    let scenario = by_name("sync-64x1").unwrap();
+    let fates = |ours, theirs| {
+        let mut pair = pair(figures(4e4, 1e3), figures(1e4, 1e3));
+        pair.ours.as_mut().unwrap().stolen_percent = ours;
+        pair.theirs.as_mut().unwrap().stolen_percent = theirs;
+        (pair.fate(scenario, Figure::P99), pair.fate(scenario, Figure::Rate))
+    };
+    assert_eq!(fates(None, Some(STOLEN_MAX_PERCENT)), (Fate::Kept, Fate::Kept));
+    assert_eq!(fates(Some(0.6), None), (Fate::Stolen, Fate::Kept));
+    assert_eq!(fates(Some(0.0), Some(9.0)), (Fate::Stolen, Fate::Kept));
+    let mut all = pairs(6, 2.0, 0.0);
+    all[0].ours.as_mut().unwrap().stolen_percent = Some(2.0);
+    all[1].brackets[0].round_trip_us = 100.0;
+    let row = row(Contestant::Tuned, Figure::P99, &all, None).unwrap();
+    assert_eq!((row.pairs, row.unsteady, row.stolen), (4, 2, 1));
+}
+
+#[test]
 fn discarded_and_failed_pairs_are_in_no_mean() {
     let mut all = pairs(7, 2.0, 0.0);
     all[0].brackets[3].round_trip_us = 100.0;
