@@ -31,6 +31,8 @@ pub struct Environment {
     pub cores: usize,
     /// Cores to which threads of the client side were bound; none: one thread, bound to none.
     pub client_cores: Vec<usize>,
+    /// Those of them to which the broker is bound that bench started, too.
+    pub shared_cores: Vec<usize>,
     /// How the first core chooses its frequency.
     pub governor: String,
     /// Memory nodes.
@@ -87,7 +89,9 @@ impl Environment {
         };
         let (broker, broker_config) = broker_facts(target).await.unwrap_or_default();
         let client_cores = target.clients().cores().to_vec();
-        Self { disk, broker, broker_config, client_cores, ..Self::of_machine().await }
+        let shared_cores = target.shared_cores();
+        let machine = Self::of_machine().await;
+        Self { disk, broker, broker_config, client_cores, shared_cores, ..machine }
     }
 
     async fn of_machine() -> Self {

@@ -12,7 +12,8 @@ use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::limits::{self, round_trip::RoundTrip};
+use crate::limits::round_trip::RoundTrip;
+use crate::limits::{self, beside};
 use crate::record::archive::Archive;
 use crate::report::{environment, table};
 use crate::stop;
@@ -116,12 +117,11 @@ async fn limits(
     if args.no_limits || stop::is_requested() {
         return Ok((None, Vec::new()));
     }
-    eprintln!("measuring the limits of the machine");
+    limits::announce();
     let Some(store) = target.store() else {
         return Ok((None, RoundTrip::measure_all(target).await?));
     };
-    let cpu_us =
-        limits::empty_pull_cpu_us(target, store, (args.connections, args.depth), plan).await?;
+    let cpu_us = beside::empty_pull_cpu_us(target, store, args, plan).await?;
     Ok((cpu_us.map(|cpu_us| 100.0 * cpu_us * answers_per_second / 1e6), Vec::new()))
 }
 

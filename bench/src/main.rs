@@ -4,6 +4,7 @@
 mod say;
 
 mod args;
+mod cold_log;
 mod compare;
 mod consume;
 mod crash;

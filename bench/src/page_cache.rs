@@ -27,10 +27,7 @@ const DROP_EACH: &str = "for file; do dd if=/dev/null of=\"$file\" oflag=nocache
 /// There is no log.
 pub async fn log_files(home: &Path) -> Result<Vec<PathBuf>, BenchError> {
     let folder = home.join("store/commitlog");
-    let listed = match Disk::live(&folder) {
-        Ok(disk) => disk.list("").await,
-        Err(error) => Err(error),
-    };
+    let listed = async { Disk::live(&folder)?.list("").await }.await;
     let listed = listed.map_err(|error| BenchError::file(&folder, error))?;
     let mut files: Vec<PathBuf> = listed.into_iter().map(|entry| folder.join(entry.name)).collect();
     files.sort();

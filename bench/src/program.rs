@@ -11,6 +11,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{process, task};
 
 use crate::error::BenchError;
+use crate::report::files;
 use crate::target::child::ask_to_end;
 
 /// Time between two looks at a program.
@@ -51,13 +52,9 @@ impl Program {
 
     /// What it has written so far.
     pub async fn output(&self) -> String {
-        let directory = self.log.parent().unwrap_or(Path::new("."));
-        let name = self.log.file_name().unwrap_or_default();
-        let bytes = match Disk::live(directory) {
-            Ok(disk) => disk.read_all(name, OUTPUT_MAX_BYTES).await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        String::from_utf8_lossy(&bytes).into_owned()
+        let (directory, name) = files::split(&self.log);
+        let read = async { Disk::live(directory)?.read_all(name, OUTPUT_MAX_BYTES).await }.await;
+        String::from_utf8_lossy(&read.unwrap_or_default()).into_owned()
     }
 
     /// Waits until `ready` holds of its output.

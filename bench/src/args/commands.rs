@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::load::{HeaderForm, LoadArgs, MessageArgs, PaceArgs};
 use crate::args::target::{BrokerArgs, Flush, TargetArgs};
-use crate::args::values;
+use crate::args::values::{self, Cores};
 use crate::knee::Bound;
 use crate::report::html;
 use crate::workload::message::Sizes;
@@ -239,6 +239,10 @@ pub struct LimitsArgs {
     /// Core of the null broker.
     #[arg(long, default_value_t = 0)]
     pub core: usize,
+    /// Cores of those who load it, such as 1 or 2-3,5: one thread bound to each. Without it one
+    /// thread wherever the kernel puts it.
+    #[arg(long, value_name = "CORES", value_parser = values::cores)]
+    pub client_cores: Option<Cores>,
     /// The load on the null broker.
     #[command(flatten)]
     pub pace: PaceArgs,
@@ -248,6 +252,13 @@ pub struct LimitsArgs {
     /// Print one JSON document instead of tables.
     #[arg(long)]
     pub json: bool,
+}
+
+impl LimitsArgs {
+    /// Cores of the client side; none: one thread wherever the kernel puts it.
+    pub fn client_cores(&self) -> &[usize] {
+        Cores::numbers(self.client_cores.as_ref())
+    }
 }
 
 /// The null broker, a child as the broker is.

@@ -16,6 +16,7 @@ use toml::{Spanned, Value};
 
 use crate::args::Cli;
 use crate::error::BenchError;
+use crate::report::files;
 
 /// Largest scenario file.
 const SCENARIO_MAX_BYTES: usize = 1 << 20;
@@ -27,12 +28,8 @@ const SCENARIO_MAX_BYTES: usize = 1 << 20;
 /// The file cannot be read, or is no scenario: with the line, the key, what was found and what is
 /// allowed.
 pub async fn words(path: &Path) -> Result<Vec<String>, BenchError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    let read = match Disk::live(directory.unwrap_or(Path::new("."))) {
-        Ok(disk) => disk.read_all(name, SCENARIO_MAX_BYTES).await,
-        Err(error) => Err(error),
-    };
+    let (directory, name) = files::split(path);
+    let read = async { Disk::live(directory)?.read_all(name, SCENARIO_MAX_BYTES).await }.await;
     let bytes = read.map_err(|error| BenchError::file(path, error))?;
     let text = String::from_utf8_lossy(&bytes);
     words_of(&text).map_err(|Fault { line, what }| {

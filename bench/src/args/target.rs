@@ -1,5 +1,6 @@
 //! Which broker: a running cluster, or one that bench starts.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -35,13 +36,7 @@ pub struct TargetArgs {
 impl TargetArgs {
     /// Cores of the client side; none: one thread wherever the kernel puts it.
     pub fn client_cores(&self) -> &[usize] {
-        self.client_cores.as_ref().map_or(&[], Cores::as_slice)
-    }
-
-    /// Cores that the client side and the broker that bench starts both are bound to.
-    pub fn cores_of_both(&self) -> Vec<usize> {
-        let shards = if self.namesrv.is_some() { 0 } else { self.broker.shards as usize };
-        self.client_cores().iter().copied().filter(|core| *core < shards).collect()
+        Cores::numbers(self.client_cores.as_ref())
     }
 }
 
@@ -62,6 +57,13 @@ pub struct BrokerArgs {
     /// run.
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
+}
+
+impl BrokerArgs {
+    /// The cores that it is bound to.
+    pub fn cores(&self) -> Range<usize> {
+        0..self.shards as usize
+    }
 }
 
 /// When a broker started by bench acknowledges.

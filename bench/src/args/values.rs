@@ -68,9 +68,17 @@ pub fn hold(text: &str) -> Result<Duration, String> {
 pub struct Cores(Vec<usize>);
 
 impl Cores {
-    /// Their numbers; at least one.
-    pub fn as_slice(&self) -> &[usize] {
-        &self.0
+    /// The numbers of those that were named; none where nobody named any.
+    pub fn numbers(named: Option<&Self>) -> &[usize] {
+        named.map_or(&[], |cores| &cores.0)
+    }
+}
+
+impl std::fmt::Display for Cores {
+    /// As the command line takes them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let numbers: Vec<_> = self.0.iter().map(usize::to_string).collect();
+        f.write_str(&numbers.join(","))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::args::values;
+use crate::args::values::{self, Cores};
 use crate::versus::scenario::{self, Scenario};
 
 /// Blocks of a scenario against a rival that are run in place of discarded pairs. On a machine that
@@ -71,6 +71,10 @@ pub struct VersusArgs {
     /// Cores of our broker: how many shards it runs.
     #[arg(long, default_value_t = 1, value_parser = values::up_to(256))]
     pub shards: u32,
+    /// Cores of bench's own client, such as 1 or 2-3,5: one thread bound to each, whichever broker
+    /// it loads. Without it one thread wherever the kernel puts it. Apache's client is not bound.
+    #[arg(long, value_name = "CORES", value_parser = values::cores)]
+    pub client_cores: Option<Cores>,
     /// A directory on the file system of the race: all stores are made there, and removed.
     #[arg(long, default_value = "data")]
     pub directory: PathBuf,

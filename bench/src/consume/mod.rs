@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::args::commands::{Begin, ConsumeArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
-use crate::consume::cold::Cold;
 use crate::consume::sends::Sends;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
@@ -46,7 +45,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let (is_own, reads_all) = (target.store().is_some(), args.from == Begin::First);
     let messages = args.fill.unwrap_or(if is_own && reads_all { FILL_DEFAULT } else { 0 });
     fill(&target, &args.load.pace, &args.load.message, messages).await?;
-    let cold = if args.cold { Some(Cold::make(&mut target, &args.load.pace).await?) } else { None };
+    let cold = if args.cold { Some(cold::make(&mut target, &args.load.pace).await?) } else { None };
     let target = Rc::new(target);
     let rate = args.produce.or(is_own.then_some(PRODUCE_DEFAULT)).filter(|_| !reads_all);
     let sends = rate.map(|rate| Sends::new(&target, &args.load, rate));

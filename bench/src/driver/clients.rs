@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,18 @@ impl Clients {
 impl std::fmt::Debug for Clients {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("Clients").field(&self.cores).finish()
+    }
+}
+
+/// Those of `clients` that a broker on the cores `broker` has, too.
+pub fn shared(clients: &[usize], broker: &Range<usize>) -> Vec<usize> {
+    clients.iter().copied().filter(|core| broker.contains(core)).collect()
+}
+
+/// Warns of the cores that both are bound to.
+pub fn warn_of_shared(clients: &[usize], broker: Range<usize>) {
+    for core in shared(clients, &broker) {
+        eprintln!("warning: clients and broker share core {core}: each slows the other down");
     }
 }
 

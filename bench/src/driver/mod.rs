@@ -123,9 +123,22 @@ impl Load {
         archive: Archive,
         show: impl Fn(&Second, bool),
     ) -> Archive {
-        if stop::is_requested() {
-            return archive;
+        let archive = match stop::is_requested() {
+            true => archive,
+            false => self.drive(timing, archive, show).await,
+        };
+        for place in &self.places {
+            place.forget().await;
         }
+        archive
+    }
+
+    async fn drive(
+        &self,
+        timing: Timing,
+        archive: Archive,
+        show: impl Fn(&Second, bool),
+    ) -> Archive {
         let here = matches!(self.places[..], [Place::Here(_)]);
         let start = Instant::now() + if here { Duration::ZERO } else { START_DELAY };
         self.begin(start).await;
@@ -133,9 +146,6 @@ impl Load {
         let mut late = self.each(|_| |share: Rc<Share>| share.end()).await;
         let late = merge(&mut late);
         archive.add_late(&late.window, late.since, late.length);
-        for place in &self.places {
-            place.forget().await;
-        }
         archive
     }
 

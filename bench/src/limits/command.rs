@@ -7,16 +7,16 @@ use ringmq_runtime::clock;
 use serde::Serialize;
 
 use crate::args::commands::{Durability, LimitsArgs};
-use crate::driver::clients::Clients;
+use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::device::{self, Device, Writes};
 use crate::limits::memory::{self, Bandwidth};
-use crate::limits::null_load::Sides;
+use crate::limits::null_load::NullLoad;
 use crate::limits::round_trip::{self, RoundTrip};
-use crate::limits::{MEASURED, floor, null_load};
+use crate::limits::{MEASURED, floor};
 use crate::record::latencies::LatencySummary;
-use crate::report::{Outcome, live, table};
+use crate::report::{Outcome, environment, live, table};
 use crate::target::routes::Routes;
 use crate::target::scratch::Scratch;
 
@@ -41,6 +41,8 @@ struct Limits {
     round_trip: LatencySummary,
     /// The load that the null brokers got.
     load: String,
+    /// Cores of those who put it there; none: one thread, bound to none.
+    client_cores: Vec<usize>,
     null_brokers: Vec<NullBroker>,
 }
 
@@ -105,6 +107,8 @@ async fn network(addrs: &[String], args: &LimitsArgs) -> Result<Ending, BenchErr
 }
 
 async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
+    let clients = Clients::start(args.client_cores())?;
+    warn_of_shared(clients.cores(), args.core..args.core + 1);
     let mut scratch = Scratch::new_in(&args.directory).await?;
     let directory = scratch.path().to_owned();
     eprintln!("files in {}", directory.display());
@@ -113,12 +117,12 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
     eprintln!("memory and loopback");
     let memory = BLOCK_SIZES_BYTES.map(memory::measure).to_vec();
     let round_trip = floor::send_round_trips(&args.message, MEASURED).await?.summary();
-    let asked = (&args.pace, &args.message);
-    let sides = Sides { clients: &Clients::default(), core: args.core };
+    let null =
+        NullLoad { directory: &directory, core: args.core, clients: &clients, pace: &args.pace };
     let mut null_brokers = Vec::new();
     for durability in [Durability::None, Durability::Async, Durability::Sync] {
         eprintln!("null broker, {}", durability.describe());
-        let measured = null_load::measure(&directory, durability, sides, asked, live::line).await?;
+        let measured = null.sends(durability, &args.message, live::line).await?;
         null_brokers.push(NullBroker { durability, outcome: Outcome::of_run(&measured) });
     }
     eprintln!("device, reads");
@@ -133,6 +137,7 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
         memory,
         round_trip,
         load,
+        client_cores: clients.cores().to_vec(),
         null_brokers,
     };
     match args.json {
@@ -215,7 +220,8 @@ fn print(limits: &Limits) {
         );
     }
     println!("round trip to a null server, one in flight: {}", p50_p99(&limits.round_trip));
-    println!("\nnull broker: {}", limits.load);
+    let client = environment::client(&limits.client_cores, &[]);
+    println!("\nnull broker: {}; client: {client}", limits.load);
     println!("{}", null_broker_table(&limits.null_brokers));
 }
 

@@ -11,6 +11,7 @@ use ringmq_runtime::disk::{Access, Disk, File};
 use ringmq_runtime::task;
 
 use crate::record::latencies::Latencies;
+use crate::report::files;
 
 /// The file that is written over and over: zero-filled as a segment of a log is, small enough to be
 /// made in a moment, larger than the caches of most devices' controllers care about.
@@ -121,8 +122,8 @@ pub async fn files_bytes_per_s(files: &[PathBuf]) -> std::io::Result<f64> {
 }
 
 async fn read(path: &Path) -> std::io::Result<u64> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let file = Disk::live(folder)?.open(path.file_name().unwrap_or_default(), Access::Read).await?;
+    let (folder, name) = files::split(path);
+    let file = Disk::live(folder)?.open(name, Access::Read).await?;
     let len = file.len()?;
     let reader = |first: u64| {
         let file = file.clone();

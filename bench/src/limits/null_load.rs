@@ -61,78 +61,76 @@ pub fn pulls(plan: &Rc<PullPlan>, depth: u32) -> Rc<PullWork> {
     PullWork::new(plan.clone(), (0..depth).map(cursor).collect())
 }
 
-/// The two sides of a load.
+/// A load on a null broker of its own.
 #[derive(Clone, Copy, Debug)]
-pub struct Sides<'a> {
-    /// Who loads, as it loads the broker.
-    pub clients: &'a Clients,
-    /// Core of the null broker.
+pub struct NullLoad<'a> {
+    /// Where its file is.
+    pub directory: &'a Path,
+    /// Its core.
     pub core: usize,
+    /// Who loads it, as they load the broker.
+    pub clients: &'a Clients,
+    /// How much, how fast, how long.
+    pub pace: &'a PaceArgs,
 }
 
-/// Starts a null broker with its file in `directory` and puts sends on it.
-///
-/// # Errors
-/// The directory cannot be written, or the process or a connection fails.
-pub async fn measure(
-    directory: &Path,
-    durability: Durability,
-    sides: Sides<'_>,
-    (pace, message): (&PaceArgs, &MessageArgs),
-    show: impl Fn(&Second, bool),
-) -> Result<Measured, BenchError> {
-    let plan = plan(message);
-    let work = |lane| {
-        let (plan, depth) = (plan.clone(), pace.depth);
-        move || SendWork::new(lane, plan, None, depth)
-    };
-    let words = [directory.as_os_str(), "--durability".as_ref(), durability.word().as_ref()];
-    load(&words, sides, (pace, plan.run), work, show).await
-}
-
-/// Starts a null broker that answers every pull with `messages`, and puts pulls on it.
-///
-/// # Errors
-/// As for [`measure`].
-pub async fn measure_pulls(
-    directory: &Path,
-    messages: &[u8],
-    sides: Sides<'_>,
-    (pace, plan): (&PaceArgs, &PullPlan),
-) -> Result<Measured, BenchError> {
-    files::replace(&directory.join(MESSAGES_NAME), messages).await?;
-    let work = |_| {
-        let (plan, depth) = (plan.clone(), pace.depth);
-        move || pulls(&pull_plan(&plan), depth)
-    };
-    let none = Durability::None.word().as_ref();
-    let named = ["--messages".as_ref(), MESSAGES_NAME.as_ref()];
-    let words = [directory.as_os_str(), "--durability".as_ref(), none, named[0], named[1]];
-    load(&words, sides, (pace, random::seed_u64()), work, |_, _| ()).await
-}
-
-/// Starts a null broker with these words and puts on each connection what `work` makes of its
-/// number.
-async fn load<W: Work + 'static, M: FnOnce() -> Rc<W> + Send + 'static>(
-    words: &[&OsStr],
-    Sides { clients, core }: Sides<'_>,
-    (pace, seed): (&PaceArgs, u64),
-    work: impl Fn(u32) -> M,
-    show: impl Fn(&Second, bool),
-) -> Result<Measured, BenchError> {
-    let core = core.to_string();
-    let placed = ["serve-null".as_ref(), "--core".as_ref(), core.as_ref()];
-    let (server, line) = OwnProcess::start(&[&placed[..], words].concat(), null_broker::READY)?;
-    let port = line.trim_start_matches(null_broker::READY).trim();
-    let addr = format!("127.0.0.1:{port}");
-    let load = Load::on(clients, pace.schedule(seed));
-    for lane in 0..pace.connections {
-        load.connect(&addr, pace.depth, work(lane)).await?;
+impl NullLoad<'_> {
+    /// Starts the null broker and puts sends on it.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or the process or a connection fails.
+    pub async fn sends(
+        &self,
+        durability: Durability,
+        message: &MessageArgs,
+        show: impl Fn(&Second, bool),
+    ) -> Result<Measured, BenchError> {
+        let plan = plan(message);
+        let work = |lane| {
+            let (plan, depth) = (plan.clone(), self.pace.depth);
+            move || SendWork::new(lane, plan, None, depth)
+        };
+        self.run(&["--durability", durability.word()], plan.run, work, show).await
     }
-    let (before, machine) = (server.usage(), Machine::look().await);
-    let archive = load.run(pace.timing(), Archive::default(), show).await;
-    let usages = before.zip(server.usage());
-    let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
-    let meanwhile = Some(Machine::look().await.since(&machine));
-    Ok(Measured { archive, used, meanwhile, ..Measured::default() })
+
+    /// Starts the null broker, which answers every pull with `messages`, and puts pulls on it.
+    ///
+    /// # Errors
+    /// As for [`NullLoad::sends`].
+    pub async fn pulls(&self, plan: &PullPlan, messages: &[u8]) -> Result<Measured, BenchError> {
+        files::replace(&self.directory.join(MESSAGES_NAME), messages).await?;
+        let work = |_| {
+            let (plan, depth) = (plan.clone(), self.pace.depth);
+            move || pulls(&pull_plan(&plan), depth)
+        };
+        let words = ["--durability", Durability::None.word(), "--messages", MESSAGES_NAME];
+        self.run(&words, random::seed_u64(), work, |_, _| ()).await
+    }
+
+    /// Puts on each connection what `work` makes of its number.
+    async fn run<W: Work + 'static, M: FnOnce() -> Rc<W> + Send + 'static>(
+        &self,
+        words: &[&str],
+        seed: u64,
+        work: impl Fn(u32) -> M,
+        show: impl Fn(&Second, bool),
+    ) -> Result<Measured, BenchError> {
+        let core = self.core.to_string();
+        let placed = ["serve-null", "--core", &core];
+        let flags = placed.iter().chain(words).map(OsStr::new);
+        let all: Vec<&OsStr> = flags.chain([self.directory.as_os_str()]).collect();
+        let (server, line) = OwnProcess::start(&all, null_broker::READY)?;
+        let port = line.trim_start_matches(null_broker::READY).trim();
+        let addr = format!("127.0.0.1:{port}");
+        let load = Load::on(self.clients, self.pace.schedule(seed));
+        for lane in 0..self.pace.connections {
+            load.connect(&addr, self.pace.depth, work(lane)).await?;
+        }
+        let (before, machine) = (server.usage(), Machine::look().await);
+        let archive = load.run(self.pace.timing(), Archive::default(), show).await;
+        let usages = before.zip(server.usage());
+        let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
+        let meanwhile = Some(Machine::look().await.since(&machine));
+        Ok(Measured { archive, used, meanwhile, ..Measured::default() })
+    }
 }

@@ -4,6 +4,8 @@ use super::*;
 use crate::args::target::Flush;
 use crate::record::archive::Archive;
 use crate::record::window::Window;
+use crate::report::Outcome;
+use comfy_table::Table;
 use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
 use std::net::SocketAddr;
 

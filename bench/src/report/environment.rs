@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::args::values::cores;
 use crate::environment::{DiskFacts, Environment, RELEASE_KEY, VERSION_KEY};
 use crate::observe::Strain;
 
@@ -14,10 +13,7 @@ const NOT_EXPOSED: &str = "not exposed here";
 const NO_DISK: &str = "not known, bench did not start the broker";
 
 /// Of the configuration, what decides about a figure before all else.
-pub const DECISIVE_KEYS: [&str; 3] = ["flushDiskType", "brokerRole", SHARD_CORES_KEY];
-
-/// The cores that a broker of ours is bound to.
-const SHARD_CORES_KEY: &str = "shardCores";
+pub const DECISIVE_KEYS: [&str; 3] = ["flushDiskType", "brokerRole", "shardCores"];
 
 fn known(text: &str) -> &str {
     if text.is_empty() { NOT_EXPOSED } else { text }
@@ -26,7 +22,7 @@ fn known(text: &str) -> &str {
 /// The most important facts in a few lines.
 pub fn block(environment: &Environment) -> String {
     let mut lines = vec![machine(environment)];
-    lines.push(format!("client: {}", client(environment)));
+    lines.push(format!("client: {}", client_of(environment)));
     lines.extend(environment.meanwhile.as_ref().map(Strain::describe));
     lines.push(match &environment.disk {
         Some(disk) => storage(disk),
@@ -49,30 +45,24 @@ fn machine(environment: &Environment) -> String {
     )
 }
 
-/// Where the client side ran.
-fn client(environment: &Environment) -> String {
-    let cores = &environment.client_cores;
+fn client_of(environment: &Environment) -> String {
+    client(&environment.client_cores, &environment.shared_cores)
+}
+
+/// Where the client side ran: its cores, and those of them that the broker had, too.
+pub fn client(cores: &[usize], shared: &[usize]) -> String {
     if cores.is_empty() {
         return "one thread, bound to no core".to_owned();
     }
-    let shared = shared_cores(environment);
     let note = match shared.is_empty() {
         true => String::new(),
-        false => format!("; the broker is bound to {}, too", listed(&shared)),
+        false => format!("; the broker is bound to {}, too", listed(shared)),
     };
     format!(
         "a thread bound to {}{}{note}",
         if cores.len() == 1 { "" } else { "each of " },
         listed(cores)
     )
-}
-
-/// Cores of the client side that the broker has, too, where both are on this machine for sure.
-fn shared_cores(environment: &Environment) -> Vec<usize> {
-    let told = environment.broker_config.get(SHARD_CORES_KEY);
-    let brokers = told.filter(|_| environment.disk.is_some()).and_then(|text| cores(text).ok());
-    let has = |core: &&usize| brokers.as_ref().is_some_and(|cores| cores.as_slice().contains(core));
-    environment.client_cores.iter().filter(has).copied().collect()
 }
 
 fn listed(cores: &[usize]) -> String {
@@ -130,7 +120,7 @@ pub fn facts(environment: &Environment) -> Vec<(&'static str, String)> {
     let mut say = |name, text: &str| facts.push((name, known(text).to_owned()));
     say("processor", &environment.cpu);
     say("cores that bench may use", &environment.cores.to_string());
-    say("client side", &client(environment));
+    say("client side", &client_of(environment));
     say("frequency governor", &environment.governor);
     say("NUMA nodes", &environment.numa_nodes);
     say("memory", &gigabytes(environment.memory_bytes));
@@ -229,14 +219,13 @@ mod tests {
 
     #[test]
     fn cores_of_clients_are_told_and_those_that_the_broker_has_too() {
-        let with = |client_cores: &[usize]| {
-            let mut environment = environment();
-            environment.broker_config = table([(SHARD_CORES_KEY, "0,1")]);
-            client(&Environment { client_cores: client_cores.to_vec(), ..environment })
-        };
-        assert_eq!(with(&[]), "one thread, bound to no core");
-        assert_eq!(with(&[2, 3]), "a thread bound to each of cores 2, 3");
-        assert_eq!(with(&[1]), "a thread bound to core 1; the broker is bound to core 1, too");
+        assert_eq!(client(&[], &[]), "one thread, bound to no core");
+        assert_eq!(client(&[2, 3], &[]), "a thread bound to each of cores 2, 3");
+        let both = "a thread bound to core 1; the broker is bound to core 1, too";
+        assert_eq!(client(&[1], &[1]), both);
+        let environment =
+            Environment { client_cores: vec![1], shared_cores: vec![1], ..environment() };
+        assert!(block(&environment).contains(both));
     }
 
     #[test]

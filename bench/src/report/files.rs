@@ -68,10 +68,7 @@ pub fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
 /// Its directory is not there or cannot be written.
 pub async fn replace(path: &Path, contents: &[u8]) -> Result<(), BenchError> {
     let (directory, name) = split(path);
-    let written = match Disk::live(directory) {
-        Ok(disk) => disk.replace(name, contents).await,
-        Err(error) => Err(error),
-    };
+    let written = async { Disk::live(directory)?.replace(name, contents).await }.await;
     written.map_err(|error| BenchError::file(path, error))
 }
 
@@ -81,10 +78,7 @@ pub async fn replace(path: &Path, contents: &[u8]) -> Result<(), BenchError> {
 /// The file cannot be read or is no result of bench.
 pub async fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
     let (directory, name) = split(path);
-    let read = match Disk::live(directory) {
-        Ok(disk) => disk.read_all(name, DOCUMENT_MAX_BYTES).await,
-        Err(error) => Err(error),
-    };
+    let read = async { Disk::live(directory)?.read_all(name, DOCUMENT_MAX_BYTES).await }.await;
     let bytes = read.map_err(|error| BenchError::file(path, error))?;
     serde_json::from_slice(&bytes)
         .map_err(|error| BenchError::NoResult { path: path.to_owned(), error })
@@ -95,10 +89,7 @@ pub async fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
 /// # Errors
 /// It cannot be told.
 pub async fn free_space(directory: &Path) -> Result<Space, BenchError> {
-    let space = match Disk::live(directory) {
-        Ok(disk) => disk.free_space().await,
-        Err(error) => Err(error),
-    };
+    let space = async { Disk::live(directory)?.free_space().await }.await;
     space.map_err(|error| BenchError::file(directory, error))
 }
 

@@ -32,10 +32,7 @@ pub struct Caller {
 /// # Errors
 /// The name is unknown, nobody listens there, or not in time.
 pub async fn connect(addr: &str) -> Result<Stream, BenchError> {
-    let connected = match net::resolve(addr).await {
-        Ok(resolved) => Stream::connect(resolved, LIMIT).await,
-        Err(error) => Err(error),
-    };
+    let connected = async { Stream::connect(net::resolve(addr).await?, LIMIT).await }.await;
     connected.map_err(|error| BenchError::Connect { addr: addr.to_owned(), error })
 }
 

@@ -50,6 +50,11 @@ impl OwnProcess {
         Err(BenchError::BrokerStopped(status.to_string()))
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// What it has used so far; none when it is gone.
     pub fn usage(&self) -> Option<process::Usage> {
         process::usage_of(self.0.id()).ok()

@@ -1,6 +1,7 @@
 //! A broker of our own, in a process of its own: bench runs itself again with `serve-broker`.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::args::target::BrokerArgs;
 use crate::error::BenchError;
 use crate::report::files;
 use crate::target::child::OwnProcess;
+use crate::target::rest;
 use crate::target::scratch::{Scratch, make_directory};
 
 /// What brokers, ours and Apache's, print when they take requests.
@@ -71,6 +73,7 @@ pub struct Embedded {
     /// The same directory, when nobody named it and so nobody looks for it after a good run.
     scratch: RefCell<Option<Scratch>>,
     namesrv: String,
+    cores: Range<usize>,
 }
 
 impl Embedded {
@@ -99,13 +102,23 @@ impl Embedded {
         let config = store.join(CONFIG_NAME);
         files::replace(&config, text.as_bytes()).await?;
         let process = spawn(&config)?;
-        let scratch = RefCell::new(scratch);
-        Ok(Self { process, store, scratch, namesrv: format!("127.0.0.1:{namesrv}") })
+        let (scratch, cores) = (RefCell::new(scratch), args.cores());
+        Ok(Self { process, store, scratch, namesrv: format!("127.0.0.1:{namesrv}"), cores })
     }
 
     /// Address of the name server.
     pub fn namesrv(&self) -> &str {
         &self.namesrv
+    }
+
+    /// The cores that it is bound to.
+    pub fn cores(&self) -> Range<usize> {
+        self.cores.clone()
+    }
+
+    /// Waits until it writes nothing for a moment: one that has just started makes zeros.
+    pub async fn rest(&self) {
+        rest::until_still(self.process.id()).await;
     }
 
     /// Directory of its files.
@@ -155,7 +168,7 @@ impl Embedded {
 /// The `broker.conf` of a broker on these ports, with an embedded name server and its files in
 /// `store`.
 pub fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16) -> String {
-    let cores: Vec<String> = (0..args.shards).map(|core| core.to_string()).collect();
+    let cores: Vec<String> = args.cores().map(|core| core.to_string()).collect();
     format!(
         "brokerName=bench\nbrokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nlistenPort={listen}\n\
          embeddedNamesrv=true\nembeddedNamesrvPort={namesrv}\nstorePathRootDir={}\n\

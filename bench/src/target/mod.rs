@@ -3,9 +3,11 @@
 pub mod caller;
 pub mod child;
 pub mod embedded;
+mod rest;
 pub mod routes;
 pub mod scratch;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use ringmq_protocol::headers::offset::{MaxOffsetRequest, OffsetResponse, QueueRe
 use ringmq_runtime::process;
 
 use crate::args::target::{BrokerArgs, TargetArgs};
-use crate::driver::clients::Clients;
+use crate::driver::clients::{self, Clients, warn_of_shared};
 use crate::error::BenchError;
 use crate::proof::journal::QueueNumber;
 use crate::target::caller::Caller;
@@ -70,9 +72,7 @@ impl Target {
             Some(namesrv) => Self::find(namesrv.clone(), None, &names, args.queues).await?,
             None => Self::start_with(&args.broker, pulls, &names, args.queues).await?,
         };
-        args.cores_of_both().iter().for_each(|core| {
-            eprintln!("warning: clients and broker share core {core}: each slows the other down");
-        });
+        warn_of_shared(clients.cores(), target.broker_cores());
         Ok(Self { clients, ..target })
     }
 
@@ -104,6 +104,15 @@ impl Target {
     /// As for [`Target::open`].
     pub async fn with_topic(self, topic: &str, queues: u32) -> Result<Self, BenchError> {
         Self::find(self.namesrv, self.embedded, &[topic.to_owned()], queues).await
+    }
+
+    /// The same brokers and clients with another topic, beside this one.
+    ///
+    /// # Errors
+    /// As for [`Target::open`].
+    pub async fn beside(&self, topic: &str, queues: u32) -> Result<Self, BenchError> {
+        let other = Self::find(self.namesrv.clone(), None, &[topic.to_owned()], queues).await?;
+        Ok(Self { clients: self.clients.clone(), ..other })
     }
 
     async fn find(
@@ -140,6 +149,24 @@ impl Target {
     /// The threads that drive the loads on it.
     pub fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// Cores that they and the broker that was started both are bound to.
+    pub fn shared_cores(&self) -> Vec<usize> {
+        clients::shared(self.clients.cores(), &self.broker_cores())
+    }
+
+    /// Cores of the broker that was started.
+    fn broker_cores(&self) -> Range<usize> {
+        self.embedded.as_ref().map_or(0..0, Embedded::cores)
+    }
+
+    /// Waits until the broker that was started writes nothing for a moment, as one does that makes
+    /// the first zeros of its log; not for that of a running cluster.
+    pub async fn rest(&self) {
+        if let Some(embedded) = &self.embedded {
+            embedded.rest().await;
+        }
     }
 
     /// Masters that have a topic of the run.

@@ -52,9 +52,6 @@ impl Drop for Scratch {
 /// # Errors
 /// It cannot be made.
 pub async fn make_directory(path: &Path) -> Result<(), BenchError> {
-    let made = match Disk::live(".") {
-        Ok(disk) => disk.create_dir_all(path).await,
-        Err(error) => Err(error),
-    };
+    let made = async { Disk::live(".")?.create_dir_all(path).await }.await;
     made.map_err(|error| BenchError::file(path, error))
 }

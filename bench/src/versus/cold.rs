@@ -8,36 +8,33 @@
 //!
 //! Both brokers get small log files, so that their ends are small.
 
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::request;
 use ringmq_protocol::record::records;
-use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
 
 use crate::args::Command;
-use crate::args::commands::MixedArgs;
-use crate::args::load::PaceArgs;
+use crate::args::load::{LoadArgs, PaceArgs};
 use crate::args::target::TargetArgs;
+use crate::cold_log::ColdLog;
 use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::error::BenchError;
-use crate::limits::{self, device};
+use crate::limits;
 use crate::measure::Measured;
-use crate::observe::Machine;
-use crate::page_cache;
-use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
 use crate::report::Outcome;
-use crate::report::files::with_extension;
 use crate::target::Target;
 use crate::target::caller::Caller;
+use crate::versus::asked::Asked;
+use crate::versus::beside::Sends;
 use crate::versus::contestant::Running;
 use crate::versus::costs::Watch;
 use crate::versus::figures::Figures;
-use crate::versus::native::{command, first_message, keep, plan, share_of};
+use crate::versus::loads::{first_message, plan};
+use crate::versus::native::keep;
 use crate::wire;
 use crate::workload::pull::{HOLD, Reading};
 
@@ -53,26 +50,28 @@ pub const OTHER_MESSAGES: u64 = 220_000;
 /// Smallest stored size of a message with a body of 1 KiB.
 const STORED_MIN_BYTES: u64 = 1_024;
 
-/// Longest catch-up.
-const READ_LIMIT: Duration = Duration::from_secs(600);
+/// A catch-up is as long as it takes, up to this.
+pub const ONE_READ: Timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(600) };
 
-/// What is asked of a run.
-struct Asked {
-    pace: PaceArgs,
+/// How the cold topic is read.
+struct Reads {
+    /// Messages of it.
+    messages: u64,
+    connections: u32,
     batch: u32,
-    /// The sends beside the readers, if there are any.
-    sends: Option<MixedArgs>,
 }
 
 /// A broker with a cold topic.
-struct Cold {
-    asked: Asked,
-    target: Rc<Target>,
-    /// The other topic.
-    other: Rc<Target>,
-    files: Vec<PathBuf>,
-    device_bytes_per_s: f64,
-    rss_idle_bytes: u64,
+pub struct Cold {
+    /// That topic.
+    pub target: Rc<Target>,
+    /// Another one.
+    pub other: Rc<Target>,
+    /// Memory of the broker before anything.
+    pub rss_idle_bytes: u64,
+    log: ColdLog,
+    reads: Reads,
+    pace: PaceArgs,
 }
 
 /// Puts the words of `bench consume` or `bench mixed` on cold messages.
@@ -80,179 +79,102 @@ struct Cold {
 /// # Errors
 /// The broker cannot be reached or does not start again, a tool is missing, or what should be cold
 /// is not.
-pub async fn run(
-    running: &mut Running,
-    words: &str,
-    (timing, fill_share): (Timing, f64),
-    prefix: &Path,
-) -> Result<Figures, BenchError> {
-    let rss_idle_bytes = running.usage().rss_bytes;
-    let cold = prepare(running, words, (fill_share, rss_idle_bytes), prefix).await?;
-    warm_up(&cold, timing.warm_up).await?;
-    let sends = match &cold.asked.sends {
-        Some(args) => Some(Sends::warm(&cold, args, timing).await?),
+pub async fn run(running: &mut Running, asked: &Asked<'_>) -> Result<Figures, BenchError> {
+    let (load, fill, batch, beside) = match asked.command(Some(running.namesrv())) {
+        Command::Consume(args) => (args.load, args.fill.unwrap_or(0), args.pull_batch, None),
+        Command::Mixed(args) => (args.load, args.fill, args.pull_batch, Some(args.readers)),
+        _ => unreachable!("cold scenarios name no other command"),
+    };
+    let connections = beside.unwrap_or(load.pace.connections);
+    let reads = Reads { messages: asked.share_of(fill), connections, batch };
+    let cold = Cold::prepare(running, &load, reads, asked).await?;
+    cold.warm_up(asked.timing.warm_up).await?;
+    let sends = match beside {
+        Some(_) => Some(Sends::alone(&cold, &load, asked).await?),
         None => None,
     };
-    page_cache::refuse_cached(&cold.files, &with_extension(prefix, "cached.log")).await?;
+    cold.log.check().await?;
     match sends {
-        None => catch_up(running, &cold, words, prefix).await,
-        Some(sends) => beside(running, &cold, sends, words, prefix).await,
+        None => catch_up(running, &cold, asked).await,
+        Some(sends) => sends.beside(running, &cold, asked).await,
     }
 }
 
-/// Fills the topics, and starts the broker again on a cold store.
-async fn prepare(
-    running: &mut Running,
-    words: &str,
-    (fill_share, rss_idle_bytes): (f64, u64),
-    prefix: &Path,
-) -> Result<Cold, BenchError> {
-    let (load, fill, batch, sends) = match command(words, Some(running.namesrv())) {
-        Command::Consume(args) => (args.load, args.fill.unwrap_or(0), args.pull_batch, None),
-        Command::Mixed(args) => (args.load.clone(), args.fill, args.pull_batch, Some(args)),
-        _ => unreachable!("cold scenarios name no other command"),
-    };
-    let (pace, message) = (&load.pace, &load.message);
-    let place = TargetArgs { topic: TOPIC.to_owned(), ..load.target.clone() };
-    let target = Rc::new(Target::open(&place).await?);
-    let other = Rc::new(Target::open(&load.target).await?);
-    first_message(&target, pace, message).await?;
-    let messages = share_of(fill, fill_share);
-    consume::fill(&target, pace, message, messages).await?;
-    consume::fill(&other, pace, message, OTHER_MESSAGES).await?;
-    running.end().await?;
-    let files = page_cache::log_files(running.home()).await?;
-    page_cache::drop_files(&files, &with_extension(prefix, "drop.log")).await?;
-    let all_cold = usize::try_from(messages * STORED_MIN_BYTES / LOG_FILE_BYTES).unwrap_or(0);
-    let files = files.into_iter().take(all_cold.max(1)).collect::<Vec<_>>();
-    let read = device::files_bytes_per_s(&files).await;
-    let device_bytes_per_s = read.map_err(|error| BenchError::file(running.home(), error))?;
-    running.start_again(&target).await?;
-    let asked = Asked { pace: load.pace, batch, sends };
-    Ok(Cold { asked, target, other, files, device_bytes_per_s, rss_idle_bytes })
-}
+impl Cold {
+    /// Fills the topics, and starts the broker again on a cold store.
+    async fn prepare(
+        running: &mut Running,
+        load: &LoadArgs,
+        reads: Reads,
+        asked: &Asked<'_>,
+    ) -> Result<Self, BenchError> {
+        let rss_idle_bytes = running.usage().rss_bytes;
+        let LoadArgs { target: place, pace, message, .. } = load;
+        let cold = TargetArgs { topic: TOPIC.to_owned(), ..place.clone() };
+        let target = Rc::new(Target::open(&cold).await?);
+        let other = Rc::new(target.beside(&place.topic, place.queues).await?);
+        first_message(&target, pace, message).await?;
+        consume::fill(&target, pace, message, reads.messages).await?;
+        consume::fill(&other, pace, message, OTHER_MESSAGES).await?;
+        running.end().await?;
+        let all_cold = reads.messages * STORED_MIN_BYTES / LOG_FILE_BYTES;
+        let files = usize::try_from(all_cold).unwrap_or(0).max(1);
+        let log = ColdLog::drop_of(running.home(), files, asked.prefix).await?;
+        running.start_again(&target).await?;
+        Ok(Self { target, other, rss_idle_bytes, log, reads, pace: pace.clone() })
+    }
 
-/// Reads the other topic over and over.
-async fn warm_up(cold: &Cold, length: Duration) -> Result<(), BenchError> {
-    let load = readers(cold, &cold.other, None).await?;
-    let timing = Timing { warm_up: length, duration: Duration::ZERO };
-    load.run(timing, Archive::default(), |_, _| ()).await;
-    Ok(())
-}
+    /// Reads the other topic over and over.
+    async fn warm_up(&self, length: Duration) -> Result<(), BenchError> {
+        let load = self.readers(&self.other, None).await?;
+        let timing = Timing { warm_up: length, duration: Duration::ZERO };
+        load.run(timing, Archive::default(), |_, _| ()).await;
+        Ok(())
+    }
 
-/// Connections that read a topic so often, or until the run ends.
-async fn readers(
-    cold: &Cold,
-    target: &Target,
-    passes: Option<u32>,
-) -> Result<Rc<Load>, BenchError> {
-    let Asked { pace, batch, sends, .. } = &cold.asked;
-    let connections = sends.as_ref().map_or(pace.connections, |args| args.readers);
-    let pace = PaceArgs { connections, depth: 1, rate: Vec::new(), ..pace.clone() };
-    let plan = plan(Reading::Replay(passes), *batch, HOLD, pace.header.serialize());
-    let load = Load::new(None);
-    consume::connect(target, &pace, &plan, &load).await?;
-    Ok(load)
+    /// Connections that read a topic so often, or until the run ends.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn readers(
+        &self,
+        target: &Target,
+        passes: Option<u32>,
+    ) -> Result<Rc<Load>, BenchError> {
+        let connections = self.reads.connections;
+        let pace = PaceArgs { connections, depth: 1, rate: Vec::new(), ..self.pace.clone() };
+        let form = pace.header.serialize();
+        let plan = plan(Reading::Replay(passes), self.reads.batch, HOLD, form);
+        let load = Load::on(target.clients(), None);
+        consume::connect(target, &pace, &plan, &load).await?;
+        Ok(load)
+    }
 }
 
 /// Reads the cold topic once, as fast as it comes.
 async fn catch_up(
     running: &Running,
     cold: &Cold,
-    words: &str,
-    prefix: &Path,
+    asked: &Asked<'_>,
 ) -> Result<Figures, BenchError> {
     let stored_bytes = stored_bytes(&cold.target).await?;
-    let load = readers(cold, &cold.target, Some(1)).await?;
-    let timing = Timing { warm_up: Duration::ZERO, duration: READ_LIMIT };
-    let watch = Watch::start(running, &load, timing, prefix);
+    let load = cold.readers(&cold.target, Some(1)).await?;
+    let watch = Watch::start(running, &load, ONE_READ, asked.prefix);
     // The watch looks before the first pull.
     task::yield_now().await;
-    let archive = load.run(timing, Archive::with_interval_log(LogTime::now()), |_, _| ()).await;
+    let archive = Archive::with_interval_log(LogTime::now());
+    let archive = load.run(ONE_READ, archive, |_, _| ()).await;
     let spent = watch.finish().await;
     let measured = Measured { archive, ..Measured::default() };
     let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
-    keep(prefix, words, limits::PULLS, measured, &cold.target).await?;
-    let share = of_load.messages_per_second * stored_bytes / cold.device_bytes_per_s;
+    keep(asked, limits::PULLS, measured, &cold.target).await?;
+    let share = of_load.messages_per_second * stored_bytes / cold.log.bytes_per_s;
     Ok(Figures {
         device_percent: Some(100.0 * share),
         rss_idle_bytes: cold.rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
         ..of_load
     })
-}
-
-/// Sends at a fixed rate to the other topic.
-struct Sends {
-    producers: Producers,
-    pace: PaceArgs,
-    alone_us: f64,
-    /// What the host took meanwhile.
-    stolen_percent: Option<f64>,
-}
-
-impl Sends {
-    /// Runs them alone, for the warm-up and the counted time.
-    async fn warm(cold: &Cold, args: &MixedArgs, timing: Timing) -> Result<Self, BenchError> {
-        let serialize = cold.asked.pace.header.serialize();
-        let producers = Producers::new(&cold.other, &args.load.message, serialize);
-        let pace = PaceArgs {
-            warm_up: timing.warm_up,
-            duration: timing.duration,
-            ..cold.asked.pace.clone()
-        };
-        let load = producers.connect(&cold.other, &pace, 0, None).await?;
-        let before = Machine::look().await;
-        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
-        let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
-        let alone_us = archive.total.response.percentile_us(99.0);
-        Ok(Self { producers, pace, alone_us, stolen_percent })
-    }
-}
-
-/// The same sends as long as the cold topic is read beside them, once.
-async fn beside(
-    running: &Running,
-    cold: &Cold,
-    sends: Sends,
-    words: &str,
-    prefix: &Path,
-) -> Result<Figures, BenchError> {
-    let pace = PaceArgs { warm_up: Duration::ZERO, duration: READ_LIMIT, ..sends.pace };
-    let load = sends.producers.connect(&cold.other, &pace, 1, None).await?;
-    let timing = Timing { warm_up: Duration::ZERO, duration: READ_LIMIT };
-    let readers = readers(cold, &cold.target, Some(1)).await?;
-    let sending = load.clone();
-    let reading = task::spawn("bench readers", async move {
-        let begun = Instant::now();
-        let archive = readers.run(timing, Archive::default(), |_, _| ()).await;
-        // Nothing more is sent when everything is read.
-        sending.stop_after(0);
-        (archive, begun.elapsed())
-    });
-    let watch = Watch::start(running, &load, timing, prefix);
-    let archive = load.run(timing, Archive::with_interval_log(LogTime::now()), |_, _| ()).await;
-    let (read, took) = reading.await;
-    let spent = watch.finish().await;
-    let megabytes = read.total.bytes as f64 / 1e6;
-    eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
-    let measured = Measured { archive, ..Measured::default() };
-    let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
-    keep(prefix, words, limits::SENDS, measured, &cold.target).await?;
-    Ok(Figures {
-        p99_alone_us: Some(sends.alone_us),
-        // Its p99 stands beside that of the sends alone, so both must be without pauses.
-        stolen_percent: larger(of_load.stolen_percent, sends.stolen_percent),
-        rss_idle_bytes: cold.rss_idle_bytes,
-        rss_bytes: running.usage().rss_bytes,
-        failures: of_load.failures + read.total.errors.total(),
-        ..of_load
-    })
-}
-
-/// The larger of those that are known.
-fn larger(one: Option<f64>, other: Option<f64>) -> Option<f64> {
-    one.into_iter().chain(other).reduce(f64::max)
 }
 
 /// Mean stored size of the first messages of a topic.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::args::Command;
 use crate::args::versus::{Contestant, Times};
-use crate::versus::native::{command, idle_timing, share_of};
+use crate::driver::Timing;
+use crate::versus::asked::{command, share_of};
+use crate::versus::loads::idle_timing;
 use crate::versus::plan::Block;
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::{cold, race, stock};
@@ -36,9 +38,10 @@ fn run(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
     let is_apache = contestant.is_apache();
     let warm_up = race::warm_up(scenario, contestant, times);
     let loaded = match scenario.client {
-        Client::Native(words) => match command(words, None) {
+        Client::Native(words) => match command(words) {
             Command::Idle(args) => {
-                let timing = idle_timing(args.hold, warm_up, times.duration);
+                let timing = Timing { warm_up, duration: times.duration };
+                let timing = idle_timing(args.hold, timing);
                 timing.warm_up + timing.duration
             }
             Command::Consume(args) => {
@@ -52,7 +55,7 @@ fn run(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
             warm_up + times.duration + restart
         }
         Client::Cold(words) => {
-            let (fill, alone) = match command(words, None) {
+            let (fill, alone) = match command(words) {
                 Command::Consume(args) => (args.fill.unwrap_or(0), Duration::ZERO),
                 Command::Mixed(args) => (args.fill, warm_up + times.duration),
                 _ => unreachable!("cold scenarios name no other command"),

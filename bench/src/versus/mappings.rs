@@ -4,7 +4,7 @@ use crate::args::Command;
 use crate::args::target::TargetArgs;
 use crate::environment::fact;
 use crate::error::BenchError;
-use crate::versus::native;
+use crate::versus::asked::command;
 use crate::versus::plan::Block;
 use crate::versus::scenario::Client;
 
@@ -31,7 +31,7 @@ pub async fn announce(blocks: &[Block]) {
 /// Queues on which the brokers of a block start again.
 fn restarted(block: &Block) -> Option<usize> {
     let Client::Restart(words) = block.scenario.client else { return None };
-    let Command::Produce(args) = native::command(words, None) else { return None };
+    let Command::Produce(args) = command(words) else { return None };
     let TargetArgs { topics, queues, .. } = args.load.target;
     usize::try_from(topics * queues).ok()
 }

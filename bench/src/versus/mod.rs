@@ -3,12 +3,15 @@
 //! blocks, a control of ours against ours, the machine measured before and after each run.
 
 mod apache;
+mod asked;
+mod beside;
 mod cold;
 mod contestant;
 mod costs;
 mod estimate;
 mod figures;
 mod goals;
+mod loads;
 mod mappings;
 mod native;
 mod null;
@@ -27,7 +30,9 @@ use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::random;
 use serde_json::Value;
 
+use crate::args::values::Cores;
 use crate::args::versus::{Times, VersusArgs};
+use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::report::files;
@@ -90,6 +95,10 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         Some(kept) => go_on(kept, conditions)?,
         None => Results::new(conditions),
     };
+    let client_cores = Cores::numbers(args.client_cores.as_ref());
+    // A core that is not there is a fault of the command, and not of each run.
+    drop(Clients::start(client_cores)?);
+    warn_of_shared(client_cores, 0..args.shards as usize);
     announce(&plan, times, &results, &output);
     mappings::announce(plan.blocks()).await;
     let mut race = Race::new(args, apache, times, &output);
@@ -220,6 +229,7 @@ fn conditions(
         "our_program": our_program,
         "directory": std::path::absolute(&args.directory).ok(),
         "our_shards": args.shards,
+        "client_cores": args.client_cores.as_ref().map(Cores::to_string),
         "settings": "in the .broker.conf of each run",
     })
 }

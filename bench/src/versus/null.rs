@@ -10,47 +10,55 @@ use std::rc::Rc;
 
 use crate::args::Command;
 use crate::args::commands::ConsumeArgs;
-use crate::args::load::{LoadArgs, PaceArgs};
+use crate::args::load::LoadArgs;
 use crate::args::target::{BrokerArgs, Flush, TargetArgs};
+use crate::args::values::Cores;
 use crate::consume;
-use crate::driver::Timing;
 use crate::driver::clients::Clients;
 use crate::error::BenchError;
 use crate::limits::NULL_BROKER_CORE;
-use crate::limits::null_load::{self, Sides};
+use crate::limits::null_load::NullLoad;
 use crate::limits::sample::Sample;
-use crate::measure::Measured;
 use crate::report::Outcome;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
+use crate::versus::asked::Asked;
 use crate::versus::figures::Figures;
-use crate::versus::native::{command, plan};
+use crate::versus::loads::plan;
 use crate::workload::pull::{HOLD, Reading};
 
 /// Where the broker keeps its files that stores what is pulled.
 const SAMPLE_FOLDER: &str = "sample";
 
-/// Puts the load of `words` on a null broker with its files below `directory`.
+/// Puts what is asked on a null broker with its files below `directory`.
 ///
 /// # Errors
 /// The directory cannot be written, or a process of ours fails.
-pub async fn run(
-    directory: &Path,
-    flush: Flush,
-    words: &str,
-    timing: Timing,
-) -> Result<Figures, BenchError> {
+pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Figures, BenchError> {
     let mut scratch = Scratch::new_in(directory).await?;
     scratch.remove_at_end();
-    let path = scratch.path();
-    let (measured, delivers) = match command(words, None) {
-        Command::Produce(args) => (sends(path, flush, &args.load, timing).await?, true),
-        Command::Consume(args) => (pulls(path, &args, timing).await?, true),
-        Command::EndToEnd(args) => (sends(path, flush, &args.load, timing).await?, false),
+    let clients = Clients::start(Cores::numbers(asked.client_cores))?;
+    let command = asked.command(None);
+    let load = match &command {
+        Command::Produce(args) => &args.load,
+        Command::Consume(args) => &args.load,
+        Command::EndToEnd(args) => &args.load,
         _ => unreachable!("the null broker meets no other load"),
+    };
+    let pace = asked.paced(&load.pace);
+    let (directory, core) = (scratch.path(), NULL_BROKER_CORE);
+    let null = NullLoad { directory, core, clients: &clients, pace: &pace };
+    let measured = match &command {
+        Command::Consume(args) => {
+            let sample = stored(directory, args).await?;
+            let (reading, form) = (Reading::Replay(None), pace.header.serialize());
+            null.pulls(&plan(reading, args.pull_batch, HOLD, form), &sample.bytes).await?
+        }
+        _ => null.sends(flush.into(), &load.message, |_, _| ()).await?,
     };
     let outcome = Outcome::of_run(&measured);
     let meanwhile = measured.meanwhile.map(|meanwhile| meanwhile.strain());
+    let delivers = !matches!(command, Command::EndToEnd(_));
     Ok(Figures {
         broker: outcome.broker.filter(|_| delivers),
         rss_bytes: outcome.broker.map_or(0, |used| used.rss_bytes),
@@ -59,36 +67,14 @@ pub async fn run(
     })
 }
 
-async fn sends(
-    path: &Path,
-    flush: Flush,
-    load: &LoadArgs,
-    timing: Timing,
-) -> Result<Measured, BenchError> {
-    let (clients, pace) = (Clients::default(), paced(&load.pace, timing));
-    let sides = Sides { clients: &clients, core: NULL_BROKER_CORE };
-    null_load::measure(path, flush.into(), sides, (&pace, &load.message), |_, _| ()).await
-}
-
-async fn pulls(path: &Path, args: &ConsumeArgs, timing: Timing) -> Result<Measured, BenchError> {
-    let sample = stored(path, args).await?;
-    let (clients, pace) = (Clients::default(), paced(&args.load.pace, timing));
-    let sides = Sides { clients: &clients, core: NULL_BROKER_CORE };
-    let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, pace.header.serialize());
-    null_load::measure_pulls(path, &sample.bytes, sides, (&pace, &plan)).await
-}
-
 /// A whole answer as our broker gives it: from one that stores so many messages, and then ends.
-async fn stored(path: &Path, args: &ConsumeArgs) -> Result<Sample, BenchError> {
+async fn stored(directory: &Path, args: &ConsumeArgs) -> Result<Sample, BenchError> {
     let LoadArgs { target, pace, message, .. } = &args.load;
-    let broker = BrokerArgs { store: Some(path.join(SAMPLE_FOLDER)), ..target.broker.clone() };
-    let target = Target::open(&TargetArgs { queues: 1, broker, ..target.clone() }).await?;
-    let target = Rc::new(target);
+    let store = Some(directory.join(SAMPLE_FOLDER));
+    let broker = BrokerArgs { store, ..target.broker.clone() };
+    let place = TargetArgs { queues: 1, client_cores: None, broker, ..target.clone() };
+    let target = Rc::new(Target::open(&place).await?);
     consume::fill(&target, pace, message, args.pull_batch.into()).await?;
     let sample = Sample::of(&target, args.pull_batch).await?;
     sample.ok_or_else(|| BenchError::EmptyTopic(target.topic(0).to_string()))
-}
-
-fn paced(pace: &PaceArgs, Timing { warm_up, duration }: Timing) -> PaceArgs {
-    PaceArgs { warm_up, duration, ..pace.clone() }
 }

@@ -14,6 +14,7 @@ use crate::error::BenchError;
 use crate::limits::bracket::{self, Bracket};
 use crate::report::files::{self, with_extension};
 use crate::versus::apache::{self, Apache};
+use crate::versus::asked::{Asked, command};
 use crate::versus::contestant::{Running, Setup};
 use crate::versus::figures::Figures;
 use crate::versus::plan::{BLOCK_RUNS, Block, Plan, Side};
@@ -194,9 +195,9 @@ impl<'a> Race<'a> {
         let warm_up = warm_up(scenario, contestant, self.times);
         let timing = Timing { warm_up, duration: self.times.duration };
         let own = scenario.settings(contestant);
-        let directory = &self.args.directory;
         if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
-            return null::run(directory, own.flush, words, timing).await;
+            let asked = self.asked(words, timing, prefix);
+            return null::run(&self.args.directory, own.flush, &asked).await;
         }
         let more = &scenario.keys();
         let (args, apache) = (self.args, self.apache);
@@ -209,6 +210,11 @@ impl<'a> Race<'a> {
         }
     }
 
+    fn asked<'b>(&'b self, words: &'static str, timing: Timing, prefix: &'b Path) -> Asked<'b> {
+        let (fill_share, client_cores) = (self.times.fill_share, self.args.client_cores.as_ref());
+        Asked { words, timing, fill_share, client_cores, prefix }
+    }
+
     async fn client(
         &self,
         running: &mut Running,
@@ -216,13 +222,13 @@ impl<'a> Race<'a> {
         timing: Timing,
         prefix: &Path,
     ) -> Result<Figures, BenchError> {
-        let asked = (timing, self.times.fill_share);
+        let asked = |words| self.asked(words, timing, prefix);
         match scenario.client {
             Client::Native(words) => {
-                native::run(running, words, asked, prefix).await.map(|(figures, _)| figures)
+                native::run(running, &asked(words)).await.map(|(figures, _)| figures)
             }
             Client::Restart(words) => {
-                let (mut figures, target) = native::run(running, words, asked, prefix).await?;
+                let (mut figures, target) = native::run(running, &asked(words)).await?;
                 // The figures of the load stand without it.
                 match native::restart(running, &target).await {
                     Ok(took) => figures.restart_s = Some(took.as_secs_f64()),
@@ -230,7 +236,7 @@ impl<'a> Race<'a> {
                 }
                 Ok(figures)
             }
-            Client::Cold(words) => cold::run(running, words, asked, prefix).await,
+            Client::Cold(words) => cold::run(running, &asked(words)).await,
             Client::Stock { threads } => {
                 let log = with_extension(prefix, "client.log");
                 stock::run(apache::fetched(self.apache), running, threads, self.times, &log).await
@@ -241,7 +247,7 @@ impl<'a> Race<'a> {
 
 /// The messages of all scenarios: what `bench produce` sends when nothing is said.
 fn message() -> MessageArgs {
-    match native::command("produce", None) {
+    match command("produce") {
         Command::Produce(args) => args.load.message,
         _ => unreachable!("the first word says what it is"),
     }

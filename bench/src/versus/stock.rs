@@ -13,10 +13,11 @@ use crate::program::Program;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::apache::Apache;
+use crate::versus::asked::command;
 use crate::versus::contestant::Running;
 use crate::versus::costs;
 use crate::versus::figures::Figures;
-use crate::versus::native::{command, first_message};
+use crate::versus::loads::first_message;
 
 /// Time between two lines of its output.
 pub const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -69,7 +70,7 @@ pub async fn run(
     log: &Path,
 ) -> Result<Figures, BenchError> {
     let rss_idle_bytes = running.usage().rss_bytes;
-    let Command::Produce(args) = command("produce", Some(running.namesrv())) else {
+    let Command::Produce(args) = command(&format!("produce -n {}", running.namesrv())) else {
         unreachable!("the first word says what it is")
     };
     let target = Target::open(&args.load.target).await?;

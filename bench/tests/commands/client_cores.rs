@@ -59,12 +59,14 @@ fn producers_and_consumers_share_the_cores_of_the_client_side() {
 #[test]
 fn a_core_that_is_not_there_is_refused_with_those_that_are() {
     let folder = folder();
-    let words = ["produce", "--no-limits", "--client-cores", "1023"];
-    let output = bench(folder.path(), &words);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("--client-cores: core 1023 is not usable"), "{text}");
-    assert!(text.contains("choose among"), "{text}");
+    let race = ["versus", "--quick", "--scenarios", "pull-32", "--against", "null"];
+    for words in [&["produce", "--no-limits"][..], &["limits"], &race] {
+        let output = bench(folder.path(), &[words, &["--client-cores", "1023"]].concat());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("--client-cores: core 1023 is not usable"), "{text}");
+        assert!(text.contains("choose among"), "{text}");
+    }
     let output = bench(folder.path(), &["produce", "--client-cores", "1,1"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");

@@ -1,5 +1,6 @@
-//! A short race of our broker against itself and the null broker: that the machinery of
-//! `bench versus` brings what it promises. Decides nothing about speed, and needs no Java.
+//! A short race of our broker against itself and the null broker, with sends and with pulls: that
+//! the machinery of `bench versus` brings what it promises. Decides nothing about speed, and needs
+//! no Java.
 
 use crate::check::build_binaries;
 use crate::compat;
@@ -9,17 +10,30 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// What is raced: the null broker takes part in it, and it needs no fill.
-const SCENARIO: &str = "sync-64x1";
+/// A part of the race.
+struct Part {
+    scenario: &'static str,
+    /// Against whom.
+    rivals: &'static [&'static str],
+    /// What the scenario has rows of.
+    figures: &'static [&'static str],
+}
 
-/// Against whom.
-const RIVALS: [&str; 2] = ["ours", "null"];
+/// Sends, and pulls that a null broker answers with what a broker of ours has stored.
+const PARTS: [Part; 2] = [
+    Part {
+        scenario: "sync-64x1",
+        rivals: &["ours", "null"],
+        figures: &["rate", "p99", "cpu", "rss"],
+    },
+    Part { scenario: "pull-32", rivals: &["null"], figures: &["rate", "cpu", "rss"] },
+];
+
+/// Core of the clients: that of our broker, which every machine has on which it runs.
+const CLIENT_CORE: &str = "0";
 
 /// Runs of a block: two pairs, so that half of them are the rival's.
 const BLOCK_RUNS: usize = 4;
-
-/// What the scenario has rows of.
-const FIGURES: [&str; 4] = ["rate", "p99", "cpu", "rss"];
 
 /// Decides the order; any number would do.
 const SEED: u64 = 7;
@@ -31,25 +45,27 @@ const SEED: u64 = 7;
 pub fn run() -> Outcome {
     build_binaries(&["--release"])?;
     let folder = compat::run_folder("race", false)?;
-    let printed = versus(&folder)?;
+    for (number, part) in (1..).zip(&PARTS) {
+        check("printed", &versus(&folder, part)?, &PARTS[..number])?;
+    }
     let kept = folder.join("out/versus.json");
     let kept = json(&std::fs::read_to_string(&kept).map_err(at(&kept))?)?;
-    for (what, results) in [("printed", &printed), ("kept", &kept), ("gone on", &versus(&folder)?)]
-    {
-        check(results).map_err(|fault| format!("the results that were {what}: {fault}"))?;
-    }
-    let runs = BLOCK_RUNS * RIVALS.len();
-    println!("{runs} runs, {} rows", FIGURES.len() * RIVALS.len());
+    check("kept", &kept, &PARTS)?;
+    check("gone on", &versus(&folder, &PARTS[0])?, &PARTS)?;
+    let matches: usize = PARTS.iter().map(|part| part.rivals.len()).sum();
+    let rows: usize = PARTS.iter().map(|part| part.rivals.len() * part.figures.len()).sum();
+    println!("{} runs, {rows} rows", BLOCK_RUNS * matches);
     std::fs::remove_dir_all(&folder).map_err(at(&folder))
 }
 
-fn versus(folder: &Path) -> Outcome<Value> {
-    let rivals = RIVALS.join(",");
+fn versus(folder: &Path, part: &Part) -> Outcome<Value> {
+    let rivals = part.rivals.join(",");
     let program = |name: &str| target().join("release").join(name);
     let text = process::output(
         Command::new(program("bench"))
             .args(["versus", "--quick", "--json", "--output", "out", "--seed", &SEED.to_string()])
-            .args(["--scenarios", SCENARIO, "--against", &rivals, "--ours"])
+            .args(["--scenarios", part.scenario, "--against", &rivals])
+            .args(["--client-cores", CLIENT_CORE, "--ours"])
             .arg(program("mqbroker"))
             .current_dir(folder),
     )?;
@@ -60,33 +76,42 @@ fn json(text: &str) -> Outcome<Value> {
     serde_json::from_str(text).map_err(|error| format!("bench versus: {error}"))
 }
 
-/// All runs came to something, and each figure has a row against each rival.
-fn check(results: &Value) -> Outcome {
-    let list = |name: &str| results[name].as_array().ok_or(format!("there are no {name}"));
+/// All runs came to something, and each figure of these parts has a row against each rival.
+fn check(which: &str, results: &Value, parts: &[Part]) -> Outcome {
+    let fault = |fault| format!("the results that were {which}: {fault}");
+    let list = |name: &str| results[name].as_array().ok_or(fault(format!("there are no {name}")));
     let (runs, rows) = (list("runs")?, list("rows")?);
-    for rival in RIVALS {
-        let of_block: Vec<_> = runs.iter().filter(|run| run["rival"] == rival).collect();
+    parts.iter().try_for_each(|part| check_part(part, runs, rows)).map_err(fault)?;
+    runs.iter().try_for_each(check_run).map_err(fault)
+}
+
+fn check_part(part: &Part, runs: &[Value], rows: &[Value]) -> Outcome {
+    for &rival in part.rivals {
+        let is_it = |it: &&Value| it["scenario"] == part.scenario && it["rival"] == rival;
+        let of_block: Vec<_> = runs.iter().filter(is_it).collect();
         let is_theirs = |run: &&&Value| run["side"] == "rival" && run["contestant"] == rival;
         let theirs = of_block.iter().filter(is_theirs).count();
         if (of_block.len(), theirs) != (BLOCK_RUNS, BLOCK_RUNS / 2) {
             return Err(format!("{theirs} of {} runs against {rival} are its own", of_block.len()));
         }
-        for figure in FIGURES {
-            let row = rows.iter().find(|row| row["rival"] == rival && row["figure"] == figure);
+        for &figure in part.figures {
+            let row = rows.iter().find(|row| is_it(row) && row["figure"] == figure);
             let row = row.ok_or(format!("no row of {figure} against {rival}"))?;
             are_positive(row, &["ours", "theirs"])?;
         }
     }
-    runs.iter().try_for_each(|run| {
-        let figures = &run["figures"];
-        are_positive(figures, &["seconds", "messages", "messages_per_second", "p50_us", "p99_us"])?;
-        are_positive(&figures["broker"], &["cpu_us_per_message", "rss_bytes"])?;
-        are_positive(&run["before"], &["write_and_flush_us", "round_trip_us"])?;
-        match (&run["error"], figures["failures"].as_u64()) {
-            (Value::Null, Some(0)) => Ok(()),
-            _ => Err(format!("a run with failures: {run}")),
-        }
-    })
+    Ok(())
+}
+
+fn check_run(run: &Value) -> Outcome {
+    let figures = &run["figures"];
+    are_positive(figures, &["seconds", "messages", "messages_per_second", "p50_us", "p99_us"])?;
+    are_positive(&figures["broker"], &["cpu_us_per_message", "rss_bytes"])?;
+    are_positive(&run["before"], &["write_and_flush_us", "round_trip_us"])?;
+    match (&run["error"], figures["failures"].as_u64()) {
+        (Value::Null, Some(0)) => Ok(()),
+        _ => Err(format!("a run with failures: {run}")),
+    }
 }
 
 fn are_positive(of: &Value, names: &[&str]) -> Outcome {

@@ -1,0 +1,145 @@
+//! The null broker beside a run: loaded for a moment as the run loads the broker.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::commands::IdleArgs;
+use crate::args::load::{LoadArgs, PaceArgs};
+use crate::driver::schedule::Arrivals;
+use crate::error::BenchError;
+use crate::limits::null_load::NullLoad;
+use crate::limits::sample::Sample;
+use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
+use crate::measure::Measured;
+use crate::report::Outcome;
+use crate::stop;
+use crate::target::Target;
+use crate::target::scratch::Scratch;
+use crate::workload::pull::PullPlan;
+
+/// How long it is loaded: not counted, and counted.
+const WARM_UP: Duration = Duration::from_millis(500);
+const DURATION: Duration = Duration::from_millis(2_000);
+
+/// What the null broker did under a load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NullBroker {
+    /// What its latencies are of: it stands beside the loads of a report that have the same.
+    #[serde(default = "sends")]
+    pub latency_of: String,
+    /// Messages answered per second.
+    pub messages_per_second: f64,
+    /// User and system CPU time per message, in microseconds.
+    pub cpu_us_per_message: f64,
+    /// Median from the intended time.
+    pub p50_us: f64,
+    /// 99 of 100.
+    pub p99_us: f64,
+    /// Messages per second in a closed loop over the same connections with as many requests in
+    /// flight, where the highest rate of an open loop is compared with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_loop_per_second: Option<f64>,
+}
+
+fn sends() -> String {
+    SENDS.to_owned()
+}
+
+impl NullBroker {
+    /// What one does under the sends of `load`, with its file beside those in `store`.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or its process or a connection fails.
+    pub async fn under_sends(
+        target: &Target,
+        store: &Path,
+        load: &LoadArgs,
+    ) -> Result<Self, BenchError> {
+        let durability = load.target.broker.flush.into();
+        let measured = beside(target, store, brief(&load.pace), async |null| {
+            null.sends(durability, &load.message, |_, _| ()).await
+        });
+        Ok(Self::of(SENDS, &measured.await?))
+    }
+
+    /// What one does that answers the pulls of `plan` as the broker answered the run.
+    ///
+    /// # Errors
+    /// As for [`NullBroker::under_sends`].
+    pub async fn under_pulls(
+        target: &Target,
+        store: &Path,
+        pace: &PaceArgs,
+        plan: &PullPlan,
+        sample: &Sample,
+    ) -> Result<Self, BenchError> {
+        let measured =
+            beside(target, store, brief(pace), async |null| null.pulls(plan, &sample.bytes).await);
+        Ok(Self::of(PULLS, &measured.await?))
+    }
+
+    fn of(latency_of: &str, measured: &Measured) -> Self {
+        let outcome = Outcome::of_run(measured);
+        Self {
+            latency_of: latency_of.to_owned(),
+            messages_per_second: outcome.messages_per_second,
+            cpu_us_per_message: outcome.broker.map_or(0.0, |broker| broker.cpu_us_per_message),
+            p50_us: outcome.response.percentiles_us["p50"],
+            p99_us: outcome.response.percentiles_us["p99"],
+            closed_loop_per_second: None,
+        }
+    }
+}
+
+/// CPU time, in microseconds, that a null broker spends on a pull that it answers at once with
+/// nothing, from as many pulls in flight: what a pull that waits for nothing costs at least. None
+/// when a signal came.
+///
+/// # Errors
+/// As for [`NullBroker::under_sends`].
+pub async fn empty_pull_cpu_us(
+    target: &Target,
+    store: &Path,
+    args: &IdleArgs,
+    plan: &PullPlan,
+) -> Result<Option<f64>, BenchError> {
+    let pace = PaceArgs {
+        connections: args.connections,
+        depth: args.depth,
+        rate: Vec::new(),
+        arrivals: Arrivals::Constant,
+        // All answers are counted, as all CPU time is.
+        warm_up: Duration::ZERO,
+        duration: DURATION,
+        messages: None,
+        repeat: 1,
+        header: args.header,
+    };
+    let measured = beside(target, store, pace, async |null| null.pulls(plan, &[]).await).await?;
+    let answers = measured.archive.total.empty;
+    let cpu_us = measured.used.map(|used| used.cpu.as_secs_f64() * 1e6 / answers as f64);
+    Ok(cpu_us.filter(|_| answers > 0 && !stop::is_requested()))
+}
+
+/// Has a null broker loaded by the clients of the run, on the first core of a broker of ours; its
+/// files go with it.
+async fn beside(
+    target: &Target,
+    store: &Path,
+    pace: PaceArgs,
+    load: impl AsyncFnOnce(NullLoad<'_>) -> Result<Measured, BenchError>,
+) -> Result<Measured, BenchError> {
+    let mut scratch = Scratch::new_in(store).await?;
+    let (directory, clients) = (scratch.path(), target.clients());
+    let null = NullLoad { directory, core: NULL_BROKER_CORE, clients, pace: &pace };
+    let measured = load(null).await?;
+    scratch.remove_at_end();
+    Ok(measured)
+}
+
+/// The same load for a moment.
+fn brief(pace: &PaceArgs) -> PaceArgs {
+    PaceArgs { warm_up: WARM_UP, duration: DURATION, ..pace.clone() }
+}

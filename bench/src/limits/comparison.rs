@@ -1,0 +1,83 @@
+//! Loads beside the null broker, in shares and multiples.
+
+use comfy_table::Table;
+
+use crate::limits::Limits;
+use crate::limits::beside::NullBroker;
+use crate::report::{Outcome, table};
+
+impl Limits {
+    /// Each of some loads of a report beside the null broker, as shares and multiples; a load is
+    /// its name, what its latencies are of, and what it came to. None without a null broker.
+    ///
+    /// The first load, the report's own, stands there whatever its latencies are of. The age of a
+    /// message that a waiting consumer gets is one: as an acknowledgement, it holds the way to the
+    /// broker, the write of a group, and the way to this process.
+    pub fn table(&self, loads: &[(&str, &str, &Outcome)]) -> Option<Table> {
+        let null = self.null_broker.as_ref()?;
+        let (_, _, first) = loads.first()?;
+        let is_comparable = |(index, (_, latency_of, _)): &(usize, &(&str, &str, &Outcome))| {
+            *index == 0 || *latency_of == null.latency_of
+        };
+        let loads = loads.iter().enumerate().filter(is_comparable).map(|(_, load)| load);
+        let loads: Vec<_> = loads.map(|(name, _, outcome)| (*name, *outcome)).collect();
+        let mut table = table::plain();
+        let mut header = vec!["under this load", "null broker"];
+        header.extend(loads.iter().flat_map(|(name, _)| [*name, "of the null broker"]));
+        table.set_header(header);
+        for figure in figures(null, first) {
+            let mut row = vec![figure.name.to_owned(), figure.text(figure.limit)];
+            row.extend(loads.iter().flat_map(|(_, outcome)| figure.cells(outcome)));
+            table.add_row(row);
+        }
+        table::align_numbers(&mut table, 1);
+        Some(table)
+    }
+}
+
+/// What is compared with the null broker.
+struct Figure {
+    name: &'static str,
+    limit: f64,
+    value: fn(&Outcome) -> Option<f64>,
+    /// Whether more is better, which is told as a share; else as a multiple.
+    is_rate: bool,
+}
+
+impl Figure {
+    fn text(&self, value: f64) -> String {
+        format!("{value:.*}", usize::from(!self.is_rate))
+    }
+
+    fn cells(&self, outcome: &Outcome) -> [String; 2] {
+        let known = (self.value)(outcome).filter(|_| self.limit > 0.0);
+        let Some(value) = known else { return [String::new(), String::new()] };
+        let share = match self.is_rate {
+            true => format!("{:.0} %", 100.0 * value / self.limit),
+            false => format!("{:.2} x", value / self.limit),
+        };
+        [self.text(value), share]
+    }
+}
+
+/// Everything that is compared, of a report whose own load came to `outcome`.
+fn figures(null: &NullBroker, outcome: &Outcome) -> Vec<Figure> {
+    // Both follow the schedule of an open loop, so there the share says nothing about either.
+    let paced = if outcome.has_one_clock() { "msg/s" } else { "msg/s, as scheduled" };
+    let rate = |name, limit| Figure {
+        name,
+        limit,
+        value: |outcome| Some(outcome.messages_per_second),
+        is_rate: true,
+    };
+    let time = |name, limit, value| Figure { name, limit, value, is_rate: false };
+    let closed = null.closed_loop_per_second.map(|limit| rate("msg/s, its closed loop", limit));
+    let times = [
+        time("CPU us per message", null.cpu_us_per_message, |outcome| {
+            outcome.broker.map(|broker| broker.cpu_us_per_message)
+        }),
+        time("p50 us", null.p50_us, |outcome| Some(outcome.response.percentiles_us["p50"])),
+        time("p99 us", null.p99_us, |outcome| Some(outcome.response.percentiles_us["p99"])),
+    ];
+    [rate(paced, null.messages_per_second)].into_iter().chain(closed).chain(times).collect()
+}

@@ -1,0 +1,110 @@
+//! Sends at a fixed rate beside a catch-up on messages that are in no cache: what the readers cost
+//! the producers. The same sends run alone before, so that the run tells its own multiple.
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::task;
+
+use crate::args::load::{LoadArgs, PaceArgs};
+use crate::driver::Timing;
+use crate::error::BenchError;
+use crate::limits;
+use crate::measure::Measured;
+use crate::observe::Machine;
+use crate::produce::Producers;
+use crate::record::archive::{Archive, LogTime};
+use crate::report::Outcome;
+use crate::versus::asked::Asked;
+use crate::versus::cold::{Cold, ONE_READ};
+use crate::versus::contestant::Running;
+use crate::versus::costs::Watch;
+use crate::versus::figures::Figures;
+use crate::versus::native::keep;
+
+/// Sends to the topic that is not read, which have run alone.
+pub struct Sends {
+    producers: Producers,
+    pace: PaceArgs,
+    alone_us: f64,
+    /// What the host took meanwhile.
+    stolen_percent: Option<f64>,
+}
+
+impl Sends {
+    /// Runs them alone, for the warm-up and the counted time.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn alone(
+        cold: &Cold,
+        load: &LoadArgs,
+        asked: &Asked<'_>,
+    ) -> Result<Self, BenchError> {
+        let producers = Producers::new(&cold.other, &load.message, load.pace.header.serialize());
+        let pace = asked.paced(&load.pace);
+        let load = producers.connect(&cold.other, &pace, 0, None).await?;
+        let before = Machine::look().await;
+        let archive = load.run(pace.timing(), Archive::default(), |_, _| ()).await;
+        let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
+        let alone_us = archive.total.response.percentile_us(99.0);
+        Ok(Self { producers, pace, alone_us, stolen_percent })
+    }
+
+    /// Runs them again, as long as the cold topic is read beside them, once.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn beside(
+        self,
+        running: &Running,
+        cold: &Cold,
+        asked: &Asked<'_>,
+    ) -> Result<Figures, BenchError> {
+        let Timing { warm_up, duration } = ONE_READ;
+        let pace = PaceArgs { warm_up, duration, ..self.pace };
+        let load = self.producers.connect(&cold.other, &pace, 1, None).await?;
+        let readers = cold.readers(&cold.target, Some(1)).await?;
+        let sending = load.clone();
+        let reading = task::spawn("bench readers", async move {
+            let begun = Instant::now();
+            let archive = readers.run(ONE_READ, Archive::default(), |_, _| ()).await;
+            // Nothing more is sent when everything is read.
+            sending.stop_after(0);
+            (archive, begun.elapsed())
+        });
+        let watch = Watch::start(running, &load, ONE_READ, asked.prefix);
+        let archive = Archive::with_interval_log(LogTime::now());
+        let archive = load.run(ONE_READ, archive, |_, _| ()).await;
+        let (read, took) = reading.await;
+        let spent = watch.finish().await;
+        let megabytes = read.total.bytes as f64 / 1e6;
+        eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
+        let measured = Measured { archive, ..Measured::default() };
+        let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
+        keep(asked, limits::SENDS, measured, &cold.target).await?;
+        Ok(Figures {
+            p99_alone_us: Some(self.alone_us),
+            // Its p99 stands beside that of the sends alone, so both must be without pauses.
+            stolen_percent: larger(of_load.stolen_percent, self.stolen_percent),
+            rss_idle_bytes: cold.rss_idle_bytes,
+            rss_bytes: running.usage().rss_bytes,
+            failures: of_load.failures + read.total.errors.total(),
+            ..of_load
+        })
+    }
+}
+
+/// The larger of those that are known.
+fn larger(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_took_more_of_counts_and_what_is_not_known_does_not() {
+        assert_eq!(larger(Some(1.0), Some(2.0)), Some(2.0));
+        assert_eq!((larger(None, Some(0.5)), larger(None, None)), (Some(0.5), None));
+    }
+}
