@@ -1,7 +1,7 @@
 //! Pulls that wait for a message.
 //!
 //! States of a held pull: *parked* until a wanted message becomes visible (woken), its deadline
-//! passes (expired), or the shard stops (drained). It leaves the table in exactly one of these
+//! passes (expired), its place is needed and its client gone, or the shard stops (drained). It leaves the table in exactly one of these
 //! ways, with its payload, and the caller answers it. Parking, waking and expiring change the table
 //! in one step and never wait; the caller owns the clock.
 //!
@@ -188,6 +188,18 @@ impl<T> HoldTable<T> {
             }
         }
         true
+    }
+
+    /// Takes out the pulls that nobody waits for any more, as `is_gone` says, and appends them to
+    /// `gone`. Looks at all of them.
+    pub fn take_gone(&mut self, is_gone: impl Fn(&T) -> bool, gone: &mut Vec<T>) {
+        let slots: Vec<usize> = self
+            .slots
+            .iter()
+            .filter(|(_, held)| is_gone(&held.payload))
+            .map(|(slot, _)| slot)
+            .collect();
+        gone.extend(slots.into_iter().map(|slot| self.take(slot)));
     }
 
     /// The earliest deadline that may belong to a parked pull.
@@ -404,6 +416,20 @@ mod tests {
         fixture.park("again", QUEUE, 2, "A", 15);
         assert_eq!(fixture.expired(1), ["outside"]);
         assert_eq!(fixture.arrived(QUEUE, 2, "A"), ["again"]);
+    }
+
+    #[test]
+    fn pulls_of_clients_that_are_gone_make_way() {
+        let mut fixture = Fixture::new();
+        fixture.table.held_max = 2;
+        fixture.park("gone", QUEUE, 0, "*", 15);
+        fixture.park("here", QUEUE, 0, "*", 15);
+        assert_eq!(fixture.table.park(fixture.wish(QUEUE, 0, "*", 15), "late"), Err("late"));
+        let mut gone = Vec::new();
+        fixture.table.take_gone(|name| *name == "gone", &mut gone);
+        assert_eq!(gone, ["gone"]);
+        fixture.park("late", QUEUE, 0, "*", 15);
+        assert_eq!(fixture.arrived(QUEUE, 0, "A"), ["here", "late"]);
     }
 
     #[test]

@@ -45,6 +45,10 @@ const WOKEN_AT_ONCE_MAX: usize = 256;
 /// Pulls that are taken out at once when their time is up, 0.2 ms; all of them may end together.
 const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 
+/// Time between two searches for held pulls of connections that are gone: 2 ms each. They are kept
+/// until their place is needed, since a client that stops leaves a few for seconds only.
+const GONE_SEARCH_PAUSE: Duration = Duration::from_secs(1);
+
 /// Bytes of the frames that held pulls keep, all together.
 const HELD_MAX_BYTES: usize = 256 << 20;
 
@@ -65,6 +69,8 @@ pub(super) struct Held {
     /// An earlier deadline than the one that the timer sleeps for.
     earlier: Notify,
     sleeps_until: Cell<Option<Instant>>,
+    /// When pulls of connections that are gone were last searched for.
+    searched_at: Cell<Option<Instant>>,
     /// Those that a wake-up takes out, while they are executed.
     woken: RefCell<Vec<Waiting>>,
 }
@@ -76,7 +82,24 @@ impl Default for Held {
             bytes: Cell::new(0),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
+            searched_at: Cell::new(None),
             woken: RefCell::default(),
+        }
+    }
+}
+
+impl Held {
+    /// Drops the pulls of connections of this shard that are gone, when there are as many as may be:
+    /// clients that lost the broker, and come back together, find their former pulls here.
+    fn make_room(&self, now: Instant) {
+        let is_full = self.table.borrow().len() >= HELD_MAX || self.bytes.get() >= HELD_MAX_BYTES;
+        let is_due = |at: Instant| now.saturating_since(at) >= GONE_SEARCH_PAUSE;
+        if is_full && self.searched_at.get().is_none_or(is_due) {
+            self.searched_at.set(Some(now));
+            let mut gone = Vec::new();
+            self.table.borrow_mut().take_gone(|waiting| waiting.peer.is_closed(), &mut gone);
+            let bytes: usize = gone.iter().map(|waiting| waiting.frame.len()).sum();
+            self.bytes.set(self.bytes.get() - bytes);
         }
     }
 }
@@ -89,6 +112,7 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         return false;
     }
     let held = &data.services().pull.held;
+    held.make_room(attempt.started);
     let frame: Box<[u8]> = attempt.request.frame.into();
     let bytes = held.bytes.get() + frame.len();
     if bytes > HELD_MAX_BYTES {
