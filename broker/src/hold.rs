@@ -1,9 +1,10 @@
 //! Pulls that wait for a message.
 //!
 //! States of a held pull: *parked* until a wanted message becomes visible (woken), its deadline
-//! passes (expired), its place is needed and its client gone, or the shard stops (drained). It leaves the table in exactly one of these
-//! ways, with its payload, and the caller answers it. Parking, waking and expiring change the table
-//! in one step and never wait; the caller owns the clock.
+//! passes (expired), its place is needed and its client gone, or the shard stops (drained). It
+//! leaves the table in exactly one of these ways, with its payload, and the caller answers it.
+//! Parking, waking and expiring change the table in one step and never wait; the caller owns the
+//! clock.
 //!
 //! Costs: a parked pull holds one slot and one heap entry, whatever the number of others, and no
 //! timer of its own. A message looks up its queue once and visits only the pulls in line there.

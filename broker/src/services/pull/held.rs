@@ -89,8 +89,8 @@ impl Default for Held {
 }
 
 impl Held {
-    /// Drops the pulls of connections of this shard that are gone, when there are as many as may be:
-    /// clients that lost the broker, and come back together, find their former pulls here.
+    /// Drops the pulls of connections of this shard that are gone, when there are as many as may
+    /// be: clients that lost the broker, and come back together, find their former pulls here.
     fn make_room(&self, now: Instant) {
         let is_full = self.table.borrow().len() >= HELD_MAX || self.bytes.get() >= HELD_MAX_BYTES;
         let is_due = |at: Instant| now.saturating_since(at) >= GONE_SEARCH_PAUSE;
