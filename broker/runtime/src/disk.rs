@@ -353,6 +353,13 @@ impl File {
         in_world!(AnyFile, &*self.inner, file => file.read_at(pos, len).await)
     }
 
+    /// Whether the file system can tell what is in the page cache. Where it cannot,
+    /// [`File::read_cached`] never finds anything, whatever is there.
+    #[must_use]
+    pub fn tells_cached(&self) -> bool {
+        in_world!(AnyFile, &*self.inner, file => file.tells_cached())
+    }
+
     /// Fills `out` with the bytes at `pos` if the page cache holds them all; tells whether it did.
     /// Never waits for the device. Without all of them, what is in `out` means nothing.
     pub fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
@@ -360,7 +367,8 @@ impl File {
     }
 
     /// Brings the `len` bytes at `pos` into the page cache, as far as the file has them, where
-    /// [`File::read_cached`] finds them until the kernel needs the memory.
+    /// [`File::read_cached`] finds them until the kernel needs the memory. The device may be one
+    /// page late with some of them when this returns.
     ///
     /// # Errors
     /// As the device says.

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use ringmq_runtime::task;
+
 use crate::entry::{ENTRY_SIZE, Entry, read_entries};
 use crate::error::ReadError;
 use crate::frame::{FRAME_HEADER_BYTES, FrameHead, FrameKind, is_intact};
@@ -38,6 +40,29 @@ pub(crate) async fn load(
     let entries: Rc<[Entry]> = read_entries(&bytes[FRAME_HEADER_BYTES..]).collect();
     inner.blocks.borrow_mut().put(block.at, entries.clone(), count * ENTRY_SIZE);
     Ok(entries)
+}
+
+/// Blocks that are read ahead at the same time.
+const AHEAD_MAX: usize = 8;
+
+/// Has a block read that will be wanted soon. Whoever wants it then learns what is wrong with it.
+pub(crate) fn load_ahead(inner: &Rc<Inner>, wanted: Option<(BlockRef, usize)>) {
+    let Some((block, count)) = wanted else { return };
+    {
+        let mut ahead = inner.cold.blocks.borrow_mut();
+        if ahead.len() >= AHEAD_MAX || ahead.contains(&block.at) {
+            return;
+        }
+        ahead.push(block.at);
+    }
+    let inner = inner.clone();
+    let load = async move {
+        if let Err(error) = load(&inner, block, count).await {
+            tracing::debug!("reading ahead: {error}");
+        }
+        inner.cold.blocks.borrow_mut().retain(|&at| at != block.at);
+    };
+    task::spawn("index ahead", load).detach();
 }
 
 /// Reads `len` bytes of the index stream.

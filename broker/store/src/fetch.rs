@@ -5,13 +5,17 @@
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
 //! | others, in the page cache | copies, several in one block (`chunks.rs`) |
-//! | others | brought into the page cache first, close ones with what lies around them |
+//! | others | brought into the page cache first (`cold.rs`) |
+//! | others, where nobody can tell what that holds | copies of what lies around them |
 //!
 //! The log is written past the page cache, so that its readers have that to themselves.
 
-use ringmq_runtime::buffer::{Block, Shared};
-use ringmq_runtime::task;
+use std::rc::Rc;
 
+use ringmq_runtime::buffer::{Block, Shared};
+
+use crate::cold;
+use crate::cold_plan::Chunk;
 use crate::error::ReadError;
 use crate::log::{Inner, State};
 use crate::read::Piece;
@@ -25,18 +29,6 @@ const FILE_RUN_BYTES_MIN: u64 = 32 << 10;
 
 /// Most bytes of a block of copies: an answer of 32 messages of 1 KiB takes half of it.
 const COPY_BLOCK_BYTES: usize = 64 << 10;
-
-/// What is brought into the page cache at once: one read of this size takes 80 us, one of 4 KiB
-/// 28 us.
-const CHUNK_BYTES: u64 = 128 << 10;
-
-/// Reads of one answer that are with the device at the same time: enough to keep it busy, and few
-/// enough that the log's own writes do not wait long behind them. The 16 requests of a shard that
-/// may wait for the device have 4 MiB on their way.
-const READS_AT_ONCE: usize = 2;
-
-/// Records farther apart than this are read one by one: most of a chunk would be for nobody.
-const SPARSE_GAP_BYTES: u64 = 64 << 10;
 
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
@@ -83,31 +75,40 @@ pub(crate) fn fetch_now(
 /// # Errors
 /// When the device fails or a segment is gone.
 pub(crate) async fn fetch(
-    inner: &Inner,
+    inner: &Rc<Inner>,
     wanted: &[Wanted],
     out: &mut Vec<Piece>,
 ) -> Result<(), ReadError> {
-    let is_sparse = Wanted::span(wanted) / wanted.len() as u64 > SPARSE_GAP_BYTES;
+    let are_sparse = cold::are_sparse(wanted);
     let mut rest = wanted;
+    let mut is_followed = false;
     // Whether the first of the rest was brought into the page cache just now.
     let mut was_brought = false;
     loop {
-        let (fetched, cold) = {
+        let (fetched, first, tells_cached) = {
             let state = inner.state.borrow();
             let fetched = fetch_now(inner, &state, rest, out);
             rest = &rest[fetched..];
-            let Some(run) = runs(&state, rest).next() else { return Ok(()) };
-            (fetched, run.len())
+            let Some(first) = runs(&state, rest).next() else { return Ok(()) };
+            let byte = first[0].byte;
+            let segment = state.segments.find(byte).ok_or_else(|| gone(inner, byte))?;
+            (fetched, first.len(), segment.file.tells_cached())
         };
-        if fetched == 0 && was_brought {
-            // The page cache has lost it again.
-            let run = Wanted::all_of(&rest[..cold]);
-            out.push(Piece::Memory(bytes(inner, run.byte, run.len).await?));
-            rest = &rest[cold..];
-            was_brought = false;
-        } else {
-            bring_into_cache(inner, rest, is_sparse).await?;
+        if tells_cached && (fetched > 0 || !was_brought) {
+            if !std::mem::replace(&mut is_followed, true) {
+                cold::follow(inner, wanted, true);
+            }
+            cold::bring(inner, rest, first, are_sparse).await;
             was_brought = true;
+            continue;
+        }
+        // The page cache has lost it again, or nobody can tell.
+        cold::forget(inner, rest[0].byte);
+        let read = read_past_cache(inner, rest, are_sparse, out).await?;
+        rest = &rest[read..];
+        was_brought = false;
+        if rest.is_empty() {
+            return Ok(());
         }
     }
 }
@@ -168,46 +169,39 @@ impl Copies {
     }
 }
 
-/// Has the device read the first of the records, and unless others would hardly want it, what lies
-/// around them: several reads at a time.
+/// Reads the first of the records, and unless they are sparse, what follows in its chunk, in one
+/// go; tells how many.
 ///
 /// # Errors
-/// When the device fails or a segment is gone.
-async fn bring_into_cache(
+/// When the device fails or the segment is gone.
+async fn read_past_cache(
     inner: &Inner,
     wanted: &[Wanted],
-    is_sparse: bool,
-) -> Result<(), ReadError> {
-    let mut reads = Vec::with_capacity(READS_AT_ONCE);
-    {
-        let state = inner.state.borrow();
-        let mut until = 0;
-        for run in runs(&state, wanted).map(Wanted::all_of) {
-            // Had with the one before, or sent from the file.
-            if run.byte + run.len <= until || run.len >= FILE_RUN_BYTES_MIN {
-                continue;
-            }
-            if reads.len() == READS_AT_ONCE || run.byte >= state.tail.start() {
-                break;
-            }
-            let segment = state.segments.find(run.byte).ok_or_else(|| gone(inner, run.byte))?;
-            let chunk = run.byte - run.byte % CHUNK_BYTES;
-            let (from, to) = match is_sparse {
-                true => (run.byte, run.byte + run.len),
-                false => (chunk.max(segment.base), chunk + CHUNK_BYTES),
-            };
-            let end = state.marks.written().min(segment.base + state.segments.size);
-            until = to.max(run.byte + run.len).min(end);
-            let (file, pos, len) = (segment.file.clone(), from - segment.base, until - from);
-            let read = async move { file.bring_into_cache(pos, len as usize).await };
-            reads.push(task::spawn("cold read", read));
-        }
+    are_sparse: bool,
+    out: &mut Vec<Piece>,
+) -> Result<usize, ReadError> {
+    let first = wanted[0];
+    let until = match are_sparse {
+        true => first.byte + first.len,
+        false => Chunk::of(&inner.state.borrow().segments, first.byte).to,
+    };
+    let behind = |record: &Wanted| record.byte + record.len > until;
+    let count = wanted.iter().position(behind).unwrap_or(wanted.len()).max(1);
+    let read = bytes(inner, first.byte, Wanted::span(&wanted[..count])).await?;
+    let len = Wanted::all_of(&wanted[..count]).len as usize;
+    if len == read.len() {
+        out.push(Piece::Memory(read));
+        return Ok(count);
     }
-    for read in reads {
-        let failed = |source| ReadError::Io { log: inner.id, what: "a segment", source };
-        read.await.map_err(failed)?;
+    // A slice would keep all of it.
+    let mut block = Block::unaligned(len);
+    for record in &wanted[..count] {
+        let (at, len) = ((record.byte - first.byte) as usize, record.len as usize);
+        block.spare()[..len].copy_from_slice(&read[at..at + len]);
+        block.advance(len);
     }
-    Ok(())
+    out.push(Piece::Memory(block.share(0..len)));
+    Ok(count)
 }
 
 /// `len` bytes of one segment from wherever they are: the tail, the file, or both.

@@ -10,8 +10,8 @@
 //!    ├──> queue index ─┐                   group_times queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
-//! read    entries and bytes from memory, page cache,      read walk fetch blocks cache
-//!         files
+//! read    entries and bytes from memory, page cache,      read walk fetch cold cold_plan
+//!         files                                           blocks cache
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
@@ -39,6 +39,8 @@ mod blocks;
 mod cache;
 mod checkpoint;
 mod chunks;
+mod cold;
+mod cold_plan;
 mod deletion;
 mod entry;
 mod error;

@@ -14,6 +14,7 @@ use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
 use crate::chunks::Chunks;
+use crate::cold::ColdReads;
 use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) chunks: RefCell<Chunks>,
     /// What a read that is under way wants, so that none has to allocate it.
     pub(crate) wanted: RefCell<Vec<Wanted>>,
+    pub(crate) cold: ColdReads,
     pub(crate) signals: Signals,
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
@@ -364,6 +366,7 @@ impl Inner {
             blocks: RefCell::new(Cache::new(blocks_bytes)),
             chunks: RefCell::new(Chunks::new()),
             wanted: RefCell::default(),
+            cold: ColdReads::default(),
             signals: Signals::default(),
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
             deletions: Deletions::default(),

@@ -7,6 +7,7 @@ use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::disk::FileView;
 
 use crate::blocks;
+use crate::cold;
 use crate::error::ReadError;
 use crate::fetch;
 use crate::log::Log;
@@ -141,7 +142,7 @@ impl Log {
         wants: &mut dyn FnMut(i64) -> bool,
         out: &mut Vec<Piece>,
     ) -> ReadNow {
-        let inner = &*self.inner;
+        let inner = &self.inner;
         let state = inner.state.borrow();
         let mut walk = match Walk::start(&state, query) {
             Ok(walk) => walk,
@@ -158,6 +159,10 @@ impl Log {
         }
         // What was found before the cold part is an answer; the next read will ask for the rest.
         walk.end_before(&wanted, fetched);
+        let is_in_file = wanted.first().is_some_and(|first| first.byte < state.tail.start());
+        if is_in_file && cold::follow(inner, &wanted, false) {
+            blocks::load_ahead(inner, walk.next_block(inner));
+        }
         ReadNow::Done(walk.result(&state))
     }
 
@@ -171,7 +176,7 @@ impl Log {
         wants: &mut dyn FnMut(i64) -> bool,
         out: &mut Vec<Piece>,
     ) -> Result<ReadResult, ReadError> {
-        let inner = &*self.inner;
+        let inner = &self.inner;
         let start = Walk::start(&inner.state.borrow(), query);
         let mut walk = match start {
             Ok(walk) => walk,
@@ -191,6 +196,7 @@ impl Log {
         if wanted.is_empty() {
             return Ok(result);
         }
+        blocks::load_ahead(inner, walk.next_block(inner));
         let pieces_before = out.len();
         if let Err(error) = fetch::fetch(inner, &wanted, out).await {
             out.truncate(pieces_before);

@@ -150,6 +150,15 @@ impl Walk {
         Stop::Done
     }
 
+    /// The block of entries that the next read begins with, and how many it has, unless it is in
+    /// memory.
+    pub(crate) fn next_block(&mut self, inner: &Inner) -> Option<(BlockRef, usize)> {
+        match self.near_entry(inner, &inner.state.borrow()) {
+            Near::Block(block, count) => Some((block, count)),
+            Near::Here(_) | Near::Gone => None,
+        }
+    }
+
     /// The entry that comes next, if it is in memory.
     fn near_entry(&mut self, inner: &Inner, state: &State) -> Near {
         // Neighbours are nearly always in one block: one look-up for all of them.

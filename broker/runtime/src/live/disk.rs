@@ -193,6 +193,7 @@ pub(crate) struct File {
     /// since the kernel reads nothing ahead here: that would be done on the shard's core, up to
     /// megabytes at a time, in front of the log's own writes.
     buffered: BufferedFile,
+    tells_cached: bool,
     sector_size_bytes: usize,
 }
 
@@ -217,11 +218,13 @@ impl File {
         let buffered = blocking(move || {
             let file = fs::File::open(path)?;
             sys::read_nothing_ahead(file.as_fd())?;
-            Ok::<_, io::Error>(file.into_raw_fd())
+            let tells_cached = sys::tells_cached(file.as_fd());
+            Ok::<_, io::Error>((file.into_raw_fd(), tells_cached))
         });
+        let (buffered, tells_cached) = buffered.await?;
         // SAFETY: a new descriptor, which the file closes.
-        let buffered = unsafe { BufferedFile::from_raw_fd(buffered.await?) };
-        Ok(Self { direct, helper, view, buffered, sector_size_bytes })
+        let buffered = unsafe { BufferedFile::from_raw_fd(buffered) };
+        Ok(Self { direct, helper, view, buffered, tells_cached, sector_size_bytes })
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -287,15 +290,27 @@ impl File {
         Ok(Shared::copy_of(&read[lead.min(end)..end]))
     }
 
+    pub(crate) fn tells_cached(&self) -> bool {
+        self.tells_cached
+    }
+
     pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
         // Whatever keeps the page cache from giving them, the device is asked next and tells.
-        // SAFETY: the file keeps its descriptor open during the call.
-        let file = unsafe { BorrowedFd::borrow_raw(self.buffered.as_raw_fd()) };
-        sys::read_cached(file, pos, out).is_ok_and(|read| read == out.len())
+        sys::read_cached(self.buffered_fd(), pos, out).is_ok_and(|read| read == out.len())
     }
 
     pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
-        self.buffered.read_at(pos, len).await.map(drop).map_err(io_error)
+        let end = pos.saturating_add(len as u64).min(self.len()?);
+        let Some(last) = end.checked_sub(1).filter(|last| *last >= pos) else { return Ok(()) };
+        // The reads are begun in one call, and the ring waits for the last page of them: a read of
+        // all of it in the ring would copy it into fresh memory that nobody looks at.
+        sys::begin_reading(self.buffered_fd(), pos, end - pos)?;
+        self.buffered.read_at(last, 1).await.map(drop).map_err(io_error)
+    }
+
+    fn buffered_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the file keeps its descriptor open as long as it lives.
+        unsafe { BorrowedFd::borrow_raw(self.buffered.as_raw_fd()) }
     }
 
     pub(crate) fn view(&self) -> View {

@@ -175,6 +175,23 @@ pub(crate) fn read_cached(file: BorrowedFd<'_>, pos: u64, out: &mut [u8]) -> io:
     check_len(read)
 }
 
+/// Whether [`read_cached`] works on this file: some file systems refuse the flag.
+pub(crate) fn tells_cached(file: BorrowedFd<'_>) -> bool {
+    let refused = |error: &io::Error| error.raw_os_error() == Some(libc::EOPNOTSUPP);
+    !read_cached(file, 0, &mut [0]).is_err_and(|error| refused(&error))
+}
+
+/// Has the device begin to read into the page cache what is not there; does not wait for it.
+pub(crate) fn begin_reading(file: BorrowedFd<'_>, pos: u64, len: u64) -> io::Result<()> {
+    let number = |value| libc::off_t::try_from(value).map_err(|_| io::ErrorKind::InvalidInput);
+    let (pos, len) = (number(pos)?, number(len)?);
+    // SAFETY: the call touches no memory of this process.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), pos, len, libc::POSIX_FADV_WILLNEED) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// Tells the kernel to read what is asked for and nothing behind it.
 pub(crate) fn read_nothing_ahead(file: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the call only changes how this open file is read.

@@ -1,11 +1,14 @@
 //! The bytes of one simulated file: as the process sees them, and as the device holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::random::Sequence;
 
 /// What a device writes whole or not at all.
 pub(crate) const SECTOR_BYTES: usize = 512;
+
+/// Unit of the page cache.
+const PAGE_BYTES: usize = 4096;
 
 /// Bytes of a file.
 #[derive(Default)]
@@ -19,6 +22,8 @@ pub(crate) struct Content {
     /// Writes that the process has handed over and not seen completed, by number.
     on_the_way: BTreeMap<u64, (usize, Vec<u8>)>,
     last_write: u64,
+    /// Pages that were brought into the page cache, by number.
+    cached: BTreeSet<usize>,
     /// Unix time of the last write, in milliseconds.
     pub(super) modified_ms: i64,
 }
@@ -64,6 +69,15 @@ impl Content {
         let len = out.len().min(self.seen.len() - pos);
         out[..len].copy_from_slice(&self.seen[pos..pos + len]);
         len
+    }
+
+    /// The `len` bytes from `pos` on are in the page cache from now on.
+    pub(super) fn bring_into_cache(&mut self, pos: usize, len: usize) {
+        self.cached.extend(pages(pos, len));
+    }
+
+    pub(super) fn is_cached(&self, pos: usize, len: usize) -> bool {
+        pages(pos, len).all(|page| self.cached.contains(&page))
     }
 
     /// Hands a write over; returns its number.
@@ -213,6 +227,10 @@ fn surviving<'a>(
 }
 
 /// Writes at a position, with zeros in between if that is beyond the end.
+fn pages(pos: usize, len: usize) -> std::ops::Range<usize> {
+    pos / PAGE_BYTES..(pos + len).div_ceil(PAGE_BYTES)
+}
+
 fn put(target: &mut Vec<u8>, pos: usize, bytes: &[u8]) {
     let end = pos + bytes.len();
     if target.len() < end {

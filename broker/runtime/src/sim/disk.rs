@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::content::{Content, SECTOR_BYTES};
-use super::faults::DiskFaults;
+use super::faults::{DiskFaults, PageCache};
 use super::names::{Item, Names, SharedContent, normal, parent};
 use super::{Core, Timer, current};
 use crate::buffer::{DmaBuffer, Shared};
@@ -26,6 +26,19 @@ pub(crate) struct NodeDisk {
     locked: RefCell<BTreeSet<String>>,
     /// Counts the ends of the node: what was begun before the last one has no effect after it.
     life: Cell<u64>,
+    reads: Cell<DiskReads>,
+    reads_now: Cell<usize>,
+}
+
+/// Reads of a simulated device, through the page cache and past it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskReads {
+    /// Reads begun.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Most at the same time, since the last look.
+    pub at_once_max: usize,
 }
 
 fn core() -> Rc<Core> {
@@ -111,6 +124,19 @@ impl NodeDisk {
         self.faults.borrow().read_error.draw(&mut core().random())
     }
 
+    pub(super) fn reads(&self) -> DiskReads {
+        let reads = self.reads.get();
+        self.reads.set(DiskReads { at_once_max: self.reads_now.get(), ..reads });
+        reads
+    }
+
+    /// One read of the device; fails as the faults say.
+    async fn read(&self, len: usize) -> io::Result<()> {
+        let _reading = Reading::begin(self, len);
+        self.pause().await;
+        if self.read_fails() { Err(device_error("read")) } else { Ok(()) }
+    }
+
     fn available(&self) -> u64 {
         let capacity = self.faults.borrow().capacity_bytes;
         capacity.saturating_sub(self.names.borrow().used_bytes())
@@ -118,6 +144,29 @@ impl NodeDisk {
 
     fn reserve(&self, len: u64) -> io::Result<()> {
         if len <= self.available() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+}
+
+/// A read that is with the device.
+struct Reading<'a>(&'a NodeDisk);
+
+impl<'a> Reading<'a> {
+    fn begin(node: &'a NodeDisk, len: usize) -> Self {
+        let now = node.reads_now.get() + 1;
+        node.reads_now.set(now);
+        let DiskReads { count, bytes, at_once_max } = node.reads.get();
+        node.reads.set(DiskReads {
+            count: count + 1,
+            bytes: bytes + u64::try_from(len).unwrap_or(u64::MAX),
+            at_once_max: at_once_max.max(now),
+        });
+        Self(node)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.reads_now.set(self.0.reads_now.get() - 1);
     }
 }
 
@@ -381,24 +430,34 @@ impl File {
     }
 
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
-        self.node.pause().await;
-        if self.node.read_fails() {
-            return Err(device_error("read"));
-        }
+        self.node.read(len).await?;
         let content = lock(&self.content);
         let mut bytes = vec![0; len.min(content.len())];
         let read = content.read(pos, &mut bytes);
         Ok(Shared::copy_of(&bytes[..read]))
     }
 
-    /// The simulated page cache holds what chance says.
-    pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
-        core().below(2) == 0 && lock(&self.content).read(pos, out) == out.len()
+    pub(crate) fn tells_cached(&self) -> bool {
+        self.node.faults.borrow().page_cache != PageCache::Untold
     }
 
-    pub(crate) async fn bring_into_cache(&self, _pos: u64, _len: usize) -> io::Result<()> {
-        self.node.pause().await;
-        if self.node.read_fails() { Err(device_error("read")) } else { Ok(()) }
+    pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
+        let Ok(first) = usize::try_from(pos) else { return false };
+        let is_cached = match self.node.faults.borrow().page_cache {
+            PageCache::ByChance => core().below(2) == 0,
+            PageCache::Brought => lock(&self.content).is_cached(first, out.len()),
+            PageCache::Untold => false,
+        };
+        is_cached && lock(&self.content).read(pos, out) == out.len()
+    }
+
+    pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
+        self.node.read(len).await?;
+        let pos = usize::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let mut content = lock(&self.content);
+        let len = len.min(content.len().saturating_sub(pos));
+        content.bring_into_cache(pos, len);
+        Ok(())
     }
 
     pub(crate) fn view(&self) -> View {

@@ -28,6 +28,18 @@ impl Chance {
     }
 }
 
+/// What the simulated page cache holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PageCache {
+    /// Whatever is asked for, half of the times.
+    #[default]
+    ByChance,
+    /// What was brought there, for good.
+    Brought,
+    /// The file system cannot tell.
+    Untold,
+}
+
 /// Faults of one node's disk. The default is a healthy disk that takes its time.
 #[derive(Clone, Debug)]
 pub struct DiskFaults {
@@ -43,6 +55,8 @@ pub struct DiskFaults {
     pub sync_error: Chance,
     /// A read fails.
     pub read_error: Chance,
+    /// What is in the page cache.
+    pub page_cache: PageCache,
     /// The next write fails, once.
     pub fail_next_write: bool,
     /// The next sync of a file fails, once.
@@ -60,6 +74,7 @@ impl Default for DiskFaults {
             write_error: Chance::NEVER,
             sync_error: Chance::NEVER,
             read_error: Chance::NEVER,
+            page_cache: PageCache::default(),
             fail_next_write: false,
             fail_next_sync: false,
             capacity_bytes: 1 << 40,

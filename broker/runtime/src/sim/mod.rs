@@ -33,7 +33,8 @@ use std::time::Duration;
 
 pub use self::core::NodeId;
 pub(crate) use self::core::{Core, current};
-pub use self::faults::{Chance, DiskFaults, NetFaults};
+pub use self::disk::DiskReads;
+pub use self::faults::{Chance, DiskFaults, NetFaults, PageCache};
 pub(crate) use self::timer::Timer;
 
 use crate::disk::Disk;
@@ -123,6 +124,11 @@ impl World {
     /// Changes what goes wrong with the disk of a node, from now on.
     pub fn disk_faults(&self, node: NodeId, change: impl FnOnce(&mut DiskFaults)) {
         self.handle.core.disk(node).change_faults(change);
+    }
+
+    /// The reads that the disk of a node was asked for so far.
+    pub fn disk_reads(&self, node: NodeId) -> DiskReads {
+        self.handle.core.disk(node).reads()
     }
 
     /// Changes what goes wrong in the network, from now on.
