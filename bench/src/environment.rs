@@ -8,6 +8,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{clock, process, shards};
 use serde::{Deserialize, Serialize};
 
+use crate::args::said::{self, Said};
 use crate::observe::Strain;
 use crate::target::Target;
 use crate::target::caller::Caller;
@@ -21,8 +22,12 @@ const FACT_MAX_BYTES: usize = 1 << 20;
 pub struct Environment {
     /// When the run ended, Unix ms.
     pub unix_ms: i64,
-    /// Version of bench.
+    /// Version of bench, and how it was built.
     pub bench: String,
+    /// Its command line.
+    pub command: String,
+    /// The flags of the command, defaults included.
+    pub settings: BTreeMap<String, String>,
     /// Release of the kernel.
     pub kernel: String,
     /// Name of the processor.
@@ -70,6 +75,9 @@ pub struct DiskFacts {
     pub rotational: String,
 }
 
+/// How this program was built: figures of a debug build mean nothing.
+const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
 /// Our own release, in a broker's runtime information; Apache's broker has no such key.
 pub const RELEASE_KEY: &str = "ringmqVersion";
 
@@ -95,10 +103,13 @@ impl Environment {
     }
 
     async fn of_machine() -> Self {
+        let Said { words: command, settings } = said::said();
         let governor = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
         Self {
             unix_ms: clock::unix_ms(),
-            bench: env!("CARGO_PKG_VERSION").to_owned(),
+            bench: format!("{} ({BUILD} build)", env!("CARGO_PKG_VERSION")),
+            command,
+            settings,
             kernel: fact("proc/sys/kernel/osrelease").await,
             cpu: cpu_model(&fact("proc/cpuinfo").await),
             cores: shards::usable_cores().len(),

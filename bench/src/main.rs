@@ -44,6 +44,7 @@ use crate::args::{Cli, Command, scenario};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::null_broker;
+use crate::report::files;
 use crate::target::{child, embedded};
 
 fn main() -> ExitCode {
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<Ending, BenchError> {
+    command.output().map_or(Ok(()), files::check)?;
     match command {
         Command::Run(args) => run_scenario(&args).await,
         Command::Produce(args) => produce::run(&args).await,
@@ -95,7 +97,7 @@ async fn run_scenario(args: &RunArgs) -> Result<Ending, BenchError> {
         eprintln!("note: {word} is of a broker that bench starts, and left out with --namesrv");
     });
     // What the file says is sound, so what is wrong now is in the flags.
-    let cli = Cli::from_words(&words).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_scenario(&words).unwrap_or_else(|error| error.exit());
     Box::pin(run(cli.command)).await
 }
 

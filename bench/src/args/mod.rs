@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod load;
 pub mod rules;
+pub mod said;
 pub mod scenario;
 pub mod target;
 pub mod values;
@@ -14,6 +15,8 @@ use crate::args::commands::{
     CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
     ProduceArgs, ReportArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
+use crate::args::load::OutputArgs;
+use crate::args::said::Said;
 use crate::args::versus::VersusArgs;
 
 const EXAMPLES: &str = "\
@@ -96,7 +99,13 @@ impl Cli {
 
     /// Reads the command line of the process; ends it where clap has something to say.
     pub fn from_process() -> Self {
-        Self::of(&Self::grammar().get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = Self::grammar().get_matches();
+        let cli = Self::of(&matches).unwrap_or_else(|error| error.exit());
+        // A scenario is kept as the command that it stands for.
+        if !matches!(cli.command, Command::Run(_)) {
+            said::keep(Said::of(&matches));
+        }
+        cli
     }
 
     /// Reads words as a command line; a flag that comes twice has its last value.
@@ -104,11 +113,24 @@ impl Cli {
     /// # Errors
     /// As clap says.
     pub fn from_words(words: &[String]) -> Result<Self, clap::Error> {
+        Self::of(&Self::matches(words)?)
+    }
+
+    /// As [`Cli::from_words`], for the words that the process is to follow.
+    ///
+    /// # Errors
+    /// As clap says.
+    pub fn from_scenario(words: &[String]) -> Result<Self, clap::Error> {
+        let matches = Self::matches(words)?;
+        let cli = Self::of(&matches)?;
+        said::keep(Said::of(&matches));
+        Ok(cli)
+    }
+
+    fn matches(words: &[String]) -> Result<ArgMatches, clap::Error> {
         let grammar = Self::grammar().args_override_self(true);
         let program = std::iter::once("bench");
-        let matches =
-            grammar.try_get_matches_from(program.chain(words.iter().map(String::as_str)))?;
-        Self::of(&matches)
+        grammar.try_get_matches_from(program.chain(words.iter().map(String::as_str)))
     }
 
     /// What a command line says that the grammar has taken, if it is sound as a whole.
@@ -156,6 +178,20 @@ pub enum Command {
     /// Be the null broker that another `bench` started.
     #[command(hide = true)]
     ServeNull(ServeNullArgs),
+}
+
+impl Command {
+    /// Where its results go; none for commands that only print.
+    pub fn output(&self) -> Option<&OutputArgs> {
+        match self {
+            Self::Produce(args) => Some(&args.load.output),
+            Self::Consume(args) => Some(&args.load.output),
+            Self::EndToEnd(args) => Some(&args.load.output),
+            Self::Mixed(args) => Some(&args.load.output),
+            Self::Knee(args) => Some(&args.load.output),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ pub mod metric;
 pub mod student;
 mod units;
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use crate::args::commands::CompareArgs;
@@ -18,6 +20,9 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::report::environment as words;
 use crate::report::{Beside, Outcome, files, table};
+
+/// Settings that say where results and files go, and nothing about figures.
+const PLACES: [&str; 5] = ["output", "report", "json", "store", "no-limits"];
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]
@@ -143,6 +148,17 @@ fn differences(a: &Document, b: &Document) -> Vec<String> {
     };
     let (x, y) = (&a.environment, &b.environment);
     compare("workload", &a.workload, &b.workload);
+    compare("bench", &x.bench, &y.bench);
+    // Results of older releases have no settings.
+    if !x.settings.is_empty() && !y.settings.is_empty() {
+        let names: BTreeSet<_> = x.settings.keys().chain(y.settings.keys()).collect();
+        let deciding = names.into_iter().filter(|name| !PLACES.contains(&name.as_str()));
+        for name in deciding {
+            let value = |environment: &Environment| environment.settings.get(name).cloned();
+            let [first, second] = [x, y].map(|side| value(side).unwrap_or_default());
+            compare(&format!("--{name}"), &first, &second);
+        }
+    }
     compare("kernel", &x.kernel, &y.kernel);
     compare("processor", &x.cpu, &y.cpu);
     compare("number of cores", &x.cores.to_string(), &y.cores.to_string());

@@ -216,3 +216,22 @@ fn a_broker_of_another_release_or_with_another_flush_is_noted() {
         ]
     );
 }
+
+#[test]
+fn results_of_other_settings_or_another_build_are_noted() {
+    let of = |topics: &str, output: &str, bench: &str| {
+        let settings = [("topics", topics), ("output", output)];
+        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let bench = bench.to_owned();
+        let environment = Environment { settings, bench, ..Environment::default() };
+        Document { environment, ..repetitions(&[1.0]) }
+    };
+    let lines = differences(&of("1", "a", "1 (debug build)"), &of("20", "b", "1 (release build)"));
+    assert_eq!(
+        lines,
+        [
+            "bench differs: \"1 (debug build)\" and \"1 (release build)\"",
+            "--topics differs: \"1\" and \"20\""
+        ]
+    );
+}

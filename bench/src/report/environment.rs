@@ -21,7 +21,7 @@ fn known(text: &str) -> &str {
 
 /// The most important facts in a few lines.
 pub fn block(environment: &Environment) -> String {
-    let mut lines = vec![machine(environment)];
+    let mut lines = vec![run(environment), machine(environment)];
     lines.push(format!("client: {}", client_of(environment)));
     lines.extend(environment.meanwhile.as_ref().map(Strain::describe));
     lines.push(match &environment.disk {
@@ -30,6 +30,11 @@ pub fn block(environment: &Environment) -> String {
     });
     lines.push(broker(environment));
     lines.join("\n")
+}
+
+/// What was run, by which program.
+fn run(environment: &Environment) -> String {
+    format!("bench {}: {}", known(&environment.bench), known(&environment.command))
 }
 
 fn machine(environment: &Environment) -> String {
@@ -112,6 +117,7 @@ pub fn facts(environment: &Environment) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("end of the run", time(environment.unix_ms)),
         ("bench", known(&environment.bench).to_owned()),
+        ("command", known(&environment.command).to_owned()),
         ("broker", release(environment)),
     ];
     if let Some(text) = environment.broker.get("bootTimestamp") {

@@ -2,12 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::{Disk, Space};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::args::load::OutputArgs;
 use crate::error::BenchError;
 use crate::measure::Measured;
 use crate::record::archive::Second;
@@ -60,6 +62,23 @@ pub fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
     path.push(".");
     path.push(extension);
     path.into()
+}
+
+/// Makes sure that the results can be written, before anything is measured.
+///
+/// # Errors
+/// A directory is not there or cannot be written, or a file has the name of a directory.
+pub fn check(output: &OutputArgs) -> Result<(), BenchError> {
+    let prefix = output.output.iter().map(|prefix| with_extension(prefix, "json"));
+    for path in prefix.chain(output.report.clone()) {
+        let (directory, _) = split(&path);
+        let probe = tempfile::Builder::new().prefix(".bench-").tempfile_in(directory);
+        probe.map_err(|error| BenchError::file(&path, error))?;
+        if path.is_dir() {
+            return Err(BenchError::file(&path, ErrorKind::IsADirectory.into()));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file, or replaces it as a whole.

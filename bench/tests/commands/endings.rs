@@ -118,6 +118,19 @@ fn a_run_whose_words_nobody_reads_ends_early_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn results_that_cannot_be_written_are_refused_before_the_run() {
+    let folder = folder();
+    for flags in [["-o", "nowhere/run"], ["--report", "nowhere/run.html"]] {
+        let words = [&["produce", "--duration", "600"], &flags[..]].concat();
+        let output = bench(folder.path(), &words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.starts_with("bench: nowhere/run."), "{errors}");
+    }
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was started");
+}
+
+#[test]
 fn a_wrong_line_of_a_scenario_is_named_with_its_file() {
     let folder = folder();
     std::fs::write(folder.path().join("s.toml"), "command = \"produce\"\nconections = 4\n")

@@ -235,6 +235,14 @@ fn a_scenario_is_run_with_flags_of_its_own() {
     let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
     assert!(page.contains("Latency over time") && page.contains("100 byte bodies"));
     assert!(report["workload"].as_str().unwrap().contains("100 byte bodies"), "{report}");
+    let environment = &report["environment"];
+    let command = environment["command"].as_str().unwrap();
+    assert!(command.starts_with("bench run s.toml --size 100"), "{environment}");
+    assert_eq!(environment["settings"]["size"], "100");
+    assert_eq!(environment["settings"]["warm-up"], "0.1");
+    assert_eq!(environment["settings"]["no-limits"], "true");
+    assert!(environment["bench"].as_str().unwrap().ends_with(" build)"), "{environment}");
+    assert!(page.contains("bench run s.toml"));
 }
 
 #[test]
