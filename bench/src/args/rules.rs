@@ -61,6 +61,7 @@ const RULES: &[Rule] = &[
         flags: &[
             "directory",
             "core",
+            "client_cores",
             "connections",
             "depth",
             "rate",
@@ -193,6 +194,7 @@ mod tests {
         check("limits --repeat 2", &["--repeat", "run it again"]);
         check("limits -n h:1 --directory d", &["--directory", "with --namesrv"]);
         check("limits --broker h:1 --core 1", &["--core", "with --broker"]);
+        check("limits -n h:1 --client-cores 1", &["--client-cores", "with --namesrv"]);
         check("consume --produce 5k", &["--produce", "add --from last"]);
         check("consume --produce 5k --from first", &["add --from last"]);
     }
