@@ -10,7 +10,10 @@ use super::{bench, folder};
 /// hundred thousand.
 fn brief(command: &str) -> &'static [&'static str] {
     match command {
-        "produce" | "end-to-end" => &["-c", "4", "--warm-up", "0.1", "--duration", "0.4"],
+        // So many messages, however long the machine takes for them.
+        "produce" | "end-to-end" => {
+            &["-c", "4", "--warm-up", "0", "--duration", "60", "--messages", "300"]
+        }
         "consume" | "mixed" => {
             &["-c", "4", "--warm-up", "0.1", "--duration", "0.4", "--fill", "2k"]
         }

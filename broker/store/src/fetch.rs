@@ -4,7 +4,7 @@
 //! |---|---|
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
-//! | others, in the page cache | copies, several in one block (`chunks.rs`) |
+//! | others, in the page cache | copies, several in one block (`extents.rs`) |
 //! | others | brought into the page cache first (`cold.rs`) |
 //! | others, where nobody can tell what that holds | copies of what lies around them |
 //!
@@ -39,7 +39,7 @@ pub(crate) fn fetch_now(
     out: &mut Vec<Piece>,
 ) -> usize {
     let mut copies = Copies::default();
-    let mut chunks = inner.chunks.borrow_mut();
+    let mut extents = inner.extents.borrow_mut();
     let mut fetched = 0;
     for run in runs(state, wanted) {
         let Wanted { byte, len, .. } = Wanted::all_of(run);
@@ -58,7 +58,7 @@ pub(crate) fn fetch_now(
                 let room = copies.room(len as usize, &wanted[fetched..], out);
                 let end = segment.base + state.segments.size;
                 let settled = segment.base..end.min(state.tail.start());
-                if !chunks.copy(segment, settled, byte, room) {
+                if !extents.copy(segment, settled, byte, room) {
                     break;
                 }
                 copies.advance(len as usize);

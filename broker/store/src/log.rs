@@ -13,11 +13,11 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
-use crate::chunks::Chunks;
 use crate::cold::ColdReads;
 use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
+use crate::extents::Extents;
 use crate::flush::Watermarks;
 use crate::group_times::GroupClock;
 use crate::index_files::IndexFiles;
@@ -51,8 +51,8 @@ pub(crate) struct Inner {
     pub(crate) index_files: RefCell<IndexFiles>,
     /// Blocks of queue entries that were read or written, by their place in the index stream.
     pub(crate) blocks: RefCell<Cache<Rc<[Entry]>>>,
-    /// Chunks of the log that several reads want.
-    pub(crate) chunks: RefCell<Chunks>,
+    /// Extents of the log that several reads want.
+    pub(crate) extents: RefCell<Extents>,
     /// What a read that is under way wants, so that none has to allocate it.
     pub(crate) wanted: RefCell<Vec<Wanted>>,
     pub(crate) cold: ColdReads,
@@ -166,7 +166,7 @@ pub struct Stats {
     pub segments: usize,
     /// Queues.
     pub queues: usize,
-    /// Memory of the tail, what readers hold of its former blocks, chunks of what came before, the
+    /// Memory of the tail, what readers hold of its former blocks, extents of what came before, the
     /// cached and the newest index entries, in bytes.
     pub memory_bytes: usize,
     /// Bytes not written yet.
@@ -287,7 +287,7 @@ impl Log {
             queues: state.queues.len(),
             memory_bytes: state.tail.capacity_bytes()
                 + state.tail.lent_bytes()
-                + self.inner.chunks.borrow().memory_bytes()
+                + self.inner.extents.borrow().memory_bytes()
                 + self.inner.blocks.borrow().weight()
                 + entries,
             unwritten_bytes: state.marks.unwritten(),
@@ -364,7 +364,7 @@ impl Inner {
             state: RefCell::new(state),
             index_files: RefCell::new(index_files),
             blocks: RefCell::new(Cache::new(blocks_bytes)),
-            chunks: RefCell::new(Chunks::new()),
+            extents: RefCell::new(Extents::new()),
             wanted: RefCell::default(),
             cold: ColdReads::default(),
             signals: Signals::default(),

@@ -19,6 +19,7 @@ import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** Push consumers: integrity, broadcasting, filters, order, progress, latency. */
 final class ConsumeScenarios {
@@ -159,6 +160,7 @@ final class ConsumeScenarios {
 
     /** A new consumer of the group goes on where the closed one stopped. */
     private static void resume(World world) throws Exception {
+        DefaultMQAdminExt admin = world.admin();
         DefaultMQProducer producer = world.producer();
         world.createTopic(producer, 4);
         for (int round = 0; round < 3; round++) {
@@ -173,9 +175,16 @@ final class ConsumeScenarios {
             inbox.awaitExactly(Texts.texts(round * 50, round * 50 + 50));
             int all = round * 50 + 50;
             World.await(() -> progress(consumer) == all, () -> "progress is " + progress(consumer));
-            // Shutting down stores the progress.
+            // Shutting down stores the progress: by one-way requests, which a broker may handle a moment later.
             consumer.shutdown();
+            World.await(() -> stored(world, admin) == all, () -> "stored progress is " + stored(world, admin));
         }
+    }
+
+    /** The progress of the group as the broker knows it. */
+    private static long stored(World world, DefaultMQAdminExt admin) {
+        var stats = AdminScenarios.get(() -> admin.examineConsumeStats(world.group("reader"), world.topic()));
+        return stats.getOffsetTable().values().stream().mapToLong(one -> one.getConsumerOffset()).sum();
     }
 
     /** Messages of all queues whose listener has answered. */
