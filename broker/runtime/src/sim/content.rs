@@ -226,11 +226,12 @@ fn surviving<'a>(
     }
 }
 
-/// Writes at a position, with zeros in between if that is beyond the end.
+/// Pages that bytes lie in.
 fn pages(pos: usize, len: usize) -> std::ops::Range<usize> {
     pos / PAGE_BYTES..(pos + len).div_ceil(PAGE_BYTES)
 }
 
+/// Writes at a position, with zeros in between if that is beyond the end.
 fn put(target: &mut Vec<u8>, pos: usize, bytes: &[u8]) {
     let end = pos + bytes.len();
     if target.len() < end {
