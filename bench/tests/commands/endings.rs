@@ -7,7 +7,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::admin::TopicRequest;
@@ -99,9 +100,18 @@ fn a_run_that_ends_in_its_warm_up_has_counted_nothing_and_is_code_3() {
 #[test]
 fn a_run_whose_words_nobody_reads_ends_early_and_leaves_nothing_behind() {
     let folder = folder();
+    let (mut child, errors, _) = under_load(folder.path(), &["--duration", "600"]);
+    drop(errors);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(folder.path().join("data").read_dir().unwrap().count(), 0);
+}
+
+/// A `bench produce` that has told of a second of sends, its standard error, and what that said.
+fn under_load(folder: &Path, words: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["produce", "--no-limits", "--warm-up", "0", "--duration", "600"])
-        .current_dir(folder.path())
+        .args(["produce", "--no-limits", "--warm-up", "0"])
+        .args(words)
+        .current_dir(folder)
         .env_remove("RUST_LOG")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -112,9 +122,7 @@ fn a_run_whose_words_nobody_reads_ends_early_and_leaves_nothing_behind() {
     while !text.contains(" msg/s ") {
         assert!(errors.read_line(&mut text).unwrap() > 0, "{text}");
     }
-    drop(errors);
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert_eq!(folder.path().join("data").read_dir().unwrap().count(), 0);
+    (child, errors, text)
 }
 
 #[test]
@@ -158,20 +166,9 @@ fn a_killed_broker_that_had_acknowledged_nothing_proves_nothing() {
 #[test]
 fn a_loss_is_found_and_is_code_4() {
     let folder = folder();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["produce", "--verify", "--no-limits", "--warm-up", "0", "--duration", "3"])
-        .args(["--connections", "1", "--depth", "1", "--topic", "Doctored"])
-        .current_dir(folder.path())
-        .env_remove("RUST_LOG")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("bench can be started");
-    let mut errors = BufReader::new(child.stderr.take().unwrap());
-    let mut text = String::new();
-    while !text.contains(" msg/s ") {
-        assert!(errors.read_line(&mut text).unwrap() > 0, "{text}");
-    }
+    let lone = ["--verify", "--duration", "3", "--connections", "1", "--depth", "1"];
+    let words = [&lone[..], &["--topic", "Doctored"]].concat();
+    let (mut child, mut errors, mut text) = under_load(folder.path(), &words);
     delete_topic(port(&broker_settings(folder.path()), "listenPort="), "Doctored");
     errors.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(4), "{text}");
