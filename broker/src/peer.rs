@@ -105,30 +105,23 @@ impl Peer {
 
     /// Whether the connection is gone. Asks the connection's shard.
     pub async fn is_gone(&self) -> bool {
-        match &self.home {
-            Home::Local { connection, .. } => connection.is_closed(),
-            Home::Remote { connection, link } => {
-                let key = connection.key;
-                let job = move |data: Rc<DataPlane>| async move {
-                    let connection = data.inbound.connection(key.id);
-                    connection.is_none_or(|connection| connection.is_closed())
-                };
-                link.call(key.shard, job).await
-            }
-        }
+        self.ask(|connection| connection.is_none_or(|connection| connection.is_closed())).await
     }
 
     /// Whether so many answers wait to be sent that a large one should wait too. Asks the
     /// connection's shard.
     pub async fn is_out_full(&self) -> bool {
+        self.ask(|connection| connection.is_some_and(|connection| connection.is_out_full())).await
+    }
+
+    /// What is true of the connection on its shard; none there is one that is gone.
+    async fn ask(&self, question: fn(Option<&Connection>) -> bool) -> bool {
         match &self.home {
-            Home::Local { connection, .. } => connection.is_out_full(),
+            Home::Local { connection, .. } => question(Some(connection)),
             Home::Remote { connection, link } => {
                 let key = connection.key;
                 let job = move |data: Rc<DataPlane>| async move {
-                    data.inbound
-                        .connection(key.id)
-                        .is_some_and(|connection| connection.is_out_full())
+                    question(data.inbound.connection(key.id).as_deref())
                 };
                 link.call(key.shard, job).await
             }

@@ -6,6 +6,7 @@
 
 use crate::compare::Document;
 use crate::compare::metric::Metric;
+use crate::compare::student;
 use crate::report::Outcome;
 
 /// Fewest repetitions on both sides that are compared with each other.
@@ -69,7 +70,7 @@ fn of_blocks(metric: &Metric, run: &Outcome, length: usize) -> Vec<f64> {
     let values: Vec<Option<f64>> = seconds.map(metric.of_second).collect();
     let mean = |block: &[Option<f64>]| {
         let known: Vec<f64> = block.iter().flatten().copied().collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        (!known.is_empty()).then(|| student::mean(&known))
     };
     values.chunks_exact(length).filter_map(mean).collect()
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::Table;
 
 use crate::args::versus::Contestant;
-use crate::compare::student::CONFIDENCE_PERCENT;
+use crate::compare::student::{self, CONFIDENCE_PERCENT};
 use crate::report::{BrokerUse, table};
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Goal;
@@ -170,7 +170,7 @@ fn runs_of<'a>(results: &'a Results, scenario: &str, contestant: Contestant) -> 
 /// The mean of what is known of `runs`; none where nothing is.
 fn mean(runs: &[&Figures], of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
     let known: Vec<f64> = runs.iter().filter_map(|figures| of(figures)).collect();
-    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    (!known.is_empty()).then(|| student::mean(&known))
 }
 
 /// Four digits at least, and no more behind the point than say something.
