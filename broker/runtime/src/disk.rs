@@ -344,6 +344,23 @@ impl File {
         in_world!(AnyFile, &*self.inner, file => file.fill_zeros(from, to, rate_bytes_per_s).await)
     }
 
+    /// Whether anyone else has this open file, a copy of it or a view. Of a removed file this tells
+    /// whether its space is still in use.
+    #[must_use]
+    pub fn has_other_users(&self) -> bool {
+        Rc::strong_count(&self.inner) > 1
+            || in_world!(AnyFile, &*self.inner, file => file.is_viewed())
+    }
+
+    /// Cuts the file to no bytes, whoever else has it open: they find its end. A removed file gives
+    /// its space back so.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub async fn truncate(&self) -> io::Result<()> {
+        in_world!(AnyFile, &*self.inner, file => file.truncate().await)
+    }
+
     /// Reads up to `len` bytes at `pos`, any alignment, past the page cache. Fewer come only at
     /// the end of the file.
     ///

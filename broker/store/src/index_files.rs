@@ -90,14 +90,15 @@ impl IndexFiles {
         (*first..=*last + self.file_bytes).contains(&self.end)
     }
 
-    /// Files that hold nothing from `at` on, taken out for deletion. The newest stays.
-    pub(crate) fn take_below(&mut self, at: u64) -> Vec<PathBuf> {
-        let mut dead = Vec::new();
-        while self.files.len() > 1 && self.files[0].0 + self.file_bytes <= at {
-            let (base, _) = self.files.pop_front().expect("more than one");
-            dead.push(self.path(base));
-        }
-        dead
+    /// The oldest file, if it holds nothing from `at` on. The newest stays.
+    pub(crate) fn oldest_below(&self, at: u64) -> Option<PathBuf> {
+        let (base, _) = self.files.front().filter(|_| self.files.len() > 1)?;
+        (base + self.file_bytes <= at).then(|| self.path(*base))
+    }
+
+    /// Takes out the oldest file, which was deleted.
+    pub(crate) fn forget_oldest(&mut self) {
+        self.files.pop_front();
     }
 
     fn path(&self, base: u64) -> PathBuf {

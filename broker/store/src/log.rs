@@ -27,7 +27,7 @@ use crate::options::LogOptions;
 use crate::position::{LogId, LogPosition, QueueOffset};
 use crate::queue_index::QueueIndex;
 use crate::recovery::RecoveryReport;
-use crate::retention::Early;
+use crate::retention::{Dead, Early};
 use crate::segments::Segments;
 use crate::tail::Tail;
 use crate::walk::Wanted;
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) snapshots: RefCell<checkpoint::Snapshots>,
     /// Set once retention has met a segment whose times lie in the future.
     pub(crate) early: Cell<Option<Early>>,
+    /// Deleted segments that are still being read.
+    pub(crate) dead_segments: RefCell<Vec<Dead>>,
     pub(crate) group_clock: GroupClock,
     is_closing: Cell<bool>,
     tasks: RefCell<Vec<Task<()>>>,
@@ -372,6 +374,7 @@ impl Inner {
             deletions: Deletions::default(),
             snapshots: RefCell::new(index.snapshots),
             early: Cell::new(None),
+            dead_segments: RefCell::default(),
             group_clock: GroupClock::default(),
             is_closing: Cell::new(false),
             tasks: RefCell::new(Vec::new()),

@@ -78,7 +78,7 @@ pub(crate) async fn open(
     let started = Instant::now();
     make_directories(&disk, dir).await.map_err(at(log, "making the directories"))?;
     let crash = abort::read(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
-    let segments = open_segments(&disk, dir, log, &options).await?;
+    let mut segments = open_segments(&disk, dir, log, &options).await?;
     let is_new = segments.len() == 0;
     let mut files =
         open_index(&disk, dir, log, &options).await.map_err(at(log, "opening the index"))?;
@@ -90,7 +90,7 @@ pub(crate) async fn open(
         rewritten.map_err(at(log, "making the index durable"))?;
     }
     let rebuilt_index = loaded.log_byte.is_none() && !is_new;
-    let from = scan_start(&segments, &loaded)?;
+    let from = scan_start(&mut segments, &loaded)?;
     let inner = Inner::new(Parts {
         id: log,
         disk,
@@ -175,17 +175,18 @@ async fn open_index(
 }
 
 /// Where the scan begins: behind what the indexes hold, but not before the first file.
-fn scan_start(segments: &Segments, loaded: &LoadedIndex) -> Result<u64, OpenError> {
+fn scan_start(segments: &mut Segments, loaded: &LoadedIndex) -> Result<u64, OpenError> {
     let from = loaded.log_byte.unwrap_or(0).max(segments.min());
-    if from > segments.end() {
+    let newest =
+        segments.newest_mut().map(|newest| Ok::<_, io::Error>((newest.base, newest.file.len()?)));
+    let newest = newest.transpose().map_err(at(segments.log, "looking at the newest segment"))?;
+    let end = newest.map_or(0, |(base, len)| base + len);
+    if from > end {
         return Err(OpenError::Layout {
             log: segments.log,
-            found: format!(
-                "the index knows the log up to byte {from}, but its files end at {}",
-                segments.end()
-            ),
-            advice: "restore the missing files, \
-                     or remove the directory queueindex to go on without them",
+            found: format!("the index knows the log up to byte {from}, but its files end at {end}"),
+            advice: "restore the file that is missing or was cut short, \
+                     or remove the directory queueindex to go on without it",
         });
     }
     Ok(from)
@@ -320,6 +321,7 @@ async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io:
         }
         segment.file.sync_data().await?;
     }
+    complete_page(inner).await?;
     ensure_segment(inner, end).await?;
     if crash.is_some() {
         settle_growth(inner, end).await?;
@@ -373,6 +375,21 @@ async fn settle_growth(inner: &Inner, end: u64) -> io::Result<()> {
     let from = newest.filled.saturating_sub(inner.options.fill_step_bytes).max(used);
     newest.file.fill_zeros(from, newest.filled, 0).await?;
     newest.file.sync_data().await
+}
+
+/// Fills up the last page of the newest file with zeros: a file that was cut short, as a copy that
+/// broke off, may end within one, and growing goes on at a page. What stands in it is kept.
+async fn complete_page(inner: &Inner) -> io::Result<()> {
+    let newest = inner.state.borrow_mut().segments.newest_mut().cloned();
+    let Some(Segment { file, filled, .. }) = newest else { return Ok(()) };
+    let len = file.len()?;
+    if !len.is_multiple_of(PAGE_BYTES) {
+        segments::rewrite(&file, filled, len).await?;
+        file.sync_data().await?;
+    }
+    let newest = &mut inner.state.borrow_mut().segments;
+    newest.newest_mut().expect("found above").filled = len.next_multiple_of(PAGE_BYTES);
+    Ok(())
 }
 
 /// Makes the segment of `end` if there is none: quickly, it grows later.

@@ -7,12 +7,16 @@
 //! names the future as well ages from the moment at which retention first met such a one.
 //!
 //! The index follows: minima of queues rise, then the files leave. A crash in between is made up
-//! for at the next start, which raises the minima to the first file.
+//! for at the next start, which raises the minima to the first file. Who reads a file when it
+//! leaves can go on for a minute.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::disk::{Disk, File};
 use ringmq_runtime::task;
 
 use crate::blocks;
@@ -21,6 +25,11 @@ use crate::log::{Inner, Log};
 use crate::position::QueueKey;
 use crate::queue::Expiry;
 use crate::segments::{Segment, read_padded};
+
+/// Time that those who read a segment have left when it is deleted: answers of some MiB to peers
+/// that take them slowly. Until then its space is not free. Then they are cut off, since a peer
+/// that takes a byte now and then could keep the space for ever.
+const READERS_LEFT_MAX: Duration = Duration::from_secs(60);
 
 /// Segments deleted by one call at most (Apache's `deleteFileBatchMax`), so that the device serves
 /// others in between.
@@ -62,6 +71,7 @@ impl Log {
     /// As the file system says. The log goes on; another call goes on where this one stopped.
     pub async fn expire(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
         let inner = &self.inner;
+        bury(inner).await;
         let mut done = Expired::default();
         while done.segments < SEGMENTS_PER_CALL_MAX {
             let Some(newest_ms) = oldest_segment_time(inner, now_ms).await? else { break };
@@ -76,6 +86,7 @@ impl Log {
         }
         if done.segments > 0 {
             drop_index_files(inner).await?;
+            bury(inner).await;
         }
         Ok(done)
     }
@@ -124,20 +135,63 @@ async fn is_crowded(inner: &Inner, retention: Retention) -> io::Result<bool> {
     Ok(used / 100 * 100 > space.total / 100 * limit)
 }
 
-/// The indexes go first: a reader then gets a status instead of a missing file.
+/// The indexes go first: a reader then gets a status instead of a missing file. The segment is one
+/// of the log until its file is gone: those behind it must not go before it, or the row has a hole
+/// at the next start. Another call tries again.
 async fn drop_oldest(inner: &Inner) -> io::Result<()> {
-    let next = {
+    let (next, path, dir) = {
         let segments = &inner.state.borrow().segments;
-        segments.min() + segments.size
+        let min = segments.min();
+        (min + segments.size, segments.path(min), segments.dir.clone())
     };
     expire_indexes(inner, next).await;
-    let (path, dir) = {
-        let segments = &mut inner.state.borrow_mut().segments;
-        let Some(dead) = segments.pop_oldest() else { return Ok(()) };
-        (segments.path(dead.base), segments.dir.clone())
-    };
-    inner.disk.remove_file(path).await?;
+    remove_if_there(&inner.disk, path).await?;
+    let dead = inner.state.borrow_mut().segments.pop_oldest();
+    inner.dead_segments.borrow_mut().extend(dead.map(|dead| Dead::new(dead.file)));
     inner.disk.sync_dir(dir).await
+}
+
+/// An attempt that failed may have removed the file all the same.
+async fn remove_if_there(disk: &Disk, path: PathBuf) -> io::Result<()> {
+    match disk.remove_file(path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// A deleted segment, whose space the file system keeps while anyone reads it.
+#[derive(Debug)]
+pub(crate) struct Dead {
+    file: File,
+    since: Instant,
+}
+
+impl Dead {
+    fn new(file: File) -> Self {
+        Self { file, since: Instant::now() }
+    }
+}
+
+/// Gives back the space of deleted segments that nobody reads any more, and of those whose readers
+/// have had their time.
+async fn bury(inner: &Inner) {
+    let dead = inner.dead_segments.take();
+    let (read, _unread): (Vec<_>, Vec<_>) =
+        dead.into_iter().partition(|dead| dead.file.has_other_users());
+    for dead in read {
+        if dead.since.elapsed() < READERS_LEFT_MAX {
+            inner.dead_segments.borrow_mut().push(dead);
+        } else {
+            let id = inner.id.0;
+            tracing::warn!(
+                log = id,
+                "a deleted segment is still being read: its readers are cut off"
+            );
+            if let Err(error) = dead.file.truncate().await {
+                tracing::warn!(log = id, "the space of a deleted segment is not free yet: {error}");
+            }
+        }
+    }
 }
 
 /// Raises the minima of all queues to the first message at or behind log byte `byte`.
@@ -188,9 +242,11 @@ async fn drop_index_files(inner: &Inner) -> io::Result<()> {
         let runs = state.keys.runs().iter().map(|run| run.at);
         blocks.chain(runs).chain([snapshots.previous_stream_at]).min().unwrap_or(0)
     };
-    let dead = inner.index_files.borrow_mut().take_below(needed_from);
-    for path in dead {
-        inner.disk.remove_file(path).await?;
+    loop {
+        let Some(path) = inner.index_files.borrow().oldest_below(needed_from) else {
+            return Ok(());
+        };
+        remove_if_there(&inner.disk, path).await?;
+        inner.index_files.borrow_mut().forget_oldest();
     }
-    Ok(())
 }

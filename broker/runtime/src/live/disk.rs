@@ -279,6 +279,15 @@ impl File {
         zero_fill::fill(self.helper.clone(), from, to, rate_bytes_per_s).await
     }
 
+    pub(crate) fn is_viewed(&self) -> bool {
+        Arc::strong_count(&self.view.0) > 1
+    }
+
+    pub(crate) async fn truncate(&self) -> io::Result<()> {
+        let file = self.helper.clone();
+        blocking(move || file.set_len(0)).await
+    }
+
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
         // glommio's own unaligned read miscounts at the end of the file, so the cutting is ours.
         let unit = u64::try_from(self.sector_size_bytes).unwrap_or(u64::MAX);

@@ -1,13 +1,12 @@
 //! Zeros, really written, by a thread of their own: whole files, and the growth of open ones.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::disk::sync_parent;
@@ -26,7 +25,7 @@ const PAGE_BYTES: usize = 4096;
 
 /// Creates `path` with `len` zero bytes; the name appears when all of it is durable.
 pub(super) async fn create(path: PathBuf, len: u64) -> io::Result<()> {
-    on_own_thread(move |cancelled| fill_and_name(&path, len, cancelled)).await
+    on_own_thread(move |cancellation| fill_and_name(&path, len, cancellation)).await
 }
 
 /// Writes zeros over `from..to`, which may lie behind the end.
@@ -43,52 +42,121 @@ pub(super) async fn fill(
     if from >= to {
         return Ok(());
     }
-    let fill = move |cancelled: &_| write_zeros(&file, from, to, rate_bytes_per_s, cancelled);
+    let fill = move |cancellation: &_| write_zeros(&file, from, to, rate_bytes_per_s, cancellation);
     on_own_thread(fill).await
 }
 
 /// A thread and not the helper pool: this takes long, and writes that wait for their flush need
 /// that one.
 async fn on_own_thread(
-    work: impl FnOnce(&AtomicBool) -> io::Result<()> + Send + 'static,
+    work: impl FnOnce(&Cancellation) -> io::Result<()> + Send + 'static,
 ) -> io::Result<()> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let (sender, receiver) = remote::oneshot();
-    let is_cancelled = cancelled.clone();
-    let thread = std::thread::Builder::new().name("zero-fill".to_owned()).spawn(move || {
+    run_on(new_thread, work).await
+}
+
+fn new_thread(start: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("zero-fill".to_owned());
+    let run = move || {
         // It would inherit the shard's single core.
         executor::cores_of_the_process().apply_to_this_thread();
+        start();
+    };
+    thread.spawn(run).map(drop)
+}
+
+/// Runs `work` on the thread that `spawn` makes. Where there is none to be had, a helper thread
+/// does it: flushes then have one less of them for a while, but the log gets its zeros.
+async fn run_on(
+    spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    work: impl FnOnce(&Cancellation) -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    let cancellation = Arc::new(Cancellation::default());
+    let (sender, receiver) = remote::oneshot();
+    let (running, ended) = mpsc::channel();
+    let is_cancelled = cancellation.clone();
+    let work = Box::new(move || {
+        // Closed when the work is over, by a panic too.
+        let _running: mpsc::Sender<Infallible> = running;
         sender.send(work(&is_cancelled));
-    })?;
-    let mut guard = EndOnDrop { cancelled, thread: Some(thread) };
+    });
+    let work = Arc::new(Slot(Mutex::new(Some(work))));
+    let mut guard = EndOnDrop { cancellation, work: work.clone(), ended, is_over: false };
+    let start = {
+        let work = work.clone();
+        move || work.run()
+    };
+    if let Err(error) = spawn(Box::new(start)) {
+        tracing::debug!("no thread to write zeros, a helper thread does it: {error}");
+        executor::blocking(move || work.run()).await;
+    }
     let outcome = receiver.await;
-    // It has nothing left to write.
-    guard.thread = None;
+    guard.is_over = true;
     outcome.unwrap_or_else(|_| Err(io::Error::other("the zero-fill thread ended early")))
 }
 
-/// Ends the thread and waits for that: zeros must not arrive when the file has another user.
+/// Work that is done once, or not at all.
+struct Slot(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Slot {
+    fn take(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn run(&self) {
+        if let Some(work) = self.take() {
+            work();
+        }
+    }
+}
+
+/// Ends the work and waits for that: zeros must not arrive when the file has another user.
 struct EndOnDrop {
-    cancelled: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    cancellation: Arc<Cancellation>,
+    work: Arc<Slot>,
+    ended: mpsc::Receiver<Infallible>,
+    is_over: bool,
 }
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-        let Some(thread) = self.thread.take() else { return };
-        thread.thread().unpark();
-        // At worst one chunk is on its way. Nobody wants the result.
-        let _ = thread.join();
+        if self.is_over {
+            return;
+        }
+        self.cancellation.tell();
+        if self.work.take().is_none() {
+            // It has begun, so at worst one chunk is on its way. Nothing is ever sent.
+            let _ = self.ended.recv();
+        }
     }
 }
 
-fn fill_and_name(path: &Path, len: u64, cancelled: &AtomicBool) -> io::Result<()> {
+/// Tells the thread that nobody wants its work any more.
+#[derive(Default)]
+struct Cancellation {
+    is_told: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Cancellation {
+    fn tell(&self) {
+        *self.is_told.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_all();
+    }
+
+    /// Waits for it, at most so long; whether it has come.
+    fn comes_within(&self, time: Duration) -> bool {
+        let is_told = self.is_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.told.wait_timeout_while(is_told, time, |is_told| !*is_told);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+fn fill_and_name(path: &Path, len: u64, cancellation: &Cancellation) -> io::Result<()> {
     if path.try_exists()? {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let temporary = temporary_name(path);
-    let filled = fill_new(&temporary, len, cancelled)
+    let filled = fill_new(&temporary, len, cancellation)
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| sync_parent(path));
     if filled.is_err() {
@@ -98,7 +166,7 @@ fn fill_and_name(path: &Path, len: u64, cancelled: &AtomicBool) -> io::Result<()
     filled
 }
 
-fn fill_new(path: &Path, len: u64, cancelled: &AtomicBool) -> io::Result<()> {
+fn fill_new(path: &Path, len: u64, cancellation: &Cancellation) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).custom_flags(libc::O_DIRECT);
     let file = options.open(path)?;
@@ -107,7 +175,7 @@ fn fill_new(path: &Path, len: u64, cancelled: &AtomicBool) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
         reserved => reserved?,
     }
-    write_zeros(&file, 0, len, 0, cancelled)?;
+    write_zeros(&file, 0, len, 0, cancellation)?;
     file.set_len(len)?;
     file.sync_all()
 }
@@ -118,40 +186,80 @@ fn write_zeros(
     from: u64,
     to: u64,
     rate_bytes_per_s: u64,
-    cancelled: &AtomicBool,
+    cancellation: &Cancellation,
 ) -> io::Result<()> {
     let mut zeros = Block::with_capacity(CHUNK_BYTES);
     let zeros = &*zeros.spare();
     let pace = Pace { start: Instant::now(), rate_bytes_per_s };
     let mut pos = from;
     while pos < to {
-        if cancelled.load(Ordering::Relaxed) {
+        // Looked at before each chunk, the first one included.
+        if cancellation.comes_within(pace.time_until_due(pos - from)) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "no longer wanted"));
         }
         let chunk = usize::try_from(to - pos).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         file.write_all_at(&zeros[..chunk.next_multiple_of(PAGE_BYTES)], pos)?;
         pos += u64::try_from(chunk).unwrap_or(u64::MAX);
-        pace.wait_after(pos - from);
     }
+    // The time of the last chunk counts too, or short fills would be faster than the rate.
+    cancellation.comes_within(pace.time_until_due(pos - from));
     Ok(())
 }
 
-/// Sleeps so that the bytes written do not run ahead of the rate.
+/// Keeps the bytes written from running ahead of the rate.
 struct Pace {
     start: Instant,
-    /// 0: no sleep.
+    /// 0: no limit.
     rate_bytes_per_s: u64,
 }
 
 impl Pace {
-    fn wait_after(&self, written: u64) {
+    /// Time to let pass when so much is written.
+    fn time_until_due(&self, written: u64) -> Duration {
         let due_us =
             (u128::from(written) * 1_000_000).checked_div(u128::from(self.rate_bytes_per_s));
         let due = Duration::from_micros(due_us.map_or(0, |us| u64::try_from(us).unwrap_or(0)));
-        if let Some(early) = due.checked_sub(self.start.elapsed()).filter(|early| !early.is_zero())
-        {
-            // Not a plain sleep, so that a cancellation need not wait.
-            std::thread::park_timeout(early);
-        }
+        due.saturating_sub(self.start.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::shards::block_on;
+
+    #[test]
+    fn a_helper_thread_does_it_when_no_thread_is_to_be_had() {
+        let done = block_on(async {
+            let no_thread = |_| Err(io::ErrorKind::WouldBlock.into());
+            let done = Arc::new(AtomicBool::new(false));
+            let is_done = done.clone();
+            let work = move |_: &Cancellation| {
+                is_done.store(true, Ordering::SeqCst);
+                Ok(())
+            };
+            run_on(no_thread, work).await.map(|()| done.load(Ordering::SeqCst))
+        });
+        assert!(done.expect("its outcome is told"));
+    }
+
+    #[test]
+    fn who_gives_up_finds_nothing_written_afterwards() {
+        block_on(async {
+            let is_over = Arc::new(AtomicBool::new(false));
+            let (over, (begin, begun)) = (is_over.clone(), remote::oneshot());
+            let work = move |cancellation: &Cancellation| {
+                begin.send(());
+                assert!(cancellation.comes_within(Duration::from_secs(60)), "nobody gave up");
+                over.store(true, Ordering::SeqCst);
+                Ok(())
+            };
+            let filling = crate::task::spawn("fill", on_own_thread(work));
+            begun.await.expect("the thread begins");
+            drop(filling);
+            assert!(is_over.load(Ordering::SeqCst));
+        });
     }
 }

@@ -217,6 +217,12 @@ impl Disk {
     pub(crate) async fn remove_file(&self, path: &Path) -> io::Result<()> {
         let path = normal(path)?;
         self.node.pause().await;
+        if self.node.faults.borrow().remove_error.draw(&mut core().random()) {
+            if core().below(2) == 0 {
+                self.node.names.borrow_mut().remove_file(&path)?;
+            }
+            return Err(device_error("remove"));
+        }
         self.node.names.borrow_mut().remove_file(&path)
     }
 
@@ -312,7 +318,7 @@ impl Disk {
         let path = normal(path)?;
         self.node.pause().await;
         let content = self.node.names.borrow().file(&path)?;
-        Ok(File { node: self.node.clone(), content, access })
+        Ok(File { node: self.node.clone(), content, access, viewed: Arc::default() })
     }
 }
 
@@ -362,6 +368,8 @@ pub(crate) struct File {
     node: Rc<NodeDisk>,
     content: SharedContent,
     access: Access,
+    /// Counts the views.
+    viewed: Arc<()>,
 }
 
 impl File {
@@ -429,6 +437,17 @@ impl File {
         sync(&self.node, &self.content).await
     }
 
+    pub(crate) fn is_viewed(&self) -> bool {
+        Arc::strong_count(&self.viewed) > 1
+    }
+
+    /// For files that are removed: what a crash makes of their names is not simulated.
+    pub(crate) async fn truncate(&self) -> io::Result<()> {
+        self.node.pause().await;
+        *lock(&self.content) = Content::durable(Vec::new());
+        Ok(())
+    }
+
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
         self.node.read(len).await?;
         let content = lock(&self.content);
@@ -461,7 +480,7 @@ impl File {
     }
 
     pub(crate) fn view(&self) -> View {
-        View(self.content.clone())
+        View { content: self.content.clone(), _counted: self.viewed.clone() }
     }
 }
 
@@ -481,10 +500,13 @@ impl Drop for OnTheWay<'_> {
 }
 
 #[derive(Clone)]
-pub(crate) struct View(SharedContent);
+pub(crate) struct View {
+    content: SharedContent,
+    _counted: Arc<()>,
+}
 
 impl View {
     pub(crate) fn read_at(&self, pos: u64, out: &mut [u8]) -> usize {
-        lock(&self.0).read(pos, out)
+        lock(&self.content).read(pos, out)
     }
 }

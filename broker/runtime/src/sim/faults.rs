@@ -55,6 +55,8 @@ pub struct DiskFaults {
     pub sync_error: Chance,
     /// A read fails.
     pub read_error: Chance,
+    /// The removal of a file fails, though the file may be gone all the same.
+    pub remove_error: Chance,
     /// What is in the page cache.
     pub page_cache: PageCache,
     /// The next write fails, once.
@@ -74,6 +76,7 @@ impl Default for DiskFaults {
             write_error: Chance::NEVER,
             sync_error: Chance::NEVER,
             read_error: Chance::NEVER,
+            remove_error: Chance::NEVER,
             page_cache: PageCache::default(),
             fail_next_write: false,
             fail_next_sync: false,
