@@ -12,8 +12,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::register::Registrar;
 use crate::services::admin::Admin;
-use crate::services::control::Reaction;
-use crate::services::gathered::GatherLine;
+use crate::services::control::{Reaction, Unanswered};
 use crate::services::heartbeat::Heartbeats;
 use crate::services::lock::Locks;
 use crate::subscription_groups::GroupError;
@@ -43,7 +42,7 @@ pub struct Controller {
     heartbeats: Heartbeats,
     locks: Locks,
     admin: Admin,
-    gathered: Rc<GatherLine>,
+    unanswered: Unanswered,
     /// Called once, when clients can connect and find us.
     booted: Cell<Option<Booted>>,
     /// The name server of this process.
@@ -72,7 +71,7 @@ impl Controller {
             heartbeats,
             locks,
             admin,
-            gathered: Rc::default(),
+            unanswered: Unanswered::default(),
             booted: Cell::new(Some(booted)),
             namesrv: Cell::new(namesrv),
         });
@@ -104,7 +103,9 @@ impl Controller {
 
 impl ControlPlane for Controller {
     fn on_request(&self, peer: &Peer, command: &Command<'_>) {
-        self.react(peer, command).send(&self.gathered, peer, ReplyTo::of(command));
+        let names = command.fields.iter().map(|(name, value)| name.len() + value.len());
+        let bytes = names.sum::<usize>() + command.body.len();
+        self.react(peer, command).send(&self.unanswered, peer, ReplyTo::of(command), bytes);
     }
 
     fn on_connection_closed(&self, connection: ConnectionKey) {

@@ -1,7 +1,7 @@
 //! Pulls that wait for a message.
 //!
 //! States of a held pull: *parked* until a wanted message becomes visible (woken), its deadline
-//! passes (expired), its place is needed and its client gone, or the shard stops (drained). It
+//! passes (expired), its place is needed (chosen), or the shard stops (drained). It
 //! leaves the table in exactly one of these ways, with its payload, and the caller answers it.
 //! Parking, waking and expiring change the table in one step and never wait; the caller owns the
 //! clock.
@@ -83,20 +83,18 @@ pub struct HoldTable<T> {
     lines: HashMap<HashedQueue, Line>,
     deadlines: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     generation: u64,
-    held_max: usize,
     line_limits: LineLimits,
 }
 
 impl<T> HoldTable<T> {
-    /// An empty table that parks at most `held_max` pulls, those within `line_limits` where the
-    /// messages of their queue find them.
-    pub fn new(held_max: usize, line_limits: LineLimits) -> Self {
+    /// An empty table that parks pulls within `line_limits` where the messages of their queue find
+    /// them. How many it parks at all is the caller's to bound.
+    pub fn new(line_limits: LineLimits) -> Self {
         Self {
             slots: Slab::new(),
             lines: HashMap::default(),
             deadlines: BinaryHeap::new(),
             generation: 0,
-            held_max,
             line_limits,
         }
     }
@@ -112,13 +110,7 @@ impl<T> HoldTable<T> {
     }
 
     /// Parks a pull and returns its deadline.
-    ///
-    /// # Errors
-    /// Gives the payload back when `held_max` pulls are parked; answer it "nothing found" at once.
-    pub fn park(&mut self, wish: Wish, payload: T) -> Result<Instant, T> {
-        if self.slots.len() >= self.held_max {
-            return Err(payload);
-        }
+    pub fn park(&mut self, wish: Wish, payload: T) -> Instant {
         self.generation += 1;
         let (queue, generation) = (wish.queue, self.generation);
         let line = self.lines.get(&queue).copied();
@@ -140,7 +132,7 @@ impl<T> HoldTable<T> {
         }
         self.deadlines.push(Reverse((deadline, slot, generation)));
         self.sweep_deadlines();
-        Ok(deadline)
+        deadline
     }
 
     /// Takes out the pulls that want the message at `offset` of `queue`, and appends them to
@@ -191,16 +183,16 @@ impl<T> HoldTable<T> {
         true
     }
 
-    /// Takes out the pulls that nobody waits for any more, as `is_gone` says, and appends them to
-    /// `gone`. Looks at all of them.
-    pub fn take_gone(&mut self, is_gone: impl Fn(&T) -> bool, gone: &mut Vec<T>) {
+    /// Takes out the pulls that `is_chosen` names, and appends them to `taken`. Looks at all of
+    /// them.
+    pub fn take_chosen(&mut self, mut is_chosen: impl FnMut(&T) -> bool, taken: &mut Vec<T>) {
         let slots: Vec<usize> = self
             .slots
             .iter()
-            .filter(|(_, held)| is_gone(&held.payload))
+            .filter(|(_, held)| is_chosen(&held.payload))
             .map(|(slot, _)| slot)
             .collect();
-        gone.extend(slots.into_iter().map(|slot| self.take(slot)));
+        taken.extend(slots.into_iter().map(|slot| self.take(slot)));
     }
 
     /// The earliest deadline that may belong to a parked pull.
@@ -273,7 +265,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let line_limits = LineLimits { pulls: 128, choosy: 64 };
-            Self { table: HoldTable::new(4096, line_limits), start: Instant::now() }
+            Self { table: HoldTable::new(line_limits), start: Instant::now() }
         }
 
         fn park(
@@ -284,8 +276,7 @@ mod tests {
             tags: &str,
             s: u64,
         ) {
-            let parked = self.table.park(self.wish(queue, offset, tags, s), name);
-            parked.expect("room in the table");
+            self.table.park(self.wish(queue, offset, tags, s), name);
         }
 
         fn wish(&self, queue: HashedQueue, offset: u64, tags: &str, seconds: u64) -> Wish {
@@ -378,22 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_gives_the_pull_back() {
-        let mut fixture = Fixture::new();
-        fixture.table.held_max = 1;
-        fixture.park("kept", QUEUE, 0, "*", 1);
-        let wish = fixture.wish(QUEUE, 0, "*", 1);
-        assert_eq!(fixture.table.park(wish, "refused"), Err("refused"));
-    }
-
-    #[test]
     fn who_finds_the_line_of_a_queue_full_waits_outside_for_a_shorter_time() {
         let mut fixture = Fixture::new();
         fixture.table.line_limits.pulls = 2;
         fixture.park("a", QUEUE, 0, "*", 15);
         fixture.park("b", QUEUE, 0, "*", 15);
         let outside = fixture.table.park(fixture.wish(QUEUE, 0, "*", 15), "outside");
-        assert_eq!(outside, Ok(fixture.start + OUTSIDE));
+        assert_eq!(outside, fixture.start + OUTSIDE);
         fixture.park("elsewhere", OTHER, 0, "*", 15);
         assert_eq!(fixture.arrived(QUEUE, 0, ""), ["a", "b"], "a message visits the line only");
         assert_eq!(fixture.arrived(QUEUE, 1, ""), [""; 0]);
@@ -420,14 +402,12 @@ mod tests {
     }
 
     #[test]
-    fn pulls_of_clients_that_are_gone_make_way() {
+    fn chosen_pulls_make_way() {
         let mut fixture = Fixture::new();
-        fixture.table.held_max = 2;
         fixture.park("gone", QUEUE, 0, "*", 15);
         fixture.park("here", QUEUE, 0, "*", 15);
-        assert_eq!(fixture.table.park(fixture.wish(QUEUE, 0, "*", 15), "late"), Err("late"));
         let mut gone = Vec::new();
-        fixture.table.take_gone(|name| *name == "gone", &mut gone);
+        fixture.table.take_chosen(|name| *name == "gone", &mut gone);
         assert_eq!(gone, ["gone"]);
         fixture.park("late", QUEUE, 0, "*", 15);
         assert_eq!(fixture.arrived(QUEUE, 0, "A"), ["here", "late"]);

@@ -30,6 +30,7 @@ pub mod router;
 pub mod server;
 pub mod services;
 pub mod shard;
+mod shares;
 pub mod stages;
 pub mod start;
 pub mod subscription_groups;

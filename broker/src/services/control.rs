@@ -3,13 +3,14 @@
 //! Requests of the control plane are rare, so their answers own what they say.
 
 use super::gathered::GatherLine;
+use super::later::LaterAnswers;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::fields::OwnedFields;
 use ringmq_protocol::{Command, Header, WriteHeader, json};
 use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_runtime::task::LocalFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -21,6 +22,13 @@ pub struct Answer {
     fields: OwnedFields,
     remark: Option<String>,
     body: Vec<u8>,
+}
+
+/// Requests whose answers are not given at once.
+#[derive(Default)]
+pub struct Unanswered {
+    later: Rc<LaterAnswers>,
+    gathered: Rc<GatherLine>,
 }
 
 /// What a service does with a request.
@@ -44,16 +52,12 @@ impl Reaction {
         Self::Gathered(Box::pin(answer))
     }
 
-    /// Answers the request, now or later.
-    pub fn send(self, line: &Rc<GatherLine>, peer: &Peer, to: ReplyTo) {
+    /// Answers a request of `bytes`, now or later.
+    pub fn send(self, unanswered: &Unanswered, peer: &Peer, to: ReplyTo, bytes: usize) {
         match self {
             Self::Now(result) => reply(peer, &to, result),
-            Self::Later(answer) => {
-                let peer = peer.clone();
-                let later = async move { reply(&peer, &to, answer.await) };
-                task::spawn("answer of the control plane", later).detach();
-            }
-            Self::Gathered(answer) => line.join(peer, to, answer),
+            Self::Later(answer) => unanswered.later.spawn(peer, to, bytes, answer),
+            Self::Gathered(answer) => unanswered.gathered.join(peer, to, answer),
         }
     }
 }

@@ -10,7 +10,8 @@
 //! - A send *stalls* in [`crate::logs`] when it is not in the log, for lack of room there.
 //! - A send stands in a *line* of `creating.rs` until its topic exists; a request that reads
 //!   the device stands in the line of the slow lane until it is its turn.
-//! - A request for an answer over all queues or groups stands in the line of `gathered.rs`.
+//! - A request for an answer over all queues or groups stands in the line of `gathered.rs`; one of
+//!   the control plane that waits for the disk or for others is answered *later* (`later.rs`).
 //! - A pull is *held* by [`pull::held`] when it found nothing; [`crate::hold`] *parks* its wish,
 //!   without knowing that it is a pull, until a message or its deadline comes.
 //! - A pull is *cold* when its messages are on the device only: it goes to the slow lane.
@@ -21,6 +22,7 @@ pub mod admin;
 pub mod control;
 pub mod gathered;
 pub mod heartbeat;
+pub mod later;
 pub mod lock;
 pub mod offset;
 pub mod produce;

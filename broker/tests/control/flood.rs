@@ -1,12 +1,14 @@
 //! A client that asks for much and takes nothing.
 
+use std::cell::Cell;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::codes::request;
+use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
-use ringmq_protocol::{RequestHead, SerializeType, WriteHeader, write_request};
+use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, write_request};
+use ringmq_remoting::CallError;
 use ringmq_runtime::net::Stream;
 use ringmq_runtime::{process, task};
 
@@ -95,4 +97,31 @@ fn many_requests_for_all_queues_of_a_topic_do_not_hold_up_the_shard() {
             task::timeout(Duration::from_secs(20), asks).await.expect("others are served");
         });
     }
+}
+
+#[test]
+fn answers_that_wait_for_another_client_are_bounded_and_leave_room_for_heartbeats() {
+    const REQUESTS: usize = 4_000;
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        // It never answers what it is asked.
+        let silent = Client::connect(world.broker).await;
+        silent.beat("silent", &["T"]).await;
+        let asker = Client::connect(world.broker).await;
+        let fields = [("consumerGroup", "g"), ("clientId", "silent"), ("jstackEnable", "false")];
+        let refused = Rc::new(Cell::new(0));
+        for _ in 0..REQUESTS {
+            let refused = Rc::clone(&refused);
+            let count = move |answer: Result<&Command<'_>, CallError>| {
+                let is_busy = answer.is_ok_and(|answer| answer.code == response::SYSTEM_BUSY);
+                refused.set(refused.get() + usize::from(is_busy));
+            };
+            let (code, wait) = (request::GET_CONSUMER_RUNNING_INFO, Duration::from_secs(20));
+            asker.connection.call_with(code, &fields, &[], wait, count);
+        }
+        // Answered at once, behind all of those that are refused.
+        asker.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
+        assert!((1_000..3_900).contains(&refused.get()), "{} are refused", refused.get());
+        Client::connect(world.broker).await.beat("other", &["T"]).await;
+    });
 }

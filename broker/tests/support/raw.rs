@@ -31,9 +31,14 @@ impl RawClient {
         Self { read, write }
     }
 
+    /// Writes `requests` and reads nothing.
+    pub async fn write(&mut self, requests: &[u8]) {
+        self.write.write_all(&mut [IoSlice::new(requests)]).await.expect("an open connection");
+    }
+
     /// Writes `requests` and waits until `answers` frames have come back, which are not looked at.
     pub async fn exchange(&mut self, requests: &[u8], answers: usize) {
-        self.write.write_all(&mut [IoSlice::new(requests)]).await.expect("an open connection");
+        self.write(requests).await;
         let mut frames = Frames::default();
         while frames.whole < answers {
             self.read

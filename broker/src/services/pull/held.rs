@@ -13,6 +13,7 @@ use ringmq_protocol::Header;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 use ringmq_store::{QueueOffset, ReadResult};
@@ -20,14 +21,15 @@ use ringmq_store::{QueueOffset, ReadResult};
 use super::check::Pulling;
 use super::{Attempt, Pass, grid};
 use crate::hold::{HoldTable, LineLimits, Wish};
+use crate::link::ConnectionKey;
 use crate::outcome::PullOutcome;
 use crate::peer::Peer;
 use crate::router::HashedQueue;
 use crate::services::with_request;
 use crate::shard::DataPlane;
+use crate::shares::Shares;
 
-/// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB. Further ones are
-/// answered at once.
+/// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB.
 const HELD_MAX: usize = 1 << 17;
 
 /// Pulls of one queue that its messages find. Each message takes 8 ns for every one that does not
@@ -45,12 +47,17 @@ const WOKEN_AT_ONCE_MAX: usize = 256;
 /// Pulls that are taken out at once when their time is up, 0.2 ms; all of them may end together.
 const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 
-/// Time between two searches for held pulls of connections that are gone: 2 ms each. They are kept
-/// until their place is needed, since a client that stops leaves a few for seconds only.
-const GONE_SEARCH_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two searches for pulls that make way: 2 ms each. Those of connections that are gone
+/// are kept until then, since a client that stops leaves a few for seconds only.
+const SEARCH_PAUSE: Duration = Duration::from_millis(200);
 
-/// Bytes of the frames that held pulls keep, all together.
+/// Bytes of the frames that held pulls keep, all together. Connections have [`Shares`] of them: one
+/// alone may have half, 65,536 pulls of the usual size. Those beyond it are answered at once, and
+/// so are held ones of the connections with the most, when others find no place.
 const HELD_MAX_BYTES: usize = 256 << 20;
+
+/// What a held pull counts for at least.
+const HELD_MIN_BYTES: usize = HELD_MAX_BYTES / HELD_MAX;
 
 /// Longest hold, whatever the client asks for: beyond its own time limit of 30 s nobody listens.
 const HOLD_MAX: Duration = Duration::from_secs(120);
@@ -64,12 +71,12 @@ pub(super) struct Waiting {
 /// The held pulls of one shard.
 pub(super) struct Held {
     table: RefCell<HoldTable<Waiting>>,
-    /// Bytes of their frames.
-    bytes: Cell<usize>,
+    /// Which connections they are of, by the bytes of their frames.
+    shares: RefCell<Shares>,
     /// An earlier deadline than the one that the timer sleeps for.
     earlier: Notify,
     sleeps_until: Cell<Option<Instant>>,
-    /// When pulls of connections that are gone were last searched for.
+    /// When pulls that make way were last searched for.
     searched_at: Cell<Option<Instant>>,
     /// Those that a wake-up takes out, while they are executed.
     woken: RefCell<Vec<Waiting>>,
@@ -78,8 +85,8 @@ pub(super) struct Held {
 impl Default for Held {
     fn default() -> Self {
         Self {
-            table: RefCell::new(HoldTable::new(HELD_MAX, LINE_LIMITS)),
-            bytes: Cell::new(0),
+            table: RefCell::new(HoldTable::new(LINE_LIMITS)),
+            shares: RefCell::new(Shares::new(HELD_MAX_BYTES, 1)),
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
             searched_at: Cell::new(None),
@@ -89,18 +96,70 @@ impl Default for Held {
 }
 
 impl Held {
-    /// Drops the pulls of connections of this shard that are gone, when there are as many as may
-    /// be: clients that lost the broker, and come back together, find their former pulls here.
-    fn make_room(&self, now: Instant) {
-        let is_full = self.table.borrow().len() >= HELD_MAX || self.bytes.get() >= HELD_MAX_BYTES;
-        let is_due = |at: Instant| now.saturating_since(at) >= GONE_SEARCH_PAUSE;
-        if is_full && self.searched_at.get().is_none_or(is_due) {
-            self.searched_at.set(Some(now));
-            let mut gone = Vec::new();
-            self.table.borrow_mut().take_gone(|waiting| waiting.peer.is_closed(), &mut gone);
-            let bytes: usize = gone.iter().map(|waiting| waiting.frame.len()).sum();
-            self.bytes.set(self.bytes.get() - bytes);
+    fn take_place(&self, of: ConnectionKey, bytes: usize) -> bool {
+        self.shares.borrow_mut().take(of, bytes)
+    }
+
+    fn give_back(&self, waiting: &Waiting) {
+        self.shares.borrow_mut().give_back(waiting.peer.key(), waiting.bytes());
+    }
+
+    /// Takes out pulls so that others find places: those of connections of this shard that are gone
+    /// (clients that lost the broker, and come back together, find their former pulls here), and
+    /// what the connections with the most have above the level. The latter are to be answered.
+    fn make_room(&self, now: Instant) -> Vec<Waiting> {
+        let is_due = |at: Instant| now.saturating_since(at) >= SEARCH_PAUSE;
+        if !self.searched_at.get().is_none_or(is_due) {
+            return Vec::new();
         }
+        self.searched_at.set(Some(now));
+        let mut above: HashMap<ConnectionKey, usize> = {
+            let shares = self.shares.borrow();
+            shares.above(shares.level()).collect()
+        };
+        let is_chosen = |waiting: &Waiting| {
+            waiting.peer.is_closed()
+                || above.get_mut(&waiting.peer.key()).is_some_and(|excess| {
+                    let is_above = *excess > 0;
+                    *excess = excess.saturating_sub(waiting.bytes());
+                    is_above
+                })
+        };
+        let mut taken = Vec::new();
+        self.table.borrow_mut().take_chosen(is_chosen, &mut taken);
+        taken.iter().for_each(|waiting| self.give_back(waiting));
+        taken.retain(|waiting| !waiting.peer.is_closed());
+        taken
+    }
+}
+
+/// Takes a place for one more pull of a connection, if it may have one.
+fn take_place(data: &Rc<DataPlane>, of: ConnectionKey, bytes: usize, now: Instant) -> bool {
+    let held = &data.services().pull.held;
+    if held.take_place(of, bytes) {
+        return true;
+    }
+    let displaced = held.make_room(now);
+    if !displaced.is_empty() {
+        tracing::debug!(pulls = displaced.len(), "held pulls make way for other connections");
+        // Not at once: a pull is being executed.
+        let answer = answer_all(Rc::clone(data), displaced);
+        task::spawn("pulls that make way", answer).detach();
+    }
+    held.take_place(of, bytes)
+}
+
+async fn answer_all(data: Rc<DataPlane>, displaced: Vec<Waiting>) {
+    for waiting in displaced {
+        execute(&data, &waiting);
+        task::yield_if_needed().await;
+    }
+}
+
+impl Waiting {
+    /// What it counts for among those that are held.
+    fn bytes(&self) -> usize {
+        self.frame.len().max(HELD_MIN_BYTES)
     }
 }
 
@@ -112,10 +171,9 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         return false;
     }
     let held = &data.services().pull.held;
-    held.make_room(attempt.started);
-    let frame: Box<[u8]> = attempt.request.frame.into();
-    let bytes = held.bytes.get() + frame.len();
-    if bytes > HELD_MAX_BYTES {
+    let waiting =
+        Waiting { peer: attempt.request.peer.clone(), frame: attempt.request.frame.into() };
+    if !take_place(data, waiting.peer.key(), waiting.bytes(), attempt.started) {
         return false;
     }
     let wish = Wish {
@@ -125,9 +183,7 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         deadline: grid::end_of_wait(attempt.started, hold_time(data, header).min(HOLD_MAX)),
         deadline_outside: grid::end_of_wait(attempt.started, HOLD_OUTSIDE_MAX),
     };
-    let waiting = Waiting { peer: attempt.request.peer.clone(), frame };
-    let Ok(deadline) = held.table.borrow_mut().park(wish, waiting) else { return false };
-    held.bytes.set(bytes);
+    let deadline = held.table.borrow_mut().park(wish, waiting);
     data.local.counters.pull_missed();
     if held.sleeps_until.get().is_none_or(|until| deadline < until) {
         held.earlier.notify_one();
@@ -148,8 +204,11 @@ fn hold_time(data: &DataPlane, header: &PullRequest<'_>) -> Duration {
 
 /// Executes a pull again that was held. Nothing found is answered now.
 fn again(data: &Rc<DataPlane>, waiting: Waiting) {
-    let bytes = &data.services().pull.held.bytes;
-    bytes.set(bytes.get() - waiting.frame.len());
+    data.services().pull.held.give_back(&waiting);
+    execute(data, &waiting);
+}
+
+fn execute(data: &Rc<DataPlane>, waiting: &Waiting) {
     if waiting.peer.is_closed() {
         return;
     }

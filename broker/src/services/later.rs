@@ -1,0 +1,68 @@
+//! Answers of the control plane that wait: for the disk, for another client, for another shard.
+//!
+//! Each waits by itself, since what they wait for differs, and a read of a connection can begin
+//! thousands. What they keep meanwhile is shared out ([`Shares`]): a connection with so many on
+//! their way that no more places are free is answered SYSTEM_BUSY, and what it asked to wait for is
+//! not begun.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ringmq_protocol::codes::response;
+use ringmq_remoting::ReplyTo;
+use ringmq_runtime::task::{self, LocalFuture};
+
+use super::control::{Answer, reply};
+use crate::outcome::Refusal;
+use crate::peer::Peer;
+use crate::shares::Shares;
+
+/// Bytes of the requests that wait for their answers.
+const WAITING_MAX_BYTES: usize = 64 << 20;
+
+/// What each counts for at least: a task and what it prepares.
+const WAITING_MIN_BYTES: usize = 4 << 10;
+
+/// One connection may have an eighth of what is free, at most 7 MiB or 1,820 requests: what a
+/// client is asked through us may stay without an answer for as long as the asker is willing to
+/// wait, and heartbeats need places.
+const PART: usize = 8;
+
+/// The answers of the control plane that are on their way.
+pub struct LaterAnswers {
+    shares: RefCell<Shares>,
+}
+
+impl Default for LaterAnswers {
+    fn default() -> Self {
+        Self { shares: RefCell::new(Shares::new(WAITING_MAX_BYTES, PART)) }
+    }
+}
+
+impl LaterAnswers {
+    /// Answers a request of `bytes` with what `answer` resolves to; one that finds no place is
+    /// refused, and `answer` never begun.
+    pub(super) fn spawn(
+        self: &Rc<Self>,
+        peer: &Peer,
+        to: ReplyTo,
+        bytes: usize,
+        answer: LocalFuture<Result<Answer, Refusal>>,
+    ) {
+        let (key, bytes) = (peer.key(), bytes.max(WAITING_MIN_BYTES));
+        if !self.shares.borrow_mut().take(key, bytes) {
+            let taken = self.shares.borrow().of(key);
+            let remark = format!(
+                "requests of this connection wait for their answers with {taken} bytes, and no \
+                 more are free"
+            );
+            return peer.refuse(&to, &Refusal::new(response::SYSTEM_BUSY, remark));
+        }
+        let (waiting, peer) = (Rc::clone(self), peer.clone());
+        let later = async move {
+            reply(&peer, &to, answer.await);
+            waiting.shares.borrow_mut().give_back(key, bytes);
+        };
+        task::spawn("answer of the control plane", later).detach();
+    }
+}

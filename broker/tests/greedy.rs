@@ -1,0 +1,136 @@
+//! Clients that want more than their part: the others find places all the same.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringmq_broker::config::Settings;
+use ringmq_broker::services::pull::held;
+use ringmq_broker::start::{self, Plan};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
+use ringmq_protocol::headers::query::ViewMessageRequest;
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task::{self, LocalFuture};
+use support::{Bench, Client, Setup, TestControl, pull_header, pulled, raw, temp_dir};
+
+const BROKER: u32 = 1;
+
+#[test]
+fn peers_that_take_no_answers_do_not_keep_the_slow_lane_from_others() {
+    let world = World::new(7);
+    let address = SocketAddr::new(world.ip(BROKER), 10_911);
+    let settings = Settings {
+        listen_port: address.port(),
+        bind_address: [0, 0, 0, 0].into(),
+        ..Setup::new(2, 1).settings
+    };
+    let plan = Plan {
+        settings: Arc::new(settings),
+        shards: ShardsConfig::new(Cores::Floating(2)),
+        root: "unused".into(),
+        store_host: address,
+    };
+    let disk = world.disk(BROKER);
+    let run = async move {
+        let control =
+            |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
+        let until = move |_| Box::pin(ask_beside_the_greedy(address)) as LocalFuture<()>;
+        start::run_together(&plan, disk, Box::new(control), Box::new(until)).await
+    };
+    let ran = world.run(async { world.spawn_on(BROKER, "broker", run).await });
+    ran.expect("the broker starts and stops cleanly");
+}
+
+/// Peers ask for a large message again and again, and take nothing; then somebody asks for a small
+/// one a few times.
+async fn ask_beside_the_greedy(address: SocketAddr) {
+    const PEERS: usize = 40;
+    const LOOKUPS_OF_PEER: usize = 1000;
+    const LOOKUPS: usize = 400;
+    let client = Client::connect(address).await.expect("it listens");
+    let large = lookup(&client, &vec![b'x'; 2 << 20]).await;
+    let lookups = raw::requests(request::VIEW_MESSAGE_BY_ID, &large, &[], LOOKUPS_OF_PEER);
+    let mut peers = Vec::new();
+    for _ in 0..PEERS {
+        let (lookups, mut peer) = (lookups.clone(), raw::RawClient::connect(address).await);
+        peers.push(task::spawn("a greedy peer", async move {
+            peer.write(&lookups).await;
+            std::future::pending::<raw::RawClient>().await
+        }));
+    }
+    // Nothing tells when each has what it can have. Less time proves less.
+    task::sleep(Duration::from_millis(300)).await;
+    let small = lookup(&client, b"small").await;
+    let ask = || client.connection.call(request::VIEW_MESSAGE_BY_ID, &small, &[], support::TIMEOUT);
+    let calls: Vec<_> = (0..LOOKUPS).map(|_| ask()).collect();
+    for call in calls {
+        let answer = call.await.expect("an answer");
+        assert_eq!(answer.code(), response::SUCCESS, "{:?}", answer.command().remark());
+    }
+}
+
+/// Stores a message and says how to look it up.
+async fn lookup(client: &Client, body: &[u8]) -> ViewMessageRequest<'static> {
+    let stored = client.store("T", 0, body).await;
+    let offset = client.pull("T", 0, stored).await.messages[0].physical_offset;
+    ViewMessageRequest { offset, topic: None }
+}
+
+/// A pull that waits, with so much in its frame that some thousand fill what may be held.
+fn large_pull<'h>(queue: i32, padding: &'h str) -> PullRequest<'h> {
+    PullRequest {
+        sys_flag: pull_flag::SUBSCRIPTION | pull_flag::SUSPEND,
+        suspend_timeout_ms: 60_000,
+        proxy_forward_client_id: Some(padding),
+        ..pull_header("T", queue, 0)
+    }
+}
+
+#[test]
+fn one_connection_does_not_keep_all_places_of_held_pulls() {
+    let dir = temp_dir();
+    Setup::new(1, 1).run(dir.path(), |bench| async move {
+        const PULLS: usize = 4500;
+        let (greedy, client) = (bench.client().await, bench.client().await);
+        let padding = "x".repeat(60 << 10);
+        let mut answers = Vec::new();
+        for number in 0..PULLS {
+            let header = large_pull(number as i32 % 4, &padding);
+            answers.push(greedy.connection.call(
+                request::PULL_MESSAGE,
+                &header,
+                &[],
+                support::TIMEOUT,
+            ));
+            if number % 50 == 49 {
+                // What came before is handled when this is answered.
+                max_offset(&greedy).await;
+            }
+        }
+        let held = held_now(&bench);
+        assert!(held > 1000, "{held} are held");
+
+        let header = large_pull(0, &padding);
+        let pull = client.connection.call(request::PULL_MESSAGE, &header, &[], support::TIMEOUT);
+        let pull = task::spawn("a waiting pull", pull);
+        max_offset(&client).await;
+        assert!(!pull.is_finished(), "the pull of another client is held");
+        assert!(held_now(&bench) > 1000, "and those of the first still are");
+        client.store("T", 0, b"woken").await;
+        let pulled = pulled(&pull.await.expect("an answer"));
+        assert_eq!((pulled.code, pulled.messages.len()), (response::SUCCESS, 1));
+    });
+}
+
+async fn max_offset(client: &Client) {
+    let fields = [("topic", "T"), ("queueId", "0")];
+    client.number(request::GET_MAX_OFFSET, &fields, "offset").await;
+}
+
+fn held_now(bench: &Bench) -> usize {
+    held::count(&bench.data)
+}
