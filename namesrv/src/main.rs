@@ -13,6 +13,7 @@ use ringmq_runtime::signal;
 use ringmq_runtime::start::explain_settings_file;
 use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_settings::{Notes, Rules as _, template};
+use ringmq_version::VERSION;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,7 +35,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(3);
 
 /// The RingMQ name server.
 #[derive(Debug, Parser)]
-#[command(name = "mqnamesrv", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mqnamesrv", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     /// Settings file: Java properties with Apache's keys.
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]

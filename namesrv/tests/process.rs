@@ -111,7 +111,7 @@ fn help_has_examples_and_every_exit_status_and_the_version_is_told() {
     for part in ["\nExamples:\n  mqnamesrv ", "\n  0  ", "\n  2  ", "\n  3  ", "\n  4  "] {
         assert!(help.contains(part), "{part:?} is missing in: {help}");
     }
-    assert_eq!(said("--version"), concat!("mqnamesrv ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(said("--version"), format!("mqnamesrv {}\n", ringmq_version::VERSION));
 }
 
 #[test]

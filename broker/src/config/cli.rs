@@ -1,6 +1,7 @@
 //! The command line of `mqbroker`: Apache's options, with what each means written next to it.
 
 use clap::Parser;
+use ringmq_version::VERSION;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +25,7 @@ Environment:
 
 /// A RocketMQ broker on io_uring, one shard per core.
 #[derive(Debug, Parser)]
-#[command(name = "mqbroker", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mqbroker", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Arguments {
     /// Settings file: Java properties with Apache's keys.
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]

@@ -16,6 +16,7 @@ use futures_lite::future::block_on;
 use report::Report;
 use ringmq_client::Client;
 use ringmq_client::config::ClientConfig;
+use ringmq_version::VERSION;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ Environment:
 
 /// Administration of a RocketMQ cluster.
 #[derive(Debug, Parser)]
-#[command(name = "mqadmin", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mqadmin", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     /// Name servers: ip:port;ip:port.
     #[arg(short = 'n', long = "namesrvAddr", global = true, value_name = "ADDRESSES")]

@@ -211,7 +211,7 @@ fn identity(parts: &Parts, logs: &Logs, put: &mut impl FnMut(&str, String)) {
     put("brokerVersionDesc", VERSION_NAME.to_owned());
     put("brokerVersion", VERSION.to_string());
     // The version above is that of a protocol; this one tells our releases apart.
-    put("ringmqVersion", env!("CARGO_PKG_VERSION").to_owned());
+    put("ringmqVersion", ringmq_version::VERSION.to_owned());
     put("brokerActive", (!logs.is_fenced).to_string());
     put("startAcceptSendRequestTimeStamp", settings.start_accept_send_request_at_ms.to_string());
 }
