@@ -123,9 +123,10 @@ impl Recorder {
         }
     }
 
-    fn summary(&self) -> Vec<SendStage> {
+    fn summary(&self, shard: Option<u32>) -> Vec<SendStage> {
         let us = |ns: u64| ns as f64 / 1e3;
         let of = |(stage, times): (&&str, &Histogram<u64>)| SendStage {
+            shard,
             stage: (*stage).to_owned(),
             count: times.len(),
             mean_us: times.mean() / 1e3,
@@ -232,13 +233,17 @@ impl Stages {
     }
 }
 
-/// The stages of all shards together, in their order; none while they are not timed.
+/// The stages of all shards together, in their order, and behind them those of each shard where
+/// there are several; none while they are not timed.
 pub async fn collect(data: &Rc<DataPlane>) -> Vec<SendStage> {
     let of_shard = |data: Rc<DataPlane>| async move { data.local.stages.recorder.borrow().clone() };
     let parts = data.on_all_shards(of_shard).await;
-    let sum = parts.into_iter().flatten().reduce(|mut sum, part| {
+    let timed = || (0..).zip(&parts).filter_map(|(shard, part)| Some((shard, part.as_ref()?)));
+    let sum = timed().map(|(_, part)| part.clone()).reduce(|mut sum, part| {
         sum.add(&part);
         sum
     });
-    sum.map_or(Vec::new(), |sum| sum.summary())
+    let each = timed().filter(|_| parts.len() > 1);
+    let each = each.flat_map(|(shard, part)| part.summary(Some(shard)));
+    sum.map_or(Vec::new(), |sum| sum.summary(None)).into_iter().chain(each).collect()
 }

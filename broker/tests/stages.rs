@@ -24,8 +24,12 @@ async fn switch(bench: &Bench, is_on: bool) {
     assert_eq!(stages::collect(&bench.data).await.is_empty(), !is_on);
 }
 
+/// A stage of all shards together.
 fn of<'s>(stages: &'s [SendStage], name: &str) -> &'s SendStage {
-    stages.iter().find(|stage| stage.stage == name).unwrap_or_else(|| panic!("no stage {name}"))
+    stages[..SEND_STAGES.len()]
+        .iter()
+        .find(|stage| stage.stage == name)
+        .unwrap_or_else(|| panic!("no stage {name}"))
 }
 
 /// The stages once the answers of so many sends have left: a client may have one a little before
@@ -43,8 +47,17 @@ async fn after(bench: &Bench, sends: u64) -> Vec<SendStage> {
     in_time("all sends are recorded", recorded).await
 }
 
-/// Every stage counts all sends, and their times add up; `hops` of the sends crossed shards.
+/// Every stage counts all sends, and their times add up; `hops` of the sends crossed shards. Those
+/// of the single shards come behind the stages of all of them, and add up to these.
 fn check(stages: &[SendStage], sends: u64, hops: u64) {
+    let (stages, shards) = stages.split_at(SEND_STAGES.len());
+    for (place, stage) in stages.iter().enumerate().filter(|_| !shards.is_empty()) {
+        let parts = || (0..).zip(shards.chunks(SEND_STAGES.len()).map(|shard| &shard[place]));
+        assert_eq!(parts().map(|(_, part)| part.count).sum::<u64>(), stage.count, "{shards:#?}");
+        for (shard, part) in parts() {
+            assert_eq!((part.shard, &part.stage), (Some(shard), &stage.stage));
+        }
+    }
     let names: Vec<_> = stages.iter().map(|stage| stage.stage.as_str()).collect();
     assert_eq!(names, SEND_STAGES);
     for stage in stages {

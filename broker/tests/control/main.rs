@@ -338,7 +338,7 @@ fn stages_of_sends_are_told_while_they_are_asked_for() {
         assert!(stages().await.iter().all(|stage| stage.count == 0), "all shards know of it");
         broker.send("T1", 0).await;
         let told = stages().await;
-        assert_eq!(told.len(), SEND_STAGES.len());
+        assert_eq!(told.len(), 3 * SEND_STAGES.len(), "all shards together, and each of two");
         let flushed = told.iter().find(|stage| stage.stage == "flushed").expect("told");
         assert!(flushed.count == 1 && flushed.p50_us > 0.0, "{told:?}");
         broker.ask(request::UPDATE_BROKER_CONFIG, &(), b"sendStageTracing=false\n").await;

@@ -1,8 +1,9 @@
 //! Where the time of sends goes inside a broker: RingMQ's own part of the answer to
 //! GET_BROKER_RUNTIME_INFO (28), there while `sendStageTracing` is on.
 //!
-//! Each stage has six entries of the table, `sendStage.<stage>.count` and so on. Tools that do not
-//! know them show or skip them as they do with every key.
+//! Each stage has six entries of the table, `sendStage.<stage>.count` and so on, for all shards
+//! together; a broker of several shards also has `sendStage.shard<number>.<stage>.count` and so on
+//! for each of them. Tools that do not know them show or skip them as they do with every key.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,9 @@ pub const SEND_STAGES: [&str; 8] =
 /// How long the sends took for one stage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SendStage {
+    /// The shard that timed it; none: all of them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
     /// One of [`SEND_STAGES`].
     pub stage: String,
     /// Sends that passed it.
@@ -34,7 +38,8 @@ pub struct SendStage {
 impl SendStage {
     /// The entries of this stage, each as key and value.
     pub fn entries(&self) -> [(String, String); 6] {
-        let key = |figure: &str| format!("sendStage.{}.{figure}", self.stage);
+        let prefix = prefix(self.shard, &self.stage);
+        let key = |figure: &str| format!("{prefix}.{figure}");
         let time = |figure: &str, us: f64| (key(figure), format!("{us:.3}"));
         [
             (key("count"), self.count.to_string()),
@@ -46,16 +51,22 @@ impl SendStage {
         ]
     }
 
-    /// The stages that a table of runtime information tells of, in their order; none when the
-    /// broker does not trace them.
+    /// The stages that a table of runtime information tells of, in their order: those of all shards
+    /// together, then those of each. None when the broker does not trace them.
     pub fn read_all(table: &BTreeMap<String, String>) -> Vec<Self> {
-        SEND_STAGES.iter().filter_map(|stage| Self::read(stage, table)).collect()
+        let of = |shard: Option<u32>| -> Vec<Self> {
+            SEND_STAGES.iter().filter_map(|stage| Self::read(shard, stage, table)).collect()
+        };
+        let shards = (0..).map(|shard| of(Some(shard))).take_while(|stages| !stages.is_empty());
+        std::iter::once(of(None)).chain(shards).flatten().collect()
     }
 
-    fn read(stage: &str, table: &BTreeMap<String, String>) -> Option<Self> {
-        let text = |figure: &str| table.get(&format!("sendStage.{stage}.{figure}"));
+    fn read(shard: Option<u32>, stage: &str, table: &BTreeMap<String, String>) -> Option<Self> {
+        let prefix = prefix(shard, stage);
+        let text = |figure: &str| table.get(&format!("{prefix}.{figure}"));
         let time = |figure: &str| text(figure)?.parse::<f64>().ok();
         Some(Self {
+            shard,
             stage: stage.to_owned(),
             count: text("count")?.parse().ok()?,
             mean_us: time("meanUs")?,
@@ -67,13 +78,22 @@ impl SendStage {
     }
 }
 
+/// What the keys of a stage begin with.
+fn prefix(shard: Option<u32>, stage: &str) -> String {
+    match shard {
+        None => format!("sendStage.{stage}"),
+        Some(shard) => format!("sendStage.shard{shard}.{stage}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn stages_that_were_put_into_a_table_are_read_back_in_their_order() {
-        let figures = |stage: &str, count| SendStage {
+        let figures = |shard, stage: &str, count| SendStage {
+            shard,
             stage: stage.to_owned(),
             count,
             mean_us: 1.5,
@@ -82,13 +102,18 @@ mod tests {
             p999_us: 400.125,
             max_us: 5_000.0,
         };
-        let written: Vec<_> = (1..).zip(SEND_STAGES).map(|(n, stage)| figures(stage, n)).collect();
+        let shards = [None, Some(0), Some(1)].into_iter();
+        let written: Vec<_> = shards
+            .flat_map(|shard| SEND_STAGES.map(|stage| (shard, stage)))
+            .zip(1..)
+            .map(|((shard, stage), count)| figures(shard, stage, count))
+            .collect();
         let mut table: BTreeMap<_, _> = written.iter().flat_map(SendStage::entries).collect();
         assert_eq!(SendStage::read_all(&table), written);
         assert_eq!(table["sendStage.flushed.p999Us"], "400.125");
 
         table.insert("sendStage.hop.p50Us".to_owned(), "soon".to_owned());
-        assert_eq!(SendStage::read_all(&table).len(), SEND_STAGES.len() - 1);
+        assert_eq!(SendStage::read_all(&table).len(), written.len() - 1);
         assert_eq!(SendStage::read_all(&BTreeMap::new()), []);
     }
 }

@@ -133,12 +133,15 @@ impl SendStages {
             }
             rows.extend(stages.into_iter().map(|stage| {
                 let us = [stage.mean_us, stage.p50_us, stage.p99_us, stage.p999_us, stage.max_us];
-                let row = [address.clone(), stage.stage, stage.count.to_string()].into_iter();
+                let shard = stage.shard.map_or("all".to_owned(), |shard| shard.to_string());
+                let row =
+                    [address.clone(), shard, stage.stage, stage.count.to_string()].into_iter();
                 row.chain(us.map(|us| format!("{us:.1}"))).collect()
             }));
         }
         let headings = [
             "#Addr",
+            "#Shard",
             "#Stage",
             "#Count",
             "#Mean(us)",
