@@ -6,6 +6,7 @@ use std::path::Path;
 use ringmq_protocol::codes::request;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{clock, process, shards};
+use ringmq_version::VERSION;
 use serde::{Deserialize, Serialize};
 
 use crate::args::said::{self, Said};
@@ -102,12 +103,21 @@ impl Environment {
         Self { disk, broker, broker_config, client_cores, shared_cores, ..machine }
     }
 
+    /// Looks at the machine and the disk under a directory.
+    pub async fn of_directory(directory: &Path) -> Self {
+        let disk = match std::path::absolute(directory) {
+            Ok(directory) => disk_facts(&directory).await,
+            Err(_) => None,
+        };
+        Self { disk, ..Self::of_machine().await }
+    }
+
     async fn of_machine() -> Self {
         let Said { words: command, settings } = said::said();
         let governor = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
         Self {
             unix_ms: clock::unix_ms(),
-            bench: format!("{} ({BUILD} build)", env!("CARGO_PKG_VERSION")),
+            bench: format!("{VERSION}, {BUILD} build"),
             command,
             settings,
             kernel: fact("proc/sys/kernel/osrelease").await,

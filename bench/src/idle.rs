@@ -15,7 +15,7 @@ use crate::error::BenchError;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::{self, beside};
 use crate::record::archive::Archive;
-use crate::report::{environment, table};
+use crate::report::{environment, files, table};
 use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{PullPlan, Reading};
@@ -49,10 +49,16 @@ struct Report {
     environment: Environment,
 }
 
-/// Runs the workload and prints its report.
+impl Report {
+    fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report is plain data")
+    }
+}
+
+/// Runs the workload, prints its report, and writes the files that were asked for.
 ///
 /// # Errors
-/// The broker cannot be started or reached.
+/// The broker cannot be started or reached, or a file cannot be written.
 pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
     let before = target.usage();
@@ -102,6 +108,14 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         environment: Environment::of(&target).await,
     };
     print(&report, args.json);
+    if let Some(prefix) = &args.output {
+        let rows = files::seconds(std::iter::once(&archive.seconds[..]));
+        for (extension, bytes) in [("json", report.to_json().into_bytes()), ("csv", rows)] {
+            let path = files::with_extension(prefix, extension);
+            files::replace(&path, &bytes).await?;
+            eprintln!("written: {}", path.display());
+        }
+    }
     target.ended_well();
     Ok(Ending::of(report.errors))
 }
@@ -131,8 +145,7 @@ fn cpu_percent(from: process::Usage, until: process::Usage, seconds: f64) -> f64
 
 fn print(report: &Report, json: bool) {
     if json {
-        let text = serde_json::to_string_pretty(report).expect("a report is plain data");
-        println!("{text}");
+        println!("{}", report.to_json());
         return;
     }
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());

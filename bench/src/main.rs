@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<Ending, BenchError> {
-    command.output().map_or(Ok(()), files::check)?;
+    files::check(&command.files())?;
     match command {
         Command::Run(args) => run_scenario(&args).await,
         Command::Produce(args) => produce::run(&args).await,

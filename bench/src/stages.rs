@@ -23,7 +23,8 @@ pub const SETTING: &str = "sendStageTracing";
 pub struct BrokerStages {
     /// Its address.
     pub broker: String,
-    /// Its stages in their order; none when it does not time them.
+    /// Its stages in their order, those of all shards together first; none when it does not time
+    /// them.
     pub stages: Vec<SendStage>,
 }
 

@@ -130,6 +130,10 @@ pub struct IdleArgs {
     /// Print one JSON document instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Also write PREFIX.json, the same document, and PREFIX.csv, a row per second. Waits have no
+    /// latency, so there are no histograms.
+    #[arg(short, long, value_name = "PREFIX")]
+    pub output: Option<PathBuf>,
 }
 
 /// `bench knee`.

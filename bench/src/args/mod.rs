@@ -9,15 +9,18 @@ pub mod target;
 pub mod values;
 pub mod versus;
 
+use std::path::{Path, PathBuf};
+
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use ringmq_version::VERSION;
 
 use crate::args::commands::{
     CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
     ProduceArgs, ReportArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
-use crate::args::load::OutputArgs;
 use crate::args::said::Said;
 use crate::args::versus::VersusArgs;
+use crate::report::files::with_extension;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,7 +63,8 @@ Words of the tables:
   from intended time    the same from its due time (response time): the wait for a free slot counts
   since its birth       age of a message when it arrives, by the clock of its producer
   p99                   99 of 100 values are at most so large
-  values beyond         how many are larger: a percentile that rests on three of them says little
+  values beyond         how many are larger: a percentile that rests on three of them says little,
+                        and one that rests on none is a dash
   backlog               requests that were due and not sent at the end, since no slot was free
   empty answers         pulls that were answered and brought no message
   broker, per message   what its process and its device used, divided by the messages
@@ -75,7 +79,7 @@ Words of the tables:
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]
-#[command(name = "bench", version, about, after_help = EXAMPLES)]
+#[command(name = "bench", version = VERSION, about, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -181,17 +185,23 @@ pub enum Command {
 }
 
 impl Command {
-    /// Where its results go; none for commands that only print.
-    pub fn output(&self) -> Option<&OutputArgs> {
-        match self {
-            Self::Produce(args) => Some(&args.load.output),
-            Self::Consume(args) => Some(&args.load.output),
-            Self::EndToEnd(args) => Some(&args.load.output),
-            Self::Mixed(args) => Some(&args.load.output),
-            Self::Knee(args) => Some(&args.load.output),
-            _ => None,
-        }
+    /// Files that it will write its results to; of those with one beginning the first.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let output = match self {
+            Self::Produce(args) => &args.load.output,
+            Self::Consume(args) => &args.load.output,
+            Self::EndToEnd(args) => &args.load.output,
+            Self::Mixed(args) => &args.load.output,
+            Self::Knee(args) => &args.load.output,
+            Self::Idle(args) => return document(args.output.as_deref()).collect(),
+            _ => return Vec::new(),
+        };
+        document(output.output.as_deref()).chain(output.report.clone()).collect()
     }
+}
+
+fn document(prefix: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    prefix.map(|prefix| with_extension(prefix, "json")).into_iter()
 }
 
 #[cfg(test)]

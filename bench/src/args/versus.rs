@@ -13,9 +13,9 @@ use crate::versus::scenario::{self, Scenario};
 /// is steady for less than two of three pairs more of them would not help.
 const REPEATED_BLOCKS_MAX: u32 = 2;
 
-/// So long the host must have left the machine alone before a run: more than two of the portions
-/// are apart in which it takes back what a broker gave up.
-const CALM: Duration = Duration::from_secs(5);
+/// So long the host must have left busy cores alone before a run: the time in which it takes back
+/// two of the parts of what a broker gave up.
+const CALM: Duration = Duration::from_secs(4);
 
 /// `bench versus`.
 #[derive(Clone, Debug, Args)]
@@ -25,8 +25,8 @@ pub struct VersusArgs {
     pub scenarios: Vec<&'static Scenario>,
     /// Against whom, in all scenarios where it can be. Without it each scenario has its own:
     /// Apache's broker tuned, under the deepest load also as shipped, and the null broker (the
-    /// limit that a broker built as ours cannot beat) where a goal is a share of it or the client
-    /// bounds both. `ours` adds to the control, which our runs of each block are anyway.
+    /// limit that a broker built as ours cannot beat), which runs in the blocks of the tuned one.
+    /// `ours` adds to the control, which our runs of each block are anyway.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub against: Vec<Contestant>,
     /// Blocks of each scenario and rival; a block is two pairs of runs, in the order ABBA. They are
@@ -133,7 +133,7 @@ pub struct Times {
     pub duration: Duration,
     /// Of one probe of device and loopback.
     pub probe: Duration,
-    /// In which the host must have left the machine alone before a run.
+    /// In which the host must have left busy cores alone before a run of ours.
     pub calm: Duration,
     /// Blocks of each scenario and rival.
     pub blocks: u32,

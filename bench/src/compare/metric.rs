@@ -26,9 +26,10 @@ pub struct Metric {
     pub of_second: fn(&Second) -> Option<f64>,
 }
 
-/// A run without an answer has no latency, not one of zero.
+/// A run without an answer has no latency, not one of zero; and one with too few of them has no
+/// percentile that rests on nothing.
 fn percentile(run: &Outcome, name: &str) -> Option<f64> {
-    run.response.percentiles_us.get(name).copied().filter(|_| run.response.count > 0)
+    run.response.percentile_us(name)
 }
 
 /// As [`percentile`]: a latency of a second in which something was answered.

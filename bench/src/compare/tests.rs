@@ -226,11 +226,11 @@ fn results_of_other_settings_or_another_build_are_noted() {
         let environment = Environment { settings, bench, ..Environment::default() };
         Document { environment, ..repetitions(&[1.0]) }
     };
-    let lines = differences(&of("1", "a", "1 (debug build)"), &of("20", "b", "1 (release build)"));
+    let lines = differences(&of("1", "a", "1, debug build"), &of("20", "b", "1, release build"));
     assert_eq!(
         lines,
         [
-            "bench differs: \"1 (debug build)\" and \"1 (release build)\"",
+            "bench differs: \"1, debug build\" and \"1, release build\"",
             "--topics differs: \"1\" and \"20\""
         ]
     );

@@ -160,9 +160,18 @@ fn all_percentiles<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String
 }
 
 impl LatencySummary {
-    /// Values that lie beyond a percentile: what the figure rests on.
+    /// Whole values that lie beyond a percentile: what the figure rests on.
     pub fn beyond(&self, percentile: f64) -> u64 {
-        (self.count as f64 * (1.0 - percentile / 100.0)).round() as u64
+        /// What the share of a percentile differs by from itself in binary digits.
+        const INEXACT: f64 = 1e-6;
+        (self.count as f64 * (1.0 - percentile / 100.0) + INEXACT).floor() as u64
+    }
+
+    /// The percentile of that name in microseconds; none if no value lies beyond it, where it would
+    /// be the largest one by another name.
+    pub fn percentile_us(&self, name: &str) -> Option<f64> {
+        let (_, at) = PERCENTILES.into_iter().find(|(known, _)| *known == name)?;
+        self.percentiles_us.get(name).copied().filter(|_| self.beyond(at) > 0)
     }
 }
 
@@ -211,5 +220,17 @@ mod tests {
         latencies.record_many(Duration::from_millis(1), 100_000);
         let summary = latencies.summary();
         assert_eq!((summary.beyond(99.9), summary.beyond(99.999)), (100, 1));
+    }
+
+    #[test]
+    fn a_percentile_with_no_value_beyond_it_is_none() {
+        let told = |count| {
+            let mut latencies = Latencies::default();
+            latencies.record_many(Duration::from_millis(1), count);
+            let summary = latencies.summary();
+            PERCENTILES.iter().filter(|(name, _)| summary.percentile_us(name).is_some()).count()
+        };
+        assert_eq!([told(0), told(1), told(2), told(9), told(10), told(99)], [0, 0, 1, 1, 2, 3]);
+        assert_eq!([told(10_000), told(99_999), told(100_000)], [6, 6, 7]);
     }
 }

@@ -9,7 +9,6 @@ use ringmq_runtime::disk::{Disk, Space};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::load::OutputArgs;
 use crate::error::BenchError;
 use crate::measure::Measured;
 use crate::record::archive::Second;
@@ -68,14 +67,13 @@ pub fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
 ///
 /// # Errors
 /// A directory is not there or cannot be written, or a file has the name of a directory.
-pub fn check(output: &OutputArgs) -> Result<(), BenchError> {
-    let prefix = output.output.iter().map(|prefix| with_extension(prefix, "json"));
-    for path in prefix.chain(output.report.clone()) {
-        let (directory, _) = split(&path);
+pub fn check(paths: &[PathBuf]) -> Result<(), BenchError> {
+    for path in paths {
+        let (directory, _) = split(path);
         let probe = tempfile::Builder::new().prefix(".bench-").tempfile_in(directory);
-        probe.map_err(|error| BenchError::file(&path, error))?;
+        probe.map_err(|error| BenchError::file(path, error))?;
         if path.is_dir() {
-            return Err(BenchError::file(&path, ErrorKind::IsADirectory.into()));
+            return Err(BenchError::file(path, ErrorKind::IsADirectory.into()));
         }
     }
     Ok(())
@@ -137,10 +135,15 @@ struct Row {
 
 /// A row per counted second; the percentiles are those of the response time.
 fn csv(runs: &[Measured]) -> Vec<u8> {
+    seconds(runs.iter().map(|run| &run.archive.seconds[..]))
+}
+
+/// The same of the seconds of each repetition.
+pub fn seconds<'a>(repetitions: impl Iterator<Item = &'a [Second]>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for (number, run) in runs.iter().enumerate() {
-        for second in &run.archive.seconds {
-            writer.serialize(row(number + 1, second)).expect("numbers are written to memory");
+    for (number, seconds) in (1..).zip(repetitions) {
+        for second in seconds {
+            writer.serialize(row(number, second)).expect("numbers are written to memory");
         }
     }
     writer.into_inner().expect("memory takes everything")

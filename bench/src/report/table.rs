@@ -83,14 +83,19 @@ pub fn latencies(latency_of: &str, outcome: &Outcome) -> Table {
     table
 }
 
-/// Where the time of sends went inside a broker, in repetition `number`.
+/// Where the time of sends went inside a broker, in repetition `number`: all its shards together,
+/// and behind that each of several.
 pub fn stages(number: usize, told: &BrokerStages) -> Table {
     let mut table = plain();
     let stage = format!("stages in {}, run {number}, us", told.broker);
     table.set_header([&stage, "count", "mean", "p50", "p99", "p99.9", "max"]);
     for stage in &told.stages {
         let us = [stage.mean_us, stage.p50_us, stage.p99_us, stage.p999_us, stage.max_us];
-        let row = [stage.stage.clone(), stage.count.to_string()].into_iter();
+        let name = match stage.shard {
+            None => stage.stage.clone(),
+            Some(shard) => format!("shard {shard}: {}", stage.stage),
+        };
+        let row = [name, stage.count.to_string()].into_iter();
         table.add_row(row.chain(us.map(|us| format!("{us:.1}"))));
     }
     if told.stages.is_empty() {
@@ -124,7 +129,7 @@ pub fn overview<'a>(what: &str, outcomes: impl Iterator<Item = (String, &'a Outc
     for (name, outcome) in outcomes {
         let mut row = vec![name, format!("{:.0}", outcome.messages_per_second)];
         for name in ["p50", "p99", "p99.9"] {
-            row.push(format!("{:.1}", outcome.response.percentiles_us[name]));
+            row.push(percentile(&outcome.response, name));
         }
         row.push(format!("{:.1}", outcome.response.max_us));
         row.push(outcome.failures().to_string());
@@ -139,9 +144,14 @@ pub fn overview<'a>(what: &str, outcomes: impl Iterator<Item = (String, &'a Outc
 fn latency_row(name: &str, summary: &LatencySummary) -> Vec<String> {
     let mut row =
         vec![name.to_owned(), summary.count.to_string(), format!("{:.1}", summary.mean_us)];
-    row.extend(PERCENTILES.map(|(name, _)| format!("{:.1}", summary.percentiles_us[name])));
+    row.extend(PERCENTILES.map(|(name, _)| percentile(summary, name)));
     row.push(format!("{:.1}", summary.max_us));
     row
+}
+
+/// A percentile, or a dash for one that no value lies beyond.
+fn percentile(summary: &LatencySummary, name: &str) -> String {
+    summary.percentile_us(name).map_or("-".to_owned(), |us| format!("{us:.1}"))
 }
 
 /// A table without frames around its cells.

@@ -8,7 +8,7 @@ use crate::args::versus::{Contestant, Times};
 use crate::driver::Timing;
 use crate::versus::asked::{command, share_of};
 use crate::versus::loads::idle_timing;
-use crate::versus::plan::Block;
+use crate::versus::plan::{Block, Turn};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::{cold, race, stock};
 
@@ -16,6 +16,9 @@ use crate::versus::{cold, race, stock};
 /// its heap and makes log files of 1 GiB before it takes messages.
 const OUR_START: Duration = Duration::from_secs(1);
 const JVM_START: Duration = Duration::from_secs(10);
+
+/// From the end of a JVM until the host has what it gave back.
+const JVM_REST: Duration = Duration::from_secs(25);
 
 /// Messages per second that a topic is filled with.
 const OUR_FILLS_PER_S: u64 = 200_000;
@@ -30,8 +33,13 @@ const APACHE_TOPICS: Duration = Duration::from_secs(75);
 
 /// All runs of a block.
 pub fn block(block: &Block, times: Times) -> Duration {
-    let sides = block.order().map(|side| run(block.scenario, block.contestant(side), times));
-    sides.iter().sum()
+    let turns = block.order();
+    let runs = turns.iter().map(|turn| run(block.scenario, turn.contestant, times));
+    // Behind each JVM that no other follows; behind that of a last run the next block waits.
+    let is_jvm = |turn: &Turn| turn.contestant.is_apache();
+    let rests = turns.chunk_by(|a, b| is_jvm(a) == is_jvm(b)).filter(|them| is_jvm(&them[0]));
+    let rests = rests.map(|_| JVM_REST).filter(|_| !times.calm.is_zero());
+    runs.chain(rests).sum()
 }
 
 fn run(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
@@ -68,8 +76,8 @@ fn run(scenario: &Scenario, contestant: Contestant, times: Times) -> Duration {
             stock::LINE_INTERVAL * (warm + counted) + JVM_START
         }
     };
-    let start = if is_apache { JVM_START } else { OUR_START };
-    times.calm + start + loaded + 2 * times.probe
+    let start = if is_apache { JVM_START } else { times.calm + OUR_START };
+    start + loaded + 2 * times.probe
 }
 
 fn filling(messages: u64, is_apache: bool) -> Duration {
@@ -99,26 +107,34 @@ mod tests {
     #[test]
     fn every_block_has_a_length_and_that_of_apache_is_the_longer_one() {
         for scenario in &SCENARIOS {
-            let length = |rival| block(&Block { scenario, rival, first: Side::Ours }, times(1.0));
+            let length = |rival| {
+                block(&Block { scenario, rival, has_null: false, first: Side::Ours }, times(1.0))
+            };
             assert!(length(Contestant::Ours) >= 4 * Duration::from_secs(7), "{scenario:?}");
             assert!(length(Contestant::Tuned) > length(Contestant::Ours), "{scenario:?}");
         }
     }
 
     #[test]
-    fn the_wait_for_a_calm_host_is_a_part_of_every_run() {
+    fn the_wait_for_a_calm_host_is_a_part_of_our_runs() {
         let scenario = crate::versus::scenario::by_name("sync-1x1").unwrap();
-        let it = Block { scenario, rival: Contestant::Null, first: Side::Ours };
-        let length = |calm| block(&it, Times { calm, ..times(1.0) });
+        let length = |rival, first, calm| {
+            let it = Block { scenario, rival, has_null: false, first };
+            block(&it, Times { calm, ..times(1.0) })
+        };
         let (calm, none) = (Duration::from_secs(5), Duration::ZERO);
-        assert_eq!(length(calm), length(none) + 4 * calm);
+        let more = |rival, first| length(rival, first, calm) - length(rival, first, none);
+        assert_eq!(more(Contestant::Null, Side::Ours), 4 * calm);
+        assert_eq!(more(Contestant::Tuned, Side::Ours), 2 * calm + JVM_REST);
+        assert_eq!(more(Contestant::Tuned, Side::Rival), 2 * calm + 2 * JVM_REST);
     }
 
     #[test]
     fn less_to_fill_takes_less_time() {
         for name in ["pull-32", "cold-1024", "cold-beside-10k"] {
             let scenario = crate::versus::scenario::by_name(name).unwrap();
-            let it = Block { scenario, rival: Contestant::Tuned, first: Side::Ours };
+            let it =
+                Block { scenario, rival: Contestant::Tuned, has_null: false, first: Side::Ours };
             assert!(block(&it, times(0.1)) < block(&it, times(1.0)), "{name}");
         }
     }

@@ -91,6 +91,11 @@ impl Figure {
         matches!(self, Self::P50 | Self::P99 | Self::P999 | Self::TimesAlone)
     }
 
+    /// Whether the null broker's is a limit of it: memory, cold reads and restarts are not.
+    pub fn has_limit(self) -> bool {
+        matches!(self, Self::Rate | Self::P50 | Self::P99 | Self::P999 | Self::Cpu)
+    }
+
     /// Its value of a run; none where the client does not tell, or it is not above 0.
     pub fn of(self, figures: &Figures) -> Option<f64> {
         let megabytes = |bytes: u64| Some(bytes as f64 / 1e6);

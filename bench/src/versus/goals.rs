@@ -40,6 +40,9 @@ pub enum Of {
 pub enum Reached {
     /// Not far enough.
     Missed,
+    /// Not far enough either, where the null broker is as far away: see
+    /// [`crate::versus::limit`].
+    Limited,
     /// What was asked.
     Met,
     /// What was aimed at.
@@ -160,6 +163,7 @@ mod tests {
             verdict: Verdict::Win,
             goal: None,
             reached: None,
+            limit: None,
             reason: None,
         }
     }

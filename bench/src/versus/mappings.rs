@@ -70,7 +70,12 @@ mod tests {
     fn the_queues_of_a_restart_are_those_of_its_scenario() {
         let of = |name| {
             let scenario = by_name(name).unwrap();
-            restarted(&Block { scenario, rival: Contestant::Tuned, first: Side::Ours })
+            restarted(&Block {
+                scenario,
+                rival: Contestant::Tuned,
+                has_null: false,
+                first: Side::Ours,
+            })
         };
         assert_eq!((of("topics-10k"), of("pull-32")), (Some(40_000), None));
     }

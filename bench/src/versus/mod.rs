@@ -1,6 +1,7 @@
 //! `bench versus`: the race against Apache RocketMQ. Both brokers run on this machine, one at a
 //! time, on fresh stores of the same file system, under the same clients; pairs of runs in ABBA
-//! blocks, a control of ours against ours, the machine measured before and after each run.
+//! blocks, a control of ours against ours, the null broker as limit of both, the machine measured
+//! before and after each run.
 
 mod apache;
 mod asked;
@@ -11,6 +12,7 @@ mod costs;
 mod estimate;
 mod figures;
 mod goals;
+mod limit;
 mod loads;
 mod mappings;
 mod native;
@@ -28,17 +30,19 @@ use std::path::Path;
 
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::random;
+use ringmq_version::VERSION;
 use serde_json::Value;
 
 use crate::args::values::Cores;
 use crate::args::versus::{Times, VersusArgs};
 use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
+use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::report::files;
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
-use crate::versus::plan::{BLOCK_RUNS, Block, Plan};
+use crate::versus::plan::{Block, Plan};
 use crate::versus::race::{DOCUMENT, Race};
 use crate::versus::results::{Kept, Results};
 use crate::versus::scenario::SCENARIOS;
@@ -95,6 +99,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         Some(kept) => go_on(kept, conditions)?,
         None => Results::new(conditions),
     };
+    results.environment = Environment::of_directory(&args.directory).await;
     let client_cores = Cores::numbers(args.client_cores.as_ref());
     // A core that is not there is a fault of the command, and not of each run.
     drop(Clients::start(client_cores)?);
@@ -118,11 +123,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
 async fn kept(output: &Path) -> Result<Option<Kept>, BenchError> {
     let document = output.join(DOCUMENT);
     match files::read::<Kept>(&document).await {
-        Ok(mut kept) => {
-            // Blocks are written as a whole.
-            kept.runs.truncate(kept.runs.len() / BLOCK_RUNS * BLOCK_RUNS);
-            Ok(Some(kept))
-        }
+        Ok(kept) => Ok(Some(kept)),
         Err(BenchError::File { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(None)
         }
@@ -160,9 +161,11 @@ fn announce(plan: &Plan, times: Times, results: &Results, output: &Path) {
     let missing = |block: &Block| times.blocks.saturating_sub(results.blocks_of(block));
     let all = plan.blocks().iter();
     let blocks: u32 = all.clone().map(missing).sum();
+    let runs = all.clone().map(|block| block.order().len() * missing(block) as usize);
     let length = all.map(|block| estimate::block(block, times) * missing(block));
     eprintln!(
-        "seed {seed}: {blocks} blocks of {BLOCK_RUNS} runs, about {} minutes; raw data in {}",
+        "seed {seed}: {blocks} blocks, {} runs, about {} minutes; raw data in {}",
+        runs.sum::<usize>(),
         length.sum::<std::time::Duration>().as_secs().div_ceil(60),
         output.display()
     );
@@ -213,7 +216,7 @@ fn conditions(
 ) -> Value {
     let heap = args.heap.as_deref();
     serde_json::json!({
-        "bench": env!("CARGO_PKG_VERSION"),
+        "bench": VERSION,
         "debug_build": cfg!(debug_assertions),
         "seed": seed,
         "blocks": times.blocks,

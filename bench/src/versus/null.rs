@@ -1,9 +1,10 @@
 //! The null broker in the race: what a broker built as ours can do at best under the same load.
 //!
-//! Sends are written by the same policy. Pulls get the messages that a broker of ours has stored.
-//! A message that a waiting consumer gets has the same parts as an acknowledgement, the way to the
+//! Sends are written by the same policy. Pulls get the messages that a broker of ours has stored. A
+//! message that a waiting consumer gets has the same parts as an acknowledgement, the way to the
 //! broker, the write of its group and the way back: so the sends of an end-to-end run alone are the
-//! limit of its ages, and say nothing about its CPU time, since they deliver nothing.
+//! limit of its ages, and say nothing about its CPU time, since they deliver nothing. Of sends
+//! beside a catch-up it takes the sends, and nobody reads.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -43,6 +44,7 @@ pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Fi
         Command::Produce(args) => &args.load,
         Command::Consume(args) => &args.load,
         Command::EndToEnd(args) => &args.load,
+        Command::Mixed(args) => &args.load,
         _ => unreachable!("the null broker meets no other load"),
     };
     let pace = asked.paced(&load.pace);

@@ -17,7 +17,7 @@ use crate::versus::apache::{self, Apache};
 use crate::versus::asked::{Asked, command};
 use crate::versus::contestant::{Running, Setup};
 use crate::versus::figures::Figures;
-use crate::versus::plan::{BLOCK_RUNS, Block, Plan, Side};
+use crate::versus::plan::{BLOCK_PAIRS, Block, Plan, Turn};
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::settle::settle;
@@ -28,9 +28,6 @@ pub const DOCUMENT: &str = "versus.json";
 
 /// Blocks in a row whose runs all fail, after which there is no race.
 const FAILED_BLOCKS_MAX: u32 = 2;
-
-/// Pairs of a block.
-const BLOCK_PAIRS: usize = BLOCK_RUNS / 2;
 
 /// What all runs have in common.
 pub struct Race<'a> {
@@ -78,7 +75,7 @@ impl<'a> Race<'a> {
                 if !self.is_due(number, &block, results) {
                     continue;
                 }
-                let runs = self.block(&block, results.runs.len()).await?;
+                let runs = self.block(&block, results).await?;
                 let all_failed = runs.iter().all(|run| run.figures.is_none());
                 failed_blocks = if all_failed { failed_blocks + 1 } else { 0 };
                 let last_error = runs.last().and_then(|run| run.error.clone()).unwrap_or_default();
@@ -121,22 +118,24 @@ impl<'a> Race<'a> {
         self.left_out.iter().map(line).collect()
     }
 
-    /// The runs of a block; `before` runs are there already.
-    async fn block(&mut self, block: &Block, before: usize) -> Result<Vec<Run>, BenchError> {
+    /// The runs of a block that comes next.
+    async fn block(&mut self, block: &Block, results: &Results) -> Result<Vec<Run>, BenchError> {
         let begun = Instant::now();
-        let mut runs = Vec::with_capacity(BLOCK_RUNS);
-        for (place, side) in block.order().into_iter().enumerate() {
-            runs.push(self.one(before + place + 1, block, side).await?);
+        let (number, before) = (results.next_block(), results.runs.len());
+        let mut runs = Vec::new();
+        for (place, turn) in (1..).zip(block.order()) {
+            let numbers = Numbers { run: before + place, block: number };
+            runs.push(self.one(numbers, block, turn).await?);
         }
         let took = self.took.entry((block.scenario.name, block.rival)).or_default();
         *took = begun.elapsed().max(*took);
         Ok(runs)
     }
 
-    async fn one(&self, number: usize, block: &Block, side: Side) -> Result<Run, BenchError> {
-        let contestant = block.contestant(side);
+    async fn one(&self, of: Numbers, block: &Block, turn: Turn) -> Result<Run, BenchError> {
+        let (number, Turn { side, contestant }) = (of.run, turn);
         let prefix = self.prefix(number, block, contestant);
-        settle(self.times.calm).await;
+        settle(contestant, self.times.calm).await;
         let before = self.bracket().await?;
         eprintln!(
             "run {number}: {}, {} (flush {:.0} us, round trip {:.0} us)",
@@ -161,6 +160,7 @@ impl<'a> Race<'a> {
         let warm_up_s = warm_up(block.scenario, contestant, self.times).as_secs_f64();
         Ok(Run {
             number,
+            block: of.block,
             scenario: block.scenario,
             rival: block.rival,
             side,
@@ -195,7 +195,9 @@ impl<'a> Race<'a> {
         let warm_up = warm_up(scenario, contestant, self.times);
         let timing = Timing { warm_up, duration: self.times.duration };
         let own = scenario.settings(contestant);
-        if let (Contestant::Null, Client::Native(words)) = (contestant, scenario.client) {
+        if let (Contestant::Null, Client::Native(words) | Client::Cold(words)) =
+            (contestant, scenario.client)
+        {
             let asked = self.asked(words, timing, prefix);
             return null::run(&self.args.directory, own.flush, &asked).await;
         }
@@ -243,6 +245,13 @@ impl<'a> Race<'a> {
             }
         }
     }
+}
+
+/// Which run, and of which block.
+#[derive(Clone, Copy)]
+struct Numbers {
+    run: usize,
+    block: usize,
 }
 
 /// The messages of all scenarios: what `bench produce` sends when nothing is said.

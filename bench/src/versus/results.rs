@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::args::versus::Contestant;
+use crate::environment::Environment;
 use crate::limits::bracket::Bracket;
-use crate::versus::figures::Figures;
-use crate::versus::plan::{BLOCK_RUNS, Block, Side};
+use crate::versus::figures::{Figure, Figures};
+use crate::versus::limit::Limit;
+use crate::versus::plan::{Block, Side};
 use crate::versus::scenario::{self, Scenario};
 use crate::versus::verdict::{self, Pair, Row, Verdict};
 
@@ -16,10 +18,12 @@ use crate::versus::verdict::{self, Pair, Row, Verdict};
 pub struct Run {
     /// Counted from 1; its files begin with it.
     pub number: usize,
+    /// Number of its block, counted from 1.
+    pub block: usize,
     /// What ran.
     #[serde(with = "scenario::named")]
     pub scenario: &'static Scenario,
-    /// Against whom its block is.
+    /// Against whom its block is; the null broker may run in it as well.
     pub rival: Contestant,
     /// Which side it was.
     pub side: Side,
@@ -42,6 +46,8 @@ pub struct Run {
 pub struct Results {
     /// What was asked: seed, times, versions, settings.
     pub conditions: Value,
+    /// The machine, and the disk of the stores, when the race began or went on.
+    pub environment: Environment,
     /// All runs in their order, block by block.
     pub runs: Vec<Run>,
     /// The verdicts.
@@ -60,13 +66,14 @@ pub struct Kept {
 impl Results {
     /// Of a race that begins.
     pub fn new(conditions: Value) -> Self {
-        Self { conditions, runs: Vec::new(), rows: Vec::new() }
+        let environment = Environment::default();
+        Self { conditions, environment, runs: Vec::new(), rows: Vec::new() }
     }
 
     /// Of a race that goes on.
     pub fn of(kept: Kept) -> Self {
         let Kept { conditions, runs } = kept;
-        let mut results = Self { conditions, runs, rows: Vec::new() };
+        let mut results = Self { runs, ..Self::new(conditions) };
         results.rows = results.judge();
         results
     }
@@ -77,10 +84,24 @@ impl Results {
         self.rows = self.judge();
     }
 
-    /// Blocks of a scenario against a rival that have been run.
+    /// The runs of each block, in their order.
+    fn blocks(&self) -> impl Iterator<Item = &[Run]> {
+        self.runs.chunk_by(|one, next| one.block == next.block)
+    }
+
+    /// Number of the block that comes next.
+    pub fn next_block(&self) -> usize {
+        self.runs.last().map_or(1, |run| run.block + 1)
+    }
+
+    /// Blocks of that kind that have been run.
     pub fn blocks_of(&self, block: &Block) -> u32 {
-        let runs = self.runs.iter().filter(|run| is_of(run, block.scenario, block.rival)).count();
-        u32::try_from(runs / BLOCK_RUNS).expect("blocks are few")
+        let is_it = |runs: &&[Run]| {
+            runs[0].scenario == block.scenario
+                && runs[0].rival == block.rival
+                && (!block.has_null || runs.iter().any(|run| run.contestant == Contestant::Null))
+        };
+        u32::try_from(self.blocks().filter(is_it).count()).expect("blocks are few")
     }
 
     /// Whether a figure of these has fewer than so many pairs that count, only because the machine
@@ -93,10 +114,31 @@ impl Results {
 
     /// Each scenario and rival that has been run, in the order of the table.
     pub fn matches(&self) -> Vec<(&'static Scenario, Contestant)> {
-        let mut matches: Vec<_> = self.runs.iter().map(|run| (run.scenario, run.rival)).collect();
+        let theirs = self.runs.iter().filter(|run| run.side == Side::Rival);
+        let mut matches: Vec<_> = theirs.map(|run| (run.scenario, run.contestant)).collect();
         matches.sort_by_key(|(scenario, rival)| (scenario.name, *rival));
         matches.dedup();
         matches
+    }
+
+    /// All runs of a scenario in blocks with a rival: ours, and its own.
+    pub fn runs_against(&self, scenario: &'static Scenario, rival: Contestant) -> [Vec<&Run>; 2] {
+        let blocks: Vec<_> = self.blocks_with(scenario, rival).collect();
+        let of = |take: &dyn Fn(&Run) -> bool| {
+            blocks.iter().flat_map(|block| block.iter()).filter(|run| take(run)).collect()
+        };
+        [of(&is_ours), of(&|run| is_of(run, rival))]
+    }
+
+    fn blocks_with(
+        &self,
+        scenario: &'static Scenario,
+        rival: Contestant,
+    ) -> impl Iterator<Item = &[Run]> {
+        let has_it = move |block: &&[Run]| {
+            block[0].scenario == scenario && block.iter().any(|run| is_of(run, rival))
+        };
+        self.blocks().filter(has_it)
     }
 
     /// A row per figure of each match, judged beside the same figure of the control.
@@ -113,28 +155,53 @@ impl Results {
                 let control = verdict::row(scenario, Contestant::Ours, figure, &control, None);
                 rows.extend(match rival {
                     Contestant::Ours => control,
-                    _ => {
-                        let pairs = self.pairs(scenario, rival);
-                        verdict::row(scenario, rival, figure, &pairs, control.as_ref())
-                    }
+                    _ => self.row(scenario, rival, figure, control.as_ref()),
                 });
             }
         }
         rows
     }
 
-    fn pairs(&self, scenario: &'static Scenario, rival: Contestant) -> Vec<Pair> {
-        let runs: Vec<&Run> = self.runs.iter().filter(|run| is_of(run, scenario, rival)).collect();
-        runs.chunks(2).filter_map(pair).collect()
+    /// A row against a rival; of Apache's broker beside what the null broker came to against it.
+    fn row(
+        &self,
+        scenario: &'static Scenario,
+        rival: Contestant,
+        figure: Figure,
+        control: Option<&Row>,
+    ) -> Option<Row> {
+        let pairs = self.pairs(scenario, is_ours, rival);
+        let row = verdict::row(scenario, rival, figure, &pairs, control)?;
+        if !rival.is_apache() {
+            return Some(row);
+        }
+        let limits = self.pairs(scenario, |run| is_of(run, Contestant::Null), rival);
+        let shares = self.pairs(scenario, is_ours, Contestant::Null);
+        Some(row.beside(Limit::of(scenario, figure, &limits, &shares)))
+    }
+
+    /// Of each block with this rival the first run of those that `one` takes and its first, and so
+    /// on.
+    fn pairs(
+        &self,
+        scenario: &'static Scenario,
+        one: impl Fn(&Run) -> bool,
+        rival: Contestant,
+    ) -> Vec<Pair> {
+        let of_block = |block: &[Run]| {
+            let ones = block.iter().filter(|run| one(run));
+            let theirs = block.iter().filter(|run| is_of(run, rival));
+            ones.zip(theirs).map(|(one, theirs)| pair_of(one, theirs)).collect::<Vec<_>>()
+        };
+        self.blocks_with(scenario, rival).flat_map(of_block).collect()
     }
 
     /// Ours against ours: blocks of their own, and of every other block its two runs of our broker,
     /// the later against the earlier.
     fn control(&self, scenario: &'static Scenario) -> Vec<Pair> {
-        let mut pairs = self.pairs(scenario, Contestant::Ours);
-        for block in self.runs.chunks(BLOCK_RUNS) {
-            let is_ours = |run: &&Run| run.scenario == scenario && run.side == Side::Ours;
-            let ours: Vec<&Run> = block.iter().filter(is_ours).collect();
+        let mut pairs = self.pairs(scenario, is_ours, Contestant::Ours);
+        for block in self.blocks().filter(|block| block[0].scenario == scenario) {
+            let ours: Vec<&Run> = block.iter().filter(|run| is_ours(run)).collect();
             if let [earlier, later] = ours[..]
                 && earlier.rival != Contestant::Ours
             {
@@ -162,16 +229,16 @@ impl Results {
     }
 }
 
-fn is_of(run: &Run, scenario: &Scenario, rival: Contestant) -> bool {
-    run.scenario == scenario && run.rival == rival
+fn is_ours(run: &Run) -> bool {
+    run.side == Side::Ours
+}
+
+/// Whether it is one of the rival's, which may be our own broker.
+fn is_of(run: &Run, rival: Contestant) -> bool {
+    run.side == Side::Rival && run.contestant == rival
 }
 
 /// Two runs of a block that belong together.
-fn pair(runs: &[&Run]) -> Option<Pair> {
-    let of = |side| runs.iter().find(|run| run.side == side);
-    Some(pair_of(of(Side::Ours)?, of(Side::Rival)?))
-}
-
 fn pair_of(ours: &Run, theirs: &Run) -> Pair {
     Pair {
         ours: ours.figures.clone(),

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serializer, de};
 use crate::args::target::Flush;
 use crate::args::versus::Contestant;
 use crate::versus::figures::Figure;
-use crate::versus::goals::Goal;
 
 /// A load that both sides get.
 #[derive(PartialEq, Eq)]
@@ -106,13 +105,10 @@ impl Scenario {
 
     /// Apache's broker as tuned everywhere. As shipped where the whole difference between the two
     /// shows, which is under the deepest load: users meet that broker, and no goal may rest on it.
-    /// The null broker where a goal is a share of it, or the client bounds both brokers.
+    /// The null broker wherever it takes part: it tells what the machine forbids.
     fn own_rivals(&self) -> Vec<Contestant> {
-        let is_set = |rival| Goal::is_set(self.name, rival);
         let shipped = AS_SHIPPED.contains(&self.name).then_some(Contestant::Shipped);
-        let meets_null = is_set(Contestant::Null) || CLIENT_BOUND.contains(&self.name);
-        let null = meets_null.then_some(Contestant::Null);
-        [Some(Contestant::Tuned), shipped, null].into_iter().flatten().collect()
+        [Some(Contestant::Tuned), shipped, Some(Contestant::Null)].into_iter().flatten().collect()
     }
 
     /// What every broker gets besides in its configuration.
@@ -172,18 +168,15 @@ pub static SCENARIOS: [Scenario; 19] = [
     native("durability-64x32", Flush::Sync, "produce -c 64 -d 32", PRICE, PULL),
     native("shards-64x32", Flush::Async, "produce -c 64 -d 32", SHARDS, PULL),
     native("stages-64x32", Flush::Async, "produce -c 64 -d 32", STAGES, PULL),
-    of("topics-10k", Flush::Async, Client::Restart(TOPICS_10K), TOPICS),
-    of("cold-1024", Flush::Async, Client::Cold(COLD_1024), COLD),
-    of("cold-beside-10k", Flush::Async, Client::Cold(COLD_BESIDE), BESIDE),
-    of("stock-sync-64", Flush::Sync, Client::Stock { threads: 64 }, STOCK),
-    of("stock-async-64", Flush::Async, Client::Stock { threads: 64 }, STOCK),
+    of("topics-10k", Flush::Async, Client::Restart(TOPICS_10K), Field::Brokers, TOPICS),
+    of("cold-1024", Flush::Async, Client::Cold(COLD_1024), Field::Brokers, COLD),
+    of("cold-beside-10k", Flush::Async, Client::Cold(COLD_BESIDE), Field::All, BESIDE),
+    of("stock-sync-64", Flush::Sync, Client::Stock { threads: 64 }, Field::Brokers, STOCK),
+    of("stock-async-64", Flush::Async, Client::Stock { threads: 64 }, Field::Brokers, STOCK),
 ];
 
 /// Scenarios in which Apache's broker also runs as it is shipped, when nobody says against whom.
 const AS_SHIPPED: [&str; 2] = ["sync-64x32", "async-64x32"];
-
-/// Scenarios in which the null broker tells how much of a rate or an age is the client's.
-const CLIENT_BOUND: [&str; 3] = ["pull-32", "pull-1024", "end-to-end-5k"];
 
 const PULL_32: &str = "consume -c 16 -d 1 --pull-batch 32 --fill 500k";
 const PULL_1024: &str = "consume -c 16 -d 1 --pull-batch 1024 --fill 500k";
@@ -206,16 +199,17 @@ const fn native(
     field: Field,
     figures: &'static [Figure],
 ) -> Scenario {
-    Scenario { name, flush, client: Client::Native(words), field, figures }
+    of(name, flush, Client::Native(words), field, figures)
 }
 
 const fn of(
     name: &'static str,
     flush: Flush,
     client: Client,
+    field: Field,
     figures: &'static [Figure],
 ) -> Scenario {
-    Scenario { name, flush, client, field: Field::Brokers, figures }
+    Scenario { name, flush, client, field, figures }
 }
 
 /// The scenario of that name.
@@ -251,6 +245,7 @@ pub mod named {
 mod tests {
     use super::*;
     use crate::args::{Cli, Command};
+    use crate::versus::goals::Goal;
 
     #[test]
     fn every_scenario_of_ours_is_a_command_line_of_bench() {
@@ -289,11 +284,11 @@ mod tests {
     fn without_names_a_scenario_meets_those_that_it_is_about() {
         let rivals = |name| by_name(name).unwrap().rivals(&[]);
         assert_eq!(rivals("idle-10k"), [Contestant::Tuned]);
-        for name in CLIENT_BOUND {
-            assert_eq!(rivals(name), [Contestant::Tuned, Contestant::Null]);
+        for name in ["pull-32", "sync-64x1", "async-open-10k", "cold-beside-10k"] {
+            assert_eq!(rivals(name), [Contestant::Tuned, Contestant::Null], "{name}");
         }
-        assert_eq!(rivals("sync-64x1"), [Contestant::Tuned, Contestant::Null]);
-        assert_eq!(rivals("async-64x32"), [Contestant::Tuned, Contestant::Shipped]);
+        let all = [Contestant::Tuned, Contestant::Shipped, Contestant::Null];
+        assert_eq!(rivals("async-64x32"), all);
         assert_eq!(rivals("durability-64x32"), [Contestant::Otherwise]);
         for name in AS_SHIPPED {
             assert!(by_name(name).is_ok());

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use comfy_table::Table;
 
 use crate::args::versus::Contestant;
-use crate::compare::student::{self, CONFIDENCE_PERCENT};
+use crate::compare::student::{self, CONFIDENCE_PERCENT, Interval};
 use crate::report::{BrokerUse, table};
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Goal;
-use crate::versus::plan::Side;
+use crate::versus::limit::SHARE_MIN;
 use crate::versus::results::{Results, Run};
 use crate::versus::verdict::{BRACKET_RATIO_MAX, PAIRS_MIN, Row, STOLEN_MAX_PERCENT};
 
@@ -30,23 +30,23 @@ pub fn describe(results: &Results) -> String {
                 row.scenario, row.stolen
             );
         }
+        text.extend(limited(row));
     }
     let _ = writeln!(text, "\n{}", costs(results));
     for (scenario, rival) in results.matches() {
-        let is_it = |run: &&Run| run.scenario == scenario && run.rival == rival;
-        let runs = || results.runs.iter().filter(is_it);
-        let failures = |side: Side| -> u64 {
-            let of_side = runs().filter(|run| run.side == side);
-            of_side.filter_map(|run| run.figures.as_ref()).map(|figures| figures.failures).sum()
-        };
-        let (name, word, count) = (scenario.name, rival.word(), runs().count());
-        let (ours, theirs) = (failures(Side::Ours), failures(Side::Rival));
+        let runs = results.runs_against(scenario, rival);
+        let [ours, theirs] = runs.each_ref().map(|runs| failures(runs));
+        let (name, word, count) = (scenario.name, rival.word(), runs.concat().len());
         let _ = writeln!(
             text,
             "{name} against {word}: {count} runs; failed requests: ours {ours}, theirs {theirs}"
         );
     }
     text
+}
+
+fn failures(runs: &[&Run]) -> u64 {
+    runs.iter().filter_map(|run| run.figures.as_ref()).map(|figures| figures.failures).sum()
 }
 
 fn legend() -> String {
@@ -57,8 +57,31 @@ fn legend() -> String {
          than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. A win or a loss \
          takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
-         the interval, else our value."
+         the interval, else our value. null: what the null broker has in the same blocks; at most: \
+         how many times better than the rival that is, so the highest factor that this machine \
+         allows. Limited: a goal that is missed, where the whole interval of that factor lies \
+         below it and ours is {SHARE_MIN} of the null broker or more."
     )
+}
+
+/// Of a goal that the null broker does not reach either, what it has.
+fn limited(row: &Row) -> Option<String> {
+    let (goal, limit) = (row.goal?, row.limit?);
+    let Interval { low, ratio, high } = limit.gain;
+    let share = limit.share.map(|share| format!("; ours is {:.2} of it", share.ratio));
+    limit.is_below(goal).then(|| {
+        format!(
+            "{}, {} against {}: the goal is {} x; limit: the null broker has {} here, {ratio:.2} x \
+             ({low:.2} to {high:.2}, {} pairs){}\n",
+            row.scenario,
+            row.figure.name(),
+            row.rival.word(),
+            goal.at_least,
+            figure(limit.value),
+            limit.pairs,
+            share.unwrap_or_default(),
+        )
+    })
 }
 
 fn rows(results: &Results) -> Table {
@@ -69,9 +92,11 @@ fn rows(results: &Results) -> Table {
         "rival",
         "theirs",
         "ours",
+        "null",
         "x better",
         "from",
         "to",
+        "at most",
         "pairs",
         "discarded",
         "failed",
@@ -87,7 +112,7 @@ fn rows(results: &Results) -> Table {
     rows
 }
 
-fn cells(row: &Row) -> [String; 15] {
+fn cells(row: &Row) -> [String; 17] {
     let factor = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.3}"));
     let value = |value: Option<f64>| value.map_or("?".to_owned(), figure);
     [
@@ -96,9 +121,11 @@ fn cells(row: &Row) -> [String; 15] {
         row.rival.word().to_owned(),
         value(row.theirs),
         value(row.ours),
+        row.limit.map_or(String::new(), |limit| figure(limit.value)),
         factor(row.gain.map(|gain| gain.ratio)),
         factor(row.gain.map(|gain| gain.low)),
         factor(row.gain.map(|gain| gain.high)),
+        row.limit.map_or(String::new(), |limit| factor(Some(limit.gain.ratio))),
         row.pairs.to_string(),
         row.unsteady.to_string(),
         row.failed.to_string(),
@@ -185,7 +212,8 @@ fn figure(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::versus::results::tests::race;
+    use crate::versus::plan::Side;
+    use crate::versus::results::tests::{limited, race};
     use crate::versus::scenario::by_name;
 
     #[test]
@@ -203,7 +231,7 @@ mod tests {
     fn every_broker_stands_beside_the_null_broker_of_its_scenario() {
         let mut results = race("pull-32", 1, 0.5);
         let mut null = results.runs[0].clone();
-        null.contestant = Contestant::Null;
+        (null.contestant, null.side) = (Contestant::Null, Side::Rival);
         null.figures.as_mut().unwrap().messages_per_second = 2e4;
         results.runs.push(null);
         let text = costs(&results).to_string();
@@ -215,6 +243,17 @@ mod tests {
         assert_eq!(words("tuned")[2..6], ["2", "10000", "50", "%"]);
         let alone = costs(&race("pull-32", 1, 0.5)).to_string();
         assert!(!alone.contains('%'), "{alone}");
+    }
+
+    #[test]
+    fn a_goal_above_what_the_null_broker_has_is_told_with_its_value() {
+        // The goal is 4 x.
+        let text = describe(&limited("sync-64x32", 2, 2.8, 3.0));
+        let told = "sync-64x32, msg/s against tuned: the goal is 4 x; limit: the null broker has \
+                    30000 here, 3.00 x (3.00 to 3.00, 4 pairs); ours is 0.93 of it\n";
+        assert!(text.contains(told) && text.contains(" limited "), "{text}");
+        let text = describe(&limited("sync-64x32", 2, 2.8, 9.0));
+        assert!(!text.contains("limit: ") && text.contains(" missed "), "{text}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::compare::student::Interval;
 use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures, Probe};
 use crate::versus::goals::{Goal, Of, Reached};
+use crate::versus::limit::Limit;
 use crate::versus::scenario::Scenario;
 
 /// A figure of a pair counts only if no probe that binds it differs by more beside its runs.
@@ -165,6 +166,9 @@ pub struct Row {
     pub goal: Option<&'static Goal>,
     /// How far it got.
     pub reached: Option<Reached>,
+    /// What the null broker came to in the same blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
     /// Why pairs came to nothing.
     pub reason: Option<String>,
 }
@@ -223,6 +227,7 @@ pub fn row(
         },
         goal: Goal::of(scenario.name, figure, rival),
         reached: None,
+        limit: None,
         reason,
     };
     // A factor over a rival that came to no figure is neither reached nor missed.

@@ -1,14 +1,16 @@
 use super::*;
 use crate::report::BrokerUse;
 use crate::versus::figures::Figure;
+use crate::versus::goals::Reached;
+use crate::versus::plan::Turn;
 use crate::versus::scenario::by_name;
 
 /// The block of these, and runs of it in which a side has that many messages per second.
 fn block(name: &str, rival: Contestant) -> Block {
-    Block { scenario: by_name(name).unwrap(), rival, first: Side::Ours }
+    Block { scenario: by_name(name).unwrap(), rival, has_null: false, first: Side::Ours }
 }
 
-fn run(number: usize, block: &Block, side: Side, rate: f64) -> Run {
+fn run(number: usize, block: &Block, turn: Turn, rate: f64) -> Run {
     let bracket = Bracket { write_and_flush_us: 300.0, round_trip_us: 20.0 };
     let used = BrokerUse {
         cpu_us_per_message: 1.0,
@@ -32,11 +34,12 @@ fn run(number: usize, block: &Block, side: Side, rate: f64) -> Run {
         ..Figures::default()
     };
     Run {
-        number,
+        number: 1,
+        block: number,
         scenario: block.scenario,
         rival: block.rival,
-        side,
-        contestant: block.contestant(side),
+        side: turn.side,
+        contestant: turn.contestant,
         warm_up_s: 1.0,
         before: bracket,
         after: bracket,
@@ -47,11 +50,25 @@ fn run(number: usize, block: &Block, side: Side, rate: f64) -> Run {
 
 /// A race of `blocks` against Apache's broker, in which our rate is `gain` times theirs.
 pub fn race(name: &str, blocks: usize, gain: f64) -> Results {
+    race_of(&block(name, Contestant::Tuned), blocks, gain, 0.0)
+}
+
+/// The same with the null broker, whose rate is `limit` times theirs.
+pub fn limited(name: &str, blocks: usize, gain: f64, limit: f64) -> Results {
+    let block = Block { has_null: true, ..block(name, Contestant::Tuned) };
+    race_of(&block, blocks, gain, limit)
+}
+
+fn race_of(block: &Block, blocks: usize, gain: f64, limit: f64) -> Results {
     let mut results = Results::new(Value::Null);
-    for _ in 0..blocks {
-        let block = block(name, Contestant::Tuned);
-        let rate = |side| if side == Side::Ours { 1e4 * gain } else { 1e4 };
-        results.add(block.order().map(|side| run(1, &block, side, rate(side))).to_vec());
+    let rate = |turn: Turn| match turn.contestant {
+        Contestant::Ours => 1e4 * gain,
+        Contestant::Null => 1e4 * limit,
+        _ => 1e4,
+    };
+    for number in 1..=blocks {
+        let runs = block.order().into_iter().map(|turn| run(number, block, turn, rate(turn)));
+        results.add(runs.collect());
     }
     results
 }
@@ -70,6 +87,37 @@ fn a_race_that_is_slower_is_lost() {
     assert_eq!(verdict(3.0), (Verdict::Win, 8, false));
     assert_eq!(verdict(0.5), (Verdict::Loss, 8, true));
     assert_eq!(verdict(1.0), (Verdict::Undecided, 8, false));
+}
+
+#[test]
+fn a_goal_that_the_null_broker_misses_too_is_limited_and_never_met() {
+    let reached = |gain, limit| {
+        let results = limited("sync-64x32", 2, gain, limit);
+        let row = row(&results, Figure::Rate, Contestant::Tuned);
+        (row.reached.unwrap(), row.limit.unwrap().gain.ratio.round())
+    };
+    assert_eq!(reached(2.8, 3.0), (Reached::Limited, 3.0));
+    assert_eq!(reached(2.0, 3.0), (Reached::Missed, 3.0), "the null broker is 1.5 times faster");
+    assert_eq!(reached(2.8, 9.0), (Reached::Missed, 9.0));
+    assert_eq!(reached(5.0, 3.0), (Reached::Met, 3.0), "a limit that is no law");
+    let without = race("sync-64x32", 2, 2.8);
+    let row = row(&without, Figure::Rate, Contestant::Tuned);
+    assert_eq!((row.reached, row.limit), (Some(Reached::Missed), None));
+}
+
+#[test]
+fn the_null_brokers_runs_are_pairs_of_ours_and_of_apaches_in_their_block() {
+    let results = limited("sync-64x1", 3, 4.0, 5.0);
+    let of = |rival| {
+        let row = row(&results, Figure::Rate, rival);
+        (row.pairs, (row.gain.unwrap().ratio * 100.0).round())
+    };
+    assert_eq!((of(Contestant::Tuned), of(Contestant::Null)), ((6, 400.0), (6, 80.0)));
+    assert_eq!(row(&results, Figure::Rate, Contestant::Tuned).limit.unwrap().pairs, 6);
+    let block = |has_null| Block { has_null, ..block("sync-64x1", Contestant::Tuned) };
+    assert_eq!((results.blocks_of(&block(true)), results.blocks_of(&block(false))), (3, 3));
+    let without = race("sync-64x1", 3, 4.0);
+    assert_eq!(without.blocks_of(&block(true)), 0, "they lack the null broker");
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! What the null broker came to in the blocks in which ours meets Apache's: how far a broker built
+//! as ours could get on this machine, under this load, in that hour.
+//!
+//! A goal is a factor over Apache's broker. Where the null broker itself stays below that factor,
+//! no broker that stores anything reaches it here, and the row says so. That is never a pass: it is
+//! told as `limited`, and only of a broker that comes close to the null broker itself. A row that
+//! is missed for both reasons is missed.
+
+use serde::Serialize;
+
+use crate::args::versus::Contestant;
+use crate::compare::student::Interval;
+use crate::versus::figures::Figure;
+use crate::versus::goals::{Goal, Of, Reached};
+use crate::versus::scenario::Scenario;
+use crate::versus::verdict::{self, PAIRS_MIN, Pair, Row};
+
+/// Least that ours must be of the null broker, or the machine is not what keeps it from a goal: as
+/// where a goal is a share of it.
+pub const SHARE_MIN: f64 = 0.8;
+
+/// The null broker against a rival of ours, and ours against it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limit {
+    /// Geometric mean of its runs, in the unit of the figure.
+    pub value: f64,
+    /// How many times better than the rival it is: the highest factor that is possible.
+    pub gain: Interval,
+    /// Ours by the null broker; above 1 ours is better.
+    pub share: Option<Interval>,
+    /// Pairs of it and the rival that count.
+    pub pairs: usize,
+}
+
+impl Limit {
+    /// The limit of a figure: `pairs` are of the null broker and the rival, `shares` of ours and
+    /// the null broker. None where it has no such figure, or none that limits ours.
+    pub fn of(
+        scenario: &'static Scenario,
+        figure: Figure,
+        pairs: &[Pair],
+        shares: &[Pair],
+    ) -> Option<Self> {
+        let row = |pairs| verdict::row(scenario, Contestant::Null, figure, pairs, None);
+        let against = row(pairs).filter(|_| figure.has_limit())?;
+        let share = row(shares).and_then(|share| share.gain);
+        let (value, gain) = (against.ours?, against.gain?);
+        Some(Self { value, gain, share, pairs: against.pairs })
+    }
+
+    /// Whether the mean of the null broker stays below a goal over the rival.
+    pub fn is_below(&self, goal: &Goal) -> bool {
+        goal.of == Of::Gain && self.gain.ratio < goal.at_least
+    }
+
+    /// What a miss of a goal is: that of the machine if the null broker misses it with its whole
+    /// interval, and ours is close to the null broker with its own; else that of ours.
+    pub fn judge(&self, goal: &Goal) -> Reached {
+        let forbids =
+            goal.of == Of::Gain && self.pairs >= PAIRS_MIN && self.gain.high < goal.at_least;
+        let is_close = self.share.is_some_and(|share| share.low >= SHARE_MIN);
+        if forbids && is_close { Reached::Limited } else { Reached::Missed }
+    }
+}
+
+impl Row {
+    /// The same with the limit beside it, in whose view a miss is judged.
+    pub fn beside(mut self, limit: Option<Limit>) -> Self {
+        self.limit = limit;
+        if let (Some(Reached::Missed), Some(goal), Some(limit)) = (self.reached, self.goal, limit) {
+            self.reached = Some(limit.judge(goal));
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ratio: f64) -> Interval {
+        Interval { low: ratio * 0.95, ratio, high: ratio * 1.05 }
+    }
+
+    fn limit(gain: f64, share: f64, pairs: usize) -> Limit {
+        Limit { value: 276.0, gain: at(gain), share: Some(at(share)), pairs }
+    }
+
+    /// At least 5 x.
+    fn goal() -> &'static Goal {
+        Goal::of("end-to-end-5k", Figure::P50, Contestant::Tuned).unwrap()
+    }
+
+    #[test]
+    fn a_miss_is_the_machines_only_if_the_null_broker_misses_and_ours_is_close_to_it() {
+        let judged = |gain, share, pairs| limit(gain, share, pairs).judge(goal());
+        assert_eq!(judged(4.4, 0.9, PAIRS_MIN), Reached::Limited);
+        assert_eq!(judged(4.4, 0.9, PAIRS_MIN - 1), Reached::Missed, "too few pairs");
+        assert_eq!(judged(4.9, 0.9, PAIRS_MIN), Reached::Missed, "its interval reaches the goal");
+        assert_eq!(judged(4.4, 0.82, PAIRS_MIN), Reached::Missed, "ours is slow, too");
+        assert_eq!(judged(9.0, 0.9, PAIRS_MIN), Reached::Missed, "nothing keeps ours from it");
+        let alone = Limit { share: None, ..limit(4.4, 0.9, PAIRS_MIN) };
+        assert_eq!(alone.judge(goal()), Reached::Missed);
+    }
+
+    #[test]
+    fn a_mean_below_the_goal_is_told_whatever_its_interval() {
+        assert!(limit(4.9, 0.2, 1).is_below(goal()) && !limit(5.1, 0.9, 8).is_below(goal()));
+        let value = Goal::of("async-64x32", Figure::Rss, Contestant::Tuned).unwrap();
+        assert!(!limit(0.1, 0.9, 8).is_below(value), "no factor binds it");
+    }
+}
