@@ -10,7 +10,7 @@ use crate::locks::QueueLocks;
 use crate::peer::Peer;
 use crate::view;
 use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::heartbeat::{ConsumeType, EXPRESSION_TAG, SubscriptionData};
+use ringmq_protocol::bodies::heartbeat::{EXPRESSION_TAG, SubscriptionData};
 use ringmq_protocol::codes::request;
 use ringmq_runtime::clock;
 use ringmq_runtime::random::HashMap;
@@ -122,7 +122,6 @@ impl Clients {
         let subscriptions = consumers.subscriptions.iter();
         Some(view::LiveGroup {
             is_broadcasting: consumers.is_broadcasting(),
-            is_active: consumers.consume_type == ConsumeType::Actively,
             locked_until_ms: if held_ms == 0 { 0 } else { until },
             subscriptions: subscriptions
                 .map(|(topic, data)| (topic.clone(), subscription_view(data)))

@@ -178,15 +178,30 @@ impl Directory {
         Ok(group)
     }
 
-    /// Creates or replaces a group as a tool asks.
+    /// Creates or replaces groups as a tool asks. All of them cost one write.
     ///
     /// # Errors
-    /// An illegal name, a full table, and the disk's.
-    pub async fn update_group(&self, group: SubscriptionGroupConfig) -> Result<(), DirectoryError> {
-        let (settings, name) = (self.settings(), group.group_name.clone());
-        let changed =
-            self.tables.groups.borrow_mut().update(group, &settings, clock::unix_ms())?.is_some();
-        self.groups_changed(changed, &name).await
+    /// An illegal name, a full table, and the disk's. Groups before the first refused one are
+    /// changed.
+    pub async fn update_groups(
+        &self,
+        wanted: Vec<SubscriptionGroupConfig>,
+    ) -> Result<(), DirectoryError> {
+        let (settings, now_ms) = (self.settings(), clock::unix_ms());
+        let (mut touched, mut is_changed, mut refused) = (Vec::new(), false, None);
+        for group in wanted {
+            let name = group.group_name.clone();
+            match self.tables.groups.borrow_mut().update(group, &settings, now_ms) {
+                Ok(change) => is_changed |= change.is_some(),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+            touched.push(name);
+        }
+        self.settle_groups(is_changed, &touched).await?;
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Removes a group.
@@ -195,7 +210,7 @@ impl Directory {
     /// A built-in group, and the disk's.
     pub async fn delete_group(&self, name: &str) -> Result<(), DirectoryError> {
         let deleted = self.tables.groups.borrow_mut().delete(name, clock::unix_ms())?.is_some();
-        self.groups_changed(deleted, name).await
+        self.settle_groups(deleted, &[name.to_owned()]).await
     }
 
     /// Allows or forbids a group to read a topic.
@@ -210,15 +225,20 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         let now_ms = clock::unix_ms();
         let changed = self.tables.groups.borrow_mut().set_readable(group, topic, readable, now_ms);
-        self.groups_changed(changed, group).await
+        self.settle_groups(changed, &[group.to_owned()]).await
     }
 
-    async fn groups_changed(&self, changed: bool, name: &str) -> Result<(), DirectoryError> {
-        if changed {
+    /// What follows a step in the table: disk, shards.
+    async fn settle_groups(
+        &self,
+        is_changed: bool,
+        touched: &[String],
+    ) -> Result<(), DirectoryError> {
+        if is_changed {
             self.writers.groups.changed();
         }
         self.writers.groups.settled().await?;
-        self.publish_group(name);
+        touched.iter().for_each(|name| self.publish_group(name));
         Ok(())
     }
 
@@ -262,7 +282,6 @@ fn group_view(
         consume_enabled: group.consume_enable,
         broadcast_enabled: group.consume_broadcast_enable,
         retries_max: group.retry_max_times,
-        retry_queues: u32::try_from(group.retry_queue_nums).unwrap_or(0),
         sys_flag: group.group_sys_flag,
         forbidden_topics,
         live,

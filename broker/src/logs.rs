@@ -126,9 +126,13 @@ impl OwnedLog {
         self.offsets.borrow_mut().get(group, topic, queue_id)
     }
 
-    /// Sets the progress of a group; its next pull from this queue is sent there.
-    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) {
-        self.offsets.borrow_mut().commit(group, topic, queue_id, offset);
+    /// Sets the progress of a group; its next pull from this queue is sent there. False, and
+    /// nothing is changed, when it is one more than the table takes.
+    #[must_use]
+    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
+        if !self.offsets.borrow_mut().commit(group, topic, queue_id, offset) {
+            return false;
+        }
         let mut resets = self.resets.borrow_mut();
         // Groups that never pull again stay in the table. Past the limit all are forgotten: a
         // consumer that runs may then commit its old position over the new one, one that is offline
@@ -137,6 +141,7 @@ impl OwnedLog {
             resets.clear();
         }
         resets.insert((group.to_owned(), topic.to_owned(), queue_id), offset);
+        true
     }
 
     /// Where a reset sends the group's pull from this queue; told once.

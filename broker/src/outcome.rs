@@ -55,6 +55,12 @@ impl Refusal {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
     }
 
+    /// The table of progress is full.
+    pub fn no_room_for_progress() -> Self {
+        let remark = "the progress of too many groups is kept; delete groups that nobody uses";
+        Self::new(response::SYSTEM_BUSY, remark)
+    }
+
     /// The topic does not exist here.
     pub fn no_topic(topic: &str) -> Self {
         Self::new(

@@ -40,8 +40,6 @@ pub struct Group {
     pub broadcast_enabled: bool,
     /// Deliveries after which a message goes to the dead letters.
     pub retries_max: i32,
-    /// Queues of the group's dead-letter and retry topics.
-    pub retry_queues: u32,
     /// Flags handed to consumers.
     pub sys_flag: i32,
     /// Topics that the group may not read, set by an administrator.
@@ -55,8 +53,6 @@ pub struct Group {
 pub struct LiveGroup {
     /// Every member reads every queue.
     pub is_broadcasting: bool,
-    /// Members pull actively (not the push consumer).
-    pub is_active: bool,
     /// Unix time in milliseconds until which at least one queue lock of the group is held; 0: none.
     pub locked_until_ms: i64,
     /// Subscriptions by topic.
@@ -116,16 +112,6 @@ impl View {
     /// The group of that name.
     pub fn group(&self, name: &str) -> Option<&Arc<Group>> {
         self.groups.get(name)
-    }
-
-    /// All topics, in no order.
-    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
-        self.topics.values()
-    }
-
-    /// All groups, in no order.
-    pub fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
-        self.groups.values()
     }
 
     /// Replaces or removes one entry.

@@ -82,10 +82,15 @@ impl<T: Weight> ByBroker<T> {
         }
     }
 
-    /// Changes the values of one broker, not their weight; returns how many there are.
-    pub(crate) fn change(&mut self, broker: &str, change: impl Fn(&mut T)) -> usize {
-        let values = self.topics.values_mut().filter_map(|by_broker| by_broker.get_mut(broker));
-        values.map(change).count()
+    /// Changes the values of the brokers that are `wanted`, not their weight; returns how many
+    /// there are.
+    pub(crate) fn change(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+        change: impl Fn(&mut T),
+    ) -> usize {
+        let values = self.topics.values_mut().flatten().filter(|(broker, _)| wanted(broker));
+        values.map(|(_, value)| change(value)).count()
     }
 
     /// Keeps the values that `keep` says of topic and broker, and topics that have any left.
@@ -157,7 +162,7 @@ mod tests {
                 assert_eq!(grown, growth, "{round} {topic} {broker}");
             }
         }
-        assert_eq!((table.len(), table.change("a", |_| {})), (2, 2));
+        assert_eq!((table.len(), table.change(|broker| broker == "a", |_| {})), (2, 2));
         table.retain(|_, broker| broker != "b");
         assert_eq!(table.get("t").map(BTreeMap::len), Some(1));
         table.retain_of("t", |broker| broker != "a");

@@ -175,7 +175,7 @@ mod tests {
         config.apply(&properties(file), &mut notes).expect("valid");
         assert_eq!((config.listen_port, config.enable_topic_list), (19876, false));
         let warning = "line 4: unknown key listenProt, ignored; did you mean listenPort?";
-        assert_eq!(notes, Notes { warnings: vec![warning.into()], without_effect: vec![] });
+        assert_eq!(notes, Notes { warnings: vec![warning.into()], unknown: 1, ..Notes::default() });
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod registration;
 pub mod routes;
 pub mod views;
 
+mod departures;
 mod requests;
 mod saver;
 mod service;

@@ -2,8 +2,8 @@
 //!
 //! Pure: time and connections are passed in, what has to be told to brokers is handed back. The
 //! rules are those of Apache's name server (its `RouteInfoManager`); where it loses or leaks
-//! something, a comment says what we do instead. What clients ask of the table is in
-//! [`crate::views`].
+//! something, a comment says what we do instead. How brokers leave is in `departures`; what clients
+//! ask of the table is in [`crate::views`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -266,95 +266,24 @@ impl RouteTable {
         }
     }
 
-    /// Removes one address; with the last one the broker name and its topics go.
-    pub fn unregister(&mut self, cluster: &str, name: &str, address: &str) -> Option<MinIdChange> {
-        let key = BrokerKey { cluster: cluster.to_owned(), address: address.to_owned() };
-        self.live.remove(&key);
-        self.filter_servers.remove(&key);
-        let group = self.groups.get_mut(name)?;
-        let previous_min = group.min().map(|(id, _)| id);
-        let before = group.addresses.len();
-        group.addresses.retain(|_, member| member != address);
-        if group.addresses.len() == before {
-            return None;
-        }
-        tracing::info!(cluster, name, address, "broker gone");
-        let Some((min_broker_id, min_address)) = group.min() else {
-            self.remove_group(name);
-            return None;
-        };
-        let change = MinIdChange {
-            broker_name: name.to_owned(),
-            min_broker_id,
-            min_broker_address: min_address.clone(),
-            offline_address: Some(address.to_owned()),
-            ha_address: None,
-            recipients: group.addresses.values().cloned().collect(),
-        };
-        let is_acting = group.enable_acting_master;
-        if is_acting && !group.has_master() {
-            self.wipe_write_permission(name);
-        }
-        (is_acting && previous_min != Some(min_broker_id)).then_some(change)
-    }
-
-    fn remove_group(&mut self, name: &str) {
-        self.groups.remove(name);
-        self.clusters.retain(|_, names| {
-            names.remove(name);
-            !names.is_empty()
-        });
-        self.topics.retain(|_, broker| broker != name);
-        // Apache keeps the mappings for ever.
-        self.mappings.retain(|_, broker| broker != name);
-    }
-
-    /// The connection is gone, and with it every broker that registered on it last.
-    pub fn connection_closed(&mut self, connection: u64) -> Vec<MinIdChange> {
-        let gone = |broker: &LiveBroker| broker.connection == connection;
-        self.remove_where(gone).1
-    }
-
-    /// Removes brokers that were not heard of in time. Returns their connections, which should be
-    /// closed, and what changed.
-    pub fn expire(&mut self, now: Instant) -> (Vec<u64>, Vec<MinIdChange>) {
-        self.remove_where(|broker| now.saturating_since(broker.last_seen) > broker.timeout)
-    }
-
-    fn remove_where(&mut self, gone: impl Fn(&LiveBroker) -> bool) -> (Vec<u64>, Vec<MinIdChange>) {
-        let gone = self.live.iter().filter(|(_, broker)| gone(broker));
-        let gone: Vec<_> = gone.map(|(key, broker)| (key.clone(), broker.connection)).collect();
-        let connections = gone.iter().map(|(_, connection)| *connection).collect();
-        let changes = gone.into_iter().filter_map(|(key, _)| {
-            // Also one whose name went with another cluster's registration of the address.
-            self.live.remove(&key);
-            self.filter_servers.remove(&key);
-            let name = self.name_of(&key)?;
-            self.unregister(&key.cluster, &name, &key.address)
-        });
-        (connections, changes.collect())
-    }
-
-    fn name_of(&self, key: &BrokerKey) -> Option<String> {
-        let names = self.clusters.get(&key.cluster)?;
-        let is_member = |name: &&String| {
-            self.groups[*name].addresses.values().any(|address| *address == key.address)
-        };
-        names.iter().find(is_member).cloned()
-    }
-
     /// Takes the write permission from all queues of a broker name; returns how many topics.
     pub fn wipe_write_permission(&mut self, broker_name: &str) -> i32 {
-        self.change_permission(broker_name, |perm| perm & !perm::WRITE)
+        self.change_permission(|name| name == broker_name, |perm| perm & !perm::WRITE)
     }
 
     /// Makes all queues of a broker name readable and writable; returns how many topics.
     pub fn add_write_permission(&mut self, broker_name: &str) -> i32 {
-        self.change_permission(broker_name, |_| perm::READ_WRITE)
+        self.change_permission(|name| name == broker_name, |_| perm::READ_WRITE)
     }
 
-    fn change_permission(&mut self, broker_name: &str, change: impl Fn(i32) -> i32) -> i32 {
-        let count = self.topics.change(broker_name, |queues| queues.perm = change(queues.perm));
+    /// Changes the permission of the brokers that are `wanted`; returns of how many topics, counted
+    /// once for each of them.
+    pub(crate) fn change_permission(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+        change: impl Fn(i32) -> i32,
+    ) -> i32 {
+        let count = self.topics.change(wanted, |queues| queues.perm = change(queues.perm));
         i32::try_from(count).unwrap_or(i32::MAX)
     }
 

@@ -221,6 +221,10 @@ fn key_values_and_settings_survive_a_restart() {
         expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change, response::SUCCESS).await;
         let change = b"kvConfigPath=/elsewhere\n";
         expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change, response::NO_PERMISSION).await;
+        // Escapes would make a file of it that the next start does not read.
+        let change = format!("productEnvName={}\n", "\u{e4}".repeat(200_000));
+        let refused = response::SYSTEM_ERROR;
+        expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change.as_bytes(), refused).await;
         running.stop(PATIENCE).await;
     });
     shards::block_on(async {

@@ -17,6 +17,9 @@ use std::fmt::Write as _;
 /// table is 30 KiB.
 pub const PROPERTIES_SIZE_MAX_BYTES: usize = 1 << 20;
 
+/// Most entries that one of them may have: nine times what Apache's full broker table has.
+pub const PROPERTIES_ENTRIES_MAX: usize = 4096;
+
 /// One `key=value` of a file, with the line its key stands on (1 is the first).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -51,6 +54,12 @@ pub enum PropertiesError {
         /// Its size in bytes.
         have: usize,
     },
+    /// The text has more than [`PROPERTIES_ENTRIES_MAX`] entries.
+    #[error("line {line}: more than {PROPERTIES_ENTRIES_MAX} entries")]
+    TooMany {
+        /// Line of the first one that is too many, from 1.
+        line: u32,
+    },
 }
 
 /// A value that does not fit its key: names key, line, what was found and what is allowed.
@@ -71,8 +80,8 @@ impl Properties {
     /// Parses a whole file or request body.
     ///
     /// # Errors
-    /// A malformed `\u` escape, or more than [`PROPERTIES_SIZE_MAX_BYTES`]; everything else is
-    /// some property.
+    /// A malformed `\u` escape, more than [`PROPERTIES_SIZE_MAX_BYTES`], or more than
+    /// [`PROPERTIES_ENTRIES_MAX`]; everything else is some property.
     pub fn parse(bytes: &[u8]) -> Result<Self, PropertiesError> {
         if bytes.len() > PROPERTIES_SIZE_MAX_BYTES {
             return Err(PropertiesError::TooLarge { have: bytes.len() });
@@ -80,6 +89,9 @@ impl Properties {
         let text = decode(bytes);
         let mut entries = Vec::new();
         for logical in LogicalLines::new(&text) {
+            if entries.len() >= PROPERTIES_ENTRIES_MAX {
+                return Err(PropertiesError::TooMany { line: logical.line });
+            }
             entries.push(parse_line(&logical)?);
         }
         Ok(Self { entries })

@@ -5,6 +5,13 @@ use std::collections::BTreeMap;
 use crate::properties::{Entry, Properties, ValueError, write_entry};
 use crate::value::Allowed;
 
+/// Unknown keys of one file or request that are named in warnings; beyond that they are counted.
+const UNKNOWN_NAMED_MAX: usize = 16;
+
+/// Longest unknown key that is shown and for which a known one that looks alike is sought: twice
+/// Apache's longest.
+const UNKNOWN_SHOWN_MAX_BYTES: usize = 128;
+
 /// When a change of a key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -50,6 +57,8 @@ pub struct Notes {
     pub warnings: Vec<String>,
     /// Keys of Apache's that were accepted and whose feature is missing.
     pub without_effect: Vec<String>,
+    /// How many keys are unknown. The first 16 have a warning each.
+    pub unknown: usize,
 }
 
 /// Why a configuration was refused.
@@ -127,6 +136,9 @@ pub trait Rules: Table {
     fn apply(&mut self, properties: &Properties, notes: &mut Notes) -> Result<(), ConfigError> {
         for entry in properties.entries() {
             apply_entry(self, entry, notes)?;
+        }
+        if let Some(more) = notes.unknown.checked_sub(UNKNOWN_NAMED_MAX).filter(|more| *more > 0) {
+            notes.warnings.push(format!("{more} more unknown keys, ignored"));
         }
         notes.warnings.extend(self.warnings());
         self.check()
@@ -220,7 +232,10 @@ fn apply_entry<T: Rules>(
     }
     match T::class(&entry.key) {
         None => {
-            notes.warnings.push(unknown_key::<T>(entry));
+            notes.unknown += 1;
+            if notes.unknown <= UNKNOWN_NAMED_MAX {
+                notes.warnings.push(unknown_key::<T>(entry));
+            }
             return Ok(());
         }
         Some(Class::NothingToConfigure) => {}
@@ -237,6 +252,10 @@ fn apply_entry<T: Rules>(
 }
 
 fn unknown_key<T: Rules>(entry: &Entry) -> String {
+    if entry.key.len() > UNKNOWN_SHOWN_MAX_BYTES {
+        let len = entry.key.len();
+        return format!("line {}: unknown key of {len} bytes, ignored", entry.line);
+    }
     let known = T::rows().iter().map(|row| row.key).chain(T::accepted());
     // A distance above a third of the word is another word.
     let nearest = known
@@ -382,6 +401,16 @@ mod tests {
         assert_eq!(notes.without_effect, ["timers"]);
         let text = "aclEnable=false\nlimit=5\non=true\nport=9\nthreads=4\ntimers=2\n";
         assert_eq!(sample.to_properties(), text);
+    }
+
+    #[test]
+    fn many_unknown_keys_are_counted_and_long_ones_not_shown() {
+        let many: String = (0..20).map(|number| format!("{number}=1\n")).collect();
+        let (result, _, notes) = read(&format!("{}=1\n{many}", "k".repeat(129)));
+        assert_eq!((result, notes.unknown, notes.warnings.len()), (Ok(()), 21, 17));
+        assert_eq!(notes.warnings[0], "line 1: unknown key of 129 bytes, ignored");
+        assert_eq!(notes.warnings[1], "line 2: unknown key 0, ignored");
+        assert_eq!(notes.warnings[16], "5 more unknown keys, ignored");
     }
 
     #[test]

@@ -55,7 +55,7 @@ settings! {
             "RingMQ: number of message logs, fixed when the store is created; 0 takes one per shard.";
         mapped_file_size_commit_log: u32 = 1 << 30, "mappedFileSizeCommitLog",
             Allowed::number(64 << 10, i32::MAX as i64, "bytes"), Restart, true,
-            "Size of one file of the message log; a new log takes that much of the disk within seconds.";
+            "Size of one file of the message log; a new log takes 256 MiB of it within seconds, the rest as messages come.";
         flush_disk_type: FlushDiskType = FlushDiskType::Async, "flushDiskType", Allowed::Words(FlushDiskType::WORDS),
             Restart, true,
             "SYNC_FLUSH answers a send when it survives power loss, ASYNC_FLUSH when it survives kill -9.";

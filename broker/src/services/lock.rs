@@ -26,6 +26,9 @@ impl Locks {
         let request: LockBatchRequest = read_body(command)?;
         names::check_member(&request.client_id, [request.consumer_group.as_str()])
             .map_err(Refusal::invalid_parameter)?;
+        if request.mq_set.iter().any(|queue| names::check_topic(&queue.topic).is_err()) {
+            return Err(Refusal::invalid_parameter("a queue to lock has a topic of no legal name"));
+        }
         let owned = self.clients.locks().lock(
             &request.consumer_group,
             &request.client_id,

@@ -127,8 +127,7 @@ fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> R
         }
     }
     if !owned.commit(group, header.topic, queue_id, header.commit_offset) {
-        let remark = "the progress of too many groups is kept; delete groups that nobody uses";
-        return Err(Refusal::new(response::SYSTEM_BUSY, remark));
+        return Err(Refusal::no_room_for_progress());
     }
     if view.group(group).is_none() {
         data.want_group(group);

@@ -25,7 +25,8 @@
 //!   [`FlushPolicy`], and consumers see nothing above it.
 //! - A record has its position and queue offset when [`Log::append`] returns, and nothing else can
 //!   take them.
-//! - Every byte of the log is in the tail or in a file; the newest 32 MiB are in memory.
+//! - Every byte of the log is in the tail or in a file; the newest
+//!   [`Options::tail_window_bytes`] are in memory.
 //! - The index on disk knows only records that survive a power loss; everything it lacks is in the
 //!   log behind its last mark.
 //! - After a failed write or flush the log is fenced: no answer, no retry, until it is opened

@@ -10,6 +10,7 @@ use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::namesrv::{
     AddWritePermResponse, WipeWritePermResponse, WritePermRequest,
 };
+use ringmq_settings::properties::{Properties, write_entry};
 
 use super::{Admin, BrokerTarget, Done, Request};
 use crate::error::ClientError;
@@ -100,9 +101,9 @@ impl Admin {
         let request = Request::new("look-up of settings", request::GET_BROKER_CONFIG, &());
         let read: Read<BTreeMap<String, String>> = |answer| {
             expect_success(answer)?;
-            let text = String::from_utf8_lossy(answer.body);
-            let pairs = text.lines().filter_map(|line| line.split_once('='));
-            Ok(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+            let text = Properties::parse(answer.body).map_err(malformed)?;
+            let entries = text.entries().iter();
+            Ok(entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect())
         };
         self.ask(address, request, read).await
     }
@@ -118,8 +119,9 @@ impl Admin {
         value: &str,
     ) -> Result<Vec<Done>, ClientError> {
         let request = Request::new(format!("change of {key}"), request::UPDATE_BROKER_CONFIG, &());
-        let body = format!("{key}={value}\n").into_bytes();
-        self.change(target, request.with_body(body)).await
+        let mut body = String::new();
+        write_entry(&mut body, key, value);
+        self.change(target, request.with_body(body.into_bytes())).await
     }
 
     /// Takes the write permission of a broker name out of all routes; each name server with the

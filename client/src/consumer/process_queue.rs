@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::received::ReceivedMessage;
 
-/// When to stop pulling; see `consumer` in the crate's configuration for the defaults.
+/// When to stop pulling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowLimits {
     /// Messages held per queue.

@@ -137,8 +137,7 @@ fn registration_body(
         .map_err(|error| Refusal::error(format_args!("registration cannot be read: {error}")))
 }
 
-/// A broker's own expiry, in the range that makes sense: it must be reachable between two scans,
-/// and not much longer than the usual one.
+/// A broker's own expiry: any time, but not much longer than the usual one.
 fn expiry(timeout_ms: i64) -> Option<Duration> {
     let timeout_ms = u64::try_from(timeout_ms).ok().filter(|timeout_ms| *timeout_ms > 0)?;
     Some(Duration::from_millis(timeout_ms).min(BROKER_EXPIRY * 10))

@@ -1,9 +1,11 @@
 //! The key-value configuration and the name server's own.
 
+use std::collections::BTreeMap;
+
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::namesrv::{GetKvResponse, KvListRequest, KvRequest, PutKvRequest};
 
-use ringmq_settings::properties::{Properties, write_entry};
+use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties, write_entry};
 use ringmq_settings::{Notes, Rules as _, UpdateError};
 
 use crate::config::Config;
@@ -50,6 +52,11 @@ impl NameServer {
 
     pub(crate) fn update_config(&self, request: Request<'_, '_>) -> Handled {
         let change = Properties::parse(request.command.body).map_err(Refusal::error)?;
+        let known: Vec<_> =
+            change.entries().iter().filter(|entry| Config::is_known(&entry.key)).collect();
+        let mut overrides = self.overrides.borrow().clone();
+        overrides.extend(known.iter().map(|entry| (entry.key.clone(), entry.value.clone())));
+        check_overrides(&overrides)?;
         let mut notes = Notes::default();
         let next = &mut *self.next_config.borrow_mut();
         let updated = self.config.borrow_mut().update(next, &change, &mut notes);
@@ -60,18 +67,15 @@ impl NameServer {
         for warning in notes.warnings {
             tracing::warn!("setting changed by a request: {warning}");
         }
-        let known: Vec<_> =
-            change.entries().iter().filter(|entry| Config::is_known(&entry.key)).collect();
         if known.is_empty() {
             return request.reply(&(), &[]);
         }
-        let mut overrides = self.overrides.borrow_mut();
         for entry in known {
             let (key, value) = (&entry.key, &entry.value);
             let at_once = !needs_restart.contains(&key.as_str());
             tracing::info!(key, value, at_once, "setting changed by a request");
-            overrides.insert(key.clone(), value.clone());
         }
+        self.overrides.replace(overrides);
         self.table.borrow_mut().set_rules(self.config.borrow().route_rules());
         self.overrides_saver.save(request.conn, request.to);
         Ok(())
@@ -79,10 +83,27 @@ impl NameServer {
 
     /// The file of changed settings.
     pub(crate) fn overrides_text(&self) -> Vec<u8> {
-        let mut text = String::from("# Settings changed by requests; they follow the -c file.\n");
-        for (key, value) in &*self.overrides.borrow() {
-            write_entry(&mut text, key, value);
-        }
-        text.into_bytes()
+        render(&self.overrides.borrow()).into_bytes()
     }
+}
+
+fn render(overrides: &BTreeMap<String, String>) -> String {
+    let mut text = String::from("# Settings changed by requests; they follow the -c file.\n");
+    for (key, value) in overrides {
+        write_entry(&mut text, key, value);
+    }
+    text
+}
+
+/// What the next start would not read must not be written. Escapes make the file longer than the
+/// request was.
+fn check_overrides(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let len = render(overrides).len();
+    if len > PROPERTIES_SIZE_MAX_BYTES {
+        return Err(Refusal::error(format_args!(
+            "the file of changed settings would have {len} bytes, at most \
+             {PROPERTIES_SIZE_MAX_BYTES} are kept: give shorter values"
+        )));
+    }
+    Ok(())
 }

@@ -253,6 +253,27 @@ fn a_slave_acts_as_master_where_that_is_wanted() {
 }
 
 #[test]
+fn all_that_a_closed_connection_stood_for_leaves_at_once() {
+    let of = |name, id, address, connection| {
+        broker(name, id, address).with(|broker| {
+            broker.acting = Some(true);
+            broker.connection = connection;
+        })
+    };
+    let gone = [of("a", 0, "a0", 7), of("b", 0, "b0", 7), of("b", 1, "b1", 7)];
+    let left_behind = [of("c", 0, "c0", 7), of("c", 1, "c1", 8), of("d", 0, "d0", 9)];
+    let mut table = table_of(&[gone, left_behind].concat());
+    check_route(&table, "T1", "a 0=a0 6;b 0=b0,1=b1 6;c 0=c0,1=c1 6;d 0=d0 6");
+    let changes = table.connection_closed(7);
+    // `b` has a new smallest id, too, until its last address leaves.
+    let told = changes.iter().map(|change| (change.broker_name.as_str(), change.min_broker_id));
+    assert_eq!(told.collect::<Vec<_>>(), [("b", 1), ("c", 1)]);
+    check_route(&table, "T1", "c 1=c1 4;d 0=d0 6");
+    check_route(&table, "T2", "c 1=c1 4;d 0=d0 6");
+    assert!(table.connection_closed(7).is_empty());
+}
+
+#[test]
 fn a_zone_keeps_its_brokers_and_those_without_a_master() {
     let zoned =
         |name, id, address, zone| broker(name, id, address).with(|broker| broker.zone = Some(zone));

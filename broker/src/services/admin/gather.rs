@@ -207,24 +207,26 @@ pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Op
     read.await
 }
 
-/// Sets the progress of groups.
-pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) {
+/// Sets the progress of groups; false when a table had no room for some of it.
+pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) -> bool {
     let targets = Arc::new(targets);
     let set = data.on_all_shards(move |data| {
         let targets = Arc::clone(&targets);
         async move {
+            let mut is_all = true;
             for target in targets.iter() {
                 let Ok(offset) = u64::try_from(target.offset) else { continue };
                 if let Some(owned) = data.local.log_of(&target.topic, target.queue_id) {
                     let (group, topic, offset) =
                         (&target.group, &target.topic, QueueOffset(offset));
-                    owned.reset(group, topic, target.queue_id, offset);
+                    is_all &= owned.reset(group, topic, target.queue_id, offset);
                     pull::held::disturb(&data, HashedQueue::new(topic, target.queue_id));
                 }
             }
+            is_all
         }
     });
-    set.await;
+    set.await.into_iter().all(|is_all| is_all)
 }
 
 /// Forgets how far a group is, everywhere.

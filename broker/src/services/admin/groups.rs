@@ -33,9 +33,7 @@ pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction 
 fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        for group in groups {
-            parts.directory.update_group(group).await.map_err(|e| refusal(&e))?;
-        }
+        parts.directory.update_groups(groups).await.map_err(|e| refusal(&e))?;
         Ok(Answer::default())
     })
 }

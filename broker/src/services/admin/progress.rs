@@ -15,6 +15,7 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{
     BrokerConsumeStatsRequest, ConsumeStatsRequest, GroupRequest, TopicRequest,
 };
+use ringmq_runtime::random::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -41,16 +42,16 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     })
 }
 
-/// Topics that a group has progress in, or that its members subscribed to.
+/// Topics that a group has progress in, which is `progress`, or that its members subscribed to.
 fn topics_read(parts: &Parts, group: &str, progress: &[Progress]) -> BTreeSet<String> {
-    let of_group = progress.iter().filter(|one| one.group == group);
-    let mut topics: BTreeSet<String> = of_group.map(|one| one.topic.clone()).collect();
+    let mut topics: BTreeSet<String> = progress.iter().map(|one| one.topic.clone()).collect();
     if let Some(group) = parts.clients.members().consumers(group) {
         topics.extend(group.subscriptions.iter().map(|(topic, _)| topic.clone()));
     }
     topics
 }
 
+/// How far a group is in `topics`; `progress` is all of its own.
 async fn stats_of(
     parts: &Parts,
     topics: &BTreeSet<String>,
@@ -71,9 +72,8 @@ async fn stats_of(
         );
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     }
-    let offsets = progress.iter().filter(|one| one.group == group);
     let committed: Queues<i64> =
-        offsets.map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
+        progress.iter().map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
     let ranges = gather::ranges(&parts.data, topics.iter().cloned().collect()).await;
     // The time of the last message that was consumed tells how old the backlog is.
     let consumed = committed.iter().filter(|(_, offset)| **offset > 0);
@@ -105,6 +105,14 @@ async fn stats_of(
     Ok(stats)
 }
 
+fn by_group(progress: Vec<Progress>) -> HashMap<String, Vec<Progress>> {
+    let mut by_group = HashMap::<_, Vec<_>>::default();
+    for one in progress {
+        by_group.entry(one.group.clone()).or_default().push(one);
+    }
+    by_group
+}
+
 /// GET_BROKER_CONSUME_STATS: the same for all groups. `isOrder` asks for groups that consume in
 /// order; what tools get is every group that is, or is not, set up so.
 pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
@@ -114,7 +122,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let progress = gather::progress(&parts.data, Filter::default()).await;
+        let mut by_group = by_group(gather::progress(&parts.data, Filter::default()).await);
         let mut list = ConsumeStatsList {
             broker_addr: parts.directory.identity.address.clone(),
             ..ConsumeStatsList::default()
@@ -126,6 +134,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         };
         let mut queues_left = QUEUES_MAX;
         for group in groups {
+            let progress = by_group.remove(&group).unwrap_or_default();
             let topics = topics_read(&parts, &group, &progress);
             if topics.is_empty() {
                 continue;

@@ -41,8 +41,10 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let targets = targets(&parts, &wanted).await?;
+        if !gather::set_progress(&parts.data, targets.clone()).await {
+            return Err(Refusal::no_room_for_progress());
+        }
         tracing::info!(group = wanted.group, topic = wanted.topic, "progress reset by request");
-        gather::set_progress(&parts.data, targets.clone()).await;
         let mut body = ResetOffsetBody::default();
         for target in targets {
             let broker_name = parts.broker_name().to_owned();
