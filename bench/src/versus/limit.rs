@@ -48,9 +48,10 @@ impl Limit {
         Some(Self { value, gain, share, pairs: against.pairs })
     }
 
-    /// Whether the mean of the null broker stays below a goal over the rival.
+    /// Whether the mean of the null broker stays below a goal over the rival, in any pair that
+    /// counts.
     pub fn is_below(&self, goal: &Goal) -> bool {
-        goal.of == Of::Gain && self.gain.ratio < goal.at_least
+        goal.of == Of::Gain && self.pairs > 0 && self.gain.ratio < goal.at_least
     }
 
     /// What a miss of a goal is: that of the machine if the null broker misses it with its whole
@@ -106,6 +107,7 @@ mod tests {
     #[test]
     fn a_mean_below_the_goal_is_told_whatever_its_interval() {
         assert!(limit(4.9, 0.2, 1).is_below(goal()) && !limit(5.1, 0.9, 8).is_below(goal()));
+        assert!(!limit(4.9, 0.2, 0).is_below(goal()), "those that were discarded say nothing");
         let value = Goal::of("async-64x32", Figure::Rss, Contestant::Tuned).unwrap();
         assert!(!limit(0.1, 0.9, 8).is_below(value), "no factor binds it");
     }
