@@ -1,6 +1,6 @@
 //! Foreign clients and our own against our servers: `cargo xtask compat`.
 
-mod servers;
+pub mod servers;
 mod suite;
 
 use servers::{Cluster, Make, Setup};
@@ -182,7 +182,7 @@ fn matrix(arguments: &Arguments) -> Vec<Cell> {
     ]
 }
 
-fn build_ours(debug: bool) -> Outcome {
+pub fn build_ours(debug: bool) -> Outcome {
     if debug { build_binaries(&[]) } else { build_binaries(&["--release"]) }
 }
 

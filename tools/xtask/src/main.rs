@@ -4,6 +4,7 @@ mod background;
 mod check;
 mod compat;
 mod durability;
+mod foreign;
 mod golden;
 mod java;
 mod probe;
@@ -48,6 +49,12 @@ enum Task {
     },
     /// Measure group commit with 64 producers and with one
     GroupCommit,
+    /// Run `bench` against Apache's name server and broker for a moment: what it counts is there
+    BenchApache {
+        /// Take the unoptimized binaries
+        #[arg(long)]
+        debug: bool,
+    },
     /// Race our broker against itself and the null broker for a moment: all parts work
     Race,
     /// Run the store's test on a simulated disk with many seeds
@@ -71,6 +78,7 @@ fn main() -> ExitCode {
         Task::Conf { check } => check::conf(check),
         Task::Crash { rounds } => durability::crash(rounds),
         Task::GroupCommit => durability::group_commit(),
+        Task::BenchApache { debug } => foreign::run(debug),
         Task::Race => race::run(),
         Task::StoreSeeds { seeds } => durability::store_seeds(seeds),
         Task::Tidy => tidy::run(),
