@@ -112,7 +112,8 @@ impl Environment {
         Self { disk, ..Self::of_machine().await }
     }
 
-    async fn of_machine() -> Self {
+    /// Looks at the machine alone.
+    pub async fn of_machine() -> Self {
         let Said { words: command, settings } = said::said();
         let governor = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
         Self {

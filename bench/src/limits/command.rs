@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::commands::{Durability, LimitsArgs};
 use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
+use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::device::{self, Device, Writes};
 use crate::limits::memory::{self, Bandwidth};
@@ -32,6 +33,7 @@ const BLOCK_SIZES_BYTES: [usize; 4] = [256, 1 << 10, 4 << 10, 64 << 10];
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 struct Limits {
+    environment: Environment,
     directory: PathBuf,
     device: Vec<DeviceRow>,
     /// Reads one block after the other, past the page cache.
@@ -68,6 +70,7 @@ struct NullBroker {
 /// The way to brokers that somebody else started.
 #[derive(Debug, Serialize)]
 struct Network {
+    environment: Environment,
     /// Round trip to a server on this machine that stores nothing, one in flight.
     loopback: LatencySummary,
     brokers: Vec<RoundTrip>,
@@ -95,10 +98,12 @@ async fn network(addrs: &[String], args: &LimitsArgs) -> Result<Ending, BenchErr
     for addr in addrs {
         brokers.push(RoundTrip::measure(addr).await?);
     }
-    let network = Network { loopback, brokers };
+    let environment = Environment::of_machine().await;
+    let network = Network { environment, loopback, brokers };
     match args.json {
         true => print_json(&network),
         false => {
+            println!("\n{}", environment::place(&network.environment));
             println!("\nto a null server on this machine and back: {}", p50_p99(&network.loopback));
             println!("{}", round_trip::overview(&network.brokers));
         }
@@ -131,6 +136,7 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
     scratch.remove_at_end();
     let load = format!("{}, {}", args.pace.describe(), args.message.describe());
     let limits = Limits {
+        environment: Environment::of_directory(&args.directory).await,
         directory,
         device,
         device_read_bytes_per_s,
@@ -184,7 +190,8 @@ async fn device_rows(directory: &Path) -> std::io::Result<Vec<DeviceRow>> {
 }
 
 fn print(limits: &Limits) {
-    println!("\ndevice: {}", limits.directory.display());
+    println!("\n{}\n", environment::place(&limits.environment));
+    println!("device: {}", limits.directory.display());
     let mut rows = table::plain();
     rows.set_header([
         "bytes",

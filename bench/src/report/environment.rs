@@ -19,6 +19,13 @@ fn known(text: &str) -> &str {
     if text.is_empty() { NOT_EXPOSED } else { text }
 }
 
+/// What was run, and the machine and its disk: of results that are no single broker's.
+pub fn place(environment: &Environment) -> String {
+    let mut lines = vec![run(environment), machine(environment)];
+    lines.extend(environment.disk.as_ref().map(storage));
+    lines.join("\n")
+}
+
 /// The most important facts in a few lines.
 pub fn block(environment: &Environment) -> String {
     let mut lines = vec![run(environment), machine(environment)];
@@ -210,6 +217,9 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains('?'), "{text}");
+        let place = place(&environment());
+        assert!(place.contains("25.3 GB") && place.contains("/dev/vda"), "{place}");
+        assert!(!place.contains("broker"), "{place}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::report::files;
+use crate::report::{environment, files};
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
 use crate::versus::plan::{Block, Plan};
@@ -110,7 +110,10 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     race.run(&plan, &mut results).await?;
     match args.json {
         true => println!("{}", results.to_json()),
-        false => println!("{}{}", tables::describe(&results), race.left_out()),
+        false => {
+            println!("\n{}", environment::place(&results.environment));
+            println!("{}{}", tables::describe(&results), race.left_out());
+        }
     }
     Ok(match (results.is_lost(), results.failed_runs()) {
         (true, _) => Ending::Worse,

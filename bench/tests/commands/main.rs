@@ -184,6 +184,9 @@ fn the_limits_of_the_machine_are_measured() {
         assert!(null["messages"].as_u64().unwrap() > 0, "{null}");
     }
     assert!(limits["device"].as_array().unwrap().len() >= 12);
+    let environment = &limits["environment"];
+    assert!(environment["memory_bytes"].as_u64() > Some(0), "{environment}");
+    assert!(environment["disk"]["file_system"].is_string(), "{environment}");
     assert!(limits["device_read_bytes_per_s"].as_f64() > Some(0.0));
 }
 
