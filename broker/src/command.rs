@@ -9,6 +9,7 @@ use crate::start::BrokerError;
 use clap::Parser;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards;
+use ringmq_runtime::signal::Signal;
 use ringmq_runtime::start::{self, explain_settings_file};
 use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_settings::template;
@@ -85,8 +86,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     print(&namesrv_text(&setup, namesrv_from));
-    let success = success_text(&setup);
-    server::run(&setup, move || print(&success))?;
+    let (success, broker) = (success_text(&setup), broker_text(&setup));
+    let stopped = format!("{broker} has stopped, everything is on disk.\n");
+    let stopping = move |signal| print(&stopping_text(&broker, signal));
+    server::run(&setup, move || print(&success), stopping)?;
+    print(&stopped);
     Ok(())
 }
 
@@ -179,17 +183,27 @@ fn namesrv_text(setup: &Setup, namesrv_from: Option<&str>) -> String {
 
 /// The line that people and scripts wait for, and what to do next.
 fn success_text(setup: &Setup) -> String {
-    let identity = &setup.identity;
     let servers = setup.namesrv_addresses.join(";");
     let and_servers =
         if servers.is_empty() { String::new() } else { format!(" and name server is {servers}") };
-    let (name, address) = (&identity.name, &identity.address);
-    let mut text =
-        format!("The broker[{name}, {address}] boot success. serializeType=JSON{and_servers}\n");
+    let broker = broker_text(setup);
+    let mut text = format!("{broker} boot success. serializeType=JSON{and_servers}\n");
     if let Some(server) = setup.namesrv_addresses.first() {
         text += &format!("Next: point a client at {server}, or run: bench produce -n {server}\n");
     }
     text
+}
+
+fn broker_text(setup: &Setup) -> String {
+    format!("The broker[{}, {}]", setup.identity.name, setup.identity.address)
+}
+
+fn stopping_text(broker: &str, signal: Signal) -> String {
+    let signal = match signal {
+        Signal::Terminate => "SIGTERM",
+        Signal::Interrupt => "SIGINT",
+    };
+    format!("{broker} stops ({signal}): requests under way are answered, and all is saved.\n")
 }
 
 /// Writes to standard output; a reader that went away is no reason to fail.

@@ -16,8 +16,9 @@ use crate::start::{self, BrokerError, Plan};
 use ringmq_protocol::names::name_servers;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::signal::{self, Signal};
 use ringmq_runtime::task::LocalFuture;
-use ringmq_runtime::{host, net, shards, signal};
+use ringmq_runtime::{host, net, shards};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -130,17 +131,22 @@ fn resolve(address: &str) -> Result<SocketAddr, String> {
     resolved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
-/// Runs the broker until SIGTERM or Ctrl-C; `booted` is called when clients can find it.
+/// Runs the broker until SIGTERM or Ctrl-C; `booted` is called when clients can find it, `stopping`
+/// with the signal when it begins to stop.
 ///
 /// # Errors
 /// Why it could not start, or what was lost when it stopped.
-pub fn run(setup: &Setup, booted: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+pub fn run(
+    setup: &Setup,
+    booted: impl FnOnce() + Send + 'static,
+    stopping: impl FnOnce(Signal) + Send + 'static,
+) -> Result<(), BrokerError> {
     let for_control = setup.clone();
     let make_control = Box::new(move |data| control_plane(for_control, data, Box::new(booted)));
     let until = Box::new(|_| -> LocalFuture<()> {
         Box::pin(async {
             match signal::terminate().await {
-                Ok(signal) => tracing::info!("{signal:?}: stopping"),
+                Ok(signal) => stopping(signal),
                 Err(error) => tracing::error!("signals cannot be caught: {error}"),
             }
         })

@@ -207,7 +207,10 @@ fn a_signal_to_end_answers_what_waits_and_keeps_what_was_acknowledged() {
             let child = node.boot().await;
             let kept = node.client().await.pull_all("Mine", 0).await.len();
             assert_eq!(kept, (round + 1) * (SENDS + 2));
-            child.stop(signal).await;
+            child.signal(signal);
+            let told = child.ended().await.output;
+            let words = [format!("stops (SIG{signal})"), "has stopped".into()];
+            assert!(words.iter().all(|words| told.contains(words)), "{told}");
         }
     });
 }
