@@ -28,7 +28,7 @@ use crate::segments::{Segment, read_padded};
 
 /// Time that those who read a segment have left when it is deleted: answers of some MiB to peers
 /// that take them slowly. Until then its space is not free. Then they are cut off, since a peer
-/// that takes a byte now and then could keep the space for ever.
+/// that takes a byte now and then could keep the space for ever; at once when space is lacking.
 const READERS_LEFT_MAX: Duration = Duration::from_secs(60);
 
 /// Segments deleted by one call at most (Apache's `deleteFileBatchMax`), so that the device serves
@@ -71,14 +71,20 @@ impl Log {
     /// As the file system says. The log goes on; another call goes on where this one stopped.
     pub async fn expire(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
         let inner = &self.inner;
-        bury(inner).await;
+        bury(inner, READERS_LEFT_MAX).await;
         let mut done = Expired::default();
         while done.segments < SEGMENTS_PER_CALL_MAX {
             let Some(newest_ms) = oldest_segment_time(inner, now_ms).await? else { break };
             let reserved_ms = retention.reserved.as_millis() as i64;
             let is_old = now_ms.saturating_sub(newest_ms) > reserved_ms;
-            if !is_old && !is_crowded(inner, retention).await? {
-                break;
+            if !is_old {
+                if !is_crowded(inner, retention).await? {
+                    break;
+                }
+                // The space that readers keep comes before any message that has not expired.
+                if bury(inner, Duration::ZERO).await > 0 {
+                    continue;
+                }
             }
             drop_oldest(inner).await?;
             done.segments += 1;
@@ -86,7 +92,7 @@ impl Log {
         }
         if done.segments > 0 {
             drop_index_files(inner).await?;
-            bury(inner).await;
+            bury(inner, READERS_LEFT_MAX).await;
         }
         Ok(done)
     }
@@ -173,22 +179,23 @@ impl Dead {
 }
 
 /// Gives back the space of deleted segments that nobody reads any more, and of those whose readers
-/// have had their time.
-async fn bury(inner: &Inner) {
-    let dead = inner.dead_segments.take();
-    let (read, _unread): (Vec<_>, Vec<_>) =
-        dead.into_iter().partition(|dead| dead.file.has_other_users());
-    for dead in read {
-        if dead.since.elapsed() < READERS_LEFT_MAX {
-            inner.dead_segments.borrow_mut().push(dead);
-        } else {
-            let id = inner.id.0;
-            tracing::warn!(
-                log = id,
-                "a deleted segment is still being read: its readers are cut off"
-            );
-            if let Err(error) = dead.file.truncate().await {
-                tracing::warn!(log = id, "the space of a deleted segment is not free yet: {error}");
+/// have had the time that is `left` to them. How many the latter were.
+async fn bury(inner: &Inner, left: Duration) -> usize {
+    inner.dead_segments.borrow_mut().retain(|dead| dead.file.has_other_users());
+    let mut cut_off = 0;
+    loop {
+        let overdue = {
+            let mut dead = inner.dead_segments.borrow_mut();
+            let index = dead.iter().position(|dead| dead.since.elapsed() >= left);
+            index.map(|index| dead.swap_remove(index))
+        };
+        let Some(overdue) = overdue else { return cut_off };
+        let id = inner.id.0;
+        tracing::warn!(log = id, "a deleted segment is still being read: its readers are cut off");
+        match overdue.file.truncate().await {
+            Ok(()) => cut_off += 1,
+            Err(error) => {
+                tracing::warn!(log = id, "the space of a deleted segment is not free: {error}");
             }
         }
     }

@@ -98,12 +98,13 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
             for _ in 0..3 {
                 story.live(&log);
                 let now_ms = story.now_ms();
-                // Some deletions are cut short.
+                // Some deletions are cut short, and some fail.
                 let limit = Duration::from_micros(story.random.below(20_000));
-                if let Ok(expired) =
-                    story.world.run(task::timeout(limit, log.expire(now_ms, retention)))
-                {
-                    expired.expect("deleted");
+                let remove_error = Chance::per_mille(story.random.below(2) as u32 * 300);
+                story.world.disk_faults(0, |faults| faults.remove_error = remove_error);
+                let expired = story.world.run(task::timeout(limit, log.expire(now_ms, retention)));
+                story.world.disk_faults(0, |faults| faults.remove_error = Chance::NEVER);
+                if let Ok(Ok(_)) = expired {
                     story.model.expired = log.min_position().byte();
                     story.check_one_queue(&log);
                 } else {

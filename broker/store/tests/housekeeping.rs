@@ -164,6 +164,31 @@ fn who_reads_a_deleted_segment_has_a_minute_and_is_cut_off_then() {
     });
 }
 
+#[test]
+fn who_reads_a_deleted_segment_is_cut_off_before_messages_go_for_lack_of_space() {
+    let world = World::new(1);
+    world.run(async {
+        let log = open(&world).await;
+        fill(&log, 4000, 4 * TINY_SEGMENT_BYTES).await;
+        let (view, pos, _) = file_piece(&log).await;
+        let space = world.disk(0).free_space().await.expect("known");
+        let used = space.total - space.available;
+        world.disk_faults(0, |faults| faults.capacity_bytes = used + used / 4);
+        let (_client, server) = pair(&world).await;
+        let (_, mut to_client) = server.split();
+        to_client.send_file(&view, pos, 100).await.expect("nothing is deleted yet");
+        let retention =
+            Retention { forced_above_percent: 75, ..older_than(Duration::from_secs(9999)) };
+        let expired = log.expire(1000, retention).await.expect("removable");
+        assert!(expired.forced >= 1, "{expired:?}");
+        // The next look finds too little space once more.
+        world.disk_faults(0, |faults| faults.capacity_bytes = used);
+        log.expire(1000, retention).await.expect("removable");
+        let cut = to_client.send_file(&view, pos, 100).await.expect_err("the space is needed");
+        assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
+    });
+}
+
 /// Cuts the newest file of the closed log to `len` bytes, or makes it longer.
 async fn resize_newest(world: &World, len: usize) {
     let disk = world.disk(0);
