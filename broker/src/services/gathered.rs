@@ -2,31 +2,35 @@
 //!
 //! Such an answer may have 65,535 entries, take tens of milliseconds of shard 0 in one step and
 //! megabytes until it is sent. A read of a connection can hold thousands of requests for it, so
-//! they wait for their turn, and between two of them everything else has its own.
+//! connections have their [`Turns`], and between two of them everything else has its own.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task::{self, LocalFuture};
 
 use super::control::{Answer, reply};
+use super::turns::Turns;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 
-/// Requests in line.
+/// Requests in line, half of them of one connection: a tool asks for one after the other, a
+/// dashboard for a few.
 const WAITING_MAX: usize = 1024;
 
-/// Requests of one connection in line: a tool asks for one after the other, a dashboard for a few.
-const OF_CONNECTION_MAX: usize = 64;
-
 /// The line of the control plane.
-#[derive(Default)]
 pub struct GatherLine {
-    waiting: RefCell<VecDeque<Waiting>>,
+    waiting: RefCell<Turns<Waiting>>,
     is_served: Cell<bool>,
+}
+
+impl Default for GatherLine {
+    fn default() -> Self {
+        Self { waiting: RefCell::new(Turns::new(WAITING_MAX)), is_served: Cell::new(false) }
+    }
 }
 
 struct Waiting {
@@ -43,18 +47,11 @@ impl GatherLine {
         to: ReplyTo,
         answer: LocalFuture<Result<Answer, Refusal>>,
     ) {
-        {
-            let mut waiting = self.waiting.borrow_mut();
-            let of_connection = waiting.iter().filter(|other| other.peer.key() == peer.key());
-            if of_connection.count() >= OF_CONNECTION_MAX || waiting.len() >= WAITING_MAX {
-                let remark = format!(
-                    "{} requests wait for answers over all queues, at most {OF_CONNECTION_MAX} of \
-                     one connection",
-                    waiting.len()
-                );
-                return peer.refuse(&to, &Refusal::new(response::SYSTEM_BUSY, remark));
-            }
-            waiting.push_back(Waiting { peer: peer.clone(), to, answer });
+        let waiting = Waiting { peer: peer.clone(), to, answer };
+        let without_place = self.waiting.borrow_mut().join(peer.key(), 1, waiting, Instant::now());
+        for Waiting { peer, to, .. } in without_place {
+            let remark = "too many requests of this connection for answers over all queues";
+            peer.refuse(&to, &Refusal::new(response::SYSTEM_BUSY, remark));
         }
         if !self.is_served.replace(true) {
             task::spawn("answers over all queues", Rc::clone(self).serve()).detach();
@@ -72,6 +69,8 @@ impl GatherLine {
     }
 
     fn next(&self) -> Option<Waiting> {
-        self.waiting.borrow_mut().pop_front()
+        let mut waiting = self.waiting.borrow_mut();
+        let (key, _) = waiting.begin()?;
+        Some(waiting.take(key).0)
     }
 }

@@ -30,6 +30,7 @@ pub mod pull;
 pub mod query;
 mod slow;
 pub mod stamp;
+mod turns;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

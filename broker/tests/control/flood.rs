@@ -93,10 +93,41 @@ fn many_requests_for_all_queues_of_a_topic_do_not_hold_up_the_shard() {
                 // Another one's turn comes, too.
                 client.ask(request::GET_TOPIC_STATS_INFO, &header, &[]).await;
             };
-            // One answer takes some 50 ms where nothing is optimized, and the line is one of 64.
+            // One answer takes some 50 ms where nothing is optimized; all that wait take 20 s.
             task::timeout(Duration::from_secs(20), asks).await.expect("others are served");
         });
     }
+}
+
+#[test]
+fn many_connections_with_requests_for_all_queues_leave_a_place_to_another() {
+    const QUEUES: i32 = 4_000;
+    const PEERS: usize = 20;
+    const REQUESTS: usize = 64;
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let topic = CreateTopicRequest {
+            read_queue_nums: QUEUES,
+            write_queue_nums: QUEUES,
+            ..create("wide")
+        };
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &topic, &[]).await;
+        let header = TopicRequest { topic: "wide", lo: None };
+        let all = flood(request::GET_TOPIC_STATS_INFO, &header, REQUESTS);
+        let mut peers = Vec::new();
+        for _ in 0..PEERS {
+            let stream = Stream::connect(world.broker, Duration::from_secs(20)).await;
+            let (read, mut write) = stream.expect("the broker listens").split();
+            write.write_all(&mut [IoSlice::new(&all)]).await.expect("an open connection");
+            peers.push((read, write));
+        }
+        // Until they are in line. Less time proves less.
+        task::sleep(Duration::from_millis(300)).await;
+        // Its turn comes after one request of each of them, not after all thousand.
+        let ask = client.ask(request::GET_TOPIC_STATS_INFO, &header, &[]);
+        task::timeout(Duration::from_secs(15), ask).await.expect("it is served");
+    });
 }
 
 #[test]
