@@ -26,6 +26,7 @@ mod assemble;
 mod calls;
 mod connection;
 mod dial;
+mod gathered;
 mod limits;
 mod out;
 mod owned;

@@ -5,7 +5,8 @@ use std::io::IoSlice;
 
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::disk::FileView;
-use smallvec::SmallVec;
+
+use crate::gathered::{GATHER_PIECES_MAX, Gathered};
 
 /// Shared slices shorter than this are copied behind the reply bytes: below it, moving the bytes
 /// (about 20 ns) costs less than one more entry in the gathered write and its reference count.
@@ -14,12 +15,6 @@ const COPY_BELOW_BYTES: usize = 512;
 /// Capacity that an empty queue keeps for the next replies: 64 answers of 200 bytes are 13 KB. A
 /// connection that stays quiet gives even this back.
 const KEPT_CAPACITY_BYTES: usize = 64 << 10;
-
-/// Pieces of one gathered write; more go in the next. The kernel's limit is 1024.
-pub(crate) const GATHER_PIECES_MAX: usize = 64;
-
-/// The slices of one gathered write.
-pub(crate) type Gathered<'a> = SmallVec<[IoSlice<'a>; GATHER_PIECES_MAX]>;
 
 /// Output of one connection in the order in which it leaves.
 ///
@@ -130,12 +125,14 @@ impl OutQueue {
     /// The memory in front as slices for one gathered write: up to the next file range, and at
     /// most [`GATHER_PIECES_MAX`] of them.
     pub(crate) fn gather(&self) -> Gathered<'_> {
-        let mut slices = Gathered::new();
+        // One more for what is behind the last piece.
+        let mut gathered = Gathered::with_room(self.pieces.len() + 1);
+        let slices = gathered.slices();
         let mut inline_at = self.inline_sent;
         let mut skip = self.front_sent;
         for piece in &self.pieces {
             if slices.len() == GATHER_PIECES_MAX {
-                return slices;
+                return gathered;
             }
             match piece {
                 Piece::Inline(len) => {
@@ -143,14 +140,14 @@ impl OutQueue {
                     inline_at += len;
                 }
                 Piece::Shared(bytes) => slices.push(IoSlice::new(&bytes[skip..])),
-                Piece::File(_) => return slices,
+                Piece::File(_) => return gathered,
             }
             skip = 0;
         }
         if inline_at < self.inline.len() && slices.len() < GATHER_PIECES_MAX {
             slices.push(IoSlice::new(&self.inline[inline_at..]));
         }
-        slices
+        gathered
     }
 
     /// Takes note that `written` bytes of the gathered memory have left.
@@ -232,8 +229,8 @@ mod tests {
         let mut sent = Vec::new();
         while !queue.is_empty() {
             let mut written = Vec::new();
-            for slice in queue.gather() {
-                written.extend_from_slice(&slice);
+            for slice in &*queue.gather() {
+                written.extend_from_slice(slice);
             }
             written.truncate(step);
             assert!(!written.is_empty(), "nothing to gather");

@@ -82,7 +82,9 @@ fn begin_reads(inner: &Rc<Inner>) {
             let state = inner.state.borrow();
             let mut plan = inner.cold.plan.borrow_mut();
             let ends = (state.marks.appended(), state.marks.written());
-            let Some(chunk) = plan.next(Instant::now(), ends, &state.segments) else { return };
+            let is_cached = |chunk: Chunk| ends_in_cache(&state, chunk);
+            let next = plan.next(Instant::now(), ends, &state.segments, is_cached);
+            let Some(chunk) = next else { return };
             (chunk, place(&state, chunk))
         };
         match place {
@@ -107,6 +109,13 @@ fn place(state: &State, chunk: Chunk) -> Option<(File, u64, usize)> {
     let segment = state.segments.find(chunk.from)?;
     let len = chunk.to.min(state.marks.written()).checked_sub(chunk.from)?;
     Some((segment.file.clone(), chunk.from - segment.base, usize::try_from(len).ok()?))
+}
+
+/// Whether the page cache has the last byte of a chunk, and so probably all of it: 0.3 us, where
+/// bringing it costs some 20.
+fn ends_in_cache(state: &State, chunk: Chunk) -> bool {
+    place(state, chunk)
+        .is_some_and(|(file, pos, len)| len > 0 && file.read_cached(pos + len as u64 - 1, &mut [0]))
 }
 
 fn end(inner: &Inner, chunk: Chunk) {

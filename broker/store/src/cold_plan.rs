@@ -3,7 +3,7 @@
 //!
 //! | the log | reads at the same time | ahead of its readers |
 //! |---|---|---|
-//! | took nothing for [`QUIET`] | [`READS_QUIET`] | as much as they want now |
+//! | is quiet (`tempo.rs`) | [`READS_QUIET`] | as much as they want now |
 //! | takes messages | [`READS_BUSY`] | nothing |
 //!
 //! Never more than [`AHEAD_BYTES_MAX`] ahead.
@@ -13,11 +13,11 @@
 //! so that the device works while answers travel.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 
 use crate::segments::Segments;
+use crate::tempo::Tempo;
 
 /// What is read at once: one read of this size takes 80 us, one of 4 KiB 28 us.
 pub(crate) const CHUNK_BYTES: u64 = 128 << 10;
@@ -27,9 +27,6 @@ const READS_QUIET: usize = 16;
 
 /// Reads of a log that takes messages: its own writes wait behind them.
 const READS_BUSY: usize = 1;
-
-/// A log is quiet when nothing was appended for so long.
-const QUIET: Duration = Duration::from_millis(100);
 
 /// Most that is read ahead of a run.
 const AHEAD_BYTES_MAX: u64 = 8 << 20;
@@ -134,12 +131,14 @@ impl Plan {
         false
     }
 
-    /// The chunk to be read now, if there is one, of a log that ends there.
+    /// The chunk to be read now, if there is one, of a log that ends there. What `is_cached` is not
+    /// read ahead: a run goes on for as long as it is followed, also where the page cache has all.
     pub(crate) fn next(
         &mut self,
         now: Instant,
         (appended, written): (u64, u64),
         segments: &Segments,
+        is_cached: impl Fn(Chunk) -> bool,
     ) -> Option<Chunk> {
         let is_quiet = self.tempo.is_quiet(now, appended);
         let reads_max = if is_quiet { READS_QUIET } else { READS_BUSY };
@@ -147,7 +146,7 @@ impl Plan {
             return None;
         }
         let chunk = match self.asked.pop_front() {
-            None if is_quiet => self.ahead(written, segments)?,
+            None if is_quiet => self.ahead(written, segments, is_cached)?,
             asked => asked?,
         };
         self.on_the_way.push(chunk);
@@ -155,12 +154,17 @@ impl Plan {
     }
 
     /// The next chunk in front of the run that was followed last, or of another.
-    fn ahead(&mut self, written: u64, segments: &Segments) -> Option<Chunk> {
+    fn ahead(
+        &mut self,
+        written: u64,
+        segments: &Segments,
+        is_cached: impl Fn(Chunk) -> bool,
+    ) -> Option<Chunk> {
         for index in (0..self.runs.len()).rev() {
             while self.runs[index].next < self.runs[index].until.min(written) {
                 let chunk = Chunk::of(segments, self.runs[index].next);
                 self.runs[index].next = chunk.to;
-                if !self.is_known(chunk) {
+                if !self.is_known(chunk) && !is_cached(chunk) {
                     return Some(chunk);
                 }
             }
@@ -177,31 +181,6 @@ impl Plan {
     }
 }
 
-/// Whether messages arrive.
-#[derive(Debug)]
-struct Tempo {
-    /// End of the log at the last look.
-    appended: Option<u64>,
-    quiet_from: Instant,
-}
-
-impl Default for Tempo {
-    fn default() -> Self {
-        Self { appended: None, quiet_from: Instant::from_nanos(0) }
-    }
-}
-
-impl Tempo {
-    /// Looks at a log that ends at `appended`. One that has grown since the last look counts as
-    /// growing now.
-    fn is_quiet(&mut self, now: Instant, appended: u64) -> bool {
-        if self.appended.replace(appended).is_some_and(|last| last != appended) {
-            self.quiet_from = now + QUIET;
-        }
-        now >= self.quiet_from
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +193,8 @@ mod tests {
     fn read_all(plan: &mut Plan) -> Vec<Chunk> {
         let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
         let mut read = Vec::new();
-        while let Some(chunk) = plan.next(Instant::from_nanos(1 << 40), (0, END), &segments) {
+        let now = Instant::from_nanos(1 << 40);
+        while let Some(chunk) = plan.next(now, (0, END), &segments, |_| false) {
             plan.end(chunk);
             read.push(chunk);
         }
@@ -265,6 +245,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_page_cache_has_is_not_read_ahead_but_whoever_asks_for_it_gets_it() {
+        let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
+        let (mut plan, now) = (Plan::default(), Instant::from_nanos(1 << 40));
+        plan.follow(0, MIB, true);
+        plan.follow(MIB, 3 * MIB, false);
+        let is_cached = |chunk: Chunk| chunk.from < 4 * MIB;
+        let first = plan.next(now, (0, END), &segments, is_cached).expect("the rest is not cached");
+        assert_eq!(first.from, 4 * MIB);
+        plan.ask(chunks(MIB, 1).into_iter());
+        assert_eq!(plan.next(now, (0, END), &segments, is_cached), Some(chunks(MIB, 1)[0]));
+    }
+
+    #[test]
     fn a_log_that_takes_messages_has_few_reads_and_none_ahead() {
         let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
         let mut plan = Plan::default();
@@ -274,7 +267,7 @@ mod tests {
         assert!(plan.tempo.is_quiet(Instant::from_nanos(0), 4));
         let mut begin = |ms: u64, appended| {
             let now = Instant::from_nanos(ms * 1_000_000);
-            let next = || plan.next(now, (appended, END), &segments);
+            let next = || plan.next(now, (appended, END), &segments, |_| false);
             let count = std::iter::from_fn(next).count();
             plan.on_the_way.clear();
             count

@@ -8,58 +8,90 @@
 //! near is read alone. Extents have places by their position, [`PLACES`] in turn: reads that follow
 //! each other along the log do not push each other's extents out. Only bytes that never change are
 //! kept, so an extent never becomes stale.
+//!
+//! Answers are slices of extents; small records are copied. An extent that makes way while answers
+//! hold slices of it goes to the pool, which has its memory again when they have left. When answers
+//! hold all that the pool has, no further extents are taken, and answers are copies.
 
 use std::ops::Range;
 
+use ringmq_runtime::buffer::{Block, Shared};
+
+use crate::pool::{self, Pool};
 use crate::segments::Segment;
 
 /// Bytes of an extent: taking it holds up the shard for 5 us, and more would mostly be for nobody.
-const EXTENT_BYTES: u64 = 64 << 10;
+const EXTENT_BYTES: u64 = pool::BLOCK_BYTES as u64;
 
 /// Extents of one log in memory, 8 MiB in all: two pulls of 1024 messages of 1 KiB from a topic of
 /// four queues.
 const PLACES: usize = 128;
 
+/// Smaller records are copied, since each slice costs some 50 ns on its way to the socket.
+const SHARED_BYTES_MIN: u64 = 512;
+
 /// The extents of one log.
 pub(crate) struct Extents {
     places: Vec<Place>,
+    pool: Pool,
 }
 
 /// Where extents of some positions are kept, one at a time.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Place {
     /// First byte of the extent in the log.
     start: u64,
     /// How often it was wanted while it was not here.
     wants: u32,
-    is_here: bool,
-    /// Memory for an extent, once there was one.
-    bytes: Vec<u8>,
+    /// The extent, if it is here.
+    block: Option<Block>,
 }
 
 impl Extents {
     pub(crate) fn new() -> Self {
-        Self { places: vec![Place::default(); PLACES] }
+        let places = std::iter::repeat_with(Place::default).take(PLACES).collect();
+        Self { places, pool: Pool::default() }
     }
 
-    /// Fills `out` with the bytes of `segment` from log byte `byte` on; false if they are neither
-    /// here nor all in the page cache. Bytes of the segment in `settled` do not change any more.
+    /// The bytes `range` of the log, all of `segment`, if they lie in one extent that is here or is
+    /// taken now. Bytes of the segment in `settled` do not change any more; `next` is what the
+    /// reader wants next.
+    pub(crate) fn share(
+        &mut self,
+        segment: &Segment,
+        settled: &Range<u64>,
+        range: Range<u64>,
+        next: Option<u64>,
+    ) -> Option<Shared> {
+        let start = extent_of(range.start);
+        if range.end - range.start < SHARED_BYTES_MIN || range.end > start + EXTENT_BYTES {
+            return None;
+        }
+        let extent = self.take(segment, settled, start, wants(start, next))?;
+        Some(extent.share((range.start - start) as usize..(range.end - start) as usize))
+    }
+
+    /// As [`Extents::share`] for what that does not give: fills `out` from log byte `byte` on;
+    /// false if the bytes are neither here nor all in the page cache.
     pub(crate) fn copy(
         &mut self,
         segment: &Segment,
-        settled: Range<u64>,
+        settled: &Range<u64>,
         byte: u64,
+        next: Option<u64>,
         out: &mut [u8],
     ) -> bool {
+        let start = extent_of(byte);
+        if (out.len() as u64) < SHARED_BYTES_MIN {
+            self.take(segment, settled, start, wants(start, next));
+        }
         let (mut at, mut out) = (byte, out);
         while !out.is_empty() {
-            let start = at - at % EXTENT_BYTES;
+            let start = extent_of(at);
             let from = (at - start) as usize;
             let (part, rest) = out.split_at_mut(out.len().min(EXTENT_BYTES as usize - from));
-            let is_settled = settled.start <= start && start + EXTENT_BYTES <= settled.end;
-            let extent = if is_settled { self.take(segment, start) } else { None };
-            if let Some(extent) = extent {
-                part.copy_from_slice(&extent[from..from + part.len()]);
+            if let Some(extent) = self.here(start) {
+                part.copy_from_slice(&extent.as_slice()[from..from + part.len()]);
             } else if !segment.file.read_cached(at - segment.base, part) {
                 return false;
             }
@@ -69,28 +101,71 @@ impl Extents {
         true
     }
 
-    /// The extent at `start`, if it is here, or is wanted often enough and the page cache has it.
-    fn take(&mut self, segment: &Segment, start: u64) -> Option<&[u8]> {
-        let place = &mut self.places[(start / EXTENT_BYTES) as usize % PLACES];
-        if place.start != start {
-            (place.start, place.wants, place.is_here) = (start, 0, false);
-        }
-        if !place.is_here {
-            place.wants = place.wants.saturating_add(1);
-            // Where the page cache lacks a part of it, it is tried ever more seldom.
-            if place.wants < 2 || !place.wants.is_power_of_two() {
-                return None;
-            }
-            place.bytes.resize(EXTENT_BYTES as usize, 0);
-            place.is_here = segment.file.read_cached(start - segment.base, &mut place.bytes);
-        }
-        place.is_here.then_some(&place.bytes)
+    /// The extent at `start`, if it is here.
+    fn here(&self, start: u64) -> Option<&Block> {
+        let place = &self.places[place_of(start)];
+        place.block.as_ref().filter(|_| place.start == start)
     }
 
-    /// Memory of the extents.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.places.iter().map(|place| place.bytes.capacity()).sum()
+    /// The extent at `start`, if it is here, or is wanted often enough and the page cache has it.
+    fn take(
+        &mut self,
+        segment: &Segment,
+        settled: &Range<u64>,
+        start: u64,
+        wants: u32,
+    ) -> Option<&Block> {
+        let place = &mut self.places[place_of(start)];
+        if place.start == start && place.block.is_some() {
+            return place.block.as_ref();
+        }
+        if start < settled.start || settled.end < start + EXTENT_BYTES {
+            return None;
+        }
+        if place.start != start {
+            (place.start, place.wants) = (start, 0);
+            self.pool.give(place.block.take());
+        }
+        // Where the page cache lacks a part of it, it is tried ever more seldom.
+        let before = place.wants;
+        place.wants = before.saturating_add(wants);
+        if place.wants < 2 || before.max(1).ilog2() == place.wants.ilog2() {
+            return None;
+        }
+        let mut block = self.pool.take()?;
+        if !segment.file.read_cached(start - segment.base, block.spare()) {
+            self.pool.give(Some(block));
+            return None;
+        }
+        block.advance(EXTENT_BYTES as usize);
+        place.block = Some(block);
+        place.block.as_ref()
     }
+
+    /// Memory for copies.
+    pub(crate) fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+
+    /// Memory of the extents, and of those that made way.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let here = self.places.iter().filter(|place| place.block.is_some()).count();
+        here * EXTENT_BYTES as usize + self.pool.memory_bytes()
+    }
+}
+
+/// How often an extent is wanted by a reader that wants a record of it, and goes on at `next`.
+fn wants(start: u64, next: Option<u64>) -> u32 {
+    1 + u32::from(next.is_some_and(|next| extent_of(next) == start))
+}
+
+/// First byte of the extent that byte `byte` lies in.
+fn extent_of(byte: u64) -> u64 {
+    byte - byte % EXTENT_BYTES
+}
+
+fn place_of(start: u64) -> usize {
+    (start / EXTENT_BYTES) as usize % PLACES
 }
 
 #[cfg(test)]
@@ -125,15 +200,19 @@ mod tests {
         segment
     }
 
-    /// Copies until the simulated page cache, which forgets at random, has everything.
-    fn copy(
+    /// Reads until the simulated page cache, which forgets at random, has everything.
+    fn read(
         extents: &mut Extents,
         segment: &Segment,
         settled_to: u64,
         bytes: Range<u64>,
     ) -> Vec<u8> {
+        let settled = segment.base..settled_to;
+        if let Some(shared) = extents.share(segment, &settled, bytes.clone(), None) {
+            return shared.to_vec();
+        }
         let mut out = vec![0; (bytes.end - bytes.start) as usize];
-        while !extents.copy(segment, BASE..settled_to, bytes.start, &mut out) {}
+        while !extents.copy(segment, &settled, bytes.start, None, &mut out) {}
         out
     }
 
@@ -146,7 +225,7 @@ mod tests {
             for bytes in [BASE + 5..BASE + 700, BASE + 60_000..BASE + 200_000, BASE..BASE + LEN] {
                 for _ in 0..4 {
                     let expected: Vec<u8> = bytes.clone().map(byte_at).collect();
-                    assert!(copy(&mut extents, &segment, BASE + LEN, bytes.clone()) == expected);
+                    assert!(read(&mut extents, &segment, BASE + LEN, bytes.clone()) == expected);
                 }
             }
             assert!(extents.memory_bytes() > 0);
@@ -164,8 +243,8 @@ mod tests {
             for value in [7, 8, 9] {
                 write(&segment, BASE..BASE + 4096, |_| value).await;
                 for _ in 0..3 {
-                    let read = copy(&mut extents, &segment, settled_to, BASE..BASE + 100);
-                    assert_eq!(read, [value; 100]);
+                    let seen = read(&mut extents, &segment, settled_to, BASE..BASE + 100);
+                    assert_eq!(seen, [value; 100]);
                 }
             }
             assert_eq!(extents.memory_bytes(), 0);
@@ -179,18 +258,18 @@ mod tests {
         world.run(async {
             let (segment, mut extents) = (segment(&disk).await, Extents::new());
             let settled_to = BASE + LEN;
-            copy(&mut extents, &segment, settled_to, BASE..BASE + 1);
+            read(&mut extents, &segment, settled_to, BASE..BASE + 1);
             // As often as it takes to find it in the page cache.
-            while extents.memory_bytes() == 0 || !extents.places[10].is_here {
-                copy(&mut extents, &segment, settled_to, BASE + 1000..BASE + 1001);
+            while extents.memory_bytes() == 0 || extents.places[10].block.is_none() {
+                read(&mut extents, &segment, settled_to, BASE + 1000..BASE + 1001);
             }
             write(&segment, BASE..BASE + 4096, |_| 0).await;
-            let kept = copy(&mut extents, &segment, settled_to, BASE + 1..BASE + 3);
+            let kept = read(&mut extents, &segment, settled_to, BASE + 1..BASE + 3);
             assert_eq!(kept, [byte_at(BASE + 1), byte_at(BASE + 2)]);
             let other = Segment { base: BASE + EXTENT_BYTES * PLACES as u64, ..segment.clone() };
             let settled = other.base..other.base + LEN;
-            while !extents.copy(&other, settled.clone(), other.base, &mut [0]) {}
-            assert_eq!(copy(&mut extents, &segment, settled_to, BASE + 1..BASE + 3), [0, 0]);
+            while extents.share(&other, &settled, other.base..other.base + 600, None).is_none() {}
+            assert_eq!(read(&mut extents, &segment, settled_to, BASE + 1..BASE + 3), [0, 0]);
         });
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | in the tail | slice of the tail |
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
-//! | others, in the page cache | copies, several in one block (`extents.rs`) |
+//! | others, in an extent of the log that is in memory | slice of the extent (`extents.rs`) |
+//! | others, in the page cache | copies, several in one block |
 //! | others | brought into the page cache first (`cold.rs`) |
 //! | others, where nobody can tell what that holds | copies of what lies around them |
 //!
@@ -18,6 +19,7 @@ use crate::cold;
 use crate::cold_plan::Chunk;
 use crate::error::ReadError;
 use crate::log::{Inner, State};
+use crate::pool::{BLOCK_BYTES, Pool};
 use crate::read::Piece;
 use crate::walk::Wanted;
 
@@ -26,9 +28,6 @@ use crate::walk::Wanted;
 /// us from memory and 0.55 us by `sendfile`, 0.68 if the page cache has to read; at 8 KiB 0.54 to
 /// 0.92 us.
 const FILE_RUN_BYTES_MIN: u64 = 32 << 10;
-
-/// Most bytes of a block of copies: an answer of 32 messages of 1 KiB takes half of it.
-const COPY_BLOCK_BYTES: usize = 64 << 10;
 
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
@@ -51,14 +50,17 @@ pub(crate) fn fetch_now(
             assert!(byte < state.tail.start(), "records of the tail lie in one block");
             let Some(segment) = state.segments.find(byte) else { break };
             let pos = byte - segment.base;
+            let settled = segment.base..state.tail.start().min(segment.base + state.segments.size);
+            let next = wanted.get(fetched + run.len()).map(|next| next.byte);
             if len >= FILE_RUN_BYTES_MIN {
                 out.extend(copies.take());
                 out.push(Piece::File { view: segment.file.view(), pos, len });
+            } else if let Some(shared) = extents.share(segment, &settled, byte..byte + len, next) {
+                out.extend(copies.take());
+                out.push(Piece::Memory(shared));
             } else {
-                let room = copies.room(len as usize, &wanted[fetched..], out);
-                let end = segment.base + state.segments.size;
-                let settled = segment.base..end.min(state.tail.start());
-                if !extents.copy(segment, settled, byte, room) {
+                let room = copies.room(len as usize, &wanted[fetched..], extents.pool(), out);
+                if !extents.copy(segment, &settled, byte, next, room) {
                     break;
                 }
                 copies.advance(len as usize);
@@ -66,7 +68,7 @@ pub(crate) fn fetch_now(
         }
         fetched += run.len();
     }
-    out.extend(copies.finish());
+    out.extend(copies.finish(extents.pool()));
     fetched
 }
 
@@ -135,12 +137,21 @@ struct Copies {
 
 impl Copies {
     /// Room for a run, the first of the `rest` of the answer. A block that is full goes to `out`.
-    fn room(&mut self, len: usize, rest: &[Wanted], out: &mut Vec<Piece>) -> &mut [u8] {
+    fn room(
+        &mut self,
+        len: usize,
+        rest: &[Wanted],
+        pool: &mut Pool,
+        out: &mut Vec<Piece>,
+    ) -> &mut [u8] {
         let fits = |block: &Block| block.capacity() - block.len() >= len;
         if !self.block.as_ref().is_some_and(fits) {
             out.extend(self.take());
+            pool.give(self.block.take());
             let left = Wanted::all_of(rest).len as usize;
-            self.block = Some(Block::unaligned(left.min(COPY_BLOCK_BYTES).max(len)));
+            let pooled = if left >= BLOCK_BYTES { pool.take() } else { None };
+            let own = || Block::unaligned(left.min(BLOCK_BYTES).max(len));
+            self.block = Some(pooled.unwrap_or_else(own));
             self.taken = 0;
         }
         &mut self.block.as_mut().expect("made above").spare()[..len]
@@ -159,13 +170,15 @@ impl Copies {
     }
 
     /// The last piece. A block that has stayed nearly empty is not kept for it.
-    fn finish(mut self) -> Option<Piece> {
-        match &self.block {
+    fn finish(mut self, pool: &mut Pool) -> Option<Piece> {
+        let last = match &self.block {
             Some(block) if self.taken == 0 && (1..block.capacity() / 2).contains(&block.len()) => {
                 Some(Piece::Memory(Shared::copy_of(block.as_slice())))
             }
             _ => self.take(),
-        }
+        };
+        pool.give(self.block);
+        last
     }
 }
 
