@@ -47,9 +47,10 @@ const WOKEN_AT_ONCE_MAX: usize = 256;
 /// Pulls that are taken out at once when their time is up, 0.2 ms; all of them may end together.
 const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 
-/// Time between two searches for pulls that make way: 2 ms each. Those of connections that are gone
-/// are kept until then, since a client that stops leaves a few for seconds only.
-const SEARCH_PAUSE: Duration = Duration::from_millis(200);
+/// Time between two searches for pulls that make way: 2 ms each, and about 100 ms to answer the
+/// 32,768 that a crowd may lose. Those of connections that are gone are kept until then, since a
+/// client that stops leaves a few for seconds only.
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes of the frames that held pulls keep, all together. Connections have [`Shares`] of them: one
 /// alone may have half, 65,536 pulls of the usual size. Those beyond it are answered at once, and
