@@ -175,7 +175,7 @@ fn nothing_is_recorded_while_it_is_off_and_each_time_begins_at_zero() {
             assert_eq!(stages::collect(&bench.data).await, []);
             switch(&bench, true).await;
             let stages = stages::collect(&bench.data).await;
-            assert!(stages.len() == 8 && stages.iter().all(|stage| stage.count == 0));
+            assert!(!stages.is_empty() && stages.iter().all(|stage| stage.count == 0));
             send_all().await;
             after(&bench, clients.len() as u64).await;
             switch(&bench, false).await;
