@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::calls::{Call, CallError, Calls};
 use crate::limits::{ConnectionLimits, InFlight, Permit};
 use crate::out::OutQueue;
 use crate::timekeeper::Timekeeper;
-use crate::writer::WriterState;
+use crate::writer::{Flusher, WriterState};
 
 /// Handles the requests that arrive on a connection. All methods run on the connection's shard and
 /// must not block; what takes longer continues in a task and answers later.
@@ -44,6 +44,8 @@ impl Service for NoService {
 
 /// A connection of one shard, in either direction.
 pub struct Connection {
+    /// Itself, for whoever is to keep it.
+    pub(crate) me: Weak<Self>,
     id: u64,
     peer: Cell<SocketAddr>,
     local: SocketAddr,
@@ -90,6 +92,7 @@ impl Connection {
         stream: Stream,
         limits: ConnectionLimits,
         in_flight: Rc<InFlight>,
+        flusher: Option<Rc<Flusher>>,
     ) -> (Rc<Self>, ReadHalf) {
         // Unique in the process, so that shards can name each other's connections. One atomic add
         // per connection.
@@ -98,7 +101,8 @@ impl Connection {
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let (read_half, write_half) = stream.clone().split();
         let now = Instant::now();
-        let conn = Rc::new(Self {
+        let conn = Rc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             id,
             peer: Cell::new(peer),
             local,
@@ -112,7 +116,7 @@ impl Connection {
             turn_at: Cell::new(now),
             written_at: Cell::new(now),
             out: RefCell::default(),
-            writer: WriterState::new(stream, write_half),
+            writer: WriterState::new(stream, write_half, flusher),
             timekeeper: Timekeeper::default(),
         });
         (conn, read_half)

@@ -64,7 +64,7 @@ pub async fn dial<S: Service>(
     let stream = Stream::connect(address, timeout).await?;
     // What we asked for ourselves needs no gate: the limit of open calls bounds it.
     let in_flight = InFlight::new(u64::MAX);
-    let (conn, read_half) = Connection::new(stream, limits, in_flight);
+    let (conn, read_half) = Connection::new(stream, limits, in_flight, None);
     task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
     task::spawn("connection reader", reader::run(Rc::clone(&conn), read_half, service)).detach();
     Ok(conn)

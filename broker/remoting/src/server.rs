@@ -11,6 +11,7 @@ use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
+use crate::writer::Flusher;
 use crate::{Connection, InFlight, ServerLimits, Service, reader, writer};
 
 /// How often connections are looked at for idleness and spare memory.
@@ -43,6 +44,9 @@ pub struct Server<S> {
     accept_reports: Seldom,
     refusal_reports: Seldom,
     tasks: RefCell<Vec<Task<()>>>,
+    flusher: Rc<Flusher>,
+    /// Flushes as long as there is a connection, also while the server stops.
+    _flushing: Task<()>,
     stopping: Cell<bool>,
 }
 
@@ -91,8 +95,11 @@ pub fn serve<S: Service>(
 impl<S: Service> Server<S> {
     /// A server without listeners. Must run inside an executor.
     pub fn new(service: Rc<S>, limits: ServerLimits) -> Rc<Self> {
+        let flusher = Rc::<Flusher>::default();
         let server = Rc::new(Self {
             service,
+            _flushing: task::spawn("connection flusher", Rc::clone(&flusher).run()),
+            flusher,
             in_flight: InFlight::new(limits.in_flight_bytes_max),
             limits,
             connections: RefCell::default(),
@@ -202,7 +209,8 @@ impl<S: Service> Server<S> {
         self.accepted.set(self.accepted.get() + 1);
         let limits = self.limits.connection.clone();
         let in_flight = Rc::clone(&self.in_flight);
-        let (conn, read_half) = Connection::new(stream, limits, in_flight);
+        let flusher = Some(Rc::clone(&self.flusher));
+        let (conn, read_half) = Connection::new(stream, limits, in_flight, flusher);
         self.connections.borrow_mut().insert(conn.id(), Rc::clone(&conn));
         task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
         let server = Rc::clone(self);

@@ -6,13 +6,59 @@ use std::rc::Rc;
 
 use ringmq_runtime::net::{Stream, WriteHalf};
 use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
 
 use crate::Connection;
 use crate::out::OutQueue;
 
+/// Connections that are flushed, about 3 us each, before others have their turn. With 8, requests
+/// of those that were answered first were read in between, and groups became smaller.
+const FLUSHED_PER_TURN: usize = 64;
+
+/// Flushes the connections of a server that have output, one after the other: a group of messages
+/// is answered by one task, where a task per connection takes a wake-up and a turn for each.
+#[derive(Default)]
+pub(crate) struct Flusher {
+    waiting: RefCell<Vec<Rc<Connection>>>,
+    wake: Notify,
+}
+
+impl Flusher {
+    fn add(&self, conn: Rc<Connection>) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            self.wake.notify_one();
+        }
+        waiting.push(conn);
+    }
+
+    /// Works until dropped.
+    pub(crate) async fn run(self: Rc<Self>) {
+        let mut turn = Vec::new();
+        loop {
+            std::mem::swap(&mut turn, &mut *self.waiting.borrow_mut());
+            if turn.is_empty() {
+                self.wake.notified().await;
+            }
+            let mut flushed = 0;
+            for conn in turn.drain(..) {
+                if conn.writer.flush_wanted.replace(false) {
+                    conn.flush();
+                    flushed += 1;
+                    if flushed % FLUSHED_PER_TURN == 0 {
+                        task::yield_now().await;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The write side of a connection.
 pub(crate) struct WriterState {
     stream: Stream,
+    /// Flushes this connection, if its server has one.
+    flusher: Option<Rc<Flusher>>,
     /// The writer task takes the half while it waits for the socket; nobody else may write then.
     half: RefCell<Option<WriteHalf>>,
     /// Wakes the writer task.
@@ -38,9 +84,10 @@ enum Attempt {
 }
 
 impl WriterState {
-    pub(crate) fn new(stream: Stream, half: WriteHalf) -> Self {
+    pub(crate) fn new(stream: Stream, half: WriteHalf, flusher: Option<Rc<Flusher>>) -> Self {
         Self {
             stream,
+            flusher,
             half: RefCell::new(Some(half)),
             wake: Notify::new(),
             flush_wanted: Cell::new(false),
@@ -87,8 +134,12 @@ impl Connection {
     /// the current read, or when the tasks that are ready now have run.
     pub fn flush_soon(&self) {
         let writer = &self.writer;
-        if !writer.in_turn.get() && !writer.flush_wanted.replace(true) {
-            writer.wake.notify_one();
+        if writer.in_turn.get() || writer.flush_wanted.replace(true) {
+            return;
+        }
+        match (&writer.flusher, self.me.upgrade()) {
+            (Some(flusher), Some(me)) => flusher.add(me),
+            _ => writer.wake.notify_one(),
         }
     }
 
