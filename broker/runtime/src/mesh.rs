@@ -1,8 +1,8 @@
 //! Messages between shards: every shard has one bounded inbox that all shards may put into.
 //!
 //! A full inbox refuses ([`Port::try_send`]) or makes wait ([`Port::send`]); nothing is dropped.
-//! The receiver is woken through its waker, so receive in a task of `task::spawn_urgent`: it then
-//! interrupts a busy shard within 0.2 ms, where a channel polled by glommio waits up to 1 ms.
+//! A receiver that sleeps is woken by a system call, one that is awake looks for itself; in a task
+//! of `task::spawn_urgent` it then goes ahead of the others.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};

@@ -29,10 +29,11 @@ where
     spawn_with(name, Urgency::Normal, future)
 }
 
-/// Starts a task that runs ahead of the others and interrupts them within about 0.2 ms.
+/// Starts a task that runs ahead of the others: of those that are ready one of its kind has every
+/// second turn.
 ///
 /// For tasks that other threads wake and that hand work on at once, such as the receiver of a
-/// mesh port: a plain task would wait for the end of the millisecond that a busy shard is in.
+/// mesh port: a plain task would wait until all tasks had their turn that are ready before it.
 pub fn spawn_urgent<F>(name: &'static str, future: F) -> Task<F::Output>
 where
     F: Future + 'static,
@@ -222,7 +223,8 @@ impl<T> Future for Runner<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_started {
-            // glommio polls a new task inside `spawn`; a caller that holds a borrow would panic.
+            // A simulated world may poll a new task inside `spawn`; a caller that holds a borrow
+            // would panic.
             self.is_started = true;
             self.state.runner.set(Some(context.waker().clone()));
             context.waker().wake_by_ref();
@@ -294,13 +296,13 @@ pub fn running() -> Option<&'static str> {
     live::stall::running()
 }
 
-/// Waits for `duration`. The live timer is late by 20 to 150 us.
+/// Waits for `duration`. The live timer is late by 5 to 150 us.
 pub fn sleep(duration: Duration) -> Sleep {
     #[cfg(feature = "sim")]
     if let Some(world) = sim::current() {
         return Sleep(AnyTimer::Sim(sim::Timer::after(world, duration)));
     }
-    Sleep(AnyTimer::Live(live::executor::timer(duration)))
+    Sleep(AnyTimer::Live(live::timers::Timer::new(duration)))
 }
 
 /// Waits until `deadline`.
@@ -313,7 +315,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep(AnyTimer);
 
 enum AnyTimer {
-    Live(live::executor::Timer),
+    Live(live::timers::Timer),
     #[cfg(feature = "sim")]
     Sim(sim::Timer),
 }
@@ -323,7 +325,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            AnyTimer::Live(timer) => Pin::new(timer).poll(context).map(|_| ()),
+            AnyTimer::Live(timer) => Pin::new(timer).poll(context),
             #[cfg(feature = "sim")]
             AnyTimer::Sim(timer) => Pin::new(timer).poll(context),
         }
@@ -402,5 +404,5 @@ where
         yield_now().await;
         return work();
     }
-    live::executor::blocking(work).await
+    live::helpers::blocking(work).await
 }

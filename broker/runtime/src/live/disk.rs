@@ -16,8 +16,9 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use super::crossing::Crossing;
-use super::executor::blocking;
-use super::{sys, zero_fill};
+use super::driver::in_ring;
+use super::helpers::blocking;
+use super::{ring, sys, zero_fill};
 use crate::buffer::{DmaBuffer, Shared};
 use crate::disk::{Access, Entry, Space, temporary_name};
 
@@ -209,7 +210,7 @@ impl File {
         keep_io_poll_off(&path, view.device()?).await?;
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::ReadWrite);
-        let direct = options.dma_open(&path).await.map_err(io_error)?;
+        let direct = in_ring(options.dma_open(&path)).await.map_err(io_error)?;
         let sector_size_bytes = sys::direct_io_alignment(view.as_fd())
             .map_or(SECTOR_SIZE_FALLBACK_BYTES, |alignment| alignment.offset_bytes);
         // SAFETY: `direct` keeps its descriptor open during the call.
@@ -241,7 +242,10 @@ impl File {
     }
 
     pub(crate) async fn write_at(&self, pos: u64, buffer: &DmaBuffer) -> io::Result<()> {
-        let written = self.direct.write_rc_at(buffer.lend(), pos).await.map_err(io_error)?;
+        let written = match ring::write(&self.helper, pos, &buffer.lend()) {
+            Some(write) => write.await?,
+            None => in_ring(self.direct.write_rc_at(buffer.lend(), pos)).await.map_err(io_error)?,
+        };
         if written == buffer.len() {
             return Ok(());
         }
@@ -267,7 +271,7 @@ impl File {
     }
 
     pub(crate) async fn sync_data(&self) -> io::Result<()> {
-        self.direct.fdatasync().await.map_err(io_error)
+        in_ring(self.direct.fdatasync()).await.map_err(io_error)
     }
 
     pub(crate) async fn fill_zeros(
@@ -294,7 +298,8 @@ impl File {
         let start = pos - pos % unit;
         let lead = usize::try_from(pos - start).unwrap_or(usize::MAX);
         let aligned_len = (lead + len).next_multiple_of(self.sector_size_bytes);
-        let read = self.direct.read_at_aligned(start, aligned_len).await.map_err(io_error)?;
+        let read =
+            in_ring(self.direct.read_at_aligned(start, aligned_len)).await.map_err(io_error)?;
         let end = read.len().min(lead + len);
         Ok(Shared::copy_of(&read[lead.min(end)..end]))
     }
@@ -314,7 +319,7 @@ impl File {
         // The reads are begun in one call, and the ring waits for the last page of them: a read of
         // all of it in the ring would copy it into fresh memory that nobody looks at.
         sys::begin_reading(self.buffered_fd(), pos, end - pos)?;
-        self.buffered.read_at(last, 1).await.map(drop).map_err(io_error)
+        in_ring(self.buffered.read_at(last, 1)).await.map(drop).map_err(io_error)
     }
 
     fn buffered_fd(&self) -> BorrowedFd<'_> {
@@ -340,9 +345,10 @@ async fn keep_io_poll_off(path: &Path, device: u64) -> io::Result<()> {
         return Ok(());
     }
     let mut options = OpenOptions::new();
-    let opened = options.write(true).dma_open(path).with_subscriber(NoSubscriber::default()).await;
+    let opening = options.write(true).dma_open(path).with_subscriber(NoSubscriber::default());
+    let opened = in_ring(opening).await;
     match opened {
-        Ok(file) => file.close().await.map_err(io_error)?,
+        Ok(file) => in_ring(file.close()).await.map_err(io_error)?,
         // A file that may only be read: no flushes, so polling would do no harm.
         Err(_) => return Ok(()),
     }

@@ -6,8 +6,10 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use super::sys;
+
 /// Events that one call fetches; more wait for the next.
-pub(super) const EVENTS_MAX: usize = 256;
+const EVENTS_MAX: usize = 256;
 
 /// What became of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +54,11 @@ impl Epoll {
         unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
     }
 
-    /// Hands over what became ready since the last call, without waiting; how many that were.
-    pub(super) fn fetch(&self, mut each: impl FnMut(Event)) -> usize {
+    /// Hands over what became ready since the last call, and waits for it at most `timeout_ns`;
+    /// how many that were.
+    pub(super) fn fetch(&self, timeout_ns: u64, mut each: impl FnMut(Event)) -> usize {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); EVENTS_MAX];
-        let room = libc::c_int::try_from(EVENTS_MAX).expect("small");
-        let set = self.set.as_raw_fd();
-        // SAFETY: there is room for as many events as the call may store.
-        let count = unsafe { libc::epoll_wait(set, events.as_mut_ptr().cast(), room, 0) };
-        // Only a signal makes it fail; the next call finds the same.
-        let count = usize::try_from(count).unwrap_or(0);
+        let count = sys::epoll_wait(self.set.as_fd(), &mut events, timeout_ns);
         for event in &events[..count] {
             // SAFETY: the call stored so many.
             each(Event::of(unsafe { event.assume_init() }));

@@ -1,39 +1,35 @@
 //! One glommio executor: how it is built, and what runs on it.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use glommio::io::DmaBuffer;
-use glommio::{Latency, LocalExecutorBuilder, Placement, PoolPlacement, Shares, TaskQueueHandle};
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::disk::io_error;
+use super::driver::Driver;
 use super::poller::Poller;
+use super::scheduler::{self, Scheduler};
 use super::sys::CoreSet;
 use super::watchdog::{self, Watched};
-use super::{heartbeat, stall};
+use super::{heartbeat, helpers, ring, stall, sys};
 use crate::task::{Registry, Runner, Urgency, yield_now};
-
-pub(crate) use glommio::timer::Timer;
 
 /// glommio looks at I/O completions, timers and other threads' wake-ups at least this often while
 /// tasks keep the executor busy. Measured: 0.2 ms costs 10 % of the network rate, and 10 ms makes
 /// every one of these wait up to 10 ms.
 const PREEMPT_TIMER: Duration = Duration::from_millis(1);
 
-/// How soon an urgent task interrupts a busy executor.
-const URGENT_LATENCY: Duration = Duration::from_micros(500);
-
-/// Threads per executor for blocking work. Unbound: by default they would share the executor's
-/// core and wait for it.
-const BLOCKING_THREADS: usize = 2;
+/// Threads per executor for glommio's own blocking work, which nothing here uses; the least that it
+/// takes. Ours has `helpers`.
+const BLOCKING_THREADS: usize = 1;
 
 thread_local! {
-    static URGENT_QUEUE: Cell<Option<TaskQueueHandle>> = const { Cell::new(None) };
     static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -62,56 +58,59 @@ pub(crate) struct Options {
 pub(crate) fn run<T>(options: &Options, future: impl Future<Output = T>) -> io::Result<T> {
     cores_of_the_process();
     let placement = options.core.map_or(Placement::Unbound, Placement::Fixed);
-    let mut builder = LocalExecutorBuilder::new(placement)
+    let builder = LocalExecutorBuilder::new(placement)
         .name(&options.name)
         .io_memory(options.io_memory_bytes)
         .ring_depth(options.ring_depth)
         .preempt_timer(PREEMPT_TIMER)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS));
-    if !options.spin.is_zero() {
-        builder = builder.spin_before_park(options.spin);
-    }
-    let poller = Poller::new()?;
+    helpers::prepare()?;
+    let scheduler = Scheduler::new()?;
+    let poller = Poller::new(scheduler.bell().as_fd())?;
     let executor = builder.make().map_err(io_error)?;
     stall::set_limit_ns(options.stall_limit_ns);
-    Ok(executor.run(root(watchdog::watch(&options.name), poller, future)))
+    sys::end_timeouts_in_time();
+    let spin = if options.core.is_some() { options.spin } else { Duration::ZERO };
+    let world = World { scheduler, poller, spin };
+    Ok(executor.run(root(watchdog::watch(&options.name), world, future)))
 }
 
-async fn root<T>(watched_by: Watched, poller: Rc<Poller>, future: impl Future<Output = T>) -> T {
+/// What an executor has beside glommio.
+struct World {
+    scheduler: Rc<Scheduler>,
+    poller: Rc<Poller>,
+    /// glommio itself does not spin: what it would spin for is waited for in the driver.
+    spin: Duration,
+}
+
+async fn root<T>(watched_by: Watched, world: World, future: impl Future<Output = T>) -> T {
     watched_by.0.begin();
+    let World { scheduler, poller, spin } = world;
+    let mut driver = Driver::new(&scheduler, &poller, spin);
     let registry = Rc::new(Registry::default());
     let _entered = registry.enter();
     let _running = Running::begin();
-    let heartbeat = glommio::spawn_local(heartbeat::run(watched_by));
     let _sockets = poller.enter();
-    let polling = glommio::spawn_local(poller.run());
-    let value = watched(future).await;
+    let tasks = scheduler.enter();
+    let heartbeat = glommio::spawn_local(heartbeat::run(watched_by));
+    let mut main = std::pin::pin!(future);
+    let value = poll_fn(|context| driver.poll(main.as_mut(), context)).await;
     registry.abort(|_| true);
+    drop(tasks);
+    drop(driver);
+    ring::end();
     heartbeat.cancel().await;
-    polling.cancel().await;
-    // Ended tasks close files and leave the run queue in these rounds; glommio leaks the rest.
+    // What was waited for in glommio leaves its queues in these rounds; glommio leaks the rest.
     for _ in 0..4 {
         yield_now().await;
     }
     value
 }
 
-/// The main future, under the eye of the stall detector like any task.
-async fn watched<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|context| stall::watch("main", || future.as_mut().poll(context))).await
-}
-
 struct Running;
 
 impl Running {
     fn begin() -> Self {
-        let queue = glommio::executor().create_task_queue(
-            Shares::default(),
-            Latency::Matters(URGENT_LATENCY),
-            "urgent",
-        );
-        URGENT_QUEUE.set(Some(queue));
         IS_RUNNING.set(true);
         Self
     }
@@ -119,37 +118,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        URGENT_QUEUE.set(None);
         IS_RUNNING.set(false);
     }
 }
 
 pub(crate) fn spawn<T: 'static>(runner: Runner<T>, urgency: Urgency) {
-    match URGENT_QUEUE.get().filter(|_| urgency == Urgency::Urgent) {
-        None => glommio::spawn_local(runner).detach(),
-        Some(queue) => glommio::spawn_local_into(runner, queue)
-            .expect("the urgent queue lives as long as its executor")
-            .detach(),
-    };
-}
-
-pub(crate) fn timer(duration: Duration) -> Timer {
-    Timer::new(duration)
+    scheduler::spawn(Box::pin(runner), urgency);
 }
 
 pub(crate) fn need_preempt() -> bool {
     glommio::executor().need_preempt()
-}
-
-pub(crate) async fn blocking<T, F>(work: F) -> T
-where
-    T: Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    // A panic would end the helper thread and leave the caller waiting.
-    let outcome =
-        glommio::executor().spawn_blocking(move || catch_unwind(AssertUnwindSafe(work))).await;
-    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Memory for direct I/O: registered with this thread's rings while that lasts, else plain.

@@ -12,6 +12,9 @@
 //! second). A task that runs in a quiet stretch switches the speed back, which costs one beat more:
 //! not more, since most of what wakes an idle shard is a lone timer. Beyond the last rung there is
 //! the `watchdog`.
+//!
+//! Each beat also has the `driver` look: should that have overlooked something, a rule of its own
+//! or a report of the kernel, it is found as soon.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -21,6 +24,7 @@ use std::time::Duration;
 
 use glommio::timer::Timer;
 
+use super::scheduler;
 use super::watchdog::{Pulse, Watched};
 
 const RUNGS: usize = 4;
@@ -51,6 +55,7 @@ pub(super) async fn run(watched: Watched) {
     let mut timers = BUSY_MS.map(|ms| Timer::new(Duration::from_millis(ms)));
     loop {
         pulse.beat();
+        scheduler::have_a_look();
         let rungs_ms = if is_quiet { QUIET_MS } else { BUSY_MS };
         for (timer, ms) in timers.iter_mut().zip(rungs_ms) {
             timer.reset(Duration::from_millis(ms));

@@ -1,7 +1,7 @@
 //! Waits for all sockets of one executor together.
 //!
 //! glommio waits for each socket with a poll of its own: memory, a submission and a completion per
-//! read. Here all sockets are in one epoll set, and glommio waits for the set, once per round
+//! read. Here all sockets are in one epoll set, which the `driver` waits for, once per round
 //! however many became ready. A set reports what *becomes* ready, so readiness is remembered until
 //! a read finds less than it has room for, or a write does not fit.
 //!
@@ -13,24 +13,17 @@
 //! other request is read. It delays nothing while the executor is busy: rounds gather then anyway.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
-use std::pin::Pin;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::epoll::{EVENTS_MAX, Epoll, Event};
-use super::executor::{Timer, timer};
-use super::net::readable;
-use super::{stall, sys};
-use crate::task::yield_now;
-
-/// Pause after the kernel refused a descriptor: sockets are looked at that often then.
-const RETRY_AFTER: Duration = Duration::from_millis(1);
+use super::epoll::{Epoll, Event};
+use super::sys;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Poller>>> = const { RefCell::new(None) };
@@ -45,12 +38,12 @@ pub(super) enum Direction {
 
 /// The sockets of one executor.
 pub(super) struct Poller {
-    epoll: Epoll,
+    sockets_and_bell: Epoll,
+    /// What is waited for during a rest: the bell, and the ring for writes.
+    bell_alone: Epoll,
     sockets: RefCell<Slab<Socket>>,
     /// When the rest ends, in nanoseconds of the clock; 0 without one.
     rest_until_ns: Cell<u64>,
-    /// The task, while it rests.
-    resting: Cell<Option<Waker>>,
 }
 
 #[derive(Default)]
@@ -84,13 +77,20 @@ impl Socket {
     }
 }
 
+/// The key of the bell and of the ring for writes.
+const NO_SOCKET: usize = usize::MAX;
+
 impl Poller {
-    pub(super) fn new() -> io::Result<Rc<Self>> {
+    /// For an executor that other threads wake with `bell`.
+    pub(super) fn new(bell: BorrowedFd<'_>) -> io::Result<Rc<Self>> {
+        let (sockets_and_bell, bell_alone) = (Epoll::new()?, Epoll::new()?);
+        sockets_and_bell.add(bell.as_raw_fd(), NO_SOCKET)?;
+        bell_alone.add(bell.as_raw_fd(), NO_SOCKET)?;
         Ok(Rc::new(Self {
-            epoll: Epoll::new()?,
+            sockets_and_bell,
+            bell_alone,
             sockets: RefCell::default(),
             rest_until_ns: Cell::new(0),
-            resting: Cell::new(None),
         }))
     }
 
@@ -100,21 +100,22 @@ impl Poller {
         Entered
     }
 
-    /// Waits for sockets and wakes whoever waits for them, until dropped.
-    pub(super) async fn run(self: Rc<Self>) {
-        loop {
-            self.wait().await;
-            while stall::watch("sockets", || Poll::Ready(self.fetch())) == Poll::Ready(EVENTS_MAX) {
-                yield_now().await;
-            }
-            // Those that were woken read first, and may ask for a rest.
-            yield_now().await;
-        }
+    /// Becomes readable when [`Poller::fetch`] finds something.
+    pub(super) fn sockets(&self) -> BorrowedFd<'_> {
+        self.sockets_and_bell.as_fd()
     }
 
-    fn fetch(&self) -> usize {
+    /// Becomes readable when the bell is rung, or a write ends.
+    pub(super) fn bell_alone(&self) -> BorrowedFd<'_> {
+        self.bell_alone.as_fd()
+    }
+
+    /// Waits for the sockets and the bell for at most so long, and wakes whoever waits for them;
+    /// how many came.
+    pub(super) fn fetch(&self, timeout_ns: u64) -> usize {
+        // Nobody is woken while the call waits.
         let mut sockets = self.sockets.borrow_mut();
-        self.epoll.fetch(|Event { key, readable, writable, ended }| {
+        self.sockets_and_bell.fetch(timeout_ns, |Event { key, readable, writable, ended }| {
             let Some(socket) = sockets.get_mut(key) else { return };
             socket.ended |= ended;
             if readable {
@@ -126,35 +127,22 @@ impl Poller {
         })
     }
 
-    /// Waits until there is something to fetch, or a rest is over.
-    async fn wait(&self) {
-        if self.rest_until_ns.get() <= sys::monotonic_ns() {
-            self.rest_until_ns.set(0);
-            if readable(self.epoll.as_fd()).await.is_ok() {
-                return;
-            }
-            // The process has no descriptor left to wait with.
-            self.rest(RETRY_AFTER);
-        }
-        let rest_ns = self.rest_until_ns.get().saturating_sub(sys::monotonic_ns());
-        // One for each rest: it is dropped with the rest, and wakes nobody later.
-        let mut pause = timer(Duration::from_nanos(rest_ns));
-        poll_fn(|context| self.poll_rest(&mut pause, context)).await;
-        self.resting.take();
-        self.rest_until_ns.set(0);
+    /// Waits for the bell and the ring for writes.
+    pub(super) fn rest_quietly(&self, timeout_ns: u64) {
+        self.bell_alone.fetch(timeout_ns, drop);
     }
 
-    fn poll_rest(&self, pause: &mut Timer, context: &mut Context<'_>) -> Poll<()> {
-        if self.rest_until_ns.get() == 0 {
-            return Poll::Ready(());
-        }
-        self.resting.set(Some(context.waker().clone()));
-        Pin::new(pause).poll(context).map(drop)
+    pub(super) fn is_resting(&self, now_ns: u64) -> bool {
+        self.rest_until_ns.get() > now_ns
+    }
+
+    pub(super) fn rest_until_ns(&self) -> u64 {
+        self.rest_until_ns.get()
     }
 
     fn rest(&self, limit: Duration) {
         let now_ns = sys::monotonic_ns();
-        if self.rest_until_ns.get() <= now_ns {
+        if !self.is_resting(now_ns) {
             let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
             self.rest_until_ns.set(now_ns.saturating_add(limit_ns));
         }
@@ -162,9 +150,6 @@ impl Poller {
 
     fn look(&self) {
         self.rest_until_ns.set(0);
-        if let Some(waker) = self.resting.take() {
-            waker.wake();
-        }
     }
 }
 
@@ -177,6 +162,13 @@ pub(crate) fn rest(limit: Duration) {
 /// Ends the rest of this executor's sockets.
 pub(crate) fn look() {
     CURRENT.with_borrow(|poller| poller.iter().for_each(|poller| poller.look()));
+}
+
+/// Has this executor's waits end when something comes to `ring`, too, until that is closed.
+pub(super) fn add_ring(ring: RawFd) -> io::Result<()> {
+    let poller = CURRENT.with_borrow(Clone::clone).expect("rings belong to an executor");
+    poller.sockets_and_bell.add(ring, NO_SOCKET)?;
+    poller.bell_alone.add(ring, NO_SOCKET)
 }
 
 /// While it exists, sockets of this thread belong to its poller.
@@ -202,12 +194,11 @@ impl Watch {
     /// # Panics
     /// Outside an executor.
     pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
-        use std::os::fd::AsRawFd;
         let poller = CURRENT.with_borrow(Clone::clone).expect("sockets belong to an executor");
         let fd = fd.as_raw_fd();
         let key = poller.sockets.borrow_mut().insert(Socket::default());
         let watch = Self { poller, fd, key };
-        watch.poller.epoll.add(fd, key)?;
+        watch.poller.sockets_and_bell.add(fd, key)?;
         Ok(watch)
     }
 
@@ -244,7 +235,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.poller.epoll.remove(self.fd);
+        self.poller.sockets_and_bell.remove(self.fd);
         self.poller.sockets.borrow_mut().remove(self.key);
     }
 }

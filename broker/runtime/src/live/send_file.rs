@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::disk::View;
 use super::net::Stream;
-use super::{executor, sys};
+use super::{helpers, sys};
 use crate::sync::Turn;
 use crate::task;
 
@@ -59,7 +59,7 @@ async fn send_cold(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Re
     // Duplicates, since the helper may outlive a caller that is dropped.
     let socket = stream.as_fd().try_clone_to_owned()?;
     let file = file.clone();
-    executor::blocking(move || {
+    helpers::blocking(move || {
         use std::os::fd::AsFd;
         sys::sendfile(socket.as_fd(), file.as_fd(), pos, len)
     })

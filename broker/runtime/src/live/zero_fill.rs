@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::disk::sync_parent;
-use super::{executor, sys};
+use super::{executor, helpers, sys};
 use crate::buffer::Block;
 use crate::disk::temporary_name;
 use crate::remote;
@@ -87,7 +87,7 @@ async fn run_on(
     };
     if let Err(error) = spawn(Box::new(start)) {
         tracing::debug!("no thread to write zeros, a helper thread does it: {error}");
-        executor::blocking(move || work.run()).await;
+        helpers::blocking(move || work.run()).await;
     }
     let outcome = receiver.await;
     guard.is_over = true;

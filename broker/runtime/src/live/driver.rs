@@ -1,0 +1,399 @@
+//! Drives one executor: runs its tasks, and waits when there is nothing to run.
+//!
+//! To wait in glommio takes ten system calls, and to be woken as many. So a busy executor waits
+//! here, in one `epoll_wait` for its sockets, its timers and its bell, and glommio has the thread
+//! once a millisecond, when its preemption timer says so. It waits in glommio
+//! - when nothing came for a millisecond, or
+//! - while an operation of glommio's rings is under way ([`in_ring`]), since only glommio begins
+//!   and ends these.
+//!
+//! What glommio's side has to tell meanwhile (the `heartbeat`, which bounds what may be overlooked)
+//! waits for a millisecond at most, as it does while tasks keep the executor busy.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::net::readable;
+use super::poller::Poller;
+use super::scheduler::{Next, Scheduler, poll_main};
+use super::{ring, stall, sys, timers};
+use crate::task::LocalFuture;
+
+/// An executor to which nothing came for so long waits in glommio.
+const QUIET_NS: u64 = 1_000_000;
+
+/// While tasks keep the executor busy, sockets are looked at this often.
+const LOOK_INTERVAL_NS: u64 = 20_000;
+
+/// And so often at the least, when the heartbeat has the driver look.
+const LOOK_INTERVAL_MAX_NS: u64 = 4_000_000;
+
+/// Pause after the kernel refused a descriptor or a write: it is asked again that often.
+const RETRY_AFTER_NS: u64 = 1_000_000;
+
+thread_local! {
+    /// Operations of glommio's rings that are under way.
+    static IN_RING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Waits for an operation of glommio's rings.
+pub(super) async fn in_ring<T>(operation: impl Future<Output = T>) -> T {
+    struct UnderWay;
+    impl Drop for UnderWay {
+        fn drop(&mut self) {
+            IN_RING.set(IN_RING.get() - 1);
+        }
+    }
+    IN_RING.set(IN_RING.get() + 1);
+    let _under_way = UnderWay;
+    operation.await
+}
+
+/// One executor's tasks, and what it waits for.
+pub(super) struct Driver {
+    scheduler: Rc<Scheduler>,
+    poller: Rc<Poller>,
+    main_waker: Waker,
+    /// How long to look at the sockets before waiting for them.
+    spin_ns: u64,
+    /// When the last task had run; none while tasks run.
+    idle_since_ns: Option<u64>,
+    /// When something last came from a socket or another thread.
+    active_ns: u64,
+    looked_ns: u64,
+    parked: Parked,
+}
+
+/// Waiting in glommio.
+struct Parked {
+    wait: Option<LocalFuture<io::Result<()>>>,
+    /// It is for the bell alone.
+    is_rest: bool,
+    timer: glommio::timer::Timer,
+    /// What the timer is set to.
+    until_ns: u64,
+}
+
+/// How a wait went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// There may be something to run.
+    Over,
+    /// It has begun: glommio is to have the thread.
+    InGlommio,
+}
+
+impl Driver {
+    pub(super) fn new(scheduler: &Rc<Scheduler>, poller: &Rc<Poller>, spin: Duration) -> Self {
+        Self {
+            scheduler: Rc::clone(scheduler),
+            poller: Rc::clone(poller),
+            main_waker: scheduler.main_waker(),
+            spin_ns: u64::try_from(spin.as_nanos()).unwrap_or(u64::MAX),
+            idle_since_ns: None,
+            active_ns: 0,
+            looked_ns: 0,
+            parked: Parked {
+                wait: None,
+                is_rest: false,
+                timer: glommio::timer::Timer::new(Duration::ZERO),
+                until_ns: u64::MAX,
+            },
+        }
+    }
+
+    /// Runs tasks until the main future is ready, or glommio is to have the thread.
+    pub(super) fn poll<F: Future>(
+        &mut self,
+        mut main: Pin<&mut F>,
+        context: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        self.scheduler.unparked();
+        self.scheduler.bell().wake_up();
+        self.unpark(context);
+        loop {
+            self.look(sys::monotonic_ns());
+            let polled = self.pass(main.as_mut());
+            stall::end_of_polls();
+            if polled.is_ready() {
+                return polled;
+            }
+            if glommio::executor().need_preempt() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.scheduler.ready_len() > 0 {
+                continue;
+            }
+            if self.wait(context) == Wait::InGlommio {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Gives each task that is ready one turn.
+    fn pass<F: Future>(&mut self, mut main: Pin<&mut F>) -> Poll<F::Output> {
+        for _ in 0..self.scheduler.ready_len() {
+            self.idle_since_ns = None;
+            match self.scheduler.run_one() {
+                Next::Nothing => break,
+                Next::Ran => {}
+                Next::Main => {
+                    let polled =
+                        stall::watch("main", || poll_main(main.as_mut(), &self.main_waker));
+                    if polled.is_ready() {
+                        return polled;
+                    }
+                }
+            }
+            if glommio::executor().need_preempt() {
+                break;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Wakes whose time is over, whom other threads woke, and now and then who waits for sockets.
+    fn look(&mut self, now_ns: u64) {
+        if self.scheduler.answer_bell() | ring::look() {
+            self.active_ns = now_ns;
+        }
+        // Whoever waits next looks at them anyway.
+        let is_busy = self.scheduler.ready_len() > 0;
+        let interval_ns = if is_busy { LOOK_INTERVAL_NS } else { LOOK_INTERVAL_MAX_NS };
+        let is_due = now_ns.saturating_sub(self.looked_ns) >= interval_ns;
+        if is_due && !self.poller.is_resting(now_ns) {
+            self.looked_ns = now_ns;
+            if self.poller.fetch(0) > 0 {
+                self.active_ns = now_ns;
+            }
+        }
+        timers::fire(now_ns);
+    }
+
+    /// Nothing is ready: waits, here if something is likely to come soon.
+    fn wait(&mut self, context: &mut Context<'_>) -> Wait {
+        let now_ns = sys::monotonic_ns();
+        // Asked now: the tasks that ran since the last look may have begun to wait.
+        let next_timer_ns = timers::fire(now_ns);
+        let is_resting = self.poller.is_resting(now_ns);
+        let rest_ends_ns = is_resting.then(|| self.poller.rest_until_ns());
+        let again_ns = ring::is_behind().then_some(now_ns + RETRY_AFTER_NS);
+        let ends_ns = next_timer_ns.into_iter().chain(rest_ends_ns).chain(again_ns);
+        let until_ns = ends_ns.min().unwrap_or(u64::MAX);
+        if until_ns <= now_ns || self.scheduler.ready_len() > 0 {
+            return Wait::Over;
+        }
+        let quiet_ns = self.active_ns.saturating_add(QUIET_NS);
+        if IN_RING.get() == 0 && !is_resting && self.spins(now_ns, until_ns) {
+            return Wait::Over;
+        }
+        if IN_RING.get() > 0 || quiet_ns <= now_ns {
+            return self.park(until_ns, is_resting, context);
+        }
+        // Spinning took its time. Without any left this is a look.
+        let timeout_ns = until_ns.min(quiet_ns).saturating_sub(sys::monotonic_ns());
+        if self.scheduler.bell().fall_asleep() {
+            self.sleep(timeout_ns, is_resting);
+            self.scheduler.bell().wake_up();
+        }
+        Wait::Over
+    }
+
+    fn sleep(&mut self, timeout_ns: u64, is_resting: bool) {
+        if is_resting {
+            return self.poller.rest_quietly(timeout_ns);
+        }
+        let found = self.poller.fetch(timeout_ns);
+        self.looked_ns = sys::monotonic_ns();
+        if found > 0 {
+            self.active_ns = self.looked_ns;
+        }
+    }
+
+    /// Looks at the sockets without waiting, unless that was done for long enough; true when
+    /// something came, or glommio is to have the thread meanwhile.
+    fn spins(&mut self, now_ns: u64, until_ns: u64) -> bool {
+        let idle_since_ns = *self.idle_since_ns.get_or_insert(now_ns);
+        let end_ns = until_ns.min(idle_since_ns.saturating_add(self.spin_ns));
+        while sys::monotonic_ns() < end_ns {
+            if self.scheduler.answer_bell() || ring::look() || self.poller.fetch(0) > 0 {
+                self.active_ns = sys::monotonic_ns();
+                return true;
+            }
+            if glommio::executor().need_preempt() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Leaves the thread to glommio until a socket is ready, the bell rings, or `until_ns`.
+    fn park(&mut self, until_ns: u64, is_rest: bool, context: &mut Context<'_>) -> Wait {
+        if self.parked.wait.is_some() && self.parked.is_rest != is_rest {
+            self.parked.wait = None;
+        }
+        let (poller, now_ns) = (&self.poller, sys::monotonic_ns());
+        self.parked.is_rest = is_rest;
+        let wait = self.parked.wait.get_or_insert_with(|| {
+            let poller = Rc::clone(poller);
+            Box::pin(async move {
+                let set = if is_rest { poller.bell_alone() } else { poller.sockets() };
+                readable(set.as_fd()).await
+            })
+        });
+        let mut until_ns = until_ns;
+        match wait.as_mut().poll(context) {
+            Poll::Ready(Ok(())) => {
+                self.came(now_ns);
+                return Wait::Over;
+            }
+            Poll::Ready(Err(_)) => {
+                // The process has no descriptor left to wait with.
+                self.parked.wait = None;
+                self.poller.fetch(0);
+                until_ns = until_ns.min(now_ns + RETRY_AFTER_NS);
+            }
+            Poll::Pending => {}
+        }
+        let goes_on = self.set_timer(now_ns, until_ns, context)
+            && self.scheduler.ready_len() == 0
+            && self.scheduler.bell().fall_asleep();
+        if !goes_on {
+            return Wait::Over;
+        }
+        self.scheduler.park(context.waker());
+        Wait::InGlommio
+    }
+
+    /// False if it is over already.
+    fn set_timer(&mut self, now_ns: u64, until_ns: u64, context: &mut Context<'_>) -> bool {
+        let timer = &mut self.parked.timer;
+        if until_ns == u64::MAX {
+            return true;
+        }
+        if self.parked.until_ns != until_ns {
+            self.parked.until_ns = until_ns;
+            timer.reset(Duration::from_nanos(until_ns.saturating_sub(now_ns)));
+        }
+        Pin::new(timer).poll(context).is_pending()
+    }
+
+    /// glommio gave the thread back.
+    fn unpark(&mut self, context: &mut Context<'_>) {
+        let Some(wait) = &mut self.parked.wait else { return };
+        if wait.as_mut().poll(context).is_ready() {
+            self.came(sys::monotonic_ns());
+        }
+    }
+
+    /// What was waited for in glommio is there.
+    fn came(&mut self, now_ns: u64) {
+        self.parked.wait = None;
+        if self.parked.is_rest {
+            self.poller.rest_quietly(0);
+        } else {
+            self.poller.fetch(0);
+        }
+        (self.looked_ns, self.active_ns) = (now_ns, now_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use crate::shards::block_on;
+    use crate::{remote, task};
+
+    /// As a lost one would: each wait is ended by another thread alone.
+    #[test]
+    fn no_wake_up_of_another_thread_is_lost_however_the_executor_waits() {
+        const TIMES: u32 = 3_000;
+        block_on(async {
+            for time in 0..TIMES {
+                let (sender, receiver) = remote::oneshot();
+                // Each tenth comes when the executor waits in glommio.
+                let pause = Duration::from_micros(if time % 10 == 0 { 1_500 } else { 20 });
+                let value = task::blocking(move || {
+                    let thread = std::thread::spawn(move || {
+                        std::thread::sleep(pause);
+                        sender.send(time);
+                    });
+                    drop(thread);
+                    time
+                });
+                assert_eq!((value.await, receiver.await), (time, Ok(time)));
+            }
+        });
+    }
+
+    /// The first timer after a quiet stretch is the last thing that happens before it waits.
+    #[test]
+    fn a_timer_that_is_set_when_nothing_else_happens_ends() {
+        block_on(async {
+            for _ in 0..5 {
+                task::sleep(Duration::from_millis(3)).await;
+                task::timeout(Duration::from_millis(3), std::future::pending::<()>())
+                    .await
+                    .unwrap_err();
+            }
+        });
+    }
+
+    #[test]
+    fn tasks_that_wake_each_other_let_timers_and_others_have_their_turn() {
+        block_on(async {
+            let spins = |name| {
+                task::spawn(name, async {
+                    loop {
+                        task::yield_now().await;
+                    }
+                })
+            };
+            let urgent = task::spawn_urgent("urgent spin", async {
+                loop {
+                    task::yield_now().await;
+                }
+            });
+            let spinning = [spins("spin"), spins("another spin")];
+            task::sleep(Duration::from_millis(5)).await;
+            drop((urgent, spinning));
+        });
+    }
+
+    #[test]
+    fn an_executor_ends_with_tasks_that_wake_each_other_when_they_are_dropped() {
+        struct Wakes(Rc<RefCell<Vec<std::task::Waker>>>);
+        impl Drop for Wakes {
+            fn drop(&mut self) {
+                self.0.borrow_mut().drain(..).for_each(std::task::Waker::wake);
+            }
+        }
+        let wakers = Rc::new(RefCell::new(Vec::new()));
+        block_on(async {
+            for _ in 0..3 {
+                let wakes = Wakes(Rc::clone(&wakers));
+                task::spawn("waits", async move {
+                    std::future::poll_fn(|context| {
+                        wakes.0.borrow_mut().push(context.waker().clone());
+                        std::task::Poll::<()>::Pending
+                    })
+                    .await;
+                })
+                .detach();
+            }
+            task::yield_now().await;
+            task::yield_now().await;
+        });
+        assert!(wakers.borrow().is_empty());
+    }
+}
