@@ -92,7 +92,7 @@ impl Connection {
         stream: Stream,
         limits: ConnectionLimits,
         in_flight: Rc<InFlight>,
-        flusher: Option<Rc<Flusher>>,
+        flusher: Weak<Flusher>,
     ) -> (Rc<Self>, ReadHalf) {
         // Unique in the process, so that shards can name each other's connections. One atomic add
         // per connection.

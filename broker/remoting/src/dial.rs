@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
@@ -64,7 +64,7 @@ pub async fn dial<S: Service>(
     let stream = Stream::connect(address, timeout).await?;
     // What we asked for ourselves needs no gate: the limit of open calls bounds it.
     let in_flight = InFlight::new(u64::MAX);
-    let (conn, read_half) = Connection::new(stream, limits, in_flight, None);
+    let (conn, read_half) = Connection::new(stream, limits, in_flight, Weak::new());
     task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
     task::spawn("connection reader", reader::run(Rc::clone(&conn), read_half, service)).detach();
     Ok(conn)

@@ -4,10 +4,7 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use std::ops::Deref;
 
-/// Pieces of one gathered write; more go in the next. The kernel's limit: an answer of 1024
-/// messages is as many pieces, and in writes of 64 a fifth of the CPU of such pulls went into
-/// waking the reader for each.
-pub(crate) const GATHER_PIECES_MAX: usize = 1024;
+use ringmq_runtime::net::GATHER_PIECES_MAX;
 
 thread_local! {
     /// Room for the slices of a gathered write, so that none has to allocate it.

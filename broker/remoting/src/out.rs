@@ -5,8 +5,9 @@ use std::io::IoSlice;
 
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::disk::FileView;
+use ringmq_runtime::net::GATHER_PIECES_MAX;
 
-use crate::gathered::{GATHER_PIECES_MAX, Gathered};
+use crate::gathered::Gathered;
 
 /// Shared slices shorter than this are copied behind the reply bytes: below it, moving the bytes
 /// (about 20 ns) costs less than one more entry in the gathered write and its reference count.

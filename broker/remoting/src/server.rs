@@ -209,7 +209,7 @@ impl<S: Service> Server<S> {
         self.accepted.set(self.accepted.get() + 1);
         let limits = self.limits.connection.clone();
         let in_flight = Rc::clone(&self.in_flight);
-        let flusher = Some(Rc::clone(&self.flusher));
+        let flusher = Rc::downgrade(&self.flusher);
         let (conn, read_half) = Connection::new(stream, limits, in_flight, flusher);
         self.connections.borrow_mut().insert(conn.id(), Rc::clone(&conn));
         task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();

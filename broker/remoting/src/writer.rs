@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use ringmq_runtime::net::{Stream, WriteHalf};
 use ringmq_runtime::sync::Notify;
@@ -57,8 +57,8 @@ impl Flusher {
 /// The write side of a connection.
 pub(crate) struct WriterState {
     stream: Stream,
-    /// Flushes this connection, if its server has one.
-    flusher: Option<Rc<Flusher>>,
+    /// Flushes this connection, as long as it has a server.
+    flusher: Weak<Flusher>,
     /// The writer task takes the half while it waits for the socket; nobody else may write then.
     half: RefCell<Option<WriteHalf>>,
     /// Wakes the writer task.
@@ -84,7 +84,7 @@ enum Attempt {
 }
 
 impl WriterState {
-    pub(crate) fn new(stream: Stream, half: WriteHalf, flusher: Option<Rc<Flusher>>) -> Self {
+    pub(crate) fn new(stream: Stream, half: WriteHalf, flusher: Weak<Flusher>) -> Self {
         Self {
             stream,
             flusher,
@@ -137,7 +137,7 @@ impl Connection {
         if writer.in_turn.get() || writer.flush_wanted.replace(true) {
             return;
         }
-        match (&writer.flusher, self.me.upgrade()) {
+        match (writer.flusher.upgrade(), self.me.upgrade()) {
             (Some(flusher), Some(me)) => flusher.add(me),
             _ => writer.wake.notify_one(),
         }

@@ -352,13 +352,13 @@ impl File {
             || in_world!(AnyFile, &*self.inner, file => file.is_viewed())
     }
 
-    /// Cuts the file to no bytes, whoever else has it open: they find its end. A removed file gives
-    /// its space back so.
+    /// Cuts a removed file to no bytes, whoever else has it open: they find its end. One that has a
+    /// name left, such as a backup's hard link, stays as it is: its space would not come free.
     ///
     /// # Errors
     /// As the file system says.
-    pub async fn truncate(&self) -> io::Result<()> {
-        in_world!(AnyFile, &*self.inner, file => file.truncate().await)
+    pub async fn give_back_space(&self) -> io::Result<()> {
+        in_world!(AnyFile, &*self.inner, file => file.give_back_space().await)
     }
 
     /// Reads up to `len` bytes at `pos`, any alignment, past the page cache. Fewer come only at

@@ -14,7 +14,7 @@
 //! | Module | Live | Simulated |
 //! |---|---|---|
 //! | [`shards`] | an executor per core, each on its thread | `sim::World::run`: one executor |
-//! | [`task`], [`sync`], [`clock`] | glommio's tasks and timers | drawn order, virtual time |
+//! | [`task`], [`sync`], [`clock`] | a scheduler within glommio's | drawn order, virtual time |
 //! | [`disk`] | direct I/O, helpers for everything slow | bytes written and synced, kept apart |
 //! | [`net`] | readiness, one gathered `sendmsg`, `sendfile` | delays, cuts, resets, partitions |
 //! | [`mesh`], [`remote`] | between threads, woken by wakers | the same code on one thread |

@@ -278,3 +278,23 @@ fn free_space_is_plausible() {
         assert!(space.available > 0 && space.available <= space.total);
     });
 }
+
+#[test]
+fn a_removed_file_gives_back_its_space_unless_it_has_another_name() {
+    on_live_disk(|disk, root| async move {
+        let backup = root.join("backup");
+        let mut lens = Vec::new();
+        for is_linked in [false, true] {
+            disk.create_zeroed("file", 8192).await.expect("made");
+            let file = disk.open("file", Access::ReadWrite).await.expect("opened");
+            if is_linked {
+                std::fs::hard_link(root.join("file"), &backup).expect("linked");
+            }
+            disk.remove_file("file").await.expect("removed");
+            file.give_back_space().await.expect("done");
+            lens.push(file.len().expect("told"));
+        }
+        assert_eq!(lens, [0, 8192]);
+        assert_eq!(std::fs::metadata(&backup).expect("there").len(), 8192);
+    });
+}

@@ -22,12 +22,19 @@ impl Peer {
         timeout: Duration,
     ) -> Result<OwnedCommand, CallError> {
         match &self.home {
-            Home::Local { connection, .. } => connection.call(code, &fields, &body, timeout).await,
+            Home::Local { connection, .. } => {
+                let call = connection.call(code, &fields, &body, timeout);
+                // It is in the connection's output; the answer may take long.
+                drop((fields, body));
+                call.await
+            }
             Home::Remote { connection, link } => {
                 let key = connection.key;
                 let job = move |data: Rc<DataPlane>| async move {
                     let connection = data.inbound.connection(key.id).ok_or(GONE)?;
-                    connection.call(code, &fields, &body, timeout).await
+                    let call = connection.call(code, &fields, &body, timeout);
+                    drop((fields, body));
+                    call.await
                 };
                 link.call(key.shard, job).await
             }

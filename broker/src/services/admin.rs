@@ -23,6 +23,7 @@ use crate::register::Registrar;
 use crate::shard::DataPlane;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
+use ringmq_runtime::sync::Turn;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(in crate::services) struct Parts {
     registrar: Rc<Registrar>,
     data: Rc<DataPlane>,
     runtime: Rc<RuntimeInfo>,
+    /// For reading a message that a consumer is asked to consume.
+    message_turn: Turn,
 }
 
 impl Admin {
@@ -54,7 +57,9 @@ impl Admin {
         data: Rc<DataPlane>,
         runtime: Rc<RuntimeInfo>,
     ) -> Self {
-        Self { parts: Rc::new(Parts { directory, clients, registrar, data, runtime }) }
+        let message_turn = Turn::default();
+        let parts = Parts { directory, clients, registrar, data, runtime, message_turn };
+        Self { parts: Rc::new(parts) }
     }
 
     /// Serves a request; codes that nobody serves are answered with REQUEST_CODE_NOT_SUPPORTED.

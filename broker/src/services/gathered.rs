@@ -50,7 +50,8 @@ impl GatherLine {
         let waiting = Waiting { peer: peer.clone(), to, answer };
         let without_place = self.waiting.borrow_mut().join(peer.key(), 1, waiting, Instant::now());
         for Waiting { peer, to, .. } in without_place {
-            let remark = "too many requests of this connection for answers over all queues";
+            let remark = "no place is free in the line for answers over all queues, where each \
+                          connection has its share";
             peer.refuse(&to, &Refusal::new(response::SYSTEM_BUSY, remark));
         }
         if !self.is_served.replace(true) {

@@ -24,8 +24,7 @@ const WAITING_MAX_BYTES: usize = 64 << 20;
 const WAITING_MIN_BYTES: usize = 4 << 10;
 
 /// One connection may have an eighth of what is free, at most 7 MiB or 1,820 requests: what a
-/// client is asked through us may stay without an answer for as long as the asker is willing to
-/// wait, and heartbeats need places.
+/// client is asked through us may stay without an answer for ten seconds.
 const PART: usize = 8;
 
 /// The answers of the control plane that are on their way.

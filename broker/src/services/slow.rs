@@ -89,7 +89,8 @@ where
     let without_place = line.join(key, bytes, Job { peer, to, run }, Instant::now());
     drop(line);
     for job in without_place {
-        let remark = "too many requests of this connection wait for the device";
+        let remark =
+            "no place is free in the line for the device, where each connection has its share";
         job.peer.refuse(&job.to, &Refusal::new(response::SYSTEM_BUSY, remark));
     }
     add_worker(data);

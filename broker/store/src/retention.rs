@@ -192,7 +192,7 @@ async fn bury(inner: &Inner, left: Duration) -> usize {
         let Some(overdue) = overdue else { return cut_off };
         let id = inner.id.0;
         tracing::warn!(log = id, "a deleted segment is still being read: its readers are cut off");
-        match overdue.file.truncate().await {
+        match overdue.file.give_back_space().await {
             Ok(()) => cut_off += 1,
             Err(error) => {
                 tracing::warn!(log = id, "the space of a deleted segment is not free: {error}");

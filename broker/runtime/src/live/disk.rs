@@ -287,9 +287,10 @@ impl File {
         Arc::strong_count(&self.view.0) > 1
     }
 
-    pub(crate) async fn truncate(&self) -> io::Result<()> {
+    pub(crate) async fn give_back_space(&self) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
         let file = self.helper.clone();
-        blocking(move || file.set_len(0)).await
+        blocking(move || if file.metadata()?.nlink() > 0 { Ok(()) } else { file.set_len(0) }).await
     }
 
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {

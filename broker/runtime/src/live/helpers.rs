@@ -8,10 +8,12 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::executor;
 use crate::remote;
+use crate::sync::Turn;
 
 /// Threads per executor: one that may wait for a cold file, one for flushes.
 const THREADS: usize = 2;
@@ -20,6 +22,13 @@ type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
     static HELPERS: OnceCell<Helpers> = const { OnceCell::new() };
+    static LONG: Rc<Turn> = Rc::default();
+}
+
+/// For work that waits for the device more than once: only one of the helper threads at most does
+/// such work, so that the log's flushes, which need one too, do not stand in line behind it.
+pub(super) fn long_work() -> Rc<Turn> {
+    LONG.with(Rc::clone)
 }
 
 /// The threads end when this does.

@@ -24,6 +24,10 @@ use super::poller;
 /// Writes under way at the same time; those beyond it go another way. Each log has one.
 const WRITES_MAX: usize = 256;
 
+/// How often the kernel may refuse to wait for the last writes, each time because of a signal or
+/// for want of memory, before the ring is given up.
+const REFUSALS_MAX: usize = 1000;
+
 thread_local! {
     /// Made by the first write, since most executors of tools and clients never have one. `None`
     /// if the kernel refused it: then glommio's rings have to do.
@@ -140,8 +144,9 @@ impl Ring {
 
 impl Inner {
     fn submit(&mut self) {
-        // Whatever keeps the kernel from taking them now: the driver tries again.
-        self.is_behind = self.ring.submit().is_err();
+        // Whatever keeps the kernel from taking them all now: the driver tries again.
+        let told = self.ring.submit();
+        self.is_behind = told.is_err() || !self.ring.submission().is_empty();
     }
 }
 
@@ -149,13 +154,15 @@ impl Drop for Ring {
     /// The kernel must not write from memory that has another use.
     fn drop(&mut self) {
         let Inner { ring, writes, .. } = self.inner.get_mut();
+        let mut refusals = 0;
         while !writes.is_empty() {
-            if let Err(error) = ring.submit_and_wait(1)
-                && error.raw_os_error() != Some(libc::EINTR)
-            {
-                // It is never heard of again, so what it uses must stay.
-                std::mem::forget(std::mem::take(writes));
-                return;
+            if ring.submit_and_wait(1).is_err() {
+                refusals += 1;
+                if refusals > REFUSALS_MAX {
+                    // They are never heard of again, so what they use must stay.
+                    std::mem::forget(std::mem::take(writes));
+                    return;
+                }
             }
             for entry in ring.completion() {
                 writes.try_remove(usize::try_from(entry.user_data()).unwrap_or(usize::MAX));
@@ -175,9 +182,14 @@ pub(super) fn is_behind() -> bool {
     CURRENT.with_borrow(|current| current.iter().flatten().any(is_behind))
 }
 
-/// The executor ends: waits for the writes that are under way, and closes the ring.
-pub(super) fn end() {
-    CURRENT.take();
+/// While it exists, this thread's executor may have a ring.
+pub(super) struct Entered;
+
+impl Drop for Entered {
+    /// Waits for the writes that are under way, and closes the ring.
+    fn drop(&mut self) {
+        CURRENT.take();
+    }
 }
 
 /// Writes `buffer` at `pos` of a file that is open for direct writes; how many bytes that were.

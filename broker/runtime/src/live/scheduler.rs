@@ -13,7 +13,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -103,20 +102,14 @@ impl Wake for Handle {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_queued.load(Ordering::Acquire) {
-            Arc::clone(self).wake();
-        }
+        // Not a look first: only the swap in `wake` is ordered against that of the poll.
+        Arc::clone(self).wake();
     }
 }
 
 impl Scheduler {
     pub(super) fn new() -> io::Result<Rc<Self>> {
-        let bell = Arc::new(Bell {
-            called: SegQueue::new(),
-            is_asleep: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            fd: sys::event_fd()?,
-        });
+        let bell = Arc::new(Bell::new()?);
         let main = Handle {
             key: MAIN,
             is_urgent: false,
@@ -279,6 +272,15 @@ pub(super) struct Bell {
 }
 
 impl Bell {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            called: SegQueue::new(),
+            is_asleep: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            fd: sys::event_fd()?,
+        })
+    }
+
     fn ring(handle: Arc<Handle>) {
         let bell = Arc::clone(&handle.bell);
         bell.called.push(handle);
@@ -315,7 +317,45 @@ impl AsFd for Bell {
     }
 }
 
-/// Polls the main future with its own waker.
-pub(super) fn poll_main<F: Future + ?Sized>(main: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
-    main.poll(&mut Context::from_waker(waker))
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::AtomicU32;
+
+    use super::super::epoll::Epoll;
+    use super::*;
+
+    const PATIENCE_NS: u64 = 10_000_000_000;
+
+    /// The two race from the same moment on; a call that is lost would be waited for in vain.
+    #[test]
+    fn a_call_is_seen_before_the_executor_sleeps_or_ends_its_sleep() {
+        const TIMES: u32 = 20_000;
+        let bell = Arc::new(Bell::new().expect("an eventfd"));
+        let set = Epoll::new().expect("an epoll set");
+        set.add(bell.as_fd().as_raw_fd(), 0).expect("watched");
+        let (now, kept) = (Arc::new(AtomicU32::new(0)), Arc::clone(&bell));
+        let called = Arc::clone(&now);
+        let caller = std::thread::spawn(move || {
+            for time in 1..=TIMES {
+                while called.load(Ordering::Acquire) < time {
+                    std::thread::yield_now();
+                }
+                let (bell, is_queued) = (Arc::clone(&kept), AtomicBool::new(true));
+                Bell::ring(Arc::new(Handle { key: 0, is_urgent: false, is_queued, bell }));
+            }
+        });
+        for time in 1..=TIMES {
+            now.store(time, Ordering::Release);
+            while bell.called.pop().is_none() {
+                // As long as the driver takes from its look at the calls to its sleep, or not.
+                (0..time % 100).for_each(|_| std::hint::spin_loop());
+                if bell.fall_asleep() {
+                    assert_eq!(set.fetch(PATIENCE_NS, drop), 1, "call {time} was lost");
+                    bell.wake_up();
+                }
+            }
+        }
+        caller.join().expect("the caller has ended");
+    }
 }

@@ -1,12 +1,10 @@
 //! Bytes of a file to a socket, through the page cache.
 
 use std::io;
-use std::rc::Rc;
 
 use super::disk::View;
 use super::net::Stream;
 use super::{helpers, sys};
-use crate::sync::Turn;
 use crate::task;
 
 /// Bytes per step: what a cold step hands to a helper thread. A hop only pays at 256 KiB and more,
@@ -45,16 +43,10 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
     Ok(())
 }
 
-thread_local! {
-    /// One of the helper threads at most waits for reads, so that the log's flushes, which need
-    /// one too, do not stand in line behind them.
-    static COLD: Rc<Turn> = Rc::default();
-}
-
 /// On a helper thread, which may wait for the device (up to 19 ms when measured) and makes the
 /// kernel read ahead.
 async fn send_cold(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Result<usize> {
-    let turn = COLD.with(Rc::clone);
+    let turn = helpers::long_work();
     let _entered = turn.enter().await;
     // Duplicates, since the helper may outlive a caller that is dropped.
     let socket = stream.as_fd().try_clone_to_owned()?;

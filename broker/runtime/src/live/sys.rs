@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use crate::net::GATHER_PIECES_MAX;
+
 /// Nanoseconds of CLOCK_MONOTONIC. About 20 ns, no system call.
 pub(crate) fn monotonic_ns() -> u64 {
     nanoseconds(clock(libc::CLOCK_MONOTONIC))
@@ -135,12 +137,9 @@ pub(crate) fn recv(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize>
     check_len(unsafe { libc::recv(socket.as_raw_fd(), start, len, libc::MSG_DONTWAIT) })
 }
 
-/// At most so many pieces go into one `sendmsg`: the kernel's limit (UIO_MAXIOV).
-const PIECES_MAX: usize = 1024;
-
 /// Sends what the socket takes at once. Never waits, and raises no SIGPIPE.
 pub(crate) fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-    let pieces = &pieces[..pieces.len().min(PIECES_MAX)];
+    let pieces = &pieces[..pieces.len().min(GATHER_PIECES_MAX)];
     // SAFETY: all zero is a valid, empty message header.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     // `IoSlice` has the layout of `iovec`; `sendmsg` only reads through it.
@@ -433,11 +432,11 @@ pub(crate) fn epoll_wait(
         if let Ok(count) = usize::try_from(count) {
             return count;
         }
-        if io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS) {
+        if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
             return 0;
         }
     }
-    // Before Linux 5.11: in milliseconds, and not shorter than asked.
+    // Where a seccomp profile does not know that call: in milliseconds, and not shorter than asked.
     let timeout_ms = libc::c_int::try_from(timeout_ns.div_ceil(1_000_000)).unwrap_or(1_000);
     // SAFETY: as above.
     let count = unsafe { libc::epoll_wait(set, events.cast(), room, timeout_ms) };

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -25,6 +26,8 @@ type Key = (u64, u64);
 pub(crate) struct Timer {
     key: Key,
     is_waiting: bool,
+    /// Keys are this thread's.
+    _of_this_thread: PhantomData<*const ()>,
 }
 
 impl Timer {
@@ -33,7 +36,7 @@ impl Timer {
         let number = NEXT_NUMBER.get();
         NEXT_NUMBER.set(number + 1);
         let key = (sys::monotonic_ns().saturating_add(duration_ns), number);
-        Self { key, is_waiting: false }
+        Self { key, is_waiting: false, _of_this_thread: PhantomData }
     }
 }
 

@@ -65,7 +65,8 @@ fn new_thread(start: Box<dyn FnOnce() + Send>) -> io::Result<()> {
 }
 
 /// Runs `work` on the thread that `spawn` makes. Where there is none to be had, a helper thread
-/// does it: flushes then have one less of them for a while, but the log gets its zeros.
+/// does it, in turn with other long work: flushes then have one less of them for a while, but the
+/// log gets its zeros.
 async fn run_on(
     spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
     work: impl FnOnce(&Cancellation) -> io::Result<()> + Send + 'static,
@@ -87,6 +88,8 @@ async fn run_on(
     };
     if let Err(error) = spawn(Box::new(start)) {
         tracing::debug!("no thread to write zeros, a helper thread does it: {error}");
+        let turn = helpers::long_work();
+        let _entered = turn.enter().await;
         helpers::blocking(move || work.run()).await;
     }
     let outcome = receiver.await;

@@ -442,7 +442,7 @@ impl File {
     }
 
     /// For files that are removed: what a crash makes of their names is not simulated.
-    pub(crate) async fn truncate(&self) -> io::Result<()> {
+    pub(crate) async fn give_back_space(&self) -> io::Result<()> {
         self.node.pause().await;
         *lock(&self.content) = Content::durable(Vec::new());
         Ok(())

@@ -4,6 +4,7 @@
 use super::super::control::{Answer, Reaction, decode};
 use super::{Parts, gather};
 use crate::outcome::Refusal;
+use crate::peer::Peer;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::fields::OwnedFields;
@@ -59,7 +60,12 @@ pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reac
     };
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        let Some(message) = gather::message_at(&parts.data, position.physical_offset).await else {
+        member(&parts, &group, &client)?;
+        // One message of up to `maxMessageSize` at a time is read for all who ask.
+        let turn = parts.message_turn.enter().await;
+        let message = gather::message_at(&parts.data, position.physical_offset).await;
+        drop(turn);
+        let Some(message) = message else {
             let remark = "the message of that id is not in this broker's store";
             return Err(Refusal::new(response::SYSTEM_ERROR, remark));
         };
@@ -77,6 +83,19 @@ fn fields_of(command: &Command<'_>) -> Result<OwnedFields, Refusal> {
     Ok((&command.fields).into())
 }
 
+/// The member of a group that can be asked.
+fn member(parts: &Parts, group: &str, client: &str) -> Result<Peer, Refusal> {
+    let Some((peer, version)) = parts.clients.consumer(group, client) else {
+        let remark = format!("The Consumer <{group}> <{client}> not online");
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    };
+    if version < VERSION_MIN {
+        let remark = format!("The Consumer <{client}> of version {version} cannot be asked this");
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    Ok(peer)
+}
+
 /// Sends a request to a member of a group and relays its answer.
 async fn pass_on(
     parts: &Parts,
@@ -86,14 +105,7 @@ async fn pass_on(
     fields: OwnedFields,
     body: Vec<u8>,
 ) -> Result<Answer, Refusal> {
-    let Some((peer, version)) = parts.clients.consumer(group, client) else {
-        let remark = format!("The Consumer <{group}> <{client}> not online");
-        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
-    };
-    if version < VERSION_MIN {
-        let remark = format!("The Consumer <{client}> of version {version} cannot be asked this");
-        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
-    }
+    let peer = member(parts, group, client)?;
     match peer.call(code, fields, body, ANSWER_WAIT).await {
         Ok(answer) if answer.code() == response::SUCCESS => {
             Ok(Answer::with_body(answer.body().to_vec()))
