@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, write_request};
 use ringmq_remoting::CallError;
-use ringmq_runtime::net::Stream;
+use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
 use ringmq_runtime::{process, task};
 
 use crate::support::temp_dir;
@@ -67,25 +68,33 @@ fn flood(code: i32, header: &impl WriteHeader, count: usize) -> Vec<u8> {
     one.repeat(count)
 }
 
+/// A topic over whose queues an answer takes long.
+async fn create_wide_topic(client: &Client) {
+    const QUEUES: i32 = 4_000;
+    let topic =
+        CreateTopicRequest { read_queue_nums: QUEUES, write_queue_nums: QUEUES, ..create("wide") };
+    client.ask(request::UPDATE_AND_CREATE_TOPIC, &topic, &[]).await;
+}
+
+/// A connection on which these bytes were sent, and which reads no answers.
+async fn connect_and_send(broker: SocketAddr, bytes: &[u8]) -> (ReadHalf, WriteHalf) {
+    let stream = Stream::connect(broker, Duration::from_secs(20)).await;
+    let (read, mut write) = stream.expect("the broker listens").split();
+    write.write_all(&mut [IoSlice::new(bytes)]).await.expect("an open connection");
+    (read, write)
+}
+
 #[test]
 fn many_requests_for_all_queues_of_a_topic_do_not_hold_up_the_shard() {
-    const QUEUES: i32 = 4_000;
     const REQUESTS: usize = 1_000;
     for shards in [1, 2] {
         let dir = temp_dir();
         check(shards, dir.path(), &[], |world| async move {
             let client = Client::connect(world.broker).await;
-            let topic = CreateTopicRequest {
-                read_queue_nums: QUEUES,
-                write_queue_nums: QUEUES,
-                ..create("wide")
-            };
-            client.ask(request::UPDATE_AND_CREATE_TOPIC, &topic, &[]).await;
+            create_wide_topic(&client).await;
             let header = TopicRequest { topic: "wide", lo: None };
             let all = flood(request::GET_TOPIC_STATS_INFO, &header, REQUESTS);
-            let stream = Stream::connect(world.broker, Duration::from_secs(20)).await;
-            let (_read, mut write) = stream.expect("the broker listens").split();
-            write.write_all(&mut [IoSlice::new(&all)]).await.expect("an open connection");
+            let _flooding = connect_and_send(world.broker, &all).await;
             let asks = async {
                 for _ in 0..10 {
                     client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
@@ -101,26 +110,17 @@ fn many_requests_for_all_queues_of_a_topic_do_not_hold_up_the_shard() {
 
 #[test]
 fn many_connections_with_requests_for_all_queues_leave_a_place_to_another() {
-    const QUEUES: i32 = 4_000;
     const PEERS: usize = 20;
     const REQUESTS: usize = 64;
     let dir = temp_dir();
     check(2, dir.path(), &[], |world| async move {
         let client = Client::connect(world.broker).await;
-        let topic = CreateTopicRequest {
-            read_queue_nums: QUEUES,
-            write_queue_nums: QUEUES,
-            ..create("wide")
-        };
-        client.ask(request::UPDATE_AND_CREATE_TOPIC, &topic, &[]).await;
+        create_wide_topic(&client).await;
         let header = TopicRequest { topic: "wide", lo: None };
         let all = flood(request::GET_TOPIC_STATS_INFO, &header, REQUESTS);
         let mut peers = Vec::new();
         for _ in 0..PEERS {
-            let stream = Stream::connect(world.broker, Duration::from_secs(20)).await;
-            let (read, mut write) = stream.expect("the broker listens").split();
-            write.write_all(&mut [IoSlice::new(&all)]).await.expect("an open connection");
-            peers.push((read, write));
+            peers.push(connect_and_send(world.broker, &all).await);
         }
         // Until they are in line. Less time proves less.
         task::sleep(Duration::from_millis(300)).await;
