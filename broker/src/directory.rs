@@ -26,7 +26,7 @@ use ringmq_protocol::bodies::topic::DataVersion;
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -89,6 +89,27 @@ impl Unregistered {
         self.topics.borrow_mut().insert(topic.to_owned());
         self.due.notify_one();
     }
+}
+
+/// Names that a request is about, and whether it changed what the table has under them.
+type Touched = BTreeMap<String, bool>;
+
+/// Has `update` take the entries of a request into a table, up to the first that it refuses; it
+/// says whether the table changed.
+fn take_in_turn<T, E>(
+    wanted: Vec<T>,
+    name_of: impl Fn(&T) -> String,
+    mut update: impl FnMut(T) -> Result<bool, E>,
+) -> (Touched, Result<(), E>) {
+    let mut touched = Touched::new();
+    for entry in wanted {
+        let name = name_of(&entry);
+        match update(entry) {
+            Ok(is_changed) => *touched.entry(name).or_default() |= is_changed,
+            Err(error) => return (touched, Err(error)),
+        }
+    }
+    (touched, Ok(()))
 }
 
 /// The durable half of the control plane.
@@ -188,20 +209,13 @@ impl Directory {
         wanted: Vec<SubscriptionGroupConfig>,
     ) -> Result<(), DirectoryError> {
         let (settings, now_ms) = (self.settings(), clock::unix_ms());
-        let (mut touched, mut is_changed, mut refused) = (Vec::new(), false, None);
-        for group in wanted {
-            let name = group.group_name.clone();
-            match self.tables.groups.borrow_mut().update(group, &settings, now_ms) {
-                Ok(change) => is_changed |= change.is_some(),
-                Err(error) => {
-                    refused = Some(error);
-                    break;
-                }
-            }
-            touched.push(name);
-        }
-        self.settle_groups(is_changed, &touched).await?;
-        refused.map_or(Ok(()), |error| Err(error.into()))
+        let name = |group: &SubscriptionGroupConfig| group.group_name.clone();
+        let (touched, taken) = take_in_turn(wanted, name, |group| {
+            let mut groups = self.tables.groups.borrow_mut();
+            groups.update(group, &settings, now_ms).map(|change| change.is_some())
+        });
+        self.settle_groups(touched).await?;
+        Ok(taken?)
     }
 
     /// Removes a group.
@@ -210,7 +224,7 @@ impl Directory {
     /// A built-in group, and the disk's.
     pub async fn delete_group(&self, name: &str) -> Result<(), DirectoryError> {
         let deleted = self.tables.groups.borrow_mut().delete(name, clock::unix_ms())?.is_some();
-        self.settle_groups(deleted, &[name.to_owned()]).await
+        self.settle_groups(Touched::from([(name.to_owned(), deleted)])).await
     }
 
     /// Allows or forbids a group to read a topic.
@@ -225,20 +239,16 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         let now_ms = clock::unix_ms();
         let changed = self.tables.groups.borrow_mut().set_readable(group, topic, readable, now_ms);
-        self.settle_groups(changed, &[group.to_owned()]).await
+        self.settle_groups(Touched::from([(group.to_owned(), changed)])).await
     }
 
     /// What follows a step in the table: disk, shards.
-    async fn settle_groups(
-        &self,
-        is_changed: bool,
-        touched: &[String],
-    ) -> Result<(), DirectoryError> {
-        if is_changed {
+    async fn settle_groups(&self, touched: Touched) -> Result<(), DirectoryError> {
+        if touched.values().any(|is_changed| *is_changed) {
             self.writers.groups.changed();
         }
         self.writers.groups.settled().await?;
-        touched.iter().for_each(|name| self.publish_group(name));
+        touched.keys().for_each(|name| self.publish_group(name));
         Ok(())
     }
 

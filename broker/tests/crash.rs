@@ -13,22 +13,17 @@ mod support;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ringmq_broker::config::{FlushDiskType, Settings};
-use ringmq_broker::start::{self, Plan};
+use ringmq_broker::config::FlushDiskType;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
-use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::{Chance, World};
-use ringmq_runtime::task::{self, LocalFuture};
-use support::{Client, Setup, TestControl, field, pull_header, pulled, send_header};
+use ringmq_runtime::task;
+use support::simulated::{self, BROKER};
+use support::{Client, Setup, field, pull_header, pulled, send_header};
 
-const BROKER: u32 = 1;
-const PORT: u16 = 10_911;
 const PRODUCERS: u32 = 6;
 const QUEUES: i32 = 4;
 
@@ -59,46 +54,18 @@ struct History {
 }
 
 impl History {
-    fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.world.ip(BROKER), PORT)
-    }
-
     /// Starts the broker on its machine; it runs until it is killed.
     fn boot(&self, shards: usize) {
-        let flush_disk_type = match self.crash {
+        let mut setup = Setup::simulated(shards, 3);
+        setup.settings.flush_disk_type = match self.crash {
             Crash::Kill => FlushDiskType::Async,
             Crash::PowerLoss | Crash::FailedFlush => FlushDiskType::Sync,
         };
-        let settings = Settings {
-            flush_disk_type,
-            listen_port: PORT,
-            bind_address: [0, 0, 0, 0].into(),
-            ..Setup::new(shards, 3).settings
-        };
-        let plan = Plan {
-            settings: Arc::new(settings),
-            shards: ShardsConfig::new(Cores::Floating(shards)),
-            root: "unused".into(),
-            store_host: self.address(),
-        };
-        let disk = self.world.disk(BROKER);
-        let run = async move {
-            let control =
-                |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
-            let forever = |_| Box::pin(std::future::pending()) as LocalFuture<()>;
-            let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
-            ran.expect("the broker starts");
-        };
-        self.world.spawn_on(BROKER, "broker", run).detach();
+        setup.start_in(&self.world, |_| std::future::pending()).detach();
     }
 
     async fn connect(&self) -> Client {
-        loop {
-            match Client::connect(self.address()).await {
-                Ok(client) => return client,
-                Err(_) => task::sleep(Duration::from_millis(5)).await,
-            }
-        }
+        simulated::connect(&self.world).await
     }
 
     /// Sends and notes what was acknowledged, through as many connections as it takes.

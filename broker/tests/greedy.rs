@@ -3,46 +3,22 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ringmq_broker::config::Settings;
 use ringmq_broker::services::pull::held;
-use ringmq_broker::start::{self, Plan};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::ViewMessageRequest;
-use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture};
-use support::{Bench, Client, Setup, TestControl, pull_header, pulled, raw, temp_dir};
-
-const BROKER: u32 = 1;
+use ringmq_runtime::task;
+use support::{Bench, Client, Setup, pull_header, pulled, raw, simulated, temp_dir};
 
 #[test]
 fn peers_that_take_no_answers_do_not_keep_the_slow_lane_from_others() {
     let world = World::new(7);
-    let address = SocketAddr::new(world.ip(BROKER), 10_911);
-    let settings = Settings {
-        listen_port: address.port(),
-        bind_address: [0, 0, 0, 0].into(),
-        ..Setup::new(2, 1).settings
-    };
-    let plan = Plan {
-        settings: Arc::new(settings),
-        shards: ShardsConfig::new(Cores::Floating(2)),
-        root: "unused".into(),
-        store_host: address,
-    };
-    let disk = world.disk(BROKER);
-    let run = async move {
-        let control =
-            |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
-        let until = move |_| Box::pin(ask_beside_the_greedy(address)) as LocalFuture<()>;
-        start::run_together(&plan, disk, Box::new(control), Box::new(until)).await
-    };
-    let ran = world.run(async { world.spawn_on(BROKER, "broker", run).await });
-    ran.expect("the broker starts and stops cleanly");
+    let address = simulated::address(&world);
+    let setup = Setup::simulated(2, 1);
+    world.run(async { setup.start_in(&world, move |_| ask_beside_the_greedy(address)).await });
 }
 
 /// Peers ask for a large message again and again, and take nothing; then somebody asks for a small

@@ -4,20 +4,18 @@
 mod support;
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ringmq_broker::config::{FlushDiskType, Settings};
-use ringmq_broker::start::{self, Plan};
+use ringmq_broker::config::FlushDiskType;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::query::ViewMessageRequest;
-use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture};
-use support::{Client, Setup, TestControl, field, in_time, send_header, temp_dir};
+use ringmq_runtime::task;
+use support::simulated::{self, BROKER};
+use support::{Client, Setup, field, in_time, send_header, temp_dir};
 
 #[test]
 fn sends_that_find_the_log_full_wait_and_keep_their_order() {
@@ -120,45 +118,19 @@ fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
 
 /// Clients of all shards send to the log of one, which is stopped during the flush.
 async fn stop_during_a_flush(world: &World, seed: u64) {
-    const BROKER: u32 = 1;
     const CLIENTS: i64 = 8;
-    let address = SocketAddr::new(world.ip(BROKER), 10_911);
-    let settings = Settings {
-        flush_disk_type: FlushDiskType::Sync,
-        listen_port: address.port(),
-        bind_address: [0, 0, 0, 0].into(),
-        ..Setup::new(3, 3).settings
-    };
-    let plan = Plan {
-        settings: Arc::new(settings),
-        shards: ShardsConfig::new(Cores::Floating(3)),
-        root: "unused".into(),
-        store_host: address,
-    };
+    let mut setup = Setup::simulated(3, 3);
+    setup.settings.flush_disk_type = FlushDiskType::Sync;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let until = move |_| {
-        Box::pin(async move {
-            while !stopped.load(Ordering::Relaxed) {
-                task::sleep(Duration::from_micros(100)).await;
-            }
-        }) as LocalFuture<()>
-    };
-    let disk = world.disk(BROKER);
-    let run = async move {
-        let control =
-            |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
-        start::run_together(&plan, disk, Box::new(control), Box::new(until)).await
-    };
-    let broker = world.spawn_on(BROKER, "broker", run);
+    let broker = setup.start_in(world, move |_| async move {
+        while !stopped.load(Ordering::Relaxed) {
+            task::sleep(Duration::from_micros(100)).await;
+        }
+    });
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
-        let client = loop {
-            match Client::connect(address).await {
-                Ok(client) => break client,
-                Err(_) => task::sleep(Duration::from_millis(5)).await,
-            }
-        };
+        let client = simulated::connect(world).await;
         assert_eq!(client.store("T", 0, b"first").await, number);
         clients.push(client);
     }
@@ -179,7 +151,7 @@ async fn stop_during_a_flush(world: &World, seed: u64) {
             answer.command().remark()
         );
     }
-    broker.await.expect("it stops cleanly");
+    broker.await;
 }
 
 #[test]

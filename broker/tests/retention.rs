@@ -10,15 +10,10 @@ use std::time::Duration;
 
 use ringmq_broker::config::Settings;
 use ringmq_broker::shard::DataPlane;
-use ringmq_broker::start::{self, Plan};
 use ringmq_broker::view::Change;
-use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture};
-use support::{Client, Setup, TestControl};
-
-const BROKER: u32 = 1;
-const PORT: u16 = 10_911;
+use ringmq_runtime::task;
+use support::{Client, Setup, simulated};
 
 /// Several files of 256 KiB.
 const MESSAGES: u8 = 100;
@@ -52,27 +47,11 @@ async fn live_through(data: Rc<DataPlane>, settings: Settings, address: SocketAd
 #[test]
 fn a_shorter_retention_is_obeyed_without_a_restart() {
     let world = World::new(7);
-    let address = SocketAddr::new(world.ip(BROKER), PORT);
-    let settings = Settings {
-        listen_port: PORT,
-        bind_address: [0, 0, 0, 0].into(),
-        max_message_size: 64 << 10,
-        mapped_file_size_commit_log: 256 << 10,
-        ..Setup::new(1, 1).settings
-    };
-    let plan = Plan {
-        settings: Arc::new(settings.clone()),
-        shards: ShardsConfig::new(Cores::Floating(1)),
-        root: "unused".into(),
-        store_host: address,
-    };
-    let disk = world.disk(BROKER);
-    let run = async move {
-        let control =
-            |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
-        let until = move |data| Box::pin(live_through(data, settings, address)) as LocalFuture<()>;
-        start::run_together(&plan, disk, Box::new(control), Box::new(until)).await
-    };
-    let ran = world.run(async { world.spawn_on(BROKER, "broker", run).await });
-    ran.expect("the broker starts and stops cleanly");
+    let address = simulated::address(&world);
+    let mut setup = Setup::simulated(1, 1);
+    setup.settings.max_message_size = 64 << 10;
+    setup.settings.mapped_file_size_commit_log = 256 << 10;
+    let settings = setup.settings.clone();
+    let until = move |data| live_through(data, settings, address);
+    world.run(async { setup.start_in(&world, until).await });
 }

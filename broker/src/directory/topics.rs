@@ -3,18 +3,14 @@
 //! Each is a step in the table and then [`Directory::settle_topics`]. A deletion goes the other way
 //! round ([`deletion`](super::deletion)).
 
-use super::{Directory, DirectoryError};
+use super::{Directory, DirectoryError, Touched, take_in_turn};
 use crate::topics::{TopicError, Topics, Wanted};
 use crate::view::{self, Change};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::topic::TopicConfig;
 use ringmq_protocol::names::retry_topic;
 use ringmq_runtime::clock;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Topics that a request is about, and whether it changed them.
-type Touched = BTreeMap<String, bool>;
 
 impl Directory {
     /// Makes the topic that a client sends to.
@@ -60,21 +56,14 @@ impl Directory {
         }
         let (settings, broker) = (self.settings(), &self.identity.name);
         let now_ms = clock::unix_ms();
-        let (mut touched, mut refused) = (Touched::new(), None);
-        for (topic, edits) in wanted {
-            let name = topic.topic_name.clone();
-            let updated =
-                self.tables.topics.borrow_mut().update(topic, &edits, &settings, broker, now_ms);
-            match updated {
-                Ok(change) => *touched.entry(name).or_default() |= change.is_some(),
-                Err(error) => {
-                    refused = Some(error);
-                    break;
-                }
-            }
-        }
+        let name = |(topic, _): &(TopicConfig, String)| topic.topic_name.clone();
+        let (touched, taken) = take_in_turn(wanted, name, |(topic, edits)| {
+            let mut topics = self.tables.topics.borrow_mut();
+            let change = topics.update(topic, &edits, &settings, broker, now_ms);
+            change.map(|change| change.is_some())
+        });
         self.settle_topics(touched).await?;
-        refused.map_or(Ok(()), |error| Err(error.into()))
+        Ok(taken?)
     }
 
     /// The retry topics of these groups, each with unit flags. Many groups cost few writes.

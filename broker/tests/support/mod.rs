@@ -7,6 +7,7 @@
 
 pub mod child;
 pub mod raw;
+pub mod simulated;
 
 use std::cell::Cell;
 use std::future::Future;
