@@ -1,5 +1,6 @@
 //! `bench idle`: what a broker spends on consumers that wait for messages which do not come.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,54 +71,82 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         serialize: args.header.serialize(),
     });
     let load = Load::on(target.clients(), None);
-    let pulls = u64::from(args.connections) * u64::from(args.depth);
     consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    let waited = wait(args, &target, load).await;
+    let report = report(args, &target, &plan, before, &waited).await?;
+    print(&report, args.json);
+    if let Some(prefix) = &args.output {
+        write(prefix, &report, &waited.archive).await?;
+    }
+    target.ended_well();
+    Ok(Ending::of(report.errors))
+}
+
+/// Pulls that waited, and what the broker was like when their time began and ended.
+struct Waited {
+    archive: Archive,
+    seconds: f64,
+    from: Option<process::Usage>,
+    until: Option<process::Usage>,
+}
+
+/// Pulls that `load` may have at the same time.
+fn pulls(args: &IdleArgs) -> u64 {
+    u64::from(args.connections) * u64::from(args.depth)
+}
+
+async fn wait(args: &IdleArgs, target: &Target, load: Rc<Load>) -> Waited {
     // The first waits end at about the same time; the measured time holds whole waits.
     let timing = Timing { warm_up: args.warm_up, duration: args.duration };
-    let waiting = {
-        let load = load.clone();
-        task::spawn(
-            "bench idle",
-            async move { load.run(timing, Archive::default(), |_, _| ()).await },
-        )
-    };
-    eprintln!("{pulls} pulls wait for {:?}", timing.warm_up + timing.duration);
+    let run = async move { load.run(timing, Archive::default(), |_, _| ()).await };
+    let waiting = task::spawn("bench idle", run);
+    eprintln!("{} pulls wait for {:?}", pulls(args), timing.warm_up + timing.duration);
     stop::table_follows();
     let _ = task::timeout(timing.warm_up, stop::requested()).await;
     let (started, from) = (Instant::now(), target.usage());
     let measured = timing.duration.saturating_sub(Duration::from_millis(100));
     let _ = task::timeout(measured, stop::requested()).await;
     let (seconds, until) = (started.elapsed().as_secs_f64(), target.usage());
-    let archive = waiting.await;
+    Waited { archive: waiting.await, seconds, from, until }
+}
+
+/// `before` is what the broker was like without pulls.
+async fn report(
+    args: &IdleArgs,
+    target: &Target,
+    plan: &PullPlan,
+    before: Option<process::Usage>,
+    waited: &Waited,
+) -> Result<Report, BenchError> {
+    let Waited { archive, seconds, from, until } = waited;
     let answers_per_second = archive.empty() as f64 / archive.elapsed().as_secs_f64().max(1e-9);
     let (null_broker_cpu_percent, round_trips) =
-        limits(args, &target, &plan, answers_per_second).await?;
-    let report = Report {
-        pulls,
+        limits(args, target, plan, answers_per_second).await?;
+    Ok(Report {
+        pulls: pulls(args),
         hold_s: args.hold.as_secs_f64(),
-        seconds,
+        seconds: *seconds,
         answers_per_second,
-        cpu_percent: from.zip(until).map(|(from, until)| cpu_percent(from, until, seconds)),
+        cpu_percent: from.zip(*until).map(|(from, until)| cpu_percent(from, until, *seconds)),
         rss_bytes: until.map(|usage| usage.rss_bytes),
         rss_growth_bytes: before
-            .zip(until)
+            .zip(*until)
             .map(|(before, until)| until.rss_bytes as i64 - before.rss_bytes as i64),
         null_broker_cpu_percent,
         round_trips,
         errors: archive.total.errors.total(),
-        environment: Environment::of(&target).await,
-    };
-    print(&report, args.json);
-    if let Some(prefix) = &args.output {
-        let rows = files::seconds(std::iter::once(&archive.seconds[..]));
-        for (extension, bytes) in [("json", report.to_json().into_bytes()), ("csv", rows)] {
-            let path = files::with_extension(prefix, extension);
-            files::replace(&path, &bytes).await?;
-            eprintln!("written: {}", path.display());
-        }
+        environment: Environment::of(target).await,
+    })
+}
+
+async fn write(prefix: &Path, report: &Report, archive: &Archive) -> Result<(), BenchError> {
+    let rows = files::seconds(std::iter::once(&archive.seconds[..]));
+    for (extension, bytes) in [("json", report.to_json().into_bytes()), ("csv", rows)] {
+        let path = files::with_extension(prefix, extension);
+        files::replace(&path, &bytes).await?;
+        eprintln!("written: {}", path.display());
     }
-    target.ended_well();
-    Ok(Ending::of(report.errors))
+    Ok(())
 }
 
 /// What the same answers cost at least, in percent of a core: nothing is cheaper than connections

@@ -8,6 +8,7 @@
 //! config/                topics, groups, consumers' progress
 //! ```
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,54 +60,81 @@ struct Facts {
 /// Another process uses it, it cannot be read or made, or it has another number of logs than is
 /// asked for.
 pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Claim, String> {
-    let root = disk.root();
-    let root = root.display();
-    let failed = |what: &str, error: std::io::Error| format!("store {root}: {what}: {error}");
     for dir in ["", "config"] {
         let made = disk.create_dir_all(dir).await;
-        made.map_err(|error| failed("cannot be created", error))?;
+        made.map_err(|error| failed(disk, "cannot be created", error))?;
     }
-    let lock = disk.lock(LOCK_FILE).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => format!(
-            "store {root}: another broker uses it; stop that one, or set another storePathRootDir"
-        ),
-        _ => failed("cannot be locked", error),
-    })?;
-    let exists = disk.exists(FACTS_FILE).await.map_err(|error| failed(FACTS_FILE, error))?;
-    let facts = if exists {
-        let bytes = disk.read_all(FACTS_FILE, FACTS_MAX_BYTES).await;
-        let bytes = bytes.map_err(|error| failed(FACTS_FILE, error))?;
-        read_facts(&bytes).map_err(|problem| format!("store {root}: {FACTS_FILE}: {problem}"))?
-    } else {
-        let has_other_logs = disk.exists(OTHER_LOGS_DIR).await;
-        if has_other_logs.map_err(|error| failed(OTHER_LOGS_DIR, error))? {
-            return Err(format!(
-                "store {root}: {FACTS_FILE} is missing, and {OTHER_LOGS_DIR} shows that there is \
-                 more than one log; restore that file, or write \
-                 {{\"version\":{VERSION},\"logs\":N}} into it, where N is one more than the \
-                 highest number in {OTHER_LOGS_DIR}"
-            ));
-        }
-        let is_apaches = disk.exists(COMMIT_LOG_DIR).await;
-        let logs = match (is_apaches.map_err(|error| failed(COMMIT_LOG_DIR, error))?, logs_wanted) {
-            // Apache's broker wrote this store: it has one log.
-            (true, _) => 1,
-            (false, 0) => shards.min(LOGS_MAX),
-            (false, logs_wanted) => logs_wanted.min(LOGS_MAX),
-        };
-        let facts = Facts { version: VERSION, logs };
-        let text = serde_json::to_vec_pretty(&facts).expect("two numbers can be written");
-        disk.replace(FACTS_FILE, &text).await.map_err(|error| failed(FACTS_FILE, error))?;
-        facts
+    let lock = lock(disk).await?;
+    let facts = match load_facts(disk).await? {
+        Some(facts) => facts,
+        None => make_facts(disk, logs_wanted, shards).await?,
     };
     if logs_wanted != 0 && logs_wanted != facts.logs {
         return Err(format!(
-            "store {root} was made with commitLogCount={}, which cannot change; the configuration \
+            "store {} was made with commitLogCount={}, which cannot change; the configuration \
              says {logs_wanted}. Set it to {} or 0, or use a new storePathRootDir",
-            facts.logs, facts.logs
+            disk.root().display(),
+            facts.logs,
+            facts.logs
         ));
     }
     Ok(Claim { logs: facts.logs, _lock: lock })
+}
+
+/// Why a store cannot be used, with its name.
+fn problem(disk: &Disk, problem: &str) -> String {
+    format!("store {}: {problem}", disk.root().display())
+}
+
+fn failed(disk: &Disk, what: &str, error: io::Error) -> String {
+    problem(disk, &format!("{what}: {error}"))
+}
+
+async fn lock(disk: &Disk) -> Result<Lock, String> {
+    disk.lock(LOCK_FILE).await.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            problem(disk, "another broker uses it; stop that one, or set another storePathRootDir")
+        }
+        _ => failed(disk, "cannot be locked", error),
+    })
+}
+
+/// What an earlier run wrote down; none in a new store, or in one of Apache's.
+async fn load_facts(disk: &Disk) -> Result<Option<Facts>, String> {
+    if !disk.exists(FACTS_FILE).await.map_err(|error| failed(disk, FACTS_FILE, error))? {
+        return Ok(None);
+    }
+    let bytes = disk.read_all(FACTS_FILE, FACTS_MAX_BYTES).await;
+    let bytes = bytes.map_err(|error| failed(disk, FACTS_FILE, error))?;
+    let facts = read_facts(&bytes);
+    facts.map(Some).map_err(|error| problem(disk, &format!("{FACTS_FILE}: {error}")))
+}
+
+/// Decides what is fixed from now on, and writes it down.
+async fn make_facts(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Facts, String> {
+    let has_other_logs = disk.exists(OTHER_LOGS_DIR).await;
+    if has_other_logs.map_err(|error| failed(disk, OTHER_LOGS_DIR, error))? {
+        return Err(problem(
+            disk,
+            &format!(
+                "{FACTS_FILE} is missing, and {OTHER_LOGS_DIR} shows that there is more than one \
+                 log; restore that file, or write {{\"version\":{VERSION},\"logs\":N}} into it, \
+                 where N is one more than the highest number in {OTHER_LOGS_DIR}"
+            ),
+        ));
+    }
+    let is_apaches = disk.exists(COMMIT_LOG_DIR).await;
+    let is_apaches = is_apaches.map_err(|error| failed(disk, COMMIT_LOG_DIR, error))?;
+    let logs = match (is_apaches, logs_wanted) {
+        // Apache's broker wrote this store: it has one log.
+        (true, _) => 1,
+        (false, 0) => shards.min(LOGS_MAX),
+        (false, logs_wanted) => logs_wanted.min(LOGS_MAX),
+    };
+    let facts = Facts { version: VERSION, logs };
+    let text = serde_json::to_vec_pretty(&facts).expect("two numbers can be written");
+    disk.replace(FACTS_FILE, &text).await.map_err(|error| failed(disk, FACTS_FILE, error))?;
+    Ok(facts)
 }
 
 fn read_facts(bytes: &[u8]) -> Result<Facts, String> {

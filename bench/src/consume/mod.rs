@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::args::commands::{Begin, ConsumeArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
+use crate::cold_log::ColdLog;
 use crate::consume::sends::Sends;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::{self, Limits};
-use crate::measure;
+use crate::measure::{self, Measured};
 use crate::produce::Producers;
 use crate::proof::journal::QueueNumber;
 use crate::record::archive::Archive;
@@ -40,43 +41,12 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
-    let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
-    let mut target = Target::open_for(&args.load.target, pulls).await?;
-    let (is_own, reads_all) = (target.store().is_some(), args.from == Begin::First);
-    let messages = args.fill.unwrap_or(if is_own && reads_all { FILL_DEFAULT } else { 0 });
-    fill(&target, &args.load.pace, &args.load.message, messages).await?;
-    let cold = if args.cold { Some(cold::make(&mut target, &args.load.pace).await?) } else { None };
-    let target = Rc::new(target);
-    let rate = args.produce.or(is_own.then_some(PRODUCE_DEFAULT)).filter(|_| !reads_all);
+    let (target, cold) = prepare(args).await?;
+    let rate = args.produce.or(target.store().is_some().then_some(PRODUCE_DEFAULT));
+    let rate = rate.filter(|_| args.from == Begin::Last);
     let sends = rate.map(|rate| Sends::new(&target, &args.load, rate));
-    let reading = match args.from {
-        Begin::First => Reading::Replay(args.passes.or(args.cold.then_some(1))),
-        Begin::Last => Reading::Tail,
-    };
-    let plan = Rc::new(PullPlan {
-        reading,
-        batch: args.pull_batch,
-        subscription: args.subscription.clone(),
-        hold: HOLD,
-        serialize: args.load.pace.header.serialize(),
-    });
-    let seed = ringmq_runtime::random::seed_u64();
-    let output = &args.load.output;
-    let warm_up = if args.cold { Duration::ZERO } else { args.load.pace.warm_up };
-    let pace = &PaceArgs { warm_up, ..args.load.pace.clone() };
-    let mut runs = measure::repeat(&target, pace, output, false, async |again| {
-        let schedule = pace.schedule(seed.wrapping_add(u64::from(again)));
-        let load = Load::on(target.clients(), schedule);
-        connect(&target, pace, &plan, &load).await?;
-        if let Some(cold) = &cold {
-            cold.check().await?;
-        }
-        if let Some(sends) = &sends {
-            sends.start(&target, again).await?;
-        }
-        Ok(load)
-    })
-    .await?;
+    let plan = Rc::new(plan(args));
+    let mut runs = repeat(args, &target, &plan, cold.as_ref(), sends.as_ref()).await?;
     let sent = match sends {
         Some(sends) => Some(sends.finish().await),
         None => None,
@@ -85,7 +55,71 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     for used in runs.iter_mut().filter_map(|run| run.used.as_mut()) {
         (used.flushes, used.device) = (None, None);
     }
-    let workload = format!(
+    let latency_of = if args.from == Begin::First { limits::PULLS } else { "age us" };
+    let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;
+    let mut report = Report::new(describe(args), latency_of, &runs);
+    report.limits = limits;
+    if let Some(sent) = sent {
+        report.add_beside("sends", limits::SENDS, &sent);
+    }
+    report.finish(&args.load.output, &target, &runs).await?;
+    target.ended_well();
+    Ok(report.ending())
+}
+
+/// Opens the target and gives it what is to be read.
+async fn prepare(args: &ConsumeArgs) -> Result<(Rc<Target>, Option<ColdLog>), BenchError> {
+    let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
+    let mut target = Target::open_for(&args.load.target, pulls).await?;
+    let is_filled = target.store().is_some() && args.from == Begin::First;
+    let messages = args.fill.unwrap_or(if is_filled { FILL_DEFAULT } else { 0 });
+    fill(&target, &args.load.pace, &args.load.message, messages).await?;
+    let cold = if args.cold { Some(cold::make(&mut target, &args.load.pace).await?) } else { None };
+    Ok((Rc::new(target), cold))
+}
+
+fn plan(args: &ConsumeArgs) -> PullPlan {
+    PullPlan {
+        reading: match args.from {
+            Begin::First => Reading::Replay(args.passes.or(args.cold.then_some(1))),
+            Begin::Last => Reading::Tail,
+        },
+        batch: args.pull_batch,
+        subscription: args.subscription.clone(),
+        hold: HOLD,
+        serialize: args.load.pace.header.serialize(),
+    }
+}
+
+/// Reads as often as was asked for; what is cold is looked at before, and sends begin with it.
+async fn repeat(
+    args: &ConsumeArgs,
+    target: &Target,
+    plan: &Rc<PullPlan>,
+    cold: Option<&ColdLog>,
+    sends: Option<&Sends>,
+) -> Result<Vec<Measured>, BenchError> {
+    let seed = ringmq_runtime::random::seed_u64();
+    let warm_up = if args.cold { Duration::ZERO } else { args.load.pace.warm_up };
+    let pace = &PaceArgs { warm_up, ..args.load.pace.clone() };
+    measure::repeat(target, pace, &args.load.output, false, async |again| {
+        let schedule = pace.schedule(seed.wrapping_add(u64::from(again)));
+        let load = Load::on(target.clients(), schedule);
+        connect(target, pace, plan, &load).await?;
+        if let Some(cold) = cold {
+            cold.check().await?;
+        }
+        if let Some(sends) = sends {
+            sends.start(target, again).await?;
+        }
+        Ok(load)
+    })
+    .await
+}
+
+/// The workload in words.
+fn describe(args: &ConsumeArgs) -> String {
+    format!(
         "consume: {}, up to {} messages a pull, from the {} message",
         args.load.pace.describe(),
         args.pull_batch,
@@ -94,17 +128,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
             (false, Begin::First) => "first",
             (false, Begin::Last) => "next",
         },
-    );
-    let latency_of = if args.from == Begin::First { limits::PULLS } else { "age us" };
-    let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;
-    let mut report = Report::new(workload, latency_of, &runs);
-    report.limits = limits;
-    if let Some(sent) = sent {
-        report.add_beside("sends", limits::SENDS, &sent);
-    }
-    report.finish(&args.load.output, &target, &runs).await?;
-    target.ended_well();
-    Ok(report.ending())
+    )
 }
 
 /// Puts so many messages into the topics.

@@ -111,38 +111,7 @@ pub fn overview(trials: &[Trial]) -> comfy_table::Table {
 /// The broker cannot be started or reached, or no rate is good.
 pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.load.target).await?);
-    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
-    let clock = Clock::start(&args.load.output);
-    let mut search = Search::new(args.start, args.max, f64::from(args.precision) / 100.0);
-    let mut trials = Vec::new();
-    let mut best = None;
-    let mut connections = 0;
-    stop::table_follows();
-    while let Some(rate) = search.next().filter(|_| !stop::is_requested()) {
-        let mut good = false;
-        for _ in 0..ATTEMPTS {
-            let duration = args.load.pace.duration.max(args.bound.time_at(rate));
-            let own = args.load.pace.clone();
-            let pace = PaceArgs { rate: vec![rate], repeat: 1, duration, ..own };
-            let seconds = duration.as_secs_f64();
-            eprintln!("trying {rate:.0}/s for {seconds:.1} s");
-            let load = producers.connect(&target, &pace, connections, None).await?;
-            connections += 1;
-            let measured = measure::once(&target, &pace, &load, clock.archive()).await;
-            if stop::is_requested() {
-                break;
-            }
-            let outcome = Outcome::of_run(&measured);
-            good = is_good(&outcome, rate, &args.bound);
-            let percentile = args.bound.percentile.clone();
-            trials.push(Trial { rate, good, percentile, outcome });
-            if good {
-                best = Some(measured);
-                break;
-            }
-        }
-        search.observe(good);
-    }
+    let Tried { search, trials, best } = try_rates(args, &target).await?;
     let Some((rate, measured)) = search.found().zip(best) else {
         if !args.load.output.json {
             println!("{}", overview(&trials));
@@ -160,6 +129,51 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
         () => Found::Knee,
     };
     finish(args, &target, (rate, found), measured, trials).await
+}
+
+/// What a search came to.
+struct Tried {
+    search: Search,
+    trials: Vec<Trial>,
+    /// The run at the highest good rate.
+    best: Option<Measured>,
+}
+
+async fn try_rates(args: &KneeArgs, target: &Target) -> Result<Tried, BenchError> {
+    let producers = Producers::new(target, &args.load.message, args.load.pace.header.serialize());
+    let clock = Clock::start(&args.load.output);
+    let search = Search::new(args.start, args.max, f64::from(args.precision) / 100.0);
+    let mut tried = Tried { search, trials: Vec::new(), best: None };
+    let percentile = &args.bound.percentile;
+    stop::table_follows();
+    while let Some(rate) = tried.search.next().filter(|_| !stop::is_requested()) {
+        let mut good = false;
+        for _ in 0..ATTEMPTS {
+            let again = u32::try_from(tried.trials.len()).expect("a search is short");
+            let pace = pace_at(args, rate);
+            let load = producers.connect(target, &pace, again, None).await?;
+            let measured = measure::once(target, &pace, &load, clock.archive()).await;
+            if stop::is_requested() {
+                break;
+            }
+            let outcome = Outcome::of_run(&measured);
+            good = is_good(&outcome, rate, &args.bound);
+            tried.trials.push(Trial { rate, good, percentile: percentile.clone(), outcome });
+            if good {
+                tried.best = Some(measured);
+                break;
+            }
+        }
+        tried.search.observe(good);
+    }
+    Ok(tried)
+}
+
+/// How a rate is tried, which the user is told.
+fn pace_at(args: &KneeArgs, rate: f64) -> PaceArgs {
+    let duration = args.load.pace.duration.max(args.bound.time_at(rate));
+    eprintln!("trying {rate:.0}/s for {:.1} s", duration.as_secs_f64());
+    PaceArgs { rate: vec![rate], repeat: 1, duration, ..args.load.pace.clone() }
 }
 
 async fn finish(

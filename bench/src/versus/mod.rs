@@ -26,7 +26,7 @@ mod stock;
 mod tables;
 mod verdict;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::random;
@@ -72,27 +72,14 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     };
     let known = kept.as_ref().and_then(|kept| kept.conditions["seed"].as_u64());
     let seed = args.seed.or(known).unwrap_or_else(|| random::seed_u64() % SEEDS);
-    let default = || args.directory.join(format!("versus-{seed}"));
-    let output = std::path::absolute(args.output.clone().unwrap_or_else(default))
-        .map_err(|error| BenchError::file(&args.directory, error))?;
-    for directory in [args.directory.as_path(), &output] {
-        make_directory(directory).await?;
-    }
-    let times = args.times();
-    let scenarios = match &args.scenarios[..] {
-        [] => SCENARIOS.iter().collect(),
-        named => named.to_vec(),
-    };
-    let plan = Plan::new(&scenarios, &args.against, seed);
-    if plan.blocks().is_empty() {
-        return Err(BenchError::Race("nobody of --against meets us in --scenarios".to_owned()));
-    }
+    let output = make_output(args, seed).await?;
+    let plan = plan(args, seed)?;
     check_space(args, plan.blocks()).await?;
     let apache = match plan.blocks().iter().any(Block::needs_apache) {
         true => Some(Apache::fetch(&apache::directory(&args.directory)).await?),
         false => None,
     };
-    let apache = apache.as_ref();
+    let (apache, times) = (apache.as_ref(), args.times());
     let program = our_program(args).await?;
     let conditions = conditions(args, &program, apache, times, seed);
     let mut results = match kept {
@@ -108,18 +95,46 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     mappings::announce(plan.blocks()).await;
     let mut race = Race::new(args, apache, times, &output);
     race.run(&plan, &mut results).await?;
-    match args.json {
-        true => println!("{}", results.to_json()),
-        false => {
-            println!("\n{}", environment::place(&results.environment));
-            println!("{}{}", tables::describe(&results), race.left_out());
-        }
-    }
+    print(&results, &race, args.json);
     Ok(match (results.is_lost(), results.failed_runs()) {
         (true, _) => Ending::Worse,
         (false, 0) => Ending::Good,
         (false, _) => Ending::RequestsFailed,
     })
+}
+
+/// Makes the directory of the race's data, and the one of everything else.
+async fn make_output(args: &VersusArgs, seed: u64) -> Result<PathBuf, BenchError> {
+    let default = || args.directory.join(format!("versus-{seed}"));
+    let output = std::path::absolute(args.output.clone().unwrap_or_else(default))
+        .map_err(|error| BenchError::file(&args.directory, error))?;
+    for directory in [args.directory.as_path(), &output] {
+        make_directory(directory).await?;
+    }
+    Ok(output)
+}
+
+/// Who meets whom.
+fn plan(args: &VersusArgs, seed: u64) -> Result<Plan, BenchError> {
+    let scenarios = match &args.scenarios[..] {
+        [] => SCENARIOS.iter().collect(),
+        named => named.to_vec(),
+    };
+    let plan = Plan::new(&scenarios, &args.against, seed);
+    match plan.blocks() {
+        [] => Err(BenchError::Race("nobody of --against meets us in --scenarios".to_owned())),
+        _ => Ok(plan),
+    }
+}
+
+fn print(results: &Results, race: &Race<'_>, as_json: bool) {
+    match as_json {
+        true => println!("{}", results.to_json()),
+        false => {
+            println!("\n{}", environment::place(&results.environment));
+            println!("{}{}", tables::describe(results), race.left_out());
+        }
+    }
 }
 
 /// The race whose data are in a directory.

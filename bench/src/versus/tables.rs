@@ -160,32 +160,36 @@ fn costs(results: &Results) -> Table {
     seen.sort_unstable();
     seen.dedup();
     for (scenario, contestant) in seen {
-        let runs = runs_of(results, scenario, contestant);
-        let null = runs_of(results, scenario, Contestant::Null);
-        let rate = |runs: &[&Figures]| mean(runs, |run| Figure::Rate.of(run));
-        let cpu = |runs: &[&Figures]| mean(runs, |run| Figure::Cpu.of(run));
-        let used = |of: fn(BrokerUse) -> Option<f64>| mean(&runs, |run| of(run.broker?));
-        let share = rate(&runs).zip(rate(&null)).map(|(rate, of)| 100.0 * rate / of);
-        let multiple = cpu(&runs).zip(cpu(&null)).map(|(cpu, of)| cpu / of);
-        let text = |value: Option<f64>| value.map_or(String::new(), figure);
-        rows.add_row([
-            scenario.to_owned(),
-            contestant.word().to_owned(),
-            runs.len().to_string(),
-            text(rate(&runs)),
-            share.map_or(String::new(), |share| format!("{share:.0} %")),
-            text(cpu(&runs)),
-            multiple.map_or(String::new(), |multiple| format!("{multiple:.2} x")),
-            text(used(|used| used.system_calls_per_message)),
-            text(used(|used| used.context_switches_per_message)),
-            text(used(|used| used.device_writes_per_message)),
-            text(used(|used| used.device_bytes_per_message)),
-            text(used(|used| used.device_flushes_per_message)),
-            text(mean(&runs, |run| Figure::Rss.of(run))),
-        ]);
+        rows.add_row(cost_cells(results, scenario, contestant));
     }
     table::align_numbers(&mut rows, 2);
     rows
+}
+
+fn cost_cells(results: &Results, scenario: &str, contestant: Contestant) -> [String; 13] {
+    let runs = runs_of(results, scenario, contestant);
+    let null = runs_of(results, scenario, Contestant::Null);
+    let rate = |runs: &[&Figures]| mean(runs, |run| Figure::Rate.of(run));
+    let cpu = |runs: &[&Figures]| mean(runs, |run| Figure::Cpu.of(run));
+    let used = |of: fn(BrokerUse) -> Option<f64>| mean(&runs, |run| of(run.broker?));
+    let share = rate(&runs).zip(rate(&null)).map(|(rate, of)| 100.0 * rate / of);
+    let multiple = cpu(&runs).zip(cpu(&null)).map(|(cpu, of)| cpu / of);
+    let text = |value: Option<f64>| value.map_or(String::new(), figure);
+    [
+        scenario.to_owned(),
+        contestant.word().to_owned(),
+        runs.len().to_string(),
+        text(rate(&runs)),
+        share.map_or(String::new(), |share| format!("{share:.0} %")),
+        text(cpu(&runs)),
+        multiple.map_or(String::new(), |multiple| format!("{multiple:.2} x")),
+        text(used(|used| used.system_calls_per_message)),
+        text(used(|used| used.context_switches_per_message)),
+        text(used(|used| used.device_writes_per_message)),
+        text(used(|used| used.device_bytes_per_message)),
+        text(used(|used| used.device_flushes_per_message)),
+        text(mean(&runs, |run| Figure::Rss.of(run))),
+    ]
 }
 
 /// What the runs of a broker in a scenario came to, of whatever block.

@@ -182,33 +182,16 @@ pub fn row(
     pairs: &[Pair],
     control: Option<&Row>,
 ) -> Option<Row> {
-    let of = |fate| {
-        let those = pairs.iter().filter(move |pair| pair.fate(scenario, figure) == fate);
-        those.filter_map(|pair| pair.values(figure)).collect::<Vec<Values>>()
-    };
-    let (kept, stolen) = (of(Fate::Kept), of(Fate::Stolen));
-    let (count, stolen_count) = (kept.len(), stolen.len());
-    let discarded = [of(Fate::Unsteady), stolen].concat();
-    let discarded_count = discarded.len();
-    let values = if count == 0 { discarded } else { kept };
+    let sorted = Sorted::of(scenario, figure, pairs);
     let reason = pairs.iter().find_map(|pair| pair.reason(figure));
-    let (ours, theirs): (Vec<f64>, Vec<f64>) = match values.is_empty() {
-        false => (
-            values.iter().map(|values| values.ours).collect(),
-            values.iter().map(|values| values.theirs).collect(),
-        ),
-        // What one side came to is told, also where the other has nothing to set against it.
-        true => (
-            alone(pairs, figure, |pair| pair.ours.as_ref()),
-            alone(pairs, figure, |pair| pair.theirs.as_ref()),
-        ),
-    };
-    if values.is_empty() && reason.is_none() {
+    if sorted.values.is_empty() && reason.is_none() {
         return None;
     }
-    let gains: Vec<f64> = values.iter().map(|values| values.gain).collect();
+    let (ours, theirs) = sorted.sides(pairs, figure);
+    let gains: Vec<f64> = sorted.values.iter().map(|values| values.gain).collect();
     let gain = interval(&gains, rival);
-    let ours_count = if values.is_empty() { ours.len() } else { count };
+    let count = sorted.kept;
+    let ours_count = if gains.is_empty() { ours.len() } else { count };
     let mut row = Row {
         scenario: scenario.name,
         figure,
@@ -217,9 +200,9 @@ pub fn row(
         theirs: geometric_mean(&theirs),
         gain,
         pairs: count,
-        unsteady: discarded_count,
-        stolen: stolen_count,
-        failed: pairs.len() - count - discarded_count,
+        unsteady: sorted.discarded,
+        stolen: sorted.stolen,
+        failed: pairs.len() - count - sorted.discarded,
         claimable: control.and_then(claimable),
         verdict: match gain {
             None => Verdict::Failed,
@@ -235,6 +218,44 @@ pub fn row(
         |goal: &&Goal| ours_count >= PAIRS_MIN && (goal.of == Of::Value || row.gain.is_some());
     row.reached = row.goal.filter(is_judged).map(|goal| goal.reached(&row));
     Some(row)
+}
+
+/// The pairs that have a figure on both sides, by what becomes of it.
+struct Sorted {
+    kept: usize,
+    /// Those that do not count, the stolen ones among them.
+    discarded: usize,
+    stolen: usize,
+    /// Of the pairs that count; where none does, of those that do not.
+    values: Vec<Values>,
+}
+
+impl Sorted {
+    fn of(scenario: &Scenario, figure: Figure, pairs: &[Pair]) -> Self {
+        let of = |fate| {
+            let those = pairs.iter().filter(move |pair| pair.fate(scenario, figure) == fate);
+            those.filter_map(|pair| pair.values(figure)).collect::<Vec<Values>>()
+        };
+        let (kept, stolen) = (of(Fate::Kept), of(Fate::Stolen));
+        let (kept_count, stolen_count) = (kept.len(), stolen.len());
+        let discarded = [of(Fate::Unsteady), stolen].concat();
+        Self {
+            kept: kept_count,
+            discarded: discarded.len(),
+            stolen: stolen_count,
+            values: if kept.is_empty() { discarded } else { kept },
+        }
+    }
+
+    /// Our values and theirs. What one side came to is told, also where the other has nothing to
+    /// set against it.
+    fn sides(&self, pairs: &[Pair], figure: Figure) -> (Vec<f64>, Vec<f64>) {
+        if self.values.is_empty() {
+            let ours = alone(pairs, figure, |pair| pair.ours.as_ref());
+            return (ours, alone(pairs, figure, |pair| pair.theirs.as_ref()));
+        }
+        self.values.iter().map(|values| (values.ours, values.theirs)).unzip()
+    }
 }
 
 /// A figure of the runs of one side.

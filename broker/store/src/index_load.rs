@@ -54,6 +54,29 @@ pub(crate) async fn load(
     options: &LogOptions,
     log_min: u64,
 ) -> io::Result<LoadedIndex> {
+    let found = read_snapshots(disk, dir).await?;
+    let newest_generation = found.first().map_or(0, |found| found.head.generation);
+    let mut loaded = match load_newest(files, options, &found, log_min).await? {
+        Some(loaded) => loaded,
+        None => {
+            // None of them may speak later of files that are made anew.
+            remove_snapshots(disk, dir).await?;
+            load_without_snapshot(files, options, log_min).await?
+        }
+    };
+    // The next snapshot is newer than all that were found, whichever of them was of use.
+    loaded.snapshots.generation = newest_generation;
+    Ok(loaded)
+}
+
+/// A snapshot whose head is sound.
+struct FoundSnapshot {
+    head: SnapshotHead,
+    bytes: Vec<u8>,
+}
+
+/// The snapshots, the newest first.
+async fn read_snapshots(disk: &Disk, dir: &Path) -> io::Result<Vec<FoundSnapshot>> {
     let mut found = Vec::new();
     for slot in 0..2 {
         let bytes = match disk.read_all(snapshot_path(dir, slot), SNAPSHOT_BYTES_MAX).await {
@@ -62,46 +85,64 @@ pub(crate) async fn load(
             Err(error) => return Err(error),
         };
         match snapshot::read_head(&bytes) {
-            Some(head) => found.push((head, bytes)),
+            Some(head) => found.push(FoundSnapshot { head, bytes }),
             None => tracing::warn!("an index snapshot is damaged, so an older one is used"),
         }
     }
-    found.sort_by_key(|(head, _)| std::cmp::Reverse(head.generation));
-    let newest_generation = found.first().map_or(0, |(head, _)| head.generation);
-    for (head, bytes) in found {
-        if let Some(mut loaded) = load_from(files, options, head, &bytes).await?
-            && is_complete(&loaded, files, log_min)
-        {
-            loaded.snapshots = Snapshots {
-                generation: newest_generation,
-                stream_at: head.stream_at,
-                previous_stream_at: head.stream_at,
-                len: bytes.len() as u64,
-            };
-            return Ok(loaded);
-        }
-        tracing::warn!("an index snapshot does not fit the index files, so an older one is used");
-    }
-    // None of them may speak later of files that are made anew.
+    found.sort_by_key(|found| std::cmp::Reverse(found.head.generation));
+    Ok(found)
+}
+
+async fn remove_snapshots(disk: &Disk, dir: &Path) -> io::Result<()> {
     for slot in 0..2 {
         match disk.remove_file(snapshot_path(dir, slot)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// The indexes of the first snapshot that fits the files, and what they say behind it.
+async fn load_newest(
+    files: &mut IndexFiles,
+    options: &LogOptions,
+    found: &[FoundSnapshot],
+    log_min: u64,
+) -> io::Result<Option<LoadedIndex>> {
+    for FoundSnapshot { head, bytes } in found {
+        if let Some(mut loaded) = load_from(files, options, *head, bytes).await?
+            && is_complete(&loaded, files, log_min)
+        {
+            loaded.snapshots = Snapshots {
+                generation: head.generation,
+                stream_at: head.stream_at,
+                previous_stream_at: head.stream_at,
+                len: bytes.len() as u64,
+            };
+            return Ok(Some(loaded));
+        }
+        tracing::warn!("an index snapshot does not fit the index files, so an older one is used");
+    }
+    Ok(None)
+}
+
+/// What the files say from their beginning on; when that is not all, empty indexes and no files.
+async fn load_without_snapshot(
+    files: &mut IndexFiles,
+    options: &LogOptions,
+    log_min: u64,
+) -> io::Result<LoadedIndex> {
     // Without a snapshot the stream starts at 0.
     let start = SnapshotHead::default();
-    if let Some(mut loaded) = replay(files, LoadedIndex::empty(options), start).await?
+    if let Some(loaded) = replay(files, LoadedIndex::empty(options), start).await?
         && loaded.log_byte.is_some()
         && is_complete(&loaded, files, log_min)
     {
-        loaded.snapshots.generation = newest_generation;
         return Ok(loaded);
     }
     files.clear().await?;
-    let mut empty = LoadedIndex::empty(options);
-    empty.snapshots.generation = newest_generation;
-    Ok(empty)
+    Ok(LoadedIndex::empty(options))
 }
 
 /// Whether the files hold all that the indexes point at, the stream can go on in them, and nothing

@@ -10,7 +10,7 @@ use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::group::GroupList;
 use ringmq_protocol::bodies::offset::ConsumerOffsetTable;
 use ringmq_protocol::bodies::stats::{ConsumeStats, ConsumeStatsList, OffsetWrapper};
-use ringmq_protocol::bodies::topic::TopicList;
+use ringmq_protocol::bodies::topic::{TopicConfig, TopicList};
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{
     BrokerConsumeStatsRequest, ConsumeStatsRequest, GroupRequest, TopicRequest,
@@ -18,6 +18,7 @@ use ringmq_protocol::headers::admin::{
 use ringmq_runtime::random::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Queues of one answer, those of each group counted: their text fills a frame of 16 MiB, and no
 /// client takes a longer one. A topic has 65,535 at most.
@@ -59,19 +60,7 @@ async fn stats_of(
     group: &str,
     queues_max: usize,
 ) -> Result<ConsumeStats, Refusal> {
-    let configs: Vec<_> = {
-        let table = parts.directory.topics();
-        // Topics that are gone are left out.
-        topics.iter().filter_map(|topic| table.get(topic).cloned()).collect()
-    };
-    let queues = configs.iter().map(|config| u64::try_from(config.read_queue_nums).unwrap_or(0));
-    if queues.sum::<u64>() > queues_max as u64 {
-        let remark = format!(
-            "more than {QUEUES_MAX} queues do not fit into an answer: ask for one group and a few \
-             topics at a time"
-        );
-        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
-    }
+    let configs = configs_of(parts, topics, queues_max)?;
     let committed: Queues<i64> =
         progress.iter().map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
     let ranges = gather::ranges(&parts.data, topics.iter().cloned().collect()).await;
@@ -103,6 +92,28 @@ async fn stats_of(
         stats.consume_tps += parts.runtime.group_rate(topic, group);
     }
     Ok(stats)
+}
+
+/// The settings of topics, without those that are gone.
+///
+/// # Errors
+/// They have more than `queues_max` queues.
+fn configs_of(
+    parts: &Parts,
+    topics: &BTreeSet<String>,
+    queues_max: usize,
+) -> Result<Vec<Arc<TopicConfig>>, Refusal> {
+    let table = parts.directory.topics();
+    let configs: Vec<_> = topics.iter().filter_map(|topic| table.get(topic).cloned()).collect();
+    let queues = configs.iter().map(|config| u64::try_from(config.read_queue_nums).unwrap_or(0));
+    if queues.sum::<u64>() > queues_max as u64 {
+        let remark = format!(
+            "more than {QUEUES_MAX} queues do not fit into an answer: ask for one group and a few \
+             topics at a time"
+        );
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    Ok(configs)
 }
 
 fn by_group(progress: Vec<Progress>) -> HashMap<String, Vec<Progress>> {

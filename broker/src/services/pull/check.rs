@@ -7,10 +7,11 @@ use ringmq_protocol::names::perm;
 use ringmq_protocol::{Command, Header};
 use ringmq_store::{BatchLimit, QueueOffset, ReadLimits, ReadQuery};
 
+use crate::config::Settings;
 use crate::filter::TagFilter;
 use crate::names;
 use crate::outcome::Refusal;
-use crate::view::{Group, View};
+use crate::view::{Group, Topic, View};
 
 /// Who forbids a pull, in the answer's header.
 mod forbidden {
@@ -56,11 +57,23 @@ pub(super) fn check<'c>(
     command: &'c Command<'_>,
 ) -> Result<Pulling<'c>, Denied> {
     let header = PullRequest::decode(&command.fields).map_err(Refusal::malformed)?;
-    let settings = view.settings();
-    let deny = |forbidden_by, remark: String| Denied {
-        refusal: Refusal::no_permission(remark),
-        forbidden_by: Some(forbidden_by),
+    check_broker(view.settings(), &header)?;
+    let group = check_group(view, header.consumer_group)?;
+    let topic = check_queue(view, &header)?;
+    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION {
+        0 => filter_of_group(group, &header)?,
+        _ => filter_of_request(&header)?,
     };
+    let limits = limits(view.settings(), memory_bytes, header.max_msg_nums);
+    let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
+    Ok(Pulling { header, filter, limits, flags })
+}
+
+fn deny(forbidden_by: i32, remark: String) -> Denied {
+    Denied { refusal: Refusal::no_permission(remark), forbidden_by: Some(forbidden_by) }
+}
+
+fn check_broker(settings: &Settings, header: &PullRequest<'_>) -> Result<(), Denied> {
     if settings.broker_permission & perm::READ == 0 {
         let remark = format!("broker {} is not readable: brokerPermission", settings.broker_name);
         return Err(deny(forbidden::BROKER, remark));
@@ -68,15 +81,22 @@ pub(super) fn check<'c>(
     if header.sys_flag & pull_flag::LITE_PULL != 0 && !settings.lite_pull_message_enable {
         return Err(deny(forbidden::BROKER, "lite pull is off: litePullMessageEnable".into()));
     }
-    let group_name = header.consumer_group;
-    let group = view.group(group_name).map(|group| &**group);
-    match group {
+    Ok(())
+}
+
+/// The group; none that a client may make.
+fn check_group<'v>(view: &'v View, name: &str) -> Result<Option<&'v Group>, Denied> {
+    match view.group(name) {
         Some(group) if !group.consume_enabled => {
-            return Err(deny(forbidden::GROUP, format!("consumer group {group_name} is disabled")));
+            Err(deny(forbidden::GROUP, format!("consumer group {name} is disabled")))
         }
-        Some(_) => {}
-        None => check_unknown_group(view, group_name)?,
+        Some(group) => Ok(Some(group)),
+        None => check_unknown_group(view, name).map(|()| None),
     }
+}
+
+/// The topic, which can be read and has the queue.
+fn check_queue<'v>(view: &'v View, header: &PullRequest<'_>) -> Result<&'v Topic, Denied> {
     let Some(topic) = view.topic(header.topic) else {
         return Err(Refusal::no_topic(header.topic).into());
     };
@@ -93,12 +113,13 @@ pub(super) fn check<'c>(
         );
         return Err(Refusal::invalid_parameter(remark).into());
     }
-    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION {
-        0 => filter_of_group(group, &header)?,
-        _ => filter_of_request(&header)?,
-    };
-    let limits = ReadLimits {
-        count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+    Ok(topic)
+}
+
+/// What the settings and the client let one answer have.
+fn limits(settings: &Settings, memory_bytes: u64, messages_max: i32) -> ReadLimits {
+    ReadLimits {
+        count: usize::try_from(messages_max).unwrap_or(0).max(1),
         near_bytes: memory_bytes / 100 * u64::from(settings.access_message_in_memory_max_ratio),
         in_memory: BatchLimit {
             count: settings.max_transfer_count_in_memory as usize,
@@ -108,9 +129,7 @@ pub(super) fn check<'c>(
             count: settings.max_transfer_count_on_disk as usize,
             bytes: settings.max_transfer_bytes_on_disk.into(),
         },
-    };
-    let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
-    Ok(Pulling { header, filter, limits, flags })
+    }
 }
 
 fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
