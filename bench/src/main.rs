@@ -33,11 +33,9 @@ mod versus;
 mod wire;
 mod workload;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use ringmq_runtime::shards;
-use tracing_subscriber::EnvFilter;
 
 use crate::args::commands::RunArgs;
 use crate::args::{Cli, Command, scenario};
@@ -57,10 +55,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
-    log.with_writer(std::io::stderr).init();
+    ringmq_program::start_log("RUST_LOG", "error");
     match shards::try_block_on("bench", stop::run(run(cli.command))) {
         Ok(Ok(ending)) => ending.code(),
         // A scenario is a command line.

@@ -7,71 +7,34 @@ use crate::directory::OVERRIDES_FILE;
 use crate::server::{self, Setup};
 use crate::start::BrokerError;
 use clap::Parser;
+use ringmq_program::{Failure, SERVER_LOG};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards;
 use ringmq_runtime::signal::Signal;
-use ringmq_runtime::start::{self, explain_settings_file};
-use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
+use ringmq_runtime::start;
 use ringmq_settings::template;
 use ringmq_store::metadata::Document;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
-
-const EXIT_STOPPED_WITH_LOSS: u8 = 1;
-const EXIT_CONFIGURATION: u8 = 3;
-const EXIT_MACHINE: u8 = 4;
-const EXIT_STORE: u8 = 5;
 
 /// Warnings and errors of ours; glommio's own are about probes that may fail.
 const LOG_DEFAULT: &str = "warn,glommio=off";
 
-/// Why the process ends, with its exit status.
-struct Failure {
-    status: u8,
-    text: String,
-}
-
-impl Failure {
-    fn configuration(text: impl Into<String>) -> Self {
-        Self { status: EXIT_CONFIGURATION, text: text.into() }
-    }
-}
-
-impl From<BrokerError> for Failure {
-    fn from(error: BrokerError) -> Self {
-        let status = match error {
-            BrokerError::Shards(_) | BrokerError::Start(_) => EXIT_MACHINE,
-            BrokerError::Store(_) => EXIT_STORE,
-            BrokerError::Stop(_) => EXIT_STOPPED_WITH_LOSS,
-        };
-        Self { status, text: error.to_string() }
-    }
-}
-
 /// Is `mqbroker` with these command line arguments, the first being the name of the program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = Arguments::parse_from(arguments);
-    start_log();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "mqbroker: {}", failure.text);
-            ExitCode::from(failure.status)
-        }
-    }
+    ringmq_program::start_log(SERVER_LOG, LOG_DEFAULT);
+    ringmq_program::end("mqbroker", run(&arguments))
 }
 
-/// Logs to standard error; RINGMQ_LOG chooses what.
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("RINGMQ_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_DEFAULT));
-    let is_terminal = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
-    log.with_writer(io::stderr).init();
+fn failure(error: BrokerError) -> Failure {
+    match error {
+        BrokerError::Shards(_) | BrokerError::Start(_) => Failure::machine(error),
+        BrokerError::Store(_) => Failure::store(error),
+        BrokerError::Stop(_) => Failure::loss(error),
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -89,7 +52,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (success, broker) = (success_text(&setup), broker_text(&setup));
     let stopped = format!("{broker} has stopped, everything is on disk.\n");
     let stopping = move |signal| print(&stopping_text(&broker, signal));
-    server::run(&setup, move || print(&success), stopping)?;
+    server::run(&setup, move || print(&success), stopping).map_err(failure)?;
     print(&stopped);
     Ok(())
 }
@@ -107,10 +70,8 @@ struct Loaded {
 fn settings(arguments: &Arguments) -> Result<Loaded, Failure> {
     let (mut settings, mut notes) = (Settings::default(), Notes::default());
     if let Some(path) = &arguments.config_file {
-        let refuse = |error: &dyn Display| Failure::configuration(format!("{path}: {error}"));
-        let bytes = read_file(Path::new(path))?;
-        let properties = Properties::parse(&bytes).map_err(|error| refuse(&error))?;
-        settings.apply(&properties, &mut notes).map_err(|error| refuse(&error))?;
+        let apply = ringmq_program::apply_file(&mut settings, path);
+        shards::try_block_on("settings", apply).map_err(Failure::machine)??;
     }
     let overrides = overrides(&settings.store_path_root_dir)?;
     settings.apply_overrides(&overrides, &mut notes);
@@ -120,13 +81,7 @@ fn settings(arguments: &Arguments) -> Result<Loaded, Failure> {
             "configuration: changed while a broker ran, so {OVERRIDES_FILE} wins over the file: {keys}"
         );
     }
-    for warning in notes.warnings {
-        tracing::warn!("configuration: {warning}");
-    }
-    if !notes.without_effect.is_empty() {
-        let keys = notes.without_effect.join(", ");
-        tracing::info!("configuration: known and without effect in this version: {keys}");
-    }
+    ringmq_program::log_notes(OVERRIDES_FILE, notes);
     let mut namesrv_from = Some("namesrvAddr");
     if settings.namesrv_addr.is_empty() {
         settings.namesrv_addr = std::env::var("NAMESRV_ADDR").unwrap_or_default();
@@ -146,27 +101,15 @@ fn overrides(root: &str) -> Result<BTreeMap<String, String>, Failure> {
         let document = Document::new(&disk, OVERRIDES_FILE);
         document.load().await.map_err(|error| error.to_string())
     });
-    match loaded.map_err(BrokerError::Shards)? {
+    match loaded.map_err(Failure::machine)? {
         Ok(loaded) => Ok(loaded.unwrap_or_default()),
         Err(text) => {
             // A directory that is no good at all is the better explanation.
-            start::check_directory(root).map_err(BrokerError::Shards)?;
+            start::check_directory(root).map_err(Failure::machine)?;
             let fix = "move it away; it holds settings changed while a broker ran, nothing else";
-            Err(Failure { status: EXIT_STORE, text: format!("{root}: {text}\n  fix: {fix}") })
+            Err(Failure::store(format!("{root}: {text}\n  fix: {fix}")))
         }
     }
-}
-
-/// The bytes of the settings file.
-fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    let read = async {
-        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-        Disk::live(directory)?.read_all(name, PROPERTIES_SIZE_MAX_BYTES).await
-    };
-    let read = shards::try_block_on("settings", read).map_err(BrokerError::Shards)?;
-    read.map_err(|error| Failure::configuration(explain_settings_file(path, error).to_string()))
 }
 
 /// Why no name server runs in this process, for those who did not ask for that in so many words.

@@ -1,18 +1,14 @@
 //! `mqnamesrv`: a name server in a process of its own.
 
-use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use ringmq_namesrv::config::{Config, sample_file};
-use ringmq_runtime::disk::Disk;
+use ringmq_program::{Failure, SERVER_LOG};
 use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::signal;
-use ringmq_runtime::start::explain_settings_file;
-use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
-use ringmq_settings::{Notes, Rules as _, template};
+use ringmq_settings::template;
 use ringmq_version::VERSION;
 
 const EXAMPLES: &str = "\
@@ -54,49 +50,19 @@ struct Arguments {
     print_template: bool,
 }
 
-/// How the process ends, with what to say.
-struct Failure {
-    status: u8,
-    text: String,
-}
-
-impl Failure {
-    fn configuration(text: impl ToString) -> Self {
-        Self { status: 3, text: text.to_string() }
-    }
-
-    fn machine(text: impl ToString) -> Self {
-        Self { status: 4, text: text.to_string() }
-    }
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.print_template {
         print!("{}", sample_file());
         return ExitCode::SUCCESS;
     }
-    start_log();
+    ringmq_program::start_log(SERVER_LOG, "info");
     let shards = ShardsConfig::new(Cores::Floating(1));
     let ended = shards::run(&shards, |_| run(&arguments));
     let ended = ended
         .map_err(Failure::machine)
         .and_then(|mut ended| ended.pop().expect("one shard, one outcome"));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("mqnamesrv: {}", failure.text);
-            ExitCode::from(failure.status)
-        }
-    }
-}
-
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("RINGMQ_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
-    log.with_writer(std::io::stderr).init();
+    ringmq_program::end("mqnamesrv", ended)
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -117,18 +83,9 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn configure(arguments: &Arguments) -> Result<Config, Failure> {
     let mut config = Config::default();
-    let Some(path) = &arguments.config_file else { return Ok(config) };
-    let disk = Disk::live(".").map_err(Failure::machine)?;
-    let contents = disk.read_all(path, PROPERTIES_SIZE_MAX_BYTES).await;
-    let contents = contents
-        .map_err(|error| Failure::configuration(explain_settings_file(Path::new(path), error)))?;
-    let refused = |detail: String| Failure::configuration(format_args!("{path}: {detail}"));
-    let file = Properties::parse(&contents).map_err(|error| refused(error.to_string()))?;
-    let mut notes = Notes::default();
-    config.apply(&file, &mut notes).map_err(|error| refused(error.to_string()))?;
-    for warning in notes.warnings {
-        tracing::warn!("{path}: {warning}");
+    if let Some(path) = &arguments.config_file {
+        ringmq_program::apply_file(&mut config, path).await?;
+        println!("load config properties file OK, {path}");
     }
-    println!("load config properties file OK, {path}");
     Ok(config)
 }
