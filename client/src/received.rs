@@ -70,31 +70,28 @@ pub enum DecodeError {
 const BODY_SIZE_BYTES_MAX: usize = 64 << 20;
 
 impl ReceivedMessage {
-    /// Decodes all messages of a pull's answer from `queue`.
-    ///
-    /// # Errors
-    /// The first message that cannot be read; none is returned then.
-    pub fn decode_all(body: &Bytes, queue: &MessageQueue) -> Result<Vec<Self>, DecodeError> {
-        let mut messages = Vec::new();
-        for (number, record) in record::records(body).enumerate() {
-            let record = record.map_err(|error| DecodeError::Layout { number, error })?;
-            messages.push(Self::decode(&record, body, queue)?);
-        }
-        Ok(messages)
+    /// Decodes the messages of a pull's answer from `queue`, each by itself: behind one whose body
+    /// is damaged come those after it, behind one that is none by its layout nothing more, since
+    /// nobody knows where the next begins.
+    pub fn decode_all<'a>(
+        body: &'a Bytes,
+        queue: &'a MessageQueue,
+    ) -> impl Iterator<Item = Result<Self, DecodeError>> + 'a {
+        readable(body).map(|record| Self::decode(&record?, body, queue))
     }
 
     /// Decodes all messages of a look-up's answer from the broker of this name.
     ///
     /// # Errors
-    /// See [`ReceivedMessage::decode_all`].
+    /// The first message that cannot be read; none is returned then: who looks for one shall know
+    /// that there is more than what can be shown.
     pub(crate) fn decode_found(body: &Bytes, broker_name: &str) -> Result<Vec<Self>, DecodeError> {
-        let mut messages = Vec::new();
-        for (number, record) in record::records(body).enumerate() {
-            let record = record.map_err(|error| DecodeError::Layout { number, error })?;
+        let decode = |record: Result<Record<'_>, DecodeError>| {
+            let record = record?;
             let queue = MessageQueue::new(record.topic, broker_name, record.queue_id);
-            messages.push(Self::decode(&record, body, &queue)?);
-        }
-        Ok(messages)
+            Self::decode(&record, body, &queue)
+        };
+        readable(body).map(decode).collect()
     }
 
     /// `memory` is what `record` borrows from.
@@ -161,6 +158,12 @@ impl ReceivedMessage {
     }
 }
 
+/// The records of an answer, numbered for the one that is none.
+fn readable(body: &[u8]) -> impl Iterator<Item = Result<Record<'_>, DecodeError>> {
+    let numbered = record::records(body).enumerate();
+    numbered.map(|(number, record)| record.map_err(|error| DecodeError::Layout { number, error }))
+}
+
 #[cfg(test)]
 impl ReceivedMessage {
     /// A message for tests of what only looks at offsets and sizes.
@@ -220,12 +223,15 @@ mod tests {
         MessageQueue::new("%RETRY%g", "b1", 3)
     }
 
+    fn decoded(bytes: Vec<u8>) -> Vec<Result<ReceivedMessage, DecodeError>> {
+        ReceivedMessage::decode_all(&bytes.into(), &queue()).collect()
+    }
+
     #[test]
     fn a_message_that_comes_again_shows_its_first_topic_and_id() {
         let text = "TAGS\u{1}A\u{2}UNIQ_KEY\u{1}K1\u{2}RETRY_TOPIC\u{1}Orders\u{2}";
-        let bytes = stored(&record(b"hello", text), 42);
-        let messages = ReceivedMessage::decode_all(&bytes.into(), &queue()).expect("reads");
-        let [message] = messages.as_slice() else { panic!("one message: {messages:?}") };
+        let messages = decoded(stored(&record(b"hello", text), 42));
+        let [Ok(message)] = messages.as_slice() else { panic!("one message: {messages:?}") };
         assert_eq!((message.topic.as_str(), message.tag()), ("Orders", Some("A")));
         assert_eq!((message.message_id().as_str(), message.queue_offset), ("K1", 42));
         assert_eq!(message.offset_message_id(), "7F00000100002A9F0000000000001000");
@@ -237,17 +243,36 @@ mod tests {
         let packed = compression::compress(Compression::Lz4, &[9; 10_000]);
         let mut new = record(&packed, "");
         new.sys_flag = Compression::Lz4.flags();
-        let bytes = Bytes::from(stored(&new, 0));
-        let messages = ReceivedMessage::decode_all(&bytes, &queue()).expect("reads");
-        assert_eq!(messages[0].body, vec![9; 10_000]);
+        let messages = decoded(stored(&new, 0));
+        let [Ok(message)] = messages.as_slice() else { panic!("one message: {messages:?}") };
+        assert_eq!(message.body, vec![9; 10_000]);
     }
 
     #[test]
-    fn a_damaged_answer_says_which_message_is_broken() {
+    fn a_damaged_body_leaves_the_messages_around_it() {
+        let mut damaged = record(b"no frame of lz4", "");
+        damaged.sys_flag = Compression::Lz4.flags();
+        let mut bytes = stored(&record(b"before", ""), 1);
+        bytes.extend(stored(&damaged, 2));
+        bytes.extend(stored(&record(b"behind", ""), 3));
+        let messages = decoded(bytes);
+        let [Ok(before), Err(DecodeError::Body { queue_offset: 2, .. }), Ok(behind)] =
+            messages.as_slice()
+        else {
+            panic!("the one at 2 is damaged: {messages:?}")
+        };
+        assert_eq!((before.queue_offset, behind.queue_offset), (1, 3));
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_says_at_which_message_and_keeps_those_before_it() {
         let mut bytes = stored(&record(b"hello", ""), 1);
         bytes.extend(stored(&record(b"hello", ""), 2));
         bytes.truncate(bytes.len() - 1);
-        let error = ReceivedMessage::decode_all(&bytes.into(), &queue()).expect_err("cut");
-        assert!(matches!(error, DecodeError::Layout { number: 1, .. }), "{error}");
+        let messages = decoded(bytes);
+        let [Ok(whole), Err(DecodeError::Layout { number: 1, .. })] = messages.as_slice() else {
+            panic!("the second is cut: {messages:?}")
+        };
+        assert_eq!(whole.queue_offset, 1);
     }
 }

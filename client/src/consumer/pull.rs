@@ -13,7 +13,7 @@ use super::member::{Assigned, Member};
 use super::subscription::Filter;
 use crate::error::Fault;
 use crate::instance::{Commit, PullAnswer, PullRequest};
-use crate::received::ReceivedMessage;
+use crate::received::{DecodeError, ReceivedMessage};
 
 /// Pause when a limit is reached and nothing wakes us earlier (Java: 50 ms).
 const FULL_PAUSE: Duration = Duration::from_millis(50);
@@ -129,16 +129,7 @@ impl Member {
 
     fn deliver(&self, assigned: &Rc<Assigned>, answer: &PullAnswer) {
         let filter = self.subscription(&assigned.queue.topic).map(|s| s.filter).unwrap_or_default();
-        let decoded = ReceivedMessage::decode_all(&answer.body, &assigned.queue);
-        let messages = match decoded {
-            Ok(messages) => messages,
-            Err(error) => {
-                // Skipping what cannot be read is the only way past it; the log keeps the message.
-                let (queue, next) = (&assigned.queue, answer.next_offset);
-                tracing::error!(%queue, next, %error, "unreadable messages skipped");
-                return self.skip_to(assigned, next);
-            }
-        };
+        let messages = self.readable(assigned, answer);
         let wanted = |message: &Arc<ReceivedMessage>| filter.wants(message.tag());
         let messages: Vec<_> = messages.into_iter().map(Arc::new).filter(wanted).collect();
         let new = assigned.held.borrow_mut().put(messages);
@@ -149,6 +140,24 @@ impl Member {
             assigned.ready.notify_one();
             self.arrived.notify_one();
         }
+    }
+
+    /// The messages of an answer. One that cannot be read is skipped, the only way past it: its
+    /// neighbours are delivered, the log keeps it.
+    fn readable(&self, assigned: &Assigned, answer: &PullAnswer) -> Vec<ReceivedMessage> {
+        let (queue, next) = (&assigned.queue, answer.next_offset);
+        let group = &self.config.group;
+        let report = |error: &DecodeError| match error {
+            DecodeError::Body { queue_offset: offset, .. } => {
+                tracing::warn!(%queue, offset, group, %error, "unreadable message skipped");
+            }
+            DecodeError::Layout { .. } => {
+                let from = assigned.next_offset.get();
+                tracing::error!(%queue, from, next, group, %error, "rest of an answer skipped");
+            }
+        };
+        let decoded = ReceivedMessage::decode_all(&answer.body, queue);
+        decoded.filter_map(|message| message.inspect_err(report).ok()).collect()
     }
 
     /// Nothing up to `next` is for us: that counts as consumed, once nothing older is held.

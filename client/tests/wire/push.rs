@@ -88,6 +88,25 @@ fn only_wanted_tags_reach_the_listener() {
 }
 
 #[test]
+fn an_unreadable_body_costs_that_message_and_not_its_neighbours() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for number in 0..5 {
+            let message = Message::new("T", number.to_string());
+            producer.send_select(message, |_| 1).await.expect("sent");
+        }
+        // The third says that it is compressed, and is not: as a client with an error sends it.
+        broker.state().spoil("T", 1, 2);
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(4), ["0", "1", "3", "4"]);
+    broker.wait_for("commits past it", |state| state.committed("g", "T") == 5);
+}
+
+#[test]
 fn a_failed_message_comes_again_through_the_retry_topic() {
     let broker = FakeBroker::start("a");
     let (client, seen) = (client_of(&broker), Seen::default());

@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 
 use ringmq_protocol::bodies::route::{BrokerData, QueueData, TopicRouteData};
 use ringmq_protocol::headers::send::SendRequest;
-use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
+use ringmq_protocol::record::{NewRecord, Placement, Record, encode, encoded_len, sys_flag};
 
 /// Queues of every topic.
 pub const QUEUES: i32 = 4;
+
+/// Where a record holds its flags.
+const SYS_FLAG_AT: usize = 36;
 
 /// What goes wrong with the next send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,14 @@ impl State {
             queue_datas: self.brokers.iter().map(|(name, _)| queues(name)).collect(),
             ..TopicRouteData::default()
         })
+    }
+
+    /// Marks the body of a stored message as compressed, which it is not.
+    pub fn spoil(&mut self, topic: &str, queue_id: i32, offset: usize) {
+        let records = self.queues.get_mut(&(topic.to_owned(), queue_id)).expect("a queue");
+        let flags = Record::parse(&records[offset]).expect("our own record").sys_flag;
+        let spoilt = flags | sys_flag::COMPRESSED;
+        records[offset][SYS_FLAG_AT..SYS_FLAG_AT + 4].copy_from_slice(&spoilt.to_be_bytes());
     }
 
     /// Stores one message and returns its offsets: in the queue, and physical.
