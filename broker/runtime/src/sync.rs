@@ -162,6 +162,11 @@ impl Turn {
         }
         Entered(self)
     }
+
+    /// Whether somebody is in.
+    pub fn is_taken(&self) -> bool {
+        self.is_taken.get()
+    }
 }
 
 impl Drop for Entered<'_> {

@@ -7,15 +7,15 @@
 //! never overwrites the progress of the next owner.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::names::{self, MASTER_ID, RETRY_PREFIX};
 use ringmq_runtime::clock;
-use ringmq_runtime::sync::Notify;
+use ringmq_runtime::sync::{Notify, Turn};
 
 use super::consumption::Consumption;
 use super::offsets::{self, OffsetTable};
@@ -35,6 +35,10 @@ pub(crate) struct Member {
     pub(crate) subscriptions: RefCell<BTreeMap<String, Subscription>>,
     pub(crate) offsets: RefCell<OffsetTable>,
     pub(crate) assigned: RefCell<BTreeMap<MessageQueue, Rc<Assigned>>>,
+    /// Orderly: queues given up whose locks are still ours, since a batch of theirs is at work.
+    pub(crate) leaving: RefCell<BTreeSet<MessageQueue>>,
+    /// Orderly: who may have the listener consume a queue now; shared by assignments of one queue.
+    pub(crate) batch_turns: RefCell<BTreeMap<MessageQueue, Weak<Turn>>>,
     /// Lite pull: queues that were named instead of divided.
     pub(crate) named: RefCell<Option<Vec<MessageQueue>>>,
     /// Wakes the rebalance loop.
@@ -60,6 +64,9 @@ pub(crate) struct Assigned {
     /// Read by listener threads: work that has not begun is skipped.
     pub(crate) skip: Arc<AtomicBool>,
     pub(crate) is_paused: Cell<bool>,
+    /// Orderly: entered by a batch from its begin to its end, so that a batch of an assignment that
+    /// was dropped ends before one of the next begins.
+    pub(crate) batch_turn: Rc<Turn>,
     /// Orderly: when the broker last confirmed our lock, on the monotonic clock in milliseconds.
     pub(crate) locked_at_ms: Cell<Option<u64>>,
     /// Turn of the last poll that it served.
@@ -75,7 +82,7 @@ pub(crate) struct Assigned {
 }
 
 impl Assigned {
-    pub(crate) fn new(queue: MessageQueue, next_offset: i64) -> Rc<Self> {
+    pub(crate) fn new(queue: MessageQueue, next_offset: i64, batch_turn: Rc<Turn>) -> Rc<Self> {
         let now_ms = clock::unix_ms();
         Rc::new(Self {
             queue,
@@ -86,6 +93,7 @@ impl Assigned {
             is_dropped: Cell::new(false),
             skip: Arc::default(),
             is_paused: Cell::new(false),
+            batch_turn,
             locked_at_ms: Cell::new(None),
             polled_turn: Cell::new(0),
             pulled_at_ms: Cell::new(now_ms),
@@ -130,6 +138,8 @@ impl Member {
             subscriptions: RefCell::default(),
             offsets: RefCell::default(),
             assigned: RefCell::default(),
+            leaving: RefCell::default(),
+            batch_turns: RefCell::default(),
             named: RefCell::default(),
             rebalance_now: Notify::new(),
             arrived: Notify::new(),
@@ -368,7 +378,9 @@ impl Member {
             self.persist_all().await;
         }
         if self.consumption.is_orderly() {
-            self.unlock(&assigned.iter().map(|a| a.queue.clone()).collect::<Vec<_>>()).await;
+            // A batch still at work keeps its lock, which the broker forgets after a minute.
+            let idle = assigned.iter().filter(|assigned| !assigned.batch_turn.is_taken());
+            self.unlock(&idle.map(|assigned| assigned.queue.clone()).collect::<Vec<_>>()).await;
         }
         assigned.iter().for_each(|assigned| assigned.drop_it());
         self.assigned.borrow_mut().clear();

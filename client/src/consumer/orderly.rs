@@ -3,11 +3,16 @@
 //! The broker forgets a lock 60 s after it was last confirmed; we stop trusting ours after 30 s. A
 //! queue whose lock turns out to be lost is dropped and divided anew, with its offset asked again,
 //! since somebody else may have consumed it meanwhile.
+//!
+//! A queue that is dropped may have a batch at work. Its listener cannot be stopped, so the lock is
+//! given back when it has returned, and an assignment of the same queue to this client begins its
+//! first batch then. What a dropped queue's listener says is ignored: its batch comes again.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ringmq_runtime::random::HashMap;
+use ringmq_runtime::sync::Turn;
 use ringmq_runtime::{clock, task};
 
 use super::consumption::Consumption;
@@ -19,6 +24,9 @@ use crate::queue::MessageQueue;
 const LOCK_INTERVAL: Duration = Duration::from_secs(20);
 /// A lock not confirmed for so long is not trusted (half of what the broker grants).
 const LOCK_TRUSTED_MS: u64 = 30_000;
+/// A queue that was given up is unlocked after this long, whatever its batch does (Java: 20 s).
+/// With [`LOCK_INTERVAL`] before it this stays below the minute that the broker grants.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause while the lock is not trusted or nothing is held.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -53,6 +61,39 @@ impl Member {
                 tracing::warn!(broker_name, %fault, "queues not unlocked");
             }
         }
+    }
+
+    /// Unlocks queues that were given up: at once, or when the batch at work has returned.
+    pub(crate) async fn hand_over(self: &Rc<Self>, lost: Vec<Rc<Assigned>>) {
+        let (busy, idle): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|assigned| assigned.batch_turn.is_taken());
+        for assigned in busy {
+            self.leaving.borrow_mut().insert(assigned.queue.clone());
+            task::spawn("hand-over", self.clone().hand_over_later(assigned)).detach();
+        }
+        self.unlock(&idle.iter().map(|idle| idle.queue.clone()).collect::<Vec<_>>()).await;
+    }
+
+    async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {
+        let (queue, group) = (&assigned.queue, &self.config.group);
+        if task::timeout(HAND_OVER_TIMEOUT, assigned.batch_turn.enter()).await.is_err() {
+            tracing::warn!(%queue, group, "given up while its listener is still at work");
+        }
+        self.unlock(std::slice::from_ref(queue)).await;
+        self.leaving.borrow_mut().remove(queue);
+        self.rebalance_now.notify_one();
+    }
+
+    /// The turn of a queue's batches: one that an earlier assignment still holds, or a new one.
+    pub(crate) fn batch_turn(&self, queue: &MessageQueue) -> Rc<Turn> {
+        let mut turns = self.batch_turns.borrow_mut();
+        if let Some(turn) = turns.get(queue).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Rc::new(Turn::default());
+        turns.insert(queue.clone(), Rc::downgrade(&turn));
+        turn
     }
 
     /// Confirms locks until the member stops.
@@ -95,21 +136,26 @@ impl Member {
         let Consumption::Orderly(orderly) = &self.consumption else { return };
         let mut attempt = 0;
         while !assigned.is_dropped.get() && !self.is_stopping.get() {
-            let batch = match self.holds_lock(&assigned) {
+            let turn = assigned.batch_turn.enter().await;
+            let batch = match self.holds_lock(&assigned) && !assigned.is_dropped.get() {
                 true => assigned.held.borrow_mut().take(orderly.batch),
                 false => Vec::new(),
             };
             if batch.is_empty() {
+                drop(turn);
                 let _ = task::timeout(IDLE_PAUSE, assigned.ready.notified()).await;
                 continue;
             }
             let context = OrderlyContext { queue: assigned.queue.clone(), attempt };
             let status = orderly.run(batch.clone(), context).await;
+            let is_done = status == OrderlyStatus::Success
+                || !assigned.is_dropped.get() && self.is_given_up(attempt, &batch).await;
+            drop(turn);
             if assigned.is_dropped.get() {
                 return;
             }
             assigned.consumed_at_ms.set(clock::unix_ms());
-            if status == OrderlyStatus::Success || self.is_given_up(attempt, &batch).await {
+            if is_done {
                 self.commit_taken(&assigned);
                 attempt = 0;
             } else {

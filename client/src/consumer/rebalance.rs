@@ -103,7 +103,9 @@ impl Member {
     }
 
     /// Gives up all queues that `keep` does not name: stores their offsets, releases their locks.
-    async fn drop_others(&self, keep: impl Fn(&MessageQueue) -> bool) {
+    ///
+    /// A queue whose batch is at work in order keeps its lock until that has returned.
+    async fn drop_others(self: &Rc<Self>, keep: impl Fn(&MessageQueue) -> bool) {
         let lost: Vec<_> = {
             let mut assigned = self.assigned.borrow_mut();
             let lost: Vec<_> = assigned.values().filter(|a| !keep(&a.queue)).cloned().collect();
@@ -126,17 +128,18 @@ impl Member {
         }
         self.commit(due, Commit::Confirm).await;
         let queues: Vec<_> = lost.iter().map(|assigned| assigned.queue.clone()).collect();
-        if self.consumption.is_orderly() {
-            self.unlock(&queues).await;
-        }
         // The next owner moves them on: what we knew is history.
         queues.iter().for_each(|queue| self.offsets.borrow_mut().remove(queue));
         tracing::info!(group = self.config.group, ?queues, "queues given up");
+        if self.consumption.is_orderly() {
+            self.hand_over(lost).await;
+        }
     }
 
     /// Begins to consume queues. Those without a lock or an offset wait for the next turn.
     async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Turn {
         let wanted = queues.len();
+        queues.retain(|queue| !self.leaving.borrow().contains(queue));
         if self.consumption.is_orderly() && !self.is_broadcasting() {
             queues = self.lock(&queues).await;
         }
@@ -158,7 +161,7 @@ impl Member {
         if self.is_stopping.get() || self.find(&queue).is_some() {
             return None;
         }
-        let assigned = Assigned::new(queue.clone(), offset);
+        let assigned = Assigned::new(queue.clone(), offset, self.batch_turn(&queue));
         if self.consumption.is_orderly() {
             assigned.locked_at_ms.set(Some(super::member::clock_ms()));
         }
@@ -180,6 +183,8 @@ impl Member {
             && let Some(new) = self.find(queue)
         {
             new.is_paused.set(old.is_paused.get());
+            // Nobody confirmed the lock anew.
+            new.locked_at_ms.set(old.locked_at_ms.get());
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod fake;
 mod lite_pull;
+mod orderly;
 mod producer;
 mod push;
 

@@ -1,23 +1,19 @@
 //! The push consumer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_lite::future::block_on;
 use ringmq_client::config::{ConsumerConfig, MessageModel};
+use ringmq_client::consumer::ConsumeStatus;
 use ringmq_client::consumer::subscription::Filter;
-use ringmq_client::consumer::{ConsumeStatus, OrderlyContext, OrderlyStatus};
 use ringmq_client::message::Message;
 use ringmq_client::received::ReceivedMessage;
-use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::offset::ResetOffsetBody;
 use ringmq_protocol::bodies::running::ConsumerRunningInfo;
 use ringmq_protocol::codes::request;
 use ringmq_protocol::json;
 use ringmq_protocol::properties::keys;
 
-use super::fake::{FakeBroker, Trouble};
+use super::fake::{FakeBroker, Trouble, reset_to};
 use super::{Seen, client_of, group, numbers, producer_of, send};
 
 type Batch<'a> = &'a [Arc<ReceivedMessage>];
@@ -204,68 +200,6 @@ fn two_members_share_the_queues_and_the_one_that_stays_takes_over() {
 }
 
 #[test]
-fn an_orderly_listener_sees_each_queue_in_order_under_a_lock() {
-    let broker = FakeBroker::start("a");
-    let (client, seen) = (client_of(&broker), Seen::default());
-    let suspended = Arc::new(AtomicUsize::new(0));
-    let listener = {
-        let (seen, suspended) = (seen.clone(), suspended.clone());
-        move |messages: Batch<'_>, context: &OrderlyContext| {
-            let text = String::from_utf8_lossy(&messages[0].body).into_owned();
-            if text == "3" && context.attempt == 0 {
-                suspended.fetch_add(1, Ordering::Relaxed);
-                return OrderlyStatus::Suspend;
-            }
-            messages.iter().for_each(|message| seen.push(&message.body));
-            OrderlyStatus::Success
-        }
-    };
-    block_on(async {
-        let producer = producer_of(&client).await;
-        for number in 0..10 {
-            let message = Message::new("T", number.to_string());
-            producer.send_select(message, |_| 1).await.expect("sent");
-        }
-        let config = ConsumerConfig { orderly_suspend: Duration::from_millis(10), ..group("g") };
-        let consumer = client.orderly_consumer(config, listener).await.expect("joined");
-        consumer.subscribe("T", "*").await.expect("subscribed");
-    });
-    assert_eq!(seen.wait_unsorted(10), numbers(10));
-    assert_eq!(suspended.load(Ordering::Relaxed), 1);
-    assert!(!broker.state().locks.is_empty(), "queues are locked");
-    client.shutdown_blocking();
-    assert!(broker.state().locks.is_empty(), "and given back");
-    assert_eq!(broker.state().committed("g", "T"), 10);
-}
-
-#[test]
-fn a_queue_locked_by_another_member_is_not_consumed() {
-    let broker = FakeBroker::start("a");
-    let (client, seen) = (client_of(&broker), Seen::default());
-    let listener = {
-        let seen = seen.clone();
-        move |messages: Batch<'_>, _: &OrderlyContext| {
-            messages.iter().for_each(|message| seen.push(&message.body));
-            OrderlyStatus::Success
-        }
-    };
-    let key = ("g".to_owned(), ("T".to_owned(), 0));
-    broker.state().locks.insert(key.clone(), "somebody else".into());
-    block_on(async {
-        let producer = producer_of(&client).await;
-        for queue in 0..4 {
-            let message = Message::new("T", queue.to_string());
-            producer.send_select(message, move |_| queue).await.expect("sent");
-        }
-        let consumer = client.orderly_consumer(group("g"), listener).await.expect("joined");
-        consumer.subscribe("T", "*").await.expect("subscribed");
-    });
-    assert_eq!(seen.wait(3), ["1", "2", "3"]);
-    broker.state().locks.remove(&key);
-    assert_eq!(seen.wait(4), numbers(4));
-}
-
-#[test]
 fn broadcasting_reaches_every_client_and_resumes_from_a_local_file() {
     let broker = FakeBroker::start("a");
     let start = |directory: &std::path::Path, seen: &Seen| {
@@ -384,16 +318,7 @@ fn an_administrator_resets_offsets_and_looks_into_a_consumer() {
         consumer.subscribe("T", "*").await.expect("subscribed");
     });
     seen.wait(8);
-    let queue = MessageQueue { broker_name: "a".into(), queue_id: 0, topic: "T".into() };
-    let body = json::to_vec(&ResetOffsetBody { offset_table: [(queue, 0)].into() });
-    let reset = vec![
-        ("topic", "T".to_owned()),
-        ("group", "g".to_owned()),
-        ("timestamp", "0".to_owned()),
-        ("isForce", "true".to_owned()),
-    ];
-    let ask = (request::RESET_CONSUMER_CLIENT_OFFSET, reset, body);
-    broker.state().asks.push_back(ask);
+    broker.state().asks.push_back(reset_to(0, 0));
     // Queue 0 holds two of the eight; they come again.
     assert_eq!(seen.wait(10).len(), 10);
 

@@ -13,7 +13,7 @@ use ringmq_remoting::{ServerLimits, serve};
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::remote::{Remote, spawn_executor};
 
-pub use state::{State, Trouble};
+pub use state::{State, Trouble, reset_to};
 
 /// A test that waits longer has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);

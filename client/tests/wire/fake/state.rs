@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::offset::ResetOffsetBody;
 use ringmq_protocol::bodies::route::{BrokerData, QueueData, TopicRouteData};
+use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::send::SendRequest;
+use ringmq_protocol::json;
 use ringmq_protocol::record::{NewRecord, Placement, Record, encode, encoded_len, sys_flag};
 
 /// Queues of every topic.
@@ -26,6 +30,19 @@ pub enum Trouble {
 
 /// A request of the broker: code, fields, body.
 pub type Ask = (i32, Vec<(&'static str, String)>, Vec<u8>);
+
+/// Has the group `g` begin at `offset` of a queue of topic `T` on broker `a`.
+pub fn reset_to(queue_id: i32, offset: i64) -> Ask {
+    let queue = MessageQueue { broker_name: "a".into(), queue_id, topic: "T".into() };
+    let body = json::to_vec(&ResetOffsetBody { offset_table: [(queue, offset)].into() });
+    let fields = vec![
+        ("topic", "T".to_owned()),
+        ("group", "g".to_owned()),
+        ("timestamp", "0".to_owned()),
+        ("isForce", "true".to_owned()),
+    ];
+    (request::RESET_CONSUMER_CLIENT_OFFSET, fields, body)
+}
 
 /// A queue by topic and number.
 pub type Place = (String, i32);

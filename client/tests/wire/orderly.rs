@@ -1,0 +1,194 @@
+//! The orderly consumer.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use ringmq_client::config::ConsumerConfig;
+use ringmq_client::consumer::{OrderlyContext, OrderlyStatus};
+use ringmq_client::message::Message;
+use ringmq_client::received::ReceivedMessage;
+use ringmq_protocol::codes::request;
+
+use super::fake::{FakeBroker, PATIENCE, reset_to};
+use super::{Seen, client_of, group, numbers, producer_of};
+
+type Batch<'a> = &'a [Arc<ReceivedMessage>];
+
+/// What listeners must not begin has this long to begin all the same.
+const WATCHED_FOR: Duration = Duration::from_millis(500);
+
+#[test]
+fn an_orderly_listener_sees_each_queue_in_order_under_a_lock() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let suspended = Arc::new(AtomicUsize::new(0));
+    let listener = {
+        let (seen, suspended) = (seen.clone(), suspended.clone());
+        move |messages: Batch<'_>, context: &OrderlyContext| {
+            let text = String::from_utf8_lossy(&messages[0].body).into_owned();
+            if text == "3" && context.attempt == 0 {
+                suspended.fetch_add(1, Ordering::Relaxed);
+                return OrderlyStatus::Suspend;
+            }
+            messages.iter().for_each(|message| seen.push(&message.body));
+            OrderlyStatus::Success
+        }
+    };
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for number in 0..10 {
+            let message = Message::new("T", number.to_string());
+            producer.send_select(message, |_| 1).await.expect("sent");
+        }
+        let config = ConsumerConfig { orderly_suspend: Duration::from_millis(10), ..group("g") };
+        let consumer = client.orderly_consumer(config, listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait_unsorted(10), numbers(10));
+    assert_eq!(suspended.load(Ordering::Relaxed), 1);
+    assert!(!broker.state().locks.is_empty(), "queues are locked");
+    client.shutdown_blocking();
+    assert!(broker.state().locks.is_empty(), "and given back");
+    assert_eq!(broker.state().committed("g", "T"), 10);
+}
+
+#[test]
+fn a_queue_locked_by_another_member_is_not_consumed() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>, _: &OrderlyContext| {
+            messages.iter().for_each(|message| seen.push(&message.body));
+            OrderlyStatus::Success
+        }
+    };
+    let key = ("g".to_owned(), ("T".to_owned(), 0));
+    broker.state().locks.insert(key.clone(), "somebody else".into());
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for queue in 0..4 {
+            let message = Message::new("T", queue.to_string());
+            producer.send_select(message, move |_| queue).await.expect("sent");
+        }
+        let consumer = client.orderly_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(3), ["1", "2", "3"]);
+    broker.state().locks.remove(&key);
+    assert_eq!(seen.wait(4), numbers(4));
+}
+
+/// Listeners of one or more members that stay at work until they are let go, and what they saw of
+/// each other.
+#[derive(Default)]
+struct Work {
+    state: Mutex<WorkState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct WorkState {
+    /// Listeners at work, by queue.
+    at_work: BTreeMap<i32, usize>,
+    /// Most of one queue at once.
+    most: usize,
+    /// Batches begun.
+    begun: usize,
+    may_end: bool,
+}
+
+impl Work {
+    fn listener(self: &Arc<Self>) -> impl Fn(Batch<'_>, &OrderlyContext) -> OrderlyStatus + use<> {
+        let work = self.clone();
+        move |_: Batch<'_>, context: &OrderlyContext| {
+            let queue = context.queue.queue_id;
+            let mut state = work.state();
+            let at_work = state.at_work.entry(queue).or_default();
+            *at_work += 1;
+            state.most = state.most.max(state.at_work[&queue]);
+            state.begun += 1;
+            work.changed.notify_all();
+            let waited = work.changed.wait_timeout_while(state, PATIENCE, |state| !state.may_end);
+            let (mut state, _) = waited.expect("no panic in a listener");
+            *state.at_work.get_mut(&queue).expect("begun above") -= 1;
+            work.changed.notify_all();
+            OrderlyStatus::Success
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, WorkState> {
+        self.state.lock().expect("no panic in a listener")
+    }
+
+    /// Waits until this is so; false: it was not for so long.
+    fn wait_for(&self, patience: Duration, is_so: impl Fn(&WorkState) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.state(), patience, |state| !is_so(state));
+        !waited.expect("no panic in a listener").1.timed_out()
+    }
+
+    fn let_go(&self) {
+        self.state().may_end = true;
+        self.changed.notify_all();
+    }
+}
+
+/// One message in each queue.
+async fn send_to_all_queues(client: &ringmq_client::Client) {
+    let producer = producer_of(client).await;
+    for queue in 0..4 {
+        let message = Message::new("T", queue.to_string());
+        producer.send_select(message, move |_| queue).await.expect("sent");
+    }
+}
+
+#[test]
+fn a_queue_changes_hands_when_the_batch_at_work_has_returned() {
+    let broker = FakeBroker::start("a");
+    let (first, second) = (client_of(&broker), client_of(&broker));
+    let work = Arc::new(Work::default());
+    block_on(async {
+        send_to_all_queues(&first).await;
+        for client in [&first, &second] {
+            let consumer = client.orderly_consumer(group("g"), work.listener()).await;
+            consumer.expect("joined").subscribe("T", "*").await.expect("subscribed");
+            assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
+        }
+    });
+    // Two queues are the second member's now: it asks for their locks once a second.
+    let asked = broker.state().count(request::LOCK_BATCH_MQ);
+    broker.wait_for("more requests for locks", |state| {
+        state.count(request::LOCK_BATCH_MQ) >= asked + 3 || work.state().most > 1
+    });
+    assert!(!work.wait_for(WATCHED_FOR, |work| work.begun > 4), "nobody begins beside them");
+    work.let_go();
+    assert!(work.wait_for(PATIENCE, |work| work.begun >= 6), "the next owner begins");
+    let holders = |state: &super::fake::State| {
+        state.locks.values().collect::<std::collections::BTreeSet<_>>().len()
+    };
+    broker.wait_for("both to hold locks", |state| holders(state) == 2);
+    assert_eq!(work.state().most, 1, "one listener of a queue at a time");
+}
+
+#[test]
+fn a_reset_queue_begins_anew_when_the_batch_at_work_has_returned() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    let work = Arc::new(Work::default());
+    block_on(async {
+        send_to_all_queues(&client).await;
+        let consumer = client.orderly_consumer(group("g"), work.listener()).await;
+        consumer.expect("joined").subscribe("T", "*").await.expect("subscribed");
+    });
+    assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
+    let pulls = broker.state().count(request::PULL_MESSAGE);
+    broker.state().asks.push_back(reset_to(0, 0));
+    broker.wait_for("a new pull", |state| state.count(request::PULL_MESSAGE) > pulls);
+    assert!(!work.wait_for(WATCHED_FOR, |work| work.begun > 4), "nobody begins beside it");
+    work.let_go();
+    assert!(work.wait_for(PATIENCE, |work| work.begun >= 5), "it is consumed again");
+    assert_eq!(work.state().most, 1, "one listener of a queue at a time");
+}
