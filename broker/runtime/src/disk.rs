@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::buffer::{DmaBuffer, Shared};
+use crate::buffer::{Block, DmaBuffer, Shared};
 use crate::live;
 #[cfg(feature = "sim")]
 use crate::sim;
@@ -242,10 +242,6 @@ pub struct File {
     inner: Rc<AnyFile>,
 }
 
-#[cfg_attr(
-    feature = "sim",
-    expect(clippy::large_enum_variant, reason = "the small one exists in tests only")
-)]
 enum AnyFile {
     Live(live::disk::File),
     #[cfg(feature = "sim")]
@@ -368,6 +364,29 @@ impl File {
     /// As the device says.
     pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
         in_world!(AnyFile, &*self.inner, file => file.read_at(pos, len).await)
+    }
+
+    /// Fills the free parts of `blocks`, one after the other, with what the file has from `pos` on,
+    /// past the page cache and without a copy, and gives the blocks back full.
+    ///
+    /// If the future is dropped the read goes on, and its blocks are freed when it ends.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a position or length off the sector size; `UnexpectedEof` if the file
+    /// ends early; else as the device says. The blocks are then gone.
+    pub async fn read_into(&self, pos: u64, mut blocks: Vec<Block>) -> io::Result<Vec<Block>> {
+        let wanted: usize = blocks.iter_mut().map(|block| block.spare().len()).sum();
+        let (read, mut blocks) =
+            in_world!(AnyFile, &*self.inner, file => file.read_into(pos, blocks).await)?;
+        if read < wanted {
+            let message = format!("{read} of {wanted} bytes read at {pos}");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        for block in &mut blocks {
+            let free = block.spare().len();
+            block.advance(free);
+        }
+        Ok(blocks)
     }
 
     /// Whether the file system can tell what is in the page cache. Where it cannot,

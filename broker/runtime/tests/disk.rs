@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use ringmq_runtime::buffer::DmaBuffer;
+use ringmq_runtime::buffer::{Block, DmaBuffer};
 use ringmq_runtime::disk::{Access, Disk, File};
 use ringmq_runtime::shards::block_on;
 use ringmq_runtime::sim::World;
@@ -224,6 +224,23 @@ fn the_page_cache_has_what_was_brought_there_and_what_was_written_since() {
         assert_eq!((&read[..96], &read[96..]), (&[0; 96][..], &patterned(8192).as_slice()[..4904]));
         file.bring_into_cache((1 << 20) - 10, 20).await.expect("as far as the file goes");
         assert!(!file.read_cached((1 << 20) - 10, &mut [0; 20]), "behind the end");
+    });
+}
+
+#[test]
+fn a_file_is_read_into_the_free_parts_of_blocks_or_not_at_all() {
+    on_disk(|disk| async move {
+        disk.create_zeroed("log", 16 << 10).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        file.write_at(4096, patterned(12 << 10)).await.expect("write");
+        let room = || vec![Block::with_capacity(4096), Block::with_capacity(8192)];
+        let blocks = file.read_into(4096, room()).await.expect("read");
+        let read: Vec<u8> = blocks.iter().flat_map(|block| block.as_slice().to_vec()).collect();
+        assert!(read == patterned(12 << 10).as_slice());
+        let error = file.read_into(8192, room()).await.expect_err("4 KiB behind the end");
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        let error = file.read_into(100, room()).await.expect_err("off the sector");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     });
 }
 

@@ -1,8 +1,15 @@
-//! What a log has the device bring into the page cache for its readers.
+//! What a log has the device read for its readers: into the page cache, or past it into extents of
+//! the log.
 //!
-//! A reader asks for chunks and waits for the first; which of them are read when is the rule of
-//! `cold_plan.rs`. What a read fails to bring, the reader that needs it reads past the page cache,
-//! and is told why.
+//! A reader asks for chunks and waits for the first; which of them are read when, and which way, is
+//! the rule of `cold_plan.rs`. What a read fails to bring, or what made way again before its reader
+//! came, the reader that needs it reads past the page cache for itself, and is told why if that
+//! fails.
+//!
+//! Past the page cache goes only what does not change any more: whole extents of one segment that
+//! lie before the tail, and so were written. Their memory is that of the extents (`extents.rs`) and
+//! its limits are theirs; where that has none left, or the device refuses, the page cache has to
+//! do.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +19,8 @@ use ringmq_runtime::disk::File;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
-use crate::cold_plan::{Chunk, Plan};
+use crate::cold_plan::{Chunk, Plan, View, Way};
+use crate::extents::Extents;
 use crate::log::{Inner, State};
 use crate::walk::Wanted;
 
@@ -46,7 +54,8 @@ pub(crate) async fn bring(inner: &Rc<Inner>, records: &[Wanted], count: usize, a
         };
         let in_files = records.iter().take_while(|record| record.byte < state.tail.start());
         let mut plan = inner.cold.plan.borrow_mut();
-        plan.ask(in_files.flat_map(chunks));
+        let extents = inner.extents.borrow();
+        plan.ask(in_files.flat_map(chunks), |chunk| is_taken(&extents, chunk));
         records[..count].iter().flat_map(chunks).collect()
     };
     begin_reads(inner);
@@ -78,21 +87,27 @@ pub(crate) fn follow(inner: &Rc<Inner>, records: &[Wanted], are_cold: bool) -> b
 /// Begins as many reads as there may be now.
 fn begin_reads(inner: &Rc<Inner>) {
     loop {
-        let (chunk, place) = {
+        let (chunk, way, place) = {
             let state = inner.state.borrow();
             let mut plan = inner.cold.plan.borrow_mut();
-            let ends = (state.marks.appended(), state.marks.written());
-            let is_cached = |chunk: Chunk| ends_in_cache(&state, chunk);
-            let next = plan.next(Instant::now(), ends, &state.segments, is_cached);
-            let Some(chunk) = next else { return };
-            (chunk, place(&state, chunk))
+            let log = View {
+                appended: state.marks.appended(),
+                written: state.marks.written(),
+                segments: &state.segments,
+                uncached_behind: inner.options.uncached_behind_bytes,
+            };
+            let is_here = |chunk: Chunk| is_here(inner, &state, chunk);
+            let Some((chunk, way)) = plan.next(Instant::now(), &log, is_here) else { return };
+            let is_settled = chunk.to <= state.tail.start();
+            let way = if is_settled { way } else { Way::Through };
+            (chunk, way, place(&state, chunk))
         };
         match place {
             None => end(inner, chunk),
-            Some((file, pos, len)) => {
+            Some(place) => {
                 let inner = inner.clone();
                 let read = async move {
-                    if let Err(error) = file.bring_into_cache(pos, len).await {
+                    if let Err(error) = read(&inner, chunk, way, place).await {
                         tracing::debug!(log = inner.id.0, at = chunk.from, "cold read: {error}");
                     }
                     end(&inner, chunk);
@@ -104,18 +119,53 @@ fn begin_reads(inner: &Rc<Inner>) {
     }
 }
 
-/// The part of a chunk that is written: its file, and the place there. None if its segment is gone.
-fn place(state: &State, chunk: Chunk) -> Option<(File, u64, usize)> {
-    let segment = state.segments.find(chunk.from)?;
-    let len = chunk.to.min(state.marks.written()).checked_sub(chunk.from)?;
-    Some((segment.file.clone(), chunk.from - segment.base, usize::try_from(len).ok()?))
+/// Reads a chunk.
+///
+/// # Errors
+/// As the device says.
+async fn read(inner: &Inner, chunk: Chunk, way: Way, place: Place) -> std::io::Result<()> {
+    let Place { file, pos, len } = place;
+    let bytes = chunk.from..chunk.to;
+    let room = match way {
+        Way::Past => inner.extents.borrow_mut().room(&bytes),
+        Way::Through => None,
+    };
+    let Some(room) = room else { return file.bring_into_cache(pos, len).await };
+    let read = file.read_into(pos, room).await?;
+    inner.extents.borrow_mut().keep(chunk.from, read);
+    Ok(())
 }
 
-/// Whether the page cache has the last byte of a chunk, and so probably all of it: 0.3 us, where
-/// bringing it costs some 20.
-fn ends_in_cache(state: &State, chunk: Chunk) -> bool {
-    place(state, chunk)
-        .is_some_and(|(file, pos, len)| len > 0 && file.read_cached(pos + len as u64 - 1, &mut [0]))
+/// Where the part of a chunk lies that is written.
+struct Place {
+    file: File,
+    pos: u64,
+    len: usize,
+}
+
+/// None if the segment of the chunk is gone.
+fn place(state: &State, chunk: Chunk) -> Option<Place> {
+    let segment = state.segments.find(chunk.from)?;
+    let len = chunk.to.min(state.marks.written()).checked_sub(chunk.from)?;
+    let (file, pos) = (segment.file.clone(), chunk.from - segment.base);
+    Some(Place { file, pos, len: usize::try_from(len).ok()? })
+}
+
+/// Whether a chunk need not be read: the log has its extents, or the page cache its last byte, and
+/// so probably all of it. The latter costs 0.3 us, where bringing it costs some 20.
+fn is_here(inner: &Inner, state: &State, chunk: Chunk) -> bool {
+    if is_taken(&inner.extents.borrow(), chunk) {
+        return true;
+    }
+    place(state, chunk).is_some_and(|Place { file, pos, len }| {
+        len > 0 && file.read_cached(pos + len as u64 - 1, &mut [0])
+    })
+}
+
+/// Whether the log has the extents of a chunk.
+fn is_taken(extents: &Extents, chunk: Chunk) -> bool {
+    let bytes = chunk.from..chunk.to;
+    Extents::are_whole(&bytes) && extents.has(bytes)
 }
 
 fn end(inner: &Inner, chunk: Chunk) {

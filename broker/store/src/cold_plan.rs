@@ -8,6 +8,11 @@
 //!
 //! Never more than [`AHEAD_BYTES_MAX`] ahead.
 //!
+//! What is far behind the end of the log is read straight into memory of the log the first time
+//! ([`Way::Past`]), and into the page cache after that (`first_reads.rs`), as is what lies near the
+//! end, where most groups catch up. So a long catch-up does not push out what others find in the
+//! page cache, and costs no copy out of it.
+//!
 //! All readers of the log share these reads, and what several of them want is read once. Readers
 //! that go on where they, or others, have ended make a *run*: in front of it the log reads ahead,
 //! so that the device works while answers travel.
@@ -16,6 +21,8 @@ use std::collections::VecDeque;
 
 use ringmq_runtime::clock::Instant;
 
+use crate::extents::Extents;
+use crate::first_reads::FirstReads;
 use crate::segments::Segments;
 use crate::tempo::Tempo;
 
@@ -56,6 +63,26 @@ impl Chunk {
     }
 }
 
+/// How a chunk is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Into the page cache.
+    Through,
+    /// Past it, into extents of the log.
+    Past,
+}
+
+/// What a plan has to know of its log.
+pub(crate) struct View<'a> {
+    /// End of the log.
+    pub(crate) appended: u64,
+    /// End of what is written.
+    pub(crate) written: u64,
+    pub(crate) segments: &'a Segments,
+    /// From here on behind the end, first reads go past the page cache.
+    pub(crate) uncached_behind: u64,
+}
+
 /// Which chunks come next. Pure.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -67,6 +94,7 @@ pub(crate) struct Plan {
     /// The one that was followed last comes last.
     runs: Vec<Run>,
     tempo: Tempo,
+    first_reads: FirstReads,
 }
 
 /// Readers that go along the log.
@@ -81,12 +109,17 @@ struct Run {
 }
 
 impl Plan {
-    /// Puts the first [`ASKED_MAX`] of `chunks` in line that are not there.
-    pub(crate) fn ask(&mut self, chunks: impl Iterator<Item = Chunk>) {
+    /// Puts the first [`ASKED_MAX`] of `chunks` in line that are not there; `is_here` tells of
+    /// those that the log has itself.
+    pub(crate) fn ask(
+        &mut self,
+        chunks: impl Iterator<Item = Chunk>,
+        is_here: impl Fn(Chunk) -> bool,
+    ) {
         let mut last = None;
         let distinct = chunks.filter(|&chunk| last.replace(chunk) != Some(chunk));
         for chunk in distinct.take(ASKED_MAX) {
-            if !self.is_known(chunk) {
+            if !self.is_known(chunk) && !is_here(chunk) {
                 self.asked.push_back(chunk);
             }
         }
@@ -131,38 +164,37 @@ impl Plan {
         false
     }
 
-    /// The chunk to be read now, if there is one, of a log that ends there. What `is_cached` is not
-    /// read ahead: a run goes on for as long as it is followed, also where the page cache has all.
+    /// The chunk to be read now, if there is one, and how. What `is_cached` is not read ahead: a
+    /// run goes on for as long as it is followed, also where the page cache has all.
     pub(crate) fn next(
         &mut self,
         now: Instant,
-        (appended, written): (u64, u64),
-        segments: &Segments,
+        log: &View<'_>,
         is_cached: impl Fn(Chunk) -> bool,
-    ) -> Option<Chunk> {
-        let is_quiet = self.tempo.is_quiet(now, appended);
+    ) -> Option<(Chunk, Way)> {
+        let is_quiet = self.tempo.is_quiet(now, log.appended);
         let reads_max = if is_quiet { READS_QUIET } else { READS_BUSY };
         if self.on_the_way.len() >= reads_max {
             return None;
         }
-        let chunk = match self.asked.pop_front() {
-            None if is_quiet => self.ahead(written, segments, is_cached)?,
-            asked => asked?,
+        let (chunk, may_be_cached) = match self.asked.pop_front() {
+            None if is_quiet => (self.ahead(log, &is_cached)?, false),
+            asked => (asked?, true),
         };
         self.on_the_way.push(chunk);
-        Some(chunk)
+        let is_far = log.appended.saturating_sub(chunk.to) >= log.uncached_behind;
+        let goes_past = is_far
+            && Extents::are_whole(&(chunk.from..chunk.to))
+            && self.first_reads.is_first(chunk.from / CHUNK_BYTES)
+            && !(may_be_cached && is_cached(chunk));
+        Some((chunk, if goes_past { Way::Past } else { Way::Through }))
     }
 
     /// The next chunk in front of the run that was followed last, or of another.
-    fn ahead(
-        &mut self,
-        written: u64,
-        segments: &Segments,
-        is_cached: impl Fn(Chunk) -> bool,
-    ) -> Option<Chunk> {
+    fn ahead(&mut self, log: &View<'_>, is_cached: impl Fn(Chunk) -> bool) -> Option<Chunk> {
         for index in (0..self.runs.len()).rev() {
-            while self.runs[index].next < self.runs[index].until.min(written) {
-                let chunk = Chunk::of(segments, self.runs[index].next);
+            while self.runs[index].next < self.runs[index].until.min(log.written) {
+                let chunk = Chunk::of(log.segments, self.runs[index].next);
                 self.runs[index].next = chunk.to;
                 if !self.is_known(chunk) && !is_cached(chunk) {
                     return Some(chunk);
@@ -189,12 +221,18 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const END: u64 = 1 << 40;
 
+    /// A log that ends far away, of which nothing is so far behind the end.
+    fn log(segments: &Segments, appended: u64) -> View<'_> {
+        View { appended, written: END, segments, uncached_behind: u64::MAX }
+    }
+
     /// All that is read of a log that has ended there for a while, one after the other.
     fn read_all(plan: &mut Plan) -> Vec<Chunk> {
         let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
         let mut read = Vec::new();
         let now = Instant::from_nanos(1 << 40);
-        while let Some(chunk) = plan.next(now, (0, END), &segments, |_| false) {
+        while let Some((chunk, way)) = plan.next(now, &log(&segments, 0), |_| false) {
+            assert_eq!(way, Way::Through);
             plan.end(chunk);
             read.push(chunk);
         }
@@ -223,9 +261,11 @@ mod tests {
     #[test]
     fn what_two_readers_want_is_in_line_once_and_one_reader_does_not_fill_the_line() {
         let mut plan = Plan::default();
-        plan.ask(chunks(0, 4).into_iter());
-        plan.ask(chunks(2 * CHUNK_BYTES, 100).into_iter());
+        plan.ask(chunks(0, 4).into_iter(), |_| false);
+        plan.ask(chunks(2 * CHUNK_BYTES, 100).into_iter(), |_| false);
         assert_eq!(plan.asked, chunks(0, 2 + ASKED_MAX as u64));
+        plan.ask(chunks(MIB * 100, 1).into_iter(), |_| true);
+        assert_eq!(plan.asked.len(), 2 + ASKED_MAX, "the log has it");
     }
 
     #[test]
@@ -251,10 +291,32 @@ mod tests {
         plan.follow(0, MIB, true);
         plan.follow(MIB, 3 * MIB, false);
         let is_cached = |chunk: Chunk| chunk.from < 4 * MIB;
-        let first = plan.next(now, (0, END), &segments, is_cached).expect("the rest is not cached");
+        let next = |plan: &mut Plan| plan.next(now, &log(&segments, 0), is_cached);
+        let (first, _) = next(&mut plan).expect("the rest is not cached");
         assert_eq!(first.from, 4 * MIB);
-        plan.ask(chunks(MIB, 1).into_iter());
-        assert_eq!(plan.next(now, (0, END), &segments, is_cached), Some(chunks(MIB, 1)[0]));
+        plan.ask(chunks(MIB, 1).into_iter(), |_| false);
+        assert_eq!(next(&mut plan), Some((chunks(MIB, 1)[0], Way::Through)));
+    }
+
+    #[test]
+    fn what_is_far_behind_goes_past_the_page_cache_once_unless_that_has_it() {
+        let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
+        let (mut plan, now) = (Plan::default(), Instant::from_nanos(1 << 40));
+        let far = View { uncached_behind: 4 * MIB, ..log(&segments, 5 * MIB) };
+        let mut way = |from, to, is_cached: bool| {
+            plan.ask([Chunk { from, to }].into_iter(), |_| false);
+            let (chunk, way) = plan.next(now, &far, |_| is_cached).expect("asked for");
+            assert_eq!((chunk.from, chunk.to), (from, to));
+            plan.end(chunk);
+            plan.forget(from);
+            way
+        };
+        assert_eq!(way(0, CHUNK_BYTES, false), Way::Past);
+        assert_eq!(way(0, CHUNK_BYTES, false), Way::Through, "a second time");
+        assert_eq!(way(CHUNK_BYTES, 2 * CHUNK_BYTES, true), Way::Through, "it is there");
+        assert_eq!(way(MIB - CHUNK_BYTES, MIB, false), Way::Past);
+        assert_eq!(way(MIB, MIB + CHUNK_BYTES, false), Way::Through, "near the end");
+        assert_eq!(way(MIB / 2, MIB / 2 + 100, false), Way::Through, "a lone record");
     }
 
     #[test]
@@ -263,11 +325,11 @@ mod tests {
         let mut plan = Plan::default();
         plan.follow(0, MIB, true);
         plan.follow(MIB, 2 * MIB, true);
-        plan.ask(chunks(0, ASKED_MAX as u64).into_iter());
+        plan.ask(chunks(0, ASKED_MAX as u64).into_iter(), |_| false);
         assert!(plan.tempo.is_quiet(Instant::from_nanos(0), 4));
         let mut begin = |ms: u64, appended| {
             let now = Instant::from_nanos(ms * 1_000_000);
-            let next = || plan.next(now, (appended, END), &segments, |_| false);
+            let next = || plan.next(now, &log(&segments, appended), |_| false);
             let count = std::iter::from_fn(next).count();
             plan.on_the_way.clear();
             count

@@ -1,4 +1,5 @@
-//! Extents of the log that several reads want, taken from the page cache once.
+//! Extents of the log that several reads want, taken from the page cache once, or read by the
+//! device into their places (`cold.rs`).
 //!
 //! Queues lie interleaved in the log: the records that a pull wants are no neighbours, and what
 //! lies between them is wanted by the pulls of other queues, mostly soon. One record from the page
@@ -140,6 +141,50 @@ impl Extents {
         block.advance(EXTENT_BYTES as usize);
         place.block = Some(block);
         place.block.as_ref()
+    }
+
+    /// Whether bytes of the log are extents, whole ones.
+    pub(crate) fn are_whole(bytes: &Range<u64>) -> bool {
+        let is_border = |byte: u64| byte.is_multiple_of(EXTENT_BYTES);
+        bytes.start < bytes.end && is_border(bytes.start) && is_border(bytes.end)
+    }
+
+    /// Whether these extents are all here.
+    pub(crate) fn has(&self, bytes: Range<u64>) -> bool {
+        bytes.step_by(EXTENT_BYTES as usize).all(|at| self.here(extent_of(at)).is_some())
+    }
+
+    /// Memory for these extents; `None` when answers hold too much.
+    ///
+    /// # Panics
+    /// When they are not whole.
+    pub(crate) fn room(&mut self, bytes: &Range<u64>) -> Option<Vec<Block>> {
+        assert!(Self::are_whole(bytes), "{bytes:?} are no extents");
+        let mut blocks = Vec::new();
+        for _ in bytes.clone().step_by(EXTENT_BYTES as usize) {
+            match self.pool.take() {
+                Some(block) => blocks.push(block),
+                None => {
+                    blocks.into_iter().for_each(|block| self.pool.give(Some(block)));
+                    return None;
+                }
+            }
+        }
+        Some(blocks)
+    }
+
+    /// Keeps extents that were read, from byte `first` of the log on. What is here stays.
+    pub(crate) fn keep(&mut self, first: u64, blocks: Vec<Block>) {
+        for (start, block) in (first..).step_by(EXTENT_BYTES as usize).zip(blocks) {
+            assert_eq!(block.len() as u64, EXTENT_BYTES, "an extent at {start}");
+            let place = &mut self.places[place_of(start)];
+            if place.start == start && place.block.is_some() {
+                self.pool.give(Some(block));
+                continue;
+            }
+            self.pool.give(place.block.take());
+            *place = Place { start, wants: 0, block: Some(block) };
+        }
     }
 
     /// Memory for copies.

@@ -6,7 +6,7 @@
 //! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
 //! | others, in an extent of the log that is in memory | slice of the extent (`extents.rs`) |
 //! | others, in the page cache | copies, several in one block |
-//! | others | brought into the page cache first (`cold.rs`) |
+//! | others | brought into an extent or the page cache first (`cold.rs`) |
 //! | others, where nobody can tell what that holds | copies of what lies around them |
 //!
 //! The log is written past the page cache, so that its readers have that to themselves.

@@ -10,8 +10,8 @@
 //!    ├──> queue index ─┐                   group_times queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
-//! read    entries and bytes from memory, page cache,      read walk fetch cold cold_plan
-//!         files                                           blocks cache
+//! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
+//!         files                                           cold_plan first_reads blocks cache
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
@@ -46,6 +46,7 @@ mod entry;
 mod error;
 mod extents;
 mod fetch;
+mod first_reads;
 mod flush;
 mod frame;
 mod group_times;

@@ -74,6 +74,10 @@ pub struct LogOptions {
     pub index_segment_size_bytes: u64,
     /// Queue index blocks kept for readers.
     pub index_cache_bytes: usize,
+    /// Cold reads so many bytes behind the end of the log, and farther, go past the page cache the
+    /// first time (`cold_plan.rs`): a catch-up that long would use up what the page cache can keep
+    /// for others, and mostly nobody comes after it. 128 MiB are 0.1 s of a fast device.
+    pub uncached_behind_bytes: u64,
     /// Rate at which segments are zero-filled ahead, at least; for a busy log it follows the log's
     /// own.
     pub fill_rate_bytes_per_s: u64,
@@ -96,6 +100,7 @@ impl Default for LogOptions {
     fn default() -> Self {
         Self {
             segment_size_bytes: 1 << 30,
+            uncached_behind_bytes: 128 << 20,
             flush: FlushPolicy::Async { interval: Duration::from_millis(500) },
             record_size_max_bytes: (4 << 20) + (64 << 10),
             record_checksum: true,

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{WIDE, memory_bytes, message, parse_all, tiny_options};
-use ringmq_runtime::sim::{DiskReads, PageCache, World};
+use ringmq_runtime::sim::{Chance, DiskReads, PageCache, World};
 use ringmq_runtime::task;
 use ringmq_store::{
     BatchLimit, FlushPolicy, Log, LogId, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow,
@@ -31,20 +31,26 @@ fn options() -> LogOptions {
         key_run_entries: 40_000,
         index_segment_size_bytes: 1 << 20,
         scrub_bytes_per_s: 0,
+        uncached_behind_bytes: u64::MAX,
         ..tiny_options(FlushPolicy::Async { interval: Duration::from_millis(20) })
     }
 }
 
 /// A world with a log of 16 MiB in four interleaved queues.
 fn world_with_log(page_cache: PageCache) -> (World, Log) {
+    world_with(page_cache, options(), BODY_BYTES)
+}
+
+/// The same with other bodies.
+fn world_with(page_cache: PageCache, options: LogOptions, body_bytes: usize) -> (World, Log) {
     let world = World::new(21);
     let disk = world.disk(0);
     world.disk_faults(0, |faults| faults.page_cache = page_cache);
     let log = world.run(async {
-        let opened = Log::open(&disk, "log", LogId(0), options()).await;
+        let opened = Log::open(&disk, "log", LogId(0), options).await;
         let (log, _) = opened.expect("the log opens");
         for number in 0..MESSAGES_OF_QUEUE * QUEUES as u64 {
-            append(&log, (number % QUEUES as u64) as i32, number).await;
+            append_body(&log, (number % QUEUES as u64) as i32, number, body_bytes).await;
         }
         while log.acknowledged() < log.end_position() {
             log.progress(log.acknowledged()).await.expect("a healthy disk");
@@ -56,27 +62,33 @@ fn world_with_log(page_cache: PageCache) -> (World, Log) {
 }
 
 async fn append(log: &Log, queue_id: i32, number: u64) {
+    append_body(log, queue_id, number, BODY_BYTES).await;
+}
+
+async fn append_body(log: &Log, queue_id: i32, number: u64, body_bytes: usize) {
     log.room().await;
-    let mut body = vec![7; BODY_BYTES];
+    let mut body = vec![7; body_bytes];
     body[..8].copy_from_slice(&number.to_be_bytes());
     log.append(&message("t", queue_id, &body, ""), 5000).expect("room");
 }
 
 /// Pulls `count` messages from `from` on; tells how many came, and whether at once.
 async fn pull(log: &Log, queue_id: i32, from: u64, count: usize) -> (u64, bool) {
+    try_pull(log, queue_id, from, count).await.expect("a readable log")
+}
+
+/// The same, of a device that may fail.
+async fn try_pull(log: &Log, queue_id: i32, from: u64, count: usize) -> Option<(u64, bool)> {
     let wide = BatchLimit { count, bytes: 8 << 20 };
     let limits = ReadLimits { count, in_memory: wide, on_disk: wide, ..WIDE };
     let query = ReadQuery { topic: "t", queue_id, from: QueueOffset(from), limits };
     let mut pieces = Vec::new();
     let (result, was_at_once) = match log.read_now(&query, &mut |_| true, &mut pieces) {
         ReadNow::Done(result) => (result, true),
-        ReadNow::Cold => {
-            let read = log.read(&query, &mut |_| true, &mut pieces).await;
-            (read.expect("a readable log"), false)
-        }
+        ReadNow::Cold => (log.read(&query, &mut |_| true, &mut pieces).await.ok()?, false),
     };
     check_messages(&pieces, queue_id, from, result.count);
-    (result.count as u64, was_at_once)
+    Some((result.count as u64, was_at_once))
 }
 
 fn check_messages(pieces: &[Piece], queue_id: i32, from: u64, count: usize) {
@@ -203,13 +215,72 @@ fn a_read_that_fails_is_told_to_who_needs_it_and_to_nobody_else() {
     let fails = |chance| world.disk_faults(0, |faults| faults.read_error = chance);
     world.run(async {
         pull(&log, 0, 0, 100).await;
-        fails(ringmq_runtime::sim::Chance::ALWAYS);
+        fails(Chance::ALWAYS);
         let limits = ReadLimits { count: 100, ..WIDE };
         let query = ReadQuery { topic: "t", queue_id: 0, from: QueueOffset(1500), limits };
         let mut pieces = Vec::new();
         assert!(log.read(&query, &mut |_| true, &mut pieces).await.is_err());
         assert!(pieces.is_empty());
-        fails(ringmq_runtime::sim::Chance::NEVER);
+        fails(Chance::NEVER);
         assert_eq!(pull(&log, 0, 1500, 100).await.0, 100);
     });
+}
+
+/// A log of 64 MiB, so that its own extents are half of it, all of which is far behind its end but
+/// for the last MiB.
+fn world_with_far_log() -> (World, Log) {
+    let far = LogOptions { uncached_behind_bytes: 1 << 20, ..options() };
+    world_with(PageCache::Brought, far, 4 * BODY_BYTES)
+}
+
+#[test]
+fn what_is_far_behind_is_in_the_page_cache_from_the_second_time_on() {
+    let (world, log) = world_with_far_log();
+    let all = MESSAGES_OF_QUEUE - 500;
+    let read_bytes = all * QUEUES as u64 * 4 * BODY_BYTES as u64;
+    let pass = || catch_up(&world, &log, all, 100);
+    let first = pass();
+    let once = read_bytes * 9 / 10..=read_bytes * 13 / 10;
+    assert!(once.contains(&first.bytes), "{first:?} for {read_bytes} bytes");
+    assert!((8..=32).contains(&first.at_once_max), "{first:?}");
+    let second = pass();
+    assert!(once.contains(&second.bytes), "{second:?} for {read_bytes} bytes");
+    let third = pass();
+    assert!(third.bytes <= read_bytes / 20, "{third:?} for {read_bytes} bytes");
+}
+
+#[test]
+fn reads_past_the_page_cache_that_fail_are_told_and_leave_nothing_wrong() {
+    let (world, log) = world_with_far_log();
+    world.disk_faults(0, |faults| faults.read_error = Chance::per_mille(300));
+    let failures = world.run(async {
+        let (mut from, mut failures) = (0, 0);
+        while from < MESSAGES_OF_QUEUE / 2 {
+            match try_pull(&log, 3, from, 100).await {
+                Some((count, _)) => from += count,
+                None => failures += 1,
+            }
+        }
+        failures
+    });
+    assert!(failures > 0);
+    world.disk_faults(0, |faults| faults.read_error = Chance::NEVER);
+    catch_up(&world, &log, MESSAGES_OF_QUEUE, 400);
+}
+
+#[test]
+fn messages_that_are_taken_leave_the_device_to_one_read_past_the_page_cache_too() {
+    let (world, log) = world_with_far_log();
+    let busy = world.run(async {
+        let mut number = MESSAGES_OF_QUEUE * QUEUES as u64;
+        let mut from = pull(&log, 0, 0, 10).await.0;
+        world.disk_reads(0);
+        while from < 600 {
+            append(&log, (number % QUEUES as u64) as i32, number).await;
+            number += 1;
+            from += pull(&log, 0, from, 20).await.0;
+        }
+        world.disk_reads(0).at_once_max
+    });
+    assert!(busy <= 3, "{busy} reads at the same time beside messages");
 }

@@ -5,21 +5,21 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glommio::GlommioError;
-use glommio::io::{BufferedFile, DmaFile, OpenOptions};
+use glommio::io::{DmaFile, OpenOptions};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use super::crossing::Crossing;
 use super::driver::in_ring;
 use super::helpers::blocking;
-use super::{ring, sys, zero_fill};
-use crate::buffer::{DmaBuffer, Shared};
+use super::{helpers, ring, sys, zero_fill};
+use crate::buffer::{Block, DmaBuffer, Shared};
 use crate::disk::{Access, Entry, Space, temporary_name};
 
 /// Smallest unit of direct I/O if the kernel does not tell: right for every disk, only coarse.
@@ -193,7 +193,7 @@ pub(crate) struct File {
     /// For reads through the page cache that wait for the device in the ring. Apart from the view,
     /// since the kernel reads nothing ahead here: that would be done on the shard's core, up to
     /// megabytes at a time, in front of the log's own writes.
-    buffered: BufferedFile,
+    buffered: Arc<fs::File>,
     tells_cached: bool,
     sector_size_bytes: usize,
 }
@@ -220,11 +220,9 @@ impl File {
             let file = fs::File::open(path)?;
             sys::read_nothing_ahead(file.as_fd())?;
             let tells_cached = sys::tells_cached(file.as_fd());
-            Ok::<_, io::Error>((file.into_raw_fd(), tells_cached))
+            Ok::<_, io::Error>((Arc::new(file), tells_cached))
         });
         let (buffered, tells_cached) = buffered.await?;
-        // SAFETY: a new descriptor, which the file closes.
-        let buffered = unsafe { BufferedFile::from_raw_fd(buffered) };
         Ok(Self { direct, helper, view, buffered, tells_cached, sector_size_bytes })
     }
 
@@ -298,11 +296,41 @@ impl File {
         let unit = u64::try_from(self.sector_size_bytes).unwrap_or(u64::MAX);
         let start = pos - pos % unit;
         let lead = usize::try_from(pos - start).unwrap_or(usize::MAX);
-        let aligned_len = (lead + len).next_multiple_of(self.sector_size_bytes);
+        let aligned_len = (lead + len).max(1).next_multiple_of(self.sector_size_bytes);
+        let wanted = |read: usize| {
+            let end = read.min(lead + len);
+            lead.min(end)..end
+        };
+        if let Ok(read) = ring::read(&self.helper, start, vec![Block::with_capacity(aligned_len)]) {
+            let (read, mut blocks) = read.await?;
+            let mut block = blocks.pop().expect("the block that was read into");
+            block.advance(read);
+            return Ok(block.share(wanted(read)));
+        }
         let read =
             in_ring(self.direct.read_at_aligned(start, aligned_len)).await.map_err(io_error)?;
-        let end = read.len().min(lead + len);
-        Ok(Shared::copy_of(&read[lead.min(end)..end]))
+        Ok(Shared::copy_of(&read[wanted(read.len())]))
+    }
+
+    pub(crate) async fn read_into(
+        &self,
+        pos: u64,
+        blocks: Vec<Block>,
+    ) -> io::Result<(usize, Vec<Block>)> {
+        let mut blocks = match ring::read(&self.helper, pos, blocks) {
+            Ok(read) => return read.await,
+            Err(blocks) => blocks,
+        };
+        let len = blocks.iter_mut().map(|block| block.spare().len()).sum();
+        let read = self.read_at(pos, len).await?;
+        let mut rest = &read[..];
+        for block in &mut blocks {
+            let free = block.spare();
+            let (part, behind) = rest.split_at(free.len().min(rest.len()));
+            free[..part.len()].copy_from_slice(part);
+            rest = behind;
+        }
+        Ok((read.len(), blocks))
     }
 
     pub(crate) fn tells_cached(&self) -> bool {
@@ -311,7 +339,7 @@ impl File {
 
     pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
         // Whatever keeps the page cache from giving them, the device is asked next and tells.
-        sys::read_cached(self.buffered_fd(), pos, out).is_ok_and(|read| read == out.len())
+        sys::read_cached(self.buffered.as_fd(), pos, out).is_ok_and(|read| read == out.len())
     }
 
     pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
@@ -319,13 +347,14 @@ impl File {
         let Some(last) = end.checked_sub(1).filter(|last| *last >= pos) else { return Ok(()) };
         // The reads are begun in one call, and the ring waits for the last page of them: a read of
         // all of it in the ring would copy it into fresh memory that nobody looks at.
-        sys::begin_reading(self.buffered_fd(), pos, end - pos)?;
-        in_ring(self.buffered.read_at(last, 1)).await.map(drop).map_err(io_error)
-    }
-
-    fn buffered_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the file keeps its descriptor open as long as it lives.
-        unsafe { BorrowedFd::borrow_raw(self.buffered.as_raw_fd()) }
+        sys::begin_reading(self.buffered.as_fd(), pos, end - pos)?;
+        if let Ok(read) = ring::read(&self.buffered, last, vec![Block::unaligned(1)]) {
+            return read.await.map(drop);
+        }
+        let turn = helpers::long_work();
+        let _entered = turn.enter().await;
+        let file = Arc::clone(&self.buffered);
+        blocking(move || file.read_at(&mut [0], last)).await.map(drop)
     }
 
     pub(crate) fn view(&self) -> View {

@@ -1,36 +1,41 @@
-//! A ring of our own for what is written directly, group after group.
+//! A ring of our own for writes, group after group, and for reads of files.
 //!
 //! glommio's rings are only looked at when glommio has the thread, which takes up to ten system
-//! calls per group. This one is looked at by the `driver`: to begin a write takes one call, to see
-//! that it ended none, and what waits for the sockets waits for it, too.
+//! calls per operation. This one is looked at by the `driver`: to begin an operation takes one
+//! call, to see that it ended none, and what waits for the sockets waits for it, too.
 
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
 use std::fs;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use glommio::io::DmaBuffer;
-use io_uring::{IoUring, opcode, types};
+use io_uring::{IoUring, opcode, squeue, types};
 use slab::Slab;
 
 use super::poller;
+use crate::buffer::Block;
 
-/// Writes under way at the same time; those beyond it go another way. Each log has one.
-const WRITES_MAX: usize = 256;
+/// Operations under way at the same time; those beyond it go another way. Each log has one write.
+const OPERATIONS_MAX: usize = 256;
 
-/// How often the kernel may refuse to wait for the last writes, each time because of a signal or
-/// for want of memory, before the ring is given up.
+/// No read is begun beyond so many: the rest is for writes.
+const READS_MAX: usize = OPERATIONS_MAX / 2;
+
+/// How often the kernel may refuse to wait for the last operations, each time because of a signal
+/// or for want of memory, before the ring is given up.
 const REFUSALS_MAX: usize = 1000;
 
 thread_local! {
-    /// Made by the first write, since most executors of tools and clients never have one. `None`
-    /// if the kernel refused it: then glommio's rings have to do.
+    /// Made by the first operation, since most executors of clients never have one. `None` if
+    /// the kernel refused it: then glommio's rings have to do.
     static CURRENT: RefCell<Option<Option<Rc<Ring>>>> = const { RefCell::new(None) };
 }
 
@@ -40,16 +45,27 @@ struct Ring {
 
 struct Inner {
     ring: IoUring,
-    writes: Slab<Write>,
+    operations: Slab<Operation>,
     /// Entries that the kernel has not taken yet.
     is_behind: bool,
 }
 
-/// What the kernel uses until a write ends, whether anybody waits for it or not.
-struct Write {
-    _buffer: Rc<DmaBuffer>,
+/// What the kernel uses until an operation ends, whether anybody waits for it or not.
+struct Operation {
+    memory: Memory,
     _file: Arc<fs::File>,
     state: State,
+}
+
+enum Memory {
+    Written(#[expect(dead_code, reason = "held for the kernel")] Rc<DmaBuffer>),
+    Read(Free),
+}
+
+/// The free parts of blocks, to be read into one after the other.
+struct Free {
+    blocks: Vec<Block>,
+    parts: Vec<libc::iovec>,
 }
 
 enum State {
@@ -59,69 +75,85 @@ enum State {
     Abandoned,
 }
 
+impl Free {
+    fn of(mut blocks: Vec<Block>) -> Self {
+        let part = |block: &mut Block| {
+            let free = block.spare();
+            libc::iovec { iov_base: free.as_mut_ptr().cast(), iov_len: free.len() }
+        };
+        let parts = blocks.iter_mut().map(part).collect();
+        Self { blocks, parts }
+    }
+}
+
 impl Ring {
     fn new() -> io::Result<Rc<Self>> {
-        let entries = u32::try_from(WRITES_MAX).unwrap_or(u32::MAX);
+        let entries = u32::try_from(OPERATIONS_MAX).unwrap_or(u32::MAX);
         // The thread need not be interrupted to hear of an end: it looks, or waits. Linux 5.19.
         let ring = match IoUring::builder().setup_coop_taskrun().build(entries) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => IoUring::new(entries)?,
             ring => ring?,
         };
         poller::add_ring(ring.as_raw_fd())?;
-        let inner = Inner { ring, writes: Slab::new(), is_behind: false };
+        let inner = Inner { ring, operations: Slab::new(), is_behind: false };
         Ok(Rc::new(Self { inner: RefCell::new(inner) }))
     }
 
-    /// This executor's, if it may have one and it has room.
-    fn of_executor() -> Option<Rc<Self>> {
+    /// This executor's, if it may have one and fewer than `max` operations are under way.
+    fn of_executor(max: usize) -> Option<Rc<Self>> {
         let ring =
             CURRENT.with_borrow_mut(|current| current.get_or_insert_with(Self::made).clone())?;
-        let has_room = ring.inner.borrow().writes.len() < WRITES_MAX;
+        let has_room = ring.inner.borrow().operations.len() < max;
         has_room.then_some(ring)
     }
 
     fn made() -> Option<Rc<Self>> {
         let ring = Self::new();
         if let Err(error) = &ring {
-            tracing::warn!(%error, "the kernel refuses a ring for writes: glommio's are used");
+            tracing::warn!(%error, "the kernel refuses a ring of our own: glommio's are used");
         }
         ring.ok()
     }
 
-    fn begin(&self, file: Arc<fs::File>, pos: u64, buffer: Rc<DmaBuffer>) -> usize {
+    /// Begins what `entry` says.
+    ///
+    /// # Safety
+    /// The entry uses no memory and no file but these.
+    unsafe fn begin(
+        self: Rc<Self>,
+        entry: squeue::Entry,
+        file: Arc<fs::File>,
+        memory: Memory,
+    ) -> Waiting {
         let inner = &mut *self.inner.borrow_mut();
-        let bytes = buffer.as_bytes();
-        let len = u32::try_from(bytes.len()).expect("groups are far below 4 GiB");
-        let write = opcode::Write::new(types::Fd(file.as_raw_fd()), bytes.as_ptr(), len);
         let state = State::UnderWay(None);
-        let key = inner.writes.insert(Write { _buffer: buffer, _file: file, state });
-        let entry = write.offset(pos).build().user_data(key as u64);
-        // SAFETY: the slab keeps file and buffer until the kernel has told the end of the write,
-        // and the buffer is not lent out for changes before.
-        unsafe { inner.ring.submission().push(&entry) }.expect("as many entries as writes");
+        let key = inner.operations.insert(Operation { memory, _file: file, state });
+        let entry = entry.user_data(key as u64);
+        // SAFETY: the slab keeps file and memory until the kernel has told the end of the
+        // operation, and lends them to nobody before.
+        unsafe { inner.ring.submission().push(&entry) }.expect("as many entries as operations");
         inner.submit();
-        key
+        Waiting { ring: Rc::clone(&self), key: Some(key) }
     }
 
-    fn poll(&self, key: usize, waker: &Waker) -> Poll<i32> {
+    fn poll(&self, key: usize, waker: &Waker) -> Poll<(i32, Memory)> {
         let inner = &mut *self.inner.borrow_mut();
-        if let State::Ended(result) = inner.writes[key].state {
-            inner.writes.remove(key);
-            return Poll::Ready(result);
+        if let State::Ended(result) = inner.operations[key].state {
+            return Poll::Ready((result, inner.operations.remove(key).memory));
         }
-        inner.writes[key].state = State::UnderWay(Some(waker.clone()));
+        inner.operations[key].state = State::UnderWay(Some(waker.clone()));
         Poll::Pending
     }
 
     fn abandon(&self, key: usize) {
         let inner = &mut *self.inner.borrow_mut();
-        match inner.writes[key].state {
-            State::Ended(_) => drop(inner.writes.remove(key)),
-            _ => inner.writes[key].state = State::Abandoned,
+        match inner.operations[key].state {
+            State::Ended(_) => drop(inner.operations.remove(key)),
+            _ => inner.operations[key].state = State::Abandoned,
         }
     }
 
-    /// Wakes whoever's write has ended; whether one has.
+    /// Wakes whoever's operation has ended; whether one has.
     fn look(&self) -> bool {
         let inner = &mut *self.inner.borrow_mut();
         if inner.is_behind {
@@ -132,9 +164,9 @@ impl Ring {
             has_ended = true;
             let key = usize::try_from(entry.user_data()).expect("keys are of this machine");
             let ended = State::Ended(entry.result());
-            match std::mem::replace(&mut inner.writes[key].state, ended) {
+            match std::mem::replace(&mut inner.operations[key].state, ended) {
                 State::UnderWay(Some(waker)) => waker.wake(),
-                State::Abandoned => drop(inner.writes.remove(key)),
+                State::Abandoned => drop(inner.operations.remove(key)),
                 State::UnderWay(None) | State::Ended(_) => {}
             }
         }
@@ -151,32 +183,32 @@ impl Inner {
 }
 
 impl Drop for Ring {
-    /// The kernel must not write from memory that has another use.
+    /// The kernel must not use memory that has another use.
     fn drop(&mut self) {
-        let Inner { ring, writes, .. } = self.inner.get_mut();
+        let Inner { ring, operations, .. } = self.inner.get_mut();
         let mut refusals = 0;
-        while !writes.is_empty() {
+        while !operations.is_empty() {
             if ring.submit_and_wait(1).is_err() {
                 refusals += 1;
                 if refusals > REFUSALS_MAX {
                     // They are never heard of again, so what they use must stay.
-                    std::mem::forget(std::mem::take(writes));
+                    std::mem::forget(std::mem::take(operations));
                     return;
                 }
             }
             for entry in ring.completion() {
-                writes.try_remove(usize::try_from(entry.user_data()).unwrap_or(usize::MAX));
+                operations.try_remove(usize::try_from(entry.user_data()).unwrap_or(usize::MAX));
             }
         }
     }
 }
 
-/// Wakes whoever's write has ended; whether one has.
+/// Wakes whoever's operation has ended; whether one has.
 pub(super) fn look() -> bool {
     CURRENT.with_borrow(|current| current.iter().flatten().any(|ring| ring.look()))
 }
 
-/// Whether the kernel has yet to be asked again to take a write.
+/// Whether the kernel has yet to be asked again to take an operation.
 pub(super) fn is_behind() -> bool {
     let is_behind = |ring: &Rc<Ring>| ring.inner.borrow().is_behind;
     CURRENT.with_borrow(|current| current.iter().flatten().any(is_behind))
@@ -186,7 +218,7 @@ pub(super) fn is_behind() -> bool {
 pub(super) struct Entered;
 
 impl Drop for Entered {
-    /// Waits for the writes that are under way, and closes the ring.
+    /// Waits for the operations that are under way, and closes the ring.
     fn drop(&mut self) {
         CURRENT.take();
     }
@@ -200,22 +232,59 @@ pub(super) fn write(
     pos: u64,
     buffer: &Rc<DmaBuffer>,
 ) -> Option<impl Future<Output = io::Result<usize>> + use<>> {
-    let ring = Ring::of_executor()?;
-    let key = ring.begin(Arc::clone(file), pos, Rc::clone(buffer));
-    let mut waiting = Waiting { ring, key: Some(key) };
-    Some(poll_fn(move |context| {
-        let key = waiting.key.expect("not polled again after it is ready");
-        waiting.ring.poll(key, context.waker()).map(|result| {
-            waiting.key = None;
-            usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
-        })
-    }))
+    let ring = Ring::of_executor(OPERATIONS_MAX)?;
+    let bytes = buffer.as_bytes();
+    let len = u32::try_from(bytes.len()).expect("groups are far below 4 GiB");
+    let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), bytes.as_ptr(), len).offset(pos);
+    let memory = Memory::Written(Rc::clone(buffer));
+    // SAFETY: the entry has this file and this buffer, which is not lent out for changes before it
+    // is dropped.
+    let waiting = unsafe { ring.begin(entry.build(), Arc::clone(file), memory) };
+    Some(async move { waiting.await.0 })
 }
 
+/// Reads from `pos` of a file on into the free parts of `blocks`; how many bytes that were, and the
+/// blocks, whose lengths stay as they are. Gives them back at once when this executor has no ring
+/// for it. The read goes on if the future is dropped.
+pub(super) fn read(
+    file: &Arc<fs::File>,
+    pos: u64,
+    blocks: Vec<Block>,
+) -> Result<impl Future<Output = io::Result<(usize, Vec<Block>)>> + use<>, Vec<Block>> {
+    let Some(ring) = Ring::of_executor(READS_MAX) else { return Err(blocks) };
+    let free = Free::of(blocks);
+    let (parts, count) = (free.parts.as_ptr(), free.parts.len());
+    let count = u32::try_from(count).expect("a read has few blocks");
+    let entry = opcode::Readv::new(types::Fd(file.as_raw_fd()), parts, count).offset(pos);
+    // SAFETY: the entry has this file and the free parts of these blocks, which nobody else has
+    // before the read ends: a block that moves leaves its bytes where they are.
+    let waiting = unsafe { ring.begin(entry.build(), Arc::clone(file), Memory::Read(free)) };
+    Ok(async move {
+        let (read, memory) = waiting.await;
+        let Memory::Read(free) = memory else { unreachable!("the memory of a read") };
+        Ok((read?, free.blocks))
+    })
+}
+
+/// Ends with an operation: its bytes, and what it used.
 struct Waiting {
     ring: Rc<Ring>,
     /// `None` once its end was told.
     key: Option<usize>,
+}
+
+impl Future for Waiting {
+    type Output = (io::Result<usize>, Memory);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let key = self.key.expect("not polled again after it is ready");
+        let Poll::Ready((result, memory)) = self.ring.poll(key, context.waker()) else {
+            return Poll::Pending;
+        };
+        self.key = None;
+        let bytes = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+        Poll::Ready((bytes, memory))
+    }
 }
 
 impl Drop for Waiting {
@@ -265,5 +334,26 @@ mod tests {
             plain.read_exact_at(&mut found, pos).expect("read");
             assert_eq!(found, [7], "at {pos}");
         }
+    }
+
+    #[test]
+    fn reads_fill_blocks_one_after_the_other_and_go_on_when_nobody_waits_for_them() {
+        let (_directory, file) = file();
+        block_on(async move {
+            let mut buffer = DmaBuffer::alloc(3 * 4096);
+            for (number, page) in (1u8..).zip(buffer.as_mut_slice().chunks_mut(4096)) {
+                page.fill(number);
+            }
+            write(&file, 0, &buffer.lend()).expect("a ring").await.expect("written");
+            let room = |count| (0..count).map(|_| Block::with_capacity(4096)).collect::<Vec<_>>();
+            let read = |pos, blocks| read(&file, pos, blocks).expect("a ring");
+            drop(read(0, room(3)));
+            let (bytes, mut blocks) = read(4096, room(3)).await.expect("read");
+            assert_eq!(bytes, 2 * 4096, "to the end of the file");
+            let firsts: Vec<u8> = blocks.iter_mut().map(|block| block.spare()[4095]).collect();
+            assert_eq!(firsts, [2, 3, 0]);
+            let error = read(1, room(1)).await.expect_err("not aligned");
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        });
     }
 }

@@ -12,7 +12,7 @@ use super::content::{Content, SECTOR_BYTES};
 use super::faults::{DiskFaults, PageCache};
 use super::names::{Item, Names, SharedContent, normal, parent};
 use super::{Core, Timer, current};
-use crate::buffer::{DmaBuffer, Shared};
+use crate::buffer::{Block, DmaBuffer, Shared};
 use crate::disk::{Access, Entry, Space, temporary_name};
 use crate::random::Sequence;
 
@@ -454,6 +454,26 @@ impl File {
         let mut bytes = vec![0; len.min(content.len())];
         let read = content.read(pos, &mut bytes);
         Ok(Shared::copy_of(&bytes[..read]))
+    }
+
+    pub(crate) async fn read_into(
+        &self,
+        pos: u64,
+        mut blocks: Vec<Block>,
+    ) -> io::Result<(usize, Vec<Block>)> {
+        let lens: Vec<usize> = blocks.iter_mut().map(|block| block.spare().len()).collect();
+        let is_aligned = |number: &usize| number.is_multiple_of(SECTOR_BYTES);
+        let first = usize::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if !is_aligned(&first) || !lens.iter().all(is_aligned) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.node.read(lens.iter().sum()).await?;
+        let (content, mut read) = (lock(&self.content), 0);
+        for block in &mut blocks {
+            read += content.read(pos + u64::try_from(read).unwrap_or(u64::MAX), block.spare());
+        }
+        drop(content);
+        Ok((read, blocks))
     }
 
     pub(crate) fn tells_cached(&self) -> bool {

@@ -68,6 +68,7 @@ pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
         index_segment_size_bytes: 128 << 10,
         space_kept_bytes: 160 << 10,
         index_cache_bytes: 1 << 10,
+        uncached_behind_bytes: 64 << 10,
         scrub_bytes_per_s: 64 << 20,
         scrub_pause: Duration::from_millis(30),
         ..LogOptions::default()
