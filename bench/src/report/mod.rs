@@ -198,10 +198,9 @@ impl Outcome {
         self.response.count > 0 && self.response == self.service
     }
 
-    /// True when an open loop was not served as fast as it was due. What became due within the last
-    /// moment is always there; one in a hundred is not a moment.
+    /// True when an open loop was not served as fast as it was due, see [`is_behind`].
     pub fn fell_behind(&self) -> bool {
-        self.backlog * 100 > self.response.count
+        is_behind(self.backlog, self.response.count)
     }
 
     /// What is to be said of a run that was not served as fast as it was due.
@@ -326,6 +325,13 @@ impl Report {
     fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report is plain data")
     }
+}
+
+/// Whether an open loop with so many requests unsent at its end, of those that were due, and so many
+/// answered was overloaded. What became due within the last moment is always unsent; one in a
+/// hundred is not a moment.
+pub fn is_behind(unsent: u64, answered: u64) -> bool {
+    unsent * 100 > answered
 }
 
 /// All repetitions, whose latencies are those of so called requests.

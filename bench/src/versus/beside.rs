@@ -25,6 +25,8 @@ pub struct Sends {
     producers: Producers,
     pace: PaceArgs,
     alone_us: f64,
+    /// What they left unsent.
+    alone_backlog: u64,
     /// What the host took meanwhile.
     stolen_percent: Option<f64>,
 }
@@ -46,7 +48,8 @@ impl Sends {
         let archive = load.run(pace.timing(), Archive::default(), |_, _| ()).await;
         let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
         let alone_us = archive.total.response.percentile_us(99.0);
-        Ok(Self { producers, pace, alone_us, stolen_percent })
+        let alone_backlog = archive.backlog();
+        Ok(Self { producers, pace, alone_us, alone_backlog, stolen_percent })
     }
 
     /// Runs them again, as long as the cold topic is read beside them, once.
@@ -88,6 +91,8 @@ impl Sends {
             rss_idle_bytes: cold.rss_idle_bytes,
             rss_bytes: running.usage().rss_bytes,
             failures: of_load.failures + read.total.errors.total(),
+            // Nor must either be overloaded.
+            backlog: of_load.backlog + self.alone_backlog,
             ..of_load
         })
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::target::Flush;
 use crate::compare::metric::Better;
-use crate::report::{BrokerUse, Outcome};
+use crate::report::{self, BrokerUse, Outcome};
 use crate::versus::costs::Spent;
 use crate::versus::verdict::STOLEN_MAX_PERCENT;
 
@@ -96,8 +96,14 @@ impl Figure {
         matches!(self, Self::Rate | Self::P50 | Self::P99 | Self::P999 | Self::Cpu)
     }
 
-    /// Its value of a run; none where the client does not tell, or it is not above 0.
+    /// Its value of a run; none where the client does not tell, it is not above 0, or it is a
+    /// latency of a run that was overloaded: the longest waits are in none of its percentiles.
     pub fn of(self, figures: &Figures) -> Option<f64> {
+        self.measured(figures).filter(|_| !(self.is_latency() && figures.is_overloaded()))
+    }
+
+    /// Its value of a run, whatever may be concluded from it.
+    pub fn measured(self, figures: &Figures) -> Option<f64> {
         let megabytes = |bytes: u64| Some(bytes as f64 / 1e6);
         let value = match self {
             Self::Rate => Some(figures.messages_per_second),
@@ -162,22 +168,37 @@ pub struct Figures {
     /// Why a figure is missing although the load ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
+    /// Requests that were answered, with messages or without; 0 where the client does not tell.
+    #[serde(default)]
+    pub answered: u64,
     /// Requests that failed or got no answer.
     pub failures: u64,
-    /// Open loop: requests that were due and not sent at the end; they are in no percentile.
+    /// Open loop: requests that were due and not sent at the end; they are in no percentile. Of an
+    /// end-to-end run also the messages that were sent and did not arrive in the counted time.
     pub backlog: u64,
 }
 
 impl Figures {
     /// These figures in a line.
     pub fn describe(&self, figures: &[Figure]) -> String {
-        let known = figures.iter().filter_map(|figure| Some((figure.name(), figure.of(self)?)));
+        let known =
+            figures.iter().filter_map(|figure| Some((figure.name(), figure.measured(self)?)));
         let words: Vec<String> = known.map(|(name, value)| format!("{name} {value:.2}")).collect();
         let stolen = self.stolen_percent.filter(|percent| *percent > STOLEN_MAX_PERCENT);
         let stolen =
             stolen.map(|percent| format!("; the host took {percent:.1} % of the CPU time"));
         let stolen = stolen.unwrap_or_default();
-        format!("{}; {} failed requests{stolen}", words.join(", "), self.failures)
+        let overload = match self.is_overloaded() {
+            true => format!("; overloaded: {} requests were due and not sent", self.backlog),
+            false => String::new(),
+        };
+        format!("{}; {} failed requests{stolen}{overload}", words.join(", "), self.failures)
+    }
+
+    /// Whether an open loop was not served as fast as it was due, see [`report::is_behind`].
+    pub fn is_overloaded(&self) -> bool {
+        let answered = if self.answered > 0 { self.answered } else { self.messages };
+        report::is_behind(self.backlog, answered)
     }
 
     /// These figures with what the broker and the host took meanwhile.
@@ -196,6 +217,7 @@ impl Figures {
             p50_us: percentile("p50"),
             p99_us: percentile("p99"),
             p999_us: percentile("p99.9"),
+            answered: outcome.response.count + outcome.empty,
             failures: outcome.failures(),
             backlog: outcome.backlog,
             ..Self::default()

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::compare::student::Interval;
     use crate::versus::scenario::{Field, by_name};
-    use crate::versus::verdict::Verdict;
+    use crate::versus::verdict::{Overloaded, Verdict};
 
     fn row(scenario: &'static str, figure: Figure, ours: f64, low: f64) -> Row {
         Row {
@@ -158,6 +158,7 @@ mod tests {
             pairs: 6,
             unsteady: 0,
             stolen: 0,
+            overloaded: Overloaded::default(),
             failed: 0,
             claimable: None,
             verdict: Verdict::Win,

@@ -30,7 +30,7 @@ pub async fn run(
 ) -> Result<(Figures, Rc<Target>), BenchError> {
     let rss_idle_bytes = running.usage().rss_bytes;
     let work = Work::connect(running, asked).await?;
-    let (measured, failures, spent) = measure(running, &work, asked.prefix).await;
+    let (measured, beside, spent) = measure(running, &work, asked.prefix).await;
     let outcome = Outcome::of_run(&measured);
     if outcome.seconds * 2.0 < work.timing.duration.as_secs_f64() {
         let what = format!(
@@ -45,7 +45,8 @@ pub async fn run(
     let figures = Figures {
         rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
-        failures: of_load.failures + failures,
+        failures: of_load.failures + beside.failures,
+        backlog: of_load.backlog + beside.backlog,
         ..of_load
     };
     Ok((figures, work.target))
@@ -86,8 +87,24 @@ pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration,
     }
 }
 
-/// Runs the load; also gives the failures of what ran beside, and what was spent.
-async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, u64, Spent) {
+/// What producers came to whose messages a load waits for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    failures: u64,
+    /// Of what was due, and of what was sent: what did not arrive in the counted time.
+    backlog: u64,
+}
+
+impl Beside {
+    /// Of the producers, when so many of their messages have arrived.
+    fn of(sent: &Archive, arrived: u64) -> Self {
+        let on_the_way = sent.messages().saturating_sub(arrived);
+        Self { failures: sent.total.errors.total(), backlog: sent.backlog() + on_the_way }
+    }
+}
+
+/// Runs the load; also gives what ran beside, and what was spent.
+async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, Beside, Spent) {
     let timing = work.timing;
     let watch = Watch::start(running, &work.load, timing, prefix);
     let beside = work.beside.clone().map(|load| {
@@ -96,9 +113,9 @@ async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, u6
     });
     let archive = Archive::with_interval_log(LogTime::now());
     let archive = work.load.run(timing, archive, |_, _| ()).await;
-    let failures = match beside {
-        Some(sending) => sending.await.total.errors.total(),
-        None => 0,
+    let beside = match beside {
+        Some(sending) => Beside::of(&sending.await, archive.messages()),
+        None => Beside::default(),
     };
-    (Measured { archive, ..Measured::default() }, failures, watch.finish().await)
+    (Measured { archive, ..Measured::default() }, beside, watch.finish().await)
 }

@@ -108,7 +108,8 @@ impl Results {
     /// was not the same for both sides of others.
     pub fn lacks_pairs(&self, block: &Block, wanted: usize) -> bool {
         let is_it = |row: &&Row| row.scenario == block.scenario.name && row.rival == block.rival;
-        let lacks = |row: &Row| row.unsteady > 0 && row.pairs + row.failed < wanted;
+        let lacks =
+            |row: &Row| row.unsteady > 0 && row.pairs + row.failed + row.overloaded.pairs < wanted;
         self.rows.iter().filter(is_it).any(lacks)
     }
 

@@ -11,7 +11,7 @@ use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Goal;
 use crate::versus::limit::SHARE_MIN;
 use crate::versus::results::{Results, Run};
-use crate::versus::verdict::{BRACKET_RATIO_MAX, PAIRS_MIN, Row, STOLEN_MAX_PERCENT};
+use crate::versus::verdict::{BRACKET_RATIO_MAX, Overloaded, PAIRS_MIN, Row, STOLEN_MAX_PERCENT};
 
 /// The table, why figures are missing, what a message costs, and what was counted.
 pub fn describe(results: &Results) -> String {
@@ -30,6 +30,7 @@ pub fn describe(results: &Results) -> String {
                 row.scenario, row.stolen
             );
         }
+        text.extend(overloaded(row));
         text.extend(limited(row));
     }
     let _ = writeln!(text, "\n{}", costs(results));
@@ -54,7 +55,9 @@ fn legend() -> String {
         "x better: geometric mean over the pairs, with its {CONFIDENCE_PERCENT} % interval; above \
          1 ours is better. Pairs count where the probes that bind the figure differ by no more \
          than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
-         than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. A win or a loss \
+         than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
+         than one request in a hundred was due and not sent at the end, so the longest waits are \
+         in no percentile, and no latency of the pair counts, for or against anybody. A win or a loss \
          takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
          the interval, else our value. null: what the null broker has in the same blocks; at most: \
@@ -62,6 +65,20 @@ fn legend() -> String {
          allows. Limited: a goal that is missed, where the whole interval of that factor lies \
          below it and ours is {SHARE_MIN} of the null broker or more."
     )
+}
+
+/// Who was too slow for the rate of an open loop, if anybody was.
+fn overloaded(row: &Row) -> Option<String> {
+    let Overloaded { pairs, ours, theirs } = row.overloaded;
+    let rival = row.rival.word();
+    (pairs > 0).then(|| {
+        format!(
+            "{}, {} against {rival}: {pairs} pairs decide nothing, since a broker was overloaded: \
+             ours in {ours}, {rival} in {theirs}\n",
+            row.scenario,
+            row.figure.name(),
+        )
+    })
 }
 
 /// Of a goal that the null broker does not reach either, what it has.
@@ -114,13 +131,17 @@ fn rows(results: &Results) -> Table {
 
 fn cells(row: &Row) -> [String; 17] {
     let factor = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.3}"));
-    let value = |value: Option<f64>| value.map_or("?".to_owned(), figure);
+    let side = |value: Option<f64>, overloaded: usize| match (value, overloaded) {
+        (Some(value), _) => figure(value),
+        (None, 0) => "?".to_owned(),
+        (None, _) => "overloaded".to_owned(),
+    };
     [
         row.scenario.to_owned(),
         row.figure.name().to_owned(),
         row.rival.word().to_owned(),
-        value(row.theirs),
-        value(row.ours),
+        side(row.theirs, row.overloaded.theirs),
+        side(row.ours, row.overloaded.ours),
         row.limit.map_or(String::new(), |limit| figure(limit.value)),
         factor(row.gain.map(|gain| gain.ratio)),
         factor(row.gain.map(|gain| gain.low)),
@@ -268,6 +289,24 @@ mod tests {
         let text = describe(&results);
         let told = "sync-64x1, p99 us against tuned: 1 pairs discarded, since the host took more";
         assert!(text.contains(told) && !text.contains("msg/s against tuned: 1"), "{text}");
+    }
+
+    #[test]
+    fn who_was_overloaded_is_told_in_the_place_of_its_latencies() {
+        let mut results = race("sync-open-10k", 1, 2.0);
+        for run in results.runs.iter_mut().filter(|run| run.contestant == Contestant::Tuned) {
+            let figures = run.figures.as_mut().unwrap();
+            (figures.messages, figures.backlog) = (16_222, 21_265);
+        }
+        results.add(Vec::new());
+        let text = describe(&results);
+        let told = "sync-open-10k, p99 us against tuned: 2 pairs decide nothing, since a broker \
+                    was overloaded: ours in 0, tuned in 2\n";
+        assert!(text.contains(told), "{text}");
+        let is_it = |line: &&str| line.contains("p99 us") && line.contains("tuned");
+        let line = text.lines().find(is_it).unwrap();
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        assert_eq!(words[3..9], ["tuned", "overloaded", "1000.0", "?", "?", "?"], "{text}");
     }
 
     #[test]

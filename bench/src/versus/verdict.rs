@@ -51,6 +51,8 @@ pub enum Fate {
     Unsteady,
     /// The host took the CPUs away from one of them.
     Stolen,
+    /// It is a latency, and one of the brokers did not serve an open loop as fast as it was due.
+    Overloaded,
     /// One of the runs could not be done, or lost it.
     Failed,
 }
@@ -60,6 +62,7 @@ impl Pair {
     pub fn fate(&self, scenario: &Scenario, figure: Figure) -> Fate {
         let is_steady = |probe: &Probe| self.spread(*probe) <= BRACKET_RATIO_MAX;
         match self.values(figure) {
+            None if figure.is_latency() && self.is_overloaded() => Fate::Overloaded,
             None => Fate::Failed,
             Some(_) if !figure.bound_by(scenario.flush).iter().all(is_steady) => Fate::Unsteady,
             Some(_) if figure.is_latency() && self.is_stolen() => Fate::Stolen,
@@ -71,6 +74,12 @@ impl Pair {
     fn is_stolen(&self) -> bool {
         let runs = [&self.ours, &self.theirs].into_iter().flatten();
         runs.filter_map(|run| run.stolen_percent).any(|percent| percent > STOLEN_MAX_PERCENT)
+    }
+
+    /// Whether both runs were done, and one of them or both were overloaded.
+    fn is_overloaded(&self) -> bool {
+        let both = self.ours.as_ref().zip(self.theirs.as_ref());
+        both.is_some_and(|(ours, theirs)| ours.is_overloaded() || theirs.is_overloaded())
     }
 
     /// The largest value of a probe as multiple of the smallest.
@@ -130,8 +139,34 @@ pub enum Verdict {
     Share,
     /// No pair counts: the figures are those of discarded ones, and say nothing.
     Unsteady,
+    /// No pair counts, since a broker was overloaded in each: its latencies say nothing.
+    Overloaded,
     /// One side never came to this figure: the reason is told.
     Failed,
+}
+
+/// Pairs whose latencies do not count, and whose fault that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Overloaded {
+    /// Those in which one of the two was overloaded, or both were.
+    pub pairs: usize,
+    /// Those in which ours was.
+    pub ours: usize,
+    /// Those in which the rival was.
+    pub theirs: usize,
+}
+
+impl Overloaded {
+    fn of(scenario: &Scenario, figure: Figure, pairs: &[Pair]) -> Self {
+        let is_it = |pair: &&Pair| pair.fate(scenario, figure) == Fate::Overloaded;
+        let pairs: Vec<&Pair> = pairs.iter().filter(is_it).collect();
+        let count = |side: fn(&Pair) -> &Option<Figures>| {
+            let is_it = |pair: &&&Pair| side(pair).as_ref().is_some_and(Figures::is_overloaded);
+            pairs.iter().filter(is_it).count()
+        };
+        let (ours, theirs) = (count(|pair| &pair.ours), count(|pair| &pair.theirs));
+        Self { pairs: pairs.len(), ours, theirs }
+    }
 }
 
 /// A row of the table: one figure of one scenario against one rival.
@@ -156,6 +191,8 @@ pub struct Row {
     pub unsteady: usize,
     /// Those of them where it was the host that took the CPUs away.
     pub stolen: usize,
+    /// Pairs that do not, since a broker was not fast enough for the rate.
+    pub overloaded: Overloaded,
     /// Pairs that came to nothing.
     pub failed: usize,
     /// The smallest factor that the control allows to be claimed; none without a control.
@@ -184,7 +221,8 @@ pub fn row(
 ) -> Option<Row> {
     let sorted = Sorted::of(scenario, figure, pairs);
     let reason = pairs.iter().find_map(|pair| pair.reason(figure));
-    if sorted.values.is_empty() && reason.is_none() {
+    let overloaded = Overloaded::of(scenario, figure, pairs);
+    if sorted.values.is_empty() && reason.is_none() && overloaded.pairs == 0 {
         return None;
     }
     let (ours, theirs) = sorted.sides(pairs, figure);
@@ -202,9 +240,11 @@ pub fn row(
         pairs: count,
         unsteady: sorted.discarded,
         stolen: sorted.stolen,
-        failed: pairs.len() - count - sorted.discarded,
+        overloaded,
+        failed: pairs.len() - count - sorted.discarded - overloaded.pairs,
         claimable: control.and_then(claimable),
         verdict: match gain {
+            None if overloaded.pairs > 0 => Verdict::Overloaded,
             None => Verdict::Failed,
             Some(gain) => verdict(gain, count, rival, control),
         },

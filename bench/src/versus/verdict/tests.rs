@@ -137,6 +137,34 @@ fn a_latency_of_a_run_that_the_host_paused_is_discarded_and_its_rate_is_not() {
 }
 
 #[test]
+fn an_overloaded_run_decides_no_latency_for_or_against_anybody() {
+    let scenario = by_name("sync-open-10k").unwrap();
+    let check = |[ours_unsent, theirs_unsent]: [u64; 2], overloaded: Overloaded| {
+        let mut all = pairs(6, 2.0, 0.0);
+        for pair in &mut all[..5] {
+            pair.ours.as_mut().unwrap().backlog = ours_unsent;
+            pair.theirs.as_mut().unwrap().backlog = theirs_unsent;
+        }
+        let row = super::row(scenario, Contestant::Tuned, Figure::P99, &all, None).unwrap();
+        assert_eq!((row.pairs, row.overloaded, row.failed), (1, overloaded, 0));
+        let row = super::row(scenario, Contestant::Tuned, Figure::P99, &all[..5], None).unwrap();
+        assert_eq!((row.verdict, row.gain, row.reached), (Verdict::Overloaded, None, None));
+        let row = super::row(scenario, Contestant::Tuned, Figure::Rate, &all, None).unwrap();
+        assert_eq!(
+            (row.pairs, row.overloaded),
+            (6, Overloaded::default()),
+            "what it served counts"
+        );
+    };
+    check([0, 1_300], Overloaded { pairs: 5, ours: 0, theirs: 5 });
+    check([11, 0], Overloaded { pairs: 5, ours: 5, theirs: 0 });
+    check([11, 11], Overloaded { pairs: 5, ours: 5, theirs: 5 });
+    let mut moment = pairs(1, 2.0, 0.0).remove(0);
+    moment.theirs.as_mut().unwrap().backlog = 10;
+    assert_eq!(moment.fate(scenario, Figure::P99), Fate::Kept, "one in a hundred");
+}
+
+#[test]
 fn discarded_and_failed_pairs_are_in_no_mean() {
     let mut all = pairs(7, 2.0, 0.0);
     all[0].brackets[3].round_trip_us = 100.0;
