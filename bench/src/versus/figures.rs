@@ -6,7 +6,7 @@ use crate::args::target::Flush;
 use crate::compare::metric::Better;
 use crate::report::{self, BrokerUse, Outcome};
 use crate::versus::costs::Spent;
-use crate::versus::verdict::STOLEN_MAX_PERCENT;
+use crate::versus::verdict::{FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
 
 /// A figure of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -96,10 +96,12 @@ impl Figure {
         matches!(self, Self::Rate | Self::P50 | Self::P99 | Self::P999 | Self::Cpu)
     }
 
-    /// Its value of a run; none where the client does not tell, it is not above 0, or it is a
-    /// latency of a run that was overloaded: the longest waits are in none of its percentiles.
+    /// Its value of a run; none where the client does not tell, it is not above 0, too many requests
+    /// failed, or it is a latency of a run that was overloaded: the longest waits are in none of its
+    /// percentiles.
     pub fn of(self, figures: &Figures) -> Option<f64> {
-        self.measured(figures).filter(|_| !(self.is_latency() && figures.is_overloaded()))
+        let is_void = figures.is_failing() || (self.is_latency() && figures.is_overloaded());
+        self.measured(figures).filter(|_| !is_void)
     }
 
     /// Its value of a run, whatever may be concluded from it.
@@ -197,8 +199,25 @@ impl Figures {
 
     /// Whether an open loop was not served as fast as it was due, see [`report::is_behind`].
     pub fn is_overloaded(&self) -> bool {
-        let answered = if self.answered > 0 { self.answered } else { self.messages };
-        report::is_behind(self.backlog, answered)
+        report::is_behind(self.backlog, self.answered())
+    }
+
+    /// Whether so many requests failed that nothing of the run counts.
+    pub fn is_failing(&self) -> bool {
+        let requests = self.answered() + self.failures;
+        100.0 * self.failures as f64 > FAILED_MAX_PERCENT * requests as f64
+    }
+
+    /// Why figures are missing although the load ran.
+    pub fn fault(&self) -> Option<String> {
+        let requests = self.answered() + self.failures;
+        let failed = || format!("{} of {requests} requests failed", self.failures);
+        self.lost.clone().or_else(|| self.is_failing().then(failed))
+    }
+
+    /// Requests that were answered; where they are not told, their messages.
+    fn answered(&self) -> u64 {
+        if self.answered > 0 { self.answered } else { self.messages }
     }
 
     /// These figures with what the broker and the host took meanwhile.

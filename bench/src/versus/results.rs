@@ -217,10 +217,10 @@ impl Results {
         self.rows.iter().any(|row| row.verdict == Verdict::Loss)
     }
 
-    /// Runs that came to nothing, or lost a figure.
+    /// Runs that came to nothing, lost a figure, or of which too many requests failed.
     pub fn failed_runs(&self) -> usize {
         let is_whole =
-            |run: &Run| run.figures.as_ref().is_some_and(|figures| figures.lost.is_none());
+            |run: &Run| run.figures.as_ref().is_some_and(|figures| figures.fault().is_none());
         self.runs.iter().filter(|run| !is_whole(run)).count()
     }
 

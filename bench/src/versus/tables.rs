@@ -11,7 +11,9 @@ use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Goal;
 use crate::versus::limit::SHARE_MIN;
 use crate::versus::results::{Results, Run};
-use crate::versus::verdict::{BRACKET_RATIO_MAX, Overloaded, PAIRS_MIN, Row, STOLEN_MAX_PERCENT};
+use crate::versus::verdict::{
+    BRACKET_RATIO_MAX, FAILED_MAX_PERCENT, Overloaded, PAIRS_MIN, Row, STOLEN_MAX_PERCENT,
+};
 
 /// The table, why figures are missing, what a message costs, and what was counted.
 pub fn describe(results: &Results) -> String {
@@ -57,7 +59,8 @@ fn legend() -> String {
          than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
          than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
          than one request in a hundred was due and not sent at the end, so the longest waits are \
-         in no percentile, and no latency of the pair counts, for or against anybody. A win or a loss \
+         in no percentile, and no latency of the pair counts, for or against anybody. A run of which more than \
+         {FAILED_MAX_PERCENT} % of the requests failed has failed. A win or a loss \
          takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
          the interval, else our value. null: what the null broker has in the same blocks; at most: \
@@ -213,10 +216,11 @@ fn cost_cells(results: &Results, scenario: &str, contestant: Contestant) -> [Str
     ]
 }
 
-/// What the runs of a broker in a scenario came to, of whatever block.
+/// What the runs of a broker in a scenario came to that did not fail, of whatever block.
 fn runs_of<'a>(results: &'a Results, scenario: &str, contestant: Contestant) -> Vec<&'a Figures> {
     let is_it = |run: &&Run| (run.scenario.name, run.contestant) == (scenario, contestant);
-    results.runs.iter().filter(is_it).filter_map(|run| run.figures.as_ref()).collect()
+    let figures = results.runs.iter().filter(is_it).filter_map(|run| run.figures.as_ref());
+    figures.filter(|figures| !figures.is_failing()).collect()
 }
 
 /// The mean of what is known of `runs`; none where nothing is.

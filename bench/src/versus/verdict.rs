@@ -22,6 +22,10 @@ pub const BRACKET_RATIO_MAX: f64 = 1.5;
 /// takes from a machine that it leaves alone: 4 ticks of 10 ms in 4 s of two cores.
 pub const STOLEN_MAX_PERCENT: f64 = 0.5;
 
+/// Nothing of a run counts of whose requests more than this share failed, in percent: what is not
+/// served takes no time, and a broker that refuses is not fast.
+pub const FAILED_MAX_PERCENT: f64 = 0.1;
+
 /// Fewest pairs that decide anything: what fewer have in common may be chance, and nobody could see
 /// in them how far they spread.
 pub const PAIRS_MIN: usize = 4;
@@ -53,7 +57,7 @@ pub enum Fate {
     Stolen,
     /// It is a latency, and one of the brokers did not serve an open loop as fast as it was due.
     Overloaded,
-    /// One of the runs could not be done, or lost it.
+    /// One of the runs could not be done or lost it, or too many of its requests failed.
     Failed,
 }
 
@@ -76,10 +80,13 @@ impl Pair {
         runs.filter_map(|run| run.stolen_percent).any(|percent| percent > STOLEN_MAX_PERCENT)
     }
 
-    /// Whether both runs were done, and one of them or both were overloaded.
+    /// Whether both runs would count, if one of them or both were not overloaded.
     fn is_overloaded(&self) -> bool {
         let both = self.ours.as_ref().zip(self.theirs.as_ref());
-        both.is_some_and(|(ours, theirs)| ours.is_overloaded() || theirs.is_overloaded())
+        both.is_some_and(|(ours, theirs)| {
+            let [one, other] = [ours, theirs].map(|run| (run.is_overloaded(), run.is_failing()));
+            (one.0 || other.0) && !one.1 && !other.1
+        })
     }
 
     /// The largest value of a probe as multiple of the smallest.
@@ -107,7 +114,7 @@ impl Pair {
     fn reason(&self, figure: Figure) -> Option<String> {
         let lost = |side: &Option<Figures>| {
             let figures = side.as_ref().filter(|figures| figure.of(figures).is_none())?;
-            figures.lost.clone()
+            figures.fault()
         };
         self.error.clone().or_else(|| lost(&self.theirs)).or_else(|| lost(&self.ours))
     }

@@ -25,7 +25,7 @@ fn run(number: usize, block: &Block, turn: Turn, rate: f64) -> Run {
     };
     let figures = Figures {
         seconds: 1.0,
-        messages: 1,
+        messages: 10_000,
         messages_per_second: rate,
         p99_us: Some(1_000.0),
         broker: Some(used),
@@ -87,6 +87,23 @@ fn a_race_that_is_slower_is_lost() {
     assert_eq!(verdict(3.0), (Verdict::Win, 8, false));
     assert_eq!(verdict(0.5), (Verdict::Loss, 8, true));
     assert_eq!(verdict(1.0), (Verdict::Undecided, 8, false));
+}
+
+#[test]
+fn a_run_whose_requests_fail_counts_for_nothing() {
+    let of = |contestant, failures| {
+        let mut results = race("sync-64x1", 4, 3.0);
+        for run in results.runs.iter_mut().filter(|run| run.contestant == contestant) {
+            run.figures.as_mut().unwrap().failures = failures;
+        }
+        results.add(Vec::new());
+        let row = row(&results, Figure::Rate, Contestant::Tuned);
+        (row.verdict, row.failed, row.reason.clone(), results.failed_runs())
+    };
+    assert_eq!(of(Contestant::Ours, 10), (Verdict::Win, 0, None, 0), "one in a thousand");
+    let reason = Some("11 of 10011 requests failed".to_owned());
+    assert_eq!(of(Contestant::Ours, 11), (Verdict::Failed, 8, reason.clone(), 8));
+    assert_eq!(of(Contestant::Tuned, 11), (Verdict::Failed, 8, reason, 8));
 }
 
 #[test]
