@@ -15,8 +15,10 @@ pub enum Ending {
     ProofFailed,
     /// A comparison found something worse.
     Worse,
-    /// A comparison had too little to tell anything.
+    /// A comparison or a race had too little to tell anything.
     TooShort,
+    /// A race that was not lost has a goal that was not reached.
+    GoalMissed,
     /// A signal has ended it early.
     Stopped(Signal),
 }
@@ -35,6 +37,7 @@ impl Ending {
             Self::ProofFailed => ExitCode::from(4),
             Self::Worse => ExitCode::from(5),
             Self::TooShort => ExitCode::from(6),
+            Self::GoalMissed => ExitCode::from(7),
             // As a shell reports a signal: 128 and its number.
             Self::Stopped(Signal::Interrupt) => ExitCode::from(130),
             Self::Stopped(Signal::Terminate) => ExitCode::from(143),

@@ -327,9 +327,9 @@ impl Report {
     }
 }
 
-/// Whether an open loop with so many requests unsent at its end, of those that were due, and so many
-/// answered was overloaded. What became due within the last moment is always unsent; one in a
-/// hundred is not a moment.
+/// Whether an open loop was overloaded of which so many requests were due and not sent at its end,
+/// and so many answered. What became due within the last moment is always unsent; one in a hundred
+/// is not a moment.
 pub fn is_behind(unsent: u64, answered: u64) -> bool {
     unsent * 100 > answered
 }

@@ -96,9 +96,9 @@ impl Figure {
         matches!(self, Self::Rate | Self::P50 | Self::P99 | Self::P999 | Self::Cpu)
     }
 
-    /// Its value of a run; none where the client does not tell, it is not above 0, too many requests
-    /// failed, or it is a latency of a run that was overloaded: the longest waits are in none of its
-    /// percentiles.
+    /// Its value of a run; none where the client does not tell, it is not above 0, too many
+    /// requests failed, or it is a latency of a run that was overloaded: the longest waits are in
+    /// none of its percentiles.
     pub fn of(self, figures: &Figures) -> Option<f64> {
         let is_void = figures.is_failing() || (self.is_latency() && figures.is_overloaded());
         self.measured(figures).filter(|_| !is_void)

@@ -96,11 +96,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let mut race = Race::new(args, apache, times, &output);
     race.run(&plan, &mut results).await?;
     print(&results, &race, args.json);
-    Ok(match (results.is_lost(), results.failed_runs()) {
-        (true, _) => Ending::Worse,
-        (false, 0) => Ending::Good,
-        (false, _) => Ending::RequestsFailed,
-    })
+    Ok(results.ending())
 }
 
 /// Makes the directory of the race's data, and the one of everything else.

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::args::versus::Contestant;
+use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures};
+use crate::versus::goals::Reached;
 use crate::versus::limit::Limit;
 use crate::versus::plan::{Block, Side};
 use crate::versus::scenario::{self, Scenario};
@@ -222,6 +224,22 @@ impl Results {
         let is_whole =
             |run: &Run| run.figures.as_ref().is_some_and(|figures| figures.fault().is_none());
         self.runs.iter().filter(|run| !is_whole(run)).count()
+    }
+
+    /// How the race ends. It is good only if it decided something and each goal of its rows is
+    /// reached: one that the machine forbids is not, nor one that nothing can be said of.
+    pub fn ending(&self) -> Ending {
+        let reached = |it| self.rows.iter().any(|row| row.reached == Some(it));
+        let is_open = |row: &Row| row.goal.is_some() && row.reached.is_none();
+        match () {
+            () if self.is_lost() => Ending::Worse,
+            () if self.failed_runs() > 0 => Ending::RequestsFailed,
+            () if reached(Reached::Missed) || reached(Reached::Limited) => Ending::GoalMissed,
+            () if self.rows.iter().any(is_open) || !self.rows.iter().any(Row::tells) => {
+                Ending::TooShort
+            }
+            () => Ending::Good,
+        }
     }
 
     /// As JSON.

@@ -8,7 +8,7 @@ use crate::args::versus::Contestant;
 use crate::compare::student::{self, CONFIDENCE_PERCENT, Interval};
 use crate::report::{BrokerUse, table};
 use crate::versus::figures::{Figure, Figures};
-use crate::versus::goals::Goal;
+use crate::versus::goals::{Goal, Reached};
 use crate::versus::limit::SHARE_MIN;
 use crate::versus::results::{Results, Run};
 use crate::versus::verdict::{
@@ -35,6 +35,7 @@ pub fn describe(results: &Results) -> String {
         text.extend(overloaded(row));
         text.extend(limited(row));
     }
+    text.extend(goals(results));
     let _ = writeln!(text, "\n{}", costs(results));
     for (scenario, rival) in results.matches() {
         let runs = results.runs_against(scenario, rival);
@@ -59,8 +60,8 @@ fn legend() -> String {
          than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
          than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
          than one request in a hundred was due and not sent at the end, so the longest waits are \
-         in no percentile, and no latency of the pair counts, for or against anybody. A run of which more than \
-         {FAILED_MAX_PERCENT} % of the requests failed has failed. A win or a loss \
+         in no percentile, and no latency of the pair counts, for or against anybody. A run of \
+         which more than {FAILED_MAX_PERCENT} % of the requests failed has failed. A win or a loss \
          takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
          the interval, else our value. null: what the null broker has in the same blocks; at most: \
@@ -68,6 +69,23 @@ fn legend() -> String {
          allows. Limited: a goal that is missed, where the whole interval of that factor lies \
          below it and ours is {SHARE_MIN} of the null broker or more."
     )
+}
+
+/// How many goals of the rows were reached; none where no row has one.
+fn goals(results: &Results) -> Option<String> {
+    let bound: Vec<&Row> = results.rows.iter().filter(|row| row.goal.is_some()).collect();
+    let count = |reached| bound.iter().filter(|row| row.reached == reached).count();
+    let met = count(Some(Reached::Met)) + count(Some(Reached::Aim));
+    let (missed, limited) = (count(Some(Reached::Missed)), count(Some(Reached::Limited)));
+    (!bound.is_empty()).then(|| {
+        format!(
+            "goals: {met} of {} reached, {} of them as far as aimed at; {missed} missed, {limited} \
+             limited by this machine, which is not reached either, {} not decided\n",
+            bound.len(),
+            count(Some(Reached::Aim)),
+            count(None),
+        )
+    })
 }
 
 /// Who was too slow for the rate of an open loop, if anybody was.
@@ -253,6 +271,7 @@ mod tests {
         let text = describe(&results);
         assert!(text.contains("CPU us/msg") && text.contains("undecided"), "{text}");
         assert!(text.contains("tuned") && text.contains("system calls"), "{text}");
+        assert!(text.contains("goals: 0 of 2 reached, 0 of them as far as aimed at;"), "{text}");
         assert!(text.contains("4 runs; failed requests: ours 2, theirs 2"), "{text}");
     }
 

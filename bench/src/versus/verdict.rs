@@ -217,6 +217,17 @@ pub struct Row {
     pub reason: Option<String>,
 }
 
+impl Row {
+    /// Whether anything follows from it.
+    pub fn tells(&self) -> bool {
+        match self.verdict {
+            Verdict::Win | Verdict::Loss | Verdict::Sound => true,
+            Verdict::Share => self.pairs >= PAIRS_MIN,
+            _ => false,
+        }
+    }
+}
+
 /// What the pairs of one scenario against one rival say of a figure, in view of the same figure's
 /// row of the control; none of a figure that no run has and none lost.
 pub fn row(

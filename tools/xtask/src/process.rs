@@ -35,11 +35,19 @@ pub fn quiet(command: &mut Command) -> Outcome {
 /// # Errors
 /// The program is missing, its exit status is not 0, or its output is not UTF-8.
 pub fn output(command: &mut Command) -> Outcome<String> {
+    output_of_exit(command, 0)
+}
+
+/// The same of a program that must end with the exit code `code`.
+///
+/// # Errors
+/// The program is missing, ends otherwise, or its output is not UTF-8.
+pub fn output_of_exit(command: &mut Command, code: i32) -> Outcome<String> {
     let done = command
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| start_failure(command, &error))?;
-    if !done.status.success() {
+    if done.status.code() != Some(code) {
         return Err(format!("{} ended with {}", name(command), done.status));
     }
     String::from_utf8(done.stdout).map_err(|_| format!("{} printed no UTF-8", name(command)))

@@ -1,7 +1,6 @@
 use super::*;
 use crate::report::BrokerUse;
 use crate::versus::figures::Figure;
-use crate::versus::goals::Reached;
 use crate::versus::plan::Turn;
 use crate::versus::scenario::by_name;
 
@@ -87,6 +86,29 @@ fn a_race_that_is_slower_is_lost() {
     assert_eq!(verdict(3.0), (Verdict::Win, 8, false));
     assert_eq!(verdict(0.5), (Verdict::Loss, 8, true));
     assert_eq!(verdict(1.0), (Verdict::Undecided, 8, false));
+}
+
+#[test]
+fn only_a_race_that_shows_something_and_reaches_its_goals_ends_well() {
+    let ending = |results: Results| results.ending();
+    assert_eq!(ending(race("sync-64x32", 1, 5.0)), Ending::TooShort, "two pairs");
+    assert_eq!(ending(race("sync-64x32", 4, 0.5)), Ending::Worse);
+    assert_eq!(ending(race("sync-64x32", 4, 2.0)), Ending::GoalMissed, "of a rate four times");
+    assert_eq!(ending(limited("sync-64x32", 4, 2.8, 3.0)), Ending::GoalMissed, "limited");
+    let mut failed = race("sync-64x32", 4, 5.0);
+    (failed.runs[0].figures, failed.runs[0].error) = (None, Some("it ended".to_owned()));
+    assert_eq!(ending(failed), Ending::RequestsFailed);
+    // These goals are met: a rate of at least four times, and 256 MB.
+    assert_eq!(ending(race("sync-64x32", 4, 5.0)), Ending::Good);
+    assert_eq!(ending(race("topics-10k", 4, 5.0)), Ending::Good);
+    let unsteady = |results: &mut Results| {
+        results.runs.iter_mut().step_by(4).for_each(|run| run.before.round_trip_us = 100.0);
+        results.runs.iter_mut().skip(3).step_by(4).for_each(|run| run.before.round_trip_us = 100.0);
+        results.add(Vec::new());
+    };
+    let mut disturbed = race("sync-64x32", 4, 5.0);
+    unsteady(&mut disturbed);
+    assert_eq!(ending(disturbed), Ending::TooShort, "a goal that nothing can be said of");
 }
 
 #[test]
