@@ -55,6 +55,12 @@ pub enum DecodeError {
         /// What is wrong.
         error: LayoutError,
     },
+    /// The bodies of one answer unfold to more than is taken.
+    #[error("the bodies of the answer unfold to more than {max_bytes} bytes")]
+    TooMuch {
+        /// Most bytes that are taken.
+        max_bytes: usize,
+    },
     /// The compressed body is damaged.
     #[error("body of the message at offset {queue_offset}: {error}")]
     Body {
@@ -68,6 +74,48 @@ pub enum DecodeError {
 /// A body that unfolds to more is refused: it comes from a peer, and 4 MiB of zlib can claim 4 GiB.
 /// Sixteen times the largest body that a broker takes by default.
 const BODY_SIZE_BYTES_MAX: usize = 64 << 20;
+
+/// What all bodies of one answer may unfold to: four of the largest. By default an answer has
+/// 256 KiB, and zlib makes at most 1,032 times as much of it; one of 16 MiB can claim 16 GiB.
+const BODIES_MAX_BYTES: usize = 256 << 20;
+
+// The first message of an answer is always taken, so that pulls go on.
+const _: () = assert!(BODY_SIZE_BYTES_MAX <= BODIES_MAX_BYTES);
+
+/// The messages of a pull's answer.
+#[derive(Debug)]
+pub(crate) struct Pulled {
+    pub(crate) messages: Vec<ReceivedMessage>,
+    /// Queue offset of the first message that is not among them, since its body and those before it
+    /// unfold to too much: it is to be pulled again.
+    pub(crate) left_from: Option<i64>,
+}
+
+impl Pulled {
+    /// Takes what can be read of an answer from `queue`, until its bodies unfold to too much; what
+    /// cannot be read is told.
+    pub(crate) fn take(body: &Bytes, queue: &MessageQueue, tell: impl Fn(&DecodeError)) -> Self {
+        Self::take_within(BODIES_MAX_BYTES, body, queue, tell)
+    }
+
+    fn take_within(
+        max_bytes: usize,
+        body: &Bytes,
+        queue: &MessageQueue,
+        tell: impl Fn(&DecodeError),
+    ) -> Self {
+        let (mut messages, mut bytes_left) = (Vec::new(), max_bytes);
+        let decoded = ReceivedMessage::decode_all(body, queue);
+        for message in decoded.filter_map(|message| message.inspect_err(&tell).ok()) {
+            match bytes_left.checked_sub(message.body.len()) {
+                Some(left) => bytes_left = left,
+                None => return Self { messages, left_from: Some(message.queue_offset) },
+            }
+            messages.push(message);
+        }
+        Self { messages, left_from: None }
+    }
+}
 
 impl ReceivedMessage {
     /// Decodes the messages of a pull's answer from `queue`, each by itself: behind one whose body
@@ -86,10 +134,15 @@ impl ReceivedMessage {
     /// The first message that cannot be read; none is returned then: who looks for one shall know
     /// that there is more than what can be shown.
     pub(crate) fn decode_found(body: &Bytes, broker_name: &str) -> Result<Vec<Self>, DecodeError> {
+        let max_bytes = BODIES_MAX_BYTES;
+        let mut bytes_left = max_bytes;
         let decode = |record: Result<Record<'_>, DecodeError>| {
             let record = record?;
             let queue = MessageQueue::new(record.topic, broker_name, record.queue_id);
-            Self::decode(&record, body, &queue)
+            let message = Self::decode(&record, body, &queue)?;
+            let left = bytes_left.checked_sub(message.body.len());
+            bytes_left = left.ok_or(DecodeError::TooMuch { max_bytes })?;
+            Ok(message)
         };
         readable(body).map(decode).collect()
     }
@@ -262,6 +315,22 @@ mod tests {
             panic!("the one at 2 is damaged: {messages:?}")
         };
         assert_eq!((before.queue_offset, behind.queue_offset), (1, 3));
+    }
+
+    #[test]
+    fn bodies_that_unfold_to_too_much_together_are_left_for_the_next_pull() {
+        let packed = compression::compress(Compression::Zlib, &[0; 10_000]);
+        let mut new = record(&packed, "");
+        new.sys_flag = Compression::Zlib.flags();
+        let bytes = Bytes::from((7..12).flat_map(|at| stored(&new, at)).collect::<Vec<u8>>());
+        let take = |max_bytes| {
+            let tell = |error: &DecodeError| panic!("{error}");
+            let pulled = Pulled::take_within(max_bytes, &bytes, &queue(), tell);
+            (pulled.messages.len(), pulled.left_from)
+        };
+        assert_eq!(take(10_000), (1, Some(8)));
+        assert_eq!(take(39_999), (3, Some(10)));
+        assert_eq!(take(50_000), (5, None));
     }
 
     #[test]

@@ -20,6 +20,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// Addresses that a dialer keeps. When another is asked for, the one goes that was asked for the
+/// longest time ago, one without a connection first; its connection is closed. A client knows some
+/// hundred brokers; who says to a name server where brokers are may name any.
+const ADDRESSES_MAX: usize = 1024;
+
 /// Why an address cannot be reached.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DialError {
@@ -79,9 +84,10 @@ pub struct Dialer<S> {
     peers: RefCell<HashMap<String, Rc<Peer>>>,
 }
 
-#[derive(Default)]
 struct Peer {
     state: RefCell<PeerState>,
+    /// When somebody last wanted a connection to it.
+    asked_at: Cell<Instant>,
     /// Pause after the next failure; zero before the first.
     pause: Cell<Duration>,
     /// Wakes those who wait for an attempt that another caller makes.
@@ -108,8 +114,18 @@ enum Step {
 }
 
 impl Peer {
+    fn new(now: Instant) -> Self {
+        Self {
+            state: RefCell::default(),
+            asked_at: Cell::new(now),
+            pause: Cell::default(),
+            attempt_over: Notify::default(),
+        }
+    }
+
     /// Decides what a caller does; marks the attempt if it is the one to make it.
     fn step(&self, address: &str, now: Instant) -> Step {
+        self.asked_at.set(now);
         let mut state = self.state.borrow_mut();
         match &*state {
             PeerState::Open(conn) if !conn.is_closed() => Step::Done(Ok(Rc::clone(conn))),
@@ -146,6 +162,15 @@ impl Peer {
             conn.close(reason);
         }
     }
+
+    /// The smaller, the less is lost with it; none while somebody is being connected to it.
+    fn worth(&self) -> Option<(bool, Instant)> {
+        match &*self.state.borrow() {
+            PeerState::Connecting => None,
+            PeerState::Open(conn) => Some((!conn.is_closed(), self.asked_at.get())),
+            PeerState::Idle | PeerState::Failed { .. } => Some((false, self.asked_at.get())),
+        }
+    }
 }
 
 /// Lets the others go on when an attempt is over, also when its caller was dropped meanwhile.
@@ -174,7 +199,7 @@ impl<S: Service> Dialer<S> {
     /// # Errors
     /// See [`DialError`]; `Backoff` at once while the last failure is recent.
     pub async fn get(&self, address: &str) -> Result<Rc<Connection>, DialError> {
-        let peer = self.peer(address);
+        let peer = self.peer(address, Instant::now());
         loop {
             match peer.step(address, Instant::now()) {
                 Step::Done(result) => return result,
@@ -226,13 +251,53 @@ impl<S: Service> Dialer<S> {
         peers.values().for_each(|peer| peer.close(reason));
     }
 
-    fn peer(&self, address: &str) -> Rc<Peer> {
-        let mut peers = self.peers.borrow_mut();
-        if let Some(peer) = peers.get(address) {
+    fn peer(&self, address: &str, now: Instant) -> Rc<Peer> {
+        if let Some(peer) = self.peers.borrow().get(address) {
             return Rc::clone(peer);
         }
-        let peer = Rc::new(Peer::default());
-        peers.insert(address.to_owned(), Rc::clone(&peer));
+        if self.peers.borrow().len() >= ADDRESSES_MAX {
+            self.forget_one();
+        }
+        let peer = Rc::new(Peer::new(now));
+        self.peers.borrow_mut().insert(address.to_owned(), Rc::clone(&peer));
         peer
+    }
+
+    /// Makes room for another address. Where all are being connected to none goes: those who wait
+    /// for that are the bound then.
+    fn forget_one(&self) {
+        let peers = self.peers.borrow();
+        let worths = peers.iter().filter_map(|(address, peer)| Some((peer.worth()?, address)));
+        let least = worths.min().map(|(_, address)| address.clone());
+        drop(peers);
+        if let Some(address) = least {
+            self.close(&address, "other addresses were asked for since");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::NoService;
+
+    #[test]
+    fn a_dialer_forgets_the_address_that_was_asked_for_longest_ago() {
+        let dialed = shards::try_block_on("test", async {
+            let limits = ConnectionLimits::default();
+            let dialer = Dialer::new(Rc::new(NoService), limits, Duration::from_secs(3));
+            // None of them is `host:port`, so nothing goes out.
+            for number in 0..=ADDRESSES_MAX {
+                assert!(dialer.get(&format!("no port {number}")).await.is_err());
+                assert!(dialer.get("no port 0").await.is_err());
+            }
+            let peers = dialer.peers.borrow();
+            let knows = |number| peers.contains_key(&format!("no port {number}"));
+            assert_eq!(peers.len(), ADDRESSES_MAX);
+            assert!(knows(0) && !knows(1) && knows(2) && knows(ADDRESSES_MAX));
+        });
+        dialed.expect("an executor");
     }
 }

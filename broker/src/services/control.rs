@@ -3,7 +3,7 @@
 //! Requests of the control plane are rare, so their answers own what they say.
 
 use super::gathered::GatherLine;
-use super::later::LaterAnswers;
+use super::later::{LaterAnswers, OWN_MAX_BYTES, RELAYED_MAX_BYTES};
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::codes::response;
@@ -25,10 +25,20 @@ pub struct Answer {
 }
 
 /// Requests whose answers are not given at once.
-#[derive(Default)]
 pub struct Unanswered {
     later: Rc<LaterAnswers>,
+    relayed: Rc<LaterAnswers>,
     gathered: Rc<GatherLine>,
+}
+
+impl Default for Unanswered {
+    fn default() -> Self {
+        Self {
+            later: LaterAnswers::new(OWN_MAX_BYTES),
+            relayed: LaterAnswers::new(RELAYED_MAX_BYTES),
+            gathered: Rc::default(),
+        }
+    }
 }
 
 /// What a service does with a request.
@@ -37,6 +47,8 @@ pub enum Reaction {
     Now(Result<Answer, Refusal>),
     /// It is answered with what this resolves to.
     Later(LocalFuture<Result<Answer, Refusal>>),
+    /// The same, and another client decides when that is.
+    Relayed(LocalFuture<Result<Answer, Refusal>>),
     /// The same, when it is its turn: the answer may be large.
     Gathered(LocalFuture<Result<Answer, Refusal>>),
 }
@@ -45,6 +57,11 @@ impl Reaction {
     /// A reaction that waits.
     pub fn later(answer: impl Future<Output = Result<Answer, Refusal>> + 'static) -> Self {
         Self::Later(Box::pin(answer))
+    }
+
+    /// A reaction that waits for another client.
+    pub fn relayed(answer: impl Future<Output = Result<Answer, Refusal>> + 'static) -> Self {
+        Self::Relayed(Box::pin(answer))
     }
 
     /// A reaction that waits for its turn, and then for an answer over all queues or groups.
@@ -57,6 +74,7 @@ impl Reaction {
         match self {
             Self::Now(result) => reply(peer, &to, result),
             Self::Later(answer) => unanswered.later.spawn(peer, to, bytes, answer),
+            Self::Relayed(answer) => unanswered.relayed.spawn(peer, to, bytes, answer),
             Self::Gathered(answer) => unanswered.gathered.join(peer, to, answer),
         }
     }

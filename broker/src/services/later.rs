@@ -17,28 +17,31 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::shares::Shares;
 
-/// Bytes of the requests that wait for their answers.
-const WAITING_MAX_BYTES: usize = 64 << 20;
+/// Bytes of the requests that wait for the disk or for another shard, heartbeats among them.
+pub(super) const OWN_MAX_BYTES: usize = 48 << 20;
+
+/// Bytes of those that wait for another client, which may stay silent for ten seconds. However many
+/// connections ask such clients, they take no places of the others.
+pub(super) const RELAYED_MAX_BYTES: usize = 16 << 20;
 
 /// What each counts for at least: a task and what it prepares.
 const WAITING_MIN_BYTES: usize = 4 << 10;
 
-/// One connection may have an eighth of what is free, at most 7 MiB or 1,820 requests: what a
-/// client is asked through us may stay without an answer for ten seconds.
+/// One connection may have an eighth of what is free: at most 1,365 requests of our own, and 455
+/// that other clients are asked.
 const PART: usize = 8;
 
-/// The answers of the control plane that are on their way.
+/// Answers of the control plane that are on their way.
 pub struct LaterAnswers {
     shares: RefCell<Shares>,
 }
 
-impl Default for LaterAnswers {
-    fn default() -> Self {
-        Self { shares: RefCell::new(Shares::new(WAITING_MAX_BYTES, PART)) }
-    }
-}
-
 impl LaterAnswers {
+    /// None; the requests of those to come may have `max_bytes`.
+    pub(super) fn new(max_bytes: usize) -> Rc<Self> {
+        Rc::new(Self { shares: RefCell::new(Shares::new(max_bytes, PART)) })
+    }
+
     /// Answers a request of `bytes` with what `answer` resolves to; one that finds no place is
     /// refused, and `answer` never begun.
     pub(super) fn spawn(

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
-use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, write_request};
+use ringmq_protocol::{Command, RequestHead, SerializeType, WriteHeader, json, write_request};
 use ringmq_remoting::CallError;
 use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
 use ringmq_runtime::{process, task};
 
 use crate::support::temp_dir;
-use crate::world::{Client, check, create};
+use crate::world::{Client, beat, check, create};
 
 const PEERS: usize = 8;
 
@@ -130,8 +130,27 @@ fn many_connections_with_requests_for_all_queues_leave_a_place_to_another() {
     });
 }
 
+/// Has a client ask another one for its state, so many times; returns how often it is refused for
+/// lack of places, once all were taken in.
+async fn ask_the_silent(asker: &Client, requests: usize) -> usize {
+    let fields = [("consumerGroup", "g"), ("clientId", "silent"), ("jstackEnable", "false")];
+    let refused = Rc::new(Cell::new(0));
+    for _ in 0..requests {
+        let refused = Rc::clone(&refused);
+        let count = move |answer: Result<&Command<'_>, CallError>| {
+            let is_busy = answer.is_ok_and(|answer| answer.code == response::SYSTEM_BUSY);
+            refused.set(refused.get() + usize::from(is_busy));
+        };
+        let (code, wait) = (request::GET_CONSUMER_RUNNING_INFO, Duration::from_secs(20));
+        asker.connection.call_with(code, &fields, &[], wait, count);
+    }
+    // Answered at once, behind all of those that are refused.
+    asker.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
+    refused.get()
+}
+
 #[test]
-fn answers_that_wait_for_another_client_are_bounded_and_leave_room_for_heartbeats() {
+fn answers_that_wait_for_another_client_are_bounded() {
     const REQUESTS: usize = 4_000;
     let dir = temp_dir();
     check(1, dir.path(), &[], |world| async move {
@@ -139,20 +158,33 @@ fn answers_that_wait_for_another_client_are_bounded_and_leave_room_for_heartbeat
         let silent = Client::connect(world.broker).await;
         silent.beat("silent", &["T"]).await;
         let asker = Client::connect(world.broker).await;
-        let fields = [("consumerGroup", "g"), ("clientId", "silent"), ("jstackEnable", "false")];
-        let refused = Rc::new(Cell::new(0));
-        for _ in 0..REQUESTS {
-            let refused = Rc::clone(&refused);
-            let count = move |answer: Result<&Command<'_>, CallError>| {
-                let is_busy = answer.is_ok_and(|answer| answer.code == response::SYSTEM_BUSY);
-                refused.set(refused.get() + usize::from(is_busy));
-            };
-            let (code, wait) = (request::GET_CONSUMER_RUNNING_INFO, Duration::from_secs(20));
-            asker.connection.call_with(code, &fields, &[], wait, count);
+        let refused = ask_the_silent(&asker, REQUESTS).await;
+        assert!((1_000..3_900).contains(&refused), "{refused} are refused");
+    });
+}
+
+#[test]
+fn many_connections_that_ask_silent_clients_take_no_places_of_heartbeats() {
+    const PEERS: usize = 64;
+    const REQUESTS: usize = 400;
+    const BEATS: usize = 100;
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let silent = Client::connect(world.broker).await;
+        silent.beat("silent", &["T"]).await;
+        let mut askers = Vec::new();
+        for _ in 0..PEERS {
+            let asker = Client::connect(world.broker).await;
+            ask_the_silent(&asker, REQUESTS).await;
+            askers.push(asker);
         }
-        // Answered at once, behind all of those that are refused.
-        asker.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
-        assert!((1_000..3_900).contains(&refused.get()), "{} are refused", refused.get());
-        Client::connect(world.broker).await.beat("other", &["T"]).await;
+        let client = Client::connect(world.broker).await;
+        let body = json::to_vec(&beat("other", &["T"]));
+        let beat =
+            || client.connection.call(request::HEART_BEAT, &(), &body, Duration::from_secs(20));
+        let beats: Vec<_> = (0..BEATS).map(|_| beat()).collect();
+        for beat in beats {
+            assert_eq!(beat.await.expect("an answer").code(), response::SUCCESS);
+        }
     });
 }

@@ -13,7 +13,7 @@ use super::member::{Assigned, Member};
 use super::subscription::Filter;
 use crate::error::Fault;
 use crate::instance::{Commit, PullAnswer, PullRequest};
-use crate::received::{DecodeError, ReceivedMessage};
+use crate::received::{DecodeError, Pulled, ReceivedMessage};
 
 /// Pause when a limit is reached and nothing wakes us earlier (Java: 50 ms).
 const FULL_PAUSE: Duration = Duration::from_millis(50);
@@ -116,10 +116,7 @@ impl Member {
         assigned.source.set(answer.suggested_broker);
         match answer.code {
             response::PULL_OFFSET_MOVED => Next::Restart(answer.next_offset),
-            response::SUCCESS => {
-                self.deliver(assigned, &answer);
-                Next::Pull(answer.next_offset)
-            }
+            response::SUCCESS => Next::Pull(self.deliver(assigned, &answer)),
             _ => {
                 self.skip_to(assigned, answer.next_offset);
                 Next::Pull(answer.next_offset)
@@ -127,37 +124,39 @@ impl Member {
         }
     }
 
-    fn deliver(&self, assigned: &Rc<Assigned>, answer: &PullAnswer) {
+    /// Hands out what an answer brought; returns where the queue goes on.
+    fn deliver(&self, assigned: &Rc<Assigned>, answer: &PullAnswer) -> i64 {
         let filter = self.subscription(&assigned.queue.topic).map(|s| s.filter).unwrap_or_default();
-        let messages = self.readable(assigned, answer);
+        let Pulled { messages, left_from } = self.readable(assigned, answer);
+        let next = left_from.unwrap_or(answer.next_offset);
         let wanted = |message: &Arc<ReceivedMessage>| filter.wants(message.tag());
         let messages: Vec<_> = messages.into_iter().map(Arc::new).filter(wanted).collect();
         let new = assigned.held.borrow_mut().put(messages);
         if new.is_empty() {
-            self.skip_to(assigned, answer.next_offset);
+            self.skip_to(assigned, next);
         } else {
             self.consumption.start(assigned, &new);
             assigned.ready.notify_one();
             self.arrived.notify_one();
         }
+        next
     }
 
     /// The messages of an answer. One that cannot be read is skipped, the only way past it: its
     /// neighbours are delivered, the log keeps it.
-    fn readable(&self, assigned: &Assigned, answer: &PullAnswer) -> Vec<ReceivedMessage> {
+    fn readable(&self, assigned: &Assigned, answer: &PullAnswer) -> Pulled {
         let (queue, next) = (&assigned.queue, answer.next_offset);
         let group = &self.config.group;
         let report = |error: &DecodeError| match error {
             DecodeError::Body { queue_offset: offset, .. } => {
                 tracing::warn!(%queue, offset, group, %error, "unreadable message skipped");
             }
-            DecodeError::Layout { .. } => {
+            DecodeError::Layout { .. } | DecodeError::TooMuch { .. } => {
                 let from = assigned.next_offset.get();
                 tracing::error!(%queue, from, next, group, %error, "rest of an answer skipped");
             }
         };
-        let decoded = ReceivedMessage::decode_all(&answer.body, queue);
-        decoded.filter_map(|message| message.inspect_err(report).ok()).collect()
+        Pulled::take(&answer.body, queue, report)
     }
 
     /// Nothing up to `next` is for us: that counts as consumed, once nothing older is held.

@@ -35,7 +35,7 @@ pub(super) fn running_info(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::relayed(async move {
         let code = request::GET_CONSUMER_RUNNING_INFO;
         pass_on(&parts, &group, &client, code, fields, Vec::new()).await
     })
@@ -59,7 +59,7 @@ pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reac
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::relayed(async move {
         member(&parts, &group, &client)?;
         // One message of up to `maxMessageSize` at a time is read for all who ask.
         let turn = parts.message_turn.enter().await;
