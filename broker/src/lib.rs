@@ -3,11 +3,11 @@
 //! One [`shard`] per core runs the data plane; shard 0 also runs the control plane.
 //! `ARCHITECTURE.md` next to this crate says who owns what, and where the two meet.
 
+mod broker_control;
 pub mod clients;
 pub mod command;
 pub mod config;
 pub mod control;
-pub mod controller;
 mod creating;
 pub mod directory;
 mod dispatch;

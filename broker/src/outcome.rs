@@ -10,6 +10,10 @@ use std::fmt::Display;
 use ringmq_protocol::codes::response;
 use ringmq_store::{AppendError, ReadStatus};
 
+use crate::directory::DirectoryError;
+use crate::subscription_groups::GroupError;
+use crate::topics::TopicError;
+
 /// Why a request is refused: a response code and a remark for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -80,6 +84,21 @@ impl From<AppendError> for Refusal {
             AppendError::TooLarge { .. } | AppendError::Illegal(_) => response::MESSAGE_ILLEGAL,
             AppendError::NoSpace(_) | AppendError::Fenced(_) => response::SERVICE_NOT_AVAILABLE,
             AppendError::Exhausted(_) => response::SYSTEM_ERROR,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// What a client is told about a refused change.
+impl From<DirectoryError> for Refusal {
+    fn from(error: DirectoryError) -> Self {
+        let code = match &error {
+            DirectoryError::Topic(TopicError::NotCreated { .. }) => response::TOPIC_NOT_EXIST,
+            DirectoryError::Topic(TopicError::IllegalName(_) | TopicError::SystemTopic(_)) => {
+                response::INVALID_PARAMETER
+            }
+            DirectoryError::Group(GroupError::Missing(_)) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            _ => response::SYSTEM_ERROR,
         };
         Self::new(code, error.to_string())
     }

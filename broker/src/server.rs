@@ -4,10 +4,10 @@
 //! control plane on shard 0, tells the user when it serves, and returns when it was asked to stop
 //! and everything is on disk.
 
+use crate::broker_control::{Booted, BrokerControl};
 use crate::clients::Clients;
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
 use crate::control::ControlPlane;
-use crate::controller::{Booted, Controller};
 use crate::directory::{Directory, Identity, Tables};
 use crate::register::Registrar;
 use crate::services::admin::{Admin, RuntimeInfo};
@@ -176,9 +176,9 @@ pub fn control_plane(
         let runtime = RuntimeInfo::start(&data);
         let (d, c, r) = (Rc::clone(&directory), Rc::clone(&clients), Rc::clone(&registrar));
         let admin = Admin::new(d, c, r, for_admin, runtime);
-        let controller: Rc<dyn ControlPlane> =
-            Controller::start(directory, clients, registrar, admin, booted, namesrv);
-        Ok(controller)
+        let control: Rc<dyn ControlPlane> =
+            BrokerControl::start(directory, clients, registrar, admin, booted, namesrv);
+        Ok(control)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::content::Content;
 use crate::disk::Entry;
@@ -31,6 +31,8 @@ pub(super) struct Names {
     durable: BTreeMap<String, Item>,
     /// In order of their happening.
     unsynced: Vec<Change>,
+    /// Files whose name was removed: who has one open keeps its space.
+    unnamed: Vec<Weak<Mutex<Content>>>,
 }
 
 /// The form in which paths are kept.
@@ -90,9 +92,10 @@ impl Names {
         Ok(inside.map(entry).collect())
     }
 
-    /// Bytes of all files.
+    /// Bytes of all files, those among them that only have users left.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.contents().map(len).sum()
+        let unnamed = self.unnamed.iter().filter_map(Weak::upgrade);
+        self.contents().map(len).sum::<u64>() + unnamed.map(|content| len(&content)).sum::<u64>()
     }
 
     pub(super) fn contents(&self) -> impl Iterator<Item = &SharedContent> {
@@ -119,7 +122,9 @@ impl Names {
     }
 
     pub(super) fn remove_file(&mut self, path: &str) -> io::Result<()> {
-        self.file(path)?;
+        let content = self.file(path)?;
+        self.unnamed.retain(|unnamed| unnamed.strong_count() > 0);
+        self.unnamed.push(Arc::downgrade(&content));
         self.change(Change::Remove { path: path.to_owned() });
         Ok(())
     }

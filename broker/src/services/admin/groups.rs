@@ -3,7 +3,6 @@
 
 use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
 use super::{Parts, gather};
-use crate::controller::refusal;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::group::{
@@ -33,7 +32,7 @@ pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction 
 fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        parts.directory.update_groups(groups).await.map_err(|e| refusal(&e))?;
+        parts.directory.update_groups(groups).await?;
         Ok(Answer::default())
     })
 }
@@ -47,7 +46,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        parts.directory.delete_group(&group).await.map_err(|e| refusal(&e))?;
+        parts.directory.delete_group(&group).await?;
         if clean_offset {
             gather::delete_progress(&parts.data, &group).await;
         }
@@ -56,7 +55,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             return Ok(Answer::default());
         }
         // Without auto-creation nothing makes the topic again: it goes with its group.
-        parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))?;
+        parts.directory.delete_topic(&topic).await?;
         Ok(Answer::default())
     })
 }
@@ -89,7 +88,7 @@ pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     Reaction::later(async move {
         if let Some(readable) = readable {
             let set = parts.directory.set_readable(&group, &topic, readable);
-            set.await.map_err(|e| refusal(&e))?;
+            set.await?;
         }
         let forbidden = parts.directory.groups().forbidden_topics(&group);
         let readable = !forbidden.contains(&topic);

@@ -3,7 +3,6 @@
 
 use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
 use super::{Parts, gather};
-use crate::controller::refusal;
 use crate::outcome::Refusal;
 use crate::topics::system;
 use ringmq_protocol::Command;
@@ -57,7 +56,7 @@ fn edit(key: &str, value: &str) -> String {
 fn update_all(parts: &Rc<Parts>, topics: Vec<(TopicConfig, String)>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        parts.directory.update_topics(topics).await.map_err(|e| refusal(&e))?;
+        parts.directory.update_topics(topics).await?;
         parts.registered().await;
         Ok(Answer::default())
     })
@@ -70,7 +69,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        parts.directory.delete_topic(&topic).await.map_err(|e| refusal(&e))?;
+        parts.directory.delete_topic(&topic).await?;
         Ok(Answer::default())
     })
 }

@@ -6,7 +6,7 @@
 
 use crate::clients::Clients;
 use crate::control::{ControlPlane, TopicWanted};
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::Directory;
 use crate::link::ConnectionKey;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
@@ -15,10 +15,9 @@ use crate::services::admin::Admin;
 use crate::services::control::{Reaction, Unanswered};
 use crate::services::heartbeat::Heartbeats;
 use crate::services::lock::Locks;
-use crate::subscription_groups::GroupError;
-use crate::topics::{TopicError, Wanted};
+use crate::topics::Wanted;
 use ringmq_protocol::Command;
-use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::codes::request;
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::{self, LocalFuture};
 use std::cell::Cell;
@@ -35,7 +34,7 @@ const FIRST_REGISTRATION_WAIT: Duration = Duration::from_secs(2);
 const NAMESRV_DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// The control plane of the broker.
-pub struct Controller {
+pub struct BrokerControl {
     directory: Rc<Directory>,
     clients: Rc<Clients>,
     registrar: Rc<Registrar>,
@@ -52,7 +51,7 @@ pub struct Controller {
 /// What happens when the broker serves.
 pub type Booted = Box<dyn FnOnce()>;
 
-impl Controller {
+impl BrokerControl {
     /// Puts the control plane together and starts what it does by the clock.
     pub fn start(
         directory: Rc<Directory>,
@@ -64,7 +63,7 @@ impl Controller {
     ) -> Rc<Self> {
         let heartbeats = Heartbeats::new(Rc::clone(&directory), Rc::clone(&clients));
         let locks = Locks::new(Rc::clone(&directory), Rc::clone(&clients));
-        let controller = Rc::new(Self {
+        let control = Rc::new(Self {
             directory,
             clients,
             registrar,
@@ -75,8 +74,8 @@ impl Controller {
             booted: Cell::new(Some(booted)),
             namesrv: Cell::new(namesrv),
         });
-        task::spawn("client expiry", Rc::clone(&controller).expire_clients()).detach();
-        controller
+        task::spawn("client expiry", Rc::clone(&control).expire_clients()).detach();
+        control
     }
 
     async fn expire_clients(self: Rc<Self>) {
@@ -101,7 +100,7 @@ impl Controller {
     }
 }
 
-impl ControlPlane for Controller {
+impl ControlPlane for BrokerControl {
     fn on_request(&self, peer: &Peer, command: &Command<'_>) {
         let names = command.fields.iter().map(|(name, value)| name.len() + value.len());
         let bytes = names.sum::<usize>() + command.body.len();
@@ -127,14 +126,14 @@ impl ControlPlane for Controller {
                 Ok(()) => tracing::info!("topic {} made for {}", wanted.name, wanted.wanted_by),
                 Err(error) => tracing::info!("send of {}: {error}", wanted.wanted_by),
             }
-            made.map_err(|error| refusal(&error))
+            made.map_err(Refusal::from)
         })
     }
 
     fn group_for_pull(self: Rc<Self>, group: String) -> LocalFuture<Result<(), Refusal>> {
         Box::pin(async move {
             let made = self.directory.ensure_group(&group);
-            made.map(drop).map_err(|error| refusal(&error))
+            made.map(drop).map_err(Refusal::from)
         })
     }
 
@@ -163,17 +162,4 @@ impl ControlPlane for Controller {
             }
         })
     }
-}
-
-/// What a client is told about a refused change.
-pub fn refusal(error: &DirectoryError) -> Refusal {
-    let code = match error {
-        DirectoryError::Topic(TopicError::NotCreated { .. }) => response::TOPIC_NOT_EXIST,
-        DirectoryError::Topic(TopicError::IllegalName(_) | TopicError::SystemTopic(_)) => {
-            response::INVALID_PARAMETER
-        }
-        DirectoryError::Group(GroupError::Missing(_)) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
-        _ => response::SYSTEM_ERROR,
-    };
-    Refusal::new(code, error.to_string())
 }
