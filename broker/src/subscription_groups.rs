@@ -25,7 +25,7 @@ const FORBIDDEN_TOPICS_MAX: usize = 10_000;
 const FORBIDDEN_MAX: usize = 100_000;
 
 /// Largest JSON of one group's settings: some hundred bytes, attributes and a retry policy.
-const GROUP_BYTES_MAX: usize = 16 << 10;
+const GROUP_MAX_BYTES: usize = 16 << 10;
 
 /// Groups that tools and old gateways expect, with the right to broadcast where they need it.
 const BUILT_IN: &[(&str, bool)] = &[
@@ -56,7 +56,7 @@ pub enum GroupError {
     #[error("the group {0} belongs to the system and cannot be removed")]
     BuiltIn(String),
     /// Its settings take more than a group's may.
-    #[error("the settings of a group have {0} bytes, at most {GROUP_BYTES_MAX} are allowed")]
+    #[error("the settings of a group have {0} bytes, at most {GROUP_MAX_BYTES} are allowed")]
     TooLarge(usize),
     /// The table is full.
     #[error("{have} groups exist, the limit subscriptionGroupsMax={have} is reached")]
@@ -169,7 +169,7 @@ impl SubscriptionGroups {
             return Ok(None);
         }
         let bytes = ringmq_protocol::json::to_vec(&group).len();
-        if bytes > GROUP_BYTES_MAX {
+        if bytes > GROUP_MAX_BYTES {
             return Err(GroupError::TooLarge(bytes));
         }
         self.insert(group, settings, now_ms).map(Some)
@@ -298,7 +298,7 @@ mod tests {
     fn a_group_has_settings_and_restrictions_of_bounded_size() {
         let settings = Settings::default();
         let mut groups = groups();
-        let attributes = [("key".to_owned(), "x".repeat(GROUP_BYTES_MAX))].into();
+        let attributes = [("key".to_owned(), "x".repeat(GROUP_MAX_BYTES))].into();
         let large = SubscriptionGroupConfig { attributes, ..group("g") };
         let refused = groups.update(large, &settings, NOW);
         assert!(matches!(refused, Err(GroupError::TooLarge(_))), "{refused:?}");

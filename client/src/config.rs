@@ -79,7 +79,7 @@ pub struct ProducerConfig {
     /// How bodies are compressed (`rocketmq.message.compressType`, zlib: every client reads it).
     pub compression: Compression,
     /// Larger bodies are refused before they are sent (`maxMessageSize`, 4 MiB).
-    pub message_size_bytes_max: usize,
+    pub message_size_max_bytes: usize,
     /// Queues that a topic created by a send gets per broker (`defaultTopicQueueNums`, 4).
     pub default_topic_queues: i32,
     /// Template of such topics (`createTopicKey`).
@@ -101,7 +101,7 @@ impl ProducerConfig {
             retry: RetryPolicy::default(),
             compress_from_bytes: COMPRESS_FROM_BYTES,
             compression: Compression::Zlib,
-            message_size_bytes_max: 4 << 20,
+            message_size_max_bytes: 4 << 20,
             default_topic_queues: 4,
             create_topic_key: TEMPLATE_TOPIC.into(),
             in_flight_max: SENDS_IN_FLIGHT_MAX,

@@ -101,14 +101,14 @@ impl Message {
     }
 
     /// Refuses what no broker would take, before it costs a round trip.
-    pub(crate) fn check(&self, body_size_bytes_max: usize) -> Result<(), ClientError> {
+    pub(crate) fn check(&self, body_size_max_bytes: usize) -> Result<(), ClientError> {
         check_topic(&self.topic)?;
         if self.body.is_empty() {
             return Err(ClientError::invalid("the body of a message must not be empty"));
         }
-        if self.body.len() > body_size_bytes_max {
+        if self.body.len() > body_size_max_bytes {
             let size = self.body.len();
-            let what = format!("body of {size} bytes exceeds the limit of {body_size_bytes_max}");
+            let what = format!("body of {size} bytes exceeds the limit of {body_size_max_bytes}");
             return Err(ClientError::invalid(what));
         }
         for (name, value) in &self.properties {

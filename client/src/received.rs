@@ -73,14 +73,14 @@ pub enum DecodeError {
 
 /// A body that unfolds to more is refused: it comes from a peer, and 4 MiB of zlib can claim 4 GiB.
 /// Sixteen times the largest body that a broker takes by default.
-const BODY_SIZE_BYTES_MAX: usize = 64 << 20;
+const BODY_SIZE_MAX_BYTES: usize = 64 << 20;
 
 /// What all bodies of one answer may unfold to: four of the largest. By default an answer has
 /// 256 KiB, and zlib makes at most 1,032 times as much of it; one of 16 MiB can claim 16 GiB.
 const BODIES_MAX_BYTES: usize = 256 << 20;
 
 // The first message of an answer is always taken, so that pulls go on.
-const _: () = assert!(BODY_SIZE_BYTES_MAX <= BODIES_MAX_BYTES);
+const _: () = assert!(BODY_SIZE_MAX_BYTES <= BODIES_MAX_BYTES);
 
 /// The messages of a pull's answer.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl ReceivedMessage {
         let broken = |error| DecodeError::Body { queue_offset, error };
         let body = match Compression::of(flags).map_err(broken)? {
             None => memory.slice_ref(record.body),
-            Some(format) => compression::decompress(format, record.body, BODY_SIZE_BYTES_MAX)
+            Some(format) => compression::decompress(format, record.body, BODY_SIZE_MAX_BYTES)
                 .map_err(broken)?
                 .into(),
         };

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | a frame above `frame_size_max_bytes`, or malformed | one line in the log, connection closed |
 //! | more than `connections_max` | accepted and closed, one line in the log |
-//! | `in_flight_bytes_max` held by [`Permit`]s | no connection is read until answers have left |
+//! | `in_flight_max_bytes` held by [`Permit`]s | no connection is read until answers have left |
 //! | `out_limit_bytes` waiting for one peer | that peer is not read until half has left |
 //! | `out_copied_max_bytes` of copied output for one peer | connection closed at once |
 //! | `out_copied_total_max_bytes` of it for all peers | those with the most are closed |

@@ -64,7 +64,7 @@ pub struct ServerLimits {
     /// Bytes of requests that were read and not answered yet, all connections together, as far
     /// as services hold a [`Permit`] for them. Past it reading stops until answers have left; one
     /// read (256 KiB) per connection can come on top. Default 256 MiB.
-    pub in_flight_bytes_max: u64,
+    pub in_flight_max_bytes: u64,
     /// Output copied for all peers together. Past it those that have the most are closed, looked at
     /// every 5 s: many peers that take nothing must not add up to more than the machine has.
     /// Default 512 MiB.
@@ -80,7 +80,7 @@ impl Default for ServerLimits {
         Self {
             connection: ConnectionLimits { out_copied_max_bytes, ..ConnectionLimits::default() },
             connections_max: 20_000,
-            in_flight_bytes_max: 256 << 20,
+            in_flight_max_bytes: 256 << 20,
             out_copied_total_max_bytes: 512 << 20,
             idle_timeout: Duration::from_secs(120),
         }

@@ -100,7 +100,7 @@ impl<S: Service> Server<S> {
             service,
             _flushing: task::spawn("connection flusher", Rc::clone(&flusher).run()),
             flusher,
-            in_flight: InFlight::new(limits.in_flight_bytes_max),
+            in_flight: InFlight::new(limits.in_flight_max_bytes),
             limits,
             connections: RefCell::default(),
             emptied: Notify::new(),

@@ -397,7 +397,7 @@ fn a_peer_that_has_more_made_for_it_than_it_may_is_disconnected_at_once() {
 
 #[test]
 fn reading_stops_while_too_much_is_in_flight() {
-    let limits = ServerLimits { in_flight_bytes_max: 1000, ..ServerLimits::default() };
+    let limits = ServerLimits { in_flight_max_bytes: 1000, ..ServerLimits::default() };
     check(limits, |fixture| async move {
         let mut client = RawClient::connect(fixture.address).await;
         for opaque in 0..20 {

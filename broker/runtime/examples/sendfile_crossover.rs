@@ -12,7 +12,7 @@
 //! | warm | `sendfile` from the page cache, after a write for the head |
 //! | cold | the same, and the page cache has to read it |
 //!
-//! The store's constant for it is `FILE_RUN_BYTES_MIN` in `broker/store/src/fetch.rs`.
+//! The store's constant for it is `FILE_RUN_MIN_BYTES` in `broker/store/src/fetch.rs`.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;

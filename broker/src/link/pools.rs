@@ -12,7 +12,7 @@ const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
 
 /// Lists of pieces that a shard keeps for answers, and the longest of them: 4 MiB together.
 const LISTS_KEPT_MAX: usize = 256;
-const LIST_KEPT_MAX_PIECES: usize = 256;
+const LIST_KEPT_PIECES_MAX: usize = 256;
 
 /// Empty buffers and lists.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Pools {
     /// Gives a list of pieces back.
     pub fn recycle_list(&self, mut list: Pieces) {
         let mut lists = self.lists.borrow_mut();
-        let is_kept = (1..=LIST_KEPT_MAX_PIECES).contains(&list.capacity());
+        let is_kept = (1..=LIST_KEPT_PIECES_MAX).contains(&list.capacity());
         if is_kept && lists.len() < LISTS_KEPT_MAX {
             list.clear();
             lists.push(list);

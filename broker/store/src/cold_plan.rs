@@ -6,7 +6,7 @@
 //! | is quiet (`tempo.rs`) | [`READS_QUIET`] | as much as they want now |
 //! | takes messages | [`READS_BUSY`] | nothing |
 //!
-//! Never more than [`AHEAD_BYTES_MAX`] ahead.
+//! Never more than [`AHEAD_MAX_BYTES`] ahead.
 //!
 //! What is far behind the end of the log is read straight into memory of the log the first time
 //! ([`Way::Past`]), and into the page cache after that (`first_reads.rs`), as is what lies near the
@@ -36,7 +36,7 @@ const READS_QUIET: usize = 16;
 const READS_BUSY: usize = 1;
 
 /// Most that is read ahead of a run.
-const AHEAD_BYTES_MAX: u64 = 8 << 20;
+const AHEAD_MAX_BYTES: u64 = 8 << 20;
 
 /// Runs of a log: of topics that are read at different places.
 const RUNS_MAX: usize = 8;
@@ -147,8 +147,8 @@ impl Plan {
     /// read ahead from the second read on.
     pub(crate) fn follow(&mut self, from: u64, to: u64, are_cold: bool) -> bool {
         let is_near =
-            |run: &Run| from <= run.reach + CHUNK_BYTES && run.reach <= to + 2 * AHEAD_BYTES_MAX;
-        let ahead = (to - from).clamp(CHUNK_BYTES, AHEAD_BYTES_MAX);
+            |run: &Run| from <= run.reach + CHUNK_BYTES && run.reach <= to + 2 * AHEAD_MAX_BYTES;
+        let ahead = (to - from).clamp(CHUNK_BYTES, AHEAD_MAX_BYTES);
         if let Some(index) = self.runs.iter().position(is_near) {
             let run = self.runs.remove(index);
             let (reach, next) = (run.reach.max(to), run.next.max(from));
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(read_all(&mut plan), []);
         assert!(!plan.follow(100 * MIB, 101 * MIB, true), "elsewhere");
         assert!(plan.follow(101 * MIB, 121 * MIB, false));
-        let ahead = (20 * MIB + AHEAD_BYTES_MAX) / CHUNK_BYTES;
+        let ahead = (20 * MIB + AHEAD_MAX_BYTES) / CHUNK_BYTES;
         assert_eq!(read_all(&mut plan), chunks(101 * MIB, ahead));
     }
 

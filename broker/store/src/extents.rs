@@ -29,7 +29,7 @@ const EXTENT_BYTES: u64 = pool::BLOCK_BYTES as u64;
 const PLACES: usize = 512;
 
 /// Smaller records are copied, since each slice costs some 50 ns on its way to the socket.
-const SHARED_BYTES_MIN: u64 = 512;
+const SHARED_MIN_BYTES: u64 = 512;
 
 /// The extents of one log.
 pub(crate) struct Extents {
@@ -65,7 +65,7 @@ impl Extents {
         next: Option<u64>,
     ) -> Option<Shared> {
         let start = extent_of(range.start);
-        if range.end - range.start < SHARED_BYTES_MIN || range.end > start + EXTENT_BYTES {
+        if range.end - range.start < SHARED_MIN_BYTES || range.end > start + EXTENT_BYTES {
             return None;
         }
         let extent = self.take(segment, settled, start, wants(start, next))?;
@@ -83,7 +83,7 @@ impl Extents {
         out: &mut [u8],
     ) -> bool {
         let start = extent_of(byte);
-        if (out.len() as u64) < SHARED_BYTES_MIN {
+        if (out.len() as u64) < SHARED_MIN_BYTES {
             self.take(segment, settled, start, wants(start, next));
         }
         let (mut at, mut out) = (byte, out);

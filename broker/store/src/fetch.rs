@@ -3,7 +3,7 @@
 //! | where, how | piece |
 //! |---|---|
 //! | in the tail | slice of the tail |
-//! | neighbours of [`FILE_RUN_BYTES_MIN`] and more | range of the file, sent from the page cache |
+//! | neighbours of [`FILE_RUN_MIN_BYTES`] and more | range of the file, sent from the page cache |
 //! | others, in an extent of the log that is in memory | slice of the extent (`extents.rs`) |
 //! | others, in the page cache | copies, several in one block |
 //! | others | brought into an extent or the page cache first (`cold.rs`) |
@@ -27,7 +27,7 @@ use crate::walk::Wanted;
 /// `broker/runtime`, CPU of both ends per KiB, ext4 and loopback on a busy machine: at 32 KiB 0.4
 /// us from memory and 0.55 us by `sendfile`, 0.68 if the page cache has to read; at 8 KiB 0.54 to
 /// 0.92 us.
-const FILE_RUN_BYTES_MIN: u64 = 32 << 10;
+const FILE_RUN_MIN_BYTES: u64 = 32 << 10;
 
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
@@ -52,7 +52,7 @@ pub(crate) fn fetch_now(
             let pos = byte - segment.base;
             let settled = segment.base..state.tail.start().min(segment.base + state.segments.size);
             let next = wanted.get(fetched + run.len()).map(|next| next.byte);
-            if len >= FILE_RUN_BYTES_MIN {
+            if len >= FILE_RUN_MIN_BYTES {
                 out.extend(copies.take());
                 out.push(Piece::File { view: segment.file.view(), pos, len });
             } else if let Some(shared) = extents.share(segment, &settled, byte..byte + len, next) {

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::options::{FlushPolicy, GROUP_BYTES_MAX, PAGE_BYTES};
+use crate::options::{FlushPolicy, GROUP_MAX_BYTES, PAGE_BYTES};
 use crate::position::QueueKey;
 
 /// One appended record on its way to the device.
@@ -99,7 +99,7 @@ impl Watermarks {
         let first = self.pending.front()?;
         let from = self.written - self.written % PAGE_BYTES;
         let segment_end = (self.written / self.segment_bytes + 1) * self.segment_bytes;
-        let limit = segment_end.min(from + GROUP_BYTES_MAX);
+        let limit = segment_end.min(from + GROUP_MAX_BYTES);
         let fitting = self.pending.partition_point(|record| record.end <= limit);
         let to = match fitting.checked_sub(1) {
             // The segment is full when a record lies behind it; its end mark goes along if the

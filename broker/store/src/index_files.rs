@@ -13,7 +13,7 @@ use crate::options::PAGE_BYTES;
 use crate::position::{LogId, parse_segment_name, segment_name};
 
 /// Largest single write: checkpoints stay out of the way of the log's own writes.
-const WRITE_BYTES_MAX: usize = 256 << 10;
+const WRITE_MAX_BYTES: usize = 256 << 10;
 
 /// How much is read at once when the stream is replayed.
 const REPLAY_READ_BYTES: usize = 1 << 20;
@@ -180,11 +180,11 @@ pub(crate) async fn rewrite(files: &IndexFiles, from: u64) -> io::Result<()> {
 
 async fn write_part(file: &File, pos: u64, bytes: &[u8]) -> io::Result<()> {
     let mut buffer: Option<DmaBuffer> = None;
-    for (index, part) in bytes.chunks(WRITE_BYTES_MAX).enumerate() {
+    for (index, part) in bytes.chunks(WRITE_MAX_BYTES).enumerate() {
         let fits = buffer.take().filter(|buffer| buffer.len() == part.len());
         let mut filled = fits.unwrap_or_else(|| DmaBuffer::alloc(part.len()));
         filled.as_mut_slice().copy_from_slice(part);
-        buffer = Some(file.write_at(pos + (index * WRITE_BYTES_MAX) as u64, filled).await?);
+        buffer = Some(file.write_at(pos + (index * WRITE_MAX_BYTES) as u64, filled).await?);
     }
     Ok(())
 }

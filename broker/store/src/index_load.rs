@@ -13,7 +13,7 @@ use crate::keys::{KeyIndex, KeyRun};
 use crate::options::LogOptions;
 use crate::queue::{BlockRef, Queue};
 use crate::queue_index::QueueIndex;
-use crate::snapshot::{self, SNAPSHOT_BYTES_MAX, SnapshotHead};
+use crate::snapshot::{self, SNAPSHOT_MAX_BYTES, SnapshotHead};
 
 /// What the index files told.
 pub(crate) struct LoadedIndex {
@@ -79,7 +79,7 @@ struct FoundSnapshot {
 async fn read_snapshots(disk: &Disk, dir: &Path) -> io::Result<Vec<FoundSnapshot>> {
     let mut found = Vec::new();
     for slot in 0..2 {
-        let bytes = match disk.read_all(snapshot_path(dir, slot), SNAPSHOT_BYTES_MAX).await {
+        let bytes = match disk.read_all(snapshot_path(dir, slot), SNAPSHOT_MAX_BYTES).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),

@@ -85,7 +85,7 @@ pub use group_times::GroupTimes;
 pub use log::{Counters, Log, Stats};
 pub use lookup::{KeyQuery, TimeBoundary};
 pub use options::{FlushPolicy, LogOptions, Repair};
-pub use position::{LOG_BYTE_BITS, LOG_BYTES_MAX, LogId, LogPosition, QueueOffset};
+pub use position::{LOG_BYTE_BITS, LOG_MAX_BYTES, LogId, LogPosition, QueueOffset};
 pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadQuery, ReadResult, ReadStatus};
 pub use recovery::RecoveryReport;
 pub use retention::{Expired, Retention};

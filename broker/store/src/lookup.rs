@@ -18,10 +18,10 @@ use crate::terms::{Terms, is_queued};
 
 /// Largest record that a lookup reads when the settings allow only smaller ones now: what stands at
 /// a place that a client names may announce any length.
-const RECORD_BYTES_MAX: u64 = 32 << 20;
+const RECORD_MAX_BYTES: u64 = 32 << 20;
 
 /// A lookup by key stops when it has found so much: more than any answer holds.
-const FOUND_BYTES_MAX: usize = 16 << 20;
+const FOUND_MAX_BYTES: usize = 16 << 20;
 
 /// Which end of equal times a lookup by time means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl Log {
             candidates.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.byte()));
             candidates.dedup_by_key(|entry| entry.byte());
             for entry in candidates.drain(..).filter(|entry| time.contains(&entry.store_ms())) {
-                if found.len() == query.count || found_bytes >= FOUND_BYTES_MAX {
+                if found.len() == query.count || found_bytes >= FOUND_MAX_BYTES {
                     return Ok(found);
                 }
                 if let Some(record) = self.verified(entry.byte(), &query).await? {
@@ -233,7 +233,7 @@ async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadErr
         Ok(Peek::Message(head)) if head.physical_offset == inner.id.at(byte).wire() => head.len,
         _ => return Ok(None),
     };
-    let limit = RECORD_BYTES_MAX.max(inner.options.record_size_max_bytes as u64);
+    let limit = RECORD_MAX_BYTES.max(inner.options.record_size_max_bytes as u64);
     if len as u64 > left.min(limit) {
         return Ok(None);
     }

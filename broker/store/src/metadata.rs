@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Largest file that is read.
-const DOCUMENT_BYTES_MAX: usize = 256 << 20;
+const DOCUMENT_MAX_BYTES: usize = 256 << 20;
 
 const HEAD: &str = "{\"crc32\":\"";
 const MIDDLE: &str = "\",\"data\":";
@@ -97,7 +97,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Document<T> {
     /// file then holds its old or its new content, whole.
     pub async fn save(&self, content: T) -> io::Result<()> {
         let text = task::blocking(move || text_of(&content)).await?;
-        if let Ok(current) = self.disk.read_all(&self.path, DOCUMENT_BYTES_MAX).await {
+        if let Ok(current) = self.disk.read_all(&self.path, DOCUMENT_MAX_BYTES).await {
             let checked = move || is_sound::<T>(&current).then_some(current);
             if let Some(sound) = task::blocking(checked).await {
                 self.disk.replace(self.backup(), &sound).await?;
@@ -113,7 +113,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Document<T> {
     }
 
     async fn load_file(&self, path: &Path) -> Result<Option<Result<T, String>>, DocumentError> {
-        match self.disk.read_all(path, DOCUMENT_BYTES_MAX).await {
+        match self.disk.read_all(path, DOCUMENT_MAX_BYTES).await {
             Ok(bytes) => Ok(Some(parse(&bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DocumentError::Io { path: path.display().to_string(), source }),
@@ -124,8 +124,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Document<T> {
 /// What the file of `content` holds.
 fn text_of(content: &impl Serialize) -> io::Result<String> {
     let text = compose(&serde_json::to_string_pretty(content)?);
-    if text.len() > DOCUMENT_BYTES_MAX {
-        let message = format!("{} bytes, of which {DOCUMENT_BYTES_MAX} are read", text.len());
+    if text.len() > DOCUMENT_MAX_BYTES {
+        let message = format!("{} bytes, of which {DOCUMENT_MAX_BYTES} are read", text.len());
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(text)

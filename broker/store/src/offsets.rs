@@ -16,7 +16,7 @@ const SEPARATOR: char = '@';
 /// Size of the saved table beyond which nothing new is kept. Groups come by the names that clients
 /// send; the table is written whole after each interval in which it changed, and a file of more
 /// than 256 MiB would not be read again (`metadata.rs`). 300,000 groups of four queues fit.
-const SAVED_BYTES_MAX: usize = 64 << 20;
+const SAVED_MAX_BYTES: usize = 64 << 20;
 
 /// What a group on a topic takes in the file beside its name, and what each of its queues takes:
 /// indentation, quotes, numbers of any length.
@@ -97,7 +97,7 @@ impl OffsetTable {
     /// too large for a queue that it does not know.
     pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
         self.set_key(group, topic);
-        let is_full = self.saved_bytes >= SAVED_BYTES_MAX;
+        let is_full = self.saved_bytes >= SAVED_MAX_BYTES;
         match self.groups.get_mut(self.key.as_str()) {
             Some(queues) if !is_full || queues.contains_key(&queue_id) => {
                 if queues.insert(queue_id, offset.0).is_none() {
@@ -194,7 +194,7 @@ mod tests {
         let text = serde_json::to_string_pretty(&table.snapshot()).expect("json");
         let saved = table.saved_bytes;
         assert!(text.len() < saved && saved < 2 * text.len(), "{} of {saved}", text.len());
-        table.saved_bytes = SAVED_BYTES_MAX;
+        table.saved_bytes = SAVED_MAX_BYTES;
         assert!(!table.commit("new", "topic", 0, QueueOffset(1)));
         assert!(!table.commit("group", "topic", 1, QueueOffset(1)));
         assert!(table.commit("group", "topic", 0, QueueOffset(2)));

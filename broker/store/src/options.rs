@@ -8,7 +8,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// Largest part of a group that is written at once: at 1 MiB the device is near its full rate with
 /// one write in flight.
-pub(crate) const GROUP_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const GROUP_MAX_BYTES: u64 = 1 << 20;
 
 /// When an appended message counts as safe, and therefore acknowledged and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl LogOptions {
     /// How far behind a damaged place valid records may lie after a crash: what one group, or all
     /// unflushed writes, can cover. Farther on they prove that flushed bytes were damaged.
     pub(crate) fn torn_window_bytes(&self) -> u64 {
-        let group = GROUP_BYTES_MAX.max(self.record_size_max_bytes as u64) + 2 * PAGE_BYTES;
+        let group = GROUP_MAX_BYTES.max(self.record_size_max_bytes as u64) + 2 * PAGE_BYTES;
         match self.flush {
             FlushPolicy::Sync => group,
             FlushPolicy::Async { .. } | FlushPolicy::Memory { .. } => {

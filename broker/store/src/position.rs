@@ -6,7 +6,7 @@ use std::fmt;
 pub const LOG_BYTE_BITS: u32 = 45;
 
 /// First byte offset that no log may reach: 32 TiB.
-pub const LOG_BYTES_MAX: u64 = 1 << LOG_BYTE_BITS;
+pub const LOG_MAX_BYTES: u64 = 1 << LOG_BYTE_BITS;
 
 /// Which log of a store: 0..=255, fixed when the store is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,9 +16,9 @@ impl LogId {
     /// The position of byte `byte` of this log.
     ///
     /// # Panics
-    /// When `byte` is not below [`LOG_BYTES_MAX`]: the append step refuses to get there.
+    /// When `byte` is not below [`LOG_MAX_BYTES`]: the append step refuses to get there.
     pub fn at(self, byte: u64) -> LogPosition {
-        assert!(byte < LOG_BYTES_MAX, "byte {byte} lies outside of log {}", self.0);
+        assert!(byte < LOG_MAX_BYTES, "byte {byte} lies outside of log {}", self.0);
         LogPosition(u64::from(self.0) << LOG_BYTE_BITS | byte)
     }
 }
@@ -53,7 +53,7 @@ impl LogPosition {
 
     /// Bytes from the start of its log.
     pub fn byte(self) -> u64 {
-        self.0 & (LOG_BYTES_MAX - 1)
+        self.0 & (LOG_MAX_BYTES - 1)
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(position.wire(), 3 << 45 | 1 << 40);
         assert_eq!((position.log(), position.byte()), (LogId(3), 1 << 40));
         assert_eq!(LogPosition::from_wire(position.wire()), Some(position));
-        assert!(LogId(255).at(LOG_BYTES_MAX - 1).wire() < 1 << 53);
+        assert!(LogId(255).at(LOG_MAX_BYTES - 1).wire() < 1 << 53);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::segments::{Segments, read_padded};
 const READ_BYTES: usize = 1 << 20;
 
 /// Largest record that is looked at, whatever the settings say now: the limit of Apache's reads.
-const RECORD_BYTES_MAX: usize = 128 << 20;
+const RECORD_MAX_BYTES: usize = 128 << 20;
 
 /// Least that a device writes whole.
 const SECTOR_BYTES: u64 = 512;
@@ -103,7 +103,7 @@ fn misplaced(head: &Head, position: LogPosition, left: u64) -> Option<String> {
     if head.physical_offset != position.wire() {
         return Some(format!("a record of {} stands at {position}", head.physical_offset));
     }
-    let fits = head.len as u64 + 8 <= left && head.len <= RECORD_BYTES_MAX;
+    let fits = head.len as u64 + 8 <= left && head.len <= RECORD_MAX_BYTES;
     (!fits).then(|| format!("record of {} bytes, {left} are left", head.len))
 }
 

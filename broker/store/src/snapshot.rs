@@ -17,7 +17,7 @@ const HEAD_BYTES: usize = 40;
 
 /// Largest snapshot that is read: 40 million directory blocks, or as many topics as any cluster
 /// has.
-pub(crate) const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
+pub(crate) const SNAPSHOT_MAX_BYTES: usize = 1 << 30;
 
 /// Where a snapshot stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -26,7 +26,7 @@ const SCAN_ENTRIES_MAX: usize = 16 << 10;
 const _: () = assert!(SCAN_ENTRIES_MIN * ENTRY_SIZE < 32 << 10);
 
 /// Hard limit of one answer.
-const READ_BYTES_MAX: u64 = 128 << 20;
+const READ_MAX_BYTES: u64 = 128 << 20;
 
 /// A record that will be part of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Walk {
             || (self.count < self.limits.count
                 && self.count < limit.count
                 && bytes <= limit.bytes
-                && bytes <= READ_BYTES_MAX)
+                && bytes <= READ_MAX_BYTES)
     }
 
     fn step(&mut self, entry: Entry) {

@@ -16,7 +16,7 @@ use ringmq_runtime::task::{self, Task};
 use crate::flush::Group;
 use crate::log::Inner;
 use crate::maker::growth_flushed;
-use crate::options::{FlushPolicy, GROUP_BYTES_MAX, PAGE_BYTES};
+use crate::options::{FlushPolicy, GROUP_MAX_BYTES, PAGE_BYTES};
 use crate::segments::Segment;
 
 /// Starts the writer of a log.
@@ -57,7 +57,7 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
     let flushes = inner.options.flush == FlushPolicy::Sync;
     let mut from = group.from;
     loop {
-        let part = Group { from, to: group.to.min(from + GROUP_BYTES_MAX) };
+        let part = Group { from, to: group.to.min(from + GROUP_MAX_BYTES) };
         let is_last = part.to == group.to;
         write_part(inner, buffers, part, &segment, flushes && is_last).await?;
         if is_last {
@@ -189,7 +189,7 @@ impl WriteBuffers {
     }
 
     fn give_back(&mut self, buffer: DmaBuffer) {
-        if buffer_size(buffer.len()) == buffer.len() && buffer.len() <= GROUP_BYTES_MAX as usize {
+        if buffer_size(buffer.len()) == buffer.len() && buffer.len() <= GROUP_MAX_BYTES as usize {
             self.kept.push(buffer);
         }
     }
@@ -296,7 +296,7 @@ mod tests {
             assert_eq!(buffer_size(pages(need)), pages(size), "{need} pages");
         }
         assert_eq!(buffer_size(1), pages(1));
-        assert_eq!(buffer_size(GROUP_BYTES_MAX as usize), GROUP_BYTES_MAX as usize);
+        assert_eq!(buffer_size(GROUP_MAX_BYTES as usize), GROUP_MAX_BYTES as usize);
         for need in 1..=256 {
             assert!(buffer_size(pages(need)) * 2 <= pages(need) * 3, "{need} pages");
         }

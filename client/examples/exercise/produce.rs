@@ -144,7 +144,7 @@ pub async fn oversize_body(world: World) {
     let refused = world.producer(&client).await.send(message()).await;
     assert!(matches!(refused, Err(ClientError::Invalid { .. })), "{refused:?}");
     let config =
-        ProducerConfig { message_size_bytes_max: 8 << 20, ..ProducerConfig::new("oversize") };
+        ProducerConfig { message_size_max_bytes: 8 << 20, ..ProducerConfig::new("oversize") };
     let producer = client.producer(config).await.expect("joined");
     let began = Instant::now();
     let refused = producer.send(message()).await.expect_err("refused by the broker");

@@ -17,7 +17,7 @@ use crate::queue::MessageQueue;
 pub const RESEND_AFTER_MS: u64 = 60_000;
 
 /// A local offset file beyond this is refused: some 100,000 queues at 100 bytes each.
-pub const LOCAL_FILE_SIZE_BYTES_MAX: usize = 16 << 20;
+pub const LOCAL_FILE_SIZE_MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Clone, Copy)]
 struct Known {

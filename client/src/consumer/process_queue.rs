@@ -15,7 +15,7 @@ pub struct FlowLimits {
     /// Messages held per queue.
     pub messages_max: usize,
     /// Bytes of bodies held per queue.
-    pub size_bytes_max: usize,
+    pub size_max_bytes: usize,
     /// Distance from the oldest to the newest offset held. One stuck message otherwise lets the
     /// rest run ahead without bound, to be consumed again after a restart.
     pub span_max: i64,
@@ -24,7 +24,7 @@ pub struct FlowLimits {
 impl Default for FlowLimits {
     /// Java's defaults: 1000 messages, 100 MiB, 2000 offsets.
     fn default() -> Self {
-        Self { messages_max: 1000, size_bytes_max: 100 << 20, span_max: 2000 }
+        Self { messages_max: 1000, size_max_bytes: 100 << 20, span_max: 2000 }
     }
 }
 
@@ -118,8 +118,8 @@ impl ProcessQueue {
         };
         if self.len() >= limits.messages_max {
             Some(format!("{} messages held, limit {}", self.len(), limits.messages_max))
-        } else if self.size_bytes >= limits.size_bytes_max {
-            Some(format!("{} bytes held, limit {}", self.size_bytes, limits.size_bytes_max))
+        } else if self.size_bytes >= limits.size_max_bytes {
+            Some(format!("{} bytes held, limit {}", self.size_bytes, limits.size_max_bytes))
         } else if span > limits.span_max {
             Some(format!("offsets held span {span}, limit {}", limits.span_max))
         } else {
@@ -172,9 +172,9 @@ mod tests {
     fn every_limit_stops_pulling_and_says_which() {
         let mut queue = ProcessQueue::default();
         queue.put(messages([0, 100]));
-        let limits = |messages_max, size_bytes_max, span_max| FlowLimits {
+        let limits = |messages_max, size_max_bytes, span_max| FlowLimits {
             messages_max,
-            size_bytes_max,
+            size_max_bytes,
             span_max,
         };
         let full = |limits| queue.full(&limits).unwrap_or_default();

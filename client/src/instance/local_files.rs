@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::Disk;
 
-use crate::consumer::offsets::LOCAL_FILE_SIZE_BYTES_MAX;
+use crate::consumer::offsets::LOCAL_FILE_SIZE_MAX_BYTES;
 
 /// A directory that is made when the first file is written.
 pub(crate) struct LocalFiles {
@@ -25,7 +25,7 @@ impl LocalFiles {
         if !disk.exists(path).await? {
             return Ok(None);
         }
-        disk.read_all(path, LOCAL_FILE_SIZE_BYTES_MAX).await.map(Some)
+        disk.read_all(path, LOCAL_FILE_SIZE_MAX_BYTES).await.map(Some)
     }
 
     /// Replaces the file as a whole: after a crash it is the old or the new one.

@@ -22,7 +22,7 @@ const NOT_IN_BATCHES: [&str; 5] = [
 /// Checks that the messages may share a batch.
 pub(super) fn outgoing(
     messages: Vec<Message>,
-    size_bytes_max: usize,
+    size_max_bytes: usize,
 ) -> Result<Outgoing, ClientError> {
     let Some(first) = messages.first() else {
         return Err(ClientError::invalid("a batch needs at least one message"));
@@ -32,7 +32,7 @@ pub(super) fn outgoing(
     }
     let wait = first.get(keys::WAIT_STORE_MSG_OK);
     for message in &messages {
-        message.check(size_bytes_max)?;
+        message.check(size_max_bytes)?;
         if message.topic() != first.topic() || message.get(keys::WAIT_STORE_MSG_OK) != wait {
             let what = "all messages of a batch must have the same topic and WAIT property";
             return Err(ClientError::invalid(what));
@@ -64,8 +64,8 @@ pub(super) fn prepare(
         };
         batch::push(&mut body, &item).map_err(|error| ClientError::invalid(error.to_string()))?;
     }
-    if body.len() > config.message_size_bytes_max {
-        let (size, limit) = (body.len(), config.message_size_bytes_max);
+    if body.len() > config.message_size_max_bytes {
+        let (size, limit) = (body.len(), config.message_size_max_bytes);
         let what = format!("batch of {size} bytes exceeds the limit of {limit}");
         return Err(ClientError::invalid(what));
     }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_batch_beyond_the_limit_is_refused_before_it_is_sent() {
-        let config = ProducerConfig { message_size_bytes_max: 100, ..ProducerConfig::new("p") };
+        let config = ProducerConfig { message_size_max_bytes: 100, ..ProducerConfig::new("p") };
         let messages = vec![Message::new("T", "x"); 5];
         let refused = prepare(messages, &config, &Identity::sample(), 5);
         assert!(matches!(refused, Err(ClientError::Invalid { .. })));

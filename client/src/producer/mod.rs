@@ -158,7 +158,7 @@ impl Producer {
     /// `Invalid` also for messages that cannot share a batch: other topics or `WAIT`, delays,
     /// retry topics.
     pub async fn send_batch(&self, messages: Vec<Message>) -> Result<SendResult, ClientError> {
-        let outgoing = batch::outgoing(messages, self.config().message_size_bytes_max)?;
+        let outgoing = batch::outgoing(messages, self.config().message_size_max_bytes)?;
         self.start(outgoing).await
     }
 

@@ -94,7 +94,7 @@ impl Prepared {
         identity: &Identity,
         now_ms: i64,
     ) -> Result<Self, ClientError> {
-        message.check(config.message_size_bytes_max)?;
+        message.check(config.message_size_max_bytes)?;
         let (reconsume_times, max_reconsume_times) = take_counters(&mut message);
         let message_id = ensure_key(&mut message, identity, now_ms);
         let (body, sys_flag) = compress(&message.body, config);

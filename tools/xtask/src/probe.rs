@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Nothing that a route probe reads is longer.
-const ANSWER_SIZE_BYTES_MAX: usize = 1 << 20;
+const ANSWER_SIZE_MAX_BYTES: usize = 1 << 20;
 
 /// A port on which a broker can listen: it, the one two below (VIP) and the next one (replication)
 /// are free.
@@ -69,7 +69,7 @@ fn ask_route(namesrv: SocketAddr, topic: &str) -> std::io::Result<String> {
     let mut word = [0; 4];
     stream.read_exact(&mut word)?;
     let length = u32::from_be_bytes(word) as usize;
-    if !(4..=ANSWER_SIZE_BYTES_MAX).contains(&length) {
+    if !(4..=ANSWER_SIZE_MAX_BYTES).contains(&length) {
         return Err(std::io::Error::other("an answer of impossible length"));
     }
     let mut answer = vec![0; length];
