@@ -1,4 +1,9 @@
 //! Zeros, really written, by a thread of their own: whole files, and the growth of open ones.
+//!
+//! A file that grows gets its new length before its zeros. A write behind the end of a file keeps
+//! all others from it until it has ended (the inode's lock), also those of what others append at
+//! the same time; and each one makes the next flush write the length. Within the file neither is
+//! so.
 
 use std::convert::Infallible;
 use std::fs;
@@ -42,7 +47,10 @@ pub(super) async fn fill(
     if from >= to {
         return Ok(());
     }
-    let fill = move |cancellation: &_| write_zeros(&file, from, to, rate_bytes_per_s, cancellation);
+    let fill = move |cancellation: &_| {
+        reserve(&file, to)?;
+        write_zeros(&file, from, to, rate_bytes_per_s, cancellation)
+    };
     on_own_thread(fill).await
 }
 
@@ -173,14 +181,19 @@ fn fill_new(path: &Path, len: u64, cancellation: &Cancellation) -> io::Result<()
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).custom_flags(libc::O_DIRECT);
     let file = options.open(path)?;
-    match sys::fallocate(file.as_fd(), len) {
-        // Without it the writes below reserve the space, and fail later if it is missing.
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
-        reserved => reserved?,
-    }
+    reserve(&file, len)?;
     write_zeros(&file, 0, len, 0, cancellation)?;
     file.set_len(len)?;
     file.sync_all()
+}
+
+/// Makes the file at least `len` bytes long, with all its space.
+fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
+    match sys::fallocate(file.as_fd(), len) {
+        // Then the writes reserve the space, and fail later if it is missing.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        reserved => reserved,
+    }
 }
 
 /// Writes zeros over `from..to`, and up to the end of its page behind `to`.
