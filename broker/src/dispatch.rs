@@ -262,7 +262,6 @@ impl Service for Front {
     }
 
     fn on_read_end(&self, connection: &Rc<Connection>) {
-        self.0.local.rest_while_writing();
         if self.0.link.shards() > 1 {
             self.0.inbound.flush(&Peer::local(self.0.shard(), connection), &self.0.local.stages);
         }

@@ -18,7 +18,6 @@ use std::time::Duration;
 use ringmq_protocol::codes::response;
 use ringmq_remoting::{Permit, ReplyTo};
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::net;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::{Notify, Turn};
 use ringmq_runtime::task;
@@ -233,8 +232,6 @@ pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
             Ok(progress) => {
                 acknowledged = progress;
                 release(&data, &owned);
-                // Behind the answers, which some senders answer with their next message.
-                net::look();
             }
             Err(fenced) => {
                 let refusal = Refusal::unavailable(fenced.to_string());

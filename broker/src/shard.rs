@@ -8,16 +8,13 @@
 use std::cell::{OnceCell, Ref, RefCell};
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
 
 use ringmq_remoting::Server;
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::net;
 use ringmq_runtime::random::HashSet;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
-use crate::config::FlushDiskType;
 use crate::control::ControlPlane;
 use crate::creating::Creating;
 use crate::dispatch::Front;
@@ -73,14 +70,6 @@ pub(crate) struct Running {
     pub(crate) ended: Notify,
 }
 
-/// Longest time that requests gather under SYNC_FLUSH: how much later a pull may be read that comes
-/// meanwhile. Write and flush take longer than that on most devices, and need CPU of their own.
-const REST_SYNC_MAX: Duration = Duration::from_micros(100);
-
-/// The same under ASYNC_FLUSH, where the shard has to work while the device writes. Measured at
-/// 64 x 1 with writes of 100 us: 99k/s with 20 us, 84k/s with 100, 11 us of CPU a message in both.
-const REST_ASYNC_MAX: Duration = Duration::from_micros(20);
-
 impl Local {
     /// What a shard knows before its logs are open.
     pub fn new(placement: Placement, view: View) -> Self {
@@ -116,18 +105,6 @@ impl Local {
     /// Whether a queue lies in this log.
     pub fn owns_queue(&self, owned: &OwnedLog, queue: HashedQueue) -> bool {
         usize::from(owned.log.id().0) == self.placement.log_of(queue)
-    }
-
-    /// Lets requests gather while all logs have messages on their way to the device: what would be
-    /// appended now could not be written before they are there.
-    pub(crate) fn rest_while_writing(&self) {
-        let mut logs = self.logs().peekable();
-        if logs.peek().is_some() && logs.all(|owned| !owned.waiters.borrow().is_empty()) {
-            net::rest(match self.view().settings().flush_disk_type {
-                FlushDiskType::Sync => REST_SYNC_MAX,
-                FlushDiskType::Async => REST_ASYNC_MAX,
-            });
-        }
     }
 
     pub(crate) fn apply(&self, change: Change) {

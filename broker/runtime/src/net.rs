@@ -116,17 +116,13 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// Lets requests gather in the kernel: this shard's sockets are looked at next when [`look`] is
-/// called, and at the latest after `limit`. For a shard that knows that requests would only wait
-/// for something that is under way; one round then reads them all, instead of one round each. A
-/// rest that is under way goes on as it was. Without effect in the simulated world.
-pub fn rest(limit: Duration) {
-    live::poller::rest(limit);
-}
-
-/// Ends a [`rest`]: the sockets are looked at when the tasks that are ready now have run.
-pub fn look() {
-    live::poller::look();
+/// Lets everybody have a turn first who is ready now, and then those whose bytes have come: the
+/// executor looks at its sockets in between. For who is about to take what has gathered, and would
+/// rather take more of it. In the simulated world others have their turns, too.
+pub async fn after_arrivals() {
+    live::poller::want_look();
+    task::yield_now().await;
+    task::yield_now().await;
 }
 
 /// So many ports of the loopback address that are free now, each with the port two below it, where

@@ -1,13 +1,15 @@
 //! Connections, in both worlds.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::future::{poll_once, zip};
 use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::{Access, Disk};
-use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream, WriteHalf};
+use ringmq_runtime::net::{self, Listener, ReadHalf, Reuse, Stream, WriteHalf};
 use ringmq_runtime::shards::block_on;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::{process, task};
@@ -315,5 +317,31 @@ fn a_long_cold_file_arrives_whole_at_a_reader_on_another_thread() {
         sent.expect("it never waits for what has happened").expect("send");
         drop(to_client);
         assert_eq!(reader.join().expect("it ended well"), LEN as u64);
+    });
+}
+
+/// Under load the kernel may hand bytes over later, so not every time.
+#[test]
+fn who_lets_arrivals_have_their_turn_finds_them_read() {
+    const TIMES: usize = 1000;
+    block_on(async {
+        let (client, server) = pair().await;
+        let ((_, to_server), (mut from_client, _)) = (client.split(), server.split());
+        let received = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&received);
+        let reader = task::spawn("reader", async move {
+            loop {
+                let len = from_client.read_with(<[u8]>::len).await.expect("read");
+                counted.set(counted.get() + len);
+            }
+        });
+        let mut in_time = 0;
+        for sent in 1..=TIMES {
+            assert_eq!(to_server.try_write(&[IoSlice::new(b"x")]).expect("room"), 1);
+            net::after_arrivals().await;
+            in_time += usize::from(received.get() == sent);
+        }
+        assert!(in_time > TIMES / 2, "{in_time} of {TIMES}");
+        drop(reader);
     });
 }

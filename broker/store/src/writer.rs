@@ -1,16 +1,21 @@
 //! The two tasks that bring bytes to the device: the writer, group by group, and the background
 //! flusher.
 //!
-//! One write is in flight. What arrives meanwhile is the next group, taken as late as possible; a
-//! lone message is written as soon as the task that appended it gives way. The writer copies each
-//! group into an aligned buffer, because the direct write owns its memory while the tail stays
-//! readable: 40 ns per KiB, against 30 us for the write. The page that a group ends in is written
-//! again by the next group with the same bytes in front, so even a torn page keeps what it had.
+//! One write is in flight. What arrives meanwhile is the next group, taken as late as possible:
+//! when a write has ended and the next group is small, the shard first reads what its sockets have,
+//! since a group costs as much as ten messages. Whoever waits for the group that was written waits
+//! for this too, which is one round of the shard; the answers then leave while the device has the
+//! next group. A lone message is written as soon as the task that appended it gives way, and no
+//! round is waited for when nothing is there to be written. The writer copies each group into an
+//! aligned buffer, because the direct write owns its memory while the tail stays readable: 40 ns
+//! per KiB, against 30 us for the write. The page that a group ends in is written again by the next
+//! group with the same bytes in front, so even a torn page keeps what it had.
 
 use std::io;
 use std::rc::Rc;
 
 use ringmq_runtime::buffer::DmaBuffer;
+use ringmq_runtime::net;
 use ringmq_runtime::task::{self, Task};
 
 use crate::flush::Group;
@@ -18,6 +23,10 @@ use crate::log::Inner;
 use crate::maker::growth_flushed;
 use crate::options::{FlushPolicy, GROUP_MAX_BYTES, PAGE_BYTES};
 use crate::segments::Segment;
+
+/// A group that waits with less than this is small: below some 50 messages of 1 KiB. A direct write
+/// takes about 16 us of CPU, 0.3 us for each of so many and 1 us for each of 16.
+const GROUP_SMALL_BYTES: u64 = 64 << 10;
 
 /// Starts the writer of a log.
 pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
@@ -64,6 +73,10 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
             break;
         }
         from = part.to;
+    }
+    let waits = inner.state.borrow().marks.appended() - group.to;
+    if (1..GROUP_SMALL_BYTES).contains(&waits) {
+        net::after_arrivals().await;
     }
     if !flushes || growth_flushed(inner, segment.base).await {
         inner.group_clock.completed(inner.id.at(group.to), submitted_at);

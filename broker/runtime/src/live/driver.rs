@@ -73,8 +73,6 @@ pub(super) struct Driver {
 /// Waiting in glommio.
 struct Parked {
     wait: Option<LocalFuture<io::Result<()>>>,
-    /// It is for the bell alone.
-    is_rest: bool,
     timer: glommio::timer::Timer,
     /// What the timer is set to.
     until_ns: u64,
@@ -101,7 +99,6 @@ impl Driver {
             looked_ns: 0,
             parked: Parked {
                 wait: None,
-                is_rest: false,
                 timer: glommio::timer::Timer::new(Duration::ZERO),
                 until_ns: u64::MAX,
             },
@@ -169,7 +166,7 @@ impl Driver {
         let is_busy = self.scheduler.ready_len() > 0;
         let interval_ns = if is_busy { LOOK_INTERVAL_NS } else { LOOK_INTERVAL_MAX_NS };
         let is_due = now_ns.saturating_sub(self.looked_ns) >= interval_ns;
-        if is_due && !self.poller.is_resting(now_ns) {
+        if self.poller.take_wish() || is_due {
             self.looked_ns = now_ns;
             if self.poller.fetch(0) > 0 {
                 self.active_ns = now_ns;
@@ -183,34 +180,29 @@ impl Driver {
         let now_ns = sys::monotonic_ns();
         // Asked now: the tasks that ran since the last look may have begun to wait.
         let next_timer_ns = timers::fire(now_ns);
-        let is_resting = self.poller.is_resting(now_ns);
-        let rest_ends_ns = is_resting.then(|| self.poller.rest_until_ns());
         let again_ns = ring::is_behind().then_some(now_ns + RETRY_AFTER_NS);
-        let ends_ns = next_timer_ns.into_iter().chain(rest_ends_ns).chain(again_ns);
+        let ends_ns = next_timer_ns.into_iter().chain(again_ns);
         let until_ns = ends_ns.min().unwrap_or(u64::MAX);
         if until_ns <= now_ns || self.scheduler.ready_len() > 0 {
             return Wait::Over;
         }
         let quiet_ns = self.active_ns.saturating_add(QUIET_NS);
-        if IN_RING.get() == 0 && !is_resting && self.spins(now_ns, until_ns) {
+        if IN_RING.get() == 0 && self.spins(now_ns, until_ns) {
             return Wait::Over;
         }
         if IN_RING.get() > 0 || quiet_ns <= now_ns {
-            return self.park(until_ns, is_resting, context);
+            return self.park(until_ns, context);
         }
         // Spinning took its time. Without any left this is a look.
         let timeout_ns = until_ns.min(quiet_ns).saturating_sub(sys::monotonic_ns());
         if self.scheduler.bell().fall_asleep() {
-            self.sleep(timeout_ns, is_resting);
+            self.sleep(timeout_ns);
             self.scheduler.bell().wake_up();
         }
         Wait::Over
     }
 
-    fn sleep(&mut self, timeout_ns: u64, is_resting: bool) {
-        if is_resting {
-            return self.poller.rest_quietly(timeout_ns);
-        }
+    fn sleep(&mut self, timeout_ns: u64) {
         let found = self.poller.fetch(timeout_ns);
         self.looked_ns = sys::monotonic_ns();
         if found > 0 {
@@ -236,18 +228,11 @@ impl Driver {
     }
 
     /// Leaves the thread to glommio until a socket is ready, the bell rings, or `until_ns`.
-    fn park(&mut self, until_ns: u64, is_rest: bool, context: &mut Context<'_>) -> Wait {
-        if self.parked.wait.is_some() && self.parked.is_rest != is_rest {
-            self.parked.wait = None;
-        }
+    fn park(&mut self, until_ns: u64, context: &mut Context<'_>) -> Wait {
         let (poller, now_ns) = (&self.poller, sys::monotonic_ns());
-        self.parked.is_rest = is_rest;
         let wait = self.parked.wait.get_or_insert_with(|| {
             let poller = Rc::clone(poller);
-            Box::pin(async move {
-                let set = if is_rest { poller.bell_alone() } else { poller.sockets() };
-                readable(set.as_fd()).await
-            })
+            Box::pin(async move { readable(poller.as_fd()).await })
         });
         let mut until_ns = until_ns;
         match wait.as_mut().poll(context) {
@@ -297,11 +282,7 @@ impl Driver {
     /// What was waited for in glommio is there.
     fn came(&mut self, now_ns: u64) {
         self.parked.wait = None;
-        if self.parked.is_rest {
-            self.poller.rest_quietly(0);
-        } else {
-            self.poller.fetch(0);
-        }
+        self.poller.fetch(0);
         (self.looked_ns, self.active_ns) = (now_ns, now_ns);
     }
 }

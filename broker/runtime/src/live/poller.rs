@@ -4,13 +4,6 @@
 //! read. Here all sockets are in one epoll set, which the `driver` waits for, once per round
 //! however many became ready. A set reports what *becomes* ready, so readiness is remembered until
 //! a read finds less than it has room for, or a write does not fit.
-//!
-//! **Rest.** Whoever knows that requests would only wait (a group of messages is on its way to the
-//! device, and the next group cannot begin before) lets the sockets rest: requests then gather in
-//! the kernel, and one round reads them all, instead of one round each. A round costs 15 to 20 us
-//! of CPU, a request in it 4. A rest ends when the reason for it ends ([`Poller::look`]), and at
-//! the latest after the time that was given ([`Poller::rest`]), which bounds how much later any
-//! other request is read. It delays nothing while the executor is busy: rounds gather then anyway.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,12 +11,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use slab::Slab;
 
 use super::epoll::{Epoll, Event};
-use super::sys;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Poller>>> = const { RefCell::new(None) };
@@ -36,14 +27,12 @@ pub(super) enum Direction {
     Write,
 }
 
-/// The sockets of one executor.
+/// The sockets of one executor, and what else its waits are for.
 pub(super) struct Poller {
-    sockets_and_bell: Epoll,
-    /// What is waited for during a rest: the bell, and the ring for writes.
-    bell_alone: Epoll,
+    set: Epoll,
     sockets: RefCell<Slab<Socket>>,
-    /// When the rest ends, in nanoseconds of the clock; 0 without one.
-    rest_until_ns: Cell<u64>,
+    /// Somebody wants them looked at once all that is ready has run.
+    is_look_wanted: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -83,15 +72,10 @@ const NO_SOCKET: usize = usize::MAX;
 impl Poller {
     /// For an executor that other threads wake with `bell`.
     pub(super) fn new(bell: BorrowedFd<'_>) -> io::Result<Rc<Self>> {
-        let (sockets_and_bell, bell_alone) = (Epoll::new()?, Epoll::new()?);
-        sockets_and_bell.add(bell.as_raw_fd(), NO_SOCKET)?;
-        bell_alone.add(bell.as_raw_fd(), NO_SOCKET)?;
-        Ok(Rc::new(Self {
-            sockets_and_bell,
-            bell_alone,
-            sockets: RefCell::default(),
-            rest_until_ns: Cell::new(0),
-        }))
+        let set = Epoll::new()?;
+        set.add(bell.as_raw_fd(), NO_SOCKET)?;
+        let (sockets, is_look_wanted) = (RefCell::default(), Cell::new(false));
+        Ok(Rc::new(Self { set, sockets, is_look_wanted }))
     }
 
     /// Serves this thread's executor until the guard is dropped.
@@ -100,22 +84,12 @@ impl Poller {
         Entered
     }
 
-    /// Becomes readable when [`Poller::fetch`] finds something.
-    pub(super) fn sockets(&self) -> BorrowedFd<'_> {
-        self.sockets_and_bell.as_fd()
-    }
-
-    /// Becomes readable when the bell is rung, or a write ends.
-    pub(super) fn bell_alone(&self) -> BorrowedFd<'_> {
-        self.bell_alone.as_fd()
-    }
-
-    /// Waits for the sockets and the bell for at most so long, and wakes whoever waits for them;
-    /// how many came.
+    /// Waits for the sockets, the bell and the ring for writes for at most so long, and wakes
+    /// whoever waits for a socket; how many came.
     pub(super) fn fetch(&self, timeout_ns: u64) -> usize {
         // Nobody is woken while the call waits.
         let mut sockets = self.sockets.borrow_mut();
-        self.sockets_and_bell.fetch(timeout_ns, |Event { key, readable, writable, ended }| {
+        self.set.fetch(timeout_ns, |Event { key, readable, writable, ended }| {
             let Some(socket) = sockets.get_mut(key) else { return };
             socket.ended |= ended;
             if readable {
@@ -127,48 +101,28 @@ impl Poller {
         })
     }
 
-    /// Waits for the bell and the ring for writes.
-    pub(super) fn rest_quietly(&self, timeout_ns: u64) {
-        self.bell_alone.fetch(timeout_ns, drop);
-    }
-
-    pub(super) fn is_resting(&self, now_ns: u64) -> bool {
-        self.rest_until_ns.get() > now_ns
-    }
-
-    pub(super) fn rest_until_ns(&self) -> u64 {
-        self.rest_until_ns.get()
-    }
-
-    fn rest(&self, limit: Duration) {
-        let now_ns = sys::monotonic_ns();
-        if !self.is_resting(now_ns) {
-            let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-            self.rest_until_ns.set(now_ns.saturating_add(limit_ns));
-        }
-    }
-
-    fn look(&self) {
-        self.rest_until_ns.set(0);
+    /// Whether somebody wants a look; told once.
+    pub(super) fn take_wish(&self) -> bool {
+        self.is_look_wanted.replace(false)
     }
 }
 
-/// Lets this executor's sockets rest for `limit`, or until [`look`]; a rest that is under way goes
-/// on as it was.
-pub(crate) fn rest(limit: Duration) {
-    CURRENT.with_borrow(|poller| poller.iter().for_each(|poller| poller.rest(limit)));
+/// Has this executor look at its sockets when the tasks that are ready now have run.
+pub(crate) fn want_look() {
+    CURRENT.with_borrow(|poller| poller.iter().for_each(|poller| poller.is_look_wanted.set(true)));
 }
 
-/// Ends the rest of this executor's sockets.
-pub(crate) fn look() {
-    CURRENT.with_borrow(|poller| poller.iter().for_each(|poller| poller.look()));
+impl AsFd for Poller {
+    /// Becomes readable when [`Poller::fetch`] finds something.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
 }
 
 /// Has this executor's waits end when something comes to `ring`, too, until that is closed.
 pub(super) fn add_ring(ring: RawFd) -> io::Result<()> {
     let poller = CURRENT.with_borrow(Clone::clone).expect("rings belong to an executor");
-    poller.sockets_and_bell.add(ring, NO_SOCKET)?;
-    poller.bell_alone.add(ring, NO_SOCKET)
+    poller.set.add(ring, NO_SOCKET)
 }
 
 /// While it exists, sockets of this thread belong to its poller.
@@ -198,7 +152,7 @@ impl Watch {
         let fd = fd.as_raw_fd();
         let key = poller.sockets.borrow_mut().insert(Socket::default());
         let watch = Self { poller, fd, key };
-        watch.poller.sockets_and_bell.add(fd, key)?;
+        watch.poller.set.add(fd, key)?;
         Ok(watch)
     }
 
@@ -235,7 +189,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.poller.sockets_and_bell.remove(self.fd);
+        self.poller.set.remove(self.fd);
         self.poller.sockets.borrow_mut().remove(self.key);
     }
 }
