@@ -206,6 +206,13 @@ impl Stages {
         }
     }
 
+    /// When a request is taken as received whose queue lies here: now, or, while nothing is timed,
+    /// when its turn began, which is known.
+    pub(crate) fn received_at(&self, peer: &Peer) -> Instant {
+        let arrival = if self.is_on() { None } else { peer.arrival() };
+        arrival.map_or_else(Instant::now, |arrival| arrival.turn_at)
+    }
+
     /// The same for requests that are passed on to another shard now.
     pub(crate) fn passing_on(&self, peer: &Peer) -> Option<Arrival> {
         let arrival = self.arrival_of(peer)?;

@@ -57,6 +57,7 @@ impl<'a> Fields<'a> {
         self.entries.is_empty()
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, key: Text<'a>, value: Text<'a>) -> Result<(), CommandError> {
         if self.entries.len() == FIELDS_MAX {
             return Err(CommandError::TooManyFields { max: FIELDS_MAX });

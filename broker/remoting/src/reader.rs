@@ -188,13 +188,18 @@ fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Res
     let malformed = |detail: String| End::Refused { reason: "malformed frame", detail };
     let cut = frame::cut(bytes, bytes.len()).map_err(|error| malformed(error.to_string()))?;
     let (frame, _) = cut.expect("a whole frame was assembled");
-    let command = Command::parse(frame).map_err(|error| malformed(error.to_string()))?;
+    let parsed = Command::parse(frame);
+    // Used where it lies: a command has more than a kilobyte.
+    let command = match &parsed {
+        Ok(command) => command,
+        Err(error) => return Err(malformed(error.to_string())),
+    };
     if !command.is_response() {
-        service.on_request(conn, &command, bytes);
+        service.on_request(conn, command, bytes);
         return Ok(());
     }
-    let keep = || Ok(OwnedCommand::copy_of(bytes, &command));
+    let keep = || Ok(OwnedCommand::copy_of(bytes, command));
     let finished = conn.calls.borrow_mut().finish(command.opaque, keep);
-    finished.run(Ok(&command));
+    finished.run(Ok(command));
     Ok(())
 }

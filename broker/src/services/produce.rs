@@ -12,6 +12,7 @@ mod incoming;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::send::SendRequest;
@@ -41,6 +42,10 @@ const DELAYED_REMARK: &str =
 const TRANSACTION_REMARK: &str =
     "transactional messages are not supported by this broker yet; send an ordinary message";
 
+/// How much older than a message its store time may be. Times are in milliseconds, and a look at
+/// the clock takes as long as the hashes of a message's queue.
+const WALL_AGE_MAX: Duration = Duration::from_micros(100);
+
 /// State of sending on one shard.
 pub struct Produce {
     store_host: SocketAddr,
@@ -55,6 +60,8 @@ pub struct Produce {
     places: RefCell<Vec<Appended>>,
     /// Turns the choice of a queue that senders leave to the broker.
     turn: Cell<u32>,
+    /// The wall clock as it was read last, and when that was.
+    wall: Cell<Option<(Instant, i64)>>,
 }
 
 impl Produce {
@@ -72,7 +79,21 @@ impl Produce {
             ids: RefCell::default(),
             places: RefCell::default(),
             turn: Cell::new(0),
+            wall: Cell::new(None),
         }
+    }
+
+    /// Unix time in milliseconds for a message that was received at `now`: read for the first one
+    /// within [`WALL_AGE_MAX`].
+    fn unix_ms(&self, now: Instant) -> i64 {
+        if let Some((read_at, unix_ms)) = self.wall.get()
+            && (read_at..read_at + WALL_AGE_MAX).contains(&now)
+        {
+            return unix_ms;
+        }
+        let unix_ms = clock::unix_ms();
+        self.wall.set(Some((now, unix_ms)));
+        unix_ms
     }
 
     /// One of the topic's queues that lie in this log, in turn.
@@ -109,7 +130,7 @@ pub fn explain_malformed(command: &Command<'_>) -> Refusal {
 
 /// Serves a send whose queue lies in `owned`.
 pub fn serve(local: &Local, produce: &Produce, owned: &OwnedLog, request: Request<'_, '_>) {
-    let received_at = Instant::now();
+    let received_at = local.stages.received_at(request.peer);
     if owned.must_stall() || !retry(local, produce, owned, request, received_at) {
         owned.stall(request, received_at, local.stages.arrival_of(request.peer));
     }
@@ -177,7 +198,8 @@ fn store(
         // The view lost the topic since the request was routed.
         Destination::NewTopic(_) => return Err(Refusal::no_topic(header.topic).into()),
     };
-    if !local.owns_queue(owned, HashedQueue::new(&topic.name, queue_id)) {
+    let queue = HashedQueue::new(&topic.name, queue_id);
+    if !local.owns_queue(owned, queue) {
         // The view changed while the send waited, or its fields name two queues.
         let remark = "the queue of this message belongs to another shard now; send it again";
         return Err(Refusal::unavailable(remark).into());
@@ -187,7 +209,7 @@ fn store(
     check_size(settings, &header, command.body)?;
     check_kind(&header, &topic, &facts)?;
     let (topic, stages) = (&*topic, &local.stages);
-    let incoming = Incoming { header, topic, queue_id, facts, request, received_at, stages };
+    let incoming = Incoming { header, topic, queue, facts, request, received_at, stages };
     if incoming.header.batch {
         incoming.store_batch(produce, owned, settings)
     } else {

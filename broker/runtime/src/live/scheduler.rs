@@ -174,9 +174,9 @@ impl Scheduler {
             return Next::Main;
         }
         let Some(mut future) = self.take(&handle) else { return Next::Ran };
-        let waker = Waker::from(Arc::clone(&handle));
+        let (key, waker) = (handle.key, Waker::from(handle));
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-        self.put_back(&handle, (polled == Poll::Pending).then_some(future));
+        self.put_back(key, (polled == Poll::Pending).then_some(future));
         Next::Ran
     }
 
@@ -187,13 +187,13 @@ impl Scheduler {
         if Arc::ptr_eq(&slot.handle, handle) { slot.future.take() } else { None }
     }
 
-    fn put_back(&self, handle: &Handle, future: Option<LocalFuture<()>>) {
+    fn put_back(&self, key: usize, future: Option<LocalFuture<()>>) {
         let mut tasks = self.tasks.borrow_mut();
         if future.is_some() {
-            tasks[handle.key].future = future;
+            tasks[key].future = future;
             return;
         }
-        let ended = tasks.remove(handle.key);
+        let ended = tasks.remove(key);
         drop(tasks);
         drop(ended);
     }

@@ -26,7 +26,7 @@ use crate::waiters::Placed;
 pub(super) struct Incoming<'a, 'f> {
     pub(super) header: SendRequest<'a>,
     pub(super) topic: &'a Topic,
-    pub(super) queue_id: i32,
+    pub(super) queue: HashedQueue,
     pub(super) facts: Facts<'a>,
     pub(super) request: Request<'a, 'f>,
     pub(super) received_at: Instant,
@@ -40,7 +40,7 @@ impl Incoming<'_, '_> {
         owned: &OwnedLog,
         settings: &Settings,
     ) -> Result<(), Failure> {
-        let now_ms = clock::unix_ms();
+        let now_ms = produce.unix_ms(self.received_at);
         let mut made = produce.made_key.borrow_mut();
         let made = match self.facts.unique_key {
             Some(_) => None,
@@ -128,7 +128,7 @@ impl Incoming<'_, '_> {
     ) -> NewRecord<'r> {
         NewRecord {
             topic: &self.topic.name,
-            queue_id: self.queue_id,
+            queue_id: self.queue.queue_id,
             flag: self.header.flag,
             sys_flag: self.header.sys_flag & !sys_flag::TRANSACTION_MASK,
             born_at_ms: self.header.born_at_ms,
@@ -145,12 +145,7 @@ impl Incoming<'_, '_> {
     }
 
     fn placed(&self, appended: &Appended, tag_hash: i64) -> Placed {
-        Placed {
-            end: appended.end,
-            queue: HashedQueue::new(&self.topic.name, self.queue_id),
-            offset: appended.queue_offset,
-            tag_hash,
-        }
+        Placed { end: appended.end, queue: self.queue, offset: appended.queue_offset, tag_hash }
     }
 
     /// Leaves the answer with the log's waiters, or gives it at once to a sender that does not
@@ -192,7 +187,7 @@ impl Incoming<'_, '_> {
     ) {
         let header = SendResponse {
             msg_id: ids,
-            queue_id: self.queue_id,
+            queue_id: self.queue.queue_id,
             queue_offset: first.queue_offset.wire(),
             transaction_id: unique_key,
             batch_uniq_id: None,
