@@ -51,9 +51,9 @@ failed, most of an open loop was never sent, or nothing was counted, 4 a proof f
 acknowledged message is missing, doubled, corrupt or out of order, or nothing was acknowledged, 5 a
 comparison found something worse or a race was lost, 6 a comparison or a race had too little to tell
 anything, or to say whether a goal is reached, 7 a race was not lost and has a goal that is missed,
-or limited by the machine, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent, answers are awaited for 3
-s, the table tells what was measured until then, and the broker that bench started is ended and its
-files removed.";
+or limited by the machine, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent, answers
+are awaited for 3 s, the table tells what was measured until then, and the broker that bench started
+is ended and its files removed.";
 
 /// What stands in the tables, for who meets it the first time.
 const WORDS: &str = "\
