@@ -13,6 +13,7 @@ use crate::limits::null_load::NullLoad;
 use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
+use crate::record::archive::Archive;
 use crate::report::Outcome;
 use crate::stop;
 use crate::target::Target;
@@ -133,7 +134,14 @@ async fn beside(
 ) -> Result<Measured, BenchError> {
     let mut scratch = Scratch::new_in(store).await?;
     let (directory, clients) = (scratch.path(), target.clients());
-    let null = NullLoad { directory, core: NULL_BROKER_CORE, clients, pace: &pace };
+    let null = NullLoad {
+        directory,
+        core: NULL_BROKER_CORE,
+        clients,
+        pace: &pace,
+        watch: &|_, _| (),
+        archive: &Archive::default,
+    };
     let measured = load(null).await?;
     scratch.remove_at_end();
     Ok(measured)

@@ -16,6 +16,7 @@ use crate::limits::memory::{self, Bandwidth};
 use crate::limits::null_load::NullLoad;
 use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::{MEASURED, floor};
+use crate::record::archive::Archive;
 use crate::record::latencies::LatencySummary;
 use crate::report::{Outcome, environment, live, table};
 use crate::target::routes::Routes;
@@ -122,8 +123,14 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
     eprintln!("memory and loopback");
     let memory = BLOCK_SIZES_BYTES.map(memory::measure).to_vec();
     let round_trip = floor::send_round_trips(&args.message, MEASURED).await?.summary();
-    let null =
-        NullLoad { directory: &directory, core: args.core, clients: &clients, pace: &args.pace };
+    let null = NullLoad {
+        directory: &directory,
+        core: args.core,
+        clients: &clients,
+        pace: &args.pace,
+        watch: &|_, _| (),
+        archive: &Archive::default,
+    };
     let mut null_brokers = Vec::new();
     for durability in [Durability::None, Durability::Async, Durability::Sync] {
         eprintln!("null broker, {}", durability.describe());

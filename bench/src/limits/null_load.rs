@@ -62,7 +62,7 @@ pub fn pulls(plan: &Rc<PullPlan>, depth: u32) -> Rc<PullWork> {
 }
 
 /// A load on a null broker of its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct NullLoad<'a> {
     /// Where its file is.
     pub directory: &'a Path,
@@ -72,6 +72,10 @@ pub struct NullLoad<'a> {
     pub clients: &'a Clients,
     /// How much, how fast, how long.
     pub pace: &'a PaceArgs,
+    /// Called when the load begins, with the number of the process.
+    pub watch: &'a dyn Fn(u32, &Rc<Load>),
+    /// Makes what the counted seconds are added to.
+    pub archive: &'a dyn Fn() -> Archive,
 }
 
 impl NullLoad<'_> {
@@ -127,7 +131,8 @@ impl NullLoad<'_> {
             load.connect(&addr, self.pace.depth, work(lane)).await?;
         }
         let (before, machine) = (server.usage(), Machine::look().await);
-        let archive = load.run(self.pace.timing(), Archive::default(), show).await;
+        (self.watch)(server.id(), &load);
+        let archive = load.run(self.pace.timing(), (self.archive)(), show).await;
         let usages = before.zip(server.usage());
         let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
         let meanwhile = Some(Machine::look().await.since(&machine));

@@ -6,6 +6,7 @@ use ringmq_runtime::task;
 
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::driver::Timing;
+use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits;
 use crate::measure::Measured;
@@ -16,7 +17,7 @@ use crate::report::Outcome;
 use crate::versus::asked::Asked;
 use crate::versus::cold::{Cold, ONE_READ};
 use crate::versus::contestant::Running;
-use crate::versus::costs::Watch;
+use crate::versus::costs::{Watch, Watched};
 use crate::versus::figures::Figures;
 use crate::versus::native::keep;
 
@@ -74,7 +75,7 @@ impl Sends {
             sending.stop_after(0);
             (archive, begun.elapsed())
         });
-        let watch = Watch::start(running, &load, ONE_READ, asked.prefix);
+        let watch = Watch::start(Watched::of(running), &load, ONE_READ, asked.prefix);
         let archive = Archive::with_interval_log(LogTime::now());
         let archive = load.run(ONE_READ, archive, |_, _| ()).await;
         let (read, took) = reading.await;
@@ -83,7 +84,7 @@ impl Sends {
         eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
         let measured = Measured { archive, ..Measured::default() };
         let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
-        keep(asked, limits::SENDS, measured, &cold.target).await?;
+        keep(asked, limits::SENDS, measured, Environment::of(&cold.target).await).await?;
         Ok(Figures {
             p99_alone_us: Some(self.alone_us),
             // Its p99 stands beside that of the sends alone, so both must be without pauses.

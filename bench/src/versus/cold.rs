@@ -21,6 +21,7 @@ use crate::args::target::TargetArgs;
 use crate::cold_log::ColdLog;
 use crate::consume;
 use crate::driver::{Load, Timing};
+use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits;
 use crate::measure::Measured;
@@ -31,7 +32,7 @@ use crate::target::caller::Caller;
 use crate::versus::asked::Asked;
 use crate::versus::beside::Sends;
 use crate::versus::contestant::Running;
-use crate::versus::costs::Watch;
+use crate::versus::costs::{Watch, Watched};
 use crate::versus::figures::Figures;
 use crate::versus::loads::{first_message, plan};
 use crate::versus::native::keep;
@@ -159,7 +160,7 @@ async fn catch_up(
 ) -> Result<Figures, BenchError> {
     let stored_bytes = stored_bytes(&cold.target).await?;
     let load = cold.readers(&cold.target, Some(1)).await?;
-    let watch = Watch::start(running, &load, ONE_READ, asked.prefix);
+    let watch = Watch::start(Watched::of(running), &load, ONE_READ, asked.prefix);
     // The watch looks before the first pull.
     task::yield_now().await;
     let archive = Archive::with_interval_log(LogTime::now());
@@ -167,7 +168,7 @@ async fn catch_up(
     let spent = watch.finish().await;
     let measured = Measured { archive, ..Measured::default() };
     let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
-    keep(asked, limits::PULLS, measured, &cold.target).await?;
+    keep(asked, limits::PULLS, measured, Environment::of(&cold.target).await).await?;
     let share = of_load.messages_per_second * stored_bytes / cold.log.bytes_per_s;
     Ok(Figures {
         device_percent: Some(100.0 * share),

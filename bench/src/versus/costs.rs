@@ -80,10 +80,25 @@ impl Look {
     }
 }
 
+/// What of a broker is looked at.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Its processes.
+    pub pids: Vec<u32>,
+    /// The directory of its files.
+    pub store: PathBuf,
+}
+
+impl Watched {
+    /// A broker of the race.
+    pub fn of(running: &Running) -> Self {
+        Self { pids: running.pids().to_vec(), store: running.home().to_owned() }
+    }
+}
+
 /// Looks at a broker while a load runs on it.
 pub struct Watch {
-    pids: Vec<u32>,
-    store: PathBuf,
+    broker: Watched,
     load: Rc<Load>,
     calls: Rc<Cell<Option<f64>>>,
     from: Rc<Cell<Option<Look>>>,
@@ -96,10 +111,9 @@ impl Watch {
     /// Begins with the load: looks at the end of the warm-up and at that of the counted time.
     /// System calls are counted where `perf` may; what it says goes to a file that begins with
     /// `prefix`.
-    pub fn start(running: &Running, load: &Rc<Load>, timing: Timing, prefix: &Path) -> Self {
+    pub fn start(broker: Watched, load: &Rc<Load>, timing: Timing, prefix: &Path) -> Self {
         let mut watch = Self {
-            pids: running.pids().to_vec(),
-            store: running.home().to_owned(),
+            broker,
             load: load.clone(),
             calls: Rc::default(),
             from: Rc::default(),
@@ -115,7 +129,7 @@ impl Watch {
     }
 
     fn looks(&self, timing: Timing) -> impl Future<Output = ()> + 'static {
-        let (pids, store, load) = (self.pids.clone(), self.store.clone(), self.load.clone());
+        let (Watched { pids, store }, load) = (self.broker.clone(), self.load.clone());
         let (from, until) = (self.from.clone(), self.until.clone());
         let end_of_warm_up = Instant::now() + timing.warm_up;
         async move {
@@ -127,7 +141,8 @@ impl Watch {
     }
 
     fn counts(&self, wait: Duration, log: PathBuf) -> impl Future<Output = ()> + 'static {
-        let (pids, load, calls) = (self.pids.clone(), self.load.clone(), self.calls.clone());
+        let (pids, load) = (self.broker.pids.clone(), self.load.clone());
+        let calls = self.calls.clone();
         async move {
             task::sleep(wait).await;
             calls.set(system_calls_per_message(&pids, &load, &log).await);
@@ -138,13 +153,25 @@ impl Watch {
     pub async fn finish(self) -> Spent {
         let until = match self.until.get() {
             Some(look) => look,
-            None => Look::of(&self.pids, self.load.messages(), &self.store).await,
+            None => {
+                let Watched { pids, store } = &self.broker;
+                Look::of(pids, self.load.messages(), store).await
+            }
         };
-        let Some(from) = self.from.get() else { return Spent::default() };
+        self.spent_until(until).unwrap_or_default()
+    }
+
+    /// The same of a broker that has ended since; none if it did so before the counted time.
+    pub fn ended(self) -> Option<Spent> {
+        self.spent_until(self.until.get()?)
+    }
+
+    fn spent_until(&self, until: Look) -> Option<Spent> {
+        let from = self.from.get()?;
         let spent = until.spent_since(&from);
         let system_calls_per_message = self.calls.get();
         let broker = spent.broker.map(|broker| BrokerUse { system_calls_per_message, ..broker });
-        Spent { broker, ..spent }
+        Some(Spent { broker, ..spent })
     }
 }
 

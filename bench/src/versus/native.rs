@@ -15,7 +15,7 @@ use crate::report::{Outcome, Report, files};
 use crate::target::Target;
 use crate::versus::asked::Asked;
 use crate::versus::contestant::{Running, last_range};
-use crate::versus::costs::{Spent, Watch};
+use crate::versus::costs::{Spent, Watch, Watched};
 use crate::versus::figures::Figures;
 use crate::versus::loads::Work;
 use crate::versus::mappings;
@@ -40,7 +40,8 @@ pub async fn run(
         );
         return Err(BenchError::Race(what));
     }
-    keep(asked, work.latency_of, measured, &work.target).await?;
+    let environment = Environment::of(&work.target).await;
+    keep(asked, work.latency_of, measured, environment).await?;
     let of_load = Figures::of_load(&outcome).with(spent);
     let figures = Figures {
         rss_idle_bytes,
@@ -60,11 +61,11 @@ pub async fn keep(
     asked: &Asked<'_>,
     latency_of: &'static str,
     measured: Measured,
-    target: &Target,
+    environment: Environment,
 ) -> Result<(), BenchError> {
     let runs = [measured];
     let mut report = Report::new(asked.words.to_owned(), latency_of, &runs);
-    report.environment = Environment::of(target).await;
+    report.environment = environment;
     files::write(asked.prefix, &report, &runs).await?;
     Ok(())
 }
@@ -106,7 +107,7 @@ impl Beside {
 /// Runs the load; also gives what ran beside, and what was spent.
 async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, Beside, Spent) {
     let timing = work.timing;
-    let watch = Watch::start(running, &work.load, timing, prefix);
+    let watch = Watch::start(Watched::of(running), &work.load, timing, prefix);
     let beside = work.beside.clone().map(|load| {
         let sending = async move { load.run(timing, Archive::default(), |_, _| ()).await };
         task::spawn("bench producers", sending)

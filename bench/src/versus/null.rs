@@ -6,6 +6,7 @@
 //! limit of its ages, and say nothing about its CPU time, since they deliver nothing. Of sends
 //! beside a catch-up it takes the sends, and nobody reads.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -15,26 +16,32 @@ use crate::args::load::LoadArgs;
 use crate::args::target::{BrokerArgs, Flush, TargetArgs};
 use crate::args::values::Cores;
 use crate::consume;
+use crate::driver::Load;
 use crate::driver::clients::Clients;
+use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::limits::NULL_BROKER_CORE;
 use crate::limits::null_load::NullLoad;
 use crate::limits::sample::Sample;
+use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
+use crate::record::archive::{Archive, LogTime};
 use crate::report::Outcome;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
 use crate::versus::asked::Asked;
+use crate::versus::costs::{Spent, Watch, Watched};
 use crate::versus::figures::Figures;
 use crate::versus::loads::plan;
+use crate::versus::native::keep;
 use crate::workload::pull::{HOLD, Reading};
 
 /// Where the broker keeps its files that stores what is pulled.
 const SAMPLE_FOLDER: &str = "sample";
 
-/// Puts what is asked on a null broker with its files below `directory`.
+/// Puts what is asked on a null broker with its files below `directory`, looks at it as at every
+/// broker, and writes the raw data.
 ///
 /// # Errors
-/// The directory cannot be written, or a process of ours fails.
+/// A directory cannot be written, or a process of ours fails.
 pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Figures, BenchError> {
     let mut scratch = Scratch::new_in(directory).await?;
     scratch.remove_at_end();
@@ -49,7 +56,20 @@ pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Fi
     };
     let pace = asked.paced(&load.pace);
     let (directory, core) = (scratch.path(), NULL_BROKER_CORE);
-    let null = NullLoad { directory, core, clients: &clients, pace: &pace };
+    let watching = Cell::new(None);
+    let watch = |pid, load: &Rc<Load>| {
+        let broker = Watched { pids: vec![pid], store: directory.to_owned() };
+        watching.set(Some(Watch::start(broker, load, asked.timing, asked.prefix)));
+    };
+    let archive = || Archive::with_interval_log(LogTime::now());
+    let null = NullLoad {
+        directory,
+        core,
+        clients: &clients,
+        pace: &pace,
+        watch: &watch,
+        archive: &archive,
+    };
     let measured = match &command {
         Command::Consume(args) => {
             let sample = stored(directory, args).await?;
@@ -59,13 +79,14 @@ pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Fi
         _ => null.sends(flush.into(), &load.message, |_, _| ()).await?,
     };
     let outcome = Outcome::of_run(&measured);
-    let meanwhile = measured.meanwhile.map(|meanwhile| meanwhile.strain());
+    let spent = watching.take().and_then(Watch::ended).unwrap_or_default();
+    let latency_of = if matches!(command, Command::Consume(_)) { PULLS } else { SENDS };
+    keep(asked, latency_of, measured, Environment::of_directory(directory).await).await?;
     let delivers = !matches!(command, Command::EndToEnd(_));
+    let spent = Spent { broker: spent.broker.filter(|_| delivers), ..spent };
     Ok(Figures {
-        broker: outcome.broker.filter(|_| delivers),
         rss_bytes: outcome.broker.map_or(0, |used| used.rss_bytes),
-        stolen_percent: meanwhile.and_then(|strain| strain.steal_percent),
-        ..Figures::of_load(&outcome)
+        ..Figures::of_load(&outcome).with(spent)
     })
 }
 

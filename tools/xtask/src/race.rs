@@ -5,7 +5,7 @@
 use crate::check::build_binaries;
 use crate::compat;
 use crate::process;
-use crate::workspace::{Outcome, at, target};
+use crate::workspace::{self, Outcome, at, target};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -28,6 +28,9 @@ const PARTS: [Part; 2] = [
     },
     Part { scenario: "pull-32", rivals: &["null"], figures: &["rate", "cpu", "rss"] },
 ];
+
+/// How the files end that a run leaves.
+const RAW_DATA: [&str; 5] = [".json", ".csv", ".hlog", ".response.hgrm", ".service.hgrm"];
 
 /// Core of the clients: that of our broker, which every machine has on which it runs.
 const CLIENT_CORE: &str = "0";
@@ -55,6 +58,7 @@ pub fn run() -> Outcome {
     let kept = folder.join("out/versus.json");
     let kept = json(&std::fs::read_to_string(&kept).map_err(at(&kept))?)?;
     check("kept", &kept, &PARTS)?;
+    check_files(&folder.join("out"), &kept)?;
     check("gone on", &versus(&folder, &PARTS[0])?, &PARTS)?;
     let matches: usize = PARTS.iter().map(|part| part.rivals.len()).sum();
     let rows: usize = PARTS.iter().map(|part| part.rivals.len() * part.figures.len()).sum();
@@ -117,6 +121,23 @@ fn check_run(run: &Value) -> Outcome {
         (Value::Null, Some(0)) => Ok(()),
         _ => Err(format!("a run with failures: {run}")),
     }
+}
+
+/// Each run, whosever, has left all that it measured.
+fn check_files(folder: &Path, results: &Value) -> Outcome {
+    let names = workspace::files_below(folder)?;
+    let runs = results["runs"].as_array().into_iter().flatten();
+    runs.filter_map(|run| run["number"].as_u64()).try_for_each(|number| {
+        let has = |end: &str| {
+            let is_it =
+                |name: &str| name.starts_with(&format!("{number:04}-")) && name.ends_with(end);
+            names.iter().filter_map(|path| path.file_name()?.to_str()).any(is_it)
+        };
+        match RAW_DATA.into_iter().find(|end| !has(end)) {
+            Some(end) => Err(format!("run {number} has left no {end}")),
+            None => Ok(()),
+        }
+    })
 }
 
 fn are_positive(of: &Value, names: &[&str]) -> Outcome {
