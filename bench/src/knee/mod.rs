@@ -94,7 +94,7 @@ impl Trial {
     /// The rate, and what came of it.
     fn name(&self) -> String {
         let verdict = if self.good { "good" } else { "too much" };
-        let reached = self.outcome.response.percentiles_us.get(&self.percentile);
+        let reached = self.outcome.response.percentile_us(&self.percentile);
         let reached = reached.map(|us| format!(", {} {us:.1} us", self.percentile));
         format!("{:.0} ({verdict}{})", self.rate, reached.unwrap_or_default())
     }
@@ -202,9 +202,9 @@ async fn finish(
 
 /// Whether a rate was served: within the bound, without a failure, and as fast as it was due.
 fn is_good(outcome: &Outcome, rate: f64, bound: &Bound) -> bool {
-    let at_bound = outcome.response.percentiles_us[&bound.percentile];
+    let at_bound = outcome.response.percentile_us(&bound.percentile);
     let served = outcome.response.count as f64 / outcome.seconds;
-    at_bound <= bound.limit.as_secs_f64() * 1e6
+    at_bound.is_some_and(|us| us <= bound.limit.as_secs_f64() * 1e6)
         && outcome.failures() == 0
         && !outcome.fell_behind()
         && served >= 0.95 * rate

@@ -34,10 +34,10 @@ pub struct NullBroker {
     pub messages_per_second: f64,
     /// User and system CPU time per message, in microseconds.
     pub cpu_us_per_message: f64,
-    /// Median from the intended time.
-    pub p50_us: f64,
+    /// Median from the intended time; none if it rests on no value.
+    pub p50_us: Option<f64>,
     /// 99 of 100.
-    pub p99_us: f64,
+    pub p99_us: Option<f64>,
     /// Messages per second in a closed loop over the same connections with as many requests in
     /// flight, where the highest rate of an open loop is compared with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,8 +87,8 @@ impl NullBroker {
             latency_of: latency_of.to_owned(),
             messages_per_second: outcome.messages_per_second,
             cpu_us_per_message: outcome.broker.map_or(0.0, |broker| broker.cpu_us_per_message),
-            p50_us: outcome.response.percentiles_us["p50"],
-            p99_us: outcome.response.percentiles_us["p99"],
+            p50_us: outcome.response.percentile_us("p50"),
+            p99_us: outcome.response.percentile_us("p99"),
             closed_loop_per_second: None,
         }
     }

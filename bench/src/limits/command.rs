@@ -166,8 +166,7 @@ fn print_json(limits: &impl Serialize) {
 }
 
 fn p50_p99(latencies: &LatencySummary) -> String {
-    let us = |name: &str| latencies.percentiles_us[name];
-    format!("p50 {:.0} us, p99 {:.0} us", us("p50"), us("p99"))
+    format!("p50 {} us, p99 {} us", latencies.told("p50", 0), latencies.told("p99", 0))
 }
 
 async fn device_rows(directory: &Path) -> std::io::Result<Vec<DeviceRow>> {
@@ -216,8 +215,7 @@ fn print(limits: &Limits) {
     for (plain, flushed) in plain.into_iter().zip(flushed) {
         let mut row = vec![plain.size_bytes.to_string(), plain.depth.to_string()];
         for side in [plain, flushed] {
-            row.push(format!("{:.0}", side.latency.percentiles_us["p50"]));
-            row.push(format!("{:.0}", side.latency.percentiles_us["p99"]));
+            row.extend(["p50", "p99"].map(|name| side.latency.told(name, 0)));
             row.push(format!("{:.0}", side.per_second));
             row.push(format!("{:.0}", side.megabytes_per_second));
         }
@@ -249,8 +247,8 @@ fn null_broker_table(null_brokers: &[NullBroker]) -> comfy_table::Table {
             format!("{:.0}", outcome.messages_per_second),
             format!("{:.1}", outcome.megabytes_per_second),
             format!("{cpu:.2}"),
-            format!("{:.0}", outcome.response.percentiles_us["p50"]),
-            format!("{:.0}", outcome.response.percentiles_us["p99"]),
+            outcome.response.told("p50", 0),
+            outcome.response.told("p99", 0),
             format!("{:.0}", outcome.response.max_us),
         ]);
     }

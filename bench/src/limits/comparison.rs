@@ -26,7 +26,7 @@ impl Limits {
         header.extend(loads.iter().flat_map(|(name, _)| [*name, "of the null broker"]));
         table.set_header(header);
         for figure in figures(null, first) {
-            let mut row = vec![figure.name.to_owned(), figure.text(figure.limit)];
+            let mut row = vec![figure.name.to_owned(), figure.limit()];
             row.extend(loads.iter().flat_map(|(_, outcome)| figure.cells(outcome)));
             table.add_row(row);
         }
@@ -45,6 +45,11 @@ struct Figure {
 }
 
 impl Figure {
+    /// That of the null broker, or a dash for none.
+    fn limit(&self) -> String {
+        if self.limit > 0.0 { self.text(self.limit) } else { "-".to_owned() }
+    }
+
     fn text(&self, value: f64) -> String {
         format!("{value:.*}", usize::from(!self.is_rate))
     }
@@ -72,12 +77,14 @@ fn figures(null: &NullBroker, outcome: &Outcome) -> Vec<Figure> {
     };
     let time = |name, limit, value| Figure { name, limit, value, is_rate: false };
     let closed = null.closed_loop_per_second.map(|limit| rate("msg/s, its closed loop", limit));
+    // A percentile that rests on nothing is no limit, see `Figure::cells`.
+    let known = |us: Option<f64>| us.unwrap_or(0.0);
     let times = [
         time("CPU us per message", null.cpu_us_per_message, |outcome| {
             outcome.broker.map(|broker| broker.cpu_us_per_message)
         }),
-        time("p50 us", null.p50_us, |outcome| Some(outcome.response.percentiles_us["p50"])),
-        time("p99 us", null.p99_us, |outcome| Some(outcome.response.percentiles_us["p99"])),
+        time("p50 us", known(null.p50_us), |outcome| outcome.response.percentile_us("p50")),
+        time("p99 us", known(null.p99_us), |outcome| outcome.response.percentile_us("p99")),
     ];
     [rate(paced, null.messages_per_second)].into_iter().chain(closed).chain(times).collect()
 }

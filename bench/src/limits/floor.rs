@@ -132,12 +132,9 @@ impl Floor {
             Self::Pull(floor) => floor.describe(outcome).into(),
             Self::Remote { round_trips } => round_trips.iter().map(RoundTrip::describe).collect(),
         };
-        let counted = self.us().filter(|us| *us > 0.0 && outcome.service.count > 0);
-        lines.extend(counted.map(|us| {
-            format!(
-                "median {latency_of}, service time: {:.2} x that floor",
-                outcome.service.percentiles_us["p50"] / us
-            )
+        let floor = self.us().filter(|us| *us > 0.0);
+        lines.extend(floor.zip(outcome.service.percentile_us("p50")).map(|(floor, us)| {
+            format!("median {latency_of}, service time: {:.2} x that floor", us / floor)
         }));
         lines
     }

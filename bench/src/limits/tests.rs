@@ -43,8 +43,8 @@ pub fn null_broker(latency_of: &str) -> NullBroker {
         latency_of: latency_of.to_owned(),
         messages_per_second: 1_000.0,
         cpu_us_per_message: 2.0,
-        p50_us: 100.0,
-        p99_us: 200.0,
+        p50_us: Some(100.0),
+        p99_us: Some(200.0),
         closed_loop_per_second: None,
     }
 }

@@ -88,13 +88,15 @@ impl Latencies {
 
     /// The summary that reports print.
     pub fn summary(&self) -> LatencySummary {
-        let by_name = |value: &dyn Fn(f64) -> f64| {
-            PERCENTILES.iter().map(|&(name, at)| (name.to_owned(), value(at))).collect()
+        let count = self.count();
+        let told = |&(name, at): &(&str, f64)| {
+            let rests = beyond(count, at) > 0;
+            (name.to_owned(), rests.then(|| self.percentile_us(at)))
         };
         LatencySummary {
-            count: self.count(),
+            count,
             mean_us: self.0.mean() / 1e3,
-            percentiles_us: by_name(&|at| self.percentile_us(at)),
+            percentiles_us: PERCENTILES.iter().map(told).collect(),
             max_us: self.max_us(),
         }
     }
@@ -143,16 +145,19 @@ pub struct LatencySummary {
     pub count: u64,
     /// Arithmetic mean.
     pub mean_us: f64,
-    /// Value by percentile name; all of [`PERCENTILES`] are there.
+    /// Value by percentile name; all of [`PERCENTILES`] are there, without a value if none lies
+    /// beyond: it would be the largest one by another name.
     #[serde(deserialize_with = "all_percentiles")]
-    pub percentiles_us: BTreeMap<String, f64>,
+    pub percentiles_us: BTreeMap<String, Option<f64>>,
     /// Largest value.
     pub max_us: f64,
 }
 
 /// Refuses what lacks one of [`PERCENTILES`].
-fn all_percentiles<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, f64>, D::Error> {
-    let values = BTreeMap::<String, f64>::deserialize(from)?;
+fn all_percentiles<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, Option<f64>>, D::Error> {
+    let values = BTreeMap::<String, Option<f64>>::deserialize(from)?;
     match PERCENTILES.into_iter().find(|(name, _)| !values.contains_key(*name)) {
         Some((name, _)) => Err(D::Error::custom(format!("{name} is missing"))),
         None => Ok(values),
@@ -162,17 +167,27 @@ fn all_percentiles<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String
 impl LatencySummary {
     /// Whole values that lie beyond a percentile: what the figure rests on.
     pub fn beyond(&self, percentile: f64) -> u64 {
-        /// What the share of a percentile differs by from itself in binary digits.
-        const INEXACT: f64 = 1e-6;
-        (self.count as f64 * (1.0 - percentile / 100.0) + INEXACT).floor() as u64
+        beyond(self.count, percentile)
     }
 
-    /// The percentile of that name in microseconds; none if no value lies beyond it, where it would
-    /// be the largest one by another name.
+    /// The percentile of that name in microseconds; none if no value lies beyond it. Results of older
+    /// releases have one there, too.
     pub fn percentile_us(&self, name: &str) -> Option<f64> {
         let (_, at) = PERCENTILES.into_iter().find(|(known, _)| *known == name)?;
-        self.percentiles_us.get(name).copied().filter(|_| self.beyond(at) > 0)
+        self.percentiles_us.get(name).copied().flatten().filter(|_| self.beyond(at) > 0)
     }
+
+    /// The same for a table, with so many digits behind the point; a dash for none.
+    pub fn told(&self, name: &str, digits: usize) -> String {
+        self.percentile_us(name).map_or("-".to_owned(), |us| format!("{us:.digits$}"))
+    }
+}
+
+/// Whole values, of so many, that lie beyond a percentile.
+fn beyond(count: u64, percentile: f64) -> u64 {
+    /// What the share of a percentile differs by from itself in binary digits.
+    const INEXACT: f64 = 1e-6;
+    (count as f64 * (1.0 - percentile / 100.0) + INEXACT).floor() as u64
 }
 
 #[cfg(test)]
@@ -228,7 +243,14 @@ mod tests {
             let mut latencies = Latencies::default();
             latencies.record_many(Duration::from_millis(1), count);
             let summary = latencies.summary();
-            PERCENTILES.iter().filter(|(name, _)| summary.percentile_us(name).is_some()).count()
+            let json = serde_json::to_value(&summary).unwrap();
+            let known = PERCENTILES.iter().filter(|(name, _)| {
+                let is_known = summary.percentile_us(name).is_some();
+                assert_eq!(json["percentiles_us"][name].is_number(), is_known, "{json}");
+                assert_eq!(summary.told(name, 1) == "-", !is_known);
+                is_known
+            });
+            known.count()
         };
         assert_eq!([told(0), told(1), told(2), told(9), told(10), told(99)], [0, 0, 1, 1, 2, 3]);
         assert_eq!([told(10_000), told(99_999), told(100_000)], [6, 6, 7]);

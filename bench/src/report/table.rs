@@ -129,7 +129,7 @@ pub fn overview<'a>(what: &str, outcomes: impl Iterator<Item = (String, &'a Outc
     for (name, outcome) in outcomes {
         let mut row = vec![name, format!("{:.0}", outcome.messages_per_second)];
         for name in ["p50", "p99", "p99.9"] {
-            row.push(percentile(&outcome.response, name));
+            row.push(outcome.response.told(name, 1));
         }
         row.push(format!("{:.1}", outcome.response.max_us));
         row.push(outcome.failures().to_string());
@@ -144,14 +144,9 @@ pub fn overview<'a>(what: &str, outcomes: impl Iterator<Item = (String, &'a Outc
 fn latency_row(name: &str, summary: &LatencySummary) -> Vec<String> {
     let mut row =
         vec![name.to_owned(), summary.count.to_string(), format!("{:.1}", summary.mean_us)];
-    row.extend(PERCENTILES.map(|(name, _)| percentile(summary, name)));
+    row.extend(PERCENTILES.map(|(name, _)| summary.told(name, 1)));
     row.push(format!("{:.1}", summary.max_us));
     row
-}
-
-/// A percentile, or a dash for one that no value lies beyond.
-fn percentile(summary: &LatencySummary, name: &str) -> String {
-    summary.percentile_us(name).map_or("-".to_owned(), |us| format!("{us:.1}"))
 }
 
 /// A table without frames around its cells.

@@ -25,7 +25,7 @@ use crate::versus::native::keep;
 pub struct Sends {
     producers: Producers,
     pace: PaceArgs,
-    alone_us: f64,
+    alone_us: Option<f64>,
     /// What they left unsent.
     alone_backlog: u64,
     /// What the host took meanwhile.
@@ -48,7 +48,7 @@ impl Sends {
         let before = Machine::look().await;
         let archive = load.run(pace.timing(), Archive::default(), |_, _| ()).await;
         let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
-        let alone_us = archive.total.response.percentile_us(99.0);
+        let alone_us = archive.total.response.summary().percentile_us("p99");
         let alone_backlog = archive.backlog();
         Ok(Self { producers, pace, alone_us, alone_backlog, stolen_percent })
     }
@@ -86,7 +86,7 @@ impl Sends {
         let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
         keep(asked, limits::SENDS, measured, Environment::of(&cold.target).await).await?;
         Ok(Figures {
-            p99_alone_us: Some(self.alone_us),
+            p99_alone_us: self.alone_us,
             // Its p99 stands beside that of the sends alone, so both must be without pauses.
             stolen_percent: larger(of_load.stolen_percent, self.stolen_percent),
             rss_idle_bytes: cold.rss_idle_bytes,

@@ -228,7 +228,7 @@ impl Figures {
 
     /// What a load came to, without what its broker spent.
     pub fn of_load(outcome: &Outcome) -> Self {
-        let percentile = |name: &str| outcome.response.percentiles_us.get(name).copied();
+        let percentile = |name: &str| outcome.response.percentile_us(name);
         Self {
             seconds: outcome.seconds,
             messages: outcome.messages,
