@@ -170,8 +170,8 @@ impl LatencySummary {
         beyond(self.count, percentile)
     }
 
-    /// The percentile of that name in microseconds; none if no value lies beyond it. Results of older
-    /// releases have one there, too.
+    /// The percentile of that name in microseconds; none if no value lies beyond it. Results of
+    /// older releases have one there, too.
     pub fn percentile_us(&self, name: &str) -> Option<f64> {
         let (_, at) = PERCENTILES.into_iter().find(|(known, _)| *known == name)?;
         self.percentiles_us.get(name).copied().flatten().filter(|_| self.beyond(at) > 0)

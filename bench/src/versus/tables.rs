@@ -63,10 +63,10 @@ fn legend() -> String {
          in no percentile, and no latency of the pair counts, for or against anybody. A run of \
          which more than {FAILED_MAX_PERCENT} % of the requests failed has failed. A win or a loss \
          takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
-         itself. A goal of two numbers: at least, and aimed at; with x it binds the lower end of \
-         the interval, else our value. null: what the null broker has in the same blocks; at most: \
-         how many times better than the rival that is, so the highest factor that this machine \
-         allows. Limited: a goal that is missed, where the whole interval of that factor lies \
+         itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
+         the lower end of the interval, else our value. null: what the null broker has in the same \
+         blocks; at most: how many times better than the rival that is, so the highest factor that \
+         this machine allows. Limited: a goal that is missed, where the whole interval of that factor lies \
          below it and ours is {SHARE_MIN} of the null broker or more."
     )
 }
