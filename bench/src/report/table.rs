@@ -10,7 +10,7 @@ use crate::stages::BrokerStages;
 pub fn one_clock(latency_of: &str) -> &'static str {
     match latency_of {
         "age us" => "since its birth",
-        _ => "service time, closed loop",
+        _ => "service time, closed loop: not latency under load",
     }
 }
 

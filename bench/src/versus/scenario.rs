@@ -89,6 +89,25 @@ impl Client {
 }
 
 impl Scenario {
+    /// Whether each answer sends the next request, so that a latency is one of that load and not of
+    /// any rate that users have: that of a closed loop is no latency under load.
+    pub fn is_closed_loop(&self) -> bool {
+        match self.client {
+            Client::Native(words) | Client::Restart(words) | Client::Cold(words) => {
+                !words.contains(" --rate ")
+            }
+            Client::Stock { .. } => true,
+        }
+    }
+
+    /// What a figure of it is called in the table.
+    pub fn name_of(&self, figure: Figure) -> String {
+        match figure.is_latency() && self.is_closed_loop() {
+            true => format!("{}, closed loop", figure.name()),
+            false => figure.name().to_owned(),
+        }
+    }
+
     /// Those of `named` that take part; if none is named, those that the scenario is about.
     pub fn rivals(&self, named: &[Contestant]) -> Vec<Contestant> {
         let own = self.own_rivals();
@@ -295,6 +314,16 @@ mod tests {
         }
         for scenario in SCENARIOS.iter().filter(|it| Goal::is_set(it.name, Contestant::Null)) {
             assert!(scenario.rivals(&[]).contains(&Contestant::Null), "{scenario:?}");
+        }
+    }
+
+    #[test]
+    fn latencies_of_a_closed_loop_are_called_so() {
+        let name = |name, figure| by_name(name).unwrap().name_of(figure);
+        assert_eq!(name("sync-64x1", Figure::P99), "p99 us, closed loop");
+        assert_eq!(name("sync-64x1", Figure::Cpu), "CPU us/msg");
+        for open in ["sync-open-10k", "async-open-10k", "end-to-end-5k", "cold-beside-10k"] {
+            assert_eq!(name(open, Figure::P99), "p99 us", "{open}");
         }
     }
 

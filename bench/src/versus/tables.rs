@@ -20,11 +20,11 @@ pub fn describe(results: &Results) -> String {
     let mut text = format!("\n{}\n{}\n", rows(results), legend());
     for row in &results.rows {
         if let Some(reason) = &row.reason {
-            let (figure, rival) = (row.figure.name(), row.rival.word());
+            let (figure, rival) = (row.figure_name(), row.rival.word());
             let _ = writeln!(text, "{}, {figure} against {rival}: {reason}", row.scenario);
         }
         if row.stolen > 0 {
-            let (figure, rival) = (row.figure.name(), row.rival.word());
+            let (figure, rival) = (row.figure_name(), row.rival.word());
             let _ = writeln!(
                 text,
                 "{}, {figure} against {rival}: {} pairs discarded, since the host took more than \
@@ -66,8 +66,9 @@ fn legend() -> String {
          itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
          the lower end of the interval, else our value. null: what the null broker has in the same \
          blocks; at most: how many times better than the rival that is, so the highest factor that \
-         this machine allows. Limited: a goal that is missed, where the whole interval of that factor lies \
-         below it and ours is {SHARE_MIN} of the null broker or more."
+         this machine allows. Closed loop: each answer sends the next request, so this is no \
+         latency under load. Limited: a goal that is missed, where the whole interval of that \
+         factor lies below it and ours is {SHARE_MIN} of the null broker or more."
     )
 }
 
@@ -97,7 +98,7 @@ fn overloaded(row: &Row) -> Option<String> {
             "{}, {} against {rival}: {pairs} pairs decide nothing, since a broker was overloaded: \
              ours in {ours}, {rival} in {theirs}\n",
             row.scenario,
-            row.figure.name(),
+            row.figure_name(),
         )
     })
 }
@@ -112,7 +113,7 @@ fn limited(row: &Row) -> Option<String> {
             "{}, {} against {}: the goal is {} x; limit: the null broker has {} here, {ratio:.2} x \
              ({low:.2} to {high:.2}, {} pairs){}\n",
             row.scenario,
-            row.figure.name(),
+            row.figure_name(),
             row.rival.word(),
             goal.at_least,
             figure(limit.value),
@@ -159,7 +160,7 @@ fn cells(row: &Row) -> [String; 17] {
     };
     [
         row.scenario.to_owned(),
-        row.figure.name().to_owned(),
+        row.figure_name(),
         row.rival.word().to_owned(),
         side(row.theirs, row.overloaded.theirs),
         side(row.ours, row.overloaded.ours),
@@ -310,7 +311,7 @@ mod tests {
         results.runs[0].figures.as_mut().unwrap().stolen_percent = Some(1.0);
         results.add(Vec::new());
         let text = describe(&results);
-        let told = "sync-64x1, p99 us against tuned: 1 pairs discarded, since the host took more";
+        let told = "sync-64x1, p99 us, closed loop against tuned: 1 pairs discarded, since the host took more";
         assert!(text.contains(told) && !text.contains("msg/s against tuned: 1"), "{text}");
     }
 

@@ -11,7 +11,7 @@ use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures, Probe};
 use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::limit::Limit;
-use crate::versus::scenario::Scenario;
+use crate::versus::scenario::{self, Scenario};
 
 /// A figure of a pair counts only if no probe that binds it differs by more beside its runs.
 pub const BRACKET_RATIO_MAX: f64 = 1.5;
@@ -218,6 +218,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// What the figure is called in this scenario.
+    pub fn figure_name(&self) -> String {
+        match scenario::by_name(self.scenario) {
+            Ok(scenario) => scenario.name_of(self.figure),
+            Err(_) => self.figure.name().to_owned(),
+        }
+    }
+
     /// Whether anything follows from it.
     pub fn tells(&self) -> bool {
         match self.verdict {
