@@ -53,10 +53,7 @@ struct Row {
 pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     let (a, b): (Document, Document) =
         (files::read(&args.first).await?, files::read(&args.second).await?);
-    if a.latency_of != b.latency_of {
-        let what = format!("one measured {}, the other {}", a.latency_of, b.latency_of);
-        return Err(BenchError::NotComparable(what));
-    }
+    refusal(&a, &b).map_or(Ok(()), |what| Err(BenchError::NotComparable(what)))?;
     let unit = units::of_both(&a, &b);
     let tolerance = f64::from(args.tolerance) / 100.0;
     let row = |metric: &Metric| row(metric, (&a, &b), unit, args);
@@ -68,6 +65,29 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     let judgements = rows.iter().map(|row| row.judgement);
     let judgements: Vec<_> = judgements.chain(counted.iter().map(|row| row.judgement)).collect();
     Ok(ending(&judgements, args.strict))
+}
+
+/// Why two results say nothing about each other, if they do not: another request, or another loop.
+fn refusal(a: &Document, b: &Document) -> Option<String> {
+    if a.latency_of != b.latency_of {
+        return Some(format!("one measured {}, the other {}", a.latency_of, b.latency_of));
+    }
+    // The age of a message has no intended time, and is one in either loop.
+    let is_closed = |document: &Document| {
+        let mut counted = document.runs.iter().filter(|run| run.response.count > 0).peekable();
+        counted.peek()?;
+        Some(counted.all(Outcome::has_one_clock))
+    };
+    let (first, second) = is_closed(a).zip(is_closed(b))?;
+    let loop_of = |is_closed| if is_closed { "closed" } else { "open" };
+    (first != second).then(|| {
+        format!(
+            "the first is of a loop that is {}, the second of one that is {}: a closed loop says \
+             how much a broker serves, an open one (--rate) how late it is under a load",
+            loop_of(first),
+            loop_of(second)
+        )
+    })
 }
 
 /// A metric that both results have; without a unit there is too little for an interval.
@@ -177,13 +197,13 @@ fn differences(a: &Document, b: &Document) -> Vec<String> {
     lines
 }
 
-/// Worse in anything is worse; strictly, so is what cannot be told.
+/// Worse in anything is worse; strictly, so is what cannot be told, which else is told as such.
 fn ending(judgements: &[Judgement], strict: bool) -> Ending {
     let has = |judgement| judgements.contains(&judgement);
     let is_open = has(Judgement::Unclear) || has(Judgement::TooShort);
     match () {
         () if has(Judgement::Worse) || strict && is_open => Ending::Worse,
-        () if has(Judgement::TooShort) => Ending::TooShort,
+        () if is_open => Ending::TooShort,
         () => Ending::Good,
     }
 }

@@ -96,10 +96,25 @@ fn the_same_twice_ends_well_even_strictly() {
 }
 
 #[test]
-fn noise_ends_well_unless_strict() {
+fn noise_tells_nothing_and_strictly_is_worse() {
     let (a, b) = ([100.0, 150.0, 50.0, 120.0, 80.0], [100.0, 60.0, 140.0, 70.0, 120.0]);
-    check(&a, &b, false, Ending::Good);
+    check(&a, &b, false, Ending::TooShort);
     check(&a, &b, true, Ending::Worse);
+}
+
+#[test]
+fn a_closed_loop_is_not_compared_with_an_open_one() {
+    let closed = repetitions(&[100.0; 3]);
+    let mut open = repetitions(&[100.0; 3]);
+    for run in &mut open.runs {
+        run.response.max_us *= 2.0;
+    }
+    let what = refusal(&closed, &open).unwrap();
+    assert!(what.starts_with("the first is of a loop that is closed, the second of one"), "{what}");
+    assert!(refusal(&open, &closed).is_some());
+    assert_eq!((refusal(&open, &open), refusal(&closed, &closed)), (None, None));
+    let nothing = document(vec![run_of(&[0.0])]);
+    assert_eq!(refusal(&nothing, &open), None, "it has no latency");
 }
 
 #[test]

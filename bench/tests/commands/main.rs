@@ -218,7 +218,10 @@ fn results_are_compared_and_the_exit_code_tells() {
     let figures: Vec<f64> = row.split_whitespace().filter_map(|cell| cell.parse().ok()).collect();
     let [first, second, ratio, low, high] = figures[..] else { panic!("{row}") };
     assert!((second / first - ratio).abs() < 0.01 && low <= ratio && ratio <= high, "{row}");
-    assert_eq!(code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]), Some(0));
+    // On a busy machine three repetitions may lie so far apart that nothing can be told of some
+    // figure, but not that anything is worse than itself.
+    let same = code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]);
+    assert!(matches!(same, Some(0 | 6)), "{same:?}");
     assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
     let compared = bench(folder.path(), &["compare", "fast.json", "brief.json"]);
     let table = String::from_utf8_lossy(&compared.stdout);
