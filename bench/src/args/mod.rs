@@ -132,6 +132,12 @@ impl Cli {
         Ok(cli)
     }
 
+    /// All flags of a command and its defaults: long name to value.
+    #[cfg(test)]
+    pub fn settings_of(words: &[String]) -> std::collections::BTreeMap<String, String> {
+        Said::of(&Self::matches(words).unwrap()).settings
+    }
+
     fn matches(words: &[String]) -> Result<ArgMatches, clap::Error> {
         let grammar = Self::grammar().args_override_self(true);
         let program = std::iter::once("bench");

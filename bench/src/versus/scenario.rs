@@ -263,8 +263,10 @@ pub mod named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{self, Cli, Command};
     use crate::versus::goals::Goal;
+    use ringmq_runtime::shards;
+    use std::path::Path;
 
     #[test]
     fn every_scenario_of_ours_is_a_command_line_of_bench() {
@@ -282,6 +284,38 @@ mod tests {
             };
             assert!(fits, "{scenario:?}");
         }
+    }
+
+    #[test]
+    fn a_scenario_file_of_the_same_name_is_the_same_load() {
+        /// How long, and how a catch-up comes to be cold, the race says itself.
+        const OF_THE_RACE: [&str; 3] = ["duration", "warm-up", "cold"];
+        let load = |words: &[String]| {
+            let mut settings = Cli::settings_of(words);
+            OF_THE_RACE.iter().for_each(|key| drop(settings.remove(*key)));
+            settings
+        };
+        let compared = shards::try_block_on("scenario files", async move {
+            let mut compared = 0;
+            for scenario in &SCENARIOS {
+                let (Client::Native(words) | Client::Cold(words)) = scenario.client else {
+                    continue;
+                };
+                let file =
+                    format!("{}/scenarios/{}.toml", env!("CARGO_MANIFEST_DIR"), scenario.name);
+                let Ok(of_file) = args::scenario::words(Path::new(&file)).await else { continue };
+                let flush = match scenario.flush {
+                    Flush::Sync => "sync",
+                    Flush::Async => "async",
+                };
+                let words: Vec<String> =
+                    format!("{words} --flush {flush}").split(' ').map(str::to_owned).collect();
+                assert_eq!(load(&of_file), load(&words), "{file}");
+                compared += 1;
+            }
+            compared
+        });
+        assert_eq!(compared.unwrap(), 12);
     }
 
     #[test]

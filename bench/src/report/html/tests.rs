@@ -180,7 +180,11 @@ fn a_closed_loop_has_one_latency() {
     parsed(&page, |document| {
         assert_eq!(polylines(document)["Percentiles"].len(), 1);
         let text = texts(document.root());
-        assert!(text.contains("service time, closed loop") && !text.contains("intended"), "{text}");
+        assert!(
+            text.contains("service time, closed loop: not latency under load")
+                && !text.contains("intended"),
+            "{text}"
+        );
     });
 }
 
