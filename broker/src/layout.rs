@@ -133,7 +133,7 @@ async fn make_facts(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Fa
     };
     let facts = Facts { version: VERSION, logs };
     let text = serde_json::to_vec_pretty(&facts).expect("two numbers can be written");
-    disk.replace(FACTS_FILE, &text).await.map_err(|error| failed(disk, FACTS_FILE, error))?;
+    disk.replace(FACTS_FILE, text).await.map_err(|error| failed(disk, FACTS_FILE, error))?;
     Ok(facts)
 }
 

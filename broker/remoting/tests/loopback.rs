@@ -286,7 +286,7 @@ impl Service for Pieces {
 
 async fn check_pieces(disk: Disk) {
     let contents: Vec<u8> = (0..200_000u32).map(|position| (position % 251) as u8).collect();
-    disk.replace("file", &contents).await.expect("written");
+    disk.replace("file", &*contents).await.expect("written");
     let file = disk.open("file", Access::Read).await.expect("opened");
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Reuse::No).expect("bound");
     let address = listener.local_addr().expect("bound");

@@ -183,8 +183,12 @@ impl Disk {
     ///
     /// # Errors
     /// As the file system says; the file then still has its old contents, or the new ones.
-    pub async fn replace(&self, path: impl AsRef<Path>, contents: &[u8]) -> io::Result<()> {
-        let (path, contents) = (path.as_ref(), contents.to_vec());
+    pub async fn replace(
+        &self,
+        path: impl AsRef<Path>,
+        contents: impl Into<Vec<u8>>,
+    ) -> io::Result<()> {
+        let (path, contents) = (path.as_ref(), contents.into());
         in_world!(AnyDisk, &self.inner, disk => disk.replace(path, contents).await)
     }
 
@@ -315,7 +319,7 @@ impl File {
     /// Against [`File::write_at`] and [`File::sync_data`]: 10 % faster on an idle shard at the same
     /// CPU, and four times faster on a busy one (1.0 instead of 4.1 ms beside a task that uses up
     /// the core), since the kernel runs a ring's flush on the shard's own core. Only two such
-    /// calls run at once per shard.
+    /// calls run at once per shard, or one beside long work.
     ///
     /// If the future is dropped the write may or may not happen, and the memory of its buffer is
     /// not used again.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,22 +32,21 @@ pub enum Reuse {
     Port,
 }
 
-/// The address that `host:port` stands for, looked up on a helper thread unless it is numeric; the
-/// IPv4 one where a name has several, as Java clients choose.
+/// The address that `host:port` stands for, looked up on the executor's thread for that unless it
+/// is numeric; the IPv4 one where a name has several, as Java clients choose. The real name service
+/// is asked in simulated worlds too.
 ///
 /// # Errors
-/// `InvalidInput` without a port, `NotFound` and the like when the name is unknown.
+/// `InvalidInput` without a port, `NotFound` and the like when the name is unknown; `TimedOut`
+/// after 20 s without an answer; `ResourceBusy` while 64 others wait for one.
 pub async fn resolve(address: &str) -> io::Result<SocketAddr> {
     if let Ok(numeric) = address.parse() {
         return Ok(numeric);
     }
-    let name = address.to_owned();
-    let found = task::blocking(move || {
-        let mut addresses: Vec<_> = name.to_socket_addrs()?.collect();
-        addresses.sort_by_key(|address| !address.is_ipv4());
-        Ok::<_, io::Error>(addresses.first().copied())
-    });
-    found.await?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+    let mut addresses = live::names::look_up(address.to_owned()).await?;
+    addresses.sort_by_key(|address| !address.is_ipv4());
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    addresses.first().copied().ok_or_else(unknown)
 }
 
 /// A listening socket. Stays on its shard.

@@ -390,8 +390,9 @@ impl Future for YieldNow {
     }
 }
 
-/// Runs `work` on a helper thread and waits for its value: for cold file reads, directories and
-/// the like. Costs about 10 us; each executor has two such threads, so nothing long.
+/// Runs `work` on a helper thread and waits for its value. Costs about 10 us; each executor has two
+/// such threads, which the log's flushes need too, so nothing that takes more than a few
+/// milliseconds: see [`long_work`].
 ///
 /// `work` runs to its end even if the caller stops waiting. A panic in it continues here.
 pub async fn blocking<T, F>(work: F) -> T
@@ -405,4 +406,20 @@ where
         return work();
     }
     live::helpers::blocking(work).await
+}
+
+/// As [`blocking`], for work that takes longer, such as the text of a large document: an executor
+/// does one piece of it at a time, as it does whole-file reads and replacements, so that a helper
+/// thread is left for flushes. So nothing that waits for another piece of it.
+pub async fn long_work<T, F>(work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    #[cfg(feature = "sim")]
+    if sim::current().is_some() {
+        yield_now().await;
+        return work();
+    }
+    live::helpers::long_work(work).await
 }

@@ -1,12 +1,17 @@
 //! Files and directories, in both worlds.
 
+use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
+use futures_lite::future::poll_once;
 use ringmq_runtime::buffer::{Block, DmaBuffer};
 use ringmq_runtime::disk::{Access, Disk, File};
 use ringmq_runtime::shards::block_on;
 use ringmq_runtime::sim::World;
+use ringmq_runtime::task;
 
 /// A directory on the workspace's file system, since `/tmp` may have no direct I/O.
 fn directory() -> tempfile::TempDir {
@@ -253,6 +258,36 @@ fn replace_changes_contents_at_once_and_leaves_nothing_behind() {
         let error = disk.read_all("meta", 5).await.expect_err("too long");
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         assert_eq!(disk.list("").await.expect("list").len(), 1);
+    });
+}
+
+/// Whoever opens one of these pipes waits until the other end is opened too.
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+}
+
+#[test]
+fn flushes_do_not_wait_for_files_that_are_read_or_replaced_whole() {
+    on_live_disk(|disk, directory| async move {
+        disk.replace("log", vec![0; 4096]).await.expect("create");
+        let log = disk.open("log", Access::ReadWrite).await.expect("open");
+        let slow = ["one", "two", "three.tmp"].map(|name| directory.join(name));
+        slow.iter().for_each(|path| make_pipe(path));
+        let mut reads = ["one", "two"].map(|name| Box::pin(disk.read_all(name, 10)));
+        for read in &mut reads {
+            assert!(poll_once(read).await.is_none());
+        }
+        let mut replacing = Box::pin(disk.replace("three", b"3"));
+        assert!(poll_once(&mut replacing).await.is_none());
+        let flush = log.write_and_sync(0, patterned(4096));
+        task::timeout(Duration::from_secs(10), flush).await.expect("in time").expect("flush");
+        drop(replacing);
+        // Ends the three pieces of work, in their order.
+        for (path, read) in slow.iter().zip(reads) {
+            drop(fs::File::options().write(true).open(path).expect("the other end"));
+            assert_eq!(read.await.expect("read"), b"");
+        }
+        drop(fs::File::open(&slow[2]).expect("the other end"));
     });
 }
 

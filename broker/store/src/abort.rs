@@ -64,7 +64,7 @@ pub(crate) async fn write(inner: &Inner, run: Crash) -> io::Result<()> {
     if let Some(until) = run.zero_until {
         text.push_str(&format!("{ZERO_UNTIL}{until}\n"));
     }
-    inner.disk.replace(inner.dir.join(ABORT_FILE), text.as_bytes()).await
+    inner.disk.replace(inner.dir.join(ABORT_FILE), text).await
 }
 
 /// Ends a clean stop.

@@ -196,7 +196,7 @@ pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
         task::yield_if_needed().await;
     }
     let bytes = writer.finish(&inner.state.borrow().keys, head.log_byte);
-    inner.disk.replace(snapshot_path(&inner.dir, head.generation), &bytes).await?;
+    inner.disk.replace(snapshot_path(&inner.dir, head.generation), &*bytes).await?;
     let mut snapshots = inner.snapshots.borrow_mut();
     *snapshots = Snapshots {
         generation: head.generation,

@@ -96,14 +96,14 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Document<T> {
     /// `FileTooLarge` for what [`Document::load`] would not read; else as the file system says. The
     /// file then holds its old or its new content, whole.
     pub async fn save(&self, content: T) -> io::Result<()> {
-        let text = task::blocking(move || text_of(&content)).await?;
+        let text = task::long_work(move || text_of(&content)).await?;
         if let Ok(current) = self.disk.read_all(&self.path, DOCUMENT_MAX_BYTES).await {
             let checked = move || is_sound::<T>(&current).then_some(current);
-            if let Some(sound) = task::blocking(checked).await {
-                self.disk.replace(self.backup(), &sound).await?;
+            if let Some(sound) = task::long_work(checked).await {
+                self.disk.replace(self.backup(), sound).await?;
             }
         }
-        self.disk.replace(&self.path, text.as_bytes()).await
+        self.disk.replace(&self.path, text).await
     }
 
     fn backup(&self) -> PathBuf {

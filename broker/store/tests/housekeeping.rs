@@ -199,7 +199,7 @@ async fn resize_newest(world: &World, len: usize) {
     let path = format!("log/commitlog/{base:020}");
     let mut contents = disk.read_all(&path, 1 << 20).await.expect("a file");
     contents.resize(len, 0);
-    disk.replace(&path, &contents).await.expect("space");
+    disk.replace(&path, contents).await.expect("space");
 }
 
 #[test]

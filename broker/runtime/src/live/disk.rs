@@ -17,8 +17,8 @@ use tracing::subscriber::NoSubscriber;
 
 use super::crossing::Crossing;
 use super::driver::in_ring;
-use super::helpers::blocking;
-use super::{helpers, ring, sys, zero_fill};
+use super::helpers::{blocking, long_work};
+use super::{ring, sys, zero_fill};
 use crate::buffer::{Block, DmaBuffer, Shared};
 use crate::disk::{Access, Entry, Space, temporary_name};
 
@@ -44,12 +44,12 @@ impl Disk {
 
     pub(crate) async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let path = self.root.join(path);
-        blocking(move || create_dir_all(&path)).await
+        long_work(move || create_dir_all(&path)).await
     }
 
     pub(crate) async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let path = self.root.join(path);
-        blocking(move || list(&path)).await
+        long_work(move || list(&path)).await
     }
 
     pub(crate) async fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -59,7 +59,7 @@ impl Disk {
 
     pub(crate) async fn remove_file(&self, path: &Path) -> io::Result<()> {
         let path = self.root.join(path);
-        blocking(move || fs::remove_file(path)).await
+        long_work(move || fs::remove_file(path)).await
     }
 
     pub(crate) async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -88,12 +88,12 @@ impl Disk {
 
     pub(crate) async fn read_all(&self, path: &Path, max_len: usize) -> io::Result<Vec<u8>> {
         let path = self.root.join(path);
-        blocking(move || read_all(&path, max_len)).await
+        long_work(move || read_all(&path, max_len)).await
     }
 
     pub(crate) async fn replace(&self, path: &Path, contents: Vec<u8>) -> io::Result<()> {
         let path = self.root.join(path);
-        blocking(move || replace(&path, &contents)).await
+        long_work(move || replace(&path, &contents)).await
     }
 
     pub(crate) async fn free_space(&self) -> io::Result<Space> {
@@ -288,7 +288,7 @@ impl File {
     pub(crate) async fn give_back_space(&self) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         let file = self.helper.clone();
-        blocking(move || if file.metadata()?.nlink() > 0 { Ok(()) } else { file.set_len(0) }).await
+        long_work(move || if file.metadata()?.nlink() > 0 { Ok(()) } else { file.set_len(0) }).await
     }
 
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
@@ -351,10 +351,8 @@ impl File {
         if let Ok(read) = ring::read(&self.buffered, last, vec![Block::unaligned(1)]) {
             return read.await.map(drop);
         }
-        let turn = helpers::long_work();
-        let _entered = turn.enter().await;
         let file = Arc::clone(&self.buffered);
-        blocking(move || file.read_at(&mut [0], last)).await.map(drop)
+        long_work(move || file.read_at(&mut [0], last)).await.map(drop)
     }
 
     pub(crate) fn view(&self) -> View {

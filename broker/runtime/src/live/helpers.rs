@@ -8,31 +8,22 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::executor;
 use crate::remote;
-use crate::sync::Turn;
 
-/// Threads per executor: one that may wait for a cold file, one for flushes.
+/// Threads per executor: one that may be long at its work, one for flushes.
 const THREADS: usize = 2;
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
     static HELPERS: OnceCell<Helpers> = const { OnceCell::new() };
-    static LONG: Rc<Turn> = Rc::default();
 }
 
-/// For work that waits for the device more than once: only one of the helper threads at most does
-/// such work, so that the log's flushes, which need one too, do not stand in line behind it.
-pub(super) fn long_work() -> Rc<Turn> {
-    LONG.with(Rc::clone)
-}
-
-/// The threads end when this does.
-struct Helpers(Arc<Jobs>);
+/// The threads end when this does, after what they were given.
+pub(super) struct Helpers(Arc<Jobs>);
 
 #[derive(Default)]
 struct Jobs {
@@ -42,8 +33,16 @@ struct Jobs {
 
 #[derive(Default)]
 struct Waiting {
-    jobs: VecDeque<Job>,
+    short: VecDeque<Job>,
+    long: VecDeque<Job>,
+    is_long_running: bool,
     are_all: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Short,
+    Long,
 }
 
 /// Starts the threads of the executor that is about to run on this thread: then, not by the first
@@ -51,14 +50,14 @@ struct Waiting {
 pub(super) fn prepare() -> io::Result<()> {
     HELPERS.with(|helpers| {
         if helpers.get().is_none() {
-            let _ = helpers.set(Helpers::start()?);
+            let _ = helpers.set(Helpers::start("helper", THREADS)?);
         }
         Ok(())
     })
 }
 
-/// Runs `work` on a helper thread and waits for its value. It runs to its end even if nobody waits
-/// any more.
+/// Runs `work`, which waits for the device once at most, on a helper thread and waits for its
+/// value. It runs to its end even if nobody waits any more.
 ///
 /// # Panics
 /// With the panic of `work`, or outside an executor.
@@ -67,30 +66,62 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    run(Length::Short, work).await
+}
+
+/// As [`blocking`], for work that takes longer: only one of the helper threads at most is at such
+/// work, so that the log's flushes, which need one too, do not stand in line behind it.
+///
+/// # Panics
+/// As [`blocking`].
+pub(crate) async fn long_work<T, F>(work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    run(Length::Long, work).await
+}
+
+async fn run<T, F>(length: Length, work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     let (sender, receiver) = remote::oneshot();
     // A panic would end the helper thread.
     let job = move || sender.send(catch_unwind(AssertUnwindSafe(work)));
     HELPERS.with(|helpers| {
-        helpers.get().expect("jobs belong to an executor").0.add(Box::new(job));
+        helpers.get().expect("jobs belong to an executor").0.add(length, Box::new(job));
     });
     let outcome = receiver.await.expect("helpers end after their last job");
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl Helpers {
-    fn start() -> io::Result<Self> {
+    /// Starts `threads` threads of this name.
+    pub(super) fn start(name: &str, threads: usize) -> io::Result<Self> {
         let helpers = Self(Arc::default());
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             let jobs = Arc::clone(&helpers.0);
-            std::thread::Builder::new().name("helper".to_owned()).spawn(move || {
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 // It would inherit the executor's single core, and wait for it.
                 executor::cores_of_the_process().apply_to_this_thread();
-                while let Some(job) = jobs.next() {
+                while let Some((length, job)) = jobs.next() {
                     job();
+                    jobs.ended(length);
                 }
             })?;
         }
         Ok(helpers)
+    }
+
+    /// Adds a job that must not panic, unless `max` jobs wait already; tells whether it did.
+    pub(super) fn add_below(&self, max: usize, job: Job) -> bool {
+        let has_room = self.0.waiting().short.len() < max;
+        if has_room {
+            self.0.add(Length::Short, job);
+        }
+        has_room
     }
 }
 
@@ -106,16 +137,88 @@ impl Jobs {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, job: Job) {
-        self.waiting().jobs.push_back(job);
+    fn add(&self, length: Length, job: Job) {
+        match length {
+            Length::Short => self.waiting().short.push_back(job),
+            Length::Long => self.waiting().long.push_back(job),
+        }
         // After the lock is free: whoever is woken takes it.
         self.changed.notify_one();
     }
 
-    /// Waits for the next job; `None` when there will be no more.
-    fn next(&self) -> Option<Job> {
-        let nothing = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.are_all;
+    /// Waits for the next job; `None` when there will be none for this thread any more.
+    fn next(&self) -> Option<(Length, Job)> {
+        let nothing = |waiting: &mut Waiting| !waiting.has_work() && !waiting.are_all;
         let waiting = self.changed.wait_while(self.waiting(), nothing);
-        waiting.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()
+        waiting.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Its thread asks for the next job now: it takes the long one that may have waited.
+    fn ended(&self, length: Length) {
+        if length == Length::Long {
+            self.waiting().is_long_running = false;
+        }
+    }
+}
+
+impl Waiting {
+    fn has_work(&self) -> bool {
+        !self.short.is_empty() || (!self.long.is_empty() && !self.is_long_running)
+    }
+
+    /// A long job before the short ones, or it would wait as long as flushes follow each other.
+    fn take(&mut self) -> Option<(Length, Job)> {
+        if !self.is_long_running
+            && let Some(job) = self.long.pop_front()
+        {
+            self.is_long_running = true;
+            return Some((Length::Long, job));
+        }
+        self.short.pop_front().map(|job| (Length::Short, job))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use futures_lite::future::{poll_once, zip};
+
+    use super::*;
+    use crate::shards::block_on;
+    use crate::task;
+
+    #[test]
+    fn short_jobs_pass_long_ones_and_all_are_done() {
+        block_on(async {
+            let (release, held) = mpsc::channel::<()>();
+            let mut first = Box::pin(long_work(move || held.recv()));
+            let mut second = Box::pin(long_work(|| 2));
+            assert!(poll_once(&mut first).await.is_none());
+            assert!(poll_once(&mut second).await.is_none());
+            for number in 0..100 {
+                let short = task::timeout(Duration::from_secs(10), blocking(move || number));
+                assert_eq!(short.await, Ok(number));
+            }
+            assert!(poll_once(&mut second).await.is_none(), "two long jobs at the same time");
+            release.send(()).expect("the first job waits");
+            assert_eq!(zip(first, second).await, (Ok(()), 2));
+        });
+    }
+
+    #[test]
+    fn a_long_job_that_nobody_waits_for_is_still_the_only_one() {
+        block_on(async {
+            let (release, held) = mpsc::channel::<()>();
+            let mut given_up = Box::pin(long_work(move || held.recv()));
+            assert!(poll_once(&mut given_up).await.is_none());
+            drop(given_up);
+            let mut next = Box::pin(long_work(|| ()));
+            blocking(|| ()).await;
+            assert!(poll_once(&mut next).await.is_none(), "two long jobs at the same time");
+            release.send(()).expect("the first job waits");
+            next.await;
+        });
     }
 }

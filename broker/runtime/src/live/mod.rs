@@ -17,6 +17,7 @@ pub(crate) mod executor;
 mod heartbeat;
 pub(crate) mod helpers;
 mod interrupt;
+pub(crate) mod names;
 pub(crate) mod net;
 pub(crate) mod poller;
 pub(crate) mod probe;

@@ -1,11 +1,17 @@
 //! Bytes of a file to a socket, through the page cache.
 
 use std::io;
+use std::rc::Rc;
 
 use super::disk::View;
 use super::net::Stream;
 use super::{helpers, sys};
+use crate::sync::Turn;
 use crate::task;
+
+thread_local! {
+    static COLD: Rc<Turn> = Rc::default();
+}
 
 /// Bytes per step: what a cold step hands to a helper thread. A hop only pays at 256 KiB and more,
 /// and a longer warm step would hold up the shard.
@@ -46,12 +52,13 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
 /// On a helper thread, which may wait for the device (up to 19 ms when measured) and makes the
 /// kernel read ahead.
 async fn send_cold(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Result<usize> {
-    let turn = helpers::long_work();
+    // Those that would only wait for the helper have no second descriptor meanwhile.
+    let turn = COLD.with(Rc::clone);
     let _entered = turn.enter().await;
     // Duplicates, since the helper may outlive a caller that is dropped.
     let socket = stream.as_fd().try_clone_to_owned()?;
     let file = file.clone();
-    helpers::blocking(move || {
+    helpers::long_work(move || {
         use std::os::fd::AsFd;
         sys::sendfile(socket.as_fd(), file.as_fd(), pos, len)
     })

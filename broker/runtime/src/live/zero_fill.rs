@@ -96,9 +96,7 @@ async fn run_on(
     };
     if let Err(error) = spawn(Box::new(start)) {
         tracing::debug!("no thread to write zeros, a helper thread does it: {error}");
-        let turn = helpers::long_work();
-        let _entered = turn.enter().await;
-        helpers::blocking(move || work.run()).await;
+        helpers::long_work(move || work.run()).await;
     }
     let outcome = receiver.await;
     guard.is_over = true;
