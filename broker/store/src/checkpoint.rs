@@ -37,6 +37,8 @@ pub(crate) struct Snapshots {
     pub(crate) stream_at: u64,
     pub(crate) previous_stream_at: u64,
     pub(crate) len: u64,
+    /// Place of the stream when the newest one turned out too long.
+    pub(crate) refused_at: u64,
 }
 
 /// Path of the snapshot file of a generation.
@@ -100,7 +102,8 @@ async fn checkpoint(inner: &Inner) -> io::Result<()> {
     save(inner, durable).await?;
     let due = {
         let snapshots = inner.snapshots.borrow();
-        let grown = inner.index_files.borrow().end - snapshots.stream_at;
+        let tried_at = snapshots.stream_at.max(snapshots.refused_at);
+        let grown = inner.index_files.borrow().end - tried_at;
         grown >= SNAPSHOT_STREAM_BYTES.max(2 * snapshots.len)
     };
     if due && let Err(error) = snapshot(inner).await {
@@ -174,7 +177,7 @@ async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
     }
 }
 
-/// Writes a snapshot of what the stream holds.
+/// Writes a snapshot of what the stream holds, unless it would be longer than a start reads.
 ///
 /// # Errors
 /// As the file system says; the older snapshot is still there then.
@@ -189,22 +192,48 @@ pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
             last_store_ms: inner.state.borrow().last_store_ms,
         }
     };
-    let mut writer = SnapshotWriter::new(head);
-    let slots = inner.state.borrow().queues.slots();
-    for from in (0..slots).step_by(SNAPSHOT_STEP) {
-        write_queues(&mut writer, &inner.state, from..slots.min(from + SNAPSHOT_STEP), head);
-        task::yield_if_needed().await;
-    }
-    let bytes = writer.finish(&inner.state.borrow().keys, head.log_byte);
-    inner.disk.replace(snapshot_path(&inner.dir, head.generation), &*bytes).await?;
+    let Some(bytes) = encode_snapshot(inner, head).await else {
+        refuse_snapshot(inner, head);
+        return Ok(());
+    };
+    let len = bytes.len() as u64;
+    inner.disk.replace(snapshot_path(&inner.dir, head.generation), bytes).await?;
     let mut snapshots = inner.snapshots.borrow_mut();
     *snapshots = Snapshots {
         generation: head.generation,
         previous_stream_at: snapshots.stream_at,
         stream_at: head.stream_at,
-        len: bytes.len() as u64,
+        len,
+        ..*snapshots
     };
     Ok(())
+}
+
+/// The bytes of a snapshot; `None` when it gets longer than a start reads.
+async fn encode_snapshot(inner: &Inner, head: SnapshotHead) -> Option<Vec<u8>> {
+    let max_bytes = inner.options.snapshot_max_bytes;
+    let mut writer = SnapshotWriter::new(head);
+    let slots = inner.state.borrow().queues.slots();
+    for from in (0..slots).step_by(SNAPSHOT_STEP) {
+        write_queues(&mut writer, &inner.state, from..slots.min(from + SNAPSHOT_STEP), head);
+        if writer.len() > max_bytes {
+            return None;
+        }
+        task::yield_if_needed().await;
+    }
+    let bytes = writer.finish(&inner.state.borrow().keys, head.log_byte);
+    (bytes.len() <= max_bytes).then_some(bytes)
+}
+
+/// Keeps the snapshots that are there: their part of the stream stays with them.
+fn refuse_snapshot(inner: &Inner, head: SnapshotHead) {
+    let limit = inner.options.snapshot_max_bytes;
+    tracing::warn!(
+        log = inner.id.0,
+        "a snapshot of the indexes would be longer than {limit} bytes, so none is written: the \
+         next start reads the index from the one before on, and takes longer"
+    );
+    inner.snapshots.borrow_mut().refused_at = head.stream_at;
 }
 
 fn write_queues(

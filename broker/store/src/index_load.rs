@@ -13,7 +13,7 @@ use crate::keys::{KeyIndex, KeyRun};
 use crate::options::LogOptions;
 use crate::queue::{BlockRef, Queue};
 use crate::queue_index::QueueIndex;
-use crate::snapshot::{self, SNAPSHOT_MAX_BYTES, SnapshotHead};
+use crate::snapshot::{self, SnapshotHead};
 
 /// What the index files told.
 pub(crate) struct LoadedIndex {
@@ -42,8 +42,9 @@ impl LoadedIndex {
 
 /// Loads the indexes and moves `files` to the place behind the last whole checkpoint.
 ///
-/// A damaged snapshot, a contradiction between frames or a missing file falls back to the snapshot
-/// before, then to an empty index, which the scan of the whole log, from `log_min` on, fills again.
+/// A snapshot that is damaged or too long, a contradiction between frames or a missing file falls
+/// back to the snapshot before, then to an empty index, which the scan of the whole log, from
+/// `log_min` on, fills again.
 ///
 /// # Errors
 /// As the device says.
@@ -54,7 +55,7 @@ pub(crate) async fn load(
     options: &LogOptions,
     log_min: u64,
 ) -> io::Result<LoadedIndex> {
-    let found = read_snapshots(disk, dir).await?;
+    let found = read_snapshots(disk, dir, options.snapshot_max_bytes).await?;
     let newest_generation = found.first().map_or(0, |found| found.head.generation);
     let mut loaded = match load_newest(files, options, &found, log_min).await? {
         Some(loaded) => loaded,
@@ -75,13 +76,21 @@ struct FoundSnapshot {
     bytes: Vec<u8>,
 }
 
-/// The snapshots, the newest first.
-async fn read_snapshots(disk: &Disk, dir: &Path) -> io::Result<Vec<FoundSnapshot>> {
+/// The snapshots of at most `max_bytes`, the newest first.
+async fn read_snapshots(
+    disk: &Disk,
+    dir: &Path,
+    max_bytes: usize,
+) -> io::Result<Vec<FoundSnapshot>> {
     let mut found = Vec::new();
     for slot in 0..2 {
-        let bytes = match disk.read_all(snapshot_path(dir, slot), SNAPSHOT_MAX_BYTES).await {
+        let bytes = match disk.read_all(snapshot_path(dir, slot), max_bytes).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                tracing::warn!("{error}, so an older index snapshot is used");
+                continue;
+            }
             Err(error) => return Err(error),
         };
         match snapshot::read_head(&bytes) {
@@ -119,6 +128,7 @@ async fn load_newest(
                 stream_at: head.stream_at,
                 previous_stream_at: head.stream_at,
                 len: bytes.len() as u64,
+                ..Snapshots::default()
             };
             return Ok(Some(loaded));
         }

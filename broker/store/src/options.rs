@@ -72,6 +72,9 @@ pub struct LogOptions {
     pub key_run_entries: usize,
     /// Size of a file of the index stream, a multiple of 4 KiB.
     pub index_segment_size_bytes: u64,
+    /// Largest snapshot of the indexes that is written or read. By default 1 GiB: 40 million blocks
+    /// of the queue index, or as many topics as any cluster has.
+    pub snapshot_max_bytes: usize,
     /// Queue index blocks kept for readers.
     pub index_cache_bytes: usize,
     /// Cold reads so many bytes behind the end of the log, and farther, go past the page cache the
@@ -115,6 +118,7 @@ impl Default for LogOptions {
             queue_recent_entries_max: 1 << 20, // 24 MiB
             key_run_entries: 1 << 16,          // sorted in 2 to 3 ms
             index_segment_size_bytes: 16 << 20,
+            snapshot_max_bytes: 1 << 30,
             index_cache_bytes: 8 << 20,
             fill_rate_bytes_per_s: 64 << 20,
             fill_step_bytes: 8 << 20,

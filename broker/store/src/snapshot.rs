@@ -15,10 +15,6 @@ const VERSION: u32 = 1;
 const CHECKED_FROM: usize = 12;
 const HEAD_BYTES: usize = 40;
 
-/// Largest snapshot that is read: 40 million directory blocks, or as many topics as any cluster
-/// has.
-pub(crate) const SNAPSHOT_MAX_BYTES: usize = 1 << 30;
-
 /// Where a snapshot stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SnapshotHead {
@@ -49,6 +45,11 @@ impl SnapshotWriter {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
         Self { bytes }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     fn u32(&mut self, value: usize) {

@@ -8,7 +8,7 @@ use common::{consume, message, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
-use ringmq_store::{FlushPolicy, Log, LogId, RecoveryReport};
+use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, RecoveryReport};
 
 const SENT: usize = 8000;
 
@@ -67,4 +67,40 @@ fn a_missing_index_file_costs_a_scan_and_no_message() {
             assert_eq!(consume(&log, "topic", 0).await.len(), SENT + SENT / 4);
         });
     }
+}
+
+/// How long the snapshots of the index are, by their names.
+async fn snapshots(disk: &Disk) -> Vec<(String, u64)> {
+    let listed = disk.list("log/queueindex").await.expect("listed").into_iter();
+    let snapshots = listed.filter(|file| file.name.starts_with("snapshot."));
+    snapshots.map(|file| (file.name, file.len)).collect()
+}
+
+#[test]
+fn a_snapshot_longer_than_a_start_reads_is_neither_written_nor_believed() {
+    let world = World::new(3);
+    let disk = world.disk(0);
+    world.run(async {
+        index_of_a_long_log(&disk).await;
+        let before = snapshots(&disk).await;
+        let shortest = before.iter().map(|(_, len)| *len).min().expect("a snapshot");
+        // As if they had been written before there was a limit.
+        let limits = LogOptions {
+            snapshot_max_bytes: usize::try_from(shortest).expect("short") - 1,
+            ..tiny_options(FlushPolicy::Sync)
+        };
+        let opened = Log::open(&disk, "log", LogId(0), limits.clone()).await;
+        let (log, _) = opened.expect("the log opens");
+        assert_eq!(consume(&log, "topic", 0).await.len(), SENT);
+        send(&log, SENT / 4).await;
+        task::sleep(Duration::from_secs(2)).await;
+        log.close().await.expect("a clean stop");
+        assert_eq!(snapshots(&disk).await, [], "what is too long is not written");
+
+        // The index stream alone tells everything then.
+        let opened = Log::open(&disk, "log", LogId(0), limits).await;
+        let (log, report) = opened.expect("the log opens");
+        assert_eq!(report.scanned_records, 0, "{report:?}");
+        assert_eq!(consume(&log, "topic", 0).await.len(), SENT + SENT / 4);
+    });
 }
