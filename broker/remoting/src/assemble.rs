@@ -86,6 +86,13 @@ impl Assembler {
         Ok(progress)
     }
 
+    /// Memory that bytes of an unfinished frame, or of frames that wait for their turn, take beyond
+    /// what each connection may keep.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let capacity = self.pending.capacity();
+        if capacity > KEPT_CAPACITY_BYTES { capacity } else { 0 }
+    }
+
     /// Moves bytes until the unfinished frame is whole; false when `bytes` ran out before.
     fn complete_pending(&mut self, bytes: &mut &[u8]) -> Result<bool, FrameError> {
         debug_assert_eq!(self.done, 0);

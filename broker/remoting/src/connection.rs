@@ -55,6 +55,8 @@ pub struct Connection {
     draining: Cell<bool>,
     /// The service wants nothing more from this peer for a while.
     paused: Cell<bool>,
+    /// Memory that holds what was read and could not be handled yet.
+    unfinished_bytes: Cell<usize>,
     /// When bytes were last read.
     read_at: Cell<Instant>,
     /// When the handling of frames last began: after a read, or of what a former turn left.
@@ -112,6 +114,7 @@ impl Connection {
             closed: Cell::new(None),
             draining: Cell::new(false),
             paused: Cell::new(false),
+            unfinished_bytes: Cell::new(0),
             read_at: Cell::new(now),
             turn_at: Cell::new(now),
             written_at: Cell::new(now),
@@ -187,6 +190,23 @@ impl Connection {
     /// Bytes of output that were copied for this peer alone and have not left.
     pub(crate) fn out_copied_bytes(&self) -> u64 {
         self.out.borrow().copied_bytes() + self.writer.taken_copied_bytes()
+    }
+
+    /// Bytes of memory that unfinished frames of this peer take.
+    pub(crate) fn unfinished_bytes(&self) -> u64 {
+        self.unfinished_bytes.get() as u64
+    }
+
+    pub(crate) fn set_unfinished_bytes(&self, bytes: usize) {
+        self.unfinished_bytes.set(bytes);
+    }
+
+    /// Closes a connection that has the most of too many unfinished bytes.
+    #[cold]
+    pub(crate) fn close_unfinished(&self) {
+        let (peer, unfinished_bytes) = (self.peer_addr(), self.unfinished_bytes());
+        tracing::warn!(%peer, unfinished_bytes, "unfinished frames take too much memory: closed");
+        self.close("unfinished frames take too much memory");
     }
 
     /// Closes a connection whose peer had more output made for it than it may have.

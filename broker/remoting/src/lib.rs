@@ -18,6 +18,7 @@
 //! | `out_limit_bytes` waiting for one peer | that peer is not read until half has left |
 //! | `out_copied_max_bytes` of copied output for one peer | connection closed at once |
 //! | `out_copied_total_max_bytes` of it for all peers | those with the most are closed |
+//! | `unfinished_total_max_bytes` of frames that have not ended | those with the most are closed |
 //! | `out_hard_limit_bytes`, nothing taken for `write_timeout` | connection closed |
 //! | `idle_timeout` without a byte in either direction | connection closed |
 //! | `calls_max` open calls | [`CallError::TooMany`] |

@@ -69,6 +69,10 @@ pub struct ServerLimits {
     /// every 5 s: many peers that take nothing must not add up to more than the machine has.
     /// Default 512 MiB.
     pub out_copied_total_max_bytes: u64,
+    /// Memory that the frames of all peers take which have begun and not ended. Past it the
+    /// connections that have the most are closed, looked at every 5 s: no permit counts a request
+    /// before it is whole. Default 512 MiB: 128 peers in the middle of Apache's largest message.
+    pub unfinished_total_max_bytes: u64,
     /// A connection on which neither direction moved for so long is closed. Default 120 s, as in
     /// Apache (`serverChannelMaxIdleTimeSeconds`).
     pub idle_timeout: Duration,
@@ -82,6 +86,7 @@ impl Default for ServerLimits {
             connections_max: 20_000,
             in_flight_max_bytes: 256 << 20,
             out_copied_total_max_bytes: 512 << 20,
+            unfinished_total_max_bytes: 512 << 20,
             idle_timeout: Duration::from_secs(120),
         }
     }

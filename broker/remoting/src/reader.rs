@@ -151,6 +151,7 @@ impl<S: Service> Reader<'_, S> {
             }
             if conn.is_closed() || !conn.may_read() { Next::Pause } else { Next::Continue }
         });
+        conn.set_unfinished_bytes(self.assembler.held_bytes());
         service.on_read_end(conn);
         conn.end_turn();
         match (refusal, progress) {

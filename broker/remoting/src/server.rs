@@ -224,22 +224,33 @@ impl<S: Service> Server<S> {
         task::spawn("connection reader", read).detach();
     }
 
-    /// Closes connections whose peers take the least while all of them together have too much.
+    /// Closes connections whose peers take the least, or finish the least, while all of them
+    /// together have too much.
     fn relieve(&self) {
+        let copied_max = self.limits.out_copied_total_max_bytes;
+        self.close_largest(copied_max, Connection::out_copied_bytes, Connection::close_overfull);
+        let unfinished_max = self.limits.unfinished_total_max_bytes;
+        let close = Connection::close_unfinished;
+        self.close_largest(unfinished_max, Connection::unfinished_bytes, close);
+    }
+
+    /// Closes the connections that hold the most bytes, as `held` counts them, until the others
+    /// hold `total_max` at most.
+    fn close_largest(&self, total_max: u64, held: fn(&Connection) -> u64, close: fn(&Connection)) {
         let mut holders: Vec<(u64, Rc<Connection>)> = Vec::new();
-        self.for_each_connection(|conn| match conn.out_copied_bytes() {
+        self.for_each_connection(|conn| match held(conn) {
             0 => {}
             bytes => holders.push((bytes, Rc::clone(conn))),
         });
         let mut total: u64 = holders.iter().map(|(bytes, _)| bytes).sum();
-        if total <= self.limits.out_copied_total_max_bytes {
+        if total <= total_max {
             return;
         }
         holders.sort_unstable_by_key(|(bytes, conn)| (*bytes, conn.id()));
-        while total > self.limits.out_copied_total_max_bytes
+        while total > total_max
             && let Some((bytes, conn)) = holders.pop()
         {
-            conn.close_overfull();
+            close(&conn);
             total -= bytes;
         }
     }

@@ -2,6 +2,7 @@
 //! of a seed is always the same.
 
 use std::cell::Cell;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -151,6 +152,34 @@ fn many_peers_that_take_nothing_do_not_add_up() {
             assert_eq!(service.opened_and_closed.get(), (PEERS - left) as u64);
         });
     }
+}
+
+#[test]
+fn frames_that_never_end_do_not_add_up() {
+    const SENT: [usize; 4] = [1 << 20, 2 << 20, 2 << 20, 12 << 20];
+    let world = World::new(1);
+    world.run(async {
+        let address = SocketAddr::from(([127, 0, 0, 1], PORT));
+        let listener = Listener::bind(address, Reuse::No).expect("a free port");
+        let limits = ServerLimits { unfinished_total_max_bytes: 14 << 20, ..Default::default() };
+        let service = Rc::new(Echo::default());
+        let server = serve(listener, Rc::clone(&service), limits);
+        let mut peers = Vec::new();
+        for sent in SENT {
+            let stream = Stream::connect(address, TIMEOUT).await.expect("connected");
+            let (read, mut write) = stream.split();
+            let mut begun = (15_i32 << 20).to_be_bytes().to_vec();
+            begun.resize(sent, 0);
+            write.write_all(&mut [IoSlice::new(&begun)]).await.expect("sent");
+            peers.push((read, write));
+        }
+        task::sleep(Duration::from_secs(20)).await;
+        // Without the largest of them the others are within the limit.
+        assert_eq!(server.stats().connections, SENT.len() - 1);
+        let (mut largest, _writer) = peers.pop().expect("the last one");
+        assert!(largest.read_with(<[u8]>::is_empty).await.unwrap_or(true), "it was closed");
+        assert_eq!(service.opened_and_closed.get(), 1);
+    });
 }
 
 #[test]
