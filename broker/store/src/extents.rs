@@ -240,7 +240,7 @@ mod tests {
     async fn segment(disk: &Disk) -> Segment {
         disk.create_zeroed("segment", LEN).await.expect("made");
         let file = disk.open("segment", Access::ReadWrite).await.expect("opened");
-        let segment = Segment { base: BASE, file, filled: LEN };
+        let segment = Segment { base: BASE, file, filled: LEN, is_reopened: false };
         write(&segment, BASE..BASE + LEN, byte_at).await;
         segment
     }

@@ -147,7 +147,11 @@ async fn reopen(inner: &Inner) {
         state.segments.path(state.segments.end() - state.segments.size)
     };
     match inner.disk.open(path, Access::ReadWrite).await {
-        Ok(file) => inner.state.borrow_mut().segments.newest_mut().expect("growing").file = file,
+        Ok(file) => {
+            let mut state = inner.state.borrow_mut();
+            let newest = state.segments.newest_mut().expect("growing");
+            (newest.file, newest.is_reopened) = (file, true);
+        }
         // Readers then go through helper threads.
         Err(error) => tracing::warn!(log = inner.id.0, "opening a segment again: {error}"),
     }

@@ -160,7 +160,7 @@ async fn open_segments(
         let opened = disk.open(segments.path(file.base), Access::ReadWrite).await;
         let opened = opened.map_err(at(log, "opening a segment"))?;
         let filled = file.len - file.len % PAGE_BYTES;
-        segments.push(Segment { base: file.base, file: opened, filled });
+        segments.push(Segment { base: file.base, file: opened, filled, is_reopened: false });
     }
     Ok(segments)
 }

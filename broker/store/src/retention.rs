@@ -153,7 +153,7 @@ async fn drop_oldest(inner: &Inner) -> io::Result<()> {
     expire_indexes(inner, next).await;
     remove_if_there(&inner.disk, path).await?;
     let dead = inner.state.borrow_mut().segments.pop_oldest();
-    inner.dead_segments.borrow_mut().extend(dead.map(|dead| Dead::new(dead.file)));
+    inner.dead_segments.borrow_mut().extend(dead.map(Dead::new));
     inner.disk.sync_dir(dir).await
 }
 
@@ -169,19 +169,26 @@ async fn remove_if_there(disk: &Disk, path: PathBuf) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Dead {
     file: File,
+    /// Whether there may be readers that `file` does not know: see [`Segment::is_reopened`].
+    hides_readers: bool,
     since: Instant,
 }
 
 impl Dead {
-    fn new(file: File) -> Self {
-        Self { file, since: Instant::now() }
+    fn new(segment: Segment) -> Self {
+        let hides_readers = segment.is_reopened;
+        Self { file: segment.file, hides_readers, since: Instant::now() }
+    }
+
+    fn may_be_read(&self) -> bool {
+        self.hides_readers || self.file.has_other_users()
     }
 }
 
 /// Gives back the space of deleted segments that nobody reads any more, and of those whose readers
 /// have had the time that is `left` to them. How many the latter were.
 async fn bury(inner: &Inner, left: Duration) -> usize {
-    inner.dead_segments.borrow_mut().retain(|dead| dead.file.has_other_users());
+    inner.dead_segments.borrow_mut().retain(Dead::may_be_read);
     let mut cut_off = 0;
     loop {
         let overdue = {
@@ -191,7 +198,9 @@ async fn bury(inner: &Inner, left: Duration) -> usize {
         };
         let Some(overdue) = overdue else { return cut_off };
         let id = inner.id.0;
-        tracing::warn!(log = id, "a deleted segment is still being read: its readers are cut off");
+        if overdue.file.has_other_users() {
+            tracing::warn!(log = id, "a deleted segment is still read: its readers are cut off");
+        }
         match overdue.file.give_back_space().await {
             Ok(()) => cut_off += 1,
             Err(error) => {

@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     pub(crate) file: File,
     /// Bytes of it that are zero-filled or written, durably so.
     pub(crate) filled: u64,
+    /// Whether it was opened more than once: who got an earlier file may still read it unseen.
+    pub(crate) is_reopened: bool,
 }
 
 /// The files of one log, oldest first.
@@ -181,7 +183,7 @@ pub(crate) async fn create(disk: &Disk, path: &Path, base: u64, len: u64) -> io:
     }
     let file = disk.open(path, Access::ReadWrite).await?;
     let filled = file.len()?;
-    Ok(Segment { base, file, filled })
+    Ok(Segment { base, file, filled, is_reopened: false })
 }
 
 /// Writes zeros over `from..to` of a file; page borders are the caller's to keep.

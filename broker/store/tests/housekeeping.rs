@@ -165,6 +165,31 @@ fn who_reads_a_deleted_segment_has_a_minute_and_is_cut_off_then() {
 }
 
 #[test]
+fn who_got_a_file_while_it_grew_has_a_minute_as_others_do() {
+    const SEGMENT_BYTES: u64 = 2 << 20;
+    let world = World::new(1);
+    world.run(async {
+        let options = LogOptions { segment_size_bytes: SEGMENT_BYTES, ..options() };
+        let opened = Log::open(&world.disk(0), "log", LogId(0), options).await;
+        let (log, _) = opened.expect("the log opens");
+        // Read long before the file is whole; while it grows it is opened anew.
+        fill(&log, 20_000, SEGMENT_BYTES / 8).await;
+        let (view, pos, _) = file_piece(&log).await;
+        fill(&log, 20_000, 5 * SEGMENT_BYTES / 2).await;
+        log.expire(NOW_MS, everything()).await.expect("removable");
+        let (_client, server) = pair(&world).await;
+        let (_, mut to_client) = server.split();
+        task::sleep(Duration::from_secs(50)).await;
+        log.expire(NOW_MS, everything()).await.expect("nothing to do");
+        to_client.send_file(&view, pos, 100).await.expect("it may still be read");
+        task::sleep(Duration::from_secs(11)).await;
+        log.expire(NOW_MS, everything()).await.expect("nothing to do");
+        let cut = to_client.send_file(&view, pos, 100).await.expect_err("its time is over");
+        assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
 fn who_reads_a_deleted_segment_is_cut_off_before_messages_go_for_lack_of_space() {
     let world = World::new(1);
     world.run(async {
