@@ -87,6 +87,11 @@ impl OffsetTable {
         self.version
     }
 
+    /// What the table takes in its file, at most, in bytes.
+    pub fn saved_bytes(&self) -> usize {
+        self.saved_bytes
+    }
+
     /// The next offset that a group consumes of a queue; `None` when it never committed one.
     pub fn get(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
         self.set_key(group, topic);

@@ -29,6 +29,27 @@ fn a_heartbeat_with_too_many_topics_is_refused_with_the_limit_and_others_go_on()
     });
 }
 
+#[test]
+fn progress_that_no_frame_holds_is_refused_and_smaller_is_answered() {
+    for (groups, code) in [(1, response::SUCCESS), (1200, response::SYSTEM_ERROR)] {
+        let dir = temp_dir();
+        let config = dir.path().join("config");
+        std::fs::create_dir(&config).expect("a new directory");
+        let queues: Vec<_> = (0..300).map(|queue| format!("\"{queue}\":0")).collect();
+        let queues = queues.join(",");
+        let groups: Vec<_> =
+            (0..groups).map(|group| format!("\"topic@g{group}\":{{{queues}}}")).collect();
+        let text = format!("{{\"offsetTable\":{{{}}}}}", groups.join(","));
+        std::fs::write(config.join("consumerOffset.json"), text).expect("a file");
+        check(1, dir.path(), &[], move |world| async move {
+            let client = Client::connect(world.broker).await;
+            let answer = client.call(request::GET_ALL_CONSUMER_OFFSET, &(), &[]).await;
+            assert_eq!(answer.code(), code, "{:?}", answer.command().remark());
+            assert_eq!(answer.body().is_empty(), code == response::SYSTEM_ERROR);
+        });
+    }
+}
+
 fn topics_in(path: &Path) -> usize {
     let text = std::fs::read_to_string(path).expect("a file");
     text.matches("\"topicName\": \"many-").count()

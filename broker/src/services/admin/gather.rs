@@ -140,6 +140,15 @@ async fn sum_by_name(data: &Rc<DataPlane>, visit: fn(&OwnedLog, Add<'_>)) -> Has
     sums
 }
 
+/// Bytes of text, at most, that the progress of all groups takes.
+pub(super) async fn progress_bytes(data: &Rc<DataPlane>) -> usize {
+    let parts = data.on_all_shards(|data| async move {
+        let tables = data.local.logs().map(|owned| owned.offsets.borrow().saved_bytes());
+        tables.sum::<usize>()
+    });
+    parts.await.into_iter().sum()
+}
+
 /// The progress of groups, in no order.
 pub(super) async fn progress(data: &Rc<DataPlane>, filter: Filter) -> Vec<Progress> {
     let parts = data.on_all_shards(move |data| {

@@ -24,6 +24,10 @@ use std::sync::Arc;
 /// client takes a longer one. A topic has 65,535 at most.
 const QUEUES_MAX: usize = 100_000;
 
+/// Largest table of all offsets that is copied, as its file counts: in an answer it takes less, and
+/// fits into a frame of 16 MiB. 75,000 groups of four queues.
+const TABLE_MAX_BYTES: usize = 16 << 20;
+
 /// GET_CONSUME_STATS: how far a group is in every queue of the topics it reads.
 pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let request: ConsumeStatsRequest<'_> = match decode(command) {
@@ -166,6 +170,14 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
+        let bytes = gather::progress_bytes(&parts.data).await;
+        if bytes > TABLE_MAX_BYTES {
+            let remark = format!(
+                "the offsets of all groups take {bytes} bytes, of which an answer holds \
+                 {TABLE_MAX_BYTES}: ask for one group at a time"
+            );
+            return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+        }
         let mut table = ConsumerOffsetTable {
             data_version: Some(parts.directory.topics().version()),
             ..ConsumerOffsetTable::default()
