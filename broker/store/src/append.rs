@@ -37,9 +37,10 @@ impl Log {
         let mut state = inner.state.borrow_mut();
         let message = NewRecord { with_record_crc: inner.options.record_checksum, ..*message };
         let size = encoded_len(&message)?;
+        state.check_slots(&[message])?;
         let at = state.admit(inner, size)?;
         let stored_ms = state.store_time(now_ms);
-        let appended = state.put(inner, &message, at, size, stored_ms)?;
+        let appended = state.put(inner, &message, at, size, stored_ms);
         drop(state);
         inner.appended();
         Ok(appended)
@@ -63,17 +64,15 @@ impl Log {
         if messages.is_empty() {
             return Ok(());
         }
+        state.check_slots(messages)?;
         let mut at = state.admit(inner, total)?;
-        if state.queues.free_slots() < messages.len() {
-            return Err(AppendError::Exhausted("queue slots"));
-        }
         // One block for the batch, so that it needs no second step that could fail.
         state.reserve(at, total);
         let stored_ms = state.store_time(now_ms);
         for message in messages {
             let message = inner.checksummed(message);
             let size = encoded_len(&message)?;
-            let appended = state.put(inner, &message, at, size, stored_ms)?;
+            let appended = state.put(inner, &message, at, size, stored_ms);
             at = appended.end.byte();
             out.push(appended);
         }
@@ -119,6 +118,20 @@ impl Inner {
 }
 
 impl State {
+    /// Refuses messages to queues that may not get a slot: before any of them has its place.
+    fn check_slots(&self, messages: &[NewRecord<'_>]) -> Result<(), AppendError> {
+        let free = self.queues.free_slots();
+        // Nearly always each could have a slot of its own.
+        let is_known = |message: &NewRecord<'_>| {
+            !is_queued(message.sys_flag)
+                || self.queues.find(message.topic, message.queue_id).is_some()
+        };
+        if free >= messages.len() || messages.iter().filter(|one| !is_known(one)).count() <= free {
+            return Ok(());
+        }
+        Err(AppendError::Exhausted("queue slots"))
+    }
+
     /// Finds the place for `size` bytes, in the next segment when this one is too short; refuses
     /// what must not go in.
     fn admit(&mut self, inner: &Inner, size: usize) -> Result<u64, AppendError> {
@@ -186,7 +199,8 @@ impl State {
         self.last_store_ms
     }
 
-    /// Encodes a message at `at` and enters it into the indexes.
+    /// Encodes a message, whose queue has a slot or can have one, at `at` and enters it into the
+    /// indexes.
     fn put(
         &mut self,
         inner: &Inner,
@@ -194,8 +208,8 @@ impl State {
         at: u64,
         size: usize,
         stored_ms: u64,
-    ) -> Result<Appended, AppendError> {
-        let queue = self.queue_of(message)?;
+    ) -> Appended {
+        let queue = self.queue_of(message);
         let shown = queue.and_then(|key| self.queues.get(key));
         let queue_offset = QueueOffset(shown.map_or(0, |queue| queue.next()));
         let position = inner.id.at(at);
@@ -228,17 +242,77 @@ impl State {
         }
         self.counters.records += 1;
         let end = inner.id.at(end);
-        Ok(Appended { position, end, queue_offset, stored_at_ms: stored_ms as i64 })
+        Appended { position, end, queue_offset, stored_at_ms: stored_ms as i64 }
     }
 
-    fn queue_of(&mut self, message: &NewRecord<'_>) -> Result<Option<QueueKey>, AppendError> {
+    fn queue_of(&mut self, message: &NewRecord<'_>) -> Option<QueueKey> {
         if !is_queued(message.sys_flag) {
-            return Ok(None);
+            return None;
         }
-        self.queues
-            .find(message.topic, message.queue_id)
-            .or_else(|| self.queues.open(message.topic, message.queue_id, 0))
-            .map(Some)
-            .ok_or(AppendError::Exhausted("queue slots"))
+        let known = self.queues.find(message.topic, message.queue_id);
+        let key = known.or_else(|| self.queues.open(message.topic, message.queue_id, 0));
+        assert!(key.is_some(), "free slots were counted before the message had its place");
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::sim::World;
+
+    use super::*;
+    use crate::options::LogOptions;
+    use crate::position::LogId;
+    use crate::queue_index::SLOTS_MAX;
+
+    fn message(queue_id: i32, body: &[u8]) -> NewRecord<'_> {
+        let host = ([127, 0, 0, 1], 10911).into();
+        NewRecord {
+            topic: "topic",
+            queue_id,
+            flag: 0,
+            sys_flag: 0,
+            born_at_ms: 1,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body,
+            properties: "",
+            extra: &[],
+            with_record_crc: false,
+        }
+    }
+
+    #[test]
+    fn what_has_no_slot_is_refused_wherever_the_segment_ends_and_moves_nothing() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        let options = LogOptions {
+            segment_size_bytes: 64 << 10,
+            record_size_max_bytes: 24 << 10,
+            fill_step_bytes: 16 << 10,
+            ..LogOptions::default()
+        };
+        world.run(async {
+            let opened = Log::open(&disk, "log", LogId(0), options).await;
+            let (log, _) = opened.expect("the log opens");
+            for queue_id in 0..SLOTS_MAX as i32 {
+                log.append(&message(queue_id, b""), 1).expect("a slot");
+            }
+            let new = SLOTS_MAX as i32;
+            for _ in 0..64 {
+                let end = log.end_position();
+                let body = [7; 20 << 10];
+                let refused = log.append(&message(new, &body), 1).expect_err("no slot");
+                assert!(matches!(refused, AppendError::Exhausted(_)), "{refused}");
+                let batch = [message(0, &body), message(new, b"")];
+                log.append_batch(&batch, 1, &mut Vec::new()).expect_err("no slot");
+                assert_eq!(log.end_position(), end);
+                log.append(&message(0, &body[..1000]), 1).expect("its queue has a slot");
+            }
+            log.append_batch(&[message(0, b""), message(1, b"")], 1, &mut Vec::new())
+                .expect("their queues have slots");
+        });
     }
 }
