@@ -5,7 +5,9 @@
 //! in the log and leaves its answer with the log's waiters, in one synchronous step. A refused
 //! message leaves no trace.
 //!
-//! Delayed and transactional messages are refused: delivering them at once would be wrong.
+//! Delayed and transactional messages are refused: delivering them at once would be wrong. The one
+//! exception: a consumer sends its last retry with the delay of a retry, and nobody waits for a
+//! dead letter.
 
 mod destination;
 mod incoming;
@@ -204,10 +206,12 @@ fn store(
         let remark = "the queue of this message belongs to another shard now; send it again";
         return Err(Refusal::unavailable(remark).into());
     }
-    let facts = Facts::read(header.properties.unwrap_or(""));
+    let mut facts = Facts::read(header.properties.unwrap_or(""));
     check_broker(settings, &topic)?;
     check_size(settings, &header, command.body)?;
     check_kind(&header, &topic, &facts)?;
+    // Only a dead letter still has one, and loses it.
+    facts.needs_cleaning |= facts.is_delayed;
     let (topic, stages) = (&*topic, &local.stages);
     let incoming = Incoming { header, topic, queue, facts, request, received_at, stages };
     if incoming.header.batch {
@@ -257,7 +261,9 @@ fn check_kind(header: &SendRequest<'_>, topic: &Topic, facts: &Facts<'_>) -> Res
     if facts.is_prepared {
         return Err(Refusal::no_permission(TRANSACTION_REMARK));
     }
-    if facts.is_delayed {
+    // A send that goes elsewhere than it says is a retry that became a dead letter.
+    let keeps_delay = facts.is_delayed && topic.name == *header.topic;
+    if facts.is_timed || keeps_delay {
         return Err(Refusal::illegal_message(DELAYED_REMARK));
     }
     if !header.batch {

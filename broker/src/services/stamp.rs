@@ -19,8 +19,10 @@ pub struct Facts<'a> {
     pub unique_key: Option<&'a str>,
     /// The sender does not wait for the store (`WAIT=false`).
     pub is_impatient: bool,
-    /// A delay level above 0, or a delivery time: the message must not be seen yet.
+    /// A delay level above 0: the message must not be seen yet.
     pub is_delayed: bool,
+    /// A delivery time: the message must not be seen yet.
+    pub is_timed: bool,
     /// A half message of a transaction.
     pub is_prepared: bool,
     /// The text holds names that the broker writes itself.
@@ -38,10 +40,10 @@ impl<'a> Facts<'a> {
                 keys::UNIQUE_KEY => facts.unique_key = Some(value),
                 keys::WAIT_STORE_MSG_OK => facts.is_impatient = value == "false",
                 keys::DELAY_TIME_LEVEL => {
-                    facts.is_delayed |= value.parse().is_ok_and(|level: i32| level > 0);
+                    facts.is_delayed |= is_delay(value);
                 }
                 keys::TIMER_DELAY_SEC | keys::TIMER_DELAY_MS | keys::TIMER_DELIVER_MS => {
-                    facts.is_delayed = true;
+                    facts.is_timed = true;
                 }
                 keys::TRANSACTION_PREPARED => {
                     facts.is_prepared = value.eq_ignore_ascii_case("true");
@@ -58,15 +60,25 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Writes a sender's text without the names that the broker writes itself into `out`.
+/// Writes a sender's text without the names that the broker writes itself into `out`. A delay is
+/// one that is not kept, since the message is stored where all can see it: it becomes Apache's mark
+/// of that.
 pub fn clean(text: &str, out: &mut String) {
     out.clear();
     for (name, value) in Properties::new(text).iter().filter(|(name, _)| !is_ours(name)) {
+        let is_undone = name == keys::DELAY_TIME_LEVEL && is_delay(value);
         out.push_str(name);
         out.push('\u{1}');
-        out.push_str(value);
+        out.push_str(if is_undone { NO_DELAY } else { value });
         out.push('\u{2}');
     }
+}
+
+/// What a message that may be seen at once has for a delay level.
+const NO_DELAY: &str = "-1";
+
+fn is_delay(level: &str) -> bool {
+    level.parse().is_ok_and(|level: i32| level > 0)
 }
 
 /// The stamp's names, and the mark of a popped copy: a sender's text may not carry them into the
@@ -156,12 +168,20 @@ mod tests {
 
     #[test]
     fn every_kind_of_delay_is_seen_and_level_zero_is_none() {
-        for text in
-            ["DELAY\u{1}3\u{2}", "TIMER_DELAY_SEC\u{1}1\u{2}", "TIMER_DELIVER_MS\u{1}9\u{2}"]
-        {
-            assert!(Facts::read(text).is_delayed, "{text:?}");
+        assert!(Facts::read("DELAY\u{1}3\u{2}").is_delayed);
+        for text in ["TIMER_DELAY_SEC\u{1}1\u{2}", "TIMER_DELIVER_MS\u{1}9\u{2}"] {
+            assert!(Facts::read(text).is_timed, "{text:?}");
         }
         assert!(!Facts::read("DELAY\u{1}0\u{2}").is_delayed);
         assert!(!Facts::read("DELAY\u{1}-1\u{2}").is_delayed);
+    }
+
+    #[test]
+    fn a_delay_that_is_not_kept_is_marked_as_none() {
+        let mut out = String::new();
+        clean("TAGS\u{1}A\u{2}DELAY\u{1}3\u{2}", &mut out);
+        assert_eq!(out, "TAGS\u{1}A\u{2}DELAY\u{1}-1\u{2}");
+        clean("DELAY\u{1}0\u{2}", &mut out);
+        assert_eq!(out, "DELAY\u{1}0\u{2}");
     }
 }

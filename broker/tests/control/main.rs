@@ -27,6 +27,8 @@ use ringmq_protocol::headers::admin::{
 };
 use ringmq_protocol::headers::client::{ResetOffsetRequest, UnregisterClientRequest};
 use ringmq_protocol::json;
+use ringmq_protocol::properties::keys;
+use ringmq_protocol::record::records;
 use ringmq_remoting::OwnedCommand;
 use support::{free_port, temp_dir};
 use world::{Client, beat, check, create, route, wait_for_route};
@@ -122,23 +124,48 @@ fn a_short_heartbeat_whose_subscriptions_are_unknown_is_answered_with_the_wish_f
     });
 }
 
+/// Body that locks or unlocks queue 0 of topic `T` for a client of group `g`.
+fn lock(client_id: &str) -> Vec<u8> {
+    json::to_vec(&LockBatchRequest {
+        client_id: client_id.into(),
+        consumer_group: "g".into(),
+        mq_set: vec![MessageQueue {
+            broker_name: "broker-a".into(),
+            queue_id: 0,
+            topic: "T".into(),
+        }],
+        only_this_broker: false,
+    })
+}
+
+#[test]
+fn a_retry_too_many_or_of_an_ordered_group_is_a_dead_letter_without_a_delay() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        client.beat("c", &["T"]).await;
+        // One that is to come again, later: there is nobody who could wait with it.
+        assert_eq!(client.send_retry(1).await, response::MESSAGE_ILLEGAL);
+        assert_eq!(client.send_retry(2).await, response::SUCCESS, "it came too often");
+        client.ask(request::LOCK_BATCH_MQ, &(), &lock("c")).await;
+        assert_eq!(client.send_retry(1).await, response::SUCCESS, "the group is an ordered one");
+
+        let answer = client.pull("%DLQ%g", 0, 0).await;
+        let records: Vec<_> =
+            records(answer.body()).map(|record| record.expect("a whole record")).collect();
+        assert_eq!(records.len(), 2, "{:?}", answer.command());
+        for record in records {
+            assert_eq!(record.properties.get(keys::DELAY_TIME_LEVEL), Some("-1"));
+            assert_eq!(record.properties.get(keys::RETRY_TOPIC), Some("T"));
+        }
+    });
+}
+
 #[test]
 fn a_queue_is_locked_for_one_client_until_it_unlocks() {
     let dir = temp_dir();
     check(1, dir.path(), &[], |world| async move {
         let client = Client::connect(world.broker).await;
-        let lock = |client_id: &str| {
-            json::to_vec(&LockBatchRequest {
-                client_id: client_id.into(),
-                consumer_group: "g".into(),
-                mq_set: vec![MessageQueue {
-                    broker_name: "broker-a".into(),
-                    queue_id: 0,
-                    topic: "T".into(),
-                }],
-                only_this_broker: false,
-            })
-        };
         let owned = |answer: OwnedCommand| {
             json::from_slice::<LockBatchResponse>(answer.body()).expect("locks").locked.len()
         };

@@ -64,6 +64,25 @@ impl Service for Inbox {
     }
 }
 
+fn send_header<'h>(topic: &'h str, queue_id: i32, properties: Option<&'h str>) -> SendRequest<'h> {
+    SendRequest {
+        producer_group: "p",
+        topic,
+        default_topic: "TBW102",
+        default_topic_queue_nums: 4,
+        queue_id,
+        sys_flag: 0,
+        born_at_ms: 1,
+        flag: 0,
+        properties,
+        reconsume_times: 0,
+        unit_mode: false,
+        max_reconsume_times: None,
+        batch: false,
+        broker_name: None,
+    }
+}
+
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         Self::try_connect(address).await.expect("somebody listens")
@@ -103,23 +122,20 @@ impl Client {
     }
 
     pub async fn send_with(&self, topic: &str, queue_id: i32, properties: Option<&str>) {
-        let header = SendRequest {
-            producer_group: "p",
-            topic,
-            default_topic: "TBW102",
-            default_topic_queue_nums: 4,
-            queue_id,
-            sys_flag: 0,
-            born_at_ms: 1,
-            flag: 0,
-            properties,
-            reconsume_times: 0,
-            unit_mode: false,
-            max_reconsume_times: None,
-            batch: false,
-            broker_name: None,
-        };
+        let header = send_header(topic, queue_id, properties);
         self.ask(request::SEND_MESSAGE_V2, &header, b"body").await;
+    }
+
+    /// Sends the copy of a message that came `reconsume_times` before to the group's retry topic,
+    /// as a consumer does; the code of the answer.
+    pub async fn send_retry(&self, reconsume_times: i32) -> i32 {
+        let properties = Some("RETRY_TOPIC\u{1}T\u{2}DELAY\u{1}3\u{2}");
+        let header = SendRequest {
+            reconsume_times,
+            max_reconsume_times: Some(1),
+            ..send_header("%RETRY%g", 0, properties)
+        };
+        self.call(request::SEND_MESSAGE_V2, &header, b"body").await.code()
     }
 
     pub async fn pull(&self, topic: &str, queue_id: i32, queue_offset: i64) -> OwnedCommand {

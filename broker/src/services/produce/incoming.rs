@@ -85,7 +85,7 @@ impl Incoming<'_, '_> {
             })?;
         let facts: Vec<_> =
             items.iter().map(|item| Facts::read(item.properties.as_text())).collect();
-        if facts.iter().any(|facts| facts.is_delayed || facts.is_prepared) {
+        if facts.iter().any(|facts| facts.is_delayed || facts.is_timed || facts.is_prepared) {
             return Err(Refusal::illegal_message(DELAYED_REMARK).into());
         }
         let records: Vec<_> = items

@@ -38,6 +38,7 @@ final class ConsumeScenarios {
         all.put("tag-filter", ConsumeScenarios::tagFilter);
         all.put("reconsume-later", ConsumeScenarios::reconsumeLater);
         all.put("reconsume-orderly", ConsumeScenarios::reconsumeOrderly);
+        all.put("dead-letter-orderly", ConsumeScenarios::deadLetterOrderly);
     }
 
     /** 2,000 messages of random sizes arrive unchanged, exactly once, in the order of their sending per queue. */
@@ -318,5 +319,43 @@ final class ConsumeScenarios {
         World.await(() -> inbox.size() >= 20, () -> "received " + inbox.size());
         World.equal(Texts.texts(0, 20), inbox.all().stream().map(Inbox::body).toList(), "bodies in their order");
         World.equal(2, pauses.get(), "pauses");
+    }
+
+    /**
+     * A message that an orderly listener refuses for good is tried as often as the consumer allows, then it lies in the
+     * group's dead-letter topic, and those behind it in its queue are consumed.
+     */
+    private static void deadLetterOrderly(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        MessageQueue queue = world.createTopic(producer, 1).get(0);
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.setMaxReconsumeTimes(2);
+        consumer.subscribe(world.topic(), "*");
+        Inbox inbox = new Inbox();
+        AtomicInteger tries = new AtomicInteger();
+        consumer.registerMessageListener((MessageListenerOrderly) (received, context) -> {
+            if (isRefused(received.get(0))) {
+                tries.incrementAndGet();
+                return ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT;
+            }
+            received.forEach(inbox::put);
+            return ConsumeOrderlyStatus.SUCCESS;
+        });
+        consumer.start();
+        for (int i = 0; i < 6; i++) {
+            producer.send(Texts.message(world.topic(), i), queue);
+        }
+        List<String> wanted = List.of(Texts.text(0), Texts.text(1), Texts.text(2), Texts.text(4), Texts.text(5));
+        inbox.awaitExactly(wanted);
+        World.equal(wanted, inbox.all().stream().map(Inbox::body).toList(), "bodies in their order");
+        World.equal(3, tries.get(), "tries of the refused one");
+
+        DefaultMQPushConsumer undertaker = world.pushConsumer(world.group("undertaker"));
+        undertaker.subscribe("%DLQ%" + world.group("reader"), "*");
+        Inbox dead = new Inbox();
+        dead.listen(undertaker);
+        undertaker.start();
+        dead.awaitExactly(List.of(Texts.text(3)));
+        World.equal(world.topic(), dead.all().get(0).getProperty("RETRY_TOPIC"), "where it came from");
     }
 }
