@@ -53,10 +53,6 @@ pub struct Sender {
     pub to: ReplyTo,
     /// When it asked.
     pub received_at: Instant,
-    /// Messages that it sent at once.
-    pub messages: usize,
-    /// Bytes of their bodies.
-    pub bytes: usize,
 }
 
 /// A send that waits for room in its log.
@@ -254,7 +250,7 @@ fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
             let Some((sender, bytes)) = answer else { return };
             let time_us = now.saturating_since(sender.received_at).as_micros();
             let time_us = u64::try_from(time_us).unwrap_or(u64::MAX);
-            data.local.counters.sent(sender.messages as u64, sender.bytes as u64, time_us);
+            data.local.counters.acknowledged(time_us);
             if let Some(timing) = &mut timing {
                 timing.acknowledged(placed.end, sender.received_at, &sender.peer);
             }

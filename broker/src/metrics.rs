@@ -53,17 +53,19 @@ impl Default for Counters {
 /// Sums since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Messages stored.
+    /// Messages stored, whether their senders wait for an answer or not; also those that a log
+    /// held when it was fenced.
     pub messages_in: u64,
     /// Their records, in bytes.
     pub bytes_in: u64,
-    /// Send requests that were answered with success.
+    /// Send requests that stored them.
     pub sends: u64,
     /// Send requests that were refused or failed.
     pub sends_failed: u64,
-    /// Longest time from request to answer, in milliseconds.
+    /// Longest time from request to acknowledgement, in milliseconds.
     pub send_time_max_ms: u64,
-    /// Sends by the classes of `putMessageDistributeTime`.
+    /// Acknowledged sends, of senders that waited for it, by the classes of
+    /// `putMessageDistributeTime`.
     pub send_times: [u64; CLASSES],
     /// Messages handed to consumers.
     pub messages_out: u64,
@@ -78,13 +80,19 @@ pub struct Totals {
 }
 
 impl Counters {
-    /// A send of `messages` with `bytes` of records was acknowledged after `time_us`.
-    pub fn sent(&self, messages: u64, bytes: u64, time_us: u64) {
-        let time_ms = time_us / 1_000;
+    /// A send stored `messages` with `bytes` of records.
+    pub fn stored(&self, messages: u64, bytes: u64) {
         self.update(|totals| {
             totals.messages_in += messages;
             totals.bytes_in += bytes;
             totals.sends += 1;
+        });
+    }
+
+    /// A send whose sender waited was acknowledged after `time_us`.
+    pub fn acknowledged(&self, time_us: u64) {
+        let time_ms = time_us / 1_000;
+        self.update(|totals| {
             totals.send_time_max_ms = totals.send_time_max_ms.max(time_ms);
             totals.send_times[send_time_class(time_ms)] += 1;
         });
@@ -234,8 +242,10 @@ mod tests {
     #[test]
     fn totals_of_shards_add_up_and_maxima_stay_maxima() {
         let (a, b) = (Counters::default(), Counters::default());
-        a.sent(10, 1_000, 300);
-        b.sent(1, 100, 12_000);
+        a.stored(10, 1_000);
+        a.acknowledged(300);
+        b.stored(1, 100);
+        b.acknowledged(12_000);
         b.send_failed();
         b.pulled(5, 500, 2_500);
         b.pull_missed();
@@ -250,7 +260,7 @@ mod tests {
     fn send_times_read_as_exporters_expect_them() {
         let counters = Counters::default();
         for time_us in [500, 9_000, 30_000, 20_000_000] {
-            counters.sent(1, 1, time_us);
+            counters.acknowledged(time_us);
         }
         let text = counters.totals().send_times_text();
         assert!(text.starts_with("[<=0ms]:1 [0~10ms]:1 [10~50ms]:1 [50~100ms]:0 "), "{text}");
@@ -261,7 +271,7 @@ mod tests {
     fn percentiles_are_within_an_eighth_of_the_truth() {
         let counters = Counters::default();
         for time_us in 1..=10_000 {
-            counters.sent(1, 1, time_us);
+            counters.acknowledged(time_us);
         }
         let histogram = counters.send_time_histogram();
         for (share, truth_ms) in [(0.5, 5.0), (0.99, 9.9), (0.999, 9.99)] {

@@ -212,8 +212,8 @@ fn store(
     check_kind(&header, &topic, &facts)?;
     // Only a dead letter still has one, and loses it.
     facts.needs_cleaning |= facts.is_delayed;
-    let (topic, stages) = (&*topic, &local.stages);
-    let incoming = Incoming { header, topic, queue, facts, request, received_at, stages };
+    let topic = &*topic;
+    let incoming = Incoming { header, topic, queue, facts, request, received_at, local };
     if incoming.header.batch {
         incoming.store_batch(produce, owned, settings)
     } else {

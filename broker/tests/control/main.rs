@@ -349,6 +349,30 @@ fn runtime_information_has_what_the_exporter_parses() {
 }
 
 #[test]
+fn messages_count_when_they_are_stored_whether_their_senders_wait_or_not() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        broker.send("T1", 0).await;
+        broker.send_with("T1", 0, Some("WAIT\u{1}false\u{2}")).await;
+        broker.send_oneway("T1", 0);
+        // Behind the others in their queue, so all are stored.
+        broker.send("T1", 0).await;
+        let answer = broker.ask(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
+        let table = json::from_slice::<KvTable>(answer.body()).expect("a table").table;
+        let number = |key: &str| table[key].parse::<usize>().expect("a number");
+        assert_eq!((number("msgPutTotalTodayNow"), number("putMessageTimesTotal")), (4, 4));
+        let pulled = broker.pull("T1", 0, 0).await;
+        assert_eq!(number("putMessageSizeTotal"), pulled.body().len(), "the bytes of records");
+        // Two asked when they are safe.
+        let times = table["putMessageDistributeTime"].split_whitespace();
+        let timed = times.filter_map(|class| class.rsplit(':').next()?.parse::<u64>().ok());
+        assert_eq!(timed.sum::<u64>(), 2, "{}", table["putMessageDistributeTime"]);
+    });
+}
+
+#[test]
 fn stages_of_sends_are_told_while_they_are_asked_for() {
     let dir = temp_dir();
     check(2, dir.path(), &[], |world| async move {

@@ -126,6 +126,12 @@ impl Client {
         self.ask(request::SEND_MESSAGE_V2, &header, b"body").await;
     }
 
+    /// Sends without waiting for anything.
+    pub fn send_oneway(&self, topic: &str, queue_id: i32) {
+        let header = send_header(topic, queue_id, None);
+        self.connection.send_oneway(request::SEND_MESSAGE_V2, &header, b"body");
+    }
+
     /// Sends the copy of a message that came `reconsume_times` before to the group's retry topic,
     /// as a consumer does; the code of the answer.
     pub async fn send_retry(&self, reconsume_times: i32) -> i32 {

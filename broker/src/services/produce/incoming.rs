@@ -18,7 +18,7 @@ use crate::outcome::Refusal;
 use crate::router::HashedQueue;
 use crate::services::Request;
 use crate::services::stamp::{self, Added, Facts};
-use crate::stages::Stages;
+use crate::shard::Local;
 use crate::view::Topic;
 use crate::waiters::Placed;
 
@@ -30,7 +30,7 @@ pub(super) struct Incoming<'a, 'f> {
     pub(super) facts: Facts<'a>,
     pub(super) request: Request<'a, 'f>,
     pub(super) received_at: Instant,
-    pub(super) stages: &'a Stages,
+    pub(super) local: &'a Local,
 }
 
 impl Incoming<'_, '_> {
@@ -65,7 +65,8 @@ impl Incoming<'_, '_> {
         let id = produce.message_id(&appended);
         let placed = self.placed(&appended, self.facts.tag_hash());
         let unique_key = self.facts.unique_key.or(made);
-        self.acknowledge(owned, placed, 1, |out| {
+        self.stored(1, &appended, &appended);
+        self.acknowledge(owned, placed, |out| {
             self.write_answer(out, settings, id.as_str(), &appended, unique_key);
         });
         Ok(())
@@ -113,7 +114,8 @@ impl Incoming<'_, '_> {
             |(appended, facts): (&Appended, &Facts<'_>)| self.placed(appended, facts.tag_hash());
         owned.waiters.borrow_mut().extend(before.iter().zip(&facts).map(placed));
         let placed = placed((last, &facts[facts.len() - 1]));
-        self.acknowledge(owned, placed, places.len(), |out| {
+        self.stored(places.len(), &places[0], last);
+        self.acknowledge(owned, placed, |out| {
             self.write_answer(out, settings, &ids, &places[0], self.facts.unique_key);
         });
         Ok(())
@@ -148,15 +150,15 @@ impl Incoming<'_, '_> {
         Placed { end: appended.end, queue: self.queue, offset: appended.queue_offset, tag_hash }
     }
 
+    /// Counts messages, from the first to the last of a send; their records touch.
+    fn stored(&self, messages: usize, first: &Appended, last: &Appended) {
+        let bytes = last.end.byte() - first.position.byte();
+        self.local.counters.stored(messages as u64, bytes);
+    }
+
     /// Leaves the answer with the log's waiters, or gives it at once to a sender that does not
     /// wait.
-    fn acknowledge(
-        &self,
-        owned: &OwnedLog,
-        placed: Placed,
-        messages: usize,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) {
+    fn acknowledge(&self, owned: &OwnedLog, placed: Placed, encode: impl FnOnce(&mut Vec<u8>)) {
         let to = self.request.to();
         let mut waiters = owned.waiters.borrow_mut();
         if to.oneway {
@@ -165,14 +167,9 @@ impl Incoming<'_, '_> {
             waiters.push(placed);
             self.request.peer.write(encode);
         } else {
-            self.stages.appended(owned, self.request.peer, placed.end);
-            let sender = Sender {
-                peer: self.request.peer.clone(),
-                to,
-                received_at: self.received_at,
-                messages,
-                bytes: self.request.command.body.len(),
-            };
+            self.local.stages.appended(owned, self.request.peer, placed.end);
+            let peer = self.request.peer.clone();
+            let sender = Sender { peer, to, received_at: self.received_at };
             waiters.push_with_answer(placed, sender, encode);
         }
     }
