@@ -66,7 +66,7 @@ struct Loaded {
     namesrv_from: Option<&'static str>,
 }
 
-/// Defaults, file, changes of earlier runs, environment, command line; the later wins.
+/// What all sources say, in the order that [`crate::config`] explains.
 fn settings(arguments: &Arguments) -> Result<Loaded, Failure> {
     let (mut settings, mut notes) = (Settings::default(), Notes::default());
     if let Some(path) = &arguments.config_file {

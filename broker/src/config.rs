@@ -3,7 +3,8 @@
 //!
 //! Order, later wins: the defaults of the rows, the file given with `-c`, changes made while
 //! running (`UPDATE_BROKER_CONFIG`, kept in `<store>/config/overrides.json`), the command line. The
-//! user's own file is read and never written.
+//! environment is asked last and wins over nothing: `NAMESRV_ADDR` counts where none of them names
+//! a name server. The user's own file is read and never written.
 
 pub mod accepted;
 pub mod cli;
