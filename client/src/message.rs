@@ -43,8 +43,8 @@ impl Message {
         self.property(keys::DELAY_TIME_LEVEL, level.to_string())
     }
 
-    /// Whether the broker answers only when the message is flushed and replicated as configured.
-    /// On by default.
+    /// Whether the broker answers only when the message is as safe as it is configured to be. On by
+    /// default; a message that is not waited for may be lost though its send succeeded.
     #[must_use]
     pub fn wait_stored(self, wait: bool) -> Self {
         self.property(keys::WAIT_STORE_MSG_OK, wait.to_string())
@@ -146,6 +146,13 @@ mod tests {
     fn the_last_value_of_a_property_wins_and_an_empty_one_removes_it() {
         let message = Message::new("T", "x").tag("A").keys("k1 k2").tag("B").keys("");
         assert_eq!(message.properties_text(), "TAGS\u{1}B\u{2}");
+    }
+
+    #[test]
+    fn a_message_that_need_not_be_stored_says_so_as_brokers_read_it() {
+        let hasty = Message::new("T", "x").wait_stored(false);
+        assert_eq!(hasty.properties_text(), "WAIT\u{1}false\u{2}");
+        assert_eq!(hasty.wait_stored(true).properties_text(), "WAIT\u{1}true\u{2}");
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! that are missing read as their defaults, members with no value are left out when written, as in
 //! Java. Members stand in alphabetical order, the order of Java's writer.
 
-pub mod assignment;
 pub mod connection;
 pub mod group;
 pub mod heartbeat;

@@ -7,8 +7,6 @@ pub mod admin;
 pub mod client;
 pub mod namesrv;
 pub mod offset;
-pub mod pop;
 pub mod pull;
 pub mod query;
 pub mod send;
-pub mod transaction;

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::assignment::{
-    BatchAckRequest, BitSet, MessageRequestMode, QueryAssignmentRequest, QueryAssignmentResponse,
-    SetMessageRequestMode,
-};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::heartbeat::{
     ConsumeFromWhere, ConsumeType, HeartbeatData, MessageModel, SubscriptionData,
 };
-use ringmq_protocol::bodies::offset::{ConsumerOffsetTable, ResetOffsetBody, ResetOffsetBodyForC};
+use ringmq_protocol::bodies::offset::{ConsumerOffsetTable, ResetOffsetBody};
 use ringmq_protocol::bodies::register::{RegisterBrokerBody, RegisterError};
 use ringmq_protocol::bodies::route::{BrokerData, ClusterInfo, TopicRouteData};
-use ringmq_protocol::bodies::running::{ConsumeDirectlyResult, ConsumeResult, ConsumerRunningInfo};
+use ringmq_protocol::bodies::running::ConsumerRunningInfo;
 use ringmq_protocol::bodies::stats::TopicStatsTable;
 use ringmq_protocol::bodies::topic::{KvTable, TopicConfig, TopicConfigTable, TopicList};
 use ringmq_protocol::compression::{Compression, compress};
@@ -142,10 +138,6 @@ fn queues_as_keys_are_read_in_all_forms_and_written_as_objects() {
         assert_eq!(read::<ResetOffsetBody>(text), body, "{text}");
     }
     assert!(json::from_slice::<ResetOffsetBody>(br#"{"offsetTable":{"nonsense":1}}"#).is_err());
-    let for_c = r#"
-        {"offsetTable":[{"brokerName":"b1","offset":12,"queueId":0,"topic":"T1"},{"brokerName":"b1",
-        "offset":13,"queueId":1,"topic":"T1"}]}"#;
-    assert_eq!(write(&ResetOffsetBodyForC::from(&body)), joined(for_c));
 }
 
 #[test]
@@ -262,29 +254,10 @@ fn bodies_of_the_specification_are_written_like_java() {
             "consumeRT":0.5,"pullRT":1.0,"pullTPS":1.0}},"subscriptionSet":[],
             "userConsumerInfo":{}}"#,
     );
-    check_same::<QueryAssignmentResponse>(
-        r#"{"messageQueueAssignments":[{"messageQueue":{"brokerName":"b1","queueId":-1,
-            "topic":"T1"},"mode":"POP"}]}"#,
-    );
-    assert_eq!(write(&QueryAssignmentResponse::default()), "{}");
-    let query: QueryAssignmentRequest = check_same(
-        r#"{"clientId":"c@1","consumerGroup":"g1","messageModel":"CLUSTERING",
-            "strategyName":"AVG","topic":"T1"}"#,
-    );
-    assert_eq!(query.message_model, MessageModel::Clustering);
-    assert_eq!((query.client_id.as_str(), query.strategy_name.as_str()), ("c@1", "AVG"));
-    let mode: SetMessageRequestMode =
-        check_same(r#"{"consumerGroup":"g1","mode":"POP","popShareQueueNum":0,"topic":"T1"}"#);
-    assert_eq!((mode.mode, mode.pop_share_queue_num), (MessageRequestMode::Pop, 0));
     check_same::<TopicStatsTable>(
         r#"{"offsetTable":{{"brokerName":"b1","queueId":0,"topic":"T1"}:{"lastUpdateTimestamp":0,
             "maxOffset":3,"minOffset":0}},"topicPutTps":0.0}"#,
     );
-    let result: ConsumeDirectlyResult = check_same(
-        r#"{"autoCommit":true,"consumeResult":"CR_SUCCESS","order":false,"remark":"",
-            "spentTimeMills":3}"#,
-    );
-    assert_eq!(result.consume_result, ConsumeResult::Success);
 }
 
 #[test]
@@ -293,25 +266,6 @@ fn missing_group_settings_are_javas_defaults() {
     assert_eq!((group.retry_max_times, group.retry_queue_nums), (16, 1));
     assert!(group.consume_enable && group.consume_broadcast_enable);
     assert_eq!(group.which_broker_when_consume_slowly, 1);
-}
-
-#[test]
-fn batch_acknowledgements_carry_bits_as_base64() {
-    let text = r#"
-        {"acks":[{"b":"BQ==","c":"g1","it":60000,"pt":1700000000000,"q":0,"r":"0","rq":2,"so":100,
-        "t":"T1"}],"brokerName":"b1"}"#;
-    let body: BatchAckRequest = check_same(text);
-    assert_eq!(body.acks[0].bits.iter().collect::<Vec<_>>(), [0, 2]);
-    let mut bits = BitSet::default();
-    assert!(bits.insert(9) && bits.contains(9) && !bits.contains(8));
-    assert!(!bits.insert(BitSet::BITS_MAX));
-    let long: BatchAckRequest = read(
-        r#"{"acks":[{"bitSet":"Ag==","consumerGroup":"g","startOffset":7,"topic":"T"}],
-            "brokerName":"b"}"#,
-    );
-    assert_eq!((long.acks[0].start_offset, long.acks[0].bits.contains(1)), (7, true));
-    let broken = json::from_slice::<BatchAckRequest>(br#"{"acks":[{"b":"%%"}]}"#);
-    assert!(matches!(broken, Err(JsonError::Mismatch(_))));
 }
 
 #[test]

@@ -57,13 +57,6 @@ pub fn memory_bytes() -> u64 {
     group.trim().parse().map_or(machine, |limit: u64| limit.min(machine))
 }
 
-/// Open file descriptors of this process; 0 if `/proc` is not mounted.
-#[must_use]
-pub fn open_files() -> usize {
-    // The directory handle that counts is one of them.
-    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
-}
-
 /// File descriptors that this process may have open at the same time.
 #[must_use]
 pub fn open_files_max() -> usize {

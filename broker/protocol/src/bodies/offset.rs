@@ -28,40 +28,6 @@ pub struct ResetOffsetBody {
     pub offset_table: BTreeMap<MessageQueue, i64>,
 }
 
-/// Body of 220 for clients in C++.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ResetOffsetBodyForC {
-    /// Queues with their new offsets.
-    pub offset_table: Vec<QueueOffset>,
-}
-
-/// A queue and its offset.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct QueueOffset {
-    /// Broker name.
-    pub broker_name: String,
-    /// Offset.
-    pub offset: i64,
-    /// Queue of the topic.
-    pub queue_id: i32,
-    /// Topic.
-    pub topic: String,
-}
-
-impl From<&ResetOffsetBody> for ResetOffsetBodyForC {
-    fn from(body: &ResetOffsetBody) -> Self {
-        let entry = |(queue, offset): (&MessageQueue, &i64)| QueueOffset {
-            broker_name: queue.broker_name.clone(),
-            offset: *offset,
-            queue_id: queue.queue_id,
-            topic: queue.topic.clone(),
-        };
-        Self { offset_table: body.offset_table.iter().map(entry).collect() }
-    }
-}
-
 /// Queue to offset, as an object-keyed map.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::MessageQueue;
 use super::heartbeat::SubscriptionData;
-use super::wire_enum;
 use crate::json::object_keys;
 
 /// Body of the answer to GET_CONSUMER_RUNNING_INFO (307).
@@ -100,40 +99,4 @@ pub struct ConsumeStatus {
     /// Messages pulled per second.
     #[serde(rename = "pullTPS")]
     pub pull_tps: f64,
-}
-
-wire_enum! {
-    /// What a listener made of a message.
-    ConsumeResult {
-        /// Consumed.
-        #[default]
-        Success = "CR_SUCCESS",
-        /// Wants it later.
-        Later = "CR_LATER",
-        /// Rolled back.
-        Rollback = "CR_ROLLBACK",
-        /// Committed.
-        Commit = "CR_COMMIT",
-        /// Threw.
-        ThrowException = "CR_THROW_EXCEPTION",
-        /// Returned null.
-        ReturnNull = "CR_RETURN_NULL",
-    }
-}
-
-/// Body of the answer to CONSUME_MESSAGE_DIRECTLY (309).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ConsumeDirectlyResult {
-    /// Commits by itself.
-    pub auto_commit: bool,
-    /// What the listener said.
-    pub consume_result: ConsumeResult,
-    /// In order.
-    pub order: bool,
-    /// Text of an exception.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remark: Option<String>,
-    /// Time spent, ms.
-    pub spent_time_mills: i64,
 }

@@ -10,8 +10,6 @@ pub mod pull_flag {
     pub const SUSPEND: i32 = 2;
     /// The subscription expression travels with the request.
     pub const SUBSCRIPTION: i32 = 4;
-    /// Old filter server.
-    pub const CLASS_FILTER: i32 = 8;
     /// Lite pull.
     pub const LITE_PULL: i32 = 16;
 }

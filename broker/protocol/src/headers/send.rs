@@ -171,37 +171,4 @@ headers! {
         optional max_reconsume_times: i32 = "maxReconsumeTimes",
         optional broker_name: &'h str = "bname",
     }
-
-    /// RECALL_MESSAGE (370): takes a timed message back.
-    pub struct RecallRequest<'h> {
-        optional producer_group: &'h str = "producerGroup",
-        required topic: &'h str = "topic",
-        required recall_handle: &'h str = "recallHandle",
-    }
-
-    /// Answer of a recall.
-    pub struct RecallResponse<'h> {
-        /// Unique key of the recalled message.
-        required msg_id: &'h str = "msgId",
-    }
-
-    /// PUSH_REPLY_MESSAGE_TO_CLIENT (326): a reply on its way to the requester.
-    pub struct ReplyPush<'h> {
-        required producer_group: &'h str = "producerGroup",
-        required topic: &'h str = "topic",
-        required default_topic: &'h str = "defaultTopic",
-        required default_topic_queue_nums: i32 = "defaultTopicQueueNums",
-        required queue_id: i32 = "queueId",
-        required sys_flag: i32 = "sysFlag",
-        required born_at_ms: i64 = "bornTimestamp",
-        required flag: i32 = "flag",
-        optional properties: &'h str = "properties",
-        default reconsume_times: i32 = "reconsumeTimes" or 0,
-        default unit_mode: bool = "unitMode" or false,
-        /// `ip:port`.
-        required born_host: &'h str = "bornHost",
-        /// `ip:port`.
-        required store_host: &'h str = "storeHost",
-        required stored_at_ms: i64 = "storeTimestamp",
-    }
 }

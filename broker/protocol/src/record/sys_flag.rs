@@ -2,23 +2,15 @@
 
 /// The body is compressed.
 pub const COMPRESSED: i32 = 0x1;
-/// The topic filters by several tags.
-pub const MULTI_TAGS: i32 = 0x2;
-/// Mask of the transaction state; 0 is none.
+/// Mask of the transaction state; 0 is none, 8 a committed message.
 pub const TRANSACTION_MASK: i32 = 0xC;
 /// A half message.
 pub const TRANSACTION_PREPARED: i32 = 0x4;
-/// A committed message.
-pub const TRANSACTION_COMMIT: i32 = 0x8;
 /// A rolled-back message.
 pub const TRANSACTION_ROLLBACK: i32 = 0xC;
 /// The born host is an IPv6 address.
 pub const BORN_HOST_V6: i32 = 0x10;
 /// The store host is an IPv6 address.
 pub const STORE_HOST_V6: i32 = 0x20;
-/// An inner batch that the consumer must split.
-pub const NEED_UNWRAP: i32 = 0x40;
-/// An inner batch.
-pub const INNER_BATCH: i32 = 0x80;
 /// Mask of the compression type.
 pub const COMPRESSION_MASK: i32 = 0x700;
