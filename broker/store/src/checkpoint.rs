@@ -18,7 +18,7 @@ use crate::entry::ENTRY_SIZE;
 use crate::frame::{FrameKind, FrameWriter};
 use crate::index_files;
 use crate::log::{INDEX_DIR, Inner};
-use crate::snapshot::{SnapshotHead, SnapshotWriter};
+use crate::snapshot::{self, SnapshotHead, SnapshotWriter};
 
 /// Index stream after which a new snapshot is due: a start replays this much in about 30 ms.
 const SNAPSHOT_STREAM_BYTES: u64 = 32 << 20;
@@ -28,6 +28,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Queues written to a snapshot before other tasks get a turn.
 const SNAPSHOT_STEP: usize = 256;
+
+/// Queues written to a checkpoint before other tasks get a turn: at most a block each, 1 ms in all.
+const CHECKPOINT_STEP: usize = 32;
 
 /// What is known of the snapshot files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,17 +132,26 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
         .await;
     }
     let deletions = inner.deletions.made();
-    let (bytes, chain, queues, keys) = {
+    let (mut out, mut saving) = {
         let state = &mut *inner.state.borrow_mut();
         let files = inner.index_files.borrow();
         let mut out = FrameWriter::new(files.end, files.file_bytes(), files.chain, Vec::new());
         let limit = state.queues.block_limit(inner.options.queue_recent_entries_max);
-        let queues = state.queues.save(&mut out, below, limit);
+        let saving = state.queues.begin_save(&mut out, below, limit);
+        (out, saving)
+    };
+    // What goes on in between only takes entries below `below` away, and adds others above it.
+    while inner.state.borrow_mut().queues.save_next(&mut saving, CHECKPOINT_STEP, &mut out) {
+        task::yield_if_needed().await;
+    }
+    let (bytes, chain, keys) = {
+        let state = &mut *inner.state.borrow_mut();
         let keys = state.keys.save(&mut out, below, &key_runs);
         out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
         let (bytes, chain) = out.finish();
-        (bytes, chain, queues, keys)
+        (bytes, chain, keys)
     };
+    let queues = saving.into_saved();
     make_files(inner, bytes.len() as u64).await?;
     index_files::write(&inner.index_files, &bytes).await?;
     {
@@ -196,6 +208,7 @@ pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
         refuse_snapshot(inner, head);
         return Ok(());
     };
+    let bytes = task::long_work(move || snapshot::seal(bytes)).await;
     let len = bytes.len() as u64;
     inner.disk.replace(snapshot_path(&inner.dir, head.generation), bytes).await?;
     let mut snapshots = inner.snapshots.borrow_mut();

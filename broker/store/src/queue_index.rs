@@ -24,6 +24,23 @@ pub(crate) struct QueueSaved {
     saved_min: u64,
 }
 
+/// A checkpoint of the queues that is being written. Those it has not come to are marked dirty and
+/// on no list.
+pub(crate) struct Saving {
+    slots: std::vec::IntoIter<u32>,
+    below: u64,
+    block_limit: usize,
+    saved: Vec<QueueSaved>,
+}
+
+impl Saving {
+    /// What was written, for [`QueueIndex::saved`].
+    pub(crate) fn into_saved(self) -> Vec<QueueSaved> {
+        assert!(self.slots.as_slice().is_empty(), "all queues were written");
+        self.saved
+    }
+}
+
 /// All queues of a log.
 pub(crate) struct QueueIndex {
     slots: Vec<Option<Queue>>,
@@ -233,26 +250,44 @@ impl QueueIndex {
         self.block_entries.min(1_usize.checked_shl(bits as u32).unwrap_or(usize::MAX))
     }
 
-    /// Writes everything about records that end at or below `below` and is not on disk yet.
+    /// Begins to write everything about records that end at or below `below` and is not on disk
+    /// yet: deletions at once, queues by [`QueueIndex::save_next`].
     ///
     /// Queues with `block_limit` entries or more in memory give them up in blocks.
-    pub(crate) fn save(
+    pub(crate) fn begin_save(
         &mut self,
         out: &mut FrameWriter,
         below: u64,
         block_limit: usize,
-    ) -> Vec<QueueSaved> {
+    ) -> Saving {
         for slot in self.deleted.drain(..) {
             out.put(FrameKind::QueueDeleted, slot, 0, &[]);
         }
         let mut slots = std::mem::take(&mut self.dirty);
         if block_limit < self.block_entries {
-            slots.extend(self.crowded(block_limit));
+            let crowded = self.crowded(block_limit);
+            for slot in &crowded {
+                // Or an append in between would list it a second time.
+                self.slots[*slot as usize].as_mut().expect("listed just now").is_dirty = true;
+            }
+            slots.extend(crowded);
         }
-        let mut all = Vec::with_capacity(slots.len());
-        for slot in slots {
+        let saved = Vec::with_capacity(slots.len());
+        Saving { slots: slots.into_iter(), below, block_limit, saved }
+    }
+
+    /// Writes the next queues of a checkpoint, `count` at most; false when there were none left.
+    pub(crate) fn save_next(
+        &mut self,
+        saving: &mut Saving,
+        count: usize,
+        out: &mut FrameWriter,
+    ) -> bool {
+        let Saving { slots, below, block_limit, saved } = saving;
+        let is_over = slots.as_slice().is_empty();
+        for slot in slots.take(count) {
             let Some(queue) = self.slots[slot as usize].as_mut() else { continue };
-            let settled = queue.settled(below);
+            let settled = queue.settled(*below);
             // Entries above `below` wait for the next checkpoint.
             queue.is_dirty = settled < queue.recent.len();
             if queue.is_dirty {
@@ -267,9 +302,9 @@ impl QueueIndex {
                 }
                 announce(queue, slot, out);
             }
-            all.push(save_queue(queue, slot, out, below, self.block_entries, block_limit));
+            saved.push(save_queue(queue, slot, out, *below, self.block_entries, *block_limit));
         }
-        all
+        !is_over
     }
 
     /// Queues that are not dirty but hold at least `limit` entries.
@@ -386,8 +421,9 @@ mod tests {
 
     fn checkpoint(index: &mut QueueIndex, below: u64, limit: usize) -> Vec<u8> {
         let mut out = FrameWriter::new(0, FILE_BYTES, 0, Vec::new());
-        let saved = index.save(&mut out, below, limit);
-        index.saved(saved, |_, _| {});
+        let mut saving = index.begin_save(&mut out, below, limit);
+        while index.save_next(&mut saving, 1, &mut out) {}
+        index.saved(saving.into_saved(), |_, _| {});
         out.finish().0
     }
 
@@ -452,6 +488,29 @@ mod tests {
         let queue = index.get(key).expect("a queue");
         assert_eq!((queue.min, queue.next()), (20, 20));
         assert_eq!(index.recent_entries(), 0);
+    }
+
+    #[test]
+    fn a_queue_that_grows_while_a_checkpoint_is_written_is_in_the_next_one_once() {
+        let mut index = QueueIndex::new(8);
+        let keys = [0, 1, 2].map(|id| index.open("topic", id, 0).expect("a slot"));
+        for number in 0..3 {
+            keys.iter().for_each(|key| index.push(*key, entry(number)));
+        }
+        checkpoint(&mut index, u64::MAX, 8);
+        let mut out = FrameWriter::new(0, FILE_BYTES, 0, Vec::new());
+        // All are crowded for a limit of 2, and not dirty.
+        let mut saving = index.begin_save(&mut out, 300, 2);
+        assert!(index.save_next(&mut saving, 1, &mut out));
+        keys.iter().for_each(|key| index.push(*key, entry(3)));
+        index.delete(keys[2]);
+        while index.save_next(&mut saving, 1, &mut out) {}
+        index.saved(saving.into_saved(), |_, _| {});
+        assert_eq!(index.recent_entries(), 2, "the entry that came meanwhile, of two queues");
+        let mut listed = index.dirty.clone();
+        listed.sort_unstable();
+        assert_eq!(listed, [0, 1]);
+        assert_eq!(index.deleted, [2]);
     }
 
     #[test]
