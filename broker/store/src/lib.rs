@@ -7,11 +7,11 @@
 //!
 //! ```text
 //! append ──> tail ──> writer ──> segments  append tail flush writer segments maker pace
-//!    ├──> queue index ─┐                   group_times queue queue_index entry
+//!    ├──> queue index ─┐                   group_times tempo queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
 //! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
-//!         files                                           cold_plan first_reads blocks cache
+//!         files                                           cold_plan first_reads blocks cache extents pool
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
@@ -26,7 +26,7 @@
 //! - A record has its position and queue offset when [`Log::append`] returns, and nothing else can
 //!   take them.
 //! - Every byte of the log is in the tail or in a file; the newest
-//!   [`Options::tail_window_bytes`] are in memory.
+//!   [`LogOptions::tail_window_bytes`] are in memory.
 //! - The index on disk knows only records that survive a power loss; everything it lacks is in the
 //!   log behind its last mark.
 //! - After a failed write or flush the log is fenced: no answer, no retry, until it is opened

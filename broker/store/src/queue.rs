@@ -3,7 +3,9 @@
 //! A queue costs no file. Its newest entries are in memory (`recent`); when there are enough of
 //! them and the log below them is durable, a checkpoint writes them as one block into the index
 //! stream and the queue keeps 24 bytes about it (`directory`). So a billion messages in blocks of
-//! 1024 need 24 MB of directories.
+//! 1024 need 24 MB of directories. With so many queues that blocks of that size would not fit into
+//! memory they are smaller (`QueueIndex::block_limit`), and stay so: 200,000 queues take 5 bytes a
+//! message.
 //!
 //! Invariants: `min <= visible <= next`; offsets in `directory` and `recent` are dense and in log
 //! order; entries below `saved` are on disk; a block holds only entries of durable records.
