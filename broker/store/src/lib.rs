@@ -11,7 +11,7 @@
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
 //! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
-//!         files                                           cold_plan first_reads blocks cache extents pool
+//!         files                                           cold_plan first_reads blocks cache
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
