@@ -76,7 +76,7 @@ impl ProducerCore {
         let deadline = Instant::now() + self.config.send_timeout;
         let action = format!("send to topic {}", outgoing.topic());
         let Outgoing { payload, target } = outgoing;
-        let topic = topic_of(&payload).to_owned();
+        let topic = payload.topic().to_owned();
         let route = self.route_until(&topic, deadline).await?;
         let identity = self.instance.identity();
         let prepared = Prepared::new(payload, &self.config, identity, clock::unix_ms())?;
@@ -273,13 +273,6 @@ impl Tried {
 
 fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_since(Instant::now())
-}
-
-fn topic_of(payload: &Payload) -> &str {
-    match payload {
-        Payload::Single(message) => message.topic(),
-        Payload::Batch(messages) => messages[0].topic(),
-    }
 }
 
 /// Reads the answer to a send.

@@ -35,6 +35,15 @@ pub(crate) enum Target {
     Selected(QueueSelector),
 }
 
+impl Payload {
+    pub(crate) fn topic(&self) -> &str {
+        match self {
+            Self::Single(message) => message.topic(),
+            Self::Batch(messages) => messages[0].topic(),
+        }
+    }
+}
+
 impl Outgoing {
     pub(crate) fn any(message: Message) -> Self {
         Self { payload: Payload::Single(message), target: Target::Any }
@@ -49,10 +58,7 @@ impl Outgoing {
     }
 
     pub(crate) fn topic(&self) -> &str {
-        match &self.payload {
-            Payload::Single(message) => &message.topic,
-            Payload::Batch(messages) => &messages[0].topic,
-        }
+        self.payload.topic()
     }
 }
 
