@@ -8,7 +8,6 @@ use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
 use super::gather::{self, Progress};
 use super::groups::no_group;
-use super::topics::no_topic;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::MessageQueue;
@@ -57,7 +56,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 
 async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Refusal> {
     let Some(topic) = parts.directory.topics().get(&wanted.topic).cloned() else {
-        return Err(no_topic(&wanted.topic));
+        return Err(Refusal::no_topic(&wanted.topic));
     };
     if parts.directory.groups().get(&wanted.group).is_none() {
         return Err(no_group(&wanted.group));

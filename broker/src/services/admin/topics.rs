@@ -11,7 +11,6 @@ use ringmq_protocol::bodies::stats::{TopicOffset, TopicStatsTable};
 use ringmq_protocol::bodies::topic::{
     TopicConfig, TopicConfigList, TopicConfigTable, TopicFilterType, TopicList,
 };
-use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{AllTopicConfigRequest, CreateTopicRequest, TopicRequest};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -92,7 +91,7 @@ pub(super) fn one(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Re
     let request: TopicRequest<'_> = decode(command)?;
     match parts.directory.topics().get(request.topic) {
         Some(topic) => Ok(json_answer(&**topic)),
-        None => Err(no_topic(request.topic)),
+        None => Err(Refusal::no_topic(request.topic)),
     }
 }
 
@@ -109,7 +108,7 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let Some(config) = parts.directory.topics().get(&topic).cloned() else {
-        return Reaction::Now(Err(no_topic(&topic)));
+        return Reaction::Now(Err(Refusal::no_topic(&topic)));
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
@@ -130,8 +129,4 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         table.topic_put_tps = parts.runtime.topic_rate(&topic);
         Ok(json_answer(&table))
     })
-}
-
-pub(super) fn no_topic(topic: &str) -> Refusal {
-    Refusal::new(response::TOPIC_NOT_EXIST, format!("No topic in this broker. topic: {topic}"))
 }
