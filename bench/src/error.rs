@@ -34,6 +34,23 @@ pub enum BenchError {
         /// What the system said.
         error: io::Error,
     },
+    /// None of the name servers takes a connection.
+    #[error(
+        "no name server at {addr}: {error}; start one (mqnamesrv), name another (-n HOST:PORT, by \
+         default port 9876), or leave -n out: then bench starts a broker of its own"
+    )]
+    NoNameServer {
+        /// The last of them.
+        addr: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Who answers knows no cluster: most likely a broker.
+    #[error(
+        "{0} answers, and is no name server: -n takes the address of one (by default port 9876), \
+         and not that of a broker (10911)"
+    )]
+    NotANameServer(String),
     /// A connection that was made has failed.
     #[error("connection to {addr} lost: {error}")]
     Network {
@@ -82,6 +99,12 @@ pub enum BenchError {
         /// What was expected in it.
         error: serde_json::Error,
     },
+    /// The document of a race where that of a run is wanted.
+    #[error(
+        "{0} is that of a whole race: the same `bench versus` again prints its table; what is \
+         compared and drawn are its runs, NNNN-*.json beside it"
+    )]
+    IsARace(PathBuf),
     /// Two results that say nothing about each other.
     #[error("cannot compare: {0}")]
     NotComparable(String),

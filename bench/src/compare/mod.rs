@@ -52,7 +52,7 @@ struct Row {
 /// A file cannot be read, is no result of bench, or the two measured different things.
 pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     let (a, b): (Document, Document) =
-        (files::read(&args.first).await?, files::read(&args.second).await?);
+        (files::read_run(&args.first).await?, files::read_run(&args.second).await?);
     refusal(&a, &b).map_or(Ok(()), |what| Err(BenchError::NotComparable(what)))?;
     let unit = units::of_both(&a, &b);
     let tolerance = f64::from(args.tolerance) / 100.0;

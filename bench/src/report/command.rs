@@ -14,7 +14,7 @@ use crate::report::{Report, files, html};
 pub async fn run(args: &ReportArgs) -> Result<Ending, BenchError> {
     let mut reports: Vec<Report> = Vec::new();
     for path in &args.results {
-        reports.push(files::read(path).await?);
+        reports.push(files::read_run(path).await?);
     }
     let names = names(&args.results);
     let shown: Vec<_> = names

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::{Disk, Space};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
 use crate::measure::Measured;
@@ -99,6 +99,27 @@ pub async fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
     let bytes = read.map_err(|error| BenchError::file(path, error))?;
     serde_json::from_slice(&bytes)
         .map_err(|error| BenchError::NoResult { path: path.to_owned(), error })
+}
+
+/// Reads the result of a run.
+///
+/// # Errors
+/// As for [`read`]; a race has a document of another kind.
+pub async fn read_run<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
+    /// What tells the document of a race.
+    #[derive(Deserialize)]
+    struct Race {
+        #[serde(rename = "conditions")]
+        _conditions: IgnoredAny,
+        #[serde(rename = "rows")]
+        _rows: IgnoredAny,
+    }
+    match read(path).await {
+        Err(BenchError::NoResult { .. }) if read::<Race>(path).await.is_ok() => {
+            Err(BenchError::IsARace(path.to_owned()))
+        }
+        outcome => outcome,
+    }
 }
 
 /// Space of the file system of a directory.

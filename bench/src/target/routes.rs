@@ -16,6 +16,7 @@ use ringmq_runtime::task;
 
 use crate::error::BenchError;
 use crate::target::caller::Caller;
+use crate::wire::describe;
 
 /// How long a new topic may take to appear in the routes, or a broker to register again.
 const ROUTE_LIMIT: Duration = Duration::from_secs(40);
@@ -55,7 +56,11 @@ impl Routes {
                 Err(error) => eprintln!("{error}; trying the next name server"),
             }
         }
-        Ok(Self { namesrv: Caller::connect(last).await?, masters: BTreeMap::new() })
+        let namesrv = Caller::connect(last).await.map_err(|error| match error {
+            BenchError::Connect { addr, error } => BenchError::NoNameServer { addr, error },
+            other => other,
+        })?;
+        Ok(Self { namesrv, masters: BTreeMap::new() })
     }
 
     /// The masters that have registered; at least one.
@@ -183,7 +188,18 @@ impl Routes {
             return Ok(());
         }
         let code = request::GET_BROKER_CLUSTER_INFO;
-        let body = self.namesrv.expect("cluster", code, &(), |c| c.body.to_vec()).await?;
+        let answer = self.namesrv.ask(code, &(), |answer| match answer.code {
+            response::SUCCESS => Ok(answer.body.to_vec()),
+            response::REQUEST_CODE_NOT_SUPPORTED => Err(None),
+            _ => Err(Some(describe(answer))),
+        });
+        let body = answer.await?.map_err(|answer| {
+            let who = self.namesrv.who().to_owned();
+            match answer {
+                None => BenchError::NotANameServer(who),
+                Some(answer) => BenchError::Refused { asked: "cluster", who, answer },
+            }
+        })?;
         let cluster: ClusterInfo = json::from_slice(&body)
             .map_err(|error| BenchError::protocol(self.namesrv.who(), error))?;
         for data in cluster.broker_addr_table.values() {

@@ -118,7 +118,10 @@ fn plan(args: &VersusArgs, seed: u64) -> Result<Plan, BenchError> {
     };
     let plan = Plan::new(&scenarios, &args.against, seed);
     match plan.blocks() {
-        [] => Err(BenchError::Race("nobody of --against meets us in --scenarios".to_owned())),
+        [] => Err(BenchError::Race(format!(
+            "nobody of --against meets us in --scenarios; who would: {}",
+            scenarios.iter().map(|scenario| scenario.field_words()).collect::<Vec<_>>().join("; ")
+        ))),
         _ => Ok(plan),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 use crate::args::target::Flush;
@@ -120,6 +121,13 @@ impl Scenario {
                 std::iter::once(Contestant::Otherwise).chain(control).collect()
             }
         }
+    }
+
+    /// Who may be named to meet us in it, in words.
+    pub fn field_words(&self) -> String {
+        let all = Contestant::value_variants().iter().filter(|it| self.rivals(&[**it]) == [**it]);
+        let names: Vec<&str> = all.map(|rival| rival.word()).collect();
+        format!("in {} {}", self.name, names.join(", "))
     }
 
     /// Apache's broker as tuned everywhere. As shipped where the whole difference between the two
@@ -331,6 +339,9 @@ mod tests {
         assert_eq!(by_name("pull-32").unwrap().rivals(&named), named);
         let cold = by_name("cold-1024").unwrap().rivals(&named);
         assert_eq!(cold, [Contestant::Tuned, Contestant::Ours]);
+        let words = by_name("cold-1024").unwrap().field_words();
+        assert!(words.starts_with("in cold-1024 ") && words.contains("tuned"), "{words}");
+        assert!(!words.contains("null"), "{words}");
     }
 
     #[test]

@@ -108,6 +108,14 @@ fn a_running_broker_stands_beside_the_way_to_it() {
     let limits = &json(&words)["limits"];
     assert_timed(&limits["round_trips"][0]);
     assert!(limits["null_broker"].is_null(), "it would measure this machine: {limits}");
+    // The namesrv of a running cluster is not its broker.
+    let output = bench(folder.path(), &["produce", "-n", &broker]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains(&format!("{broker} answers, and is no name server: -n takes")),
+        "{errors}"
+    );
     let words = ["idle", "--json", "-n", &namesrv, "-c", "1", "-d", "1", "--hold", "100ms"];
     let words = [&words[..], &["--warm-up", "0", "--duration", "0.5"]].concat();
     assert_timed(&json(&words)["round_trips"][0]);

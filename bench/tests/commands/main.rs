@@ -223,6 +223,14 @@ fn results_are_compared_and_the_exit_code_tells() {
     let same = code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]);
     assert!(matches!(same, Some(0 | 6)), "{same:?}");
     assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
+    std::fs::write(folder.path().join("versus.json"), "{\"conditions\": {}, \"rows\": []}")
+        .unwrap();
+    for words in [["compare", "fast.json", "versus.json"], ["report", "versus.json", "fast.json"]] {
+        let output = bench(folder.path(), &words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("versus.json is that of a whole race: "), "{errors}");
+    }
     let compared = bench(folder.path(), &["compare", "fast.json", "brief.json"]);
     let table = String::from_utf8_lossy(&compared.stdout);
     assert_eq!(compared.status.code(), Some(6), "{table}");
@@ -262,7 +270,8 @@ fn an_address_without_a_server_is_named() {
         let output = bench(folder.path(), &["produce", "-n", address]);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1));
-        assert!(text.contains(&format!("cannot connect to {address}: ")), "{text}");
+        assert!(text.contains(&format!("no name server at {address}: ")), "{text}");
+        assert!(text.contains("start one (mqnamesrv)") && text.contains("leave -n out"), "{text}");
     }
     for address in ["localhost", "a:9876;b"] {
         let output = bench(folder.path(), &["produce", "-n", address]);
