@@ -34,6 +34,14 @@ pub enum BenchError {
         /// What the system said.
         error: io::Error,
     },
+    /// A process that shall be watched is not there.
+    #[error("--broker-pid {pid}: {error}")]
+    NoProcess {
+        /// Its number.
+        pid: u32,
+        /// What the system said.
+        error: io::Error,
+    },
     /// None of the name servers takes a connection.
     #[error(
         "no name server at {addr}: {error}; start one (mqnamesrv), name another (-n HOST:PORT, by \

@@ -15,6 +15,10 @@ pub struct TargetArgs {
     /// bench starts a broker of its own.
     #[arg(short, long, value_name = "ADDRESS", value_parser = values::name_servers)]
     pub namesrv: Option<String>,
+    /// Numbers of the broker's processes, where it runs on this machine: their CPU time and memory
+    /// are told as of a broker that bench starts.
+    #[arg(long, value_name = "PID", requires = "namesrv", value_delimiter = ',')]
+    pub broker_pid: Vec<u32>,
     /// Topic; created with --queues queues when it is not there.
     #[arg(short, long, default_value = "BenchTopic")]
     pub topic: String,

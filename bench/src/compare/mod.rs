@@ -22,7 +22,7 @@ use crate::report::environment as words;
 use crate::report::{Beside, Outcome, files, table};
 
 /// Settings that say where results and files go, and nothing about figures.
-const PLACES: [&str; 5] = ["output", "report", "json", "store", "no-limits"];
+const PLACES: [&str; 6] = ["output", "report", "json", "store", "no-limits", "broker-pid"];
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]

@@ -19,6 +19,7 @@ use ringmq_runtime::process;
 use crate::args::target::{BrokerArgs, TargetArgs};
 use crate::driver::clients::{self, Clients, warn_of_shared};
 use crate::error::BenchError;
+use crate::program;
 use crate::proof::journal::QueueNumber;
 use crate::target::caller::Caller;
 use crate::target::embedded::{Embedded, Pulls};
@@ -44,6 +45,8 @@ pub struct Target {
     /// Addresses of the masters; their index is the broker's number.
     brokers: Vec<String>,
     embedded: Option<Embedded>,
+    /// Processes of a broker of this machine that bench did not start.
+    pids: Vec<u32>,
     /// Who sends and reads.
     clients: Clients,
 }
@@ -73,7 +76,9 @@ impl Target {
             None => Self::start_with(&args.broker, pulls, &names, args.queues).await?,
         };
         warn_of_shared(clients.cores(), target.broker_cores());
-        Ok(Self { clients, ..target })
+        let pids = args.broker_pid.clone();
+        pids.iter().try_for_each(|&pid| is_there(pid))?;
+        Ok(Self { clients, pids, ..target })
     }
 
     /// Starts a broker of its own, and creates the topics.
@@ -121,8 +126,9 @@ impl Target {
         names: &[String],
         queues: u32,
     ) -> Result<Self, BenchError> {
-        let (topics, brokers, clients) = (Vec::new(), Vec::new(), Clients::default());
-        let mut target = Self { topics, namesrv, brokers, embedded, clients };
+        let (topics, brokers, pids) = (Vec::new(), Vec::new(), Vec::new());
+        let clients = Clients::default();
+        let mut target = Self { topics, namesrv, brokers, embedded, pids, clients };
         let mut routes = Routes::connect(&target.namesrv).await?;
         if names.len() > 1 {
             routes.create_many(names, queues).await?;
@@ -245,7 +251,11 @@ impl Target {
 
     /// What the broker's process has used; none for a running cluster.
     pub fn usage(&self) -> Option<process::Usage> {
-        self.embedded.as_ref()?.usage()
+        match (&self.embedded, &self.pids[..]) {
+            (Some(embedded), _) => embedded.usage(),
+            (None, []) => None,
+            (None, pids) => Some(program::usage_of(pids)),
+        }
     }
 
     /// Flushes of the commit logs so far; none when the broker does not tell.
@@ -293,4 +303,8 @@ fn topic_names(args: &TargetArgs) -> Vec<String> {
         1 => vec![args.topic.clone()],
         topics => (0..topics).map(|number| format!("{}-{number}", args.topic)).collect(),
     }
+}
+/// Refuses a number of which there is no process: its costs would be told as none.
+fn is_there(pid: u32) -> Result<(), BenchError> {
+    process::usage_of(pid).map(drop).map_err(|error| BenchError::NoProcess { pid, error })
 }

@@ -108,6 +108,15 @@ fn a_running_broker_stands_beside_the_way_to_it() {
     let limits = &json(&words)["limits"];
     assert_timed(&limits["round_trips"][0]);
     assert!(limits["null_broker"].is_null(), "it would measure this machine: {limits}");
+    assert!(json(&words)["broker"].is_null(), "nobody said which process it is");
+    // Of what process, bench cannot know: that of this test has memory, too.
+    let own = std::process::id().to_string();
+    let report = json(&[&words[..], &["--broker-pid", &own]].concat());
+    assert!(report["broker"]["rss_bytes"].as_u64() > Some(0), "{report}");
+    let words = [&words[..], &["--broker-pid", "4194305"]].concat();
+    let output = bench(folder.path(), &words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("--broker-pid 4194305: "), "no number of a process: {errors}");
     // The namesrv of a running cluster is not its broker.
     let output = bench(folder.path(), &["produce", "-n", &broker]);
     let errors = String::from_utf8_lossy(&output.stderr);
