@@ -45,7 +45,10 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
         let sending = task::spawn("bench producers", async move {
             load.run(timing, Archive::default(), |_, _| ()).await
         });
-        received.push(measure::once(&target, &args.load.pace, &consumers, clock.archive()).await);
+        received.push(
+            measure::once(&target, &args.load.pace, &consumers, clock.archive(&args.load.pace))
+                .await,
+        );
         sent.push(Measured { archive: sending.await, ..Measured::default() });
     }
     let workload =

@@ -84,13 +84,14 @@ impl Clock {
         }
     }
 
-    /// An archive for the repetition that begins now.
-    pub fn archive(self) -> Archive {
+    /// An archive for the repetition at that pace that begins now.
+    pub fn archive(self, pace: &PaceArgs) -> Archive {
         let began = LogTime { base_unix_ms: self.started_unix_ms, offset: self.started.elapsed() };
-        match self.keeps_log {
+        let archive = match self.keeps_log {
             true => Archive::with_interval_log(began),
             false => Archive::default(),
-        }
+        };
+        archive.with_steps(&pace.steps())
     }
 }
 
@@ -118,7 +119,7 @@ pub async fn repeat(
         }
         let load = connect(repetition).await?;
         let traced = traces_stages.then(|| Traced::start(target, pace.warm_up));
-        let measured = once(target, pace, &load, clock.archive()).await;
+        let measured = once(target, pace, &load, clock.archive(pace)).await;
         let stages = match traced {
             Some(traced) => traced.finish().await?,
             None => Vec::new(),

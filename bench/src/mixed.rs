@@ -48,7 +48,9 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
         let reading = task::spawn("bench readers", async move {
             readers.run(timing, Archive::default(), |_, _| ()).await
         });
-        sends.push(measure::once(&target, &args.load.pace, &load, clock.archive()).await);
+        sends.push(
+            measure::once(&target, &args.load.pace, &load, clock.archive(&args.load.pace)).await,
+        );
         reads.push(Measured { archive: reading.await, ..Measured::default() });
     }
     let workload = format!(

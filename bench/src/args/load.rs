@@ -83,13 +83,18 @@ impl PaceArgs {
 
     /// The due times of an open loop; none in a closed one. `seed` decides random gaps.
     pub fn schedule(&self, seed: u64) -> Option<Schedule> {
+        let steps = self.steps();
+        (!steps.is_empty()).then(|| Schedule::new(steps, self.arrivals, seed))
+    }
+
+    /// The rates of an open loop and how long each of them is; the warm-up is a part of the first.
+    pub fn steps(&self) -> Vec<Step> {
         let steps = u32::try_from(self.rate.len()).expect("few rates fit a command line");
         let step = |(index, &rate): (usize, &f64)| {
             let warm_up = if index == 0 { self.warm_up } else { Duration::ZERO };
             Step { length: warm_up + self.duration / steps, rate }
         };
-        let steps: Vec<_> = self.rate.iter().enumerate().map(step).collect();
-        (!steps.is_empty()).then(|| Schedule::new(steps, self.arrivals, seed))
+        self.rate.iter().enumerate().map(step).collect()
     }
 
     /// The load in words.

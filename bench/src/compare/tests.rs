@@ -16,6 +16,7 @@ fn second(rate: f64) -> Second {
     Second {
         from_s: 0.0,
         seconds: 1.0,
+        rate: None,
         messages: rate as u64,
         bytes: 0,
         empty: 0,
@@ -45,6 +46,7 @@ fn run_of(rates: &[f64]) -> Outcome {
         errors: Failures::default(),
         backlog: 0,
         broker: None,
+        steps: Vec::new(),
         by_second: rates.iter().map(|rate| second(*rate)).collect(),
         stages: Vec::new(),
     }

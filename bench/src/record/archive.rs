@@ -11,6 +11,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use ringmq_runtime::clock;
 use serde::{Deserialize, Serialize};
 
+use crate::driver::schedule::Step;
 use crate::record::window::Window;
 
 /// One counted interval, usually a second.
@@ -20,6 +21,9 @@ pub struct Second {
     pub from_s: f64,
     /// Its length.
     pub seconds: f64,
+    /// Requests per second that were due, where that was not the same all the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     /// Messages acknowledged or received.
     pub messages: u64,
     /// Their body bytes.
@@ -47,7 +51,37 @@ pub struct Archive {
     pub total: Window,
     /// Each of them.
     pub seconds: Vec<Second>,
+    /// What each of several rates came to; empty where there are not several.
+    pub steps: Vec<StepCount>,
     interval_log: Option<IntervalLog>,
+}
+
+/// What was counted at one of several rates. A second counts where its middle lies, and an answer
+/// in the second in which it came.
+#[derive(Clone, Debug, Default)]
+pub struct StepCount {
+    /// Requests per second.
+    pub rate: f64,
+    /// Its end, from the start of the run.
+    until: Duration,
+    /// Counted time of it.
+    pub length: Duration,
+    /// Messages of that time.
+    pub messages: u64,
+    /// Requests that were due and not sent at its end.
+    pub backlog: u64,
+    /// Latencies and errors.
+    pub window: Window,
+}
+
+impl StepCount {
+    /// Adds that of another repetition.
+    pub fn add(&mut self, other: &Self) {
+        self.length += other.length;
+        self.messages += other.messages;
+        self.backlog += other.backlog;
+        self.window.add(&other.window);
+    }
 }
 
 /// The histograms of all seconds, as lines of text.
@@ -84,6 +118,17 @@ impl Archive {
         Self { interval_log: Some(log), ..Self::default() }
     }
 
+    /// The same for a schedule of these steps, each of which it also counts for itself.
+    pub fn with_steps(self, steps: &[Step]) -> Self {
+        let mut until = Duration::ZERO;
+        let count = |step: &Step| {
+            until += step.length;
+            StepCount { rate: step.rate, until, ..StepCount::default() }
+        };
+        let steps = if steps.len() > 1 { steps.iter().map(count).collect() } else { Vec::new() };
+        Self { steps, ..self }
+    }
+
     /// The lines of the interval log; empty unless [`Archive::with_interval_log`].
     pub fn interval_log(&self) -> &[u8] {
         self.interval_log.as_ref().map_or(&[], |log| &log.lines)
@@ -98,8 +143,23 @@ impl Archive {
     /// Adds an interval that began `from` after the start of the run and took `length`.
     pub fn add(&mut self, window: &Window, from: Duration, length: Duration, backlog: u64) {
         self.total.add(window);
-        self.seconds.push(second(window, from, length, backlog));
+        let mut second = second(window, from, length, backlog);
+        if let Some(step) = self.step_at(from + length / 2) {
+            second.rate = Some(step.rate);
+            step.length += length;
+            step.messages += window.messages;
+            step.backlog = backlog;
+            step.window.add(window);
+        }
+        self.seconds.push(second);
         self.log(window, from, length);
+    }
+
+    /// The step of a moment of the run, if there are several.
+    fn step_at(&mut self, moment: Duration) -> Option<&mut StepCount> {
+        let last = self.steps.len().checked_sub(1)?;
+        let at = self.steps.iter().position(|step| moment < step.until).unwrap_or(last);
+        self.steps.get_mut(at)
     }
 
     /// Adds what was asked in the counted time and answered, or lost, only after it: its latencies
@@ -107,6 +167,9 @@ impl Archive {
     /// throughput of the counted time, see [`Archive::messages`].
     pub fn add_late(&mut self, window: &Window, from: Duration, length: Duration) {
         self.total.add(window);
+        if let Some(step) = self.steps.last_mut() {
+            step.window.add(window);
+        }
         self.log(window, from, length);
     }
 
@@ -149,6 +212,7 @@ pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -
     Second {
         from_s: from.as_secs_f64(),
         seconds: length.as_secs_f64(),
+        rate: None,
         messages: window.messages,
         bytes: window.bytes,
         empty: window.empty,
@@ -177,6 +241,33 @@ fn log_interval(log: &mut Vec<u8>, window: &Window, from: Duration, length: Dura
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_of_several_rates_is_counted_for_itself() {
+        let seconds = Duration::from_secs;
+        // The warm-up of 2 s is a part of the first.
+        let steps = [(4, 100.0), (2, 300.0)];
+        let steps = steps.map(|(length, rate)| Step { length: seconds(length), rate });
+        let mut archive = Archive::default().with_steps(&steps);
+        for (from, ms) in [(2, 1), (3, 1), (4, 5), (5, 5)] {
+            let mut window = Window::default();
+            let latency = Duration::from_millis(ms);
+            window.success(latency, latency, 1, 10);
+            archive.add(&window, seconds(from), seconds(1), 10 * from);
+        }
+        archive.add_late(&archive.steps[1].window.clone(), seconds(6), seconds(1));
+        let told = |step: &StepCount| {
+            let max_ms = step.window.response.max_us() / 1e3;
+            (step.rate, step.length, step.messages, step.backlog, max_ms.round())
+        };
+        let told: Vec<_> = archive.steps.iter().map(told).collect();
+        assert_eq!(told[0], (100.0, seconds(2), 2, 30, 1.0));
+        assert_eq!(told[1], (300.0, seconds(2), 2, 50, 5.0));
+        assert_eq!(archive.steps[1].window.response.count(), 4, "what came late was asked last");
+        let rates: Vec<_> = archive.seconds.iter().map(|second| second.rate.unwrap()).collect();
+        assert_eq!(rates, [100.0, 100.0, 300.0, 300.0]);
+        assert!(Archive::default().with_steps(&steps[..1]).steps.is_empty(), "one rate is all");
+    }
 
     #[test]
     fn the_total_is_the_sum_of_the_seconds() {

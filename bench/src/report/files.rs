@@ -152,6 +152,8 @@ struct Row {
     p99_us: f64,
     p999_us: f64,
     max_us: f64,
+    /// Requests per second that were due, of a list of rates.
+    rate: Option<f64>,
 }
 
 /// A row per counted second; the percentiles are those of the response time.
@@ -184,6 +186,7 @@ fn row(repetition: usize, second: &Second) -> Row {
         p99_us: second.p99_us,
         p999_us: second.p999_us,
         max_us: second.max_us,
+        rate: second.rate,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::knee::Trial;
 use crate::limits::{Limits, PULLS};
 use crate::measure::{Measured, Used};
 use crate::observe::{DeviceUse, Meanwhile};
-use crate::record::archive::{Archive, Second};
+use crate::record::archive::{Archive, Second, StepCount};
 use crate::record::failures::Failures;
 use crate::record::latencies::LatencySummary;
 use crate::record::window::Window;
@@ -98,12 +98,49 @@ pub struct Outcome {
     pub backlog: u64,
     /// What the broker used, when bench started it.
     pub broker: Option<BrokerUse>,
+    /// What each of several rates came to, see [`StepOutcome`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepOutcome>,
     /// Each counted second of a repetition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_second: Vec<Second>,
     /// The stages of the sends of a repetition, as its brokers tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<BrokerStages>,
+}
+
+/// What one of several rates came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StepOutcome {
+    /// Requests per second that were due.
+    pub rate: f64,
+    /// Counted time in seconds.
+    pub seconds: f64,
+    /// Messages acknowledged or received in that time.
+    pub messages: u64,
+    /// Per second.
+    pub messages_per_second: f64,
+    /// From the intended time, of what was answered in that time.
+    pub response: LatencySummary,
+    /// Failed requests.
+    pub failures: u64,
+    /// Requests that were due and not sent at its end.
+    pub backlog: u64,
+}
+
+impl StepOutcome {
+    fn of(step: &StepCount) -> Self {
+        let seconds = step.length.as_secs_f64();
+        Self {
+            rate: step.rate,
+            seconds,
+            messages: step.messages,
+            messages_per_second: step.messages as f64 / seconds.max(1e-9),
+            response: step.window.response.summary(),
+            failures: step.window.errors.total(),
+            backlog: step.backlog,
+        }
+    }
 }
 
 /// Resources of the broker process.
@@ -174,6 +211,7 @@ impl Outcome {
             errors: total.errors.clone(),
             backlog: of_all(Archive::backlog),
             broker: used.map(BrokerUse::of),
+            steps: steps(runs),
             by_second: Vec::new(),
             stages: Vec::new(),
         }
@@ -332,6 +370,16 @@ impl Report {
 /// is not a moment.
 pub fn is_behind(unsent: u64, answered: u64) -> bool {
     unsent * 100 > answered
+}
+
+/// The rates of runs that all had the same ones, each over all repetitions.
+fn steps(runs: &[&Measured]) -> Vec<StepOutcome> {
+    let Some((first, others)) = runs.split_first() else { return Vec::new() };
+    let mut steps = first.archive.steps.clone();
+    for run in others {
+        steps.iter_mut().zip(&run.archive.steps).for_each(|(step, other)| step.add(other));
+    }
+    steps.iter().map(StepOutcome::of).collect()
 }
 
 /// All repetitions, whose latencies are those of so called requests.

@@ -27,6 +27,9 @@ impl Section {
 pub fn all(report: &Report) -> Vec<Section> {
     let titles = ["Throughput", "Latency in microseconds", "Errors by code"].map(str::to_owned);
     let mut sections = load(titles, &report.latency_of, &report.total);
+    if !report.total.steps.is_empty() {
+        sections.push(Section::figures("Each rate", table::steps(&report.total.steps)));
+    }
     if let Some(table) = report.limits.as_ref().and_then(|limits| limits.table(&report.loads())) {
         sections.push(Section::figures("Beside what this machine allows", table));
     }

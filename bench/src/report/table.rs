@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::record::latencies::{LatencySummary, PERCENTILES};
-use crate::report::{BrokerUse, Outcome};
+use crate::report::{BrokerUse, Outcome, StepOutcome};
 use crate::stages::BrokerStages;
 
 /// What a latency is called where there is only one, see [`Outcome::has_one_clock`].
@@ -33,6 +33,27 @@ pub fn throughput(outcome: &Outcome) -> Table {
         row.push(outcome.empty.to_string());
     }
     table.set_header(header).add_row(row);
+    align_numbers(&mut table, 0);
+    table
+}
+
+/// A row for each of several rates.
+pub fn steps(steps: &[StepOutcome]) -> Table {
+    let mut table = plain();
+    let latencies = ["p50 us", "p90 us", "p99 us", "p99.9 us", "max us"];
+    let header = ["rate", "seconds", "msg/s"].into_iter().chain(latencies);
+    table.set_header(header.chain(["errors", "unsent at its end"]));
+    for step in steps {
+        let mut row = vec![
+            format!("{:.0}", step.rate),
+            format!("{:.1}", step.seconds),
+            format!("{:.0}", step.messages_per_second),
+        ];
+        row.extend(["p50", "p90", "p99", "p99.9"].map(|name| step.response.told(name, 1)));
+        row.push(format!("{:.1}", step.response.max_us));
+        row.extend([step.failures, step.backlog].map(|count| count.to_string()));
+        table.add_row(row);
+    }
     align_numbers(&mut table, 0);
     table
 }
