@@ -4,8 +4,9 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use comfy_table::Table;
 use ringmq_runtime::{clock::Instant, process, task};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::commands::IdleArgs;
 use crate::consume;
@@ -15,15 +16,19 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::{self, beside};
+use crate::measure::Measured;
 use crate::record::archive::Archive;
-use crate::report::{environment, files, table};
+use crate::report::{Report, files, table};
 use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{PullPlan, Reading};
 
-/// What the broker spent.
-#[derive(Debug, Serialize)]
-struct Report {
+/// What the latencies of other commands are of; pulls that wait for nothing have none.
+const LATENCY_OF: &str = "wait us";
+
+/// What waiting pulls cost.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Waiting {
     /// Pulls that wait at any time.
     pulls: u64,
     /// Longest wait of one, in seconds.
@@ -33,26 +38,49 @@ struct Report {
     /// Answers per second: pulls whose wait was over, asked again at once.
     answers_per_second: f64,
     /// CPU time of the broker in percent of one core; none for a running cluster.
-    cpu_percent: Option<f64>,
+    pub cpu_percent: Option<f64>,
     /// Its resident memory at the end.
     rss_bytes: Option<u64>,
     /// How much more than before the pulls came.
-    rss_growth_bytes: Option<i64>,
+    pub rss_growth_bytes: Option<i64>,
     /// What the same answers cost a null broker that holds nothing and answers at once, in percent
     /// of one core; none for a running cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     null_broker_cpu_percent: Option<f64>,
     /// The way to the masters of a running cluster and back.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    round_trips: Vec<RoundTrip>,
-    /// Failed pulls.
-    errors: u64,
-    environment: Environment,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub round_trips: Vec<RoundTrip>,
 }
 
-impl Report {
-    fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a report is plain data")
+impl Waiting {
+    /// It as a table.
+    pub fn table(&self) -> Table {
+        let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+        let percent = |percent: Option<f64>| or_unknown(percent.map(|it| format!("{it:.2}")));
+        let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
+        let mut rows = table::plain();
+        rows.set_header([
+            "waiting pulls",
+            "longest wait s",
+            "seconds",
+            "answers/s",
+            "broker CPU % of a core",
+            "null broker %",
+            "RSS MB",
+            "grown by MB",
+        ]);
+        rows.add_row([
+            self.pulls.to_string(),
+            self.hold_s.to_string(),
+            format!("{:.1}", self.seconds),
+            format!("{:.1}", self.answers_per_second),
+            percent(self.cpu_percent),
+            percent(self.null_broker_cpu_percent),
+            or_unknown(self.rss_bytes.map(|bytes| megabytes(bytes as f64))),
+            or_unknown(self.rss_growth_bytes.map(|bytes| megabytes(bytes as f64))),
+        ]);
+        table::align_numbers(&mut rows, 0);
+        rows
     }
 }
 
@@ -73,13 +101,21 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let load = Load::on(target.clients(), None);
     consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     let waited = wait(args, &target, load).await;
-    let report = report(args, &target, &plan, before, &waited).await?;
-    print(&report, args.json);
+    let waiting = waiting(args, &target, &plan, before, &waited).await?;
+    let workload = format!("idle: pulls that wait up to {} s", waiting.hold_s);
+    let measured = Measured { archive: waited.archive, ..Measured::default() };
+    let mut report = Report::new(workload, LATENCY_OF, std::slice::from_ref(&measured));
+    report.waiting = Some(waiting);
+    report.environment = Environment::of(&target).await;
+    match args.json {
+        true => println!("{}", report.to_json()),
+        false => report.print(),
+    }
     if let Some(prefix) = &args.output {
-        write(prefix, &report, &waited.archive).await?;
+        write(prefix, &report, &measured.archive).await?;
     }
     target.ended_well();
-    Ok(Ending::of(report.errors))
+    Ok(Ending::of(report.failures()))
 }
 
 /// Pulls that waited, and what the broker was like when their time began and ended.
@@ -111,18 +147,18 @@ async fn wait(args: &IdleArgs, target: &Target, load: Rc<Load>) -> Waited {
 }
 
 /// `before` is what the broker was like without pulls.
-async fn report(
+async fn waiting(
     args: &IdleArgs,
     target: &Target,
     plan: &PullPlan,
     before: Option<process::Usage>,
     waited: &Waited,
-) -> Result<Report, BenchError> {
+) -> Result<Waiting, BenchError> {
     let Waited { archive, seconds, from, until } = waited;
     let answers_per_second = archive.empty() as f64 / archive.elapsed().as_secs_f64().max(1e-9);
     let (null_broker_cpu_percent, round_trips) =
         limits(args, target, plan, answers_per_second).await?;
-    Ok(Report {
+    Ok(Waiting {
         pulls: pulls(args),
         hold_s: args.hold.as_secs_f64(),
         seconds: *seconds,
@@ -134,8 +170,6 @@ async fn report(
             .map(|(before, until)| until.rss_bytes as i64 - before.rss_bytes as i64),
         null_broker_cpu_percent,
         round_trips,
-        errors: archive.total.errors.total(),
-        environment: Environment::of(target).await,
     })
 }
 
@@ -170,42 +204,4 @@ async fn limits(
 
 fn cpu_percent(from: process::Usage, until: process::Usage, seconds: f64) -> f64 {
     100.0 * until.cpu.saturating_sub(from.cpu).as_secs_f64() / seconds
-}
-
-fn print(report: &Report, json: bool) {
-    if json {
-        println!("{}", report.to_json());
-        return;
-    }
-    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
-    let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
-    let mut rows = table::plain();
-    rows.set_header([
-        "waiting pulls",
-        "seconds",
-        "answers/s",
-        "broker CPU % of a core",
-        "null broker %",
-        "RSS MB",
-        "grown by MB",
-        "errors",
-    ]);
-    rows.add_row([
-        report.pulls.to_string(),
-        format!("{:.1}", report.seconds),
-        format!("{:.1}", report.answers_per_second),
-        or_unknown(report.cpu_percent.map(|percent| format!("{percent:.2}"))),
-        or_unknown(report.null_broker_cpu_percent.map(|percent| format!("{percent:.2}"))),
-        or_unknown(report.rss_bytes.map(|bytes| megabytes(bytes as f64))),
-        or_unknown(report.rss_growth_bytes.map(|bytes| megabytes(bytes as f64))),
-        report.errors.to_string(),
-    ]);
-    table::align_numbers(&mut rows, 0);
-    println!(
-        "\n{}\n{}",
-        stop::described(format!("idle: pulls that wait up to {} s", report.hold_s)),
-        environment::block(&report.environment)
-    );
-    println!("{rows}");
-    report.round_trips.iter().for_each(|round_trip| println!("{}", round_trip.describe()));
 }

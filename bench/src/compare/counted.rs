@@ -1,17 +1,18 @@
-//! What is counted and not estimated: requests that failed, and those that were never sent.
+//! What is counted and not estimated: requests that failed, those that were never sent, and what
+//! pulls cost that wait.
 
 use crate::compare::Document;
 use crate::compare::metric::Judgement;
 use crate::report::Outcome;
 
-/// A share of all requests, of both results.
+/// A share of all requests, or a cost, of both results.
 #[derive(Debug)]
 pub struct Counted {
     /// Its name in the table.
     pub name: &'static str,
-    /// Percent of the first result's requests.
+    /// The first result's, in the unit of the name.
     pub first: f64,
-    /// Percent of the second's.
+    /// The second's.
     pub second: f64,
     /// What that says.
     pub judgement: Judgement,
@@ -19,6 +20,12 @@ pub struct Counted {
 
 /// What became due within the last moment is always unsent; one in a hundred is not a moment.
 const UNSENT_MIN_PERCENT: f64 = 1.0;
+
+/// Less is what ticks of 10 ms leave of the seconds of a run.
+const CPU_MIN_PERCENT: f64 = 0.5;
+
+/// Less is what an allocator keeps or not.
+const GROWTH_MIN_MB: f64 = 4.0;
 
 /// The shares of both results that are worth a row: of failures always, of unsent requests where
 /// there are any.
@@ -32,6 +39,15 @@ pub fn rows(a: &Document, b: &Document, tolerance: f64) -> Vec<Counted> {
     let (first, second) = (unsent_percent(a), unsent_percent(b));
     if first.max(second) > 0.0 {
         compare("unsent %", first, second, UNSENT_MIN_PERCENT);
+    }
+    if let (Some(a), Some(b)) = (&a.waiting, &b.waiting) {
+        if let Some((first, second)) = a.cpu_percent.zip(b.cpu_percent) {
+            compare("CPU % of a core", first, second, CPU_MIN_PERCENT);
+        }
+        if let Some((first, second)) = a.rss_growth_bytes.zip(b.rss_growth_bytes) {
+            let megabytes = |bytes: i64| bytes as f64 / 1e6;
+            compare("grown by MB", megabytes(first), megabytes(second), GROWTH_MIN_MB);
+        }
     }
     rows
 }

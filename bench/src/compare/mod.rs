@@ -18,6 +18,7 @@ use crate::compare::units::{RUNS_MIN, SECONDS_MIN, Unit, samples};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::idle::Waiting;
 use crate::report::environment as words;
 use crate::report::{Beside, Outcome, files, table};
 
@@ -32,6 +33,7 @@ struct Document {
     runs: Vec<Outcome>,
     #[serde(default)]
     beside: Vec<Beside>,
+    waiting: Option<Waiting>,
     environment: Environment,
 }
 

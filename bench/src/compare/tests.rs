@@ -58,6 +58,7 @@ fn document(runs: Vec<Outcome>) -> Document {
         latency_of: "send us".into(),
         runs,
         beside: Vec::new(),
+        waiting: None,
         environment: Environment::default(),
     }
 }

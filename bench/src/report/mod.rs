@@ -17,6 +17,7 @@ use crate::args::load::OutputArgs;
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::idle::Waiting;
 use crate::knee::Trial;
 use crate::limits::{Limits, PULLS};
 use crate::measure::{Measured, Used};
@@ -49,6 +50,9 @@ pub struct Report {
     /// The rates that a search for the knee has tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trials: Vec<Trial>,
+    /// What pulls cost that wait for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// What the machine allows, measured in the same run.
     pub limits: Option<Limits>,
     /// On what the run was made.
@@ -266,6 +270,7 @@ impl Report {
             runs: runs.iter().map(Outcome::of_run).collect(),
             beside: Vec::new(),
             trials: Vec::new(),
+            waiting: None,
             limits: None,
             environment: Environment::default(),
             histograms: histograms.map(|(name, text)| (name.to_owned(), text)).into(),
@@ -349,7 +354,8 @@ impl Report {
         Ok(())
     }
 
-    fn print(&self) {
+    /// Prints it for a person.
+    pub fn print(&self) {
         println!("\n{}", self.workload);
         println!("{}", environment::block(&self.environment));
         for Section { title, table, .. } in sections::all(self) {
@@ -360,7 +366,8 @@ impl Report {
         println!("What the words mean: bench --help");
     }
 
-    fn to_json(&self) -> String {
+    /// It as other commands read it.
+    pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report is plain data")
     }
 }

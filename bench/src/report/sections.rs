@@ -4,6 +4,7 @@ use comfy_table::Table;
 
 use crate::knee;
 use crate::limits::Limits;
+use crate::limits::round_trip::RoundTrip;
 use crate::report::{Beside, Outcome, Report, table};
 
 /// A titled table.
@@ -25,6 +26,11 @@ impl Section {
 
 /// All tables.
 pub fn all(report: &Report) -> Vec<Section> {
+    if let Some(waiting) = &report.waiting {
+        let mut sections = vec![Section::figures("What waiting pulls cost", waiting.table())];
+        sections.extend(errors("Errors by code".to_owned(), &report.total));
+        return sections;
+    }
     let titles = ["Throughput", "Latency in microseconds", "Errors by code"].map(str::to_owned);
     let mut sections = load(titles, &report.latency_of, &report.total);
     if !report.total.steps.is_empty() {
@@ -57,25 +63,31 @@ pub fn all(report: &Report) -> Vec<Section> {
 
 /// The tables of one load under their titles, the last only where something failed.
 fn load(titles: [String; 3], latency_of: &str, outcome: &Outcome) -> Vec<Section> {
-    let [throughput, latency, errors] = titles;
+    let [throughput, latency, failed] = titles;
     let mut sections = vec![
         Section::figures(throughput, table::throughput(outcome)),
         Section::figures(latency, table::latencies(latency_of, outcome)),
     ];
-    let failed = table::errors(outcome);
-    sections.extend(failed.map(|table| Section { title: errors, is_text: true, table }));
+    sections.extend(errors(failed, outcome));
     sections
+}
+
+/// What failed, if anything did.
+fn errors(title: String, outcome: &Outcome) -> Option<Section> {
+    table::errors(outcome).map(|table| Section { title, is_text: true, table })
 }
 
 /// What is to be said besides, a sentence each.
 pub fn notes(report: &Report) -> Vec<String> {
     let mut notes: Vec<String> = report.outcomes().filter_map(Outcome::overload).collect();
-    if report.counted_nothing() {
+    if report.counted_nothing() && report.waiting.is_none() {
         notes.push("Nothing was counted: no message between the warm-up and the end.".to_owned());
     }
     if report.failures() == 0 {
         notes.push("No request failed.".to_owned());
     }
+    let ways = report.waiting.iter().flat_map(|waiting| &waiting.round_trips);
+    notes.extend(ways.map(RoundTrip::describe));
     let floor = |limits: &Limits| limits.floor.describe(report.latency_name(), &report.total);
     notes.extend(report.limits.iter().flat_map(floor));
     notes

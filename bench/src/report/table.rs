@@ -117,7 +117,9 @@ pub fn stages(number: usize, told: &BrokerStages) -> Table {
             Some(shard) => format!("shard {shard}: {}", stage.stage),
         };
         let row = [name, stage.count.to_string()].into_iter();
-        table.add_row(row.chain(us.map(|us| format!("{us:.1}"))));
+        // Of nothing there is no time.
+        let text = |us: f64| if stage.count == 0 { "-".to_owned() } else { format!("{us:.1}") };
+        table.add_row(row.chain(us.map(text)));
     }
     if told.stages.is_empty() {
         table.add_row(["the broker does not tell them"]);
@@ -181,5 +183,31 @@ pub fn plain() -> Table {
 pub fn align_numbers(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_protocol::bodies::send_stage::SendStage;
+
+    use super::*;
+
+    #[test]
+    fn a_stage_that_nothing_passed_has_no_times() {
+        let stage = |name: &str, count, mean_us| SendStage {
+            stage: name.to_owned(),
+            count,
+            mean_us,
+            ..SendStage::default()
+        };
+        let stages = vec![stage("hop", 0, 0.0), stage("read", 2, 0.0)];
+        let text = stages_text(&BrokerStages { broker: "b".to_owned(), stages });
+        let row = |name: &str| text.lines().find(|line| line.contains(name)).expect("a row");
+        assert!(!row("hop").contains("0.0") && row("hop").matches('-').count() == 5, "{text}");
+        assert!(row("read").contains("0.0"), "{text}");
+    }
+
+    fn stages_text(told: &BrokerStages) -> String {
+        stages(1, told).to_string()
     }
 }

@@ -127,7 +127,7 @@ fn a_running_broker_stands_beside_the_way_to_it() {
     );
     let words = ["idle", "--json", "-n", &namesrv, "-c", "1", "-d", "1", "--hold", "100ms"];
     let words = [&words[..], &["--warm-up", "0", "--duration", "0.5"]].concat();
-    assert_timed(&json(&words)["round_trips"][0]);
+    assert_timed(&json(&words)["waiting"]["round_trips"][0]);
 }
 
 #[test]

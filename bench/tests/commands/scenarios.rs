@@ -65,7 +65,8 @@ fn fault(path: &Path) -> Option<String> {
     if let Some(fault) = of_pulls(&text, &report) {
         return Some(format!("{words:?}: {fault}"));
     }
-    let counted = ["messages", "pulls"].map(|name| report[name].as_u64().unwrap_or(0));
+    let counted = [&report["messages"], &report["waiting"]["pulls"]];
+    let counted = counted.map(|count| count.as_u64().unwrap_or(0));
     (counted == [0, 0]).then(|| format!("{words:?} counted nothing: {report}"))
 }
 

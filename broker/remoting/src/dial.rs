@@ -199,7 +199,7 @@ impl<S: Service> Dialer<S> {
     /// # Errors
     /// See [`DialError`]; `Backoff` at once while the last failure is recent.
     pub async fn get(&self, address: &str) -> Result<Rc<Connection>, DialError> {
-        let peer = self.peer(address, Instant::now());
+        let peer = self.peer(address);
         loop {
             match peer.step(address, Instant::now()) {
                 Step::Done(result) => return result,
@@ -251,14 +251,14 @@ impl<S: Service> Dialer<S> {
         peers.values().for_each(|peer| peer.close(reason));
     }
 
-    fn peer(&self, address: &str, now: Instant) -> Rc<Peer> {
+    fn peer(&self, address: &str) -> Rc<Peer> {
         if let Some(peer) = self.peers.borrow().get(address) {
             return Rc::clone(peer);
         }
         if self.peers.borrow().len() >= ADDRESSES_MAX {
             self.forget_one();
         }
-        let peer = Rc::new(Peer::new(now));
+        let peer = Rc::new(Peer::new(Instant::now()));
         self.peers.borrow_mut().insert(address.to_owned(), Rc::clone(&peer));
         peer
     }

@@ -88,11 +88,13 @@ fn page(results: &[Shown<'_>]) -> String {
             Rows::from(&table::overview("result", named))
         }
     };
+    // Waits have no latency, and bring nothing.
+    let is_plotted = results.iter().any(|result| result.report.waiting.is_none());
     let page = Page {
         kind,
         title,
         overview,
-        plots: plots::all(results),
+        plots: if is_plotted { plots::all(results) } else { Vec::new() },
         results: results.iter().enumerate().map(|(number, result)| told(number, result)).collect(),
         environment: facts::environments(results),
         configuration: facts::configurations(results),
