@@ -29,7 +29,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Queues written to a snapshot before other tasks get a turn.
 const SNAPSHOT_STEP: usize = 256;
 
-/// Queues written to a checkpoint before other tasks get a turn: at most a block each, 1 ms in all.
+/// Queues written to a checkpoint before other tasks get a turn: mostly a block each, 1 ms in all.
 const CHECKPOINT_STEP: usize = 32;
 
 /// What is known of the snapshot files.
@@ -146,6 +146,7 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     }
     let (bytes, chain, keys) = {
         let state = &mut *inner.state.borrow_mut();
+        state.queues.save_deletions(&mut out);
         let keys = state.keys.save(&mut out, below, &key_runs);
         out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
         let (bytes, chain) = out.finish();
@@ -278,4 +279,100 @@ pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
         snapshot(inner).await?;
     }
     abort::remove(inner).await
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_protocol::record::NewRecord;
+    use ringmq_runtime::sim::World;
+
+    use super::*;
+    use crate::log::Log;
+    use crate::options::{FlushPolicy, LogOptions};
+    use crate::position::LogId;
+
+    /// Of two topics, fewer than there are slots.
+    const QUEUES: i32 = 2 * CHECKPOINT_STEP as i32;
+
+    async fn send_to_all(log: &Log) {
+        for queue_id in 0..QUEUES {
+            for topic in ["gone", "kept"] {
+                log.append(&message(topic, queue_id), 1).expect("room");
+            }
+        }
+        while log.acknowledged() < log.end_position() {
+            log.progress(log.acknowledged()).await.expect("no fault");
+        }
+    }
+
+    fn message(topic: &str, queue_id: i32) -> NewRecord<'_> {
+        let host = ([127, 0, 0, 1], 10911).into();
+        NewRecord {
+            topic,
+            queue_id,
+            flag: 0,
+            sys_flag: 0,
+            born_at_ms: 1,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"body",
+            properties: "",
+            extra: &[],
+            with_record_crc: false,
+        }
+    }
+
+    /// Such a queue has no entries in the checkpoint, though an earlier one has it, and it has
+    /// records on both sides of the mark.
+    #[test]
+    fn queues_that_are_deleted_while_a_checkpoint_gives_way_cost_nobody_a_message() {
+        for seed in 0..32 {
+            let world = World::new(seed);
+            let disk = world.disk(0);
+            let options = LogOptions {
+                segment_size_bytes: 1 << 20,
+                record_size_max_bytes: 64 << 10,
+                fill_step_bytes: 64 << 10,
+                flush: FlushPolicy::Sync,
+                checkpoint_interval: Duration::from_secs(1000),
+                ..LogOptions::default()
+            };
+            world.run(async {
+                let opened = Log::open(&disk, "log", LogId(0), options.clone()).await;
+                let (log, _) = opened.expect("the log opens");
+                let durable = || log.inner.state.borrow().marks.durable();
+                send_to_all(&log).await;
+                save(&log.inner, durable()).await.expect("saved");
+                send_to_all(&log).await;
+                let below = durable();
+                send_to_all(&log).await;
+                let inner = log.inner.clone();
+                let saved = task::spawn("save", async move { save(&inner, below).await });
+                for _ in 0..seed / 4 {
+                    task::yield_now().await;
+                }
+                // Past the log, whose own checkpoint would begin beside this one.
+                for queue_id in 0..QUEUES {
+                    let queues = &mut log.inner.state.borrow_mut().queues;
+                    let key = queues.find("gone", queue_id).expect("it is there");
+                    queues.delete(key);
+                }
+                saved.await.expect("saved");
+            });
+            world.kill(0);
+            world.run(async {
+                let opened = Log::open(&disk, "log", LogId(0), options).await;
+                let (log, report) = opened.expect("the log opens");
+                assert_eq!(report.damage, None, "seed {seed}");
+                for queue_id in 0..QUEUES {
+                    let key = log.inner.state.borrow().queues.find("kept", queue_id);
+                    let state = log.inner.state.borrow();
+                    let queue = key.and_then(|key| state.queues.get(key)).expect("kept");
+                    assert_eq!(queue.next(), 3, "seed {seed}");
+                }
+            });
+        }
+    }
 }
