@@ -8,8 +8,7 @@
 //!
 //! Past the page cache goes only what does not change any more: whole extents of one segment that
 //! lie before the tail, and so were written. Their memory is that of the extents (`extents.rs`) and
-//! its limits are theirs; where that has none left, or the device refuses, the page cache has to
-//! do.
+//! its limits are theirs; where that has none left, the page cache has to do.
 
 use std::cell::RefCell;
 use std::rc::Rc;

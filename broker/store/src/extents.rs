@@ -72,6 +72,20 @@ impl Extents {
         Some(extent.share((range.start - start) as usize..(range.end - start) as usize))
     }
 
+    /// Hands out the bytes `range` of the log, extent by extent, if all of them are here.
+    pub(crate) fn share_all(&self, range: Range<u64>, mut part: impl FnMut(Shared)) -> bool {
+        let starts = (extent_of(range.start)..range.end).step_by(EXTENT_BYTES as usize);
+        if !starts.clone().all(|start| self.here(start).is_some()) {
+            return false;
+        }
+        for start in starts {
+            let (from, to) = (range.start.max(start), range.end.min(start + EXTENT_BYTES));
+            let extent = self.here(start).expect("looked for just now");
+            part(extent.share((from - start) as usize..(to - start) as usize));
+        }
+        true
+    }
+
     /// As [`Extents::share`] for what that does not give: fills `out` from log byte `byte` on;
     /// false if the bytes are neither here nor all in the page cache.
     pub(crate) fn copy(
@@ -275,6 +289,37 @@ mod tests {
             }
             assert!(extents.memory_bytes() > 0);
         });
+    }
+
+    #[test]
+    fn bytes_of_several_extents_are_handed_out_when_all_of_them_are_here() {
+        let mut extents = Extents::new();
+        let bytes = BASE..BASE + 3 * EXTENT_BYTES;
+        let mut blocks = extents.room(&bytes).expect("room");
+        for (at, block) in (BASE..).step_by(EXTENT_BYTES as usize).zip(&mut blocks) {
+            (at..).zip(block.spare()).for_each(|(at, byte)| *byte = byte_at(at));
+            block.advance(EXTENT_BYTES as usize);
+        }
+        let last = blocks.pop();
+        extents.keep(BASE, blocks);
+        let share = |extents: &Extents, bytes: Range<u64>| {
+            let mut shared = Vec::new();
+            extents.share_all(bytes, |part| shared.extend_from_slice(&part)).then_some(shared)
+        };
+        for bytes in [
+            BASE + 1000..BASE + EXTENT_BYTES + 1,
+            BASE..BASE + 2 * EXTENT_BYTES,
+            BASE + EXTENT_BYTES - 1..BASE + EXTENT_BYTES,
+        ] {
+            let expected: Vec<u8> = bytes.clone().map(byte_at).collect();
+            assert!(share(&extents, bytes) == Some(expected));
+        }
+        assert_eq!(share(&extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1), None);
+        extents.keep(BASE + 2 * EXTENT_BYTES, last.into_iter().collect());
+        assert_eq!(
+            share(&extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1).map(|all| all.len()),
+            Some(2 * EXTENT_BYTES as usize - 4)
+        );
     }
 
     #[test]

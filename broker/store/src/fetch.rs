@@ -3,8 +3,8 @@
 //! | where, how | piece |
 //! |---|---|
 //! | in the tail | slice of the tail |
+//! | in extents of the log that are in memory | slices of the extents (`extents.rs`) |
 //! | neighbours of [`FILE_RUN_MIN_BYTES`] and more | range of the file, sent from the page cache |
-//! | others, in an extent of the log that is in memory | slice of the extent (`extents.rs`) |
 //! | others, in the page cache | copies, several in one block |
 //! | others | brought into an extent or the page cache first (`cold.rs`) |
 //! | others, where nobody can tell what that holds | copies of what lies around them |
@@ -54,7 +54,10 @@ pub(crate) fn fetch_now(
             let next = wanted.get(fetched + run.len()).map(|next| next.byte);
             if len >= FILE_RUN_MIN_BYTES {
                 out.extend(copies.take());
-                out.push(Piece::File { view: segment.file.view(), pos, len });
+                // What was read past the page cache would be read a second time from the file.
+                if !extents.share_all(byte..byte + len, |part| out.push(Piece::Memory(part))) {
+                    out.push(Piece::File { view: segment.file.view(), pos, len });
+                }
             } else if let Some(shared) = extents.share(segment, &settled, byte..byte + len, next) {
                 out.extend(copies.take());
                 out.push(Piece::Memory(shared));
