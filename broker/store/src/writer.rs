@@ -74,14 +74,15 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
         }
         from = part.to;
     }
+    if flushes && !growth_flushed(inner, segment.base).await {
+        return Ok(());
+    }
+    inner.group_clock.completed(inner.id.at(group.to), submitted_at);
     let waits = inner.state.borrow().marks.appended() - group.to;
     if (1..GROUP_SMALL_BYTES).contains(&waits) {
         net::after_arrivals().await;
     }
-    if !flushes || growth_flushed(inner, segment.base).await {
-        inner.group_clock.completed(inner.id.at(group.to), submitted_at);
-        complete(inner, group, flushes);
-    }
+    complete(inner, group, flushes);
     Ok(())
 }
 
