@@ -86,8 +86,8 @@ impl Assembler {
         Ok(progress)
     }
 
-    /// Memory that bytes of an unfinished frame, or of frames that wait for their turn, take beyond
-    /// what each connection may keep.
+    /// Memory that bytes of an unfinished frame, or of frames that wait for their turn, take where
+    /// it is more than what each connection may keep.
     pub(crate) fn held_bytes(&self) -> usize {
         let capacity = self.pending.capacity();
         if capacity > KEPT_CAPACITY_BYTES { capacity } else { 0 }

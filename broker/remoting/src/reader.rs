@@ -151,7 +151,9 @@ impl<S: Service> Reader<'_, S> {
             }
             if conn.is_closed() || !conn.may_read() { Next::Pause } else { Next::Continue }
         });
-        conn.set_unfinished_bytes(self.assembler.held_bytes());
+        // Whole frames that wait for their turn are not their peer's fault.
+        let is_unfinished = matches!(progress, Ok(Progress::NeedBytes));
+        conn.set_unfinished_bytes(if is_unfinished { self.assembler.held_bytes() } else { 0 });
         service.on_read_end(conn);
         conn.end_turn();
         match (refusal, progress) {
