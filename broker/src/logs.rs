@@ -273,6 +273,7 @@ pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
             data.local.stages.begin_kept(stalled.arrival);
             let is_stored = with_request(&stalled.peer, &stalled.frame, |request| {
                 let (local, produce) = (&data.local, &data.services().produce);
+                produce.forget_time();
                 produce::retry(local, produce, &owned, request, stalled.received_at)
             });
             data.local.end_turn();

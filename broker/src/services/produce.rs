@@ -44,8 +44,8 @@ const DELAYED_REMARK: &str =
 const TRANSACTION_REMARK: &str =
     "transactional messages are not supported by this broker yet; send an ordinary message";
 
-/// How much older than a message its store time may be. Times are in milliseconds, and a look at
-/// the clock takes as long as the hashes of a message's queue.
+/// How much older than its turn the store time of a message may be. Times are in milliseconds, and a
+/// look at the clock takes as long as the hashes of a message's queue.
 const WALL_AGE_MAX: Duration = Duration::from_micros(100);
 
 /// State of sending on one shard.
@@ -96,6 +96,11 @@ impl Produce {
         let unix_ms = clock::unix_ms();
         self.wall.set(Some((now, unix_ms)));
         unix_ms
+    }
+
+    /// Has the clock read for the next message, whenever that was received: it has waited.
+    pub fn forget_time(&self) {
+        self.wall.set(None);
     }
 
     /// One of the topic's queues that lie in this log, in turn.
