@@ -13,6 +13,7 @@ use crate::start::{Facts, MEMLOCK_MIN_BYTES, StartError, diagnose, memlock_need_
 pub(crate) fn executors(shards: usize) -> Result<(), StartError> {
     sys::raise_limits();
     sys::try_io_uring().map_err(|errno| diagnose(errno, &facts()))?;
+    open_files(shards * EXECUTOR_FILES).map_err(|errno| diagnose(errno, &facts()))?;
     // glommio looks at the limit itself, even where the process need not obey it.
     match sys::memlock_limit() {
         Some(limit_bytes) if limit_bytes < MEMLOCK_MIN_BYTES => {
@@ -20,6 +21,19 @@ pub(crate) fn executors(shards: usize) -> Result<(), StartError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Files that an executor opens at its start, glommio's and ours: 13 in `/proc/self/fd`, and what
+/// glommio closes again.
+const EXECUTOR_FILES: usize = 16;
+
+/// Tries whether the process may open so many more files; glommio panics where it may not.
+fn open_files(count: usize) -> Result<(), i32> {
+    let open = || {
+        let null = fs::File::open("/dev/null")?;
+        (1..count).map(|_| null.try_clone()).collect::<io::Result<Vec<_>>>().map(drop)
+    };
+    open().map_err(|error: io::Error| error.raw_os_error().unwrap_or(libc::EMFILE))
 }
 
 /// Turns glommio's refusal into advice.

@@ -289,8 +289,14 @@ pub(crate) fn direct_io_alignment(file: BorrowedFd<'_>) -> Option<Alignment> {
 /// Reserves the file's whole length, so that a full disk shows here and not in a later write.
 pub(crate) fn fallocate(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     let len = libc::off_t::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: plain system call on an open descriptor.
-    check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) }).map(|_| ())
+    loop {
+        // SAFETY: plain system call on an open descriptor.
+        match check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) }) {
+            // Some file systems give way to a signal.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            reserved => return reserved.map(|_| ()),
+        }
+    }
 }
 
 /// Takes an exclusive lock that ends with the descriptor; `false` if somebody else has it.
