@@ -137,7 +137,8 @@ impl Member {
         let mut attempt = 0;
         while !assigned.is_dropped.get() && !self.is_stopping.get() {
             let turn = assigned.batch_turn.enter().await;
-            let batch = match self.holds_lock(&assigned) && !assigned.is_dropped.get() {
+            let is_over = assigned.is_dropped.get() || self.is_stopping.get();
+            let batch = match self.holds_lock(&assigned) && !is_over {
                 true => assigned.held.borrow_mut().take(orderly.batch),
                 false => Vec::new(),
             };
