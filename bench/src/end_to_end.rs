@@ -42,14 +42,15 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
         let consumers = consumers(args, &target, producers.run).await?;
         let load = producers.connect(&target, &args.load.pace, again, None).await?;
         let timing = args.load.pace.timing();
-        let sending = task::spawn("bench producers", async move {
-            load.run(timing, Archive::default(), |_, _| ()).await
-        });
-        received.push(
-            measure::once(&target, &args.load.pace, &consumers, clock.archive(&args.load.pace))
-                .await,
-        );
-        sent.push(Measured { archive: sending.await, ..Measured::default() });
+        let steps = Archive::default().with_steps(&args.load.pace.steps());
+        let sending =
+            task::spawn("bench producers", async move { load.run(timing, steps, |_, _| ()).await });
+        let archive = clock.archive(&args.load.pace);
+        let mut measured = measure::once(&target, &args.load.pace, &consumers, archive).await;
+        let sends = sending.await;
+        measured.archive.take_backlogs(&sends);
+        received.push(measured);
+        sent.push(Measured { archive: sends, ..Measured::default() });
     }
     let workload =
         format!("end to end: {}; {} consuming connections", args.load.describe(), args.consumers);

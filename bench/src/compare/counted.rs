@@ -66,7 +66,7 @@ fn failed_percent(document: &Document) -> f64 {
     let beside = document.beside.iter().map(|beside| &beside.outcome);
     let all: Vec<&Outcome> = document.runs.iter().chain(beside).collect();
     let failed: u64 = all.iter().map(|outcome| outcome.failures()).sum();
-    percent(failed, all.iter().map(|outcome| outcome.response.count).sum())
+    percent(failed, all.iter().map(|outcome| outcome.response.count + outcome.empty).sum())
 }
 
 fn unsent_percent(document: &Document) -> f64 {

@@ -144,6 +144,9 @@ fn overview(rows: &[Row], counted: &[Counted]) -> comfy_table::Table {
 
 fn describe(a: &Document, b: &Document, unit: Option<Unit>, args: &CompareArgs) -> String {
     let (confidence, tolerance) = (args.confidence, args.tolerance);
+    if a.waiting.is_some() && b.waiting.is_some() {
+        return format!("what waiting pulls cost in one run each, tolerance {tolerance} %");
+    }
     let of = match unit {
         None => {
             return format!(

@@ -167,10 +167,16 @@ impl Archive {
     /// throughput of the counted time, see [`Archive::messages`].
     pub fn add_late(&mut self, window: &Window, from: Duration, length: Duration) {
         self.total.add(window);
-        if let Some(step) = self.steps.last_mut() {
+        if let Some(step) = self.step_at(from) {
             step.window.add(window);
         }
         self.log(window, from, length);
+    }
+
+    /// Takes what was due and not sent at the end of each rate from the archive of who sends.
+    pub fn take_backlogs(&mut self, senders: &Self) {
+        let pairs = self.steps.iter_mut().zip(&senders.steps);
+        pairs.for_each(|(step, sent)| step.backlog = sent.backlog);
     }
 
     /// Messages of the counted time.

@@ -386,7 +386,8 @@ fn steps(runs: &[&Measured]) -> Vec<StepOutcome> {
     for run in others {
         steps.iter_mut().zip(&run.archive.steps).for_each(|(step, other)| step.add(other));
     }
-    steps.iter().map(StepOutcome::of).collect()
+    // A run that was ended early did not come to all of them.
+    steps.iter().filter(|step| !step.length.is_zero()).map(StepOutcome::of).collect()
 }
 
 /// All repetitions, whose latencies are those of so called requests.

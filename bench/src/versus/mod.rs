@@ -96,7 +96,10 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let mut race = Race::new(args, apache, times, &output);
     race.run(&plan, &mut results).await?;
     print(&results, &race, args.json);
-    Ok(results.ending())
+    Ok(match results.ending() {
+        Ending::Good if !race.left_out().is_empty() => Ending::TooShort,
+        ending => ending,
+    })
 }
 
 /// Makes the directory of the race's data, and the one of everything else.

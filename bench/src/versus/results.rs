@@ -235,11 +235,15 @@ impl Results {
             () if self.is_lost() => Ending::Worse,
             () if self.failed_runs() > 0 => Ending::RequestsFailed,
             () if reached(Reached::Missed) || reached(Reached::Limited) => Ending::GoalMissed,
-            () if self.rows.iter().any(is_open) || !self.rows.iter().any(Row::tells) => {
-                Ending::TooShort
-            }
+            () if self.rows.iter().any(is_open) || !self.tells() => Ending::TooShort,
             () => Ending::Good,
         }
+    }
+
+    /// Whether any row tells something of what was raced.
+    fn tells(&self) -> bool {
+        let is_the_race = self.runs.iter().any(|run| run.rival == Contestant::Ours);
+        self.rows.iter().any(|row| row.tells(is_the_race))
     }
 
     /// As JSON.

@@ -174,6 +174,24 @@ impl Overloaded {
         let (ours, theirs) = (count(|pair| &pair.ours), count(|pair| &pair.theirs));
         Self { pairs: pairs.len(), ours, theirs }
     }
+
+    /// What is left of a verdict over the other pairs: whoever was overloaded lacks its worst runs
+    /// there, and so has won nothing.
+    fn leave(self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Win if self.ours > 0 => Verdict::Undecided,
+            Verdict::Loss if self.theirs > 0 => Verdict::Undecided,
+            verdict => verdict,
+        }
+    }
+
+    /// Whether nothing can be said of a goal that the other pairs reach, or miss, so.
+    fn forbids(self, goal: &Goal, reached: Reached) -> bool {
+        match reached {
+            Reached::Met | Reached::Aim => self.ours > 0,
+            Reached::Missed | Reached::Limited => goal.of == Of::Gain && self.theirs > 0,
+        }
+    }
 }
 
 /// A row of the table: one figure of one scenario against one rival.
@@ -226,10 +244,12 @@ impl Row {
         }
     }
 
-    /// Whether anything follows from it.
-    pub fn tells(&self) -> bool {
+    /// Whether anything follows from it. Each scenario has a control, which tells something only
+    /// where it `is_the_race`.
+    pub fn tells(&self, is_the_race: bool) -> bool {
         match self.verdict {
-            Verdict::Win | Verdict::Loss | Verdict::Sound => true,
+            Verdict::Win | Verdict::Loss => true,
+            Verdict::Sound => is_the_race,
             Verdict::Share => self.pairs >= PAIRS_MIN,
             _ => false,
         }
@@ -272,7 +292,7 @@ pub fn row(
         verdict: match gain {
             None if overloaded.pairs > 0 => Verdict::Overloaded,
             None => Verdict::Failed,
-            Some(gain) => verdict(gain, count, rival, control),
+            Some(gain) => overloaded.leave(verdict(gain, count, rival, control)),
         },
         goal: Goal::of(scenario.name, figure, rival),
         reached: None,
@@ -282,7 +302,9 @@ pub fn row(
     // A factor over a rival that came to no figure is neither reached nor missed.
     let is_judged =
         |goal: &&Goal| ours_count >= PAIRS_MIN && (goal.of == Of::Value || row.gain.is_some());
-    row.reached = row.goal.filter(is_judged).map(|goal| goal.reached(&row));
+    let reached = row.goal.filter(is_judged).map(|goal| (goal, goal.reached(&row)));
+    let reached = reached.filter(|&(goal, reached)| !overloaded.forbids(goal, reached));
+    row.reached = reached.map(|(_, reached)| reached);
     Some(row)
 }
 

@@ -101,6 +101,10 @@ fn only_a_race_that_shows_something_and_reaches_its_goals_ends_well() {
     // These goals are met: a rate of at least four times, and 256 MB.
     assert_eq!(ending(race("sync-64x32", 4, 5.0)), Ending::Good);
     assert_eq!(ending(race("topics-10k", 4, 5.0)), Ending::Good);
+    // Without a goal.
+    let shipped = |gain| race_of(&block("sync-64x32", Contestant::Shipped), 4, gain, 0.0);
+    assert_eq!(ending(shipped(5.0)), Ending::Good);
+    assert_eq!(ending(shipped(1.0)), Ending::TooShort, "the control alone is no result");
     let unsteady = |results: &mut Results| {
         results.runs.iter_mut().step_by(4).for_each(|run| run.before.round_trip_us = 100.0);
         results.runs.iter_mut().skip(3).step_by(4).for_each(|run| run.before.round_trip_us = 100.0);

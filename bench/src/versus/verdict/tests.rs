@@ -165,6 +165,23 @@ fn an_overloaded_run_decides_no_latency_for_or_against_anybody() {
 }
 
 #[test]
+fn whoever_was_overloaded_has_won_nothing_by_its_other_runs() {
+    let of = |p99_us: f64, side: fn(&mut Pair) -> &mut Option<Figures>| {
+        let mut all = vec![pair(figures(1e4, p99_us), figures(1e4, 1_000.0)); 8];
+        all[..4].iter_mut().for_each(|pair| side(pair).as_mut().unwrap().backlog = 500);
+        let scenario = by_name("sync-open-10k").unwrap();
+        let row = super::row(scenario, Contestant::Tuned, Figure::P99, &all, Some(&sharp()));
+        let row = row.unwrap();
+        (row.verdict, row.reached)
+    };
+    let (fast, slow) = (10.0, 3_000.0);
+    assert_eq!(of(fast, |pair| &mut pair.ours), (Verdict::Undecided, None));
+    assert_eq!(of(fast, |pair| &mut pair.theirs), (Verdict::Win, Some(Reached::Aim)));
+    assert_eq!(of(slow, |pair| &mut pair.theirs), (Verdict::Undecided, None));
+    assert_eq!(of(slow, |pair| &mut pair.ours), (Verdict::Loss, Some(Reached::Missed)));
+}
+
+#[test]
 fn discarded_and_failed_pairs_are_in_no_mean() {
     let mut all = pairs(7, 2.0, 0.0);
     all[0].brackets[3].round_trip_us = 100.0;
