@@ -44,8 +44,8 @@ const DELAYED_REMARK: &str =
 const TRANSACTION_REMARK: &str =
     "transactional messages are not supported by this broker yet; send an ordinary message";
 
-/// How much older than its turn the store time of a message may be. Times are in milliseconds, and a
-/// look at the clock takes as long as the hashes of a message's queue.
+/// How much older than its turn the store time of a message may be. Times are in milliseconds, and
+/// a look at the clock takes as long as the hashes of a message's queue.
 const WALL_AGE_MAX: Duration = Duration::from_micros(100);
 
 /// State of sending on one shard.
