@@ -148,8 +148,8 @@ where
 {
     let shards = config.cores.shards();
     assert!(luggage.len() == shards, "{} pieces for {shards} shards", luggage.len());
-    probe::executors(shards)?;
     let cores = config.cores.assign(&executor::cores_of_the_process().cores())?;
+    probe::executors(shards)?;
     log_panics();
     let gate = Gate::new(shards);
     let outcomes: Vec<Option<T>> = std::thread::scope(|scope| {
