@@ -400,12 +400,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    #[cfg(feature = "sim")]
-    if sim::current().is_some() {
-        yield_now().await;
-        return work();
-    }
-    live::helpers::blocking(work).await
+    in_world(work, live::helpers::blocking).await
 }
 
 /// As [`blocking`], for work that takes longer, such as the text of a large document: an executor
@@ -416,10 +411,19 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    in_world(work, live::helpers::long_work).await
+}
+
+/// Runs `work` as `live` does, or at once in a simulated world.
+async fn in_world<T, F, L>(work: F, live: impl FnOnce(F) -> L) -> T
+where
+    F: FnOnce() -> T,
+    L: Future<Output = T>,
+{
     #[cfg(feature = "sim")]
     if sim::current().is_some() {
         yield_now().await;
         return work();
     }
-    live::helpers::long_work(work).await
+    live(work).await
 }

@@ -257,7 +257,7 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ringmq_runtime::sim::World;
 
     use super::*;
@@ -265,10 +265,11 @@ mod tests {
     use crate::position::LogId;
     use crate::queue_index::SLOTS_MAX;
 
-    fn message(queue_id: i32, body: &[u8]) -> NewRecord<'_> {
+    /// A message as the unit tests of this crate append it.
+    pub(crate) fn message<'a>(topic: &'a str, queue_id: i32, body: &'a [u8]) -> NewRecord<'a> {
         let host = ([127, 0, 0, 1], 10911).into();
         NewRecord {
-            topic: "topic",
+            topic,
             queue_id,
             flag: 0,
             sys_flag: 0,
@@ -298,21 +299,25 @@ mod tests {
             let opened = Log::open(&disk, "log", LogId(0), options).await;
             let (log, _) = opened.expect("the log opens");
             for queue_id in 0..SLOTS_MAX as i32 {
-                log.append(&message(queue_id, b""), 1).expect("a slot");
+                log.append(&message("topic", queue_id, b""), 1).expect("a slot");
             }
             let new = SLOTS_MAX as i32;
             for _ in 0..64 {
                 let end = log.end_position();
                 let body = [7; 20 << 10];
-                let refused = log.append(&message(new, &body), 1).expect_err("no slot");
+                let refused = log.append(&message("topic", new, &body), 1).expect_err("no slot");
                 assert!(matches!(refused, AppendError::Exhausted(_)), "{refused}");
-                let batch = [message(0, &body), message(new, b"")];
+                let batch = [message("topic", 0, &body), message("topic", new, b"")];
                 log.append_batch(&batch, 1, &mut Vec::new()).expect_err("no slot");
                 assert_eq!(log.end_position(), end);
-                log.append(&message(0, &body[..1000]), 1).expect("its queue has a slot");
+                log.append(&message("topic", 0, &body[..1000]), 1).expect("its queue has a slot");
             }
-            log.append_batch(&[message(0, b""), message(1, b"")], 1, &mut Vec::new())
-                .expect("their queues have slots");
+            log.append_batch(
+                &[message("topic", 0, b""), message("topic", 1, b"")],
+                1,
+                &mut Vec::new(),
+            )
+            .expect("their queues have slots");
         });
     }
 }

@@ -283,10 +283,10 @@ pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use ringmq_protocol::record::NewRecord;
     use ringmq_runtime::sim::World;
 
     use super::*;
+    use crate::append::tests::message;
     use crate::log::Log;
     use crate::options::{FlushPolicy, LogOptions};
     use crate::position::LogId;
@@ -297,30 +297,11 @@ mod tests {
     async fn send_to_all(log: &Log) {
         for queue_id in 0..QUEUES {
             for topic in ["gone", "kept"] {
-                log.append(&message(topic, queue_id), 1).expect("room");
+                log.append(&message(topic, queue_id, b"body"), 1).expect("room");
             }
         }
         while log.acknowledged() < log.end_position() {
             log.progress(log.acknowledged()).await.expect("no fault");
-        }
-    }
-
-    fn message(topic: &str, queue_id: i32) -> NewRecord<'_> {
-        let host = ([127, 0, 0, 1], 10911).into();
-        NewRecord {
-            topic,
-            queue_id,
-            flag: 0,
-            sys_flag: 0,
-            born_at_ms: 1,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: b"body",
-            properties: "",
-            extra: &[],
-            with_record_crc: false,
         }
     }
 

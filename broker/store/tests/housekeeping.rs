@@ -142,6 +142,21 @@ async fn pair(world: &World) -> (Stream, Stream) {
     (client, listener.accept().await.expect("a connection").0)
 }
 
+/// Checks that a file that was just deleted can be sent for a minute, and not after that.
+async fn may_be_read_for_a_minute(world: &World, log: &Log, view: &FileView, pos: u64) {
+    let (_client, server) = pair(world).await;
+    let (_, mut to_client) = server.split();
+    for _ in 0..5 {
+        task::sleep(Duration::from_secs(10)).await;
+        log.expire(NOW_MS, everything()).await.expect("nothing to do");
+        to_client.send_file(view, pos, 100).await.expect("it may still be read");
+    }
+    task::sleep(Duration::from_secs(11)).await;
+    log.expire(NOW_MS, everything()).await.expect("nothing to do");
+    let cut = to_client.send_file(view, pos, 100).await.expect_err("its time is over");
+    assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
 #[test]
 fn who_reads_a_deleted_segment_has_a_minute_and_is_cut_off_then() {
     let world = World::new(1);
@@ -150,17 +165,7 @@ fn who_reads_a_deleted_segment_has_a_minute_and_is_cut_off_then() {
         fill(&log, 4000, 4 * TINY_SEGMENT_BYTES).await;
         let (view, pos, _) = file_piece(&log).await;
         log.expire(NOW_MS, everything()).await.expect("removable");
-        let (_client, server) = pair(&world).await;
-        let (_, mut to_client) = server.split();
-        for _ in 0..5 {
-            task::sleep(Duration::from_secs(10)).await;
-            log.expire(NOW_MS, everything()).await.expect("nothing to do");
-            to_client.send_file(&view, pos, 100).await.expect("it may still be read");
-        }
-        task::sleep(Duration::from_secs(11)).await;
-        log.expire(NOW_MS, everything()).await.expect("nothing to do");
-        let cut = to_client.send_file(&view, pos, 100).await.expect_err("its time is over");
-        assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
+        may_be_read_for_a_minute(&world, &log, &view, pos).await;
     });
 }
 
@@ -177,15 +182,7 @@ fn who_got_a_file_while_it_grew_has_a_minute_as_others_do() {
         let (view, pos, _) = file_piece(&log).await;
         fill(&log, 20_000, 5 * SEGMENT_BYTES / 2).await;
         log.expire(NOW_MS, everything()).await.expect("removable");
-        let (_client, server) = pair(&world).await;
-        let (_, mut to_client) = server.split();
-        task::sleep(Duration::from_secs(50)).await;
-        log.expire(NOW_MS, everything()).await.expect("nothing to do");
-        to_client.send_file(&view, pos, 100).await.expect("it may still be read");
-        task::sleep(Duration::from_secs(11)).await;
-        log.expire(NOW_MS, everything()).await.expect("nothing to do");
-        let cut = to_client.send_file(&view, pos, 100).await.expect_err("its time is over");
-        assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
+        may_be_read_for_a_minute(&world, &log, &view, pos).await;
     });
 }
 
