@@ -164,7 +164,7 @@ fn is_here(inner: &Inner, state: &State, chunk: Chunk) -> bool {
 /// Whether the log has the extents of a chunk.
 fn is_taken(extents: &Extents, chunk: Chunk) -> bool {
     let bytes = chunk.from..chunk.to;
-    Extents::are_whole(&bytes) && extents.has(bytes)
+    Extents::are_whole(&bytes) && extents.has(&bytes)
 }
 
 fn end(inner: &Inner, chunk: Chunk) {

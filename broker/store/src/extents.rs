@@ -74,11 +74,10 @@ impl Extents {
 
     /// Hands out the bytes `range` of the log, extent by extent, if all of them are here.
     pub(crate) fn share_all(&self, range: Range<u64>, mut part: impl FnMut(Shared)) -> bool {
-        let starts = (extent_of(range.start)..range.end).step_by(EXTENT_BYTES as usize);
-        if !starts.clone().all(|start| self.here(start).is_some()) {
+        if !self.has(&range) {
             return false;
         }
-        for start in starts {
+        for start in extents_of(&range) {
             let (from, to) = (range.start.max(start), range.end.min(start + EXTENT_BYTES));
             let extent = self.here(start).expect("looked for just now");
             part(extent.share((from - start) as usize..(to - start) as usize));
@@ -163,9 +162,9 @@ impl Extents {
         bytes.start < bytes.end && is_border(bytes.start) && is_border(bytes.end)
     }
 
-    /// Whether these extents are all here.
-    pub(crate) fn has(&self, bytes: Range<u64>) -> bool {
-        bytes.step_by(EXTENT_BYTES as usize).all(|at| self.here(extent_of(at)).is_some())
+    /// Whether all extents that these bytes lie in are here.
+    pub(crate) fn has(&self, bytes: &Range<u64>) -> bool {
+        extents_of(bytes).all(|start| self.here(start).is_some())
     }
 
     /// Memory for these extents; `None` when answers hold too much.
@@ -175,7 +174,7 @@ impl Extents {
     pub(crate) fn room(&mut self, bytes: &Range<u64>) -> Option<Vec<Block>> {
         assert!(Self::are_whole(bytes), "{bytes:?} are no extents");
         let mut blocks = Vec::new();
-        for _ in bytes.clone().step_by(EXTENT_BYTES as usize) {
+        for _ in extents_of(bytes) {
             match self.pool.take() {
                 Some(block) => blocks.push(block),
                 None => {
@@ -221,6 +220,11 @@ fn wants(start: u64, next: Option<u64>) -> u32 {
 /// First byte of the extent that byte `byte` lies in.
 fn extent_of(byte: u64) -> u64 {
     byte - byte % EXTENT_BYTES
+}
+
+/// Where the extents begin that these bytes lie in.
+fn extents_of(bytes: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+    (extent_of(bytes.start)..bytes.end).step_by(EXTENT_BYTES as usize)
 }
 
 fn place_of(start: u64) -> usize {

@@ -6,7 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::sys;
+use super::sys::{self, check};
 
 /// Events that one call fetches; more wait for the next.
 const EVENTS_MAX: usize = 256;
@@ -85,8 +85,4 @@ impl Event {
             ended: has(libc::EPOLLRDHUP | down),
         }
     }
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -23,8 +23,8 @@ pub(crate) fn executors(shards: usize) -> Result<(), StartError> {
     }
 }
 
-/// Files that an executor opens at its start, glommio's and ours: 13 in `/proc/self/fd`, and what
-/// glommio closes again.
+/// Files that an executor may open at its start, glommio's and ours: six stay open by a count of
+/// `/proc/self/fd`; the rest is for those that glommio closes again.
 const EXECUTOR_FILES: usize = 16;
 
 /// Tries whether the process may open so many more files; glommio panics where it may not.

@@ -104,7 +104,8 @@ pub(crate) fn random_u64() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+/// What a system call returned, or why it failed.
+pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
