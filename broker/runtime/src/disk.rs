@@ -95,7 +95,7 @@ impl Disk {
     }
 
     #[cfg(feature = "sim")]
-    pub(crate) fn simulated(node: Rc<sim::disk::NodeDisk>) -> Self {
+    pub(crate) fn simulated(node: Rc<sim::device::Device>) -> Self {
         Self { inner: AnyDisk::Sim(sim::disk::Disk::new(node)) }
     }
 
@@ -249,7 +249,7 @@ pub struct File {
 enum AnyFile {
     Live(live::disk::File),
     #[cfg(feature = "sim")]
-    Sim(sim::disk::File),
+    Sim(sim::file::File),
 }
 
 impl File {
@@ -444,7 +444,7 @@ pub struct FileView {
 pub(crate) enum AnyView {
     Live(live::disk::View),
     #[cfg(feature = "sim")]
-    Sim(sim::disk::View),
+    Sim(sim::file::View),
 }
 
 impl fmt::Debug for FileView {

@@ -300,7 +300,7 @@ impl WriteHalf {
     }
 
     #[cfg(feature = "sim")]
-    async fn send_pieces(&mut self, view: &sim::disk::View, pos: u64, len: u64) -> io::Result<()> {
+    async fn send_pieces(&mut self, view: &sim::file::View, pos: u64, len: u64) -> io::Result<()> {
         let mut piece = [0; 4096];
         let (mut pos, end) = (pos, pos + len);
         while pos < end {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use super::disk::NodeDisk;
+use super::device::Device;
 use super::net::Network;
 use crate::random::Sequence;
 use crate::task::Registry;
@@ -54,7 +54,7 @@ pub(crate) struct Core {
     timers: RefCell<BTreeMap<(u64, u64), Waker>>,
     last_timer: Cell<u64>,
     registry: Rc<Registry>,
-    disks: RefCell<BTreeMap<NodeId, Rc<NodeDisk>>>,
+    disks: RefCell<BTreeMap<NodeId, Rc<Device>>>,
     net: Network,
 }
 
@@ -248,7 +248,7 @@ impl Core {
         self.timers.borrow_mut().remove(&key);
     }
 
-    pub(super) fn disk(&self, node: NodeId) -> Rc<NodeDisk> {
+    pub(super) fn disk(&self, node: NodeId) -> Rc<Device> {
         self.disks.borrow_mut().entry(node).or_default().clone()
     }
 

@@ -19,8 +19,10 @@
 
 mod content;
 mod core;
+pub(crate) mod device;
 pub(crate) mod disk;
 mod faults;
+pub(crate) mod file;
 mod names;
 pub(crate) mod net;
 mod pipe;
@@ -33,7 +35,7 @@ use std::time::Duration;
 
 pub use self::core::NodeId;
 pub(crate) use self::core::{Core, current};
-pub use self::disk::DiskReads;
+pub use self::device::DiskReads;
 pub use self::faults::{Chance, DiskFaults, NetFaults, PageCache};
 pub(crate) use self::timer::Timer;
 

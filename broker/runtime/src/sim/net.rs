@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use super::disk::between;
+use super::device::between;
 use super::faults::NetFaults;
 use super::pipe::Pipe;
 use super::{Core, NodeId, current};
