@@ -1,0 +1,129 @@
+//! Calls of either side, what becomes of them at an end, and connections that are shared.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_remoting::{
+    CallError, ConnectionLimits, DialError, Dialer, NoService, ServerLimits, dial,
+};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::task;
+
+use crate::fixture::{CALL_BACK, ECHO, HOLD, PATIENCE, TestService, check, until};
+
+#[test]
+fn calls_are_answered_in_both_directions() {
+    check(ServerLimits::default(), |fixture| async move {
+        let service = Rc::new(TestService::default());
+        let limits = ConnectionLimits::default();
+        let conn = dial(fixture.address, PATIENCE, service, limits).await.expect("connected");
+        let answer = conn.call(ECHO, &(), b"hello", PATIENCE).await.expect("answered");
+        assert_eq!((answer.code(), answer.body()), (0, b"hello".as_slice()));
+        let answer = conn.call(CALL_BACK, &(), b"", PATIENCE).await.expect("answered");
+        assert_eq!(answer.body(), b"from the server");
+    });
+}
+
+#[test]
+fn pending_calls_fail_when_the_connection_closes() {
+    check(ServerLimits::default(), |fixture| async move {
+        let conn = fixture.dial().await;
+        let first = conn.call(HOLD, &(), b"", PATIENCE);
+        let second = conn.call(HOLD, &(), b"", PATIENCE);
+        until("both arrived", || fixture.service.held.borrow().len() == 2).await;
+        fixture.server.for_each_connection(|conn| conn.close("test"));
+        assert!(matches!(first.await, Err(CallError::Closed { .. })));
+        assert!(matches!(second.await, Err(CallError::Closed { .. })));
+        assert!(conn.is_closed());
+        let third = conn.call(ECHO, &(), b"", PATIENCE).await;
+        assert!(matches!(third, Err(CallError::Closed { .. })));
+    });
+}
+
+#[test]
+fn calls_time_out_one_by_one_and_late_answers_are_dropped() {
+    check(ServerLimits::default(), |fixture| async move {
+        let conn = fixture.dial().await;
+        let started = Instant::now();
+        let long = conn.call(HOLD, &(), b"", Duration::from_millis(60));
+        let short = conn.call(HOLD, &(), b"", Duration::from_millis(20));
+        let timeout = Duration::from_millis(20);
+        assert_eq!(short.await, Err(CallError::Timeout { timeout }));
+        assert!(started.elapsed() >= timeout);
+        let timeout = Duration::from_millis(60);
+        assert_eq!(long.await, Err(CallError::Timeout { timeout }));
+        assert!(started.elapsed() >= timeout);
+        let held = std::mem::take(&mut *fixture.service.held.borrow_mut());
+        for (to, conn, _) in held {
+            conn.reply(&to, 0, None, &(), b"late");
+        }
+        let answer = conn.call(ECHO, &(), b"next", PATIENCE).await.expect("answered");
+        assert_eq!(answer.body(), b"next");
+    });
+}
+
+#[test]
+fn more_calls_than_allowed_fail_at_once() {
+    check(ServerLimits::default(), |fixture| async move {
+        let limits = ConnectionLimits { calls_max: 2, ..ConnectionLimits::default() };
+        let service = Rc::new(NoService);
+        let conn = dial(fixture.address, PATIENCE, service, limits).await.expect("connected");
+        let first = conn.call(HOLD, &(), b"", PATIENCE);
+        let _second = conn.call(HOLD, &(), b"", PATIENCE);
+        let third = conn.call(ECHO, &(), b"", PATIENCE).await;
+        assert_eq!(third, Err(CallError::TooMany { limit: 2 }));
+        drop(first);
+        assert!(conn.call(ECHO, &(), b"", PATIENCE).await.is_ok());
+    });
+}
+
+#[test]
+fn a_stop_lets_open_requests_be_answered() {
+    check(ServerLimits::default(), |fixture| async move {
+        let conn = fixture.dial().await;
+        let call = conn.call(HOLD, &(), b"", PATIENCE);
+        until("it arrived", || fixture.service.held.borrow().len() == 1).await;
+        let server = Rc::clone(&fixture.server);
+        let stop = task::spawn("stop", async move { server.stop(PATIENCE).await });
+        until("the port is free", || Listener::bind(fixture.address, Reuse::No).is_ok()).await;
+        assert!(!stop.is_finished());
+        let held = std::mem::take(&mut *fixture.service.held.borrow_mut());
+        for (to, conn, permit) in held {
+            conn.reply(&to, 0, None, &(), b"at last");
+            drop(permit);
+        }
+        assert_eq!(call.await.expect("answered").body(), b"at last");
+        stop.await;
+        assert_eq!(fixture.server.stats().connections, 0);
+        assert_eq!(fixture.service.closed.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn a_dialer_shares_connections_backs_off_and_reconnects() {
+    check(ServerLimits::default(), |fixture| async move {
+        let limits = ConnectionLimits::default();
+        let dialer = Rc::new(Dialer::new(Rc::new(NoService), limits, PATIENCE));
+        let address = format!("localhost:{}", fixture.address.port());
+        let others: Vec<_> = (0..3)
+            .map(|_| {
+                let (dialer, address) = (Rc::clone(&dialer), address.clone());
+                task::spawn("dial", async move { dialer.get(&address).await.map(|conn| conn.id()) })
+            })
+            .collect();
+        let conn = dialer.get(&address).await.expect("connected");
+        for other in others {
+            assert_eq!(other.await.expect("connected"), conn.id());
+        }
+        conn.close("test");
+        let again = dialer.get(&address).await.expect("connected");
+        assert_ne!(again.id(), conn.id());
+
+        fixture.server.stop(Duration::ZERO).await;
+        until("noticed", || again.is_closed()).await;
+        assert!(matches!(dialer.get(&address).await, Err(DialError::Connect { .. })));
+        assert!(matches!(dialer.get(&address).await, Err(DialError::Backoff { .. })));
+        assert!(matches!(dialer.get("no port").await, Err(DialError::Resolve { .. })));
+    });
+}
