@@ -15,14 +15,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
-use ringmq_remoting::Permit;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::task;
 
 use crate::control::TopicWanted;
 use crate::outcome::Refusal;
-use crate::peer::Peer;
-use crate::services::{Request, with_request};
+use crate::services::Request;
+use crate::services::kept::Kept;
 use crate::shard::DataPlane;
 use crate::stages::Arrival;
 
@@ -38,11 +37,9 @@ pub(crate) struct Creating {
 
 /// A send that waits for its topic.
 struct Waiting {
-    peer: Peer,
-    frame: Vec<u8>,
+    kept: Kept,
     hops: u8,
     arrival: Option<Arrival>,
-    _permit: Option<Permit>,
 }
 
 impl Creating {
@@ -60,7 +57,7 @@ impl Creating {
 
     /// Puts a send into the line of its topic; `true` when it is the first there.
     fn join(&self, topic: &str, waiting: Waiting) -> bool {
-        self.bytes.set(self.bytes.get() + waiting.frame.len());
+        self.bytes.set(self.bytes.get() + waiting.kept.frame_bytes());
         let mut lines = self.lines.borrow_mut();
         match lines.get_mut(topic) {
             Some(line) => {
@@ -81,7 +78,7 @@ impl Creating {
             lines.remove(topic);
             return None;
         };
-        self.bytes.set(self.bytes.get() - waiting.frame.len());
+        self.bytes.set(self.bytes.get() - waiting.kept.frame_bytes());
         Some(waiting)
     }
 }
@@ -94,17 +91,15 @@ impl DataPlane {
         request: Request<'_, '_>,
         hops: u8,
     ) {
-        let Request { peer, frame, .. } = request;
-        if self.creating.bytes.get() + frame.len() > WAITING_MAX_BYTES {
+        if self.creating.bytes.get() + request.frame.len() > WAITING_MAX_BYTES {
             let remark = format!(
                 "topic {topic} is being created, and sends of {WAITING_MAX_BYTES} bytes wait for it"
             );
             let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
             return request.refuse(&refusal);
         }
-        let (frame, permit) = (frame.to_vec(), peer.admit(frame.len()));
-        let arrival = self.local.stages.arrival_of(peer);
-        let waiting = Waiting { peer: peer.clone(), frame, hops, arrival, _permit: permit };
+        let arrival = self.local.stages.arrival_of(request.peer);
+        let waiting = Waiting { kept: Kept::in_flight(request), hops, arrival };
         if self.creating.join(&topic, waiting) {
             task::spawn("create a topic for a send", Rc::clone(self).run_line(topic)).detach();
         }
@@ -113,18 +108,18 @@ impl DataPlane {
     /// Serves the line of a topic until nobody is left in it.
     async fn run_line(self: Rc<Self>, topic: String) {
         while let Some(waiting) = self.creating.next(&topic) {
-            let Waiting { peer, frame, hops, arrival, _permit } = &waiting;
+            let Waiting { kept, hops, arrival } = &waiting;
             // Only for the first of a line, unless that one was refused.
-            let wanted = with_request(peer, frame, |asked| self.topic_wanted_by(asked.command));
+            let wanted = kept.lend(|asked| self.topic_wanted_by(asked.command));
             if let Some(mut wanted) = wanted {
-                wanted.wanted_by = peer.peer_addr().to_string();
+                wanted.wanted_by = kept.peer().peer_addr().to_string();
                 if let Err(refusal) = self.create_topic(wanted).await {
-                    with_request(peer, frame, |request| request.refuse(&refusal));
+                    kept.lend(|request| request.refuse(&refusal));
                     continue;
                 }
             }
             self.local.stages.begin_kept(*arrival);
-            with_request(peer, frame, |request| self.handle_from_line(request, hops + 1));
+            kept.lend(|request| self.handle_from_line(request, hops + 1));
             self.local.end_turn();
             task::yield_if_needed().await;
         }

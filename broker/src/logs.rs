@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::response;
-use ringmq_remoting::{Permit, ReplyTo};
+use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::{Notify, Turn};
@@ -27,7 +27,8 @@ use ringmq_store::{Log, QueueOffset};
 
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-use crate::services::{Request, produce, pull, with_request};
+use crate::services::kept::Kept;
+use crate::services::{Request, produce, pull};
 use crate::shard::DataPlane;
 use crate::stages::{Arrival, Batches};
 use crate::waiters::Waiters;
@@ -57,11 +58,9 @@ pub struct Sender {
 
 /// A send that waits for room in its log.
 struct Stalled {
-    peer: Peer,
-    frame: Vec<u8>,
+    kept: Kept,
     received_at: Instant,
     arrival: Option<Arrival>,
-    _permit: Option<Permit>,
 }
 
 /// A log and what the shard keeps for it.
@@ -196,8 +195,7 @@ impl OwnedLog {
 
     /// Queues a send until the log has room: it was received then, and its stages began so.
     pub fn stall(&self, request: Request<'_, '_>, received_at: Instant, arrival: Option<Arrival>) {
-        let Request { peer, frame, .. } = request;
-        let bytes = self.stalled_bytes.get() + frame.len();
+        let bytes = self.stalled_bytes.get() + request.frame.len();
         if bytes > STALLED_MAX_BYTES {
             let remark = format!(
                 "the device does not keep up: {} bytes of messages wait for it, limit {STALLED_MAX_BYTES}",
@@ -207,8 +205,7 @@ impl OwnedLog {
             return request.refuse(&refusal);
         }
         self.stalled_bytes.set(bytes);
-        let (peer, frame, permit) = (peer.clone(), frame.to_vec(), peer.admit(frame.len()));
-        let stalled = Stalled { peer, frame, received_at, arrival, _permit: permit };
+        let stalled = Stalled { kept: Kept::in_flight(request), received_at, arrival };
         self.stalled.borrow_mut().push_back(stalled);
         self.stall.notify_one();
     }
@@ -269,16 +266,17 @@ pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
         loop {
             owned.log.room().await;
             let Some(stalled) = owned.stalled.borrow_mut().pop_front() else { break };
-            owned.stalled_bytes.set(owned.stalled_bytes.get() - stalled.frame.len());
+            let bytes = stalled.kept.frame_bytes();
+            owned.stalled_bytes.set(owned.stalled_bytes.get() - bytes);
             data.local.stages.begin_kept(stalled.arrival);
-            let is_stored = with_request(&stalled.peer, &stalled.frame, |request| {
+            let is_stored = stalled.kept.lend(|request| {
                 let (local, produce) = (&data.local, &data.services().produce);
                 produce.forget_time();
                 produce::retry(local, produce, &owned, request, stalled.received_at)
             });
             data.local.end_turn();
             if !is_stored {
-                owned.stalled_bytes.set(owned.stalled_bytes.get() + stalled.frame.len());
+                owned.stalled_bytes.set(owned.stalled_bytes.get() + bytes);
                 owned.stalled.borrow_mut().push_front(stalled);
                 // The log was full again, for a reason that its free room does not show.
                 task::sleep(RETRY_AFTER).await;

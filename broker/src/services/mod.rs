@@ -6,6 +6,7 @@
 //! it comes back to.
 //!
 //! # Words for waiting
+//! - A request is [*kept*](kept::Kept) when its frame is copied, to be executed later.
 //! - A send *waits* in [`crate::waiters`] when it is in the log and not acknowledged yet.
 //! - A send *stalls* in [`crate::logs`] when it is not in the log, for lack of room there.
 //! - A send stands in a *line* of `creating.rs` until its topic exists; a request that reads
@@ -22,6 +23,7 @@ pub mod admin;
 pub mod control;
 pub mod gathered;
 pub mod heartbeat;
+pub(crate) mod kept;
 pub mod later;
 pub mod lock;
 pub mod offset;
@@ -35,8 +37,8 @@ mod turns;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use ringmq_protocol::Command;
 use ringmq_protocol::codes::request;
-use ringmq_protocol::{Command, frame};
 use ringmq_remoting::ReplyTo;
 
 use crate::logs::OwnedLog;
@@ -116,18 +118,6 @@ pub(crate) fn serve(data: &Rc<DataPlane>, request: Request<'_, '_>) {
         _ => offset::explain_malformed(command),
     };
     request.refuse(&refusal);
-}
-
-/// Reads a frame that was kept, and lends its request.
-pub(crate) fn with_request<R>(
-    peer: &Peer,
-    frame: &[u8],
-    use_it: impl FnOnce(Request<'_, '_>) -> R,
-) -> R {
-    let cut = frame::cut(frame, frame.len()).expect("a kept frame was cut before");
-    let (parts, _) = cut.expect("a kept frame is whole");
-    let command = &Command::parse(parts).expect("a kept header was parsed before");
-    use_it(Request { peer, command, frame })
 }
 
 /// The refusal of a request whose header does not decode; `decoded` says what is wrong with it.

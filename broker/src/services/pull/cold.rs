@@ -3,25 +3,23 @@
 use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
-use ringmq_protocol::{Command, frame};
 
-use super::{Attempt, from, held::Waiting, moved};
+use super::{Attempt, from, moved};
 use crate::outcome::Refusal;
+use crate::services::kept::Kept;
 use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
 /// Reads from the device when it is this pull's turn.
 pub(super) fn read(data: &Rc<DataPlane>, request: Request<'_, '_>) {
-    let waiting = Waiting { peer: request.peer.clone(), frame: request.frame.into() };
-    let bytes = request.frame.len();
-    slow::run(data, request, bytes, |data| async move { read_one(&data, waiting).await });
+    let kept = Kept::aside(request);
+    let bytes = kept.frame_bytes();
+    slow::run(data, request, bytes, |data| async move { read_one(&data, kept).await });
 }
 
-async fn read_one(data: &Rc<DataPlane>, waiting: Waiting) {
-    let Waiting { peer, frame } = &waiting;
-    let cut = frame::cut(frame, frame.len()).expect("cut before");
-    let command = &Command::parse(cut.expect("whole").0).expect("parsed before");
-    let request = Request { peer, command, frame };
+async fn read_one(data: &Rc<DataPlane>, kept: Kept) {
+    let command = &kept.command();
+    let request = kept.request(command);
     let attempt = Attempt::start(data, request);
     let Some(pulling) = attempt.checked() else { return };
     let header = &pulling.header;

@@ -23,9 +23,8 @@ use super::{Attempt, Pass, grid};
 use crate::hold::{HoldTable, LineLimits, Wish};
 use crate::link::ConnectionKey;
 use crate::outcome::PullOutcome;
-use crate::peer::Peer;
 use crate::router::HashedQueue;
-use crate::services::with_request;
+use crate::services::kept::Kept;
 use crate::shard::DataPlane;
 use crate::shares::Shares;
 
@@ -63,15 +62,9 @@ const HELD_MIN_BYTES: usize = HELD_MAX_BYTES / HELD_MAX;
 /// Longest hold, whatever the client asks for: beyond its own time limit of 30 s nobody listens.
 const HOLD_MAX: Duration = Duration::from_secs(120);
 
-/// A pull that is answered later.
-pub(super) struct Waiting {
-    pub(super) peer: Peer,
-    pub(super) frame: Box<[u8]>,
-}
-
 /// The held pulls of one shard.
 pub(super) struct Held {
-    table: RefCell<HoldTable<Waiting>>,
+    table: RefCell<HoldTable<Kept>>,
     /// Which connections they are of, by the bytes of their frames.
     shares: RefCell<Shares>,
     /// An earlier deadline than the one that the timer sleeps for.
@@ -80,7 +73,7 @@ pub(super) struct Held {
     /// When pulls that make way were last searched for.
     searched_at: Cell<Option<Instant>>,
     /// Those that a wake-up takes out, while they are executed.
-    woken: RefCell<Vec<Waiting>>,
+    woken: RefCell<Vec<Kept>>,
 }
 
 impl Default for Held {
@@ -101,14 +94,14 @@ impl Held {
         self.shares.borrow_mut().take(of, bytes)
     }
 
-    fn give_back(&self, waiting: &Waiting) {
-        self.shares.borrow_mut().give_back(waiting.peer.key(), waiting.bytes());
+    fn give_back(&self, kept: &Kept) {
+        self.shares.borrow_mut().give_back(kept.peer().key(), counted_bytes(kept));
     }
 
     /// Takes out pulls so that others find places: those of connections of this shard that are gone
     /// (clients that lost the broker, and come back together, find their former pulls here), and
     /// what the connections with the most have above the level. The latter are to be answered.
-    fn make_room(&self, now: Instant) -> Vec<Waiting> {
+    fn make_room(&self, now: Instant) -> Vec<Kept> {
         let is_due = |at: Instant| now.saturating_since(at) >= SEARCH_PAUSE;
         if !self.searched_at.get().is_none_or(is_due) {
             return Vec::new();
@@ -118,18 +111,18 @@ impl Held {
             let shares = self.shares.borrow();
             shares.above(shares.level()).collect()
         };
-        let is_chosen = |waiting: &Waiting| {
-            waiting.peer.is_closed()
-                || above.get_mut(&waiting.peer.key()).is_some_and(|excess| {
+        let is_chosen = |kept: &Kept| {
+            kept.peer().is_closed()
+                || above.get_mut(&kept.peer().key()).is_some_and(|excess| {
                     let is_above = *excess > 0;
-                    *excess = excess.saturating_sub(waiting.bytes());
+                    *excess = excess.saturating_sub(counted_bytes(kept));
                     is_above
                 })
         };
         let mut taken = Vec::new();
         self.table.borrow_mut().take_chosen(is_chosen, &mut taken);
-        taken.iter().for_each(|waiting| self.give_back(waiting));
-        taken.retain(|waiting| !waiting.peer.is_closed());
+        taken.iter().for_each(|kept| self.give_back(kept));
+        taken.retain(|kept| !kept.peer().is_closed());
         taken
     }
 }
@@ -150,18 +143,16 @@ fn take_place(data: &Rc<DataPlane>, of: ConnectionKey, bytes: usize, now: Instan
     held.take_place(of, bytes)
 }
 
-async fn answer_all(data: Rc<DataPlane>, displaced: Vec<Waiting>) {
-    for waiting in displaced {
-        execute(&data, &waiting);
+async fn answer_all(data: Rc<DataPlane>, displaced: Vec<Kept>) {
+    for kept in displaced {
+        execute(&data, &kept);
         task::yield_if_needed().await;
     }
 }
 
-impl Waiting {
-    /// What it counts for among those that are held.
-    fn bytes(&self) -> usize {
-        self.frame.len().max(HELD_MIN_BYTES)
-    }
+/// What a pull counts for among those that are held.
+fn counted_bytes(kept: &Kept) -> usize {
+    kept.frame_bytes().max(HELD_MIN_BYTES)
 }
 
 /// Parks a pull that found nothing, if it may wait; `true` when it was.
@@ -172,9 +163,8 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         return false;
     }
     let held = &data.services().pull.held;
-    let waiting =
-        Waiting { peer: attempt.request.peer.clone(), frame: attempt.request.frame.into() };
-    if !take_place(data, waiting.peer.key(), waiting.bytes(), attempt.started) {
+    let kept = Kept::aside(attempt.request);
+    if !take_place(data, kept.peer().key(), counted_bytes(&kept), attempt.started) {
         return false;
     }
     let wish = Wish {
@@ -184,7 +174,7 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         deadline: grid::end_of_wait(attempt.started, hold_time(data, header).min(HOLD_MAX)),
         deadline_outside: grid::end_of_wait(attempt.started, HOLD_OUTSIDE_MAX),
     };
-    let deadline = held.table.borrow_mut().park(wish, waiting);
+    let deadline = held.table.borrow_mut().park(wish, kept);
     data.local.counters.pull_missed();
     if held.sleeps_until.get().is_none_or(|until| deadline < until) {
         held.earlier.notify_one();
@@ -204,16 +194,16 @@ fn hold_time(data: &DataPlane, header: &PullRequest<'_>) -> Duration {
 }
 
 /// Executes a pull again that was held. Nothing found is answered now.
-fn again(data: &Rc<DataPlane>, waiting: Waiting) {
-    data.services().pull.held.give_back(&waiting);
-    execute(data, &waiting);
+fn again(data: &Rc<DataPlane>, kept: Kept) {
+    data.services().pull.held.give_back(&kept);
+    execute(data, &kept);
 }
 
-fn execute(data: &Rc<DataPlane>, waiting: &Waiting) {
-    if waiting.peer.is_closed() {
+fn execute(data: &Rc<DataPlane>, kept: &Kept) {
+    if kept.peer().is_closed() {
         return;
     }
-    with_request(&waiting.peer, &waiting.frame, |request| {
+    kept.lend(|request| {
         let header = PullRequest::decode(&request.command.fields).ok();
         let owned = header.and_then(|header| data.local.log_of(header.topic, header.queue_id));
         if let Some(owned) = owned {
@@ -243,19 +233,19 @@ pub fn wake(
 }
 
 /// Executes pulls that were woken: a few at once, more in a task that lets others have a turn.
-fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<Waiting>) {
+fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<Kept>) {
     if woken.len() > WOKEN_AT_ONCE_MAX {
         let (data, later) = (Rc::clone(data), woken.split_off(WOKEN_AT_ONCE_MAX));
         let rest = async move {
-            for waiting in later {
-                again(&data, waiting);
+            for kept in later {
+                again(&data, kept);
                 task::yield_if_needed().await;
             }
         };
         task::spawn("woken pulls", rest).detach();
     }
-    for waiting in woken.drain(..) {
-        again(data, waiting);
+    for kept in woken.drain(..) {
+        again(data, kept);
     }
 }
 
@@ -276,8 +266,8 @@ pub async fn run_deadlines(data: Rc<DataPlane>) {
         let mut are_all = false;
         while !are_all {
             are_all = held.table.borrow_mut().expire(now, EXPIRED_AT_ONCE_MAX, &mut expired);
-            for waiting in expired.drain(..) {
-                again(&data, waiting);
+            for kept in expired.drain(..) {
+                again(&data, kept);
                 // A hundred thousand may have the same deadline.
                 task::yield_if_needed().await;
             }
@@ -299,8 +289,8 @@ pub async fn run_deadlines(data: Rc<DataPlane>) {
 pub fn release_all(data: &Rc<DataPlane>) {
     let mut drained = Vec::new();
     data.services().pull.held.table.borrow_mut().drain(&mut drained);
-    for waiting in drained {
-        again(data, waiting);
+    for kept in drained {
+        again(data, kept);
     }
 }
 
