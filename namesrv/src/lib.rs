@@ -14,6 +14,7 @@ pub mod routes;
 pub mod views;
 
 mod departures;
+mod outcome;
 mod requests;
 mod saver;
 mod service;
@@ -21,4 +22,4 @@ mod start;
 
 pub use config::Config;
 pub use service::NameServer;
-pub use start::{Running, StartError, start, start_on};
+pub use start::{NameServerError, Running, start, start_on};

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::kv::KvConfig;
+use crate::outcome::Refusal;
 use crate::registration::MinIdChange;
 use crate::routes::RouteTable;
 use crate::saver::Saver;
@@ -42,24 +42,6 @@ pub struct NameServer {
     /// Connections that brokers registered on, by their id.
     pub(crate) broker_connections: RefCell<HashMap<u64, Rc<Connection>>>,
     dialer: Rc<Dialer<NoService>>,
-}
-
-/// A request that is not answered with success.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub code: i32,
-    pub remark: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: i32, remark: impl Display) -> Self {
-        Self { code, remark: remark.to_string() }
-    }
-
-    /// Anything that has no code of its own.
-    pub(crate) fn error(remark: impl Display) -> Self {
-        Self::new(response::SYSTEM_ERROR, remark)
-    }
 }
 
 /// What a handler comes to: it has answered, or refuses to.

@@ -29,7 +29,7 @@ const FILES_PER_CONNECTION_MIN: usize = 4;
 
 /// Why a name server does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum NameServerError {
     /// The port cannot be opened.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -48,7 +48,7 @@ pub enum StartError {
     },
 }
 
-impl StartError {
+impl NameServerError {
     /// The error with what to do about it; the port came from `port_key`.
     pub fn explained(self, port_key: &str) -> String {
         match self {
@@ -72,18 +72,18 @@ pub struct Running {
 /// a free one.
 ///
 /// # Errors
-/// See [`StartError`].
-pub async fn start(config: Config) -> Result<Running, StartError> {
+/// See [`NameServerError`].
+pub async fn start(config: Config) -> Result<Running, NameServerError> {
     let failed =
-        |error: io::Error| StartError::File { path: ".".into(), detail: error.to_string() };
+        |error: io::Error| NameServerError::File { path: ".".into(), detail: error.to_string() };
     start_on(Disk::live(".").map_err(failed)?, config).await
 }
 
 /// As [`start`], with the files on `disk`.
 ///
 /// # Errors
-/// See [`StartError`].
-pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, StartError> {
+/// See [`NameServerError`].
+pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, NameServerError> {
     let (overrides, overrides_saver) = open_overrides(&disk, &mut config).await?;
     let (kv, kv_saver) = open_kv(disk, Path::new(&config.kv_config_path)).await?;
     let (listener, address) = listen(&config)?;
@@ -116,9 +116,9 @@ impl Running {
     }
 }
 
-fn listen(config: &Config) -> Result<(Listener, SocketAddr), StartError> {
+fn listen(config: &Config) -> Result<(Listener, SocketAddr), NameServerError> {
     let address = SocketAddr::new(config.bind_address, config.listen_port);
-    let failed = |source| StartError::Listen { address, source };
+    let failed = |source| NameServerError::Listen { address, source };
     let listener = Listener::bind(address, Reuse::No).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -127,9 +127,9 @@ fn listen(config: &Config) -> Result<(Listener, SocketAddr), StartError> {
 async fn open_overrides(
     disk: &Disk,
     config: &mut Config,
-) -> Result<(BTreeMap<String, String>, Saver), StartError> {
+) -> Result<(BTreeMap<String, String>, Saver), NameServerError> {
     let path = config.overrides_path();
-    let failed = |detail: String| StartError::File { path: path.clone(), detail };
+    let failed = |detail: String| NameServerError::File { path: path.clone(), detail };
     let saver = Saver::new(disk.clone(), &path);
     let contents = saver.read(PROPERTIES_SIZE_MAX_BYTES).await;
     let Some(contents) = contents.map_err(|error| failed(error.to_string()))? else {
@@ -146,8 +146,8 @@ async fn open_overrides(
     Ok((overrides, saver))
 }
 
-async fn open_kv(disk: Disk, path: &Path) -> Result<(KvConfig, Saver), StartError> {
-    let failed = |detail: String| StartError::File { path: path.to_owned(), detail };
+async fn open_kv(disk: Disk, path: &Path) -> Result<(KvConfig, Saver), NameServerError> {
+    let failed = |detail: String| NameServerError::File { path: path.to_owned(), detail };
     let saver = Saver::new(disk, path);
     let contents = saver.read(kv::FILE_SIZE_MAX_BYTES).await;
     let kv = match contents.map_err(|error| failed(error.to_string()))? {

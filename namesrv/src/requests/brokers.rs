@@ -15,9 +15,10 @@ use ringmq_protocol::json;
 use ringmq_runtime::clock::Instant;
 
 use crate::kv::ORDER_TOPIC_CONFIG;
+use crate::outcome::Refusal;
 use crate::registration::Registration;
 use crate::routes::BROKER_EXPIRY;
-use crate::service::{Handled, NameServer, Refusal, Request};
+use crate::service::{Handled, NameServer, Request};
 
 /// First byte of a zlib stream with a window of 32 KiB, which every deflating broker sends. Plain
 /// bodies start with a brace.

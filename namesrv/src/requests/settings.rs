@@ -9,7 +9,8 @@ use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties, write_e
 use ringmq_settings::{Notes, Rules as _, UpdateError};
 
 use crate::config::Config;
-use crate::service::{Handled, NameServer, Refusal, Request};
+use crate::outcome::Refusal;
+use crate::service::{Handled, NameServer, Request};
 
 impl NameServer {
     pub(crate) fn put_kv(&self, request: Request<'_, '_>) -> Handled {

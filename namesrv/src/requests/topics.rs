@@ -9,7 +9,8 @@ use ringmq_protocol::json;
 use ringmq_runtime::clock::Instant;
 
 use crate::kv::ORDER_TOPIC_CONFIG;
-use crate::service::{Handled, NameServer, Refusal, Request};
+use crate::outcome::Refusal;
+use crate::service::{Handled, NameServer, Request};
 use crate::views::{UnitTopics, keep_zone};
 
 impl NameServer {
