@@ -25,12 +25,6 @@ pub struct Clients {
     locks: RefCell<QueueLocks<MessageQueue>>,
 }
 
-/// Milliseconds of the monotonic clock, the time of the member and lock tables: `clock_ms`
-/// everywhere in the broker, where `now_ms` and `unix_ms` are Unix time.
-pub fn clock_ms() -> u64 {
-    clock::Instant::now().as_millis()
-}
-
 impl Clients {
     /// The member table; not to be held across an await.
     pub fn members(&self) -> Ref<'_, Members> {
@@ -69,13 +63,14 @@ impl Clients {
     /// Removes clients that were silent for longer than `limit`; their connections are closed.
     pub fn expire(&self, limit: Duration) -> Left {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let (left, silent) = self.members.borrow_mut().expire(clock_ms().saturating_sub(limit_ms));
+        let (left, silent) =
+            self.members.borrow_mut().expire(clock::monotonic_ms().saturating_sub(limit_ms));
         for connection in silent {
             if let Some(peer) = self.peers.borrow_mut().remove(&connection) {
                 peer.close("no heartbeat");
             }
         }
-        self.locks.borrow_mut().expire(clock_ms());
+        self.locks.borrow_mut().expire(clock::monotonic_ms());
         left
     }
 
@@ -117,7 +112,7 @@ impl Clients {
     pub fn live(&self, group: &str) -> Option<view::LiveGroup> {
         let members = self.members.borrow();
         let consumers = members.consumers(group)?;
-        let held_ms = self.locks.borrow().held_for_ms(group, clock_ms());
+        let held_ms = self.locks.borrow().held_for_ms(group, clock::monotonic_ms());
         let until = clock::unix_ms().saturating_add_unsigned(held_ms);
         let subscriptions = consumers.subscriptions.iter();
         Some(view::LiveGroup {

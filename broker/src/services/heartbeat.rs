@@ -6,7 +6,7 @@
 //! group changes (40), because a slow first rebalance makes consumers skip messages.
 
 use super::control::{Answer, Reaction, json_answer};
-use crate::clients::{Clients, clock_ms};
+use crate::clients::Clients;
 use crate::directory::Directory;
 use crate::groups::{BeatError, Client, Left};
 use crate::names;
@@ -22,6 +22,7 @@ use ringmq_protocol::headers::client::{
 };
 use ringmq_protocol::names::topic_flag;
 use ringmq_protocol::{Command, Header};
+use ringmq_runtime::clock;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -83,7 +84,7 @@ impl Heartbeats {
         for producer in &beat.producer_data_set {
             let mut members = self.clients.members_mut();
             members
-                .producer_beat(&producer.group_name, client, clock_ms())
+                .producer_beat(&producer.group_name, client, clock::monotonic_ms())
                 .map_err(beat_refused)?;
         }
         let (mut retry_topics, mut wants_full) = (Vec::new(), false);
@@ -110,7 +111,7 @@ impl Heartbeats {
             client,
             fingerprint,
             is_short,
-            clock_ms(),
+            clock::monotonic_ms(),
         )?;
         if registered.must_publish {
             self.directory.publish_group(&consumer.group_name);

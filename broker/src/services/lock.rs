@@ -1,12 +1,13 @@
 //! Queue locks of consumers that consume in order: LOCK_BATCH_MQ (41), UNLOCK_BATCH_MQ (42).
 
 use super::control::{Answer, json_answer, read_body};
-use crate::clients::{Clients, clock_ms};
+use crate::clients::Clients;
 use crate::directory::Directory;
 use crate::names;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
+use ringmq_runtime::clock;
 use std::rc::Rc;
 
 /// Serves lock requests.
@@ -33,7 +34,7 @@ impl Locks {
             &request.consumer_group,
             &request.client_id,
             &request.mq_set,
-            clock_ms(),
+            clock::monotonic_ms(),
         );
         self.directory.publish_group_if_known(&request.consumer_group);
         Ok(json_answer(&LockBatchResponse { locked: owned }))

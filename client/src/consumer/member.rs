@@ -119,11 +119,6 @@ fn next_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Milliseconds of the monotonic clock.
-pub(crate) fn clock_ms() -> u64 {
-    clock::Instant::now().as_millis()
-}
-
 impl Member {
     pub(crate) fn new(
         instance: Rc<Instance>,
@@ -244,7 +239,7 @@ impl Member {
             let stored = self.instance.offset_of(&broker, queue, next).await;
             match stored {
                 Ok(offset) if offset >= 0 => {
-                    self.offsets.borrow_mut().loaded(queue, offset, clock_ms());
+                    self.offsets.borrow_mut().loaded(queue, offset, clock::monotonic_ms());
                     return Ok(offset);
                 }
                 Err(fault) if fault.code() != Some(response::QUERY_NOT_FOUND) => return Err(fault),
@@ -288,7 +283,7 @@ impl Member {
         if self.is_broadcasting() {
             self.persist_locally().await;
         } else {
-            let due = self.offsets.borrow().due(clock_ms());
+            let due = self.offsets.borrow().due(clock::monotonic_ms());
             self.commit(due, Commit::Tell).await;
         }
     }
@@ -302,7 +297,7 @@ impl Member {
                 Err(fault) => Err(fault),
             };
             match told {
-                Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, clock_ms()),
+                Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, clock::monotonic_ms()),
                 Err(fault) => {
                     tracing::warn!(%queue, offset, group, %fault, "offset not stored, tried again");
                 }
@@ -311,7 +306,7 @@ impl Member {
     }
 
     async fn persist_locally(&self) {
-        if self.offsets.borrow().due(clock_ms()).is_empty() {
+        if self.offsets.borrow().due(clock::monotonic_ms()).is_empty() {
             return;
         }
         let all = self.offsets.borrow().all();
@@ -320,7 +315,7 @@ impl Member {
         match self.instance.local_files().replace(&path, &text).await {
             Ok(()) => {
                 let mut table = self.offsets.borrow_mut();
-                all.iter().for_each(|(queue, offset)| table.stored(queue, *offset, clock_ms()));
+                all.iter().for_each(|(queue, offset)| table.stored(queue, *offset, clock::monotonic_ms()));
             }
             Err(error) => {
                 let group = &self.config.group;
@@ -343,7 +338,7 @@ impl Member {
         let known = offsets::from_local_text(&text)
             .map_err(|error| ClientError::invalid(format!("{path:?}: {error}")))?;
         let mut table = self.offsets.borrow_mut();
-        known.iter().for_each(|(queue, offset)| table.loaded(queue, *offset, clock_ms()));
+        known.iter().for_each(|(queue, offset)| table.loaded(queue, *offset, clock::monotonic_ms()));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use ringmq_runtime::{clock, task};
 
 use super::consumption::Consumption;
 use super::listener::{OrderlyContext, OrderlyStatus};
-use super::member::{Assigned, Member, clock_ms};
+use super::member::{Assigned, Member};
 use crate::queue::MessageQueue;
 
 /// How often locks are confirmed.
@@ -34,7 +34,10 @@ impl Member {
     /// Whether the queue may be consumed in order now.
     pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
         self.is_broadcasting()
-            || assigned.locked_at_ms.get().is_some_and(|at| clock_ms() - at < LOCK_TRUSTED_MS)
+            || assigned
+                .locked_at_ms
+                .get()
+                .is_some_and(|at| clock::monotonic_ms() - at < LOCK_TRUSTED_MS)
     }
 
     /// Locks queues at their brokers and returns those that are ours now.
@@ -117,7 +120,7 @@ impl Member {
     fn lock_answered(&self, queue: &MessageQueue, is_granted: bool) {
         let Some(assigned) = self.find(queue) else { return };
         if is_granted && self.holds_lock(&assigned) {
-            assigned.locked_at_ms.set(Some(clock_ms()));
+            assigned.locked_at_ms.set(Some(clock::monotonic_ms()));
             return;
         }
         tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::names::RETRY_PREFIX;
-use ringmq_runtime::task;
+use ringmq_runtime::{clock, task};
 
 use super::member::{Assigned, Member};
 use crate::error::{ClientError, Fault};
@@ -163,7 +163,7 @@ impl Member {
         }
         let assigned = Assigned::new(queue.clone(), offset, self.batch_turn(&queue));
         if self.consumption.is_orderly() {
-            assigned.locked_at_ms.set(Some(super::member::clock_ms()));
+            assigned.locked_at_ms.set(Some(clock::monotonic_ms()));
         }
         self.assigned.borrow_mut().insert(queue.clone(), assigned.clone());
         task::spawn("pull loop", self.clone().pull_loop(assigned.clone())).detach();

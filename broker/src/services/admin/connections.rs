@@ -3,7 +3,6 @@
 use super::super::control::{Answer, decode, json_answer};
 use super::Parts;
 use super::groups::no_group;
-use crate::clients::clock_ms;
 use crate::groups::Client;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
@@ -57,7 +56,7 @@ pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
 }
 
 pub(super) fn all_producers(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
-    let (clock_ms, unix_ms) = (clock_ms(), clock::unix_ms());
+    let (clock_ms, unix_ms) = (clock::monotonic_ms(), clock::unix_ms());
     let members = parts.clients.members();
     let mut table = ProducerTable::default();
     for (group, producers) in members.all_producers() {

@@ -77,7 +77,7 @@ impl RuntimeInfo {
     async fn run(self: Rc<Self>, data: Rc<DataPlane>) {
         loop {
             let (totals, _) = totals(&data).await;
-            let clock_ms = crate::clients::clock_ms();
+            let clock_ms = clock::monotonic_ms();
             self.history.borrow_mut().sample(clock_ms, totals);
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
             let mut sums = gather::messages_by_topic(&data).await;
