@@ -35,7 +35,8 @@ pub(crate) struct Member {
     pub(crate) subscriptions: RefCell<BTreeMap<String, Subscription>>,
     pub(crate) offsets: RefCell<OffsetTable>,
     pub(crate) assigned: RefCell<BTreeMap<MessageQueue, Rc<Assigned>>>,
-    /// Orderly: queues given up whose locks are still ours, since a batch of theirs is at work.
+    /// Orderly: queues given up whose locks are still ours: their offsets are being stored, or a
+    /// batch of theirs is at work.
     pub(crate) leaving: RefCell<BTreeSet<MessageQueue>>,
     /// Orderly: who may have the listener consume a queue now; shared by assignments of one queue.
     pub(crate) batch_turns: RefCell<BTreeMap<MessageQueue, Weak<Turn>>>,
@@ -315,7 +316,9 @@ impl Member {
         match self.instance.local_files().replace(&path, &text).await {
             Ok(()) => {
                 let mut table = self.offsets.borrow_mut();
-                all.iter().for_each(|(queue, offset)| table.stored(queue, *offset, clock::monotonic_ms()));
+                all.iter().for_each(|(queue, offset)| {
+                    table.stored(queue, *offset, clock::monotonic_ms())
+                });
             }
             Err(error) => {
                 let group = &self.config.group;
@@ -338,7 +341,9 @@ impl Member {
         let known = offsets::from_local_text(&text)
             .map_err(|error| ClientError::invalid(format!("{path:?}: {error}")))?;
         let mut table = self.offsets.borrow_mut();
-        known.iter().for_each(|(queue, offset)| table.loaded(queue, *offset, clock::monotonic_ms()));
+        known
+            .iter()
+            .for_each(|(queue, offset)| table.loaded(queue, *offset, clock::monotonic_ms()));
         Ok(())
     }
 
@@ -373,9 +378,7 @@ impl Member {
             self.persist_all().await;
         }
         if self.consumption.is_orderly() {
-            // A batch still at work keeps its lock, which the broker forgets after a minute.
-            let idle = assigned.iter().filter(|assigned| !assigned.batch_turn.is_taken());
-            self.unlock(&idle.map(|assigned| assigned.queue.clone()).collect::<Vec<_>>()).await;
+            self.unlock_all(&assigned).await;
         }
         assigned.iter().for_each(|assigned| assigned.drop_it());
         self.assigned.borrow_mut().clear();

@@ -66,15 +66,26 @@ impl Member {
         }
     }
 
-    /// Unlocks queues that were given up: at once, or when the batch at work has returned.
+    /// Unlocks queues that are [leaving](Member::leaving): at once, or when the batch at work has
+    /// returned.
     pub(crate) async fn hand_over(self: &Rc<Self>, lost: Vec<Rc<Assigned>>) {
         let (busy, idle): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|assigned| assigned.batch_turn.is_taken());
         for assigned in busy {
-            self.leaving.borrow_mut().insert(assigned.queue.clone());
             task::spawn("hand-over", self.clone().hand_over_later(assigned)).detach();
         }
-        self.unlock(&idle.iter().map(|idle| idle.queue.clone()).collect::<Vec<_>>()).await;
+        let idle: Vec<_> = idle.iter().map(|idle| idle.queue.clone()).collect();
+        self.unlock(&idle).await;
+        self.leaving.borrow_mut().retain(|queue| !idle.contains(queue));
+    }
+
+    /// Unlocks, for a stop, what is still locked: queues that are ours and queues that are leaving.
+    /// A batch still at work keeps its queue's lock, which the broker forgets after a minute.
+    pub(crate) async fn unlock_all(&self, assigned: &[Rc<Assigned>]) {
+        let mut locked: Vec<_> = assigned.iter().map(|assigned| assigned.queue.clone()).collect();
+        locked.extend(self.leaving.borrow().iter().cloned());
+        locked.retain(|queue| !self.batch_turn(queue).is_taken());
+        self.unlock(&locked).await;
     }
 
     async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {

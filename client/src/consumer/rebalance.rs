@@ -114,6 +114,11 @@ impl Member {
             });
             lost
         };
+        let is_locked = self.consumption.is_orderly() && !self.is_broadcasting();
+        if is_locked {
+            // Now: the member may stop before they are handed over.
+            self.leaving.borrow_mut().extend(lost.iter().map(|lost| lost.queue.clone()));
+        }
         if lost.is_empty() {
             return;
         }
@@ -131,7 +136,7 @@ impl Member {
         // The next owner moves them on: what we knew is history.
         queues.iter().for_each(|queue| self.offsets.borrow_mut().remove(queue));
         tracing::info!(group = self.config.group, ?queues, "queues given up");
-        if self.consumption.is_orderly() {
+        if is_locked {
             self.hand_over(lost).await;
         }
     }

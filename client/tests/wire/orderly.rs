@@ -192,3 +192,31 @@ fn a_reset_queue_begins_anew_when_the_batch_at_work_has_returned() {
     assert!(work.wait_for(PATIENCE, |work| work.begun >= 5), "it is consumed again");
     assert_eq!(work.state().most, 1, "one listener of a queue at a time");
 }
+
+#[test]
+fn a_stop_gives_back_the_locks_of_queues_that_are_being_handed_over() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>, _: &OrderlyContext| {
+            messages.iter().for_each(|message| seen.push(&message.body));
+            OrderlyStatus::Success
+        }
+    };
+    block_on(async {
+        send_to_all_queues(&client).await;
+        let consumer = client.orderly_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    assert_eq!(seen.wait(4), numbers(4));
+    // Some queues are another member's now; the offset of the first is never stored.
+    let mut state = broker.state();
+    state.silence = Some(request::UPDATE_CONSUMER_OFFSET);
+    state.members.entry("g".into()).or_default().insert("somebody else".into());
+    drop(state);
+    broker.wait_for("a queue to be given up", |state| state.silence.is_none());
+    assert!(!broker.state().locks.is_empty(), "nothing is handed over yet");
+    client.shutdown_blocking();
+    assert!(broker.state().locks.is_empty(), "or the other member waits for a minute");
+}

@@ -73,6 +73,10 @@ impl Service for Fake {
         let call = Call { connection, command, to: ReplyTo::of(command) };
         let state = &mut *self.shared.state.lock().expect("no panic");
         state.seen.push(command.code);
+        if !command.is_oneway() && state.silence.take_if(|code| *code == command.code).is_some() {
+            self.shared.changed.notify_all();
+            return;
+        }
         match command.code {
             request::GET_ROUTEINFO_BY_TOPIC => route(state, &call),
             request::GET_BROKER_CLUSTER_INFO => cluster(state, &call),
