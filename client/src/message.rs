@@ -80,6 +80,12 @@ impl Message {
         self.properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether its send ends when it is stored safely: what [`Message::wait_stored`] said, or the
+    /// default. Anything but `true` says no, in any case of its letters.
+    pub(crate) fn waits_for_store(&self) -> bool {
+        self.get(keys::WAIT_STORE_MSG_OK).is_none_or(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     pub(crate) fn set(&mut self, name: String, value: String) {
         self.properties.retain(|(known, _)| *known != name);
         if !value.is_empty() {

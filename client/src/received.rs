@@ -55,12 +55,6 @@ pub enum DecodeError {
         /// What is wrong.
         error: LayoutError,
     },
-    /// The bodies of one answer unfold to more than is taken.
-    #[error("the bodies of the answer unfold to more than {max_bytes} bytes")]
-    TooMuch {
-        /// Most bytes that are taken.
-        max_bytes: usize,
-    },
     /// The compressed body is damaged.
     #[error("body of the message at offset {queue_offset}: {error}")]
     Body {
@@ -68,6 +62,20 @@ pub enum DecodeError {
         queue_offset: i64,
         /// What is wrong.
         error: CompressionError,
+    },
+}
+
+/// The answer of a look-up that is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FoundError {
+    /// One of its messages cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeError),
+    /// Its bodies unfold to more than is taken.
+    #[error("the bodies of the answer unfold to more than {max_bytes} bytes")]
+    TooMuch {
+        /// Most bytes that are taken.
+        max_bytes: usize,
     },
 }
 
@@ -131,9 +139,9 @@ impl ReceivedMessage {
     /// Decodes all messages of a look-up's answer from the broker of this name.
     ///
     /// # Errors
-    /// The first message that cannot be read; none is returned then: who looks for one shall know
-    /// that there is more than what can be shown.
-    pub(crate) fn decode_found(body: &Bytes, broker_name: &str) -> Result<Vec<Self>, DecodeError> {
+    /// The first message that cannot be read or is too much; none is returned then: who looks for
+    /// one shall know that there is more than what can be shown.
+    pub(crate) fn decode_found(body: &Bytes, broker_name: &str) -> Result<Vec<Self>, FoundError> {
         let max_bytes = BODIES_MAX_BYTES;
         let mut bytes_left = max_bytes;
         let decode = |record: Result<Record<'_>, DecodeError>| {
@@ -141,7 +149,7 @@ impl ReceivedMessage {
             let queue = MessageQueue::new(record.topic, broker_name, record.queue_id);
             let message = Self::decode(&record, body, &queue)?;
             let left = bytes_left.checked_sub(message.body.len());
-            bytes_left = left.ok_or(DecodeError::TooMuch { max_bytes })?;
+            bytes_left = left.ok_or(FoundError::TooMuch { max_bytes })?;
             Ok(message)
         };
         readable(body).map(decode).collect()

@@ -151,7 +151,7 @@ impl Member {
             DecodeError::Body { queue_offset: offset, .. } => {
                 tracing::warn!(%queue, offset, group, %error, "unreadable message skipped");
             }
-            DecodeError::Layout { .. } | DecodeError::TooMuch { .. } => {
+            DecodeError::Layout { .. } => {
                 let from = assigned.next_offset.get();
                 tracing::error!(%queue, from, next, group, %error, "rest of an answer skipped");
             }

@@ -30,10 +30,10 @@ pub(super) fn outgoing(
     if first.topic().starts_with(RETRY_PREFIX) {
         return Err(ClientError::invalid("messages to a retry topic cannot be batched"));
     }
-    let wait = first.get(keys::WAIT_STORE_MSG_OK);
+    let waits_for_store = first.waits_for_store();
     for message in &messages {
         message.check(size_max_bytes)?;
-        if message.topic() != first.topic() || message.get(keys::WAIT_STORE_MSG_OK) != wait {
+        if message.topic() != first.topic() || message.waits_for_store() != waits_for_store {
             let what = "all messages of a batch must have the same topic and WAIT property";
             return Err(ClientError::invalid(what));
         }
@@ -52,7 +52,7 @@ pub(super) fn prepare(
     now_ms: i64,
 ) -> Result<Prepared, ClientError> {
     let topic = messages[0].topic().to_owned();
-    let wait = messages[0].get(keys::WAIT_STORE_MSG_OK).map(str::to_owned);
+    let waits_for_store = messages[0].waits_for_store();
     let (mut body, mut ids) = (Vec::new(), Vec::with_capacity(messages.len()));
     for mut message in messages {
         ids.push(ensure_key(&mut message, identity, now_ms));
@@ -72,8 +72,8 @@ pub(super) fn prepare(
     // Brokers with batch queues want a key of the whole; others do not store these properties.
     let mut whole = Message::default();
     ensure_key(&mut whole, identity, now_ms);
-    if let Some(wait) = wait {
-        whole.set(keys::WAIT_STORE_MSG_OK.to_owned(), wait);
+    if !waits_for_store {
+        whole = whole.wait_stored(false);
     }
     let properties = whole.properties_text();
     Ok(Prepared::batch(topic, body.into(), ids.join(","), properties, now_ms))
@@ -95,6 +95,9 @@ mod tests {
         check(vec![], false);
         check(vec![message(), Message::new("U", "x")], false);
         check(vec![message(), message().wait_stored(false)], false);
+        check(vec![message(), message().wait_stored(true)], true);
+        check(vec![message().wait_stored(true), message()], true);
+        check(vec![message().wait_stored(false), message().wait_stored(false)], true);
         check(vec![message().delay_level(3)], false);
         check(vec![Message::new("%RETRY%g", "x")], false);
     }
@@ -110,6 +113,22 @@ mod tests {
         assert_eq!(items.iter().map(|item| item.body).collect::<Vec<_>>(), [b"one", b"two"]);
         assert_eq!(found.join(","), prepared.message_id);
         assert_ne!(found[0], found[1]);
+    }
+
+    #[test]
+    fn a_batch_says_once_that_it_is_not_waited_for() {
+        let check = |wait: Option<bool>, expected: Option<&str>| {
+            let message = Message::new("T", "x");
+            let message = wait.into_iter().fold(message, Message::wait_stored);
+            let messages = vec![message, Message::new("T", "y")];
+            let (config, identity) = (ProducerConfig::new("p"), Identity::sample());
+            let prepared = prepare(messages, &config, &identity, 5).expect("fits");
+            let found = Properties::new(&prepared.properties).get(keys::WAIT_STORE_MSG_OK);
+            assert_eq!(found, expected);
+        };
+        check(Some(false), Some("false"));
+        check(Some(true), None);
+        check(None, None);
     }
 
     #[test]

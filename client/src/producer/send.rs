@@ -68,7 +68,7 @@ pub(crate) struct Prepared {
     pub(crate) topic: String,
     pub(crate) body: Bytes,
     pub(crate) message_id: String,
-    properties: String,
+    pub(crate) properties: String,
     flag: i32,
     sys_flag: i32,
     born_at_ms: i64,
