@@ -22,6 +22,9 @@ use crate::target::Target;
 use crate::target::embedded::Pulls;
 use crate::workload::pull::{HOLD, PullPlan, Reading};
 
+/// What the latencies of this command are of.
+pub const LATENCY_OF: &str = "end to end us";
+
 /// Runs the workload and prints its report.
 ///
 /// # Errors
@@ -54,7 +57,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     }
     let workload =
         format!("end to end: {}; {} consuming connections", args.load.describe(), args.consumers);
-    let mut report = Report::new(workload, "end to end us", &received);
+    let mut report = Report::new(workload, LATENCY_OF, &received);
     report.limits = limits;
     report.add_beside("sends", limits::SENDS, &sent);
     report.finish(&args.load.output, &target, &received).await?;

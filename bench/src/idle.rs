@@ -23,8 +23,8 @@ use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{PullPlan, Reading};
 
-/// What the latencies of other commands are of; pulls that wait for nothing have none.
-const LATENCY_OF: &str = "wait us";
+/// What the latencies of this command would be of: pulls that wait for nothing have none.
+pub const LATENCY_OF: &str = "wait us";
 
 /// What waiting pulls cost.
 #[derive(Debug, Serialize, Deserialize)]

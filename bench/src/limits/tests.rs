@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::args::target::Flush;
+use crate::end_to_end;
 use crate::record::archive::Archive;
 use crate::record::window::Window;
 use crate::report::Outcome;
@@ -96,7 +97,7 @@ fn a_load_stands_beside_the_null_broker_in_shares_and_multiples() {
 fn loads_beside_are_compared_where_they_do_the_same_as_the_null_broker() {
     let (ages, sends, reads) = (outcome(10, 300), outcome(10, 200), outcome(10, 100));
     let loads = [
-        ("end to end", "end to end us", &ages),
+        ("end to end", end_to_end::LATENCY_OF, &ages),
         ("sends", SENDS, &sends),
         ("reads", PULLS, &reads),
     ];

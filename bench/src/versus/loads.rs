@@ -14,6 +14,7 @@ use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::end_to_end;
 use crate::error::BenchError;
+use crate::idle;
 use crate::limits;
 use crate::produce::Producers;
 use crate::record::archive::Archive;
@@ -95,7 +96,7 @@ async fn tail(args: &EndToEndArgs, asked: &Asked<'_>) -> Result<Work, BenchError
     let producers = Producers::new(&target, message, pace.header.serialize());
     let load = end_to_end::consumers(args, &target, producers.run).await?;
     let sends = producers.connect(&target, &asked.paced(pace), 0, None).await?;
-    let (timing, latency_of) = (asked.timing, "end to end us");
+    let (timing, latency_of) = (asked.timing, end_to_end::LATENCY_OF);
     Ok(Work { target, load, beside: Some(sends), timing, latency_of })
 }
 
@@ -106,7 +107,7 @@ async fn wait(args: &IdleArgs, asked: &Asked<'_>) -> Result<Work, BenchError> {
     let plan = plan(Reading::Tail, 32, args.hold, args.header.serialize());
     consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     let timing = idle_timing(args.hold, asked.timing);
-    Ok(Work { target, load, beside: None, timing, latency_of: "wait us" })
+    Ok(Work { target, load, beside: None, timing, latency_of: idle::LATENCY_OF })
 }
 
 /// Pulls that wait `hold` all begin at the same time and so end together: what is counted is whole
