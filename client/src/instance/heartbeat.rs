@@ -19,11 +19,11 @@ impl Instance {
     /// consumers. Does nothing without groups.
     pub(crate) async fn heartbeat(&self) {
         let members = self.members();
-        let data = self.heartbeat_data(&members);
-        if data.producer_data_set.is_empty() && data.consumer_data_set.is_empty() {
+        // Before anything is said about us: who we are is settled by the first connection.
+        if members.is_empty() && self.producers.borrow().is_empty() {
             return;
         }
-        let body = json::to_vec(&data);
+        let body = json::to_vec(&self.heartbeat_data(&members));
         for (broker, id) in self.all_brokers() {
             if id == MASTER_ID || !members.is_empty() {
                 self.beat(&broker, &body).await;

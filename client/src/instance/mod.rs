@@ -7,6 +7,7 @@
 
 mod calls;
 mod heartbeat;
+mod identity;
 mod inbound;
 mod local_files;
 pub(crate) mod name_servers;
@@ -16,19 +17,18 @@ mod timers;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::{Rc, Weak};
 
 use ringmq_protocol::WriteHeader;
 use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::codes::response;
-use ringmq_protocol::ids::{UniqueKeys, since_month_start_ms};
 use ringmq_remoting::{Connection, ConnectionLimits, Dialer};
+use ringmq_runtime::random;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
-use ringmq_runtime::{clock, process, random};
 
 pub(crate) use calls::{PullAnswer, PullRequest};
+pub(crate) use identity::Identity;
 pub(crate) use name_servers::read_json;
 pub(crate) use offsets::{Commit, Place};
 pub(crate) use server::{Read, Server, expect_success, malformed, refusal};
@@ -65,16 +65,6 @@ pub(crate) struct Instance {
     is_stopping: Cell<bool>,
 }
 
-/// Who this client is, known once a name server was reached: the address is the one through which
-/// it was.
-pub(crate) struct Identity {
-    /// `<ip>@<pid>#<start>[@<unit>]`, or with the instance name if one was configured.
-    pub(crate) client_id: String,
-    /// The same at the next start: for local offset files.
-    pub(crate) lasting: String,
-    keys: RefCell<UniqueKeys>,
-}
-
 impl Instance {
     /// A client that knows nobody yet.
     pub(crate) fn new(config: ClientConfig) -> Rc<Self> {
@@ -101,9 +91,10 @@ impl Instance {
         })
     }
 
-    /// Who this client is; made up from the loopback address before any server was reached.
+    /// Who this client is, for good: made up from an address of this host if no server was reached
+    /// yet.
     pub(crate) fn identity(&self) -> &Identity {
-        self.identity.get_or_init(|| Identity::new(&self.config, Ipv4Addr::LOCALHOST.into()))
+        self.identity.get_or_init(|| Identity::new(&self.config, None))
     }
 
     /// The open connection to `address`.
@@ -112,7 +103,7 @@ impl Instance {
         let connection =
             dialled.map_err(|error| Fault::Unreachable { reason: error.to_string() })?;
         let ip = connection.local_addr().ip();
-        self.identity.get_or_init(|| Identity::new(&self.config, ip));
+        self.identity.get_or_init(|| Identity::new(&self.config, Some(ip)));
         let last = self.connections.borrow_mut().insert(address.to_owned(), connection.id());
         if last.is_some_and(|last| last != connection.id()) {
             // Whoever restarted does not know our groups any more.
@@ -356,36 +347,5 @@ impl Instance {
             self.unregister_producer(&group).await;
         }
         self.dialer.close_all("the client was shut down");
-    }
-}
-
-impl Identity {
-    fn new(config: &ClientConfig, ip: IpAddr) -> Self {
-        let (pid, now_ms) = (process::pid(), clock::unix_ms());
-        let salt = random::seed_u64();
-        let name = match config.instance_name.as_str() {
-            // Two clients of one process may start within a millisecond: the salt tells them apart.
-            "DEFAULT" => format!("{pid}#{now_ms}{:04}", salt % 10_000),
-            name => name.to_owned(),
-        };
-        let unit = config.unit_name.as_ref().map(|unit| format!("@{unit}")).unwrap_or_default();
-        let [.., a, b, c, d] = salt.to_be_bytes();
-        Self {
-            client_id: format!("{ip}@{name}{unit}"),
-            lasting: format!("{ip}@{}{unit}", config.instance_name),
-            keys: RefCell::new(UniqueKeys::new(ip, pid, u32::from_be_bytes([a, b, c, d]))),
-        }
-    }
-
-    /// A unique key for a message made now.
-    pub(crate) fn next_key(&self, now_ms: i64) -> String {
-        let mut key = String::new();
-        self.keys.borrow_mut().next_into(since_month_start_ms(now_ms), &mut key);
-        key
-    }
-
-    #[cfg(test)]
-    pub(crate) fn sample() -> Self {
-        Self::new(&ClientConfig::new("127.0.0.1:9876"), Ipv4Addr::LOCALHOST.into())
     }
 }
