@@ -139,7 +139,7 @@ async fn beside(
         core: NULL_BROKER_CORE,
         clients,
         pace: &pace,
-        watch: &|_, _| (),
+        watch: &|_, _| Box::pin(async {}),
         archive: &Archive::default,
     };
     let measured = load(null).await?;

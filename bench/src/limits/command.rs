@@ -128,7 +128,7 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
         core: args.core,
         clients: &clients,
         pace: &args.pace,
-        watch: &|_, _| (),
+        watch: &|_, _| Box::pin(async {}),
         archive: &Archive::default,
     };
     let mut null_brokers = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -61,6 +62,9 @@ pub fn pulls(plan: &Rc<PullPlan>, depth: u32) -> Rc<PullWork> {
     PullWork::new(plan.clone(), (0..depth).map(cursor).collect())
 }
 
+/// The end of a look at the null broker, which is awaited while its process is still there.
+pub type LookEnds = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A load on a null broker of its own.
 #[derive(Clone, Copy)]
 pub struct NullLoad<'a> {
@@ -72,8 +76,9 @@ pub struct NullLoad<'a> {
     pub clients: &'a Clients,
     /// How much, how fast, how long.
     pub pace: &'a PaceArgs,
-    /// Called when the load begins, with the number of the process.
-    pub watch: &'a dyn Fn(u32, &Rc<Load>),
+    /// Called when the load begins, with the number of the process; what it gives is awaited when
+    /// the load has ended.
+    pub watch: &'a dyn Fn(u32, &Rc<Load>) -> LookEnds,
     /// Makes what the counted seconds are added to.
     pub archive: &'a dyn Fn() -> Archive,
 }
@@ -131,11 +136,12 @@ impl NullLoad<'_> {
             load.connect(&addr, self.pace.depth, work(lane)).await?;
         }
         let (before, machine) = (server.usage(), Machine::look().await);
-        (self.watch)(server.id(), &load);
+        let look_ends = (self.watch)(server.id(), &load);
         let archive = load.run(self.pace.timing(), (self.archive)(), show).await;
         let usages = before.zip(server.usage());
         let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
         let meanwhile = Some(Machine::look().await.since(&machine));
+        look_ends.await;
         Ok(Measured { archive, used, meanwhile, ..Measured::default() })
     }
 }

@@ -149,7 +149,8 @@ impl Watch {
         }
     }
 
-    /// What was spent in the counted time, which ends now if it has not.
+    /// What was spent in the counted time, which ends now if it has not: the broker must still be
+    /// there. Nothing, if it ended within the warm-up.
     pub async fn finish(self) -> Spent {
         let until = match self.until.get() {
             Some(look) => look,
@@ -159,11 +160,6 @@ impl Watch {
             }
         };
         self.spent_until(until).unwrap_or_default()
-    }
-
-    /// The same of a broker that has ended since; none if it did so before the counted time.
-    pub fn ended(self) -> Option<Spent> {
-        self.spent_until(self.until.get()?)
     }
 
     fn spent_until(&self, until: Look) -> Option<Spent> {

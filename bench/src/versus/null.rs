@@ -20,7 +20,7 @@ use crate::driver::Load;
 use crate::driver::clients::Clients;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::limits::null_load::NullLoad;
+use crate::limits::null_load::{LookEnds, NullLoad};
 use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::record::archive::{Archive, LogTime};
@@ -56,10 +56,12 @@ pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Fi
     };
     let pace = asked.paced(&load.pace);
     let (directory, core) = (scratch.path(), NULL_BROKER_CORE);
-    let watching = Cell::new(None);
-    let watch = |pid, load: &Rc<Load>| {
+    let spent = Rc::new(Cell::new(Spent::default()));
+    let watch = |pid, load: &Rc<Load>| -> LookEnds {
         let broker = Watched { pids: vec![pid], store: directory.to_owned() };
-        watching.set(Some(Watch::start(broker, load, asked.timing, asked.prefix)));
+        let watch = Watch::start(broker, load, asked.timing, asked.prefix);
+        let spent = spent.clone();
+        Box::pin(async move { spent.set(watch.finish().await) })
     };
     let archive = || Archive::with_interval_log(LogTime::now());
     let null = NullLoad {
@@ -79,10 +81,10 @@ pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Fi
         _ => null.sends(flush.into(), &load.message, |_, _| ()).await?,
     };
     let outcome = Outcome::of_run(&measured);
-    let spent = watching.take().and_then(Watch::ended).unwrap_or_default();
     let latency_of = if matches!(command, Command::Consume(_)) { PULLS } else { SENDS };
     keep(asked, latency_of, measured, Environment::of_directory(directory).await).await?;
     let delivers = !matches!(command, Command::EndToEnd(_));
+    let spent = spent.take();
     let spent = Spent { broker: spent.broker.filter(|_| delivers), ..spent };
     Ok(Figures {
         rss_bytes: outcome.broker.map_or(0, |used| used.rss_bytes),
