@@ -10,6 +10,7 @@ mod membership;
 pub mod offsets;
 mod orderly;
 pub mod process_queue;
+mod progress;
 mod pull;
 mod push;
 mod rebalance;
