@@ -31,7 +31,8 @@
 //!   queue that comes back is assigned anew.
 //!
 //! Invariants: every message below a stored offset was consumed (or given back to the broker); an
-//! offset is stored only while the queue is assigned; an orderly queue is consumed only while its
+//! offset is stored only while the queue is assigned; what a poll returns counts as consumed when
+//! the consumer polls again, commits or leaves; an orderly queue is consumed only while its
 //! lock was confirmed within the last 30 s.
 //!
 //! # When things fail
@@ -43,7 +44,8 @@
 //!   more: consumption goes on where the broker says, with a warning in the log.
 //! - A listener fails or panics: the message is given back to its broker, else sent to the retry
 //!   topic, else consumed here again.
-//! - A commit fails: the offset stays due and goes out with the next round.
+//! - A commit fails: the offset stays due and goes out with the next round; one that was asked for
+//!   fails, naming each queue of which nothing was stored.
 //! - A handle is dropped without shutdown: the last seconds of progress are consumed again.
 //!
 //! # Limits

@@ -13,6 +13,7 @@ use super::listener::{
     ConcurrentListener, ConsumeStatus, OrderlyContext, OrderlyListener, OrderlyStatus,
 };
 use super::member::Assigned;
+use super::polled::Polled;
 use super::workers::Workers;
 use crate::error::ClientError;
 use crate::queue::MessageQueue;
@@ -29,7 +30,7 @@ pub(crate) enum Consumption {
     /// By a listener, queue by queue in order.
     Orderly(Orderly),
     /// By whoever polls.
-    Polled,
+    Polled(Polled),
 }
 
 /// A listener and the threads that run it.
@@ -143,7 +144,7 @@ impl Consumption {
     }
 
     pub(crate) fn is_polled(&self) -> bool {
-        matches!(self, Self::Polled)
+        matches!(self, Self::Polled(_))
     }
 
     /// New messages of a queue are held.
@@ -159,7 +160,11 @@ impl Consumption {
         let (under_way, idle) = match self {
             Self::Concurrent(concurrent) => (&concurrent.under_way, &concurrent.idle),
             Self::Orderly(orderly) => (&orderly.under_way, &orderly.idle),
-            Self::Polled => return,
+            Self::Polled(polled) => {
+                // Ends the loop that reads them, and with it the last owner of the member.
+                polled.returned.close();
+                return;
+            }
         };
         let all_ended = async {
             while under_way.get() > 0 {

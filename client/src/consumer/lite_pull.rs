@@ -1,14 +1,15 @@
 //! The lite pull consumer: queues are divided or named, messages are pulled ahead and polled.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringmq_runtime::clock::Instant;
-use ringmq_runtime::task;
+use ringmq_runtime::remote;
 
 use super::consumption::Consumption;
 use super::member::Member;
 use super::membership::Membership;
+use super::polled::{HandOver, Polled};
 use super::subscription::Filter;
 use crate::client::Client;
 use crate::config::ConsumerConfig;
@@ -20,8 +21,11 @@ use crate::received::ReceivedMessage;
 /// Consumes by polling. Cheap to clone, usable from any thread or runtime.
 ///
 /// Queues come from [`LitePullConsumer::subscribe`] (divided among the group) or from
-/// [`LitePullConsumer::assign`] (exactly those), not from both. What a poll returns counts as
-/// consumed, and is stored every few seconds with `auto_commit`, else by
+/// [`LitePullConsumer::assign`] (exactly those), not from both.
+///
+/// With `auto_commit` a poll says that what the polls before it returned is processed, and so does
+/// the shutdown; that is stored every few seconds. Who polls from several threads at once processes
+/// in one while another polls: commit by hand then. Without `auto_commit` nothing is stored but by
 /// [`LitePullConsumer::commit`].
 #[derive(Clone)]
 pub struct LitePullConsumer {
@@ -30,7 +34,7 @@ pub struct LitePullConsumer {
 
 impl LitePullConsumer {
     pub(crate) async fn join(client: Client, config: ConsumerConfig) -> Result<Self, ClientError> {
-        let consumption = || Ok(Consumption::Polled);
+        let consumption = || Ok(Consumption::Polled(Polled::new()));
         Ok(Self { membership: Membership::join(client, config, consumption).await? })
     }
 
@@ -104,6 +108,7 @@ impl LitePullConsumer {
     }
 
     /// Up to `max` messages of one queue, oldest first; waits up to `timeout` for the first one.
+    /// A poll that is dropped before it is ready takes no message with it.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -112,7 +117,13 @@ impl LitePullConsumer {
         max: usize,
         timeout: Duration,
     ) -> Result<Vec<Arc<ReceivedMessage>>, ClientError> {
-        self.membership.run(move |member| async move { Ok(member.poll(max, timeout).await) }).await
+        let (sender, messages) = remote::oneshot();
+        let poll = move |member: Rc<Member>| async move {
+            member.poll(max, timeout, sender).await;
+            Ok(())
+        };
+        self.membership.run(poll).await?;
+        Ok(messages.await.map_or_else(|_| Vec::new(), HandOver::accept))
     }
 
     /// Like [`LitePullConsumer::poll`], for threads that are in no async runtime.
@@ -137,7 +148,7 @@ impl LitePullConsumer {
                 if member.find(&queue).is_none() {
                     return Err(ClientError::invalid(format!("queue {queue} is not assigned")));
                 }
-                member.restart(&queue, offset);
+                member.begin_anew(&queue, offset);
                 Ok(())
             })
             .await
@@ -164,20 +175,21 @@ impl LitePullConsumer {
             .await
     }
 
-    /// Stores how far all queues were polled, now.
+    /// Stores how far all queues that are ours were polled, now: all of that is processed.
     ///
     /// # Errors
-    /// `ShutDown`. A broker that cannot be reached is tried again by the timer.
+    /// `Failed` names each queue of which nothing was stored and why; `ShutDown`.
     pub async fn commit(&self) -> Result<(), ClientError> {
         self.membership
             .run(|member| async move {
-                member.persist_all().await;
-                Ok(())
+                member.settle_polled();
+                member.persist_all().await
             })
             .await
     }
 
-    /// How far a queue was polled or stored: the offset of the next message.
+    /// How far a queue was polled, if it is ours, else how far the group has stored it: the offset
+    /// of the next message.
     ///
     /// # Errors
     /// `Failed`, `ShutDown`.
@@ -185,7 +197,7 @@ impl LitePullConsumer {
         self.membership
             .run(move |member| async move {
                 member.instance.route(&queue.topic).await?;
-                let found = member.first_offset(&queue).await;
+                let found = member.position(&queue).await;
                 found.map_err(|fault| {
                     let action = format!("look-up of the offset of {queue}");
                     crate::instance::Server::new(&queue.broker_name, "").failed(action, fault)
@@ -194,44 +206,8 @@ impl LitePullConsumer {
             .await
     }
 
-    /// Leaves the group; with `auto_commit` offsets are stored first.
+    /// Leaves the group; with `auto_commit` what was polled is processed, and stored first.
     pub async fn shutdown(&self) {
         self.membership.leave().await;
-    }
-}
-
-impl Member {
-    async fn poll(&self, max: usize, timeout: Duration) -> Vec<Arc<ReceivedMessage>> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let messages = self.take_polled(max);
-            let left = deadline.saturating_since(Instant::now());
-            if !messages.is_empty() || left.is_zero() || self.is_stopping.get() {
-                return messages;
-            }
-            let _ = task::timeout(left, self.arrived.notified()).await;
-        }
-    }
-
-    /// Takes messages of the queue that was served longest ago.
-    fn take_polled(&self, max: usize) -> Vec<Arc<ReceivedMessage>> {
-        let assigned = self.all_assigned();
-        let ready = assigned
-            .iter()
-            .filter(|assigned| !assigned.is_paused.get() && !assigned.held.borrow().is_empty());
-        let Some(next) = ready.min_by_key(|assigned| assigned.polled_turn.get()) else {
-            return Vec::new();
-        };
-        self.turn.set(self.turn.get() + 1);
-        next.polled_turn.set(self.turn.get());
-        let messages = next.held.borrow_mut().take(max);
-        let commit = next.held.borrow_mut().commit_taken();
-        if let Some(offset) = commit {
-            self.offsets.borrow_mut().advance(&next.queue, offset);
-        }
-        next.room.notify_one();
-        // There may be more for others who poll.
-        self.arrived.notify_one();
-        messages
     }
 }

@@ -69,6 +69,9 @@ pub(crate) struct Assigned {
     pub(crate) batch_turn: Rc<Turn>,
     /// Orderly: when the broker last confirmed our lock, on the monotonic clock in milliseconds.
     pub(crate) locked_at_ms: Cell<Option<u64>>,
+    /// Lite pull: one past the newest message that was handed to a poll, or is not for one; `None`
+    /// before the first.
+    pub(crate) polled_to: Cell<Option<i64>>,
     /// Turn of the last poll that it served.
     pub(crate) polled_turn: Cell<u64>,
     pub(crate) pulled_at_ms: Cell<i64>,
@@ -95,6 +98,7 @@ impl Assigned {
             is_paused: Cell::new(false),
             batch_turn,
             locked_at_ms: Cell::new(None),
+            polled_to: Cell::new(None),
             polled_turn: Cell::new(0),
             pulled_at_ms: Cell::new(now_ms),
             consumed_at_ms: Cell::new(now_ms),
@@ -230,7 +234,7 @@ impl Member {
     pub(crate) fn flow_limits(&self) -> FlowLimits {
         match self.consumption {
             Consumption::Concurrent(_) => self.config.flow,
-            Consumption::Orderly(_) | Consumption::Polled => {
+            Consumption::Orderly(_) | Consumption::Polled(_) => {
                 FlowLimits { span_max: i64::MAX, ..self.config.flow }
             }
         }
@@ -251,9 +255,13 @@ impl Member {
         self.rebalance_now.notify_all();
         self.arrived.notify_all();
         let assigned = self.all_assigned();
+        if self.commits_by_itself() {
+            self.settle_polled();
+        }
         self.consumption.drain(&assigned).await;
         if self.commits_by_itself() {
-            self.persist_all().await;
+            // What is not stored is told by the log; its next owner gets it again.
+            let _ = self.persist_all().await;
         }
         if self.consumption.is_orderly() {
             self.unlock_all(&assigned).await;

@@ -92,7 +92,7 @@ async fn join(
             task::spawn("outcomes", member.clone().outcome_loop()).detach();
         }
         Consumption::Orderly(_) => task::spawn("locks", member.clone().lock_loop()).detach(),
-        Consumption::Polled => {}
+        Consumption::Polled(_) => task::spawn("returns", member.clone().return_loop()).detach(),
     }
     Ok(())
 }

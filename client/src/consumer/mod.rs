@@ -9,6 +9,7 @@ pub(crate) mod member;
 mod membership;
 pub mod offsets;
 mod orderly;
+mod polled;
 pub mod process_queue;
 mod progress;
 mod pull;

@@ -5,14 +5,32 @@ use ringmq_protocol::names::RETRY_PREFIX;
 use ringmq_runtime::clock;
 
 use super::member::Member;
-use super::offsets;
+use super::offsets::{self, OffsetTable};
 use crate::config::ConsumeFrom;
-use crate::error::{ClientError, Fault};
-use crate::instance::{Commit, Place};
+use crate::error::{Attempt, ClientError, Fault};
+use crate::instance::{Commit, Place, Server};
 use crate::queue::MessageQueue;
 
+/// Where a group goes on in a queue.
+#[derive(Clone, Copy)]
+pub(crate) enum First {
+    /// Where its progress is stored.
+    Stored(i64),
+    /// Where its settings have a new group begin.
+    New(i64),
+}
+
+impl First {
+    /// The offset of the next message.
+    pub(crate) fn offset(self) -> i64 {
+        match self {
+            Self::Stored(offset) | Self::New(offset) => offset,
+        }
+    }
+}
+
 impl Member {
-    /// Where consumption of `queue` begins.
+    /// Where consumption of `queue` begins, which is ours from now on.
     ///
     /// # Errors
     /// The broker cannot be asked now; the queue waits for the next turn.
@@ -20,14 +38,25 @@ impl Member {
         if let Some(known) = self.offsets.borrow().get(queue) {
             return Ok(known);
         }
+        let first = self.look_up_first(queue).await?;
+        if let First::Stored(offset) = first {
+            self.offsets.borrow_mut().loaded(queue, offset, clock::monotonic_ms());
+        }
+        Ok(first.offset())
+    }
+
+    /// Where the group goes on in `queue`, whoever's it is.
+    ///
+    /// # Errors
+    /// The broker cannot be asked now.
+    pub(crate) async fn look_up_first(&self, queue: &MessageQueue) -> Result<First, Fault> {
         let broker = self.instance.broker(queue)?;
         if !self.is_broadcasting() {
             let next = Place::NextOf(&self.config.group);
             let stored = self.instance.offset_of(&broker, queue, next).await;
             match stored {
                 Ok(offset) if offset >= 0 => {
-                    self.offsets.borrow_mut().loaded(queue, offset, clock::monotonic_ms());
-                    return Ok(offset);
+                    return Ok(First::Stored(offset));
                 }
                 Err(fault) if fault.code() != Some(response::QUERY_NOT_FOUND) => return Err(fault),
                 // Never stored; -1 is what some clients commit before they have consumed anything.
@@ -36,30 +65,37 @@ impl Member {
         }
         let is_retry = queue.topic.starts_with(RETRY_PREFIX);
         match self.config.consume_from {
-            ConsumeFrom::FirstOffset => Ok(0),
-            ConsumeFrom::LastOffset if is_retry => Ok(0),
+            ConsumeFrom::FirstOffset => Ok(First::New(0)),
+            ConsumeFrom::LastOffset if is_retry => Ok(First::New(0)),
             ConsumeFrom::Timestamp(at_ms) if !is_retry => {
-                self.instance.offset_of(&broker, queue, Place::StoredAt(at_ms)).await
+                let at = Place::StoredAt(at_ms);
+                self.instance.offset_of(&broker, queue, at).await.map(First::New)
             }
             ConsumeFrom::LastOffset | ConsumeFrom::Timestamp(_) => {
-                self.instance.offset_of(&broker, queue, Place::End).await
+                self.instance.offset_of(&broker, queue, Place::End).await.map(First::New)
             }
         }
     }
 
-    /// Whether offsets are stored without being told.
+    /// Whether offsets are stored without being asked to.
     pub(crate) fn commits_by_itself(&self) -> bool {
         !self.consumption.is_polled() || self.config.auto_commit
     }
 
-    /// Stores all offsets now.
-    pub(crate) async fn persist_all(&self) {
+    /// Stores the offsets of all queues that are ours, now.
+    ///
+    /// # Errors
+    /// `Failed`: some of them are not stored.
+    pub(crate) async fn persist_all(&self) -> Result<(), ClientError> {
         if self.is_broadcasting() {
-            self.persist_locally().await;
-        } else {
-            let all = self.offsets.borrow().all();
-            self.commit(all, Commit::Confirm).await;
+            return self.persist_locally().await;
         }
+        let attempts = self.commit(self.ours(OffsetTable::all), Commit::Confirm).await;
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let action = format!("commit of group {}", self.config.group);
+        Err(ClientError::Failed { action, attempts })
     }
 
     /// Stores what is due, wherever this group keeps its offsets.
@@ -68,33 +104,51 @@ impl Member {
             return;
         }
         if self.is_broadcasting() {
-            self.persist_locally().await;
+            // Told by the log, and tried again.
+            let _ = self.persist_locally().await;
         } else {
-            let due = self.offsets.borrow().due(clock::monotonic_ms());
+            let due = self.ours(|offsets| offsets.due(clock::monotonic_ms()));
             self.commit(due, Commit::Tell).await;
         }
     }
 
-    /// Sends offsets to their brokers. One that cannot be sent stays due.
-    pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>, how: Commit) {
+    /// Of these offsets those of queues that are ours: others have an owner who moves them on.
+    fn ours(
+        &self,
+        select: impl FnOnce(&OffsetTable) -> Vec<(MessageQueue, i64)>,
+    ) -> Vec<(MessageQueue, i64)> {
+        let mut offsets = select(&self.offsets.borrow());
+        offsets.retain(|(queue, _)| self.find(queue).is_some());
+        offsets
+    }
+
+    /// Sends offsets to their brokers and returns what failed. One that cannot be sent stays due.
+    pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>, how: Commit) -> Vec<Attempt> {
         let group = &self.config.group;
+        let mut failed = Vec::new();
         for (queue, offset) in due {
-            let told = match self.instance.broker(&queue) {
-                Ok(broker) => self.instance.store_offset(&broker, group, &queue, offset, how).await,
-                Err(fault) => Err(fault),
+            let (broker, told) = match self.instance.broker(&queue) {
+                Ok(broker) => {
+                    let told =
+                        self.instance.store_offset(&broker, group, &queue, offset, how).await;
+                    (broker, told)
+                }
+                Err(fault) => (Server::new(&queue.broker_name, "unknown address"), Err(fault)),
             };
             match told {
                 Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, clock::monotonic_ms()),
                 Err(fault) => {
-                    tracing::warn!(%queue, offset, group, %fault, "offset not stored, tried again");
+                    tracing::warn!(%queue, offset, group, %fault, "offset not stored");
+                    failed.push(broker.attempt(fault));
                 }
             }
         }
+        failed
     }
 
-    async fn persist_locally(&self) {
+    async fn persist_locally(&self) -> Result<(), ClientError> {
         if self.offsets.borrow().due(clock::monotonic_ms()).is_empty() {
-            return;
+            return Ok(());
         }
         let all = self.offsets.borrow().all();
         let path = offsets::local_path(&self.instance.identity().lasting, &self.config.group);
@@ -105,10 +159,14 @@ impl Member {
                 all.iter().for_each(|(queue, offset)| {
                     table.stored(queue, *offset, clock::monotonic_ms())
                 });
+                Ok(())
             }
             Err(error) => {
                 let group = &self.config.group;
                 tracing::warn!(group, ?path, %error, "offset file not written, tried again");
+                let file = Server::new("offset file", &path.to_string_lossy());
+                let fault = Fault::Unreachable { reason: error.to_string() };
+                Err(file.failed(format!("commit of group {group}"), fault))
             }
         }
     }

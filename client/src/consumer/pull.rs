@@ -161,8 +161,12 @@ impl Member {
 
     /// Nothing up to `next` is for us: that counts as consumed, once nothing older is held.
     fn skip_to(&self, assigned: &Assigned, next: i64) {
-        if assigned.held.borrow().is_empty() {
-            self.offsets.borrow_mut().advance(&assigned.queue, next);
+        if !assigned.held.borrow().is_empty() {
+            return;
+        }
+        match self.consumption.is_polled() {
+            true => assigned.pass_to(next),
+            false => self.offsets.borrow_mut().advance(&assigned.queue, next),
         }
     }
 
@@ -171,6 +175,9 @@ impl Member {
         let queue = &assigned.queue;
         let from = assigned.next_offset.get();
         tracing::warn!(%queue, group = self.config.group, from, to = offset, "offset moved");
+        if !self.commits_by_itself() {
+            return self.begin_anew(queue, offset);
+        }
         self.restart(queue, offset);
         if !self.is_broadcasting() {
             self.commit(vec![(queue.clone(), offset)], Commit::Tell).await;

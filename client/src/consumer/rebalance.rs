@@ -126,6 +126,7 @@ impl Member {
         for assigned in &lost {
             assigned.drop_it();
             let offset = self.offsets.borrow().get(&assigned.queue);
+            let offset = offset.filter(|_| self.commits_by_itself());
             due.extend(offset.map(|offset| (assigned.queue.clone(), offset)));
         }
         if self.is_broadcasting() {
@@ -178,16 +179,24 @@ impl Member {
         Some(queue)
     }
 
-    /// Starts a queue that is ours anew at `offset`: what was pulled is forgotten.
+    /// Starts a queue that is ours anew at `offset`: that is how far it is consumed now.
     pub(crate) fn restart(self: &Rc<Self>, queue: &MessageQueue, offset: i64) {
+        if self.find(queue).is_some() {
+            self.offsets.borrow_mut().reset(queue, offset);
+            self.begin_anew(queue, offset);
+        }
+    }
+
+    /// Goes on at `offset` of a queue that is ours: what was pulled is forgotten.
+    pub(crate) fn begin_anew(self: &Rc<Self>, queue: &MessageQueue, offset: i64) {
         let old = self.assigned.borrow_mut().remove(queue);
         let Some(old) = old else { return };
         old.drop_it();
-        self.offsets.borrow_mut().reset(queue, offset);
         if self.begin(queue.clone(), offset).is_some()
             && let Some(new) = self.find(queue)
         {
             new.is_paused.set(old.is_paused.get());
+            new.polled_to.set(Some(offset));
             // Nobody confirmed the lock anew.
             new.locked_at_ms.set(old.locked_at_ms.get());
         }

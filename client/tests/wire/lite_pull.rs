@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 use ringmq_client::admin::{BrokerTarget, TopicSettings};
 use ringmq_client::config::ConsumerConfig;
 use ringmq_client::consumer::LitePullConsumer;
 use ringmq_client::message::Message;
 use ringmq_client::producer::Producer;
 use ringmq_client::queue::MessageQueue;
+use ringmq_protocol::codes::request;
 
 use super::fake::FakeBroker;
 use super::{client_of, group, numbers, producer_of, send};
@@ -44,9 +45,10 @@ fn a_subscription_is_polled_and_committed_by_itself() {
         bodies.sort_by_key(|body| body.parse::<u32>().expect("a number"));
         assert_eq!(bodies, numbers(30));
         assert_eq!(consumer.assignment().await.expect("known").len(), 4);
-        broker.wait_for("commits", |state| state.committed("g", "T") == 30);
+        // Who polls again has processed what the polls before brought.
         let none = consumer.poll(10, Duration::from_millis(20)).await.expect("polled");
         assert!(none.is_empty());
+        broker.wait_for("commits", |state| state.committed("g", "T") == 30);
         consumer.shutdown().await;
         assert!(consumer.poll(1, Duration::ZERO).await.is_err());
     });
@@ -81,6 +83,108 @@ fn assigned_queues_are_sought_paused_and_committed_by_hand() {
         assert_eq!(broker.state().committed("g", "T"), 10);
         assert_eq!(consumer.position(queue).await.expect("known"), 10);
     });
+}
+
+#[test]
+fn a_poll_that_is_given_up_takes_no_messages_with_it() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        let producer = producer_of(&client).await;
+        send(&producer, 0, 1).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        assert_eq!(poll(&consumer, 1).await, ["0"]);
+        for _ in 0..3 {
+            // Begun, then dropped: its work in the client goes on.
+            let given_up = std::pin::pin!(consumer.poll(10, Duration::from_secs(10)));
+            assert!(poll_once(given_up).await.is_none(), "nothing is there yet");
+        }
+        send(&producer, 1, 8).await;
+        let mut bodies = poll(&consumer, 8).await;
+        bodies.sort_unstable();
+        assert_eq!(bodies, numbers(9)[1..]);
+    });
+}
+
+#[test]
+fn what_is_polled_last_is_stored_when_the_consumer_leaves() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send_to_queue(&producer_of(&client).await, 0, 3).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        assert_eq!(poll(&consumer, 3).await, numbers(3));
+        consumer.shutdown().await;
+    });
+    assert_eq!(broker.state().committed("g", "T"), 3);
+}
+
+#[test]
+fn a_queue_that_is_given_up_takes_no_commit_with_it_that_was_not_asked_for() {
+    let broker = FakeBroker::start("a");
+    let (first, second) = (client_of(&broker), client_of(&broker));
+    block_on(async {
+        send(&producer_of(&first).await, 0, 8).await;
+        let config = ConsumerConfig { auto_commit: false, ..group("g") };
+        let one = first.lite_pull_consumer(config.clone()).await.expect("joined");
+        one.subscribe("T", "*").await.expect("subscribed");
+        poll(&one, 8).await;
+        let two = second.lite_pull_consumer(config).await.expect("joined");
+        two.subscribe("T", "*").await.expect("subscribed");
+        assert_eq!(poll(&two, 4).await.len(), 4, "two queues come again, from their beginning");
+        one.shutdown().await;
+    });
+    assert_eq!(broker.state().committed("g", "T"), 0, "nobody committed");
+}
+
+#[test]
+fn the_position_in_a_queue_of_others_is_looked_up_and_never_stored() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send_to_queue(&producer_of(&client).await, 0, 2).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        consumer.assign(vec![MessageQueue::new("T", "a", 0)]).await.expect("assigned");
+        poll(&consumer, 2).await;
+        let of_others = MessageQueue::new("T", "a", 1);
+        let key = key_of(1);
+        for stored in [5, 9] {
+            broker.state().offsets.insert(key.clone(), stored);
+            let position = consumer.position(of_others.clone()).await.expect("asked");
+            assert_eq!(position, stored);
+        }
+        // Its owner goes on.
+        broker.state().offsets.insert(key.clone(), 12);
+        consumer.commit().await.expect("stored");
+    });
+    assert_eq!(broker.state().offsets[&key_of(0)], 2);
+    assert_eq!(broker.state().offsets[&key_of(1)], 12, "set back to what was looked up");
+}
+
+/// Where the fake keeps the progress of the group `g` in a queue of `T`.
+fn key_of(queue: i32) -> (String, (String, i32)) {
+    ("g".to_owned(), ("T".to_owned(), queue))
+}
+
+#[test]
+fn a_commit_that_was_not_stored_says_so() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send_to_queue(&producer_of(&client).await, 0, 2).await;
+        let config = ConsumerConfig { auto_commit: false, ..group("g") };
+        let consumer = client.lite_pull_consumer(config).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        poll(&consumer, 2).await;
+        broker.state().refused.insert(request::UPDATE_CONSUMER_OFFSET);
+        let error = consumer.commit().await.expect_err("refused");
+        assert!(error.to_string().contains("trouble was asked for"), "{error}");
+        broker.state().refused.clear();
+        consumer.commit().await.expect("stored");
+    });
+    assert_eq!(broker.state().committed("g", "T"), 2);
 }
 
 #[test]

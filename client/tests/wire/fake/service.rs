@@ -78,6 +78,9 @@ impl Service for Fake {
             return;
         }
         match command.code {
+            refused if state.refused.contains(&refused) => {
+                call.refuse(response::SYSTEM_ERROR, "trouble was asked for");
+            }
             request::GET_ROUTEINFO_BY_TOPIC => route(state, &call),
             request::GET_BROKER_CLUSTER_INFO => cluster(state, &call),
             request::HEART_BEAT => self.heartbeat(state, &call),

@@ -1,0 +1,243 @@
+//! What polls hand out, and how far that counts.
+//!
+//! A message of a queue that is polled is, one after the other,
+//! - *held*: pulled, in the process queue;
+//! - *polled*: handed to whoever asked. The queue's [`Assigned::polled_to`] stands behind it. One
+//!   that is handed to a poll which was given up meanwhile is seen by nobody and is held again,
+//!   before all newer ones;
+//! - *processed*: its application says so. With `auto_commit` the next poll does, and leaving the
+//!   group; without it only a commit. The offset table stands behind it.
+//!
+//! Invariants: what is stored comes from the offset table alone, so nothing is stored of a message
+//! before it was processed; `polled_to` is never above a message that is held. A queue that is
+//! given up loses what was polled and not processed to its next owner, who gets it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{remote, task};
+
+use super::consumption::Consumption;
+use super::member::{Assigned, Member};
+use super::progress::First;
+use crate::error::Fault;
+use crate::queue::MessageQueue;
+use crate::received::ReceivedMessage;
+
+/// A poll that waits looks this often whether it was given up.
+const GIVEN_UP_CHECK: Duration = Duration::from_secs(1);
+
+/// The way back for messages that were handed to nobody.
+pub(crate) struct Polled {
+    returns: async_channel::Sender<Batch>,
+    pub(super) returned: async_channel::Receiver<Batch>,
+}
+
+impl Polled {
+    pub(crate) fn new() -> Self {
+        // Unbounded like what is polled: what comes back was held before.
+        let (returns, returned) = async_channel::unbounded();
+        Self { returns, returned }
+    }
+}
+
+/// Messages of one queue.
+pub(super) struct Batch {
+    queue: MessageQueue,
+    /// [`Assigned::id`] of the assignment that they belong to.
+    assignment: u64,
+    messages: Vec<Arc<ReceivedMessage>>,
+}
+
+/// Messages on their way to whoever polls, on whichever thread; dropped on the way, they go back.
+pub(crate) struct HandOver {
+    batch: Option<Batch>,
+    returns: async_channel::Sender<Batch>,
+}
+
+impl HandOver {
+    /// They have arrived.
+    pub(super) fn accept(mut self) -> Vec<Arc<ReceivedMessage>> {
+        self.batch.take().map(|batch| batch.messages).unwrap_or_default()
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            // Closed: the member left, and the queue's next owner gets them.
+            let _ = self.returns.try_send(batch);
+        }
+    }
+}
+
+impl Member {
+    /// Hands up to `max` messages of one queue `to` whoever polls, or nothing after `timeout`.
+    pub(super) async fn poll(&self, max: usize, timeout: Duration, to: remote::Sender<HandOver>) {
+        let Consumption::Polled(polled) = &self.consumption else { return };
+        if self.commits_by_itself() {
+            self.settle_polled();
+        }
+        let deadline = Instant::now() + timeout;
+        loop {
+            if to.is_closed() {
+                // The wake-up that came here is for another one who polls.
+                return self.arrived.notify_one();
+            }
+            if let Some(hand_over) = self.hand_out(polled, max) {
+                return to.send(hand_over);
+            }
+            let left = deadline.saturating_since(Instant::now());
+            if left.is_zero() || self.is_stopping.get() {
+                return;
+            }
+            let _ = task::timeout(left.min(GIVEN_UP_CHECK), self.arrived.notified()).await;
+        }
+    }
+
+    /// Takes messages of the queue that was served longest ago.
+    fn hand_out(&self, polled: &Polled, max: usize) -> Option<HandOver> {
+        self.take_back(polled);
+        let assigned = self.all_assigned();
+        let ready = assigned
+            .iter()
+            .filter(|assigned| !assigned.is_paused.get() && !assigned.held.borrow().is_empty());
+        let next = ready.min_by_key(|assigned| assigned.polled_turn.get())?;
+        self.turn.set(self.turn.get() + 1);
+        next.polled_turn.set(self.turn.get());
+        let messages = next.held.borrow_mut().take(max);
+        next.polled_to.set(next.held.borrow_mut().commit_taken());
+        next.room.notify_one();
+        // There may be more for others who poll.
+        self.arrived.notify_one();
+        let batch = Batch { queue: next.queue.clone(), assignment: next.id, messages };
+        (max > 0).then(|| HandOver { batch: Some(batch), returns: polled.returns.clone() })
+    }
+
+    /// What was handed to nobody is held again.
+    fn take_back(&self, polled: &Polled) {
+        while let Ok(batch) = polled.returned.try_recv() {
+            self.hold_again(batch);
+        }
+    }
+
+    fn hold_again(&self, batch: Batch) {
+        let assigned = self.find(&batch.queue).filter(|found| found.id == batch.assignment);
+        let (Some(assigned), Some(first)) = (assigned, batch.messages.first()) else { return };
+        let first = first.queue_offset;
+        assigned.held.borrow_mut().put(batch.messages);
+        assigned.polled_to.set(assigned.held.borrow().commit_offset());
+        // Another poll may have counted them meanwhile.
+        let mut offsets = self.offsets.borrow_mut();
+        if offsets.get(&assigned.queue).is_some_and(|known| known > first) {
+            offsets.reset(&assigned.queue, first);
+        }
+    }
+
+    /// Takes back what was handed to nobody, for polls that wait, until the member stops.
+    pub(super) async fn return_loop(self: std::rc::Rc<Self>) {
+        let Consumption::Polled(polled) = &self.consumption else { return };
+        while let Ok(batch) = polled.returned.recv().await {
+            self.hold_again(batch);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// The offset of the next message of `queue`: for polls if it is ours, else for its group.
+    pub(super) async fn position(&self, queue: &MessageQueue) -> Result<i64, Fault> {
+        if let Some(assigned) = self.find(queue) {
+            let held = || assigned.held.borrow().commit_offset();
+            let next = assigned.polled_to.get().or_else(held);
+            return Ok(next.unwrap_or(assigned.next_offset.get()));
+        }
+        let kept = self.offsets.borrow().get(queue).filter(|_| self.is_broadcasting());
+        match kept {
+            Some(offset) => Ok(offset),
+            None => self.look_up_first(queue).await.map(First::offset),
+        }
+    }
+
+    /// What was polled is processed.
+    pub(super) fn settle_polled(&self) {
+        let Consumption::Polled(polled) = &self.consumption else { return };
+        self.take_back(polled);
+        let mut offsets = self.offsets.borrow_mut();
+        for assigned in self.assigned.borrow().values() {
+            if let Some(offset) = assigned.polled_to.get() {
+                offsets.reset(&assigned.queue, offset);
+            }
+        }
+    }
+}
+
+impl Assigned {
+    /// Nothing below `next` is for whoever polls.
+    pub(super) fn pass_to(&self, next: i64) {
+        self.polled_to.set(self.polled_to.get().max(Some(next)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::config::{ClientConfig, ConsumerConfig};
+    use crate::instance::Instance;
+
+    /// A member with one queue that holds the messages 0..10, nothing of which is processed.
+    fn member() -> (Rc<Member>, MessageQueue) {
+        let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
+        let consumption = Consumption::Polled(Polled::new());
+        let member = Member::new(instance, ConsumerConfig::new("g"), consumption);
+        let queue = MessageQueue::new("T", "b", 0);
+        let assigned = Assigned::new(queue.clone(), 0, Rc::default());
+        let messages = (0..10).map(|at| Arc::new(ReceivedMessage::sample(at, b"x")));
+        assigned.held.borrow_mut().put(messages.collect());
+        member.assigned.borrow_mut().insert(queue.clone(), assigned);
+        (member, queue)
+    }
+
+    async fn poll(member: &Member, max: usize) -> remote::Receiver<HandOver> {
+        let (sender, receiver) = remote::oneshot();
+        member.poll(max, Duration::ZERO, sender).await;
+        receiver
+    }
+
+    async fn offsets(answer: remote::Receiver<HandOver>) -> Vec<i64> {
+        let messages = answer.await.map_or_else(|_| Vec::new(), HandOver::accept);
+        messages.iter().map(|message| message.queue_offset).collect()
+    }
+
+    #[test]
+    fn a_batch_counts_when_the_next_one_is_asked_for() {
+        shards::block_on(async {
+            let (member, queue) = member();
+            assert_eq!(offsets(poll(&member, 4).await).await, [0, 1, 2, 3]);
+            assert_eq!(member.offsets.borrow().due(0), [], "it is being processed");
+            assert_eq!(offsets(poll(&member, 4).await).await, [4, 5, 6, 7]);
+            assert_eq!(member.offsets.borrow().due(0), [(queue, 4)]);
+        });
+    }
+
+    #[test]
+    fn a_batch_that_arrives_nowhere_comes_first_in_the_next_poll() {
+        shards::block_on(async {
+            let (member, queue) = member();
+            drop(poll(&member, 4).await);
+            let next = poll(&member, 6).await;
+            assert_eq!(member.offsets.borrow().get(&queue), Some(0), "nobody saw any");
+            assert_eq!(offsets(next).await, [0, 1, 2, 3, 4, 5]);
+            let (late, other) = (poll(&member, 2).await, poll(&member, 2).await);
+            assert_eq!(member.offsets.borrow().get(&queue), Some(8), "told by the other poll");
+            drop(late);
+            assert_eq!(offsets(other).await, [8, 9]);
+            assert_eq!(offsets(poll(&member, 9).await).await, [6, 7]);
+            assert!(offsets(poll(&member, 9).await).await.is_empty());
+            assert_eq!(member.offsets.borrow().get(&queue), Some(10));
+        });
+    }
+}
