@@ -86,7 +86,12 @@ async fn write_group(inner: &Inner, buffers: &mut WriteBuffers) -> io::Result<()
     Ok(())
 }
 
+/// Nothing when the log was fenced while the group was on its way: what a failed flush may have
+/// taken is not promised after it, and a waiter that has the error does not see its message later.
 fn complete(inner: &Inner, group: Group, flushed: bool) {
+    if inner.is_fenced() {
+        return;
+    }
     let is_more_wanted = {
         let state = &mut *inner.state.borrow_mut();
         let queues = &mut state.queues;
@@ -301,7 +306,44 @@ pub(crate) async fn flush_written(inner: &Inner) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use ringmq_runtime::sim::World;
+
     use super::*;
+    use crate::append::tests::message;
+    use crate::log::Log;
+    use crate::options::LogOptions;
+    use crate::position::LogId;
+
+    #[test]
+    fn a_write_that_ends_after_the_log_was_fenced_shows_and_acknowledges_nothing() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        let options = LogOptions {
+            segment_size_bytes: 1 << 20,
+            record_size_max_bytes: 64 << 10,
+            fill_step_bytes: 64 << 10,
+            flush: FlushPolicy::Async { interval: Duration::from_secs(1000) },
+            ..LogOptions::default()
+        };
+        let write_time = Duration::from_millis(10);
+        world.run(async {
+            let opened = Log::open(&disk, "log", LogId(0), options).await;
+            let (log, _) = opened.expect("the log opens");
+            let before = log.acknowledged();
+            world.disk_faults(0, |faults| faults.latency = (write_time, write_time));
+            log.append(&message("topic", 0, b"body"), 1).expect("room");
+            // The write is on its way.
+            task::sleep(write_time / 2).await;
+            log.inner.fence("a flush failed");
+            task::sleep(write_time * 4).await;
+            assert_eq!(log.acknowledged(), before);
+            assert!(log.progress(before).await.is_err(), "a promise after a failed flush");
+            let (_, visible) = log.queue_range("topic", 0).expect("it has a message");
+            assert_eq!(visible.0, 0);
+        });
+    }
 
     #[test]
     fn buffer_sizes_are_few_and_waste_at_most_half() {
