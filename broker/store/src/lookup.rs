@@ -48,7 +48,7 @@ pub struct KeyQuery<'a> {
 }
 
 impl Log {
-    /// The record that starts at a position; `None` when none starts there.
+    /// The record that starts at a position; `None` when none starts there that is acknowledged.
     ///
     /// Proves it: the place must lie in a segment, the record must name this very position, its
     /// checksums must hold, and its queue must have it there. A message body can hold all of a
@@ -187,10 +187,6 @@ impl Log {
     }
 
     async fn verified(&self, byte: u64, query: &KeyQuery<'_>) -> Result<Option<Shared>, ReadError> {
-        // What consumers must not see yet is not shown here either.
-        if byte >= self.inner.state.borrow().marks.acknowledged() {
-            return Ok(None);
-        }
         let Some(bytes) = self.record_at(self.inner.id.at(byte)).await? else { return Ok(None) };
         let carries = Record::parse(&bytes).is_ok_and(|record| {
             record.topic == query.topic
@@ -219,10 +215,16 @@ async fn entry_at(inner: &Inner, key: QueueKey, offset: u64) -> Result<Option<En
     }
 }
 
-async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadError> {
+/// The sound record that starts at a byte of the log; `None` when none does, or it is not
+/// acknowledged.
+///
+/// # Errors
+/// When the device fails.
+pub(crate) async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadError> {
     let left = {
         let state = inner.state.borrow();
-        if byte < state.segments.min() || byte >= state.marks.appended() {
+        // What consumers must not see yet is shown to nobody else either.
+        if byte < state.segments.min() || byte >= state.marks.acknowledged() {
             return Ok(None);
         }
         let segment_end = state.segments.base_of(byte) + state.segments.size;

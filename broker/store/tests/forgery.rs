@@ -28,10 +28,29 @@ fn a_record_inside_of_a_message_is_not_found_by_its_position() {
     let placement = Placement { queue_offset: 0, physical_offset, stored_at_ms: 1000 };
     encode(&mut body, &forged, placement).expect("fits");
     let appended = log.append(&message("topic", 0, &body, ""), 1000).expect("room");
+    world.run(log.progress(appended.position)).expect("no fault");
     let found = world.run(log.record_at(place)).expect("readable");
     assert_eq!(found.map(|bytes| bytes.len()), None);
     let found = world.run(log.record_at(appended.position)).expect("readable");
     assert!(found.is_some(), "the message itself is found");
+}
+
+#[test]
+fn a_message_is_shown_by_its_position_when_it_is_acknowledged_and_not_before() {
+    for flush in [FlushPolicy::Sync, FlushPolicy::Async { interval: Duration::from_millis(20) }] {
+        let world = World::new(3);
+        let disk = world.disk(0);
+        let opened = world.run(Log::open(&disk, "log", LogId(0), tiny_options(flush)));
+        let (log, _) = opened.expect("opens");
+        let appended = log.append(&message("topic", 0, b"body", ""), 1000).expect("room");
+        world.run(async {
+            let found = log.record_at(appended.position).await.expect("readable");
+            assert_eq!(found, None, "it may be lost yet");
+            log.progress(appended.position).await.expect("no fault");
+            let found = log.record_at(appended.position).await.expect("readable");
+            assert!(found.is_some(), "it is acknowledged");
+        });
+    }
 }
 
 #[test]
