@@ -1,10 +1,11 @@
 //! Deletion of what has expired: whole segments, oldest first, never the newest.
 //!
 //! A segment is as old as its newest message, whose store time is at most that of the first message
-//! behind the segment: so file times do not matter. Only when that time lies in the future do they
-//! stand in: after a wall clock that was ahead for a while, all later messages have its time, since
-//! store times never fall, while their files tell when they were written. A segment whose file
-//! names the future as well ages from the moment at which retention first met such a one.
+//! behind the segment: so file times do not matter. Only when that time lies in the future, or that
+//! message cannot be read, do they stand in: after a wall clock that was ahead for a while, all
+//! later messages have its time, since store times never fall, while their files tell when they
+//! were written. A segment whose file names the future as well ages from the moment at which
+//! retention first met such a one.
 //!
 //! The index follows: minima of queues rise, then the files leave. A crash in between is made up
 //! for at the next start, which raises the minima to the first file. Who reads a file when it
@@ -14,17 +15,17 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek};
+use ringmq_protocol::record::Record;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Disk, File};
 use ringmq_runtime::task;
 
 use crate::blocks;
-use crate::error::ReadError;
 use crate::log::{Inner, Log};
+use crate::lookup::read_record;
 use crate::position::QueueKey;
 use crate::queue::Expiry;
-use crate::segments::{Segment, read_padded};
+use crate::segments::Segment;
 
 /// Time that those who read a segment have left when it is deleted: answers of some MiB to peers
 /// that take them slowly. Until then its space is not free. Then they are cut off, since a peer
@@ -110,16 +111,28 @@ async fn oldest_segment_time(inner: &Inner, now_ms: i64) -> io::Result<Option<i6
         (state.segments.find(min).cloned(), behind)
     };
     let (Some(oldest), Some(behind)) = (oldest, behind) else { return Ok(None) };
-    let bytes = read_padded(&behind.file, 0, PEEK_SIZE_MAX_BYTES).await?;
-    match record::peek(&bytes) {
-        Ok(Peek::Message(head)) if head.stored_at_ms <= now_ms => Ok(Some(head.stored_at_ms)),
-        Ok(Peek::Message(_)) => early_segment_time(inner, &oldest, now_ms).map(Some),
-        _ => Ok(None),
+    match first_stored_ms(inner, behind.base).await {
+        Some(stored_ms) if stored_ms <= now_ms => Ok(Some(stored_ms)),
+        _ => file_time(inner, &oldest, now_ms).map(Some),
     }
 }
 
-/// The time of a segment whose messages were stored in the future.
-fn early_segment_time(inner: &Inner, oldest: &Segment, now_ms: i64) -> io::Result<i64> {
+/// Store time of the record that a segment begins with; `None` when it cannot be read, or is not
+/// what was written: one bad sector must neither keep all files for ever nor let one go early.
+async fn first_stored_ms(inner: &Inner, base: u64) -> Option<i64> {
+    match read_record(inner, base).await {
+        Ok(Some(bytes)) => Record::parse(&bytes).ok().map(|record| record.stored_at_ms),
+        Ok(None) => None,
+        // The scrubber tells people.
+        Err(error) => {
+            tracing::debug!("the age of a segment: {error}");
+            None
+        }
+    }
+}
+
+/// The time of a segment by its file: its messages do not tell, or were stored in the future.
+fn file_time(inner: &Inner, oldest: &Segment, now_ms: i64) -> io::Result<i64> {
     let modified_ms = oldest.file.modified_ms()?;
     if modified_ms <= now_ms {
         return Ok(modified_ms);
@@ -223,15 +236,16 @@ pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
                     Ok(entries) => {
                         block.first + entries.partition_point(|entry| entry.byte() < byte) as u64
                     }
-                    // Readers pass over entries of messages that are gone.
-                    Err(error @ ReadError::Io { .. }) => {
-                        tracing::warn!("a queue's minimum is rounded down: {error}");
-                        block.first
-                    }
                     // A block whose file is gone held nothing that is still there.
-                    Err(error) => {
+                    Err(error) if inner.index_files.borrow().file_of(block.at).is_none() => {
                         tracing::warn!("a queue's minimum is rounded up: {error}");
                         block.first + count as u64
+                    }
+                    // Readers pass over entries of messages that are gone; what lives stays in the
+                    // queue, for an index that is built anew to show.
+                    Err(error) => {
+                        tracing::warn!("a queue's minimum is rounded down: {error}");
+                        block.first
                     }
                 }
             }
@@ -264,5 +278,68 @@ async fn drop_index_files(inner: &Inner) -> io::Result<()> {
         };
         remove_if_there(&inner.disk, path).await?;
         inner.index_files.borrow_mut().forget_oldest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::sim::World;
+
+    use super::*;
+    use crate::append::tests::message;
+    use crate::cache::Cache;
+    use crate::frame::FRAME_HEADER_BYTES;
+    use crate::options::{FlushPolicy, LogOptions};
+    use crate::position::LogId;
+
+    const BLOCK_ENTRIES: u64 = 8;
+
+    /// A log with a block of the index whose messages are half in the first segment.
+    async fn log_with_a_block_across_segments(world: &World) -> (Log, u64, u64) {
+        let options = LogOptions {
+            segment_size_bytes: 64 << 10,
+            record_size_max_bytes: 24 << 10,
+            fill_step_bytes: 16 << 10,
+            flush: FlushPolicy::Sync,
+            checkpoint_interval: Duration::from_millis(10),
+            queue_block_entries: BLOCK_ENTRIES as usize,
+            queue_recent_entries_max: BLOCK_ENTRIES as usize,
+            ..LogOptions::default()
+        };
+        let opened = Log::open(&world.disk(0), "log", LogId(0), options).await;
+        let (log, _) = opened.expect("the log opens");
+        while log.stats().segments < 3 {
+            let end = log.append(&message("topic", 0, &[7; 5000]), 1).expect("room").end;
+            while log.progress(log.acknowledged()).await.expect("no fault") < end {}
+        }
+        task::sleep(Duration::from_secs(1)).await;
+        let (size, found) = {
+            let state = log.inner.state.borrow();
+            let queue = state.queues.iter().next().expect("a queue").1;
+            (state.segments.size, queue.expiry(state.segments.size))
+        };
+        let Expiry::Inside { block, .. } = found else { panic!("{found:?}") };
+        *log.inner.blocks.borrow_mut() = Cache::new(0);
+        (log, size, block.at)
+    }
+
+    async fn min_without_the_first_segment(log: &Log, size: u64) -> u64 {
+        expire_indexes(&log.inner, size).await;
+        log.queue_range("topic", 0).expect("a queue").0.0
+    }
+
+    #[test]
+    fn a_block_that_is_damaged_costs_no_message_that_lives() {
+        let world = World::new(1);
+        world.run(async {
+            let (log, size, block_at) = log_with_a_block_across_segments(&world).await;
+            let (base, _) = log.inner.index_files.borrow().file_of(block_at).expect("its file");
+            let path = format!("log/queueindex/{base:020}");
+            world.flip_bit(0, &path, block_at - base + FRAME_HEADER_BYTES as u64, 3);
+            let min = min_without_the_first_segment(&log, size).await;
+            assert!(min > 0 && min.is_multiple_of(BLOCK_ENTRIES), "rounded down, not {min}");
+            let lives_from = size.div_ceil(5000 + 200);
+            assert!(min <= lives_from, "message {lives_from} lives, the minimum is {min}");
+        });
     }
 }

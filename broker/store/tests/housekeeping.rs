@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{TINY_SEGMENT_BYTES, WIDE, consume, message, older_than, tiny_options};
+use ringmq_runtime::clock::unix_ms;
 use ringmq_runtime::disk::FileView;
 use ringmq_runtime::net::{Listener, Reuse, Stream};
 use ringmq_runtime::sim::{Chance, World};
@@ -38,10 +39,15 @@ async fn open(world: &World) -> Log {
 /// Appends messages of about `size` bytes until the log has `until` bytes, and waits until the
 /// indexes on disk know them.
 async fn fill(log: &Log, size: usize, until: u64) {
+    fill_at(log, size, until, 1000).await;
+}
+
+/// As [`fill`], with messages stored at `now_ms`.
+async fn fill_at(log: &Log, size: usize, until: u64, now_ms: i64) {
     let body = vec![7; size];
     while log.end_position().byte() < until {
         log.room().await;
-        match log.append(&message("topic", 0, &body, "KEYS\u{1}a b c\u{2}"), 1000) {
+        match log.append(&message("topic", 0, &body, "KEYS\u{1}a b c\u{2}"), now_ms) {
             // Keys that are not saved have a limit of their own.
             Err(AppendError::Full { .. }) => task::sleep(Duration::from_millis(1)).await,
             appended => drop(appended.expect("room")),
@@ -285,4 +291,47 @@ fn a_segment_of_any_length_is_refused_in_words_or_read_as_far_as_it_goes() {
             });
         }
     }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const HOUR_MS: i64 = HOUR.as_millis() as i64;
+
+/// Where a record has the time at which it was stored, when its hosts are of IPv4.
+const STORED_AT: u64 = 56;
+
+#[test]
+fn a_damaged_time_behind_a_segment_does_not_let_it_go_early_and_does_not_keep_it() {
+    // Decades less; the magic; the body.
+    for at in [STORED_AT + 2, 4, 100] {
+        let world = World::new(1);
+        world.run(async {
+            let log = open(&world).await;
+            fill_at(&log, 4000, 4 * TINY_SEGMENT_BYTES, unix_ms()).await;
+            world.flip_bit(0, &format!("log/commitlog/{TINY_SEGMENT_BYTES:020}"), at, 0);
+            let early = log.expire(unix_ms(), older_than(HOUR)).await.expect("no fault");
+            assert_eq!(early.segments, 0, "byte {at}");
+            let expired = log.expire(unix_ms() + 2 * HOUR_MS, older_than(HOUR)).await;
+            assert!(expired.expect("no fault").segments > 0, "byte {at}");
+        });
+    }
+}
+
+#[test]
+fn a_bad_sector_behind_a_segment_keeps_no_space_for_ever() {
+    let world = World::new(1);
+    world.run(async {
+        let log = open(&world).await;
+        fill_at(&log, 4000, 4 * TINY_SEGMENT_BYTES, unix_ms()).await;
+        world.disk_faults(0, |faults| faults.read_error = Chance::ALWAYS);
+        let one_hour = Retention { reserved: HOUR, forced_above_percent: 90 };
+        assert_eq!(log.expire(unix_ms(), one_hour).await.expect("no fault").segments, 0);
+        let space = world.disk(0).free_space().await.expect("known");
+        let used = space.total - space.available;
+        world.disk_faults(0, |faults| faults.capacity_bytes = used + 1000);
+        let forced = log.expire(unix_ms(), one_hour).await.expect("no fault");
+        assert!(forced.forced > 0, "{forced:?}");
+        world.disk_faults(0, |faults| faults.capacity_bytes = 1 << 40);
+        let expired = log.expire(unix_ms() + 2 * HOUR_MS, one_hour).await.expect("no fault");
+        assert!(expired.segments > 0 && expired.forced == 0, "{expired:?}");
+    });
 }
