@@ -266,7 +266,9 @@ fn write_queues(
     }
 }
 
-/// The end of a clean stop: everything is durable; saves the rest, and takes the abort file away.
+/// The end of a clean stop: everything is durable; saves the rest, and takes the abort file away,
+/// but after a growth that failed: its file looks filled further than a flush has proven, which the
+/// next start makes good as after a crash.
 ///
 /// # Errors
 /// As the file system says: the next start then recovers as after a crash.
@@ -277,6 +279,9 @@ pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
     }
     if inner.index_files.borrow().end != inner.snapshots.borrow().stream_at {
         snapshot(inner).await?;
+    }
+    if inner.state.borrow().is_growth_unproven {
+        return Ok(());
     }
     abort::remove(inner).await
 }

@@ -82,6 +82,8 @@ pub(crate) struct State {
     pub(crate) fenced: Option<Fenced>,
     /// Start of the segment whose growth is being flushed.
     pub(crate) growth_flush: Option<u64>,
+    /// Whether the newest segment may look filled further than a flush has proven.
+    pub(crate) is_growth_unproven: bool,
     /// Why the next segment could not be made, while that is so.
     pub(crate) no_space: Option<String>,
     pub(crate) counters: Counters,
@@ -354,6 +356,7 @@ impl Inner {
             last_store_ms: index.last_store_ms,
             fenced: None,
             growth_flush: None,
+            is_growth_unproven: false,
             no_space: None,
             counters: Counters::default(),
         };

@@ -99,6 +99,7 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
     let to = from + step.min(left);
     leave_space(inner, to - from).await?;
     let rate = pace.fill_rate(lead, step, inner.options.fill_rate_bytes_per_s);
+    inner.state.borrow_mut().is_growth_unproven = true;
     // A failed attempt may have left anything behind `from`; all of it is written again.
     let last_page = to - PAGE_BYTES;
     file.fill_zeros(from, last_page, rate).await?;
@@ -106,7 +107,11 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
     let flushed = file.write_and_sync(last_page, DmaBuffer::alloc(PAGE_BYTES as usize)).await;
     set_growth_flush(inner, false);
     flushed?;
-    inner.state.borrow_mut().segments.newest_mut().expect("growing").filled = to;
+    {
+        let state = &mut *inner.state.borrow_mut();
+        state.segments.newest_mut().expect("growing").filled = to;
+        state.is_growth_unproven = false;
+    }
     // Groups wait for this, not for what follows.
     inner.signals.segment_ready.notify_all();
     if to == inner.options.segment_size_bytes || (to / step).is_multiple_of(REOPEN_STEPS) {

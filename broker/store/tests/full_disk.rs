@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{consume, message, tiny_options};
+use ringmq_runtime::disk::Access;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{AppendError, FlushPolicy, Log, LogId, LogOptions, OpenError};
@@ -100,4 +101,53 @@ fn a_start_without_any_space_ends_and_says_why() {
         let log = open(&world, &options).await;
         assert_eq!(consume(&log, "topic", 0).await.len(), 1);
     });
+}
+
+/// The length of its file may be gone with the kernel, and all that stands behind it.
+#[test]
+fn zeros_whose_flush_failed_before_a_clean_stop_hold_nothing_that_a_kernel_crash_takes() {
+    for seed in 0..8 {
+        let world = World::new(seed);
+        let options = LogOptions {
+            // Nobody but the maker of segments syncs anything.
+            checkpoint_interval: 10 * LONG,
+            checkpoint_bytes: 1 << 20,
+            unflushed_max_bytes: 1 << 20,
+            ..tiny_options(FlushPolicy::Async { interval: 10 * LONG })
+        };
+        let acknowledged = world.run(async {
+            let log = open(&world, &options).await;
+            let (disk, next) = (world.disk(0), format!("{:020}", options.segment_size_bytes));
+            let next = std::path::Path::new("log").join("commitlog").join(next);
+            // An eighth of the first segment.
+            while !disk.exists(&next).await.expect("a healthy disk") {
+                append(&log).expect("room");
+                acknowledge(&log).await;
+            }
+            // The zeros of its second step are written, and their flush follows.
+            let next = disk.open(&next, Access::Read).await.expect("it is there");
+            while next.len().expect("known") == options.fill_step_bytes {
+                task::sleep(Duration::from_micros(10)).await;
+            }
+            world.disk_faults(0, |faults| faults.fail_next_write = true);
+            let mut is_due = true;
+            while is_due {
+                task::sleep(Duration::from_micros(10)).await;
+                world.disk_faults(0, |faults| is_due = faults.fail_next_write);
+            }
+            log.close().await.expect("nothing that was promised is concerned");
+
+            // No further growth: the log uses what it finds.
+            leave_free(&world, options.space_kept_bytes).await;
+            let log = open(&world, &options).await;
+            while append(&log).is_ok() && task::timeout(LONG, acknowledge(&log)).await.is_ok() {}
+            log.acknowledged()
+        });
+        world.crash_kernel(0);
+        world.run(async {
+            leave_free(&world, 1 << 30).await;
+            let log = open(&world, &options).await;
+            assert!(log.end_position() >= acknowledged, "seed {seed}: acknowledged messages");
+        });
+    }
 }
