@@ -209,7 +209,7 @@ pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
         refuse_snapshot(inner, head);
         return Ok(());
     };
-    let bytes = task::long_work(move || snapshot::seal(bytes)).await;
+    let bytes = snapshot::seal(bytes).await;
     let len = bytes.len() as u64;
     inner.disk.replace(snapshot_path(&inner.dir, head.generation), bytes).await?;
     let mut snapshots = inner.snapshots.borrow_mut();

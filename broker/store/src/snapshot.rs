@@ -5,6 +5,8 @@
 //! version, CRC-32 of the rest; then the fields of [`SnapshotHead`], the queues, the key runs and
 //! the newest key entries.
 
+use ringmq_runtime::task;
+
 use crate::entry::{ENTRY_SIZE, Entry, KEY_ENTRY_SIZE, read_entries, read_key_entries};
 use crate::keys::{KeyIndex, KeyRun};
 use crate::queue::{BlockRef, Queue};
@@ -14,6 +16,9 @@ const MAGIC: u32 = 0x524D_5153;
 const VERSION: u32 = 1;
 const CHECKED_FROM: usize = 12;
 const HEAD_BYTES: usize = 40;
+
+/// Summed up as one piece of long work: 30 ms at 2 GB/s.
+const SEAL_PIECE_BYTES: usize = 64 << 20;
 
 /// Where a snapshot stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,10 +105,19 @@ impl SnapshotWriter {
 }
 
 /// Completes a snapshot with its checksum: of 1 GiB in a tenth of a second and more, so on a helper
-/// thread.
-pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
-    let crc = crc32fast::hash(&bytes[CHECKED_FROM..]);
-    bytes[8..CHECKED_FROM].copy_from_slice(&crc.to_be_bytes());
+/// thread and in pieces.
+pub(crate) async fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let (mut crc, mut at) = (crc32fast::Hasher::new(), CHECKED_FROM);
+    while at < bytes.len() {
+        let end = bytes.len().min(at + SEAL_PIECE_BYTES);
+        let piece = move || {
+            crc.update(&bytes[at..end]);
+            (bytes, crc)
+        };
+        (bytes, crc) = task::long_work(piece).await;
+        at = end;
+    }
+    bytes[8..CHECKED_FROM].copy_from_slice(&crc.finalize().to_be_bytes());
     bytes
 }
 
@@ -225,7 +239,8 @@ mod tests {
         for (key, queue) in queues.iter() {
             writer.queue(key.slot() as u32, queue, 300);
         }
-        let bytes = seal(writer.finish(&keys, 300));
+        let whole = writer.finish(&keys, 300);
+        let bytes = ringmq_runtime::sim::World::new(0).run(seal(whole));
         (queues, keys, bytes)
     }
 

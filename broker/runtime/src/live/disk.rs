@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use tracing::subscriber::NoSubscriber;
 use super::crossing::Crossing;
 use super::driver::in_ring;
 use super::helpers::{blocking, long_work};
-use super::{ring, sys, zero_fill};
+use super::{replace, ring, sys, zero_fill};
 use crate::buffer::{Block, DmaBuffer, Shared};
-use crate::disk::{Access, Entry, Space, temporary_name};
+use crate::disk::{Access, Entry, Space};
 
 /// Smallest unit of direct I/O if the kernel does not tell: right for every disk, only coarse.
 const SECTOR_SIZE_FALLBACK_BYTES: usize = 4096;
@@ -92,8 +92,7 @@ impl Disk {
     }
 
     pub(crate) async fn replace(&self, path: &Path, contents: Vec<u8>) -> io::Result<()> {
-        let path = self.root.join(path);
-        long_work(move || replace(&path, &contents)).await
+        replace::replace(self.root.join(path), contents).await
     }
 
     pub(crate) async fn free_space(&self) -> io::Result<Space> {
@@ -165,15 +164,6 @@ fn read_all(path: &Path, max_len: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(contents)
-}
-
-fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_parent(path)
 }
 
 /// Drops glommio's context (operation and path) to keep the error code, which callers act on.

@@ -21,6 +21,7 @@ pub(crate) mod names;
 pub(crate) mod net;
 pub(crate) mod poller;
 pub(crate) mod probe;
+mod replace;
 mod ring;
 mod scheduler;
 mod send_file;
