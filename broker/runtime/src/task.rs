@@ -403,10 +403,12 @@ where
     in_world(work, live::helpers::blocking).await
 }
 
-/// As [`blocking`], for work that takes longer, such as the text of a document: an executor does one
-/// piece of it at a time, in the order of their coming, as it does whole-file reads, so that a
-/// helper thread is left for flushes. So nothing that waits for another piece of it; and what takes
-/// more than a tenth of a second is cut into pieces, between which others get their turn.
+/// As [`blocking`], for work that takes longer, such as the text of a document.
+///
+/// An executor does one piece of it at a time, in the order of their coming, as it does whole-file
+/// reads, so that a helper thread is left for flushes. So nothing that waits for another piece of
+/// it; and what takes more than a tenth of a second is cut into pieces, between which others get
+/// their turn.
 pub async fn long_work<T, F>(work: F) -> T
 where
     T: Send + 'static,
