@@ -48,6 +48,10 @@ pub(crate) struct Member {
     /// Counts polls, to serve queues in turn.
     pub(crate) turn: Cell<u64>,
     pub(crate) is_stopping: Cell<bool>,
+    /// Entered by who stops the member: whoever comes later waits until that is done.
+    stop_turn: Turn,
+    /// No heartbeat names it any more: brokers hear its goodbye.
+    pub(crate) has_left: Cell<bool>,
 }
 
 /// One queue that is ours.
@@ -144,6 +148,8 @@ impl Member {
             arrived: Notify::new(),
             turn: Cell::new(0),
             is_stopping: Cell::new(false),
+            stop_turn: Turn::default(),
+            has_left: Cell::new(false),
         })
     }
 
@@ -247,8 +253,9 @@ impl Member {
     }
 
     /// Leaves the group: stops loops, waits a while for listeners, stores offsets, gives queues
-    /// back, says goodbye.
+    /// back, says goodbye. Whoever calls it again returns when that is done, too.
     pub(crate) async fn stop(self: &Rc<Self>) {
+        let _turn = self.stop_turn.enter().await;
         if self.is_stopping.replace(true) {
             return;
         }
@@ -269,7 +276,8 @@ impl Member {
         assigned.iter().for_each(|assigned| assigned.drop_it());
         self.assigned.borrow_mut().clear();
         // First: a heartbeat behind the goodbye would make us a member again.
-        self.instance.remove_member(&self.config.group);
+        self.has_left.set(true);
         self.instance.unregister_consumer(&self.config.group).await;
+        self.instance.remove_member(&self.config.group);
     }
 }

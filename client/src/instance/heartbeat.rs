@@ -1,5 +1,7 @@
 //! The heartbeat: who we are and what we subscribed, to every broker that matters.
 
+use std::rc::Rc;
+
 use ringmq_protocol::bodies::heartbeat::{
     CheckClientRequest, ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData,
     MessageModel as WireModel, ProducerData, SubscriptionData,
@@ -18,25 +20,23 @@ impl Instance {
     /// Tells brokers of all groups of this client: masters, and slaves too when there are
     /// consumers. Does nothing without groups.
     pub(crate) async fn heartbeat(&self) {
-        let members = self.members();
-        // Before anything is said about us: who we are is settled by the first connection.
-        if members.is_empty() && self.producers.borrow().is_empty() {
-            return;
-        }
-        let body = json::to_vec(&self.heartbeat_data(&members));
         for (broker, id) in self.all_brokers() {
-            if id == MASTER_ID || !members.is_empty() {
-                self.beat(&broker, &body).await;
+            let has_members = !self.members_to_tell().is_empty();
+            // Of a client without groups nothing is said: who it is, is settled by its first
+            // connection.
+            if has_members || id == MASTER_ID && !self.producers.borrow().is_empty() {
+                self.beat(&broker).await;
             }
         }
     }
 
-    async fn beat(&self, broker: &Server, body: &[u8]) {
+    async fn beat(&self, broker: &Server) {
         let timeout = self.config.call_timeout;
+        // As we are when it leaves: a member may say goodbye while one broker is waited for.
+        let body = || json::to_vec(&self.heartbeat_data());
         let code = request::HEART_BEAT;
-        let Err(fault) = self.call(broker, code, &(), body, timeout, expect_success).await else {
-            return;
-        };
+        let told = self.call_with(broker, code, &(), body, timeout, expect_success).await;
+        let Err(fault) = told else { return };
         let (name, address) = (&broker.name, &broker.address);
         tracing::warn!(broker = name, address, %fault, "heartbeat failed");
         if matches!(fault, Fault::Unreachable { .. }) {
@@ -65,7 +65,14 @@ impl Instance {
         self.call(broker, code, &(), &body, timeout, expect_success).await
     }
 
-    fn heartbeat_data(&self, members: &[std::rc::Rc<Member>]) -> HeartbeatData {
+    fn members_to_tell(&self) -> Vec<Rc<Member>> {
+        let mut members = self.members();
+        members.retain(|member| !member.has_left.get());
+        members
+    }
+
+    fn heartbeat_data(&self) -> HeartbeatData {
+        let members = self.members_to_tell();
         let producers = self.producer_groups().into_iter();
         HeartbeatData {
             client_id: self.identity().client_id.clone(),

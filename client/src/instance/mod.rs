@@ -1,9 +1,10 @@
 //! The part of the client that lives in its executor: connections, routes, and the groups that use
 //! them.
 //!
-//! States: running, stopping, stopped. `stop` runs once: groups first (they store offsets and give
-//! queues back), then every broker hears an unregister, then connections close. What fails on the
-//! way is logged, never retried: a broker forgets a silent client after two minutes anyway.
+//! States: running, stopping, stopped. `stop` runs once, and whoever calls it again waits: groups
+//! first (they store offsets and give queues back), then every broker hears an unregister, then
+//! connections close. What fails on the way is logged, never retried: a broker forgets a silent
+//! client after two minutes anyway.
 
 mod calls;
 mod heartbeat;
@@ -25,7 +26,7 @@ use ringmq_protocol::codes::response;
 use ringmq_remoting::{Connection, ConnectionLimits, Dialer};
 use ringmq_runtime::random;
 use ringmq_runtime::random::HashMap;
-use ringmq_runtime::sync::Notify;
+use ringmq_runtime::sync::{Notify, Turn};
 
 pub(crate) use calls::{PullAnswer, PullRequest};
 pub(crate) use identity::Identity;
@@ -63,6 +64,8 @@ pub(crate) struct Instance {
     route_now: Notify,
     local_files: OnceCell<LocalFiles>,
     is_stopping: Cell<bool>,
+    /// Entered by who stops the client: whoever comes later waits until that is done.
+    stop_turn: Turn,
 }
 
 impl Instance {
@@ -87,6 +90,7 @@ impl Instance {
             members: RefCell::default(),
             heartbeat_now: Notify::new(),
             is_stopping: Cell::new(false),
+            stop_turn: Turn::default(),
             config,
         })
     }
@@ -335,6 +339,7 @@ impl Instance {
 
     /// Stops all groups, says goodbye to brokers and closes connections.
     pub(crate) async fn stop(self: &Rc<Self>) {
+        let _turn = self.stop_turn.enter().await;
         if self.is_stopping.replace(true) {
             return;
         }

@@ -58,26 +58,39 @@ impl Instance {
         timeout: Duration,
         read: Read<T>,
     ) -> Result<T, Fault> {
-        let outcome = self.call_once(server, code, header, body, timeout, read).await;
-        if outcome.as_ref().is_err_and(|fault| fault.code() == Some(response::GO_AWAY)) {
-            self.dialer.close(&server.address, "the server goes away");
-            return self.call_once(server, code, header, body, timeout, read).await;
-        }
-        outcome
+        self.call_with(server, code, header, || body, timeout, read).await
     }
 
-    async fn call_once<T: 'static>(
+    /// Like [`Instance::call`], with a body that is made when there is a connection to send it on.
+    pub(crate) async fn call_with<T: 'static, B: AsRef<[u8]>>(
         &self,
         server: &Server,
         code: i32,
         header: &impl WriteHeader,
-        body: &[u8],
+        body: impl Fn() -> B,
+        timeout: Duration,
+        read: Read<T>,
+    ) -> Result<T, Fault> {
+        let outcome = self.call_once(server, code, header, &body, timeout, read).await;
+        if outcome.as_ref().is_err_and(|fault| fault.code() == Some(response::GO_AWAY)) {
+            self.dialer.close(&server.address, "the server goes away");
+            return self.call_once(server, code, header, &body, timeout, read).await;
+        }
+        outcome
+    }
+
+    async fn call_once<T: 'static, B: AsRef<[u8]>>(
+        &self,
+        server: &Server,
+        code: i32,
+        header: &impl WriteHeader,
+        body: impl Fn() -> B,
         timeout: Duration,
         read: Read<T>,
     ) -> Result<T, Fault> {
         let connection = self.connect(&server.address).await?;
         let (sender, answer) = sync::oneshot();
-        connection.call_with(code, header, body, timeout, move |answer| {
+        connection.call_with(code, header, body().as_ref(), timeout, move |answer| {
             // Nobody listens if the caller was dropped meanwhile.
             let _ = sender.send(answer.map_err(unreachable).and_then(read));
         });

@@ -5,6 +5,7 @@ mod lite_pull;
 mod orderly;
 mod producer;
 mod push;
+mod stop;
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
