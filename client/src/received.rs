@@ -7,7 +7,7 @@ use ringmq_protocol::compression::{self, Compression, CompressionError};
 use ringmq_protocol::error::LayoutError;
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_protocol::properties::{Properties, keys};
-use ringmq_protocol::record::{self, Record};
+use ringmq_protocol::record::{self, Record, Replaced};
 
 use crate::queue::MessageQueue;
 
@@ -126,14 +126,15 @@ impl Pulled {
 }
 
 impl ReceivedMessage {
-    /// Decodes the messages of a pull's answer from `queue`, each by itself: behind one whose body
-    /// is damaged come those after it, behind one that is none by its layout nothing more, since
-    /// nobody knows where the next begins.
+    /// Decodes the messages of a pull's answer from `queue`, each by itself: behind one that cannot
+    /// be read come those after it, as long as sizes tell where they begin. What is not UTF-8 in
+    /// topic and properties reads as U+FFFD.
     pub fn decode_all<'a>(
         body: &'a Bytes,
         queue: &'a MessageQueue,
     ) -> impl Iterator<Item = Result<Self, DecodeError>> + 'a {
-        readable(body).map(|record| Self::decode(&record?, body, queue))
+        let decode = |record: &Record<'_>| Self::decode(record, body, queue);
+        readable(body).map(move |readable| readable.read(decode))
     }
 
     /// Decodes all messages of a look-up's answer from the broker of this name.
@@ -144,15 +145,14 @@ impl ReceivedMessage {
     pub(crate) fn decode_found(body: &Bytes, broker_name: &str) -> Result<Vec<Self>, FoundError> {
         let max_bytes = BODIES_MAX_BYTES;
         let mut bytes_left = max_bytes;
-        let decode = |record: Result<Record<'_>, DecodeError>| {
-            let record = record?;
+        let mut decode = |record: &Record<'_>| {
             let queue = MessageQueue::new(record.topic, broker_name, record.queue_id);
-            let message = Self::decode(&record, body, &queue)?;
+            let message = Self::decode(record, body, &queue)?;
             let left = bytes_left.checked_sub(message.body.len());
             bytes_left = left.ok_or(FoundError::TooMuch { max_bytes })?;
             Ok(message)
         };
-        readable(body).map(decode).collect()
+        readable(body).map(|readable| readable.read(&mut decode)).collect()
     }
 
     /// `memory` is what `record` borrows from.
@@ -219,10 +219,28 @@ impl ReceivedMessage {
     }
 }
 
-/// The records of an answer, numbered for the one that is none.
-fn readable(body: &[u8]) -> impl Iterator<Item = Result<Record<'_>, DecodeError>> {
-    let numbered = record::records(body).enumerate();
-    numbered.map(|(number, record)| record.map_err(|error| DecodeError::Layout { number, error }))
+/// The bytes of one record of an answer, numbered for the case that it is none.
+struct Readable<'a> {
+    number: usize,
+    frame: Result<&'a [u8], LayoutError>,
+}
+
+impl Readable<'_> {
+    fn read<T, E: From<DecodeError>>(
+        self,
+        decode: impl FnOnce(&Record<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let number = self.number;
+        let broken = |error| DecodeError::Layout { number, error };
+        let replaced = Replaced::default();
+        let record = Record::parse_lossy(self.frame.map_err(broken)?, &replaced).map_err(broken)?;
+        decode(&record)
+    }
+}
+
+/// The records of an answer.
+fn readable(body: &[u8]) -> impl Iterator<Item = Readable<'_>> {
+    record::frames(body).enumerate().map(|(number, frame)| Readable { number, frame })
 }
 
 #[cfg(test)]
@@ -323,6 +341,28 @@ mod tests {
             panic!("the one at 2 is damaged: {messages:?}")
         };
         assert_eq!((before.queue_offset, behind.queue_offset), (1, 3));
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_leaves_the_messages_around_it() {
+        let mut bytes = stored(&record(b"before", ""), 1);
+        let mut damaged = stored(&record(b"none by its layout", ""), 2);
+        damaged[4] ^= 1; // its magic
+        bytes.extend(damaged);
+        let mut foreign =
+            stored(&record(b"from Latin-1", "town\u{1}Orl?ans\u{2}TAGS\u{1}A\u{2}"), 3);
+        let at = foreign.iter().rposition(|byte| *byte == b'?').expect("there");
+        foreign[at] = 0xE9;
+        bytes.extend(foreign);
+        bytes.extend(stored(&record(b"behind", ""), 4));
+        let messages = decoded(bytes);
+        let [Ok(before), Err(DecodeError::Layout { number: 1, .. }), Ok(foreign), Ok(behind)] =
+            messages.as_slice()
+        else {
+            panic!("the second is none: {messages:?}")
+        };
+        assert_eq!((before.queue_offset, behind.queue_offset), (1, 4));
+        assert_eq!((foreign.property("town"), foreign.tag()), (Some("Orl\u{FFFD}ans"), Some("A")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod sys_flag;
 
 pub use encode::{NewRecord, Placement, encode, encoded_len};
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::LayoutError;
@@ -157,15 +158,32 @@ impl<'a> Record<'a> {
     /// `Truncated` when the record goes on behind `bytes`, `OutOfRange` and `NotUtf8` when no
     /// record starts here (a blank included).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, LayoutError> {
-        let mut reader = Reader::new(bytes);
-        let total = reader.i32("total size")?;
-        let len = usize::try_from(total)
-            .ok()
-            .filter(|len| *len >= RECORD_SIZE_MIN_BYTES)
-            .ok_or_else(|| out_of_range("total size", i64::from(total), "91 or more"))?;
-        let Some(bytes) = bytes.get(..len) else {
-            return Err(LayoutError::Truncated { field: "record", need: len, have: bytes.len() });
-        };
+        Self::parse_with(bytes, |bytes, field| {
+            str::from_utf8(bytes).map_err(|_| LayoutError::NotUtf8 { field })
+        })
+    }
+
+    /// As [`Record::parse`], for who must make do with what brokers keep: topic and properties may
+    /// hold what is not UTF-8, and each such piece reads as U+FFFD, as Java reads it. `replaced`
+    /// keeps texts that had to be changed.
+    ///
+    /// # Errors
+    /// `Truncated` and `OutOfRange`, as [`Record::parse`].
+    pub fn parse_lossy(bytes: &'a [u8], replaced: &'a Replaced) -> Result<Self, LayoutError> {
+        Self::parse_with(bytes, |bytes, field| {
+            let kept = if field == TOPIC { &replaced.topic } else { &replaced.properties };
+            let replace = |_| kept.get_or_init(|| String::from_utf8_lossy(bytes).into_owned());
+            Ok(str::from_utf8(bytes).unwrap_or_else(|error| replace(error)))
+        })
+    }
+
+    /// `text` reads the field of this name, [`TOPIC`] or [`PROPERTIES`].
+    fn parse_with(
+        bytes: &'a [u8],
+        text: impl Fn(&'a [u8], &'static str) -> Result<&'a str, LayoutError>,
+    ) -> Result<Self, LayoutError> {
+        let bytes = first_frame(bytes)?;
+        let total = bytes.len();
         let mut reader = Reader::new(&bytes[4..]);
         let magic = reader.i32("magic")?;
         check_magic(magic)?;
@@ -187,11 +205,13 @@ impl<'a> Record<'a> {
             MAGIC_V1 => usize::from(reader.u8("topic length")?),
             _ => reader.len_i16("topic length")?,
         };
-        let topic = reader.text(topic_len, "topic")?;
+        let topic = text(reader.take(topic_len, TOPIC)?, TOPIC)?;
         let properties_len = reader.len_i16("properties length")?;
-        let properties = Properties::new(reader.text(properties_len, "properties")?);
+        let properties = text(reader.take(properties_len, PROPERTIES)?, PROPERTIES)?;
+        let properties = Properties::new(properties);
         if !reader.rest().is_empty() {
-            return Err(out_of_range("total size", i64::from(total), "the sum of its parts"));
+            let total = i64::try_from(total).unwrap_or(i64::MAX);
+            return Err(out_of_range("total size", total, "the sum of its parts"));
         }
         Ok(Self {
             bytes,
@@ -260,16 +280,44 @@ fn split_crc_entry(properties: &str) -> Option<(&str, u32)> {
     Some((before, u32::try_from(value).unwrap_or(u32::MAX)))
 }
 
-/// The records of a pull's body, one after the other; ends after the first error.
+/// Texts of a record that are not what it holds, see [`Record::parse_lossy`].
+#[derive(Debug, Default)]
+pub struct Replaced {
+    topic: OnceCell<String>,
+    properties: OnceCell<String>,
+}
+
+const TOPIC: &str = "topic";
+const PROPERTIES: &str = "properties";
+
+/// The bytes of the record at the start of `bytes`, by what it says of its size.
+fn first_frame(bytes: &[u8]) -> Result<&[u8], LayoutError> {
+    let total = Reader::new(bytes).i32("total size")?;
+    let len = usize::try_from(total)
+        .ok()
+        .filter(|len| *len >= RECORD_SIZE_MIN_BYTES)
+        .ok_or_else(|| out_of_range("total size", i64::from(total), "91 or more"))?;
+    let truncated = || LayoutError::Truncated { field: "record", need: len, have: bytes.len() };
+    bytes.get(..len).ok_or_else(truncated)
+}
+
+/// The records of a pull's body, one after the other. Behind one that cannot be read come those
+/// after it, as long as sizes tell where they begin.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, LayoutError>> {
+    frames(bytes).map(|frame| frame.and_then(Record::parse))
+}
+
+/// The bytes of the records of a pull's body, one after the other, unread but for their sizes; ends
+/// after the first size that cannot be.
+pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], LayoutError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let record = Record::parse(rest);
-        rest = record.as_ref().map_or(&[][..], |record| &rest[record.bytes.len()..]);
-        Some(record)
+        let frame = first_frame(rest);
+        rest = frame.as_ref().map_or(&[][..], |frame| &rest[frame.len()..]);
+        Some(frame)
     })
 }
 

@@ -153,7 +153,7 @@ impl Member {
             }
             DecodeError::Layout { .. } => {
                 let from = assigned.next_offset.get();
-                tracing::error!(%queue, from, next, group, %error, "rest of an answer skipped");
+                tracing::error!(%queue, from, next, group, %error, "unreadable part of an answer skipped");
             }
         };
         Pulled::take(&answer.body, queue, report)

@@ -145,6 +145,34 @@ fn records_of_a_pull_end_with_the_first_error() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_leaves_those_behind_it() {
+    let mut body = encoded(&sample());
+    let len = body.len();
+    body[4] ^= 1; // its magic
+    body.extend(encoded(&sample()));
+    let found: Vec<_> = records(&body).map(|record| record.is_ok()).collect();
+    assert_eq!(found, [false, true]);
+    assert_eq!(frames(&body).map(|frame| frame.unwrap().len()).collect::<Vec<_>>(), [len, len]);
+}
+
+#[test]
+fn texts_that_are_not_utf8_are_read_with_replacements_by_who_asks_for_it() {
+    let new = NewRecord { topic: "TXT", properties: "a\u{1}XYZ\u{2}", extra: &[], ..sample() };
+    let mut bytes = encoded(&new);
+    for text in ["TXT", "XYZ"] {
+        let at = bytes.windows(3).position(|bytes| bytes == text.as_bytes()).unwrap();
+        bytes[at + 1] = 0xE9;
+    }
+    assert_eq!(Record::parse(&bytes), Err(LayoutError::NotUtf8 { field: "topic" }));
+    let replaced = Replaced::default();
+    let read = Record::parse_lossy(&bytes, &replaced).unwrap();
+    assert_eq!((read.topic, read.properties.get("a")), ("T\u{FFFD}T", Some("X\u{FFFD}Z")));
+    assert_eq!(read.body, new.body);
+    let whole = encoded(&sample());
+    assert_eq!(Record::parse_lossy(&whole, &replaced), Record::parse(&whole), "nothing to replace");
+}
+
+#[test]
 fn checksums_that_a_client_sends_are_left_out() {
     let crc = "__CRC32#\u{1}0123456789\u{2}";
     for (sent, stored) in [
