@@ -172,6 +172,9 @@ pub struct CompareArgs {
     /// End as worse (5) and not as too little to tell (6) where the interval is too wide to say.
     #[arg(long)]
     pub strict: bool,
+    /// Compare also what was measured under another load, rate or flush policy.
+    #[arg(long)]
+    pub anyway: bool,
 }
 
 /// `bench report`.

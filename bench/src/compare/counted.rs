@@ -1,15 +1,15 @@
-//! What is counted and not estimated: requests that failed, those that were never sent, and what
-//! pulls cost that wait.
+//! What is counted and not estimated: requests that failed, those that were never sent, the memory
+//! of the broker, and what pulls cost that wait.
 
-use crate::compare::Document;
 use crate::compare::metric::Judgement;
+use crate::compare::{Document, Pair};
 use crate::report::Outcome;
 
 /// A share of all requests, or a cost, of both results.
 #[derive(Debug)]
 pub struct Counted {
     /// Its name in the table.
-    pub name: &'static str,
+    pub name: String,
     /// The first result's, in the unit of the name.
     pub first: f64,
     /// The second's.
@@ -27,37 +27,59 @@ const CPU_MIN_PERCENT: f64 = 0.5;
 /// Less is what an allocator keeps or not.
 const GROWTH_MIN_MB: f64 = 4.0;
 
+/// A broker keeps more or less of its log in memory, as its readers follow: one build ended two
+/// equal runs of a second with 43 and 92 MB.
+const RSS_NOISE_MB: f64 = 64.0;
+
 /// The shares of both results that are worth a row: of failures always, of unsent requests where
-/// there are any.
+/// there are any; and the memory where it is known.
 pub fn rows(a: &Document, b: &Document, tolerance: f64) -> Vec<Counted> {
     let mut rows = Vec::new();
-    let mut compare = |name, first: f64, second: f64, noise: f64| {
+    let mut compare = |name: &str, [first, second]: [f64; 2], noise: Noise| {
         let judgement = judge(first, second, noise, tolerance);
-        rows.push(Counted { name, first, second, judgement });
+        rows.push(Counted { name: name.to_owned(), first, second, judgement });
     };
-    compare("failed %", failed_percent(a), failed_percent(b), 0.0);
-    let (first, second) = (unsent_percent(a), unsent_percent(b));
-    if first.max(second) > 0.0 {
-        compare("unsent %", first, second, UNSENT_MIN_PERCENT);
+    compare("failed %", [a, b].map(failed_percent), Noise::UpTo(0.0));
+    for Pair { name, first, second, .. } in Pair::all(a, b) {
+        let unsent = [first, second].map(unsent_percent);
+        if unsent.iter().any(|percent| *percent > 0.0) {
+            compare(&format!("{name}unsent %"), unsent, Noise::UpTo(UNSENT_MIN_PERCENT));
+        }
+    }
+    if let Some((first, second)) = rss_megabytes(a).zip(rss_megabytes(b)) {
+        compare("broker RSS MB", [first, second], Noise::By(RSS_NOISE_MB));
     }
     if let (Some(a), Some(b)) = (&a.waiting, &b.waiting) {
         if let Some((first, second)) = a.cpu_percent.zip(b.cpu_percent) {
-            compare("CPU % of a core", first, second, CPU_MIN_PERCENT);
+            compare("CPU % of a core", [first, second], Noise::UpTo(CPU_MIN_PERCENT));
         }
         if let Some((first, second)) = a.rss_growth_bytes.zip(b.rss_growth_bytes) {
-            let megabytes = |bytes: i64| bytes as f64 / 1e6;
-            compare("grown by MB", megabytes(first), megabytes(second), GROWTH_MIN_MB);
+            let megabytes = [first, second].map(|bytes| bytes as f64 / 1e6);
+            compare("grown by MB", megabytes, Noise::UpTo(GROWTH_MIN_MB));
         }
     }
     rows
 }
 
+/// What says nothing.
+#[derive(Clone, Copy)]
+enum Noise {
+    /// Values up to this are as good as none.
+    UpTo(f64),
+    /// Values that differ by up to this besides the tolerance are the same.
+    By(f64),
+}
+
 /// More is worse. Nothing was drawn, so nothing is uncertain but whether it would happen again.
-fn judge(first: f64, second: f64, noise: f64, tolerance: f64) -> Judgement {
-    let [first, second] = [first, second].map(|share| if share <= noise { 0.0 } else { share });
+fn judge(first: f64, second: f64, noise: Noise, tolerance: f64) -> Judgement {
+    let (nothing, beside) = match noise {
+        Noise::UpTo(nothing) => (nothing, 0.0),
+        Noise::By(beside) => (0.0, beside),
+    };
+    let [first, second] = [first, second].map(|value| if value <= nothing { 0.0 } else { value });
     match () {
-        () if second > first * (1.0 + tolerance) => Judgement::Worse,
-        () if second < first * (1.0 - tolerance) => Judgement::Better,
+        () if second > first * (1.0 + tolerance) + beside => Judgement::Worse,
+        () if second < first * (1.0 - tolerance) - beside => Judgement::Better,
         () => Judgement::Same,
     }
 }
@@ -69,9 +91,14 @@ fn failed_percent(document: &Document) -> f64 {
     percent(failed, all.iter().map(|outcome| outcome.response.count + outcome.empty).sum())
 }
 
-fn unsent_percent(document: &Document) -> f64 {
-    let unsent: u64 = document.runs.iter().map(|run| run.backlog).sum();
-    percent(unsent, document.runs.iter().map(|run| run.response.count + run.failures()).sum())
+fn unsent_percent(runs: &[Outcome]) -> f64 {
+    let unsent: u64 = runs.iter().map(|run| run.backlog).sum();
+    percent(unsent, runs.iter().map(|run| run.response.count + run.failures()).sum())
+}
+
+/// Memory of the broker at the end; none where it is not known.
+fn rss_megabytes(document: &Document) -> Option<f64> {
+    document.runs.last()?.broker.map(|broker| broker.rss_bytes as f64 / 1e6)
 }
 
 /// The share of some requests in these and all `others`.

@@ -20,6 +20,8 @@ pub struct Metric {
     pub name: &'static str,
     /// Which way is good.
     pub better: Better,
+    /// Whether it is a latency, which says nothing of an overloaded run.
+    pub is_latency: bool,
     /// Its value of a repetition.
     pub of_run: fn(&Outcome) -> Option<f64>,
     /// Its value of a second.
@@ -42,36 +44,42 @@ pub const METRICS: [Metric; 6] = [
     Metric {
         name: "msg/s",
         better: Better::Higher,
+        is_latency: false,
         of_run: |run| Some(run.messages_per_second),
         of_second: |second| Some(second.messages as f64 / second.seconds),
     },
     Metric {
         name: "p50 us",
         better: Better::Lower,
+        is_latency: true,
         of_run: |run| percentile(run, "p50"),
         of_second: |second| of_answers(second, second.p50_us),
     },
     Metric {
         name: "p99 us",
         better: Better::Lower,
+        is_latency: true,
         of_run: |run| percentile(run, "p99"),
         of_second: |second| of_answers(second, second.p99_us),
     },
     Metric {
         name: "p99.9 us",
         better: Better::Lower,
+        is_latency: true,
         of_run: |run| percentile(run, "p99.9"),
         of_second: |second| of_answers(second, second.p999_us),
     },
     Metric {
         name: "max us",
         better: Better::Lower,
+        is_latency: true,
         of_run: |run| (run.response.count > 0).then_some(run.response.max_us),
         of_second: |second| of_answers(second, second.max_us),
     },
     Metric {
         name: "broker CPU us/msg",
         better: Better::Lower,
+        is_latency: false,
         of_run: |run| {
             let broker = run.broker.filter(|_| run.messages > 0)?;
             Some(broker.cpu_us_per_message)
@@ -93,6 +101,8 @@ pub enum Judgement {
     Unclear,
     /// There is too little to draw an interval from.
     TooShort,
+    /// A side was overloaded: what waited longest was not sent and is in no percentile.
+    Overloaded,
 }
 
 impl Judgement {
@@ -104,6 +114,7 @@ impl Judgement {
             Self::Same => "same",
             Self::Unclear => "unclear",
             Self::TooShort => "too short",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -1,12 +1,11 @@
 //! `bench compare`: whether the second of two results is better or worse than the first, and how
 //! sure that is.
 
+mod alike;
 mod counted;
 pub mod metric;
 pub mod student;
 mod units;
-
-use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
@@ -19,11 +18,7 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::idle::Waiting;
-use crate::report::environment as words;
 use crate::report::{Beside, Outcome, files, table};
-
-/// Settings that say where results and files go, and nothing about figures.
-const PLACES: [&str; 6] = ["output", "report", "json", "store", "no-limits", "broker-pid"];
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]
@@ -37,9 +32,50 @@ struct Document {
     environment: Environment,
 }
 
+/// A load of both results.
+struct Pair<'a> {
+    /// What the names of its figures begin with: nothing for that of the results themselves.
+    name: String,
+    latency_of: &'a str,
+    first: &'a [Outcome],
+    second: &'a [Outcome],
+}
+
+impl<'a> Pair<'a> {
+    /// The loads that both results have, their own first.
+    fn all(a: &'a Document, b: &'a Document) -> Vec<Self> {
+        let own = Self {
+            name: String::new(),
+            latency_of: &a.latency_of,
+            first: &a.runs,
+            second: &b.runs,
+        };
+        let beside = |first: &'a Beside| {
+            let second = b.beside.iter().find(|second| second.name == first.name)?;
+            let name = format!("{}: ", first.name);
+            let (latency_of, first, second) = (&first.latency_of, first.runs(), second.runs());
+            Some(Self { name, latency_of, first, second })
+        };
+        std::iter::once(own).chain(a.beside.iter().filter_map(beside)).collect()
+    }
+
+    /// What a metric is called here.
+    fn name_of(&self, metric: &Metric) -> String {
+        let is_closed = |run: &Outcome| run.is_closed_loop(self.latency_of);
+        let is_closed = self.first.iter().chain(self.second).any(is_closed);
+        let closed = if metric.is_latency && is_closed { ", closed loop" } else { "" };
+        format!("{}{}{closed}", self.name, metric.name)
+    }
+
+    /// Whether a repetition of either was.
+    fn is_overloaded(&self) -> bool {
+        self.first.iter().chain(self.second).any(Outcome::fell_behind)
+    }
+}
+
 /// A metric of both results.
 struct Row {
-    name: &'static str,
+    name: String,
     first: f64,
     second: f64,
     ratio: f64,
@@ -55,52 +91,29 @@ struct Row {
 pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     let (a, b): (Document, Document) =
         (files::read_run(&args.first).await?, files::read_run(&args.second).await?);
-    refusal(&a, &b).map_or(Ok(()), |what| Err(BenchError::NotComparable(what)))?;
-    let unit = units::of_both(&a, &b);
+    let refusal = alike::refusal(&a, &b, args.anyway);
+    refusal.map_or(Ok(()), |what| Err(BenchError::NotComparable(what)))?;
+    let unit = units::of_both(&a.runs, &b.runs);
     let tolerance = f64::from(args.tolerance) / 100.0;
-    let row = |metric: &Metric| row(metric, (&a, &b), unit, args);
-    let rows: Vec<Row> = METRICS.iter().filter_map(row).collect();
+    let pairs = Pair::all(&a, &b);
+    let rows_of = |pair| METRICS.iter().filter_map(move |metric| row(metric, pair, args));
+    let rows: Vec<Row> = pairs.iter().flat_map(rows_of).collect();
     let counted = counted::rows(&a, &b, tolerance);
     println!("first:  {}\nsecond: {}", a.workload, b.workload);
-    differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
+    alike::differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
     println!("{}\n{}", describe(&a, &b, unit, args), overview(&rows, &counted));
     let judgements = rows.iter().map(|row| row.judgement);
     let judgements: Vec<_> = judgements.chain(counted.iter().map(|row| row.judgement)).collect();
     Ok(ending(&judgements, args.strict))
 }
 
-/// Why two results say nothing about each other, if they do not: another request, or another loop.
-fn refusal(a: &Document, b: &Document) -> Option<String> {
-    if a.latency_of != b.latency_of {
-        return Some(format!("one measured {}, the other {}", a.latency_of, b.latency_of));
-    }
-    // The age of a message has no intended time, and is one in either loop.
-    let is_closed = |document: &Document| {
-        let mut counted = document.runs.iter().filter(|run| run.response.count > 0).peekable();
-        counted.peek()?;
-        Some(counted.all(Outcome::has_one_clock))
-    };
-    let (first, second) = is_closed(a).zip(is_closed(b))?;
-    let loop_of = |is_closed| if is_closed { "closed" } else { "open" };
-    (first != second).then(|| {
-        format!(
-            "the first is of a loop that is {}, the second of one that is {}: a closed loop says \
-             how much a broker serves, an open one (--rate) how late it is under a load",
-            loop_of(first),
-            loop_of(second)
-        )
-    })
-}
-
-/// A metric that both results have; without a unit there is too little for an interval.
-fn row(
-    metric: &Metric,
-    (a, b): (&Document, &Document),
-    unit: Option<Unit>,
-    args: &CompareArgs,
-) -> Option<Row> {
-    let of = |document| samples(metric, document, unit.unwrap_or(Unit::Run));
-    let (a, b) = (of(a), of(b));
+/// A metric that both have. Without a unit there is too little for an interval, as for what the
+/// seconds of single repetitions do not tell.
+fn row(metric: &Metric, pair: &Pair<'_>, args: &CompareArgs) -> Option<Row> {
+    let of = |unit: Unit| [pair.first, pair.second].map(|runs| samples(metric, runs, unit));
+    let is_told = |unit: &Unit| of(*unit).iter().all(|side| !side.is_empty());
+    let unit = units::of_both(pair.first, pair.second).filter(is_told);
+    let [a, b] = of(unit.unwrap_or(Unit::Run));
     if b.is_empty() || a.iter().sum::<f64>() <= 0.0 {
         return None;
     }
@@ -110,9 +123,13 @@ fn row(
     let confidence = f64::from(args.confidence) / 100.0;
     let interval = is_enough.then(|| student::ratio_of_means(&a, &b, confidence));
     let tolerance = f64::from(args.tolerance) / 100.0;
-    let judgement =
-        interval.map_or(Judgement::TooShort, |interval| judge(interval, metric.better, tolerance));
-    Some(Row { name: metric.name, first, second, ratio: second / first, interval, judgement })
+    let judgement = match interval {
+        _ if metric.is_latency && pair.is_overloaded() => Judgement::Overloaded,
+        None => Judgement::TooShort,
+        Some(interval) => judge(interval, metric.better, tolerance),
+    };
+    let name = pair.name_of(metric);
+    Some(Row { name, first, second, ratio: second / first, interval, judgement })
 }
 
 fn overview(rows: &[Row], counted: &[Counted]) -> comfy_table::Table {
@@ -123,7 +140,7 @@ fn overview(rows: &[Row], counted: &[Counted]) -> comfy_table::Table {
         let end =
             |end: fn(Interval) -> f64| row.interval.map_or("-".to_owned(), |i| figure(end(i)));
         table.add_row([
-            row.name.to_owned(),
+            row.name.clone(),
             mean(row.first),
             mean(row.second),
             figure(row.ratio),
@@ -135,7 +152,7 @@ fn overview(rows: &[Row], counted: &[Counted]) -> comfy_table::Table {
     for row in counted {
         let [none, word] = ["-", row.judgement.word()].map(str::to_owned);
         let (first, second) = (figure(row.first), figure(row.second));
-        let name = row.name.to_owned();
+        let name = row.name.clone();
         table.add_row([name, first, second, none.clone(), none.clone(), none, word]);
     }
     table::align_numbers(&mut table, 1);
@@ -156,56 +173,18 @@ fn describe(a: &Document, b: &Document, unit: Option<Unit>, args: &CompareArgs) 
         }
         Some(Unit::Run) => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
         Some(Unit::Block(length)) => format!(
-            "blocks of {length} s; what differs from run to run is not in the interval: \
-             --repeat {RUNS_MIN} or more tells"
+            "blocks of {length} s; what differs from run to run is not in the interval, and what \
+             no second tells has none: --repeat {RUNS_MIN} or more tells"
         ),
     };
     format!("{confidence} % intervals of the ratio of means, tolerance {tolerance} %, from {of}")
 }
 
-/// What differs between the two machines and may explain a difference.
-fn differences(a: &Document, b: &Document) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut compare = |what: &str, first: &str, second: &str| {
-        if first != second {
-            lines.push(format!("{what} differs: {first:?} and {second:?}"));
-        }
-    };
-    let (x, y) = (&a.environment, &b.environment);
-    compare("workload", &a.workload, &b.workload);
-    compare("bench", &x.bench, &y.bench);
-    // Results of older releases have no settings.
-    if !x.settings.is_empty() && !y.settings.is_empty() {
-        let names: BTreeSet<_> = x.settings.keys().chain(y.settings.keys()).collect();
-        let deciding = names.into_iter().filter(|name| !PLACES.contains(&name.as_str()));
-        for name in deciding {
-            let value = |environment: &Environment| environment.settings.get(name).cloned();
-            let [first, second] = [x, y].map(|side| value(side).unwrap_or_default());
-            compare(&format!("--{name}"), &first, &second);
-        }
-    }
-    compare("kernel", &x.kernel, &y.kernel);
-    compare("processor", &x.cpu, &y.cpu);
-    compare("number of cores", &x.cores.to_string(), &y.cores.to_string());
-    compare("governor", &x.governor, &y.governor);
-    let file_system = |environment: &Environment| {
-        environment.disk.as_ref().map_or(String::new(), |disk| {
-            format!("{} on {}, {}", disk.file_system, disk.device, disk.write_cache)
-        })
-    };
-    compare("disk", &file_system(x), &file_system(y));
-    compare("broker", &words::release(x), &words::release(y));
-    for key in words::DECISIVE_KEYS {
-        let value = |environment: &Environment| environment.broker_config.get(key).cloned();
-        compare(key, &value(x).unwrap_or_default(), &value(y).unwrap_or_default());
-    }
-    lines
-}
-
 /// Worse in anything is worse; strictly, so is what cannot be told, which else is told as such.
 fn ending(judgements: &[Judgement], strict: bool) -> Ending {
     let has = |judgement| judgements.contains(&judgement);
-    let is_open = has(Judgement::Unclear) || has(Judgement::TooShort);
+    let open = [Judgement::Unclear, Judgement::TooShort, Judgement::Overloaded];
+    let is_open = open.into_iter().any(has);
     match () {
         () if has(Judgement::Worse) || strict && is_open => Ending::Worse,
         () if is_open => Ending::TooShort,

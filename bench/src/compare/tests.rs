@@ -1,14 +1,17 @@
 use super::*;
 use crate::environment::RELEASE_KEY;
+use crate::measure::Used;
 use crate::record::archive::Second;
 use crate::record::failures::Failures;
 use crate::record::latencies::Latencies;
+use crate::report::BrokerUse;
 
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, Normal};
+use ringmq_runtime::process::Usage;
 
 const RATE: &Metric = &METRICS[0];
 
@@ -70,13 +73,17 @@ fn repetitions(rates: &[f64]) -> Document {
 
 fn args(strict: bool, tolerance: u8) -> CompareArgs {
     let (first, second) = ("a".into(), "b".into());
-    CompareArgs { first, second, tolerance, confidence: 95, strict }
+    CompareArgs { first, second, tolerance, confidence: 95, strict, anyway: false }
+}
+
+/// What the table would have of a figure of the results' own load.
+fn row_of(metric: &Metric, a: &Document, b: &Document, tolerance: u8) -> Option<Row> {
+    row(metric, &Pair::all(a, b)[0], &args(false, tolerance))
 }
 
 /// What the table would say of the rates.
 fn judgement(a: &Document, b: &Document, tolerance: u8) -> Judgement {
-    let args = args(false, tolerance);
-    row(RATE, (a, b), units::of_both(a, b), &args).unwrap().judgement
+    row_of(RATE, a, b, tolerance).unwrap().judgement
 }
 
 fn check(a: &[f64], b: &[f64], strict: bool, expected: Ending) {
@@ -112,12 +119,14 @@ fn a_closed_loop_is_not_compared_with_an_open_one() {
     for run in &mut open.runs {
         run.response.max_us *= 2.0;
     }
-    let what = refusal(&closed, &open).unwrap();
+    let what = alike::refusal(&closed, &open, true).unwrap();
     assert!(what.starts_with("the first is of a loop that is closed, the second of one"), "{what}");
-    assert!(refusal(&open, &closed).is_some());
-    assert_eq!((refusal(&open, &open), refusal(&closed, &closed)), (None, None));
+    assert!(alike::refusal(&open, &closed, true).is_some());
+    for same in [&open, &closed] {
+        assert_eq!(alike::refusal(same, same, false), None);
+    }
     let nothing = document(vec![run_of(&[0.0])]);
-    assert_eq!(refusal(&nothing, &open), None, "it has no latency");
+    assert_eq!(alike::refusal(&nothing, &open, false), None, "it has no latency");
 }
 
 #[test]
@@ -125,7 +134,7 @@ fn a_few_seconds_of_the_same_say_nothing_however_far_they_lie_apart() {
     let (a, b) = (document(vec![run_of(&[100.0; 5])]), document(vec![run_of(&[131.4; 5])]));
     assert_eq!(judgement(&a, &b, 5), Judgement::TooShort);
     assert_eq!(ending(&[Judgement::TooShort], false), Ending::TooShort);
-    let text = describe(&a, &b, units::of_both(&a, &b), &args(false, 5));
+    let text = describe(&a, &b, units::of_both(&a.runs, &b.runs), &args(false, 5));
     assert!(text.starts_with("too short to tell: at least 3 repetitions"), "{text}");
     assert!(text.contains("--repeat 3") && text.contains("--duration 25"), "{text}");
 }
@@ -133,9 +142,10 @@ fn a_few_seconds_of_the_same_say_nothing_however_far_they_lie_apart() {
 #[test]
 fn a_run_that_is_long_enough_is_compared_by_its_blocks() {
     let of = |seconds: usize, rate: f64| document(vec![run_of(&vec![rate; seconds])]);
-    assert_eq!(units::of_both(&of(19, 100.0), &of(60, 80.0)), None);
-    assert_eq!(units::of_both(&of(25, 100.0), &of(60, 80.0)), Some(Unit::Block(5)));
-    assert_eq!(units::of_both(&of(60, 100.0), &of(60, 80.0)), Some(Unit::Block(12)));
+    let unit = |seconds| units::of_both(&of(seconds, 100.0).runs, &of(60, 80.0).runs);
+    assert_eq!(unit(19), None);
+    assert_eq!(unit(25), Some(Unit::Block(5)));
+    assert_eq!(unit(60), Some(Unit::Block(12)));
     assert_eq!(judgement(&of(25, 100.0), &of(25, 80.0), 5), Judgement::Worse);
     assert_eq!(judgement(&of(25, 100.0), &of(25, 100.0), 5), Judgement::Same);
 }
@@ -178,7 +188,7 @@ fn failures_are_worse_even_where_nothing_else_can_be_told() {
     };
     let judge = |a: u64, b: u64| {
         let rows = counted::rows(&failing(a), &failing(b), 0.05);
-        assert_eq!((rows.len(), rows[0].name), (1, "failed %"));
+        assert_eq!((rows.len(), rows[0].name.as_str()), (1, "failed %"));
         rows[0].judgement
     };
     assert_eq!(judge(0, 0), Judgement::Same);
@@ -193,8 +203,8 @@ fn a_run_in_which_all_failed_is_no_faster_than_one_that_was_served() {
     (0..100).for_each(|_| failed.errors.count("SYSTEM_BUSY (2)"));
     let (a, b) = (document(vec![run_of(&[100.0; 25])]), document(vec![failed]));
     assert_eq!(judgement(&a, &b, 5), Judgement::Worse);
-    let rows = |metric: &Metric| row(metric, (&a, &b), units::of_both(&a, &b), &args(false, 5));
-    assert!(METRICS[1..].iter().filter_map(rows).next().is_none(), "no answers, no latencies");
+    let mut others = METRICS[1..].iter().filter_map(|metric| row_of(metric, &a, &b, 5));
+    assert!(others.next().is_none(), "no answers, no latencies");
     let shares = counted::rows(&a, &b, 0.05);
     assert!((shares[0].second - 100.0).abs() < 1e-9, "{shares:?}");
 }
@@ -224,8 +234,8 @@ fn a_broker_of_another_release_or_with_another_flush_is_noted() {
         Document { environment, ..repetitions(&[1.0]) }
     };
     let same = of("1.0.0", "ASYNC_FLUSH");
-    assert!(differences(&same, &same).is_empty());
-    let lines = differences(&same, &of("2.0.0", "SYNC_FLUSH"));
+    assert!(alike::differences(&same, &same).is_empty());
+    let lines = alike::differences(&same, &of("2.0.0", "SYNC_FLUSH"));
     assert_eq!(
         lines,
         [
@@ -244,7 +254,8 @@ fn results_of_other_settings_or_another_build_are_noted() {
         let environment = Environment { settings, bench, ..Environment::default() };
         Document { environment, ..repetitions(&[1.0]) }
     };
-    let lines = differences(&of("1", "a", "1, debug build"), &of("20", "b", "1, release build"));
+    let lines =
+        alike::differences(&of("1", "a", "1, debug build"), &of("20", "b", "1, release build"));
     assert_eq!(
         lines,
         [
@@ -252,4 +263,123 @@ fn results_of_other_settings_or_another_build_are_noted() {
             "--topics differs: \"1\" and \"20\""
         ]
     );
+}
+
+/// What a broker used that spent so much on each message and has so much memory.
+fn used(cpu_us_per_message: f64, rss_megabytes: u64) -> BrokerUse {
+    let idle = BrokerUse::of(Used::between(Usage::default(), Usage::default(), 1));
+    BrokerUse { cpu_us_per_message, rss_bytes: rss_megabytes * 1_000_000, ..idle }
+}
+
+#[test]
+fn cpu_time_that_no_second_tells_leaves_the_comparison_open() {
+    let cpu = METRICS.last().unwrap();
+    let of = |seconds: usize, runs: usize, us: f64| {
+        let run = || Outcome { broker: Some(used(us, 90)), ..run_of(&vec![100.0; seconds]) };
+        document((0..runs).map(|_| run()).collect())
+    };
+    let one = row_of(cpu, &of(40, 1, 15.0), &of(40, 1, 45.0), 5).unwrap();
+    assert_eq!((one.judgement, one.ratio), (Judgement::TooShort, 3.0));
+    assert_eq!(ending(&[Judgement::Same, one.judgement], false), Ending::TooShort);
+    let three = row_of(cpu, &of(1, 3, 15.0), &of(1, 3, 45.0), 5).unwrap();
+    assert_eq!(three.judgement, Judgement::Worse);
+    assert!(row_of(cpu, &document(vec![run_of(&[1.0; 40])]), &of(40, 1, 1.0), 5).is_none());
+}
+
+#[test]
+fn memory_is_worse_only_beyond_what_differs_by_itself() {
+    let of = |megabytes| {
+        document(vec![Outcome { broker: Some(used(1.0, megabytes)), ..run_of(&[100.0]) }])
+    };
+    let judge = |a: u64, b: u64| {
+        let rows = counted::rows(&of(a), &of(b), 0.05);
+        rows.into_iter().find(|row| row.name == "broker RSS MB").unwrap().judgement
+    };
+    assert_eq!((judge(43, 92), judge(92, 43)), (Judgement::Same, Judgement::Same));
+    assert_eq!((judge(90, 1_800), judge(1_800, 90)), (Judgement::Worse, Judgement::Better));
+}
+
+#[test]
+fn an_overloaded_run_decides_no_latency() {
+    let of = |backlog: u64, us: u64| {
+        let run = || {
+            let mut run = run_of(&[1_000.0]);
+            let mut latencies = Latencies::default();
+            latencies.record_many(Duration::from_micros(us), 1_000);
+            (run.response, run.backlog) = (latencies.summary(), backlog);
+            run
+        };
+        document((0..3).map(|_| run()).collect())
+    };
+    let judge = |a: &Document, b: &Document| {
+        let judged = |metric: &Metric| row_of(metric, a, b, 5).unwrap().judgement;
+        [judged(RATE), judged(&METRICS[1]), judged(&METRICS[2])]
+    };
+    let (swamped, served) = (of(200, 100), of(0, 200));
+    let expected = [Judgement::Same, Judgement::Overloaded, Judgement::Overloaded];
+    assert_eq!(judge(&swamped, &served), expected);
+    assert_eq!(judge(&served, &swamped), expected);
+    assert_eq!(judge(&of(0, 100), &served)[1], Judgement::Worse);
+    assert_eq!(ending(&expected, false), Ending::TooShort);
+    assert_eq!(ending(&expected, true), Ending::Worse);
+}
+
+#[test]
+fn what_ran_beside_is_judged_by_its_name() {
+    let of = |rate: f64| {
+        let runs: Vec<_> = (0..3).map(|_| run_of(&[rate])).collect();
+        let beside = serde_json::json!({ "name": "reads", "latency_of": "pull us", "runs": runs });
+        let total = serde_json::to_value(run_of(&[rate])).unwrap();
+        let beside = beside.as_object().unwrap().clone().into_iter();
+        let beside = serde_json::Value::Object(
+            total.as_object().unwrap().clone().into_iter().chain(beside).collect(),
+        );
+        let beside = vec![serde_json::from_value(beside).unwrap()];
+        Document { beside, ..repetitions(&[100.0; 3]) }
+    };
+    let (a, b) = (of(500.0), of(100.0));
+    let pairs = Pair::all(&a, &b);
+    let rows: Vec<_> = pairs.iter().filter_map(|pair| row(RATE, pair, &args(false, 5))).collect();
+    let told: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.judgement)).collect();
+    assert_eq!(told, [("msg/s", Judgement::Same), ("reads: msg/s", Judgement::Worse)]);
+    let alone = repetitions(&[100.0; 3]);
+    let what = alike::refusal(&a, &alone, false).unwrap();
+    assert!(what.contains("what ran beside differs: \"reads\" and \"\""), "{what}");
+}
+
+#[test]
+fn another_load_or_policy_is_compared_only_if_that_is_asked_for() {
+    let of = |settings: &[(&str, &str)], flush: &str| {
+        let entry = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        let environment = Environment {
+            settings: settings.iter().map(entry).collect(),
+            broker_config: [("flushDiskType".to_owned(), flush.to_owned())].into(),
+            ..Environment::default()
+        };
+        Document { environment, ..repetitions(&[1.0]) }
+    };
+    let one = of(&[("connections", "64"), ("duration", "5")], "SYNC_FLUSH");
+    for (other, named) in [
+        (of(&[("connections", "1"), ("duration", "5")], "SYNC_FLUSH"), "--connections differs"),
+        (of(&[("connections", "64"), ("rate", "5k")], "SYNC_FLUSH"), "--rate differs"),
+        (of(&[("connections", "64")], "ASYNC_FLUSH"), "flushDiskType differs"),
+    ] {
+        let what = alike::refusal(&one, &other, false).unwrap();
+        assert!(what.contains(named) && what.contains("--anyway"), "{what}");
+        assert_eq!(alike::refusal(&one, &other, true), None);
+    }
+    let longer = of(&[("connections", "64"), ("duration", "60")], "SYNC_FLUSH");
+    assert_eq!(alike::refusal(&one, &longer, false), None);
+}
+
+#[test]
+fn latencies_of_closed_loops_are_called_that() {
+    let name = |run: Outcome| {
+        let document = document(vec![run]);
+        Pair::all(&document, &document)[0].name_of(&METRICS[1])
+    };
+    assert_eq!(name(run_of(&[100.0])), "p50 us, closed loop");
+    let mut open = run_of(&[100.0]);
+    open.response.max_us *= 2.0;
+    assert_eq!(name(open), "p50 us");
 }

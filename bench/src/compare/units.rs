@@ -4,7 +4,6 @@
 //! independent; the means of longer blocks nearly are. There are few of them, however long a run
 //! is, so that blocks grow with it, and Student's t tells what so few are worth.
 
-use crate::compare::Document;
 use crate::compare::metric::Metric;
 use crate::compare::student;
 use crate::report::Outcome;
@@ -38,15 +37,14 @@ pub enum Unit {
 
 /// Repetitions where both sides have enough of them, else blocks of seconds; none where there are
 /// too few of either.
-pub fn of_both(a: &Document, b: &Document) -> Option<Unit> {
-    if a.runs.len().min(b.runs.len()) >= RUNS_MIN {
+pub fn of_both(a: &[Outcome], b: &[Outcome]) -> Option<Unit> {
+    if a.len().min(b.len()) >= RUNS_MIN {
         return Some(Unit::Run);
     }
-    let seconds = |document: &Document| document.runs.iter().map(full_seconds).sum::<usize>();
+    let seconds = |runs: &[Outcome]| runs.iter().map(full_seconds).sum::<usize>();
     let length = (seconds(a).min(seconds(b)) / BLOCKS).max(BLOCK_SECONDS_MIN);
-    let blocks = |document: &Document| -> usize {
-        document.runs.iter().map(|run| full_seconds(run) / length).sum()
-    };
+    let blocks =
+        |runs: &[Outcome]| runs.iter().map(|run| full_seconds(run) / length).sum::<usize>();
     (blocks(a).min(blocks(b)) >= BLOCKS_MIN).then_some(Unit::Block(length))
 }
 
@@ -55,12 +53,10 @@ fn full_seconds(run: &Outcome) -> usize {
 }
 
 /// The metric's values; none for units that lack it.
-pub fn samples(metric: &Metric, document: &Document, unit: Unit) -> Vec<f64> {
+pub fn samples(metric: &Metric, runs: &[Outcome], unit: Unit) -> Vec<f64> {
     match unit {
-        Unit::Run => document.runs.iter().filter_map(metric.of_run).collect(),
-        Unit::Block(length) => {
-            document.runs.iter().flat_map(|run| of_blocks(metric, run, length)).collect()
-        }
+        Unit::Run => runs.iter().filter_map(metric.of_run).collect(),
+        Unit::Block(length) => runs.iter().flat_map(|run| of_blocks(metric, run, length)).collect(),
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     for used in runs.iter_mut().filter_map(|run| run.used.as_mut()) {
         (used.flushes, used.device) = (None, None);
     }
-    let latency_of = if args.from == Begin::First { limits::PULLS } else { "age us" };
+    let latency_of = if args.from == Begin::First { limits::PULLS } else { limits::AGES };
     let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;
     let mut report = Report::new(describe(args), latency_of, &runs);
     report.limits = limits;

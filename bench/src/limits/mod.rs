@@ -53,6 +53,9 @@ pub const SENDS: &str = "send us";
 /// What the latencies of pulls are called there.
 pub const PULLS: &str = "pull us";
 
+/// What the ages of messages are called that somebody sends.
+pub const AGES: &str = "age us";
+
 /// What a report stands beside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {

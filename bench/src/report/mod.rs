@@ -9,6 +9,7 @@ pub mod sections;
 pub mod table;
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::idle::Waiting;
 use crate::knee::Trial;
-use crate::limits::{Limits, PULLS};
+use crate::limits::{AGES, Limits, PULLS};
 use crate::measure::{Measured, Used};
 use crate::observe::{DeviceUse, Meanwhile};
 use crate::record::archive::{Archive, Second, StepCount};
@@ -73,6 +74,16 @@ pub struct Beside {
     /// What it came to.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// Each repetition; none in results of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<Outcome>,
+}
+
+impl Beside {
+    /// Each repetition; in results of older releases all of them as one.
+    pub fn runs(&self) -> &[Outcome] {
+        if self.runs.is_empty() { slice::from_ref(&self.outcome) } else { &self.runs }
+    }
 }
 
 /// What one repetition, or all of them together, came to.
@@ -240,6 +251,12 @@ impl Outcome {
         self.response.count > 0 && self.response == self.service
     }
 
+    /// True when its latencies are those of a closed loop, and so none under a load. The age of a
+    /// message is no request's and the same in either loop.
+    pub fn is_closed_loop(&self, latency_of: &str) -> bool {
+        self.has_one_clock() && latency_of != AGES
+    }
+
     /// True when an open loop was not served as fast as it was due, see [`is_behind`].
     pub fn fell_behind(&self) -> bool {
         is_behind(self.backlog, self.response.count)
@@ -281,7 +298,8 @@ impl Report {
     pub fn add_beside(&mut self, name: &str, latency_of: &str, runs: &[Measured]) {
         let (_, outcome) = sum(runs, latency_of);
         let (name, latency_of) = (name.to_owned(), latency_of.to_owned());
-        self.beside.push(Beside { name, latency_of, outcome });
+        let runs = runs.iter().map(Outcome::of_run).collect();
+        self.beside.push(Beside { name, latency_of, outcome, runs });
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {

@@ -53,7 +53,7 @@ pub fn all(report: &Report) -> Vec<Section> {
     if !report.trials.is_empty() {
         sections.push(Section::figures("Rates that were tried", knee::overview(&report.trials)));
     }
-    for Beside { name, latency_of, outcome } in &report.beside {
+    for Beside { name, latency_of, outcome, .. } in &report.beside {
         let titles = ["throughput", "latency", "errors by code"];
         let titles = titles.map(|of| format!("Beside: {name}, {of}"));
         sections.extend(load(titles, latency_of, outcome));

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::limits::AGES;
 use crate::record::latencies::{LatencySummary, PERCENTILES};
 use crate::report::{BrokerUse, Outcome, StepOutcome};
 use crate::stages::BrokerStages;
@@ -9,7 +10,7 @@ use crate::stages::BrokerStages;
 /// What a latency is called where there is only one, see [`Outcome::has_one_clock`].
 pub fn one_clock(latency_of: &str) -> &'static str {
     match latency_of {
-        "age us" => "since its birth",
+        AGES => "since its birth",
         _ => "service time, closed loop: not latency under load",
     }
 }

@@ -222,7 +222,11 @@ fn results_are_compared_and_the_exit_code_tells() {
     let page = std::fs::read_to_string(folder.path().join("both.html")).unwrap();
     assert!(page.contains("<b>fast</b>") && page.contains("<b>slow</b>"));
     assert_eq!(code(&["report", "fast.csv"]), Some(1));
-    let compared = bench(folder.path(), &["compare", "fast.json", "slow.json"]);
+    let refused = bench(folder.path(), &["compare", "fast.json", "slow.json"]);
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("--rate differs: \"400\" and \"100\""), "{errors}");
+    let compared = bench(folder.path(), &["compare", "fast.json", "slow.json", "--anyway"]);
     assert_eq!(compared.status.code(), Some(5));
     let table = String::from_utf8_lossy(&compared.stdout);
     let row = table.lines().find(|line| line.trim_start().starts_with("msg/s")).unwrap();
@@ -242,12 +246,13 @@ fn results_are_compared_and_the_exit_code_tells() {
         assert_eq!(output.status.code(), Some(1), "{errors}");
         assert!(errors.contains("versus.json is that of a whole race: "), "{errors}");
     }
-    let compared = bench(folder.path(), &["compare", "fast.json", "brief.json"]);
+    let compared = bench(folder.path(), &["compare", "fast.json", "brief.json", "--anyway"]);
     let table = String::from_utf8_lossy(&compared.stdout);
     assert_eq!(compared.status.code(), Some(6), "{table}");
     assert!(table.contains("too short to tell: at least 3 repetitions"), "{table}");
     assert!(!table.contains("better") && !table.contains("worse"), "{table}");
-    let compared = bench(folder.path(), &["compare", "brief.json", "failing.json"]);
+    let words = ["compare", "brief.json", "failing.json", "--anyway"];
+    let compared = bench(folder.path(), &words);
     let table = String::from_utf8_lossy(&compared.stdout);
     assert_eq!(compared.status.code(), Some(5), "{table}");
     assert!(table.lines().any(|line| line.contains("failed %") && line.contains("worse")));
