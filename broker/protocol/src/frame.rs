@@ -2,6 +2,8 @@
 //!
 //! A frame is `i32 length after this word`, `u8 serialize type`, `u24 header length`, header, body.
 
+use std::borrow::Cow;
+
 use crate::error::FrameError;
 
 /// Apache's default bound for a whole frame, its length word included (16 MiB).
@@ -105,6 +107,28 @@ pub fn announced_len(input: &[u8], max_len: usize) -> Result<Option<usize>, Fram
     Ok(Some(len))
 }
 
+/// The frame `whole` once more, with U+FFFD wherever its JSON header is not UTF-8, as Java reads
+/// it: clients in C++ and PHP send keys as they got them. `None` where nothing is to be mended, or
+/// the header would become too long for its word.
+pub fn mend_header(whole: &[u8]) -> Option<Vec<u8>> {
+    let (frame, _) = cut(whole, whole.len()).ok()??;
+    if frame.serialize != SerializeType::Json {
+        return None;
+    }
+    let Cow::Owned(header) = String::from_utf8_lossy(frame.header) else { return None };
+    if header.len() > HEADER_SIZE_MAX_BYTES {
+        return None;
+    }
+    let len = 4 + header.len() + frame.body.len();
+    let mut mended = Vec::with_capacity(4 + len);
+    mended.extend_from_slice(&i32::try_from(len).ok()?.to_be_bytes());
+    mended.push(SerializeType::Json.byte());
+    mended.extend_from_slice(&(header.len() as u32).to_be_bytes()[1..]);
+    mended.extend_from_slice(header.as_bytes());
+    mended.extend_from_slice(frame.body);
+    Some(mended)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +163,25 @@ mod tests {
             &[0, 0, 0, 5, 0, 0, 0, 2, 0],
             Err(FrameError::HeaderTooLong { header_len: 2, room: 1 }),
         );
+    }
+
+    #[test]
+    fn a_header_that_is_not_utf8_is_mended_and_every_other_left_alone() {
+        let frame = |serialize, header: &[u8]| {
+            let mut frame = (4 + header.len() as u32 + 1).to_be_bytes().to_vec();
+            frame.extend([serialize, 0, 0, header.len() as u8]);
+            frame.extend_from_slice(header);
+            frame.push(0xFF);
+            frame
+        };
+        let mended = mend_header(&frame(0, b"{\"k\":\"\xD6\xD0\"}")).expect("GBK");
+        let (cut, len) = cut(&mended, mended.len()).expect("a frame").expect("whole");
+        assert_eq!(
+            (cut.header, cut.body),
+            ("{\"k\":\"\u{FFFD}\u{FFFD}\"}".as_bytes(), &[0xFF][..])
+        );
+        assert_eq!(len, mended.len());
+        assert_eq!(mend_header(&frame(0, "{\"k\":\"\u{4E2D}\"}".as_bytes())), None);
+        assert_eq!(mend_header(&frame(1, b"\xD6\xD0")), None);
     }
 }

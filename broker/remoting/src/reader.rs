@@ -195,7 +195,13 @@ fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Res
     // Used where it lies: a command has more than a kilobyte.
     let command = match &parsed {
         Ok(command) => command,
-        Err(error) => return Err(malformed(error.to_string())),
+        Err(error) => {
+            return match frame::mend_header(bytes) {
+                // It is UTF-8 now, so there is nothing to mend a second time.
+                Some(mended) => on_frame(conn, service, &mended),
+                None => Err(malformed(error.to_string())),
+            };
+        }
     };
     if !command.is_response() {
         service.on_request(conn, command, bytes);

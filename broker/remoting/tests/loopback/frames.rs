@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ringmq_protocol::{Command, ResponseHead, write_response_head};
+use ringmq_protocol::{
+    Command, RequestHead, ResponseHead, SerializeType, write_request, write_response_head,
+};
 use ringmq_remoting::{Connection, ReplyTo, ServerLimits, Service, serve};
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::disk::{Access, Disk, File};
@@ -86,6 +88,21 @@ fn malformed_headers_close_the_connection() {
         }
         until("connections gone", || fixture.server.stats().connections == 0).await;
         assert_eq!(fixture.service.closed.borrow().len(), 2);
+    });
+}
+
+#[test]
+fn a_header_with_text_that_is_not_utf8_is_answered() {
+    check(ServerLimits::default(), |fixture| async move {
+        let mut client = RawClient::connect(fixture.address).await;
+        let mut bytes = Vec::new();
+        let serialize = SerializeType::Json;
+        let head = RequestHead { serialize, code: ECHO, opaque: 7, oneway: false, remark: None };
+        write_request(&mut bytes, head, &[("keys", "KK")], b"body");
+        let at = bytes.windows(2).position(|pair| pair == b"KK").expect("the value");
+        bytes[at..at + 2].copy_from_slice(&[0xD6, 0xD0]);
+        client.send(&bytes).await.expect("sent");
+        assert_eq!(client.answer().await, Some((7, 0, b"body".to_vec())));
     });
 }
 
