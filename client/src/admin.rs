@@ -4,6 +4,7 @@ mod brokers;
 mod groups;
 mod messages;
 mod offsets;
+mod order;
 mod topics;
 
 use std::rc::Rc;
@@ -98,18 +99,32 @@ impl Admin {
         self.client.run(ask).await
     }
 
-    /// Asks every broker of `target`, one after the other.
+    /// Asks every broker of `target`, one after the other, also when one before it failed.
+    ///
+    /// # Errors
+    /// Names the brokers that failed, and those that did it.
     async fn change(
         &self,
         target: &BrokerTarget,
         request: Request,
     ) -> Result<Vec<Done>, ClientError> {
-        let mut done = Vec::new();
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         for address in self.addresses(target).await? {
-            let note = self.ask(&address, request.clone(), read_note).await?;
-            done.push(Done { address, note });
+            match self.ask(&address, request.clone(), read_note).await {
+                Ok(note) => done.push(Done { address, note }),
+                Err(ClientError::Failed { attempts, .. }) => failed.extend(attempts),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(done)
+        if failed.is_empty() {
+            return Ok(done);
+        }
+        let mut action = request.action;
+        if !done.is_empty() {
+            let places: Vec<_> = done.iter().map(|one| one.address.as_str()).collect();
+            action = format!("{action} (done at {})", places.join(", "));
+        }
+        Err(ClientError::Failed { action, attempts: failed })
     }
 
     /// Asks name servers until one answers.

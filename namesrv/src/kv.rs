@@ -11,9 +11,6 @@ const CONTENT_SIZE_MAX_BYTES: usize = 8 << 20;
 /// Largest file that is read: JSON writes a control character in six bytes.
 pub(crate) const FILE_SIZE_MAX_BYTES: usize = 6 * CONTENT_SIZE_MAX_BYTES;
 
-/// Namespace of the queue lists of ordered topics.
-pub(crate) const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
-
 /// All namespaces with their keys.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -97,6 +94,7 @@ fn entry_size(namespace: &str, key: &str, value: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
 
     #[test]
     fn values_are_kept_by_namespace_and_read_back_from_the_file() {

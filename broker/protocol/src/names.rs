@@ -9,6 +9,10 @@ pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
 /// The topic whose route and settings a topic gets that the first message to it creates.
 pub const TEMPLATE_TOPIC: &str = "TBW102";
 
+/// Namespace of the name servers' keys whose values list the queues of ordered topics:
+/// `broker:queues;broker:queues` by topic.
+pub const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
+
 /// Id of the master among the brokers of one name.
 pub const MASTER_ID: i64 = 0;
 

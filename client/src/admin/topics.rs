@@ -115,10 +115,11 @@ impl Admin {
         Ok(self.ask(address, request, read).await?.group_list)
     }
 
-    /// Creates or changes a topic on brokers.
+    /// Creates or changes a topic on brokers. Of an ordered one the name servers are told which
+    /// queues it has.
     ///
     /// # Errors
-    /// `Invalid`, or the first broker that failed; brokers before it have the topic.
+    /// `Invalid`, or the brokers that failed; the others have the topic.
     pub async fn create_topic(
         &self,
         target: &BrokerTarget,
@@ -139,14 +140,19 @@ impl Admin {
             force: None,
         };
         let request = Request::new(action, request::UPDATE_AND_CREATE_TOPIC, &header);
-        self.change(target, request).await
+        let done = self.change(target, request).await?;
+        if settings.is_ordered {
+            self.store_order(target, &settings.topic, settings.write_queues).await?;
+        }
+        Ok(done)
     }
 
     /// Deletes a topic on brokers, with its messages, and in the name servers. Who does not know it
     /// is content.
     ///
     /// # Errors
-    /// The first server that failed.
+    /// The brokers that failed, then nothing is asked of the name servers, or the first of those
+    /// that failed.
     pub async fn delete_topic(
         &self,
         target: &BrokerTarget,

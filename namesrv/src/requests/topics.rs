@@ -8,10 +8,10 @@ use ringmq_protocol::headers::namesrv::{
 use ringmq_protocol::json;
 use ringmq_runtime::clock::Instant;
 
-use crate::kv::ORDER_TOPIC_CONFIG;
 use crate::outcome::Refusal;
 use crate::service::{Handled, NameServer, Request};
 use crate::views::{UnitTopics, keep_zone};
+use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
 
 impl NameServer {
     /// The one request that every client repeats every 30 s. Names are always quoted, which the

@@ -36,7 +36,7 @@ Examples:
 
 Exit status:
   0  done
-  1  the command failed; standard error says why
+  1  the command failed, or a listing lacks something; standard error says why
   2  the command line is wrong
 
 Environment:
@@ -68,7 +68,12 @@ fn main() -> ExitCode {
             let text = if arguments.json { report.json_text() } else { report.text() };
             // A reader that went away, such as `head`, is no failure.
             let _ = io::stdout().lock().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            let mut code = ExitCode::SUCCESS;
+            for failure in report.failures() {
+                let _ = writeln!(io::stderr(), "mqadmin: {failure}");
+                code = ExitCode::FAILURE;
+            }
+            code
         }
         Err(failure) => {
             let _ = writeln!(io::stderr(), "mqadmin: {failure}");

@@ -8,13 +8,14 @@ use serde_json::Value;
 pub struct Report {
     text: String,
     json: Value,
+    failures: Vec<String>,
 }
 
 impl Report {
     /// Lines of text, and what they mean.
     pub fn lines(lines: impl IntoIterator<Item = String>, json: Value) -> Self {
         let text = lines.into_iter().map(|line| printable(&line, "\n\t") + "\n").collect();
-        Self { text, json }
+        Self { text, json, failures: Vec::new() }
     }
 
     /// A table. In JSON it is a list of objects, keyed by the headings without their `#`.
@@ -30,7 +31,7 @@ impl Report {
             Value::Object(fields.map(|(name, cell)| (field_name(name), typed(cell))).collect())
         };
         let json = Value::Array(rows.iter().map(object).collect());
-        Self { text: format!("{}\n", table.trim_fmt()), json }
+        Self { text: format!("{}\n", table.trim_fmt()), json, failures: Vec::new() }
     }
 
     /// The same report with further lines below it.
@@ -38,6 +39,17 @@ impl Report {
         self.text.push_str(&printable(line.as_ref(), "\n\t"));
         self.text.push('\n');
         self
+    }
+
+    /// The same report, which is incomplete: what it lacks, and why.
+    pub fn with_failures(mut self, failures: Vec<String>) -> Self {
+        self.failures = failures;
+        self
+    }
+
+    /// What it lacks, and why; empty for a whole one.
+    pub fn failures(&self) -> impl Iterator<Item = String> {
+        self.failures.iter().map(|failure| printable(failure, ""))
     }
 
     /// The same report with this JSON value.

@@ -1,8 +1,10 @@
 //! The commands against a broker with its name server in this process.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,10 +15,18 @@ use ringmq_broker::start;
 use ringmq_client::Client;
 use ringmq_client::config::{ClientConfig, ConsumeFrom, ConsumerConfig, ProducerConfig};
 use ringmq_client::message::Message;
+use ringmq_protocol::bodies::register::RegisterBrokerBody;
+use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigTable};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::namesrv::{KvRequest, RegisterBrokerRequest};
+use ringmq_protocol::json;
+use ringmq_remoting::{Connection, ConnectionLimits, NoService, dial};
 use ringmq_runtime::net::free_ports;
-use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::task::{self, LocalFuture};
 use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How a command ended.
 struct Ended {
@@ -133,6 +143,114 @@ fn a_topic_lives_from_update_topic_to_delete_topic() {
         assert!(gone.text().contains("delete topic [T] from cluster [DefaultCluster] success."));
         let missing = run(&["topicRoute", "-t", "T"]);
         assert!(missing.failure(1).contains("TOPIC_NOT_EXIST (17)"), "{}", missing.err);
+    });
+}
+
+#[test]
+fn the_name_server_keeps_the_queues_of_an_ordered_topic() {
+    check(|namesrv, address| {
+        let run = |words: &[&str]| mqadmin(namesrv, words);
+        let order = || order_of_topic(namesrv);
+        let make = |which: &[&str], queues, ordered| {
+            let words = ["updateTopic", "-t", "T", "-r", queues, "-w", queues, "-o", ordered];
+            run(&[&words[..], which].concat()).text().contains("success.").then_some(()).unwrap();
+        };
+        make(&["-c", "DefaultCluster"], "2", "false");
+        assert_eq!(order(), None);
+        make(&["-c", "DefaultCluster"], "2", "true");
+        assert_eq!(order().as_deref(), Some("a:2"));
+        make(&["-b", address], "3", "true");
+        assert_eq!(order().as_deref(), Some("a:3"));
+    });
+}
+
+/// What the name server keeps of topic `T`; routes tell it only with `orderMessageEnable`.
+fn order_of_topic(namesrv: u16) -> Option<String> {
+    let header = KvRequest { namespace: "ORDER_TOPIC_CONFIG", key: "T" };
+    shards::block_on(async {
+        let connection = connect(namesrv).await;
+        let answer = connection.call(request::GET_KV_CONFIG, &header, &[], TIMEOUT).await;
+        let answer = answer.expect("an answer");
+        let value = answer.command().fields.get("value").map(str::to_owned);
+        connection.close("the test ends it");
+        value
+    })
+}
+
+async fn connect(namesrv: u16) -> Rc<Connection> {
+    let namesrv = SocketAddr::from(([127, 0, 0, 1], namesrv));
+    let limits = ConnectionLimits::default();
+    dial(namesrv, TIMEOUT, Rc::new(NoService), limits).await.expect("it listens")
+}
+
+#[test]
+fn a_broker_that_is_gone_hides_neither_the_others_rows_nor_their_changes() {
+    check(|namesrv, address| {
+        let run = |words: &[&str]| mqadmin(namesrv, words);
+        run(&["updateTopic", "-c", "DefaultCluster", "-t", "T"]).text();
+        run(&["sendMessage", "-t", "T", "-p", "x"]).text();
+        let [gone] = free_ports(1).expect("a free port")[..] else { unreachable!("one") };
+        let gone = format!("127.0.0.1:{gone}");
+        beside_gone_broker(namesrv, &gone, &["Lost", "%RETRY%lost"], || {
+            let listing = run(&["topicList", "-c"]);
+            assert_eq!(listing.status, Some(1), "{}", listing.err);
+            assert!(listing.out.lines().any(|line| line.trim() == "DefaultCluster  T"));
+            assert!(
+                listing.err.contains("Lost: ") && listing.err.contains(&gone),
+                "{}",
+                listing.err
+            );
+            let progress = run(&["consumerProgress"]);
+            assert_eq!(progress.status, Some(1), "{}", progress.err);
+            assert!(progress.out.contains("#Diff Total"), "{}", progress.out);
+            assert!(progress.err.contains("lost: "), "{}", progress.err);
+
+            let half = run(&["updateTopic", "-c", "DefaultCluster", "-t", "Half"]);
+            let told = half.failure(1);
+            assert!(told.contains(&format!("done at {address}")) && told.contains(&gone), "{told}");
+        });
+    });
+}
+
+/// Runs `commands` while the broker "gone" of "DefaultCluster" is registered with topics of one
+/// queue, at an address where nobody listens.
+fn beside_gone_broker(namesrv: u16, address: &str, topics: &[&str], commands: impl FnOnce()) {
+    let config = |name: &&str| TopicConfig {
+        topic_name: (*name).to_owned(),
+        read_queue_nums: 1,
+        write_queue_nums: 1,
+        ..TopicConfig::default()
+    };
+    let topics = topics.iter().map(config).map(|topic| (topic.topic_name.clone(), topic));
+    let wrapper =
+        TopicConfigTable { topic_config_table: topics.collect(), ..TopicConfigTable::default() };
+    let body = RegisterBrokerBody {
+        topic_config_serialize_wrapper: wrapper,
+        ..RegisterBrokerBody::default()
+    };
+    let header = RegisterBrokerRequest {
+        broker_name: "gone",
+        broker_addr: address,
+        cluster_name: "DefaultCluster",
+        ha_server_addr: address,
+        broker_id: 0,
+        heartbeat_timeout_ms: None,
+        enable_acting_master: None,
+        compressed: false,
+        body_crc32: 0,
+        zone_name: None,
+    };
+    shards::block_on(async {
+        let namesrv = SocketAddr::from(([127, 0, 0, 1], namesrv));
+        let limits = ConnectionLimits::default();
+        let connection =
+            dial(namesrv, TIMEOUT, Rc::new(NoService), limits).await.expect("it listens");
+        let body = json::to_vec(&body);
+        let answer = connection.call(request::REGISTER_BROKER, &header, &body, TIMEOUT).await;
+        assert_eq!(answer.expect("an answer").code(), response::SUCCESS);
+        // The name server forgets a broker whose connection ends.
+        commands();
+        connection.close("the test ends it");
     });
 }
 

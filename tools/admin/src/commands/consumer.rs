@@ -107,30 +107,38 @@ async fn stats(admin: &Admin, group: &str, topic: Option<&str>) -> Result<Consum
     Ok(sum)
 }
 
+/// One row per group. What a group's brokers do not tell stands below the rows of the others.
 async fn of_all(admin: &Admin) -> Result<Report, Failure> {
     let topics = admin.topics().await?;
-    let mut rows = Vec::new();
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
     for group in topics.iter().filter_map(|topic| group_of_retry_topic(topic)) {
-        let stats = stats(admin, group, None).await?;
-        let members = members(admin, group).await?;
-        let behind = |sum: i64, offsets| sum.saturating_add(behind_by(offsets));
-        let (kind, model) = members.as_ref().map_or(("", ""), |members| {
-            (members.consume_type.name(), members.message_model.name())
-        });
-        let connections = members.as_ref().map_or(&[][..], |members| &members.connection_set);
-        let version = connections.iter().map(|one| one.version).min();
-        rows.push(vec![
-            group.to_owned(),
-            connections.len().to_string(),
-            version.map_or("OFFLINE".to_owned(), |version| version.to_string()),
-            kind.to_owned(),
-            model.to_owned(),
-            format!("{:.2}", stats.consume_tps),
-            stats.offset_table.values().fold(0, behind).to_string(),
-        ]);
+        match row_of(admin, group).await {
+            Ok(row) => rows.push(row),
+            Err(failure) => failures.push(format!("{group}: {failure}")),
+        }
     }
     let headings = ["#Group", "#Count", "#Version", "#Type", "#Model", "#TPS", "#Diff Total"];
-    Ok(Report::table(&headings, rows))
+    Ok(Report::table(&headings, rows).with_failures(failures))
+}
+
+async fn row_of(admin: &Admin, group: &str) -> Result<Vec<String>, Failure> {
+    let stats = stats(admin, group, None).await?;
+    let members = members(admin, group).await?;
+    let behind = |sum: i64, offsets| sum.saturating_add(behind_by(offsets));
+    let (kind, model) = members
+        .as_ref()
+        .map_or(("", ""), |members| (members.consume_type.name(), members.message_model.name()));
+    let connections = members.as_ref().map_or(&[][..], |members| &members.connection_set);
+    let version = connections.iter().map(|one| one.version).min();
+    Ok(vec![
+        group.to_owned(),
+        connections.len().to_string(),
+        version.map_or("OFFLINE".to_owned(), |version| version.to_string()),
+        kind.to_owned(),
+        model.to_owned(),
+        format!("{:.2}", stats.consume_tps),
+        stats.offset_table.values().fold(0, behind).to_string(),
+    ])
 }
 
 #[derive(Debug, Args)]

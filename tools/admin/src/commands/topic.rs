@@ -22,20 +22,29 @@ impl TopicList {
             let json = json!(topics);
             return Ok(Report::lines(topics, json));
         }
-        let mut rows = Vec::new();
+        let (mut rows, mut failures) = (Vec::new(), Vec::new());
         for topic in topics {
-            let route = admin.topic_route(&topic).await?;
-            let Some(broker) = route.broker_datas.first() else { continue };
-            let Some(address) = addresses(&route).next() else { continue };
-            let mut groups = admin.groups_of_topic(address, &topic).await?;
-            if groups.is_empty() {
-                groups.push(String::new());
+            match rows_of(admin, &topic).await {
+                Ok(found) => rows.extend(found),
+                Err(failure) => failures.push(format!("{topic}: {failure}")),
             }
-            let row = |group| vec![broker.cluster.clone(), topic.clone(), group];
-            rows.extend(groups.into_iter().map(row));
         }
-        Ok(Report::table(&["#Cluster Name", "#Topic", "#Consumer Group"], rows))
+        let headings = ["#Cluster Name", "#Topic", "#Consumer Group"];
+        Ok(Report::table(&headings, rows).with_failures(failures))
     }
+}
+
+/// A row for each group of a topic, one without a group when it has none.
+async fn rows_of(admin: &Admin, topic: &str) -> Result<Vec<Vec<String>>, Failure> {
+    let route = admin.topic_route(topic).await?;
+    let Some(broker) = route.broker_datas.first() else { return Ok(Vec::new()) };
+    let Some(address) = addresses(&route).next() else { return Ok(Vec::new()) };
+    let mut groups = admin.groups_of_topic(address, topic).await?;
+    if groups.is_empty() {
+        groups.push(String::new());
+    }
+    let row = |group| vec![broker.cluster.clone(), topic.to_owned(), group];
+    Ok(groups.into_iter().map(row).collect())
 }
 
 #[derive(Debug, Args)]
