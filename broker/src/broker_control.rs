@@ -116,10 +116,10 @@ impl ControlPlane for BrokerControl {
         Box::pin(async move {
             let queues = i32::try_from(wanted.queues).unwrap_or(i32::MAX);
             let made = if wanted.template.is_empty() {
-                self.directory.ensure_topic(&wanted.name, queues, 0).await
+                self.directory.ensure_topic(&wanted.name, queues, wanted.sys_flag).await
             } else {
                 let (topic, template) = (wanted.name.as_str(), wanted.template.as_str());
-                let wanted = Wanted { topic, template, queues, sys_flag: 0 };
+                let wanted = Wanted { topic, template, queues, sys_flag: wanted.sys_flag };
                 self.directory.topic_from_template(&wanted).await
             };
             match &made {

@@ -10,7 +10,7 @@ use crate::locks::QueueLocks;
 use crate::peer::Peer;
 use crate::view;
 use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::heartbeat::{EXPRESSION_TAG, SubscriptionData};
+use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
 use ringmq_protocol::codes::request;
 use ringmq_runtime::clock;
 use ringmq_runtime::random::HashMap;
@@ -126,10 +126,9 @@ impl Clients {
 }
 
 fn subscription_view(data: &SubscriptionData) -> view::Subscription {
-    let is_tag = data.expression_type.is_empty() || data.expression_type == EXPRESSION_TAG;
     view::Subscription {
         version: data.sub_version,
-        is_tag,
+        is_tag: is_tag_type(&data.expression_type),
         // An expression that names no tag selects nothing that we could name: let the client
         // decide.
         filter: TagFilter::parse(&data.sub_string),

@@ -22,6 +22,8 @@ pub struct TopicWanted {
     pub template: String,
     /// Number of queues that the sender wants.
     pub queues: u32,
+    /// Flags of units ([`topic_flag`](ringmq_protocol::names::topic_flag)).
+    pub sys_flag: i32,
     /// Address of the sender, for the log.
     pub wanted_by: String,
 }

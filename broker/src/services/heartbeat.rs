@@ -14,7 +14,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::heartbeat::{
-    CheckClientRequest, ConsumerData, ConsumerList, EXPRESSION_TAG, HeartbeatData,
+    CheckClientRequest, ConsumerData, ConsumerList, HeartbeatData, is_tag_type,
 };
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::client::{
@@ -184,7 +184,7 @@ impl Heartbeats {
     pub fn check_client(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
         let request: CheckClientRequest = super::control::read_body(command)?;
         let expression_type = request.subscription_data.expression_type.as_str();
-        if expression_type.is_empty() || expression_type == EXPRESSION_TAG {
+        if is_tag_type(expression_type) {
             return Ok(Answer::default());
         }
         let remark =

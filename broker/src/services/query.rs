@@ -3,12 +3,14 @@
 //! A key may be in any log, since the queues of a topic spread over all of them: every shard
 //! searches its own, and the shard that got the request puts the results together.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::query::{
     QueryMessageRequest, QueryMessageResponse, ViewMessageRequest,
 };
+use ringmq_protocol::record::Record;
 use ringmq_protocol::{Command, Header};
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::clock;
@@ -79,7 +81,7 @@ pub fn by_key(data: &Rc<DataPlane>, request: Request<'_, '_>) {
         let search = move |data| search_shard(data, wanted.clone());
         let found: Result<Vec<_>, String> = data.on_all_shards(search).await.into_iter().collect();
         let found = found.map_err(Refusal::failed)?;
-        answer(found.into_iter().flatten().take(count_max))
+        answer(newest_first(found).into_iter().take(count_max))
     });
 }
 
@@ -107,6 +109,16 @@ async fn search_shard(data: Rc<DataPlane>, wanted: Wanted) -> Result<Vec<Shared>
         found.extend(records.map_err(|error| error.to_string())?);
     }
     Ok(found)
+}
+
+/// What all shards found, the newest first, whichever log it is of: what lies beyond the count that
+/// was asked for is left out.
+fn newest_first(found: Vec<Vec<Shared>>) -> Vec<Shared> {
+    let mut all: Vec<Shared> = found.into_iter().flatten().collect();
+    let stored_ms =
+        |bytes: &Shared| Record::parse(bytes).expect("look-ups prove records").stored_at_ms;
+    all.sort_by_cached_key(|bytes| Reverse(stored_ms(bytes)));
+    all
 }
 
 fn answer(

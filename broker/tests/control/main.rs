@@ -1,6 +1,7 @@
 //! The control plane through its wire interface: a whole broker with its name server in this
 //! process, and clients that speak the protocol to both over loopback.
 
+mod as_apache;
 mod deleted;
 mod flood;
 mod limits;
@@ -25,7 +26,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{
     AllTopicConfigRequest, CreateTopicRequest, DeleteGroupRequest, GroupRequest, TopicRequest,
 };
-use ringmq_protocol::headers::client::{ResetOffsetRequest, UnregisterClientRequest};
+use ringmq_protocol::headers::client::ResetOffsetRequest;
 use ringmq_protocol::json;
 use ringmq_protocol::properties::keys;
 use ringmq_protocol::record::records;
@@ -91,12 +92,7 @@ fn members_learn_at_once_who_joins_and_leaves_whatever_shard_they_are_on() {
         clients[0].told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
         assert_eq!(clients[0].members().await.len(), 5);
 
-        let header = UnregisterClientRequest {
-            client_id: "c4",
-            producer_group: Some("p"),
-            consumer_group: Some("g"),
-        };
-        clients[4].ask(request::UNREGISTER_CLIENT, &header, &[]).await;
+        clients[4].leave("c4").await;
         clients[0].told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
         assert_eq!(clients[1].members().await, ["c0", "c1", "c2", "c3"]);
 

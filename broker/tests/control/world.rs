@@ -22,7 +22,7 @@ use ringmq_protocol::bodies::heartbeat::{
 use ringmq_protocol::bodies::route::TopicRouteData;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::CreateTopicRequest;
-use ringmq_protocol::headers::client::ConsumerGroupRequest;
+use ringmq_protocol::headers::client::{ConsumerGroupRequest, UnregisterClientRequest};
 use ringmq_protocol::headers::namesrv::RouteRequest;
 use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::{Command, WriteHeader, json};
@@ -64,7 +64,11 @@ impl Service for Inbox {
     }
 }
 
-fn send_header<'h>(topic: &'h str, queue_id: i32, properties: Option<&'h str>) -> SendRequest<'h> {
+pub fn send_header<'h>(
+    topic: &'h str,
+    queue_id: i32,
+    properties: Option<&'h str>,
+) -> SendRequest<'h> {
     SendRequest {
         producer_group: "p",
         topic,
@@ -145,6 +149,17 @@ impl Client {
     }
 
     pub async fn pull(&self, topic: &str, queue_id: i32, queue_offset: i64) -> OwnedCommand {
+        self.pull_as(topic, queue_id, queue_offset, &[]).await
+    }
+
+    /// Pulls with further fields.
+    pub async fn pull_as(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        queue_offset: i64,
+        further: &[(&str, &str)],
+    ) -> OwnedCommand {
         let offset = queue_offset.to_string();
         let queue_id = queue_id.to_string();
         let fields = [
@@ -159,7 +174,17 @@ impl Client {
             ("subscription", "*"),
             ("subVersion", "1"),
         ];
-        self.call(request::PULL_MESSAGE, &fields, &[]).await
+        self.call(request::PULL_MESSAGE, &(fields, further), &[]).await
+    }
+
+    /// Leaves the group.
+    pub async fn leave(&self, client_id: &str) {
+        let header = UnregisterClientRequest {
+            client_id,
+            producer_group: Some("p"),
+            consumer_group: Some("g"),
+        };
+        self.ask(request::UNREGISTER_CLIENT, &header, &[]).await;
     }
 
     pub async fn commit(&self, topic: &str, queue_id: i32, offset: i64) {

@@ -96,6 +96,12 @@ pub struct ConsumerData {
 /// `TAG`: filter by tag; the default where the type is not given.
 pub const EXPRESSION_TAG: &str = "TAG";
 
+/// Whether an expression of this type filters by tag. Clients that have it from nobody leave it
+/// empty, such as the Go client's pull consumer.
+pub fn is_tag_type(expression_type: &str) -> bool {
+    expression_type.is_empty() || expression_type == EXPRESSION_TAG
+}
+
 /// `SQL92`: filter by an expression over properties.
 pub const EXPRESSION_SQL92: &str = "SQL92";
 

@@ -42,9 +42,23 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     Reaction::gathered(async move {
         let filter = Filter { group: Some(group.clone()), topic: None };
         let progress = gather::progress(&parts.data, filter).await;
-        let topics = if named.is_empty() { topics_read(&parts, &group, &progress) } else { named };
+        let mut topics = named;
+        if topics.is_empty() {
+            topics = topics_read(&parts, &group, &progress);
+        }
+        drop_unsubscribed(&parts, &group, &mut topics);
         Ok(json_answer(&stats_of(&parts, &topics, &progress, &group, QUEUES_MAX).await?))
     })
+}
+
+/// Leaves out topics that the members of a group no longer subscribe to: its progress there stands
+/// still, and what it is behind would grow for ever. All topics of a group without members stay.
+fn drop_unsubscribed(parts: &Parts, group: &str, topics: &mut BTreeSet<String>) {
+    if let Some(group) = parts.clients.members().consumers(group)
+        && group.subscriptions.iter().next().is_some()
+    {
+        topics.retain(|topic| group.subscriptions.get(topic).is_some());
+    }
 }
 
 /// Topics that a group has progress in, which is `progress`, or that its members subscribed to.
@@ -150,7 +164,8 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         let mut queues_left = QUEUES_MAX;
         for group in groups {
             let progress = by_group.remove(&group).unwrap_or_default();
-            let topics = topics_read(&parts, &group, &progress);
+            let mut topics = topics_read(&parts, &group, &progress);
+            drop_unsubscribed(&parts, &group, &mut topics);
             if topics.is_empty() {
                 continue;
             }

@@ -11,7 +11,6 @@ use crate::metrics::{History, SAMPLE_PERIOD_MS, Totals, percentile_ms};
 use crate::shard::DataPlane;
 use crate::stages;
 use ringmq_protocol::bodies::send_stage::SendStage;
-use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
 use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::command::VERSION;
 use ringmq_protocol::record::Record;
@@ -82,7 +81,10 @@ impl RuntimeInfo {
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
             let mut sums = gather::messages_by_topic(&data).await;
             sums.extend(gather::consumed_by_group(&data).await);
-            self.samples.borrow_mut().sample(clock_ms, sums);
+            let mut samples = self.samples.borrow_mut();
+            samples.sample_broker(clock_ms, &totals);
+            samples.sample(clock_ms, sums);
+            drop(samples);
             task::sleep(Duration::from_millis(SAMPLE_PERIOD_MS)).await;
         }
     }
@@ -107,17 +109,6 @@ impl RuntimeInfo {
     /// Messages per second that a group consumes of a topic.
     pub(super) fn group_rate(&self, topic: &str, group: &str) -> f64 {
         self.samples.borrow().rate(&format!("{topic}@{group}"))
-    }
-
-    /// A count of the whole broker; only its last ten minutes are kept.
-    pub(super) fn broker_stats(&self, value: impl Fn(&Totals) -> u64) -> BrokerStatsData {
-        let history = self.history.borrow();
-        let over = |samples: usize| {
-            let tps = history.rate(samples, &value);
-            let sum = tps * samples as f64 * SAMPLE_PERIOD_MS as f64 / 1_000.0;
-            BrokerStatsItem { avgpt: 0.0, sum: sum as i64, tps }
-        };
-        BrokerStatsData { stats_day: over(60), stats_hour: over(60), stats_minute: over(6) }
     }
 }
 

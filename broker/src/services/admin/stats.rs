@@ -6,6 +6,7 @@
 
 use super::super::control::{Answer, decode, json_answer};
 use super::Parts;
+use crate::metrics::Totals;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
@@ -41,11 +42,13 @@ struct Series {
     day: VecDeque<(u64, u64)>,
 }
 
-/// Samples of all topics and groups.
+/// Samples of all topics and groups, and of the broker.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     /// By `topic`, and by `topic@group`: neither name can contain the other's `@`.
     series: HashMap<String, Series>,
+    messages_in: Series,
+    messages_out: Series,
 }
 
 impl Samples {
@@ -60,18 +63,19 @@ impl Samples {
         }
     }
 
+    /// Takes the counts of the whole broker at one moment.
+    pub(super) fn sample_broker(&mut self, clock_ms: u64, totals: &Totals) {
+        self.messages_in.sample(clock_ms, totals.messages_in);
+        self.messages_out.sample(clock_ms, totals.messages_out);
+    }
+
     /// Messages per second over the last minute; 0 for unknown names.
     pub(super) fn rate(&self, name: &str) -> f64 {
         self.series.get(name).map_or(0.0, |series| difference(&series.minute).tps)
     }
 
     fn view(&self, name: &str) -> Option<BrokerStatsData> {
-        let series = self.series.get(name)?;
-        Some(BrokerStatsData {
-            stats_day: difference(&series.day),
-            stats_hour: difference(&series.hour),
-            stats_minute: difference(&series.minute),
-        })
+        self.series.get(name).map(Series::view)
     }
 }
 
@@ -87,6 +91,14 @@ impl Series {
                 }
                 samples.push_back((clock_ms, sum));
             }
+        }
+    }
+
+    fn view(&self) -> BrokerStatsData {
+        BrokerStatsData {
+            stats_day: difference(&self.day),
+            stats_hour: difference(&self.hour),
+            stats_minute: difference(&self.minute),
         }
     }
 }
@@ -108,10 +120,10 @@ pub(super) fn view(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, R
     let found = match name {
         "TOPIC_PUT_NUMS" | "GROUP_GET_NUMS" => samples.view(key),
         "BROKER_PUT_NUMS" if key == parts.directory.identity.cluster => {
-            Some(parts.runtime.broker_stats(|totals| totals.messages_in))
+            Some(samples.messages_in.view())
         }
         "BROKER_GET_NUMS" if key == parts.directory.identity.cluster => {
-            Some(parts.runtime.broker_stats(|totals| totals.messages_out))
+            Some(samples.messages_out.view())
         }
         _ => None,
     };
@@ -143,6 +155,22 @@ mod tests {
         assert_eq!((view.stats_minute.sum, view.stats_minute.tps), (600, 10.0));
         assert_eq!((view.stats_hour.sum, view.stats_hour.tps), (36_000, 10.0));
         assert_eq!((view.stats_day.sum, view.stats_day.tps), (72_000, 10.0));
+    }
+
+    #[test]
+    fn an_hour_of_the_broker_is_an_hour_and_what_is_missing_is_not_guessed() {
+        let mut samples = Samples::default();
+        let at = |messages_in| Totals { messages_in, ..Totals::default() };
+        for step in 0..=3 {
+            samples.sample_broker(step * 10_000, &at(step * 100));
+        }
+        assert_eq!(samples.messages_in.view().stats_hour.sum, 0, "one sample of ten minutes");
+        for step in 4..=720 {
+            samples.sample_broker(step * 10_000, &at(step * 100));
+        }
+        let view = samples.messages_in.view();
+        let sums = [&view.stats_minute, &view.stats_hour, &view.stats_day].map(|item| item.sum);
+        assert_eq!(sums, [600, 36_000, 72_000]);
     }
 
     #[test]

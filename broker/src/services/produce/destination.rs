@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::send::SendRequest;
-use ringmq_protocol::names::{dead_letter_topic, group_of_retry_topic, is_for_retries};
+use ringmq_protocol::names::{dead_letter_topic, group_of_retry_topic, is_for_retries, topic_flag};
 use ringmq_runtime::clock;
 
 use super::decode;
@@ -82,24 +82,30 @@ fn new_topic(view: &View, command: &Command<'_>, name: &str) -> Result<Destinati
     if names::is_closed_to_clients(name) {
         return Err(Refusal::no_permission(format!("topic {name} is written by the broker only")));
     }
-    if is_for_retries(name) {
-        return Ok(wanted(name, "", RETRY_QUEUES));
-    }
-    if !view.settings().auto_create_topic_enable {
+    let is_for_retries = is_for_retries(name);
+    if !is_for_retries && !view.settings().auto_create_topic_enable {
         return Err(Refusal::no_topic(name));
     }
     let header = decode(command)?;
-    let queues = u32::try_from(header.default_topic_queue_nums).unwrap_or(1).max(1);
-    Ok(wanted(name, header.default_topic, queues))
-}
-
-fn wanted(name: &str, template: &str, queues: u32) -> Destination {
-    Destination::NewTopic(TopicWanted {
+    let (template, queues) = if is_for_retries {
+        ("", RETRY_QUEUES)
+    } else {
+        let queues = u32::try_from(header.default_topic_queue_nums).unwrap_or(1).max(1);
+        (header.default_topic, queues)
+    };
+    Ok(Destination::NewTopic(TopicWanted {
         name: name.to_owned(),
         template: template.to_owned(),
         queues,
+        sys_flag: if header.unit_mode { unit_flag(name) } else { 0 },
         wanted_by: String::new(),
-    })
+    }))
+}
+
+/// What a topic is that a client in unit mode has made.
+fn unit_flag(name: &str) -> i32 {
+    let is_subscribed = group_of_retry_topic(name).is_some();
+    if is_subscribed { topic_flag::UNIT_SUBSCRIPTION } else { topic_flag::UNIT }
 }
 
 /// Whether a message that a consumer sends back has been tried often enough, or belongs to an

@@ -1,6 +1,6 @@
 //! All that a pull is checked for before anything is read, from the request and the view alone.
 
-use ringmq_protocol::bodies::heartbeat::EXPRESSION_TAG;
+use ringmq_protocol::bodies::heartbeat::is_tag_type;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::names::perm;
@@ -145,7 +145,7 @@ fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
 }
 
 fn filter_of_request(header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
-    check_expression_type(header.expression_type.is_none_or(|found| found == EXPRESSION_TAG))?;
+    check_expression_type(header.expression_type.is_none_or(is_tag_type))?;
     Ok(TagFilter::parse(header.subscription.unwrap_or("*")))
 }
 
