@@ -12,13 +12,13 @@ use ringmq_protocol::headers::namesrv::{
     WritePermRequest,
 };
 use ringmq_protocol::json;
+use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
 use ringmq_runtime::clock::Instant;
 
 use crate::outcome::Refusal;
 use crate::registration::Registration;
 use crate::routes::BROKER_EXPIRY;
 use crate::service::{Handled, NameServer, Request};
-use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
 
 /// First byte of a zlib stream with a window of 32 KiB, which every deflating broker sends. Plain
 /// bodies start with a brace.

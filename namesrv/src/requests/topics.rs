@@ -6,12 +6,12 @@ use ringmq_protocol::headers::namesrv::{
     DeleteTopicInNamesrvRequest, RegisterTopicRequest, RouteRequest, TopicsByClusterRequest,
 };
 use ringmq_protocol::json;
+use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
 use ringmq_runtime::clock::Instant;
 
 use crate::outcome::Refusal;
 use crate::service::{Handled, NameServer, Request};
 use crate::views::{UnitTopics, keep_zone};
-use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
 
 impl NameServer {
     /// The one request that every client repeats every 30 s. Names are always quoted, which the

@@ -81,10 +81,7 @@ impl RuntimeInfo {
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
             let mut sums = gather::messages_by_topic(&data).await;
             sums.extend(gather::consumed_by_group(&data).await);
-            let mut samples = self.samples.borrow_mut();
-            samples.sample_broker(clock_ms, &totals);
-            samples.sample(clock_ms, sums);
-            drop(samples);
+            self.samples.borrow_mut().sample(clock_ms, &totals, sums);
             task::sleep(Duration::from_millis(SAMPLE_PERIOD_MS)).await;
         }
     }

@@ -52,21 +52,17 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Takes the sums of one moment; times are monotonic milliseconds. Names that are missing are
-    /// dropped.
-    pub(super) fn sample(&mut self, clock_ms: u64, sums: HashMap<String, u64>) {
+    /// Takes the counts of the broker and the sums of one moment; times are monotonic milliseconds.
+    /// Names that are missing are dropped.
+    pub(super) fn sample(&mut self, clock_ms: u64, totals: &Totals, sums: HashMap<String, u64>) {
+        self.messages_in.sample(clock_ms, totals.messages_in);
+        self.messages_out.sample(clock_ms, totals.messages_out);
         self.series.retain(|name, _| sums.contains_key(name));
         for (name, sum) in sums {
             if self.series.len() < SERIES_MAX || self.series.contains_key(&name) {
                 self.series.entry(name).or_default().sample(clock_ms, sum);
             }
         }
-    }
-
-    /// Takes the counts of the whole broker at one moment.
-    pub(super) fn sample_broker(&mut self, clock_ms: u64, totals: &Totals) {
-        self.messages_in.sample(clock_ms, totals.messages_in);
-        self.messages_out.sample(clock_ms, totals.messages_out);
     }
 
     /// Messages per second over the last minute; 0 for unknown names.
@@ -149,7 +145,7 @@ mod tests {
         let mut samples = Samples::default();
         // 10 messages per second for two hours.
         for step in 0..=720u64 {
-            samples.sample(step * 10_000, sums(&[("t", step * 100)]));
+            samples.sample(step * 10_000, &Totals::default(), sums(&[("t", step * 100)]));
         }
         let view = samples.view("t").expect("known");
         assert_eq!((view.stats_minute.sum, view.stats_minute.tps), (600, 10.0));
@@ -162,11 +158,11 @@ mod tests {
         let mut samples = Samples::default();
         let at = |messages_in| Totals { messages_in, ..Totals::default() };
         for step in 0..=3 {
-            samples.sample_broker(step * 10_000, &at(step * 100));
+            samples.sample(step * 10_000, &at(step * 100), HashMap::default());
         }
         assert_eq!(samples.messages_in.view().stats_hour.sum, 0, "one sample of ten minutes");
         for step in 4..=720 {
-            samples.sample_broker(step * 10_000, &at(step * 100));
+            samples.sample(step * 10_000, &at(step * 100), HashMap::default());
         }
         let view = samples.messages_in.view();
         let sums = [&view.stats_minute, &view.stats_hour, &view.stats_day].map(|item| item.sum);
@@ -176,10 +172,10 @@ mod tests {
     #[test]
     fn progress_that_goes_back_and_names_that_vanish_count_nothing() {
         let mut samples = Samples::default();
-        samples.sample(0, sums(&[("t@g", 100)]));
-        samples.sample(10_000, sums(&[("t@g", 40)]));
+        samples.sample(0, &Totals::default(), sums(&[("t@g", 100)]));
+        samples.sample(10_000, &Totals::default(), sums(&[("t@g", 40)]));
         assert_eq!(samples.view("t@g").expect("known").stats_minute.sum, 0);
-        samples.sample(20_000, sums(&[]));
+        samples.sample(20_000, &Totals::default(), sums(&[]));
         assert_eq!(samples.view("t@g"), None);
         assert_eq!(samples.rate("t@g"), 0.0);
     }
