@@ -23,11 +23,23 @@ impl ColdLog {
     /// # Errors
     /// There is no log, it cannot be read, or a tool is missing.
     pub async fn drop_of(home: &Path, files_max: usize, prefix: &Path) -> Result<Self, BenchError> {
-        let mut files = page_cache::log_files(home).await?;
+        Self::drop_files(page_cache::log_files(home).await?, files_max, prefix).await
+    }
+
+    /// The same with `files`, which nobody has open.
+    ///
+    /// # Errors
+    /// They cannot be read, or a tool is missing.
+    pub async fn drop_files(
+        mut files: Vec<PathBuf>,
+        files_max: usize,
+        prefix: &Path,
+    ) -> Result<Self, BenchError> {
         page_cache::drop_files(&files, &with_extension(prefix, "drop.log")).await?;
         files.truncate(files_max);
         let read = device::files_bytes_per_s(&files).await;
-        let bytes_per_s = read.map_err(|error| BenchError::file(home, error))?;
+        let first = files.first().map_or(prefix, PathBuf::as_path);
+        let bytes_per_s = read.map_err(|error| BenchError::file(first, error))?;
         Ok(Self { files, bytes_per_s, prefix: prefix.to_owned() })
     }
 

@@ -32,7 +32,7 @@ pub const LATENCY_OF: &str = "end to end us";
 pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
     let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
-    let limits = Limits::of_sends(&target, &args.load).await?;
+    let limits = Limits::of_deliveries(&target, args).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let mut received = Vec::new();
     let mut sent = Vec::new();
@@ -74,15 +74,20 @@ pub async fn consumers(
     target: &Target,
     run: u64,
 ) -> Result<Rc<Load>, BenchError> {
-    let plan = Rc::new(PullPlan {
+    let plan = Rc::new(pull_plan(args, run));
+    let pace = PaceArgs { connections: args.consumers, ..args.load.pace.clone() };
+    let load = Load::on(target.clients(), None);
+    consume::connect(target, &pace, &plan, &load).await?;
+    Ok(load)
+}
+
+/// What they have in common: they count the messages of `run`.
+pub fn pull_plan(args: &EndToEndArgs, run: u64) -> PullPlan {
+    PullPlan {
         reading: Reading::EndToEnd(run),
         batch: args.pull_batch,
         subscription: "*".to_owned(),
         hold: HOLD,
         serialize: args.load.pace.header.serialize(),
-    });
-    let pace = PaceArgs { connections: args.consumers, ..args.load.pace.clone() };
-    let load = Load::on(target.clients(), None);
-    consume::connect(target, &pace, &plan, &load).await?;
-    Ok(load)
+    }
 }

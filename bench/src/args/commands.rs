@@ -279,6 +279,15 @@ pub struct ServeNullArgs {
     /// A file there with stored messages: the answer to every pull.
     #[arg(long)]
     pub messages: Option<PathBuf>,
+    /// Answer pulls with what is sent.
+    #[arg(long)]
+    pub deliver: bool,
+    /// Answer pulls from a file there, which has so many answers.
+    #[arg(long, requires = "cold_len")]
+    pub cold_answers: Option<u64>,
+    /// Bytes of each of them.
+    #[arg(long, requires = "cold_answers")]
+    pub cold_len: Option<usize>,
     /// Its core.
     #[arg(long)]
     pub core: usize,

@@ -73,7 +73,8 @@ Words of the tables:
   log flushes           of its commit logs; 0.05 means that 20 messages shared one
   device writes, bytes, flushes
                         of the whole device, so also what others had it do
-  null broker           reads, writes, flushes and answers, and does nothing else: the limit
+  null broker           reads, writes, flushes, answers and delivers, and does nothing else: the
+                        limit
   floor                 a round trip and a write one after the other: no lone request is faster
   meanwhile             CPU time that the host took, and the share of the time in which anybody on
                         the machine waited for a CPU or for I/O: much of it spoils the figures";

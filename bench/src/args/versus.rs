@@ -95,7 +95,8 @@ pub enum Contestant {
     Tuned,
     /// Apache's broker as it is shipped.
     Shipped,
-    /// The null broker: it reads, groups, writes, flushes and answers, without protocol and store.
+    /// The null broker: it reads, groups, writes, flushes, answers and delivers, without protocol
+    /// and store.
     Null,
     /// Our broker.
     Ours,

@@ -56,7 +56,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         (used.flushes, used.device) = (None, None);
     }
     let latency_of = if args.from == Begin::First { limits::PULLS } else { limits::AGES };
-    let limits = Limits::of_pulls(&target, &args.load, &plan, &runs).await?;
+    let limits = Limits::of_pulls(&target, &args.load, &plan, &runs, args.cold).await?;
     let mut report = Report::new(describe(args), latency_of, &runs);
     report.limits = limits;
     if let Some(sent) = sent {
@@ -250,6 +250,11 @@ async fn positions(
         });
     }
     Ok(positions)
+}
+
+/// The cursors of each connection of a reader that waits at the end of every queue.
+pub fn per_queue(positions: Vec<Position>, connections: u32) -> Vec<Vec<Vec<Position>>> {
+    cursors(positions, connections, 1, Cursors::PerQueue)
 }
 
 /// Gives each slot of each connection its queues.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::args::commands::IdleArgs;
+use crate::args::commands::{EndToEndArgs, IdleArgs};
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::driver::schedule::Arrivals;
+use crate::end_to_end;
 use crate::error::BenchError;
 use crate::limits::null_load::NullLoad;
 use crate::limits::sample::Sample;
@@ -23,6 +24,15 @@ use crate::workload::pull::PullPlan;
 /// How long it is loaded: not counted, and counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 const DURATION: Duration = Duration::from_millis(2_000);
+
+/// Most that it reads from the device: half a second of a fast one, and seconds of others.
+const COLD_MAX_BYTES: u64 = 512 << 20;
+
+/// And how long, at most.
+const COLD_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the files begin with that have the words of the tools then.
+const TOOLS: &str = "page-cache-null";
 
 /// What the null broker did under a load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +75,23 @@ impl NullBroker {
         Ok(Self::of(SENDS, &measured.await?))
     }
 
+    /// What one does under the sends of an end-to-end run that delivers them, by the ages of the
+    /// messages when they arrive.
+    ///
+    /// # Errors
+    /// As for [`NullBroker::under_sends`].
+    pub async fn under_deliveries(
+        target: &Target,
+        store: &Path,
+        args: &EndToEndArgs,
+    ) -> Result<Self, BenchError> {
+        let durability = args.load.target.broker.flush.into();
+        let measured = beside(target, store, brief(&args.load.pace), async |null| {
+            Ok(null.deliveries(durability, args).await?.0)
+        });
+        Ok(Self::of(end_to_end::LATENCY_OF, &measured.await?))
+    }
+
     /// What one does that answers the pulls of `plan` as the broker answered the run.
     ///
     /// # Errors
@@ -78,6 +105,30 @@ impl NullBroker {
     ) -> Result<Self, BenchError> {
         let measured =
             beside(target, store, brief(pace), async |null| null.pulls(plan, &sample.bytes).await);
+        Ok(Self::of(PULLS, &measured.await?))
+    }
+
+    /// The same of pulls of what is in no cache: as much as one of `runs` has read, with a bound,
+    /// read once.
+    ///
+    /// # Errors
+    /// As for [`NullBroker::under_sends`]; a tool is missing.
+    pub async fn under_cold_pulls(
+        target: &Target,
+        store: &Path,
+        pace: &PaceArgs,
+        plan: &PullPlan,
+        sample: &Sample,
+        runs: &[Measured],
+    ) -> Result<Self, BenchError> {
+        let read: u64 = runs.iter().map(|run| run.archive.messages()).sum();
+        let of_one = read.div_ceil(runs.len() as u64 * sample.messages);
+        let count = of_one.clamp(1, (COLD_MAX_BYTES / sample.bytes.len() as u64).max(1));
+        let pace = PaceArgs { warm_up: Duration::ZERO, duration: COLD_LIMIT, ..pace.clone() };
+        let tools = store.join(TOOLS);
+        let measured = beside(target, store, pace, async |null| {
+            Ok(null.cold_pulls(plan, &sample.bytes, count, &tools).await?.0)
+        });
         Ok(Self::of(PULLS, &measured.await?))
     }
 

@@ -10,9 +10,8 @@ impl Limits {
     /// Each of some loads of a report beside the null broker, as shares and multiples; a load is
     /// its name, what its latencies are of, and what it came to. None without a null broker.
     ///
-    /// The first load, the report's own, stands there whatever its latencies are of. The age of a
-    /// message that a waiting consumer gets is one: as an acknowledgement, it holds the way to the
-    /// broker, the write of a group, and the way to this process.
+    /// The first load, the report's own, stands there whatever its latencies are of: in reports of
+    /// older releases the ages of delivered messages stand beside acknowledgements.
     pub fn table(&self, loads: &[(&str, &str, &Outcome)]) -> Option<Table> {
         let null = self.null_broker.as_ref()?;
         let (_, _, first) = loads.first()?;

@@ -20,7 +20,7 @@ const FILE_SIZE_BYTES: u64 = 64 << 20;
 const FILE_NAME: &str = "bench-limits";
 
 /// Size of a read one after the other, and how many at the same time.
-const READ_SIZE_BYTES: usize = 512 << 10;
+pub const READ_SIZE_BYTES: usize = 512 << 10;
 const READ_DEPTH: u64 = 4;
 
 /// Longest time of such reads, beyond which no other file is begun.

@@ -1,6 +1,7 @@
 //! What one lone request cannot be faster than.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,7 @@ impl PullFloor {
         sample: &Sample,
         store: &Path,
     ) -> Result<Self, BenchError> {
-        let work = null_load::pulls(&null_load::pull_plan(plan), 1);
+        let work = null_load::pulls(&Rc::new(null_load::pull_plan(plan)), 1);
         let prepared = Prepared::to_pull(sample.bytes.clone());
         let round_trips = null_server::round_trips(work, prepared, MEASURED).await?;
         let read = device::read_bytes_per_s(store).await;

@@ -1,6 +1,6 @@
 //! What the machine allows, measured in the same run as the broker: a latency below the sum of a
 //! round trip and a write is not to be had, nor more throughput than a broker has that only
-//! collects, writes and answers.
+//! collects, writes, answers and delivers.
 //!
 //! The null broker gets the load that the broker gets: its sends before the run, its pulls after
 //! it, since only then the size of an answer is known; both while the broker writes nothing itself.
@@ -9,8 +9,10 @@
 
 pub mod beside;
 pub mod bracket;
+pub mod cold_answers;
 pub mod command;
 mod comparison;
+mod delivery;
 pub mod device;
 pub mod floor;
 mod memory;
@@ -23,10 +25,12 @@ pub mod sample;
 #[cfg(test)]
 pub mod tests;
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::args::commands::EndToEndArgs;
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::error::BenchError;
 use crate::limits::beside::NullBroker;
@@ -73,6 +77,27 @@ impl Limits {
     /// # Errors
     /// The directory cannot be written, or processes or connections of our own fail.
     pub async fn of_sends(target: &Target, load: &LoadArgs) -> Result<Option<Self>, BenchError> {
+        let null_broker = async |store| NullBroker::under_sends(target, store, load).await;
+        Self::of_producers(target, load, null_broker).await
+    }
+
+    /// As [`Limits::of_sends`], of a null broker that delivers what it is sent.
+    ///
+    /// # Errors
+    /// As for [`Limits::of_sends`].
+    pub async fn of_deliveries(
+        target: &Target,
+        args: &EndToEndArgs,
+    ) -> Result<Option<Self>, BenchError> {
+        let null_broker = async |store| NullBroker::under_deliveries(target, store, args).await;
+        Self::of_producers(target, &args.load, null_broker).await
+    }
+
+    async fn of_producers<'t>(
+        target: &'t Target,
+        load: &LoadArgs,
+        null_broker: impl AsyncFnOnce(&'t Path) -> Result<NullBroker, BenchError>,
+    ) -> Result<Option<Self>, BenchError> {
         if load.no_limits || stop::is_requested() {
             return Ok(None);
         }
@@ -81,7 +106,7 @@ impl Limits {
         target.rest().await;
         let flush = load.target.broker.flush;
         let floor = SendFloor::measure(&load.message, store, flush).await?;
-        let null_broker = NullBroker::under_sends(target, store, load).await?;
+        let null_broker = null_broker(store).await?;
         Ok(Self { floor: Floor::Send(floor), null_broker: Some(null_broker) }.unless_stopped())
     }
 
@@ -104,7 +129,8 @@ impl Limits {
     }
 
     /// Measures them for pulls like those of `runs`, when these are over; none where nobody wants
-    /// them, nothing was read, or it was read as it arrived.
+    /// them, nothing was read, or it was read as it arrived. Where the runs were `cold` the null
+    /// broker reads from the device as well.
     ///
     /// # Errors
     /// As for [`Limits::of_sends`].
@@ -113,6 +139,7 @@ impl Limits {
         load: &LoadArgs,
         plan: &PullPlan,
         runs: &[Measured],
+        cold: bool,
     ) -> Result<Option<Self>, BenchError> {
         if load.no_limits || stop::is_requested() {
             return Ok(None);
@@ -127,7 +154,10 @@ impl Limits {
         target.rest().await;
         let floor = PullFloor::measure(plan, &sample, store).await?;
         let pace = &load.pace;
-        let null_broker = NullBroker::under_pulls(target, store, pace, plan, &sample).await?;
+        let null_broker = match cold {
+            true => NullBroker::under_cold_pulls(target, store, pace, plan, &sample, runs).await?,
+            false => NullBroker::under_pulls(target, store, pace, plan, &sample).await?,
+        };
         Ok(Self { floor: Floor::Pull(floor), null_broker: Some(null_broker) }.unless_stopped())
     }
 

@@ -1,7 +1,8 @@
 //! The null broker: the same runtime reads the same frames, collects sends in groups, writes and
-//! flushes the groups and answers, without protocol and store; pulls it answers at once with the
-//! same messages again and again. What it does under a load is what a broker could do at best that
-//! is built as ours is.
+//! flushes the groups and answers, without protocol and store. Pulls it answers at once with the
+//! same messages again and again; or with what it is sent, once that is written, see
+//! [`crate::limits::delivery`]; or with what it reads from the device, see [`cold_answers`]. What
+//! it does under a load is what a broker could do at best that is built as ours is.
 //!
 //! One shard. A group is what arrived while the previous one was on the device; all answers of a
 //! group that go to one connection leave in one write. Answers are [`prepared`].
@@ -20,6 +21,8 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use crate::args::commands::{Durability, ServeNullArgs};
+use crate::limits::cold_answers::{self, Answers};
+use crate::limits::delivery::{Deliveries, Puller};
 use crate::limits::device;
 use crate::limits::prepared::{self, Frames, Prepared};
 use crate::outbox::Outbox;
@@ -44,6 +47,8 @@ struct Shared {
     group: RefCell<Vec<u8>>,
     /// Who waits for the open group, and with which request.
     waiting: RefCell<Vec<(Rc<Outbox>, [u8; 4])>>,
+    /// Where what was sent goes when it is written.
+    deliveries: Option<Rc<Deliveries>>,
     arrived: Notify,
     room: Notify,
     failed: Cell<bool>,
@@ -70,6 +75,10 @@ async fn run(args: &ServeNullArgs) -> std::io::Result<()> {
     let disk = Disk::live(&args.directory)?;
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Reuse::No)?;
     let port = listener.local_addr()?.port();
+    if let Some((count, len)) = args.cold_answers.zip(args.cold_len) {
+        println!("{READY}{port}");
+        return cold_answers::serve(listener, &disk, Answers { count, len }).await;
+    }
     let flushes = match args.durability {
         Durability::None => {
             let prepared = match &args.messages {
@@ -88,6 +97,7 @@ async fn run(args: &ServeNullArgs) -> std::io::Result<()> {
         answer: Prepared::to_send(),
         group: RefCell::default(),
         waiting: RefCell::default(),
+        deliveries: args.deliver.then(Deliveries::new),
         arrived: Notify::new(),
         room: Notify::new(),
         failed: Cell::new(false),
@@ -116,19 +126,29 @@ async fn read_until_end(
     mut read: ReadHalf,
 ) -> std::io::Result<()> {
     let mut frames = Frames::default();
+    let mut puller = shared.deliveries.as_ref().map(|them| Puller::new(them.clone(), peer));
     loop {
         while shared.group.borrow().len() > GROUP_MAX_BYTES {
             shared.room.notified().await;
         }
-        let take = |opaque, frame: &[u8]| {
-            shared.group.borrow_mut().extend_from_slice(frame);
-            shared.waiting.borrow_mut().push((peer.clone(), opaque));
+        let mut has_room = true;
+        let take = |opaque, frame: &[u8]| match &mut puller {
+            Some(puller) if prepared::is_pull(frame) => has_room &= puller.pull(opaque),
+            _ => {
+                shared.group.borrow_mut().extend_from_slice(frame);
+                shared.waiting.borrow_mut().push((peer.clone(), opaque));
+            }
         };
         let open = read.read_with(|bytes| !bytes.is_empty() && frames.feed(bytes, take)).await?;
-        if !open || shared.failed.get() {
+        if !open || !has_room || shared.failed.get() {
             return Ok(());
         }
-        shared.arrived.notify_one();
+        if puller.is_some() {
+            peer.flush();
+        }
+        if !shared.group.borrow().is_empty() {
+            shared.arrived.notify_one();
+        }
     }
 }
 
@@ -153,7 +173,6 @@ async fn write_until_failure(shared: &Shared, file: &File) -> std::io::Result<()
         let len = group.len().next_multiple_of(ALIGNMENT_BYTES);
         let mut buffer = DmaBuffer::alloc(len);
         buffer.as_mut_slice()[..group.len()].copy_from_slice(&group);
-        group.clear();
         if position + len as u64 > LOG_SIZE_BYTES {
             position = 0;
         }
@@ -163,6 +182,10 @@ async fn write_until_failure(shared: &Shared, file: &File) -> std::io::Result<()
         };
         position += len as u64;
         answer(shared, &mut waiting);
+        if let Some(deliveries) = &shared.deliveries {
+            deliveries.deliver(&group);
+        }
+        group.clear();
     }
 }
 

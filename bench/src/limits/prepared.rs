@@ -7,18 +7,25 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use ringmq_protocol::codes::response;
+use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::frame::FRAME_SIZE_MAX_BYTES;
 use ringmq_protocol::headers::pull::PullResponse;
 use ringmq_protocol::headers::send::SendResponse;
 use ringmq_protocol::record::records;
-use ringmq_protocol::{ResponseHead, SerializeType, WriteHeader, write_response};
+use ringmq_protocol::{ResponseHead, SerializeType, WriteHeader, batch, write_response};
 use ringmq_runtime::net::{Listener, Stream};
 use ringmq_runtime::task;
 
 /// Where a binary header has the request's number: behind the frame's length and header length,
 /// the code, the language and the version.
 const OPAQUE_AT: usize = 4 + 4 + 2 + 1 + 2;
+
+/// Where a frame has the length of its header, and behind it the code.
+const HEADER_LEN_AT: usize = 4;
+const CODE_AT: usize = 8;
+
+/// The bits of the header length that are one: those above name the form of the header.
+const HEADER_LEN_MASK: u32 = 0x00FF_FFFF;
 
 /// Answers of one write: two pieces each, and the kernel takes 1,024 at once.
 const ANSWERS_OF_WRITE: usize = 512;
@@ -54,9 +61,20 @@ impl Prepared {
             true => response::PULL_NOT_FOUND,
             false => response::SUCCESS,
         };
+        let next = i64::try_from(records(&messages).count()).unwrap_or(i64::MAX);
+        Self::pulled(code, next, messages)
+    }
+
+    /// The answer to a pull that found messages, which differ from answer to answer:
+    /// [`Prepared::push_head_of`] writes what goes before them.
+    pub fn to_pull_of_any() -> Self {
+        Self::pulled(response::SUCCESS, 1, Vec::new())
+    }
+
+    fn pulled(code: i32, next_begin_offset: i64, messages: Vec<u8>) -> Self {
         let header = PullResponse {
             suggest_which_broker_id: 0,
-            next_begin_offset: i64::try_from(records(&messages).count()).unwrap_or(i64::MAX),
+            next_begin_offset,
             min_offset: 0,
             max_offset: i64::MAX,
             offset_delta: None,
@@ -81,6 +99,14 @@ impl Prepared {
         let start = out.len();
         out.extend_from_slice(&self.head);
         out[start + OPAQUE_AT..start + OPAQUE_AT + 4].copy_from_slice(&opaque);
+    }
+
+    /// The same before a body of so many bytes that is not the prepared one.
+    pub fn push_head_of(&self, out: &mut Vec<u8>, opaque: [u8; 4], body_len: usize) {
+        let start = out.len();
+        self.push_head(out, opaque);
+        let len = u32::try_from(self.head.len() - 4 + body_len).expect("no answer is that long");
+        out[start..start + 4].copy_from_slice(&len.to_be_bytes());
     }
 
     /// What is written for some heads: each with the body behind it.
@@ -114,9 +140,29 @@ impl Frames {
     }
 }
 
+/// Whether a whole frame is a pull.
+pub fn is_pull(frame: &[u8]) -> bool {
+    code(frame) == request::PULL_MESSAGE
+}
+
+fn code(frame: &[u8]) -> i32 {
+    i16::from_be_bytes([frame[CODE_AT], frame[CODE_AT + 1]]).into()
+}
+
+/// Lends the body of each message that a whole frame sends to `take`; of nonsense none.
+pub fn bodies(frame: &[u8], mut take: impl FnMut(&[u8])) {
+    let header = frame[HEADER_LEN_AT..CODE_AT].try_into().expect("four bytes");
+    let header_len = (u32::from_be_bytes(header) & HEADER_LEN_MASK) as usize;
+    let body = frame.get(CODE_AT + header_len..).unwrap_or_default();
+    match code(frame) == request::SEND_BATCH_MESSAGE {
+        true => batch::items(body).map_while(Result::ok).for_each(|item| take(item.body)),
+        false => take(body),
+    }
+}
+
 /// Takes the whole frames at the start of `bytes`; how many bytes they had, none when these are no
 /// frames.
-fn take_all(bytes: &[u8], mut take: impl FnMut([u8; 4], &[u8])) -> Option<usize> {
+pub fn take_all(bytes: &[u8], mut take: impl FnMut([u8; 4], &[u8])) -> Option<usize> {
     let mut used = 0;
     while let Some(len) = bytes[used..].first_chunk::<4>() {
         let len = u32::from_be_bytes(*len) as usize;

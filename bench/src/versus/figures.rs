@@ -91,9 +91,12 @@ impl Figure {
         matches!(self, Self::P50 | Self::P99 | Self::P999 | Self::TimesAlone)
     }
 
-    /// Whether the null broker's is a limit of it: memory, cold reads and restarts are not.
+    /// Whether the null broker's is a limit of it: memory and restarts are not.
     pub fn has_limit(self) -> bool {
-        matches!(self, Self::Rate | Self::P50 | Self::P99 | Self::P999 | Self::Cpu)
+        matches!(
+            self,
+            Self::Rate | Self::P50 | Self::P99 | Self::P999 | Self::Cpu | Self::DeviceShare
+        )
     }
 
     /// Its value of a run; none where the client does not tell, it is not above 0, too many

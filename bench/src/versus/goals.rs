@@ -64,15 +64,26 @@ impl Goal {
 
     /// How far `row` got.
     pub fn reached(&self, row: &Row) -> Reached {
-        let reaches = |wanted: f64| match (self.of, row.figure.better()) {
-            (Of::Gain, _) => row.gain.is_some_and(|gain| gain.low >= wanted),
-            (Of::Value, Better::Higher) => row.ours.is_some_and(|ours| ours >= wanted),
-            (Of::Value, Better::Lower) => row.ours.is_some_and(|ours| ours <= wanted),
+        let reaches = |wanted: f64| match self.of {
+            Of::Gain => row.gain.is_some_and(|gain| gain.low >= wanted),
+            Of::Value => row.ours.is_some_and(|ours| self.is_as_good(ours, wanted)),
         };
         match (self.aim.is_some_and(reaches), reaches(self.at_least)) {
             (true, _) => Reached::Aim,
             (false, true) => Reached::Met,
             (false, false) => Reached::Missed,
+        }
+    }
+
+    /// Whether a value of the figure is at least what is asked at least.
+    pub fn is_had_by(&self, value: f64) -> bool {
+        self.is_as_good(value, self.at_least)
+    }
+
+    fn is_as_good(&self, value: f64, wanted: f64) -> bool {
+        match self.figure.better() {
+            Better::Higher => value >= wanted,
+            Better::Lower => value <= wanted,
         }
     }
 

@@ -1,15 +1,17 @@
 //! What the null broker came to in the blocks in which ours meets Apache's: how far a broker built
 //! as ours could get on this machine, under this load, in that hour.
 //!
-//! A goal is a factor over Apache's broker. Where the null broker itself stays below that factor,
-//! no broker that stores anything reaches it here, and the row says so. That is never a pass: it is
+//! A goal is a factor over Apache's broker, or a value such as a share of the device. Where the
+//! null broker itself stays below it, no broker that stores anything reaches it here, and the row
+//! says so. That is never a pass: it is
 //! told as `limited`, and only of a broker that comes close to the null broker itself. A row that
 //! is missed for both reasons is missed.
 
 use serde::Serialize;
 
 use crate::args::versus::Contestant;
-use crate::compare::student::Interval;
+use crate::compare::metric::Better;
+use crate::compare::student::{Interval, geometric_mean};
 use crate::versus::figures::Figure;
 use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::scenario::Scenario;
@@ -24,6 +26,8 @@ pub const SHARE_MIN: f64 = 0.8;
 pub struct Limit {
     /// Geometric mean of its runs, in the unit of the figure.
     pub value: f64,
+    /// The better end of the interval of that mean.
+    pub best: f64,
     /// How many times better than the rival it is: the highest factor that is possible.
     pub gain: Interval,
     /// Ours by the null broker; above 1 ours is better.
@@ -45,23 +49,37 @@ impl Limit {
         let against = row(pairs).filter(|_| figure.has_limit())?;
         let share = row(shares).and_then(|share| share.gain);
         let (value, gain) = (against.ours?, against.gain?);
-        Some(Self { value, gain, share, pairs: against.pairs })
+        let best = best(figure, pairs)?;
+        Some(Self { value, best, gain, share, pairs: against.pairs })
     }
 
-    /// Whether the mean of the null broker stays below a goal over the rival, in any pair that
-    /// counts.
+    /// Whether the mean of the null broker stays below a goal, in any pair that counts.
     pub fn is_below(&self, goal: &Goal) -> bool {
-        goal.of == Of::Gain && self.pairs > 0 && self.gain.ratio < goal.at_least
+        let is_below = match goal.of {
+            Of::Gain => self.gain.ratio < goal.at_least,
+            Of::Value => !goal.is_had_by(self.value),
+        };
+        is_below && self.pairs > 0
     }
 
     /// What a miss of a goal is: that of the machine if the null broker misses it with its whole
     /// interval, and ours is close to the null broker with its own; else that of ours.
     pub fn judge(&self, goal: &Goal) -> Reached {
-        let forbids =
-            goal.of == Of::Gain && self.pairs >= PAIRS_MIN && self.gain.high < goal.at_least;
+        let misses = match goal.of {
+            Of::Gain => self.gain.high < goal.at_least,
+            Of::Value => !goal.is_had_by(self.best),
+        };
+        let forbids = misses && self.pairs >= PAIRS_MIN;
         let is_close = self.share.is_some_and(|share| share.low >= SHARE_MIN);
         if forbids && is_close { Reached::Limited } else { Reached::Missed }
     }
+}
+
+/// The better end of what the runs on our side of some pairs have in the mean.
+fn best(figure: Figure, pairs: &[Pair]) -> Option<f64> {
+    let values: Vec<f64> = pairs.iter().filter_map(|it| figure.of(it.ours.as_ref()?)).collect();
+    let Interval { low, high, .. } = (!values.is_empty()).then(|| geometric_mean(&values))?;
+    Some(if figure.better() == Better::Higher { high } else { low })
 }
 
 impl Row {
@@ -84,7 +102,7 @@ mod tests {
     }
 
     fn limit(gain: f64, share: f64, pairs: usize) -> Limit {
-        Limit { value: 276.0, gain: at(gain), share: Some(at(share)), pairs }
+        Limit { value: 276.0, best: 262.2, gain: at(gain), share: Some(at(share)), pairs }
     }
 
     /// At least 5 x.
@@ -105,10 +123,25 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_the_machines_limit_if_all_that_the_null_broker_may_have_lies_below_it() {
+        let goal = Goal::of("cold-1024", Figure::DeviceShare, Contestant::Tuned).unwrap();
+        let judged = |value, best, share, pairs| {
+            let limit = Limit { value, best, ..limit(4.0, share, pairs) };
+            (limit.is_below(goal), limit.judge(goal))
+        };
+        assert_eq!(judged(78.0, 82.0, 0.9, PAIRS_MIN), (true, Reached::Limited));
+        assert_eq!(judged(84.0, 86.0, 0.9, PAIRS_MIN), (true, Reached::Missed), "it may have it");
+        assert_eq!(judged(78.0, 82.0, 0.82, PAIRS_MIN), (true, Reached::Missed), "ours is slow");
+        assert_eq!(judged(78.0, 82.0, 0.9, PAIRS_MIN - 1), (true, Reached::Missed), "too few");
+        assert_eq!(judged(91.0, 95.0, 0.9, PAIRS_MIN), (false, Reached::Missed));
+    }
+
+    #[test]
     fn a_mean_below_the_goal_is_told_whatever_its_interval() {
         assert!(limit(4.9, 0.2, 1).is_below(goal()) && !limit(5.1, 0.9, 8).is_below(goal()));
         assert!(!limit(4.9, 0.2, 0).is_below(goal()), "those that were discarded say nothing");
         let value = Goal::of("async-64x32", Figure::Rss, Contestant::Tuned).unwrap();
-        assert!(!limit(0.1, 0.9, 8).is_below(value), "no factor binds it");
+        let small = Limit { value: 90.0, ..limit(0.1, 0.9, 8) };
+        assert!(!small.is_below(value), "no factor binds it");
     }
 }

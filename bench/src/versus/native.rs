@@ -43,13 +43,8 @@ pub async fn run(
     let environment = Environment::of(&work.target).await;
     keep(asked, work.latency_of, measured, environment).await?;
     let of_load = Figures::of_load(&outcome).with(spent);
-    let figures = Figures {
-        rss_idle_bytes,
-        rss_bytes: running.usage().rss_bytes,
-        failures: of_load.failures + beside.failures,
-        backlog: of_load.backlog + beside.backlog,
-        ..of_load
-    };
+    let figures =
+        Figures { rss_idle_bytes, rss_bytes: running.usage().rss_bytes, ..beside.with(of_load) };
     Ok((figures, work.target))
 }
 
@@ -90,7 +85,7 @@ pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration,
 
 /// What producers came to whose messages a load waits for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Beside {
+pub struct Beside {
     failures: u64,
     /// Of what was due, and of what was sent: what did not arrive in the counted time.
     backlog: u64,
@@ -98,9 +93,18 @@ struct Beside {
 
 impl Beside {
     /// Of the producers, when so many of their messages have arrived.
-    fn of(sent: &Archive, arrived: u64) -> Self {
+    pub fn of(sent: &Archive, arrived: u64) -> Self {
         let on_the_way = sent.messages().saturating_sub(arrived);
         Self { failures: sent.total.errors.total(), backlog: sent.backlog() + on_the_way }
+    }
+
+    /// The figures of the load with theirs.
+    pub fn with(self, of_load: Figures) -> Figures {
+        Figures {
+            failures: of_load.failures + self.failures,
+            backlog: of_load.backlog + self.backlog,
+            ..of_load
+        }
     }
 }
 

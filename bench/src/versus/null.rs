@@ -1,48 +1,55 @@
 //! The null broker in the race: what a broker built as ours can do at best under the same load.
 //!
-//! Sends are written by the same policy. Pulls get the messages that a broker of ours has stored. A
-//! message that a waiting consumer gets has the same parts as an acknowledgement, the way to the
-//! broker, the write of its group and the way back: so the sends of an end-to-end run alone are the
-//! limit of its ages, and say nothing about its CPU time, since they deliver nothing. Of sends
-//! beside a catch-up it takes the sends, and nobody reads.
+//! Sends are written by the same policy, and those of an end-to-end run delivered. Pulls get the
+//! messages that a broker of ours has stored, from memory; cold ones as many of them as the brokers
+//! have, from a file that is in no cache. Of sends beside a catch-up it takes the sends, and nobody
+//! reads.
 
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
 use crate::args::Command;
-use crate::args::commands::ConsumeArgs;
-use crate::args::load::LoadArgs;
+use crate::args::commands::{ConsumeArgs, Durability, EndToEndArgs};
+use crate::args::load::{LoadArgs, MessageArgs, PaceArgs};
 use crate::args::target::{BrokerArgs, Flush, TargetArgs};
 use crate::args::values::Cores;
 use crate::consume;
 use crate::driver::Load;
 use crate::driver::clients::Clients;
+use crate::end_to_end;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::null_load::{LookEnds, NullLoad};
 use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
+use crate::measure::Measured;
 use crate::record::archive::{Archive, LogTime};
 use crate::report::Outcome;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
 use crate::versus::asked::Asked;
+use crate::versus::cold::ONE_READ;
 use crate::versus::costs::{Spent, Watch, Watched};
 use crate::versus::figures::Figures;
 use crate::versus::loads::plan;
-use crate::versus::native::keep;
+use crate::versus::native::{Beside, keep};
 use crate::workload::pull::{HOLD, Reading};
 
 /// Where the broker keeps its files that stores what is pulled.
 const SAMPLE_FOLDER: &str = "sample";
 
 /// Puts what is asked on a null broker with its files below `directory`, looks at it as at every
-/// broker, and writes the raw data.
+/// broker, and writes the raw data. What is `cold` it reads from the device.
 ///
 /// # Errors
-/// A directory cannot be written, or a process of ours fails.
-pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Figures, BenchError> {
+/// A directory cannot be written, a tool is missing, or a process of ours fails.
+pub async fn run(
+    directory: &Path,
+    flush: Flush,
+    cold: bool,
+    asked: &Asked<'_>,
+) -> Result<Figures, BenchError> {
     let mut scratch = Scratch::new_in(directory).await?;
     scratch.remove_at_end();
     let clients = Clients::start(Cores::numbers(asked.client_cores))?;
@@ -54,42 +61,100 @@ pub async fn run(directory: &Path, flush: Flush, asked: &Asked<'_>) -> Result<Fi
         Command::Mixed(args) => &args.load,
         _ => unreachable!("the null broker meets no other load"),
     };
-    let pace = asked.paced(&load.pace);
-    let (directory, core) = (scratch.path(), NULL_BROKER_CORE);
+    let cold = cold && matches!(command, Command::Consume(_));
+    let pace = match cold {
+        true => {
+            PaceArgs { warm_up: ONE_READ.warm_up, duration: ONE_READ.duration, ..load.pace.clone() }
+        }
+        false => asked.paced(&load.pace),
+    };
+    let directory = scratch.path();
     let spent = Rc::new(Cell::new(Spent::default()));
     let watch = |pid, load: &Rc<Load>| -> LookEnds {
         let broker = Watched { pids: vec![pid], store: directory.to_owned() };
-        let watch = Watch::start(broker, load, asked.timing, asked.prefix);
+        let watch = Watch::start(broker, load, pace.timing(), asked.prefix);
         let spent = spent.clone();
         Box::pin(async move { spent.set(watch.finish().await) })
     };
-    let archive = || Archive::with_interval_log(LogTime::now());
     let null = NullLoad {
         directory,
-        core,
+        core: NULL_BROKER_CORE,
         clients: &clients,
         pace: &pace,
         watch: &watch,
-        archive: &archive,
+        archive: &|| Archive::with_interval_log(LogTime::now()),
     };
-    let measured = match &command {
-        Command::Consume(args) => {
-            let sample = stored(directory, args).await?;
-            let (reading, form) = (Reading::Replay(None), pace.header.serialize());
-            null.pulls(&plan(reading, args.pull_batch, HOLD, form), &sample.bytes).await?
-        }
-        _ => null.sends(flush.into(), &load.message, |_, _| ()).await?,
+    let ran = match &command {
+        Command::Consume(args) if cold => Ran::catch_up(null, args, asked).await?,
+        Command::Consume(args) => Ran::pulls(null, args).await?,
+        Command::EndToEnd(args) => Ran::deliveries(null, flush.into(), args).await?,
+        _ => Ran::sends(null, flush.into(), &load.message).await?,
     };
-    let outcome = Outcome::of_run(&measured);
-    let latency_of = if matches!(command, Command::Consume(_)) { PULLS } else { SENDS };
-    keep(asked, latency_of, measured, Environment::of_directory(directory).await).await?;
-    let delivers = !matches!(command, Command::EndToEnd(_));
-    let spent = spent.take();
-    let spent = Spent { broker: spent.broker.filter(|_| delivers), ..spent };
-    Ok(Figures {
+    let outcome = Outcome::of_run(&ran.measured);
+    keep(asked, ran.latency_of, ran.measured, Environment::of_directory(directory).await).await?;
+    let figures = Figures {
         rss_bytes: outcome.broker.map_or(0, |used| used.rss_bytes),
-        ..Figures::of_load(&outcome).with(spent)
-    })
+        device_percent: ran
+            .device_bytes
+            .map(|(stored, given)| 100.0 * outcome.messages_per_second * stored / given),
+        ..Figures::of_load(&outcome).with(spent.take())
+    };
+    Ok(ran.beside.with(figures))
+}
+
+/// A load that has run.
+struct Ran {
+    measured: Measured,
+    latency_of: &'static str,
+    /// What producers came to whose messages it waited for.
+    beside: Beside,
+    /// Stored bytes of a message that was read from the device, and what that gives per second.
+    device_bytes: Option<(f64, f64)>,
+}
+
+impl Ran {
+    fn of(measured: Measured, latency_of: &'static str) -> Self {
+        Self { measured, latency_of, beside: Beside::default(), device_bytes: None }
+    }
+
+    async fn sends(
+        null: NullLoad<'_>,
+        durability: Durability,
+        message: &MessageArgs,
+    ) -> Result<Self, BenchError> {
+        Ok(Self::of(null.sends(durability, message, |_, _| ()).await?, SENDS))
+    }
+
+    async fn deliveries(
+        null: NullLoad<'_>,
+        durability: Durability,
+        args: &EndToEndArgs,
+    ) -> Result<Self, BenchError> {
+        let (measured, sent) = null.deliveries(durability, args).await?;
+        let beside = Beside::of(&sent, measured.archive.messages());
+        Ok(Self { beside, ..Self::of(measured, end_to_end::LATENCY_OF) })
+    }
+
+    async fn pulls(null: NullLoad<'_>, args: &ConsumeArgs) -> Result<Self, BenchError> {
+        let sample = stored(null.directory, args).await?;
+        let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, null.pace.header.serialize());
+        Ok(Self::of(null.pulls(&plan, &sample.bytes).await?, PULLS))
+    }
+
+    /// As many messages as the brokers have there, from the device.
+    async fn catch_up(
+        null: NullLoad<'_>,
+        args: &ConsumeArgs,
+        asked: &Asked<'_>,
+    ) -> Result<Self, BenchError> {
+        let sample = stored(null.directory, args).await?;
+        let answers = asked.share_of(args.fill.unwrap_or(0)).div_ceil(sample.messages);
+        let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, null.pace.header.serialize());
+        let (measured, log) = null.cold_pulls(&plan, &sample.bytes, answers, asked.prefix).await?;
+        let stored_bytes = sample.bytes.len() as f64 / sample.messages as f64;
+        let device_bytes = Some((stored_bytes, log.bytes_per_s));
+        Ok(Self { device_bytes, ..Self::of(measured, PULLS) })
+    }
 }
 
 /// A whole answer as our broker gives it: from one that stores so many messages, and then ends.

@@ -199,7 +199,8 @@ impl<'a> Race<'a> {
             (contestant, scenario.client)
         {
             let asked = self.asked(words, timing, prefix);
-            return null::run(&self.args.directory, own.flush, &asked).await;
+            let is_cold = matches!(scenario.client, Client::Cold(_));
+            return null::run(&self.args.directory, own.flush, is_cold, &asked).await;
         }
         let more = &scenario.keys();
         let (args, apache) = (self.args, self.apache);

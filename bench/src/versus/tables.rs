@@ -8,7 +8,7 @@ use crate::args::versus::Contestant;
 use crate::compare::student::{self, CONFIDENCE_PERCENT, Interval};
 use crate::report::{BrokerUse, table};
 use crate::versus::figures::{Figure, Figures};
-use crate::versus::goals::{Goal, Reached};
+use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::limit::SHARE_MIN;
 use crate::versus::results::{Results, Run};
 use crate::versus::verdict::{
@@ -68,7 +68,8 @@ fn legend() -> String {
          blocks; at most: how many times better than the rival that is, so the highest factor that \
          this machine allows. Closed loop: each answer sends the next request, so this is no \
          latency under load. Limited: a goal that is missed, where the whole interval of that \
-         factor lies below it and ours is {SHARE_MIN} of the null broker or more."
+         factor, or without x of the null broker's value, misses it as well and ours is \
+         {SHARE_MIN} of the null broker or more."
     )
 }
 
@@ -110,12 +111,13 @@ fn limited(row: &Row) -> Option<String> {
     let share = limit.share.map(|share| format!("; ours is {:.2} of it", share.ratio));
     limit.is_below(goal).then(|| {
         format!(
-            "{}, {} against {}: the goal is {} x; limit: the null broker has {} here, {ratio:.2} x \
+            "{}, {} against {}: the goal is {}{}; limit: the null broker has {} here, {ratio:.2} x \
              ({low:.2} to {high:.2}, {} pairs){}\n",
             row.scenario,
             row.figure_name(),
             row.rival.word(),
             goal.at_least,
+            if goal.of == Of::Gain { " x" } else { "" },
             figure(limit.value),
             limit.pairs,
             share.unwrap_or_default(),

@@ -39,16 +39,37 @@ fn pulls_stand_beside_a_null_broker_with_the_same_answers() {
 }
 
 #[test]
-fn ages_and_their_sends_stand_beside_the_acknowledgements_of_a_null_broker() {
+fn cold_pulls_stand_beside_a_null_broker_that_reads_from_the_device() {
+    let words = ["consume", "--cold", "--fill", "3k", "--pull-batch", "16", "--size", "2000"];
+    let report = report(folder().path(), &words);
+    assert_counted(&report);
+    assert_null_broker(&report, "pull us");
+}
+
+#[test]
+fn ages_stand_beside_those_of_a_null_broker_that_delivers() {
     let folder = folder();
     let words = ["end-to-end", "--rate", "300", "--report", "page.html"];
     let report = report(folder.path(), &words);
     assert_counted(&report);
-    assert_null_broker(&report, "send us");
+    assert_null_broker(&report, "end to end us");
+    // It is counted for 2 s at this rate, and each message arrives once.
+    let rate = report["limits"]["null_broker"]["messages_per_second"].as_f64().unwrap();
+    assert!((250.0..350.0).contains(&rate), "{rate}");
     let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
-    for header in ["under this load", "end to end", "sends", "of the null broker"] {
+    for header in ["under this load", "end to end", "of the null broker"] {
         assert!(page.contains(&format!("<th scope=\"col\">{header}</th>")), "{header}");
     }
+}
+
+#[test]
+fn a_null_broker_delivers_batches_to_every_queue_of_every_topic() {
+    let words = ["end-to-end", "--rate", "100", "--batch", "5", "--topics", "3", "--queues", "2"];
+    let report = report(folder().path(), &words);
+    assert_counted(&report);
+    assert_null_broker(&report, "end to end us");
+    let rate = report["limits"]["null_broker"]["messages_per_second"].as_f64().unwrap();
+    assert!((400.0..600.0).contains(&rate), "{rate}");
 }
 
 #[test]
