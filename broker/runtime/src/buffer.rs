@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use crate::live;
+use crate::region::Mapping;
 
 /// Alignment of buffers and blocks: what O_DIRECT asks of any device in use.
 pub const ALIGNMENT_BYTES: usize = 4096;
@@ -86,10 +87,12 @@ impl fmt::Debug for DmaBuffer {
 struct Memory {
     start: NonNull<u8>,
     layout: Layout,
+    /// What it is a part of, unless it was allocated on its own.
+    whole: Option<Arc<Mapping>>,
 }
 
-// SAFETY: `Memory` is a plain allocation. Who may touch which bytes of it is settled by `Block`
-// (the only writer, above its committed length) and `Shared` (readers, below it).
+// SAFETY: `Memory` is plain memory of this process. Who may touch which bytes of it is settled by
+// `Block` (the only writer, above its committed length) and `Shared` (readers, below it).
 unsafe impl Send for Memory {}
 // SAFETY: as above; `Memory` itself offers no access to its bytes.
 unsafe impl Sync for Memory {}
@@ -102,14 +105,16 @@ impl Memory {
         // SAFETY: the size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Arc::new(Self { start, layout })
+        Arc::new(Self { start, layout, whole: None })
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated in `zeroed` with this layout, and freed only here.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        if self.whole.is_none() {
+            // SAFETY: allocated in `zeroed` with this layout, and freed only here.
+            unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        }
     }
 }
 
@@ -141,6 +146,29 @@ impl Block {
         Self { memory: Memory::zeroed(capacity, COPY_ALIGNMENT_BYTES), len: 0 }
     }
 
+    /// A block of the `capacity` bytes from `start` on, which lie in `whole`.
+    ///
+    /// # Safety
+    /// They are initialized, and this block and its slices alone use them.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    pub(crate) unsafe fn cut_from(
+        whole: Arc<Mapping>,
+        start: NonNull<u8>,
+        capacity: usize,
+    ) -> Self {
+        assert!(capacity > 0, "a block of 0 bytes");
+        let layout = Layout::from_size_align(capacity, 1).expect("the size of what is mapped");
+        Self { memory: Arc::new(Memory { start, layout, whole: Some(whole) }), len: 0 }
+    }
+
+    /// Whether it is a part of a [`crate::region::Region`].
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.memory.whole.is_some()
+    }
+
     /// Bytes appended so far.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -163,7 +191,7 @@ impl Block {
     #[must_use]
     pub fn spare(&mut self) -> &mut [u8] {
         let free = self.capacity() - self.len;
-        // SAFETY: the range lies in the allocation and was initialized by `alloc_zeroed`. No
+        // SAFETY: the range lies in the memory and was initialized when that was made. No
         // `Shared` reaches above `self.len`, and the borrow of `self` keeps other calls away.
         unsafe { std::slice::from_raw_parts_mut(self.memory.start.as_ptr().add(self.len), free) }
     }

@@ -371,26 +371,35 @@ impl File {
     }
 
     /// Fills the free parts of `blocks`, one after the other, with what the file has from `pos` on,
-    /// past the page cache and without a copy, and gives the blocks back full.
+    /// past the page cache and without a copy, and gives the blocks back: full, or as long as they
+    /// were.
     ///
     /// If the future is dropped the read goes on, and its blocks are freed when it ends.
     ///
     /// # Errors
     /// `InvalidInput` for a position or length off the sector size; `UnexpectedEof` if the file
-    /// ends early; else as the device says. The blocks are then gone.
-    pub async fn read_into(&self, pos: u64, mut blocks: Vec<Block>) -> io::Result<Vec<Block>> {
+    /// ends early; else as the device says. What is in the free parts then means nothing.
+    pub async fn read_into(
+        &self,
+        pos: u64,
+        mut blocks: Vec<Block>,
+    ) -> (io::Result<()>, Vec<Block>) {
         let wanted: usize = blocks.iter_mut().map(|block| block.spare().len()).sum();
         let (read, mut blocks) =
-            in_world!(AnyFile, &*self.inner, file => file.read_into(pos, blocks).await)?;
-        if read < wanted {
-            let message = format!("{read} of {wanted} bytes read at {pos}");
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            in_world!(AnyFile, &*self.inner, file => file.read_into(pos, blocks).await);
+        match read {
+            Err(error) => return (Err(error), blocks),
+            Ok(read) if read < wanted => {
+                let message = format!("{read} of {wanted} bytes read at {pos}");
+                return (Err(io::Error::new(io::ErrorKind::UnexpectedEof, message)), blocks);
+            }
+            Ok(_) => {}
         }
         for block in &mut blocks {
             let free = block.spare().len();
             block.advance(free);
         }
-        Ok(blocks)
+        (Ok(()), blocks)
     }
 
     /// Whether the file system can tell what is in the page cache. Where it cannot,
@@ -401,7 +410,8 @@ impl File {
     }
 
     /// Fills `out` with the bytes at `pos` if the page cache holds them all; tells whether it did.
-    /// Never waits for the device. Without all of them, what is in `out` means nothing.
+    /// Never waits for the device, and from Linux 6.5 on does not make it read either. Without all
+    /// of them, what is in `out` means nothing.
     pub fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
         in_world!(AnyFile, &*self.inner, file => file.read_cached(pos, out))
     }

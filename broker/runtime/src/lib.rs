@@ -6,8 +6,8 @@
 //! current world is found through a thread-local, so callers use plain functions:
 //! `clock::Instant::now()`, `task::spawn(...)`, `task::sleep(...)`.
 //!
-//! Outside an executor only [`clock`], [`random`], [`process`], [`host`], [`buffer`], [`start`],
-//! the sending half of [`mesh`] and [`remote`] work; the rest panics with the reason.
+//! Outside an executor only [`clock`], [`random`], [`process`], [`host`], [`buffer`], [`region`],
+//! [`start`], the sending half of [`mesh`] and [`remote`] work; the rest panics with the reason.
 //!
 //! What is here for whom:
 //!
@@ -29,6 +29,7 @@ pub mod mesh;
 pub mod net;
 pub mod process;
 pub mod random;
+pub mod region;
 pub mod remote;
 pub mod shards;
 pub mod signal;

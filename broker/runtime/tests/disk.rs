@@ -241,13 +241,16 @@ fn a_file_is_read_into_the_free_parts_of_blocks_or_not_at_all() {
         let file = disk.open("log", Access::ReadWrite).await.expect("open");
         file.write_at(4096, patterned(12 << 10)).await.expect("write");
         let room = || vec![Block::with_capacity(4096), Block::with_capacity(8192)];
-        let blocks = file.read_into(4096, room()).await.expect("read");
+        let (read, blocks) = file.read_into(4096, room()).await;
+        read.expect("read");
         let read: Vec<u8> = blocks.iter().flat_map(|block| block.as_slice().to_vec()).collect();
         assert!(read == patterned(12 << 10).as_slice());
-        let error = file.read_into(8192, room()).await.expect_err("4 KiB behind the end");
-        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
-        let error = file.read_into(100, room()).await.expect_err("off the sector");
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for (pos, refused) in [(8192, ErrorKind::UnexpectedEof), (100, ErrorKind::InvalidInput)] {
+            let (read, mut blocks) = file.read_into(pos, room()).await;
+            assert_eq!(read.expect_err("behind the end, off the sector").kind(), refused);
+            let free: Vec<usize> = blocks.iter_mut().map(|block| block.spare().len()).collect();
+            assert_eq!(free, [4096, 8192], "they come back as they were");
+        }
     });
 }
 

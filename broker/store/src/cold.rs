@@ -130,9 +130,13 @@ async fn read(inner: &Inner, chunk: Chunk, way: Way, place: Place) -> std::io::R
         Way::Through => None,
     };
     let Some(room) = room else { return file.bring_into_cache(pos, len).await };
-    let read = file.read_into(pos, room).await?;
-    inner.extents.borrow_mut().keep(chunk.from, read);
-    Ok(())
+    let (read, blocks) = file.read_into(pos, room).await;
+    let mut extents = inner.extents.borrow_mut();
+    match read {
+        Ok(()) => extents.keep(chunk.from, blocks),
+        Err(_) => extents.give_back(blocks),
+    }
+    read
 }
 
 /// Where the part of a chunk lies that is written.

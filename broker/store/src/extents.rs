@@ -28,6 +28,10 @@ const EXTENT_BYTES: u64 = pool::BLOCK_BYTES as u64;
 /// of four queues. With 8 MiB, readers that drift apart take them again and again.
 const PLACES: usize = 512;
 
+/// Blocks that answers may hold slices of beside the extents that are in their places, 16 MiB: 14
+/// answers of 1024 messages of 1 KiB. When answers hold more, there is no memory for extents.
+const HELD_MAX: usize = 256;
+
 /// Smaller records are copied, since each slice costs some 50 ns on its way to the socket.
 const SHARED_MIN_BYTES: u64 = 512;
 
@@ -51,7 +55,7 @@ struct Place {
 impl Extents {
     pub(crate) fn new() -> Self {
         let places = std::iter::repeat_with(Place::default).take(PLACES).collect();
-        Self { places, pool: Pool::default() }
+        Self { places, pool: Pool::new(PLACES + HELD_MAX) }
     }
 
     /// The bytes `range` of the log, all of `segment`, if they lie in one extent that is here or is
@@ -178,12 +182,17 @@ impl Extents {
             match self.pool.take() {
                 Some(block) => blocks.push(block),
                 None => {
-                    blocks.into_iter().for_each(|block| self.pool.give(Some(block)));
+                    self.give_back(blocks);
                     return None;
                 }
             }
         }
         Some(blocks)
+    }
+
+    /// Takes memory back that was not filled.
+    pub(crate) fn give_back(&mut self, blocks: Vec<Block>) {
+        blocks.into_iter().for_each(|block| self.pool.give(Some(block)));
     }
 
     /// Keeps extents that were read, from byte `first` of the log on. What is here stays.
@@ -207,8 +216,7 @@ impl Extents {
 
     /// Memory of the extents, and of those that made way.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let here = self.places.iter().filter(|place| place.block.is_some()).count();
-        here * EXTENT_BYTES as usize + self.pool.memory_bytes()
+        self.pool.memory_bytes()
     }
 }
 

@@ -20,29 +20,42 @@ pub(crate) struct FirstReads {
 }
 
 impl FirstReads {
-    /// Whether the chunk of this number is read for the first time; the next time it is not.
-    pub(crate) fn is_first(&mut self, number: u64) -> bool {
-        let row = self.rows.entry(number / ROW_CHUNKS).or_default();
-        let bit = 1 << (number % ROW_CHUNKS);
-        let is_first = *row & bit == 0;
-        *row |= bit;
+    /// Whether the chunk of this number was not read yet.
+    pub(crate) fn would_be_first(&self, number: u64) -> bool {
+        let row = self.rows.get(&(number / ROW_CHUNKS)).copied().unwrap_or_default();
+        row & bit_of(number) == 0
+    }
+
+    /// Notes that it is read.
+    pub(crate) fn note(&mut self, number: u64) {
+        *self.rows.entry(number / ROW_CHUNKS).or_default() |= bit_of(number);
         if self.rows.len() > ROWS_MAX {
             self.rows.pop_first();
         }
-        is_first
     }
+}
+
+fn bit_of(number: u64) -> u64 {
+    1 << (number % ROW_CHUNKS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Whether it is the first time; the next time it is not.
+    fn is_first(reads: &mut FirstReads, number: u64) -> bool {
+        let is_first = reads.would_be_first(number);
+        reads.note(number);
+        is_first
+    }
+
     #[test]
     fn each_chunk_is_read_for_the_first_time_once() {
         let mut reads = FirstReads::default();
         for number in [0, 63, 64, 1 << 40] {
-            assert!(reads.is_first(number), "{number}");
-            assert!(!reads.is_first(number), "{number}");
+            assert!(is_first(&mut reads, number), "{number}");
+            assert!(!is_first(&mut reads, number), "{number}");
         }
     }
 
@@ -50,10 +63,10 @@ mod tests {
     fn what_is_remembered_is_bounded_and_the_oldest_of_the_log_is_forgotten() {
         let mut reads = FirstReads::default();
         for row in 0..=ROWS_MAX as u64 {
-            assert!(reads.is_first(row * ROW_CHUNKS));
+            assert!(is_first(&mut reads, row * ROW_CHUNKS));
         }
         assert_eq!(reads.rows.len(), ROWS_MAX);
-        assert!(!reads.is_first(ROW_CHUNKS));
-        assert!(reads.is_first(0));
+        assert!(!is_first(&mut reads, ROW_CHUNKS));
+        assert!(is_first(&mut reads, 0));
     }
 }

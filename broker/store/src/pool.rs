@@ -1,29 +1,38 @@
-//! Memory that answers are slices of, used again when they have left: fresh memory costs more than
-//! filling it, since its pages have to be zeroed and found.
+//! Memory that extents and answers lie in, used again when the answers have left: fresh memory
+//! costs more than filling it, since its pages have to be zeroed and found.
+//!
+//! The blocks of a pool are parts of one region, so that its pages can be large. None of them is
+//! ever freed alone: they are in the pool, or with whoever took them and will give them back.
 
 use std::collections::VecDeque;
 
 use ringmq_runtime::buffer::Block;
+use ringmq_runtime::region::Region;
 
 /// Bytes of a block: an answer of 32 messages of 1 KiB takes half of it.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
-
-/// Blocks that are kept, 16 MiB in all, whether answers still hold slices of them or not: 14
-/// answers of 1024 messages of 1 KiB. When answers hold all of them, there is no memory here.
-const KEPT_MAX: usize = 256;
 
 /// Blocks that are looked at for one that no answer holds.
 const LOOKS_MAX: usize = 4;
 
 /// Blocks of [`BLOCK_BYTES`].
-#[derive(Default)]
 pub(crate) struct Pool {
     /// Those that answers held when they came are at the end.
     blocks: VecDeque<Block>,
+    /// Where new blocks come from; made by the first, since most logs of a test never have one.
+    region: Option<Region>,
+    /// Blocks that were not made yet.
+    left: usize,
+    made: usize,
 }
 
 impl Pool {
-    /// An empty block; none when answers hold too many.
+    /// A pool of at most `blocks_max` blocks, in it and outside.
+    pub(crate) fn new(blocks_max: usize) -> Self {
+        Self { blocks: VecDeque::new(), region: None, left: blocks_max, made: 0 }
+    }
+
+    /// An empty block; none when all are in use, or held by answers.
     pub(crate) fn take(&mut self) -> Option<Block> {
         for _ in 0..self.blocks.len().min(LOOKS_MAX) {
             let mut block = self.blocks.pop_front()?;
@@ -32,17 +41,32 @@ impl Pool {
             }
             self.blocks.push_back(block);
         }
-        (self.blocks.len() < KEPT_MAX).then(|| Block::with_capacity(BLOCK_BYTES))
+        self.make()
     }
 
-    /// Takes a block back, slices of which may be in use. One that is not of this size, or is one
-    /// too many, goes when they do.
-    pub(crate) fn give(&mut self, block: Option<Block>) {
-        let fits = |block: &Block| block.capacity() == BLOCK_BYTES;
-        let Some(mut block) = block.filter(fits) else { return };
-        if self.blocks.len() >= KEPT_MAX {
-            return;
+    fn make(&mut self) -> Option<Block> {
+        if self.left == 0 {
+            return None;
         }
+        if self.region.is_none() {
+            match Region::reserve(self.left * BLOCK_BYTES) {
+                Ok(region) => self.region = Some(region),
+                Err(error) => {
+                    tracing::warn!(%error, "no memory for extents of the log: they are not kept");
+                    self.left = 0;
+                }
+            }
+        }
+        let block = self.region.as_mut()?.cut(BLOCK_BYTES)?;
+        self.left -= 1;
+        self.made += 1;
+        Some(block)
+    }
+
+    /// Takes a block back, slices of which may be in use. One that is not of this pool goes when
+    /// they do.
+    pub(crate) fn give(&mut self, block: Option<Block>) {
+        let Some(mut block) = block.filter(Block::is_cut) else { return };
         if block.try_reset() {
             self.blocks.push_front(block);
         } else {
@@ -50,8 +74,9 @@ impl Pool {
         }
     }
 
+    /// Memory of all its blocks.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.blocks.len() * BLOCK_BYTES
+        self.made * BLOCK_BYTES
     }
 }
 
@@ -68,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_block_is_used_again_when_no_slice_of_it_is_left() {
-        let mut pool = Pool::default();
+        let mut pool = Pool::new(2);
         let block = filled(&mut pool).expect("memory");
         let (slice, place) = (block.share(0..10), block.as_slice().as_ptr());
         pool.give(Some(block));
@@ -79,19 +104,25 @@ mod tests {
 
     #[test]
     fn answers_hold_no_more_than_the_limit_and_what_they_let_go_of_is_found() {
-        let mut pool = Pool::default();
+        const BLOCKS_MAX: usize = 50;
+        let mut pool = Pool::new(BLOCKS_MAX);
         let mut slices = Vec::new();
         while let Some(block) = filled(&mut pool) {
             slices.push(block.share(0..1));
             pool.give(Some(block));
         }
-        assert_eq!((slices.len(), pool.memory_bytes()), (KEPT_MAX, KEPT_MAX * BLOCK_BYTES));
-        slices.remove(KEPT_MAX / 2);
-        let found = (0..KEPT_MAX).find_map(|_| filled(&mut pool));
+        assert_eq!((slices.len(), pool.memory_bytes()), (BLOCKS_MAX, BLOCKS_MAX * BLOCK_BYTES));
+        slices.remove(BLOCKS_MAX / 2);
+        let found = (0..BLOCKS_MAX).find_map(|_| filled(&mut pool));
         assert!(found.is_some());
         pool.give(found);
-        pool.give(Some(Block::unaligned(BLOCK_BYTES)));
-        pool.give(Some(Block::unaligned(10)));
-        assert_eq!(pool.memory_bytes(), KEPT_MAX * BLOCK_BYTES);
+        assert_eq!(pool.memory_bytes(), BLOCKS_MAX * BLOCK_BYTES);
+    }
+
+    #[test]
+    fn memory_of_others_is_not_taken_for_its_own() {
+        let mut pool = Pool::new(0);
+        pool.give(Some(Block::with_capacity(BLOCK_BYTES)));
+        assert!(pool.take().is_none());
     }
 }

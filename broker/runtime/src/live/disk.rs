@@ -18,7 +18,7 @@ use tracing::subscriber::NoSubscriber;
 use super::crossing::Crossing;
 use super::driver::in_ring;
 use super::helpers::{blocking, long_work};
-use super::{replace, ring, sys, zero_fill};
+use super::{page_cache, replace, ring, sys, zero_fill};
 use crate::buffer::{Block, DmaBuffer, Shared};
 use crate::disk::{Access, Entry, Space};
 
@@ -208,8 +208,8 @@ impl File {
         let helper = Arc::new(fs::File::from(helper));
         let buffered = blocking(move || {
             let file = fs::File::open(path)?;
-            sys::read_nothing_ahead(file.as_fd())?;
-            let tells_cached = sys::tells_cached(file.as_fd());
+            page_cache::read_nothing_ahead(file.as_fd())?;
+            let tells_cached = page_cache::tells_cached(file.as_fd());
             Ok::<_, io::Error>((Arc::new(file), tells_cached))
         });
         let (buffered, tells_cached) = buffered.await?;
@@ -292,8 +292,8 @@ impl File {
             lead.min(end)..end
         };
         if let Ok(read) = ring::read(&self.helper, start, vec![Block::with_capacity(aligned_len)]) {
-            let (read, mut blocks) = read.await?;
-            let mut block = blocks.pop().expect("the block that was read into");
+            let (read, mut blocks) = read.await;
+            let (read, mut block) = (read?, blocks.pop().expect("the block that was read into"));
             block.advance(read);
             return Ok(block.share(wanted(read)));
         }
@@ -306,13 +306,16 @@ impl File {
         &self,
         pos: u64,
         blocks: Vec<Block>,
-    ) -> io::Result<(usize, Vec<Block>)> {
+    ) -> (io::Result<usize>, Vec<Block>) {
         let mut blocks = match ring::read(&self.helper, pos, blocks) {
             Ok(read) => return read.await,
             Err(blocks) => blocks,
         };
         let len = blocks.iter_mut().map(|block| block.spare().len()).sum();
-        let read = self.read_at(pos, len).await?;
+        let read = match self.read_at(pos, len).await {
+            Ok(read) => read,
+            Err(error) => return (Err(error), blocks),
+        };
         let mut rest = &read[..];
         for block in &mut blocks {
             let free = block.spare();
@@ -320,7 +323,7 @@ impl File {
             free[..part.len()].copy_from_slice(part);
             rest = behind;
         }
-        Ok((read.len(), blocks))
+        (Ok(read.len()), blocks)
     }
 
     pub(crate) fn tells_cached(&self) -> bool {
@@ -329,7 +332,7 @@ impl File {
 
     pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
         // Whatever keeps the page cache from giving them, the device is asked next and tells.
-        sys::read_cached(self.buffered.as_fd(), pos, out).is_ok_and(|read| read == out.len())
+        page_cache::read_cached(self.buffered.as_fd(), pos, out).is_ok_and(|read| read == out.len())
     }
 
     pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
@@ -337,9 +340,9 @@ impl File {
         let Some(last) = end.checked_sub(1).filter(|last| *last >= pos) else { return Ok(()) };
         // The reads are begun in one call, and the ring waits for the last page of them: a read of
         // all of it in the ring would copy it into fresh memory that nobody looks at.
-        sys::begin_reading(self.buffered.as_fd(), pos, end - pos)?;
+        page_cache::begin_reading(self.buffered.as_fd(), pos, end - pos)?;
         if let Ok(read) = ring::read(&self.buffered, last, vec![Block::unaligned(1)]) {
-            return read.await.map(drop);
+            return read.await.0.map(drop);
         }
         let file = Arc::clone(&self.buffered);
         long_work(move || file.read_at(&mut [0], last)).await.map(drop)

@@ -19,6 +19,7 @@ pub(crate) mod helpers;
 mod interrupt;
 pub(crate) mod names;
 pub(crate) mod net;
+mod page_cache;
 pub(crate) mod poller;
 pub(crate) mod probe;
 mod replace;

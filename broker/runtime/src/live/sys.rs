@@ -109,7 +109,7 @@ pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn check_len(result: libc::ssize_t) -> io::Result<usize> {
+pub(super) fn check_len(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
@@ -162,43 +162,6 @@ pub(crate) fn sendfile(
     let mut offset = libc::off_t::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: both descriptors are open while borrowed, `offset` is writable.
     check_len(unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, len) })
-}
-
-/// Reads from a file's page cache; `EAGAIN` if the device would be needed for the first byte, fewer
-/// bytes if it would be for a later one.
-pub(crate) fn read_cached(file: BorrowedFd<'_>, pos: u64, out: &mut [u8]) -> io::Result<usize> {
-    let offset = libc::off_t::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let piece = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
-    // SAFETY: the one piece is writable for its length.
-    let read =
-        unsafe { libc::preadv2(file.as_raw_fd(), &raw const piece, 1, offset, libc::RWF_NOWAIT) };
-    check_len(read)
-}
-
-/// Whether [`read_cached`] works on this file: some file systems refuse the flag.
-pub(crate) fn tells_cached(file: BorrowedFd<'_>) -> bool {
-    let refused = |error: &io::Error| error.raw_os_error() == Some(libc::EOPNOTSUPP);
-    !read_cached(file, 0, &mut [0]).is_err_and(|error| refused(&error))
-}
-
-/// Has the device begin to read into the page cache what is not there; does not wait for it.
-pub(crate) fn begin_reading(file: BorrowedFd<'_>, pos: u64, len: u64) -> io::Result<()> {
-    let number = |value| libc::off_t::try_from(value).map_err(|_| io::ErrorKind::InvalidInput);
-    let (pos, len) = (number(pos)?, number(len)?);
-    // SAFETY: the call touches no memory of this process.
-    match unsafe { libc::posix_fadvise(file.as_raw_fd(), pos, len, libc::POSIX_FADV_WILLNEED) } {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
-}
-
-/// Tells the kernel to read what is asked for and nothing behind it.
-pub(crate) fn read_nothing_ahead(file: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the call only changes how this open file is read.
-    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) } {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
 }
 
 /// A read-only mapping of a file. Nobody looks at its bytes: it only answers what is cached.

@@ -112,7 +112,12 @@ impl File {
         &self,
         pos: u64,
         mut blocks: Vec<Block>,
-    ) -> io::Result<(usize, Vec<Block>)> {
+    ) -> (io::Result<usize>, Vec<Block>) {
+        let read = self.read_into_free(pos, &mut blocks).await;
+        (read, blocks)
+    }
+
+    async fn read_into_free(&self, pos: u64, blocks: &mut [Block]) -> io::Result<usize> {
         let lens: Vec<usize> = blocks.iter_mut().map(|block| block.spare().len()).collect();
         let is_aligned = |number: &usize| number.is_multiple_of(SECTOR_BYTES);
         let first = usize::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -121,11 +126,11 @@ impl File {
         }
         self.device.read(lens.iter().sum()).await?;
         let (content, mut read) = (lock(&self.content), 0);
-        for block in &mut blocks {
+        for block in blocks {
             read += content.read(pos + u64::try_from(read).unwrap_or(u64::MAX), block.spare());
         }
         drop(content);
-        Ok((read, blocks))
+        Ok(read)
     }
 
     pub(crate) fn tells_cached(&self) -> bool {
