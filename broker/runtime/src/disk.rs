@@ -182,7 +182,8 @@ impl Disk {
     /// Durable on return. A crash may leave a `.tmp` beside it, which the next call replaces.
     ///
     /// # Errors
-    /// As the file system says; the file then still has its old contents, or the new ones.
+    /// As the file system says; the file then still has its old contents, or the new ones, and what
+    /// was written of them takes no space.
     pub async fn replace(
         &self,
         path: impl AsRef<Path>,

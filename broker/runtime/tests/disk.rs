@@ -266,6 +266,16 @@ fn replace_changes_contents_at_once_and_leaves_nothing_behind() {
     });
 }
 
+#[test]
+fn a_replacement_that_fails_leaves_nothing_behind() {
+    on_disk(|disk| async move {
+        disk.create_dir_all("taken").await.expect("create");
+        disk.replace("taken", vec![7; 100_000]).await.expect_err("it is a directory");
+        let names = disk.list("").await.expect("list");
+        assert_eq!(names.len(), 1, "{names:?}");
+    });
+}
+
 /// Whoever opens one of these pipes waits until the other end is opened too.
 fn make_pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());

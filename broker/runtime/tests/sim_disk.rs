@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::{Access, Disk};
-use ringmq_runtime::sim::{Chance, World};
+use ringmq_runtime::sim::{Chance, DiskFaults, World};
 use ringmq_runtime::task;
 
 const SECTOR: usize = 512;
@@ -197,6 +197,29 @@ fn replaced_contents_are_old_or_new_whenever_the_power_fails() {
         });
     }
     assert_eq!(outcomes, BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn a_replacement_that_fails_leaves_its_space_free() {
+    let world = World::new(1);
+    let disk = world.disk(0);
+    let fail = |change: fn(&mut DiskFaults)| world.disk_faults(0, change);
+    world.run(async {
+        fail(|faults| faults.capacity_bytes = 10_000);
+        disk.replace("state", &[1; 1000]).await.expect("room");
+        for cause in [
+            (|faults| faults.fail_next_write = true) as fn(&mut DiskFaults),
+            |faults| faults.fail_next_sync = true,
+            |faults| faults.capacity_bytes = 5000,
+        ] {
+            fail(cause);
+            disk.replace("state", vec![2; 6000]).await.expect_err("a fault");
+            fail(|faults| faults.capacity_bytes = 10_000);
+            assert_eq!(disk.free_space().await.expect("known").available, 9000);
+            assert_eq!(disk.list("").await.expect("list").len(), 1);
+            assert_eq!(disk.read_all("state", 1000).await.expect("read"), [1; 1000]);
+        }
+    });
 }
 
 #[test]

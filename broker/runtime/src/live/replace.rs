@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::disk::sync_parent;
 use super::helpers::long_work;
@@ -33,11 +33,20 @@ struct Replacement {
 
 impl Replacement {
     /// Writes the next piece; what is left to do, or `None` when the file has its name.
-    fn go_on(mut self) -> io::Result<Option<Self>> {
+    fn go_on(self) -> io::Result<Option<Self>> {
         let temporary = temporary_name(&self.path);
+        let done = self.write_piece(&temporary);
+        if done.is_err() {
+            // Best effort: its space may be the last, the error is the news.
+            let _ = fs::remove_file(&temporary);
+        }
+        done
+    }
+
+    fn write_piece(mut self, temporary: &Path) -> io::Result<Option<Self>> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => fs::File::create(&temporary)?,
+            None => fs::File::create(temporary)?,
         };
         let end = self.contents.len().min(self.written + PIECE_BYTES);
         file.write_all(&self.contents[self.written..end])?;
@@ -47,7 +56,7 @@ impl Replacement {
             return Ok(Some(Self { written: end, file: Some(file), ..self }));
         }
         file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
+        fs::rename(temporary, &self.path)?;
         sync_parent(&self.path)?;
         Ok(None)
     }

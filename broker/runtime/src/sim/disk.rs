@@ -107,17 +107,34 @@ impl Disk {
     pub(crate) async fn replace(&self, path: &Path, contents: Vec<u8>) -> io::Result<()> {
         let temporary = normal(&temporary_name(path))?;
         let path = normal(path)?;
-        let file = Arc::new(Mutex::new(Content::unsynced(&contents)));
-        self.device.reserve(u64::try_from(contents.len()).unwrap_or(u64::MAX))?;
-        self.device.names.borrow_mut().put(&temporary, Item::File(file.clone()))?;
+        let written = self.write_new(&temporary, contents).await;
+        let named = written.and_then(|()| self.device.names.borrow_mut().rename(&temporary, &path));
+        if named.is_err() {
+            let mut names = self.device.names.borrow_mut();
+            if let Ok(unfinished) = names.file(&temporary) {
+                // What a crash may make of the name keeps the file, but not its space.
+                *lock(&unfinished) = Content::durable(Vec::new());
+                names.remove_file(&temporary)?;
+            }
+        }
+        named?;
         self.device.pause().await;
+        self.device.names.borrow_mut().sync_directory(parent(&path))
+    }
+
+    /// Without the space for all of it a file has what there is.
+    async fn write_new(&self, path: &str, mut contents: Vec<u8>) -> io::Result<()> {
+        let reserved = self.device.reserve(u64::try_from(contents.len()).unwrap_or(u64::MAX));
+        let room = usize::try_from(self.device.available()).unwrap_or(usize::MAX);
+        contents.truncate(room);
+        let file = Arc::new(Mutex::new(Content::unsynced(&contents)));
+        self.device.names.borrow_mut().put(path, Item::File(file.clone()))?;
+        self.device.pause().await;
+        reserved?;
         if self.device.write_fails() {
             return Err(device_error("write"));
         }
-        sync(&self.device, &file).await?;
-        self.device.names.borrow_mut().rename(&temporary, &path)?;
-        self.device.pause().await;
-        self.device.names.borrow_mut().sync_directory(parent(&path))
+        sync(&self.device, &file).await
     }
 
     pub(crate) async fn free_space(&self) -> io::Result<Space> {
