@@ -52,11 +52,10 @@ pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
             let has_failed = made.is_err();
             match made {
                 Ok(()) => inner.state.borrow_mut().no_space = None,
-                // A failed flush speaks of records too, if there are any in the file.
-                Err(error) if is_begun && is_in_use(&inner) && !is_lack_of_space(&error) => {
+                Err(Failed::Flush(error)) if is_in_use(&inner) => {
                     return inner.fail("zero-filling the newest segment", &error);
                 }
-                Err(error) => note_no_space(&inner, &error),
+                Err(Failed::Flush(error) | Failed::Zeros(error)) => note_no_space(&inner, &error),
             }
             // Before any pause: a group of this file may wait for the end of the attempt alone.
             inner.signals.segment_ready.notify_all();
@@ -73,8 +72,12 @@ fn is_done(inner: &Inner) -> bool {
     inner.is_fenced() || (inner.is_closing() && nothing_left)
 }
 
-fn is_lack_of_space(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::StorageFull
+/// Why there is no more room, by what it says about records.
+enum Failed {
+    /// Space or zeros: nothing, whatever the system calls it (a quota, a limit, a bad place).
+    Zeros(io::Error),
+    /// The flush of zeros: records too, if there are any in the file, for want of space as well.
+    Flush(io::Error),
 }
 
 /// Whether the log has reached the newest segment.
@@ -84,7 +87,7 @@ fn is_in_use(inner: &Inner) -> bool {
 }
 
 /// Lets the newest segment grow by one step.
-async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
+async fn grow(inner: &Inner, pace: &mut Pace) -> Result<(), Failed> {
     let step = inner.options.fill_step_bytes;
     let (file, from, lead, left) = {
         let mut state = inner.state.borrow_mut();
@@ -97,16 +100,17 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> io::Result<()> {
         (newest.file.clone(), newest.filled, lead, left)
     };
     let to = from + step.min(left);
-    leave_space(inner, to - from).await?;
+    leave_space(inner, to - from).await.map_err(Failed::Zeros)?;
     let rate = pace.fill_rate(lead, step, inner.options.fill_rate_bytes_per_s);
     inner.state.borrow_mut().is_growth_unproven = true;
     // A failed attempt may have left anything behind `from`; all of it is written again.
-    let last_page = to - PAGE_BYTES;
-    file.fill_zeros(from, last_page, rate).await?;
+    file.fill_zeros(from, to, rate).await.map_err(Failed::Zeros)?;
     set_growth_flush(inner, true);
+    // The last page once more, since the flush comes with a write; it needs no space any more.
+    let last_page = to - PAGE_BYTES;
     let flushed = file.write_and_sync(last_page, DmaBuffer::alloc(PAGE_BYTES as usize)).await;
     set_growth_flush(inner, false);
-    flushed?;
+    flushed.map_err(Failed::Flush)?;
     {
         let state = &mut *inner.state.borrow_mut();
         state.segments.newest_mut().expect("growing").filled = to;
@@ -163,15 +167,16 @@ async fn reopen(inner: &Inner) {
 }
 
 /// Makes the first step of the segment behind the newest one.
-async fn begin(inner: &Inner) -> io::Result<()> {
+async fn begin(inner: &Inner) -> Result<(), Failed> {
     let (path, base) = {
         let state = inner.state.borrow();
         let base = state.segments.end();
         (state.segments.path(base), base)
     };
     let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
-    leave_space(inner, len).await?;
-    let segment = segments::create(&inner.disk, &path, base, len).await?;
+    leave_space(inner, len).await.map_err(Failed::Zeros)?;
+    let created = segments::create(&inner.disk, &path, base, len).await;
+    let segment = created.map_err(Failed::Zeros)?;
     inner.state.borrow_mut().segments.push(segment);
     Ok(())
 }

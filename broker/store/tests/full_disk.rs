@@ -59,6 +59,50 @@ fn a_log_whose_last_messages_have_no_space_can_be_closed() {
     });
 }
 
+/// A log of one message whose only segment has not grown to its size for want of space, on a disk
+/// that has space again. The next attempt comes within a second.
+async fn log_about_to_grow(world: &World) -> Log {
+    let options = LogOptions { segment_size_bytes: 1 << 20, ..tiny_options(SYNC) };
+    leave_free(world, 600 << 10).await;
+    let log = open(world, &options).await;
+    append(&log).expect("room");
+    acknowledge(&log).await;
+    task::sleep(LONG).await;
+    assert!(log.stats().no_space.is_some(), "it is whole");
+    leave_free(world, 1 << 30).await;
+    log
+}
+
+#[test]
+fn zeros_that_cannot_be_written_say_nothing_about_messages() {
+    let world = World::new(4);
+    world.run(async {
+        let log = log_about_to_grow(&world).await;
+        world.disk_faults(0, |faults| faults.fail_next_write = true);
+        task::sleep(LONG).await;
+        world.disk_faults(0, |faults| assert!(!faults.fail_next_write, "it grew in vain"));
+        assert_eq!((log.stats().fenced, log.stats().no_space), (None, None));
+        while log.end_position().byte() < 1 << 20 {
+            append(&log).expect("room");
+            acknowledge(&log).await;
+        }
+    });
+}
+
+#[test]
+fn a_flush_of_zeros_that_fails_for_want_of_space_is_a_failed_flush_too() {
+    let world = World::new(5);
+    world.run(async {
+        let log = log_about_to_grow(&world).await;
+        world.disk_faults(0, |faults| {
+            faults.sync_error_kind = std::io::ErrorKind::StorageFull;
+            faults.fail_next_sync = true;
+        });
+        task::sleep(LONG).await;
+        assert!(log.stats().fenced.is_some(), "{:?}", log.stats());
+    });
+}
+
 #[test]
 fn zeros_ahead_of_the_log_leave_the_space_that_the_next_start_needs() {
     let world = World::new(2);

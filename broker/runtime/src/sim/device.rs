@@ -182,7 +182,8 @@ pub(super) async fn sync(device: &Device, content: &Mutex<Content>) -> io::Resul
     device.pause().await;
     if device.sync_fails() {
         lock(content).fail_sync(point, &mut core().random());
-        return Err(device_error("sync"));
+        let kind = device.faults.borrow().sync_error_kind;
+        return Err(io::Error::new(kind, device_error("sync")));
     }
     lock(content).complete_sync(point);
     Ok(())

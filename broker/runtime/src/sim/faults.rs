@@ -1,5 +1,6 @@
 //! What goes wrong, and how often.
 
+use std::io;
 use std::time::Duration;
 
 use super::NodeId;
@@ -53,6 +54,8 @@ pub struct DiskFaults {
     pub write_error: Chance,
     /// A sync fails, and forgets part of what was to be synced: later syncs succeed without it.
     pub sync_error: Chance,
+    /// What a sync that fails says.
+    pub sync_error_kind: io::ErrorKind,
     /// A read fails.
     pub read_error: Chance,
     /// The removal of a file fails, though the file may be gone all the same.
@@ -75,6 +78,7 @@ impl Default for DiskFaults {
             slow: Duration::from_millis(500),
             write_error: Chance::NEVER,
             sync_error: Chance::NEVER,
+            sync_error_kind: io::ErrorKind::Other,
             read_error: Chance::NEVER,
             remove_error: Chance::NEVER,
             page_cache: PageCache::default(),
