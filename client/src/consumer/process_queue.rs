@@ -35,6 +35,9 @@ pub struct ProcessQueue {
     waiting: BTreeMap<i64, Arc<ReceivedMessage>>,
     /// Taken by an orderly listener and not decided yet.
     taken: BTreeMap<i64, Arc<ReceivedMessage>>,
+    /// Messages of the batch that was put back last: it is taken again as it was, since attempts
+    /// are counted by batch. 0: none waits to be taken again.
+    again: usize,
     size_bytes: usize,
     /// One past the newest offset ever put, `None` before the first message.
     end: Option<i64>,
@@ -68,8 +71,10 @@ impl ProcessQueue {
         self.commit_offset()
     }
 
-    /// Takes up to `count` of the oldest messages for an orderly listener.
+    /// Takes up to `count` of the oldest messages for an orderly listener; exactly those that were
+    /// put back, if any were.
     pub fn take(&mut self, count: usize) -> Vec<Arc<ReceivedMessage>> {
+        let count = if self.again > 0 { self.again } else { count };
         let mut batch = Vec::new();
         while batch.len() < count
             && let Some((offset, message)) = self.waiting.pop_first()
@@ -85,11 +90,13 @@ impl ProcessQueue {
         let freed: usize = self.taken.values().map(|message| message.body.len()).sum();
         self.size_bytes -= freed;
         self.taken.clear();
+        self.again = 0;
         self.commit_offset()
     }
 
-    /// What was taken will be consumed again, before anything newer.
+    /// What was taken will be consumed again, as one batch before anything newer.
     pub fn put_back_taken(&mut self) {
+        self.again = self.taken.len();
         self.waiting.append(&mut self.taken);
     }
 
@@ -164,8 +171,14 @@ mod tests {
         assert_eq!(queue.take(2).len(), 2);
         assert_eq!(queue.commit_offset(), Some(0));
         queue.put_back_taken();
-        assert_eq!(queue.take(3).iter().map(|m| m.queue_offset).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(queue.commit_taken(), Some(3));
+        // What comes behind it did not fail yet.
+        let offsets = |taken: Vec<Arc<ReceivedMessage>>| -> Vec<i64> {
+            taken.iter().map(|message| message.queue_offset).collect()
+        };
+        assert_eq!(offsets(queue.take(3)), [0, 1]);
+        assert_eq!(queue.commit_taken(), Some(2));
+        assert_eq!(offsets(queue.take(3)), [2, 3]);
+        assert_eq!(queue.commit_taken(), Some(4));
     }
 
     #[test]
