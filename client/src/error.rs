@@ -99,6 +99,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether there was no answer at all, as there would be none to the next question.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
     /// The response code, if the server answered.
     pub fn code(&self) -> Option<i32> {
         match self {

@@ -45,7 +45,7 @@
 //! - A listener fails or panics: the message is given back to its broker, else sent to the retry
 //!   topic, else consumed here again.
 //! - A commit fails: the offset stays due and goes out with the next round; one that was asked for
-//!   fails, naming each queue of which nothing was stored.
+//!   fails, naming the brokers that did not store it.
 //! - A handle is dropped without shutdown: the last seconds of progress are consumed again.
 //!
 //! # Limits

@@ -1,6 +1,7 @@
 //! The name of one queue, and the order in which every client of a group must see queues.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +35,19 @@ impl MessageQueue {
             && *self.broker_name == *named.broker_name
             && self.queue_id == named.queue_id
     }
+}
+
+/// What belongs to queues, by the name of their broker, in the order that it has.
+pub(crate) fn by_broker<T>(
+    items: impl IntoIterator<Item = T>,
+    queue: impl Fn(&T) -> &MessageQueue,
+) -> BTreeMap<Arc<str>, Vec<T>> {
+    let mut groups: BTreeMap<Arc<str>, Vec<T>> = BTreeMap::new();
+    for item in items {
+        let broker = queue(&item).broker_name.clone();
+        groups.entry(broker).or_default().push(item);
+    }
+    groups
 }
 
 impl From<&MessageQueue> for bodies::MessageQueue {

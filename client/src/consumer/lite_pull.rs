@@ -178,7 +178,7 @@ impl LitePullConsumer {
     /// Stores how far all queues that are ours were polled, now: all of that is processed.
     ///
     /// # Errors
-    /// `Failed` names each queue of which nothing was stored and why; `ShutDown`.
+    /// `Failed` names the brokers that did not store everything, and why; `ShutDown`.
     pub async fn commit(&self) -> Result<(), ClientError> {
         self.membership
             .run(|member| async move {

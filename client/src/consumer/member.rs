@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -37,8 +37,6 @@ pub(crate) struct Member {
     /// Orderly: queues given up whose locks are still ours: their offsets are being stored, or a
     /// batch of theirs is at work.
     pub(crate) leaving: RefCell<BTreeSet<MessageQueue>>,
-    /// Orderly: who may have the listener consume a queue now; shared by assignments of one queue.
-    pub(crate) batch_turns: RefCell<BTreeMap<MessageQueue, Weak<Turn>>>,
     /// Lite pull: queues that were named instead of divided.
     pub(crate) named: RefCell<Option<Vec<MessageQueue>>>,
     /// Wakes the rebalance loop.
@@ -71,7 +69,8 @@ pub(crate) struct Assigned {
     /// Orderly: entered by a batch from its begin to its end, so that a batch of an assignment that
     /// was dropped ends before one of the next begins.
     pub(crate) batch_turn: Rc<Turn>,
-    /// Orderly: when the broker last confirmed our lock, on the monotonic clock in milliseconds.
+    /// Orderly: when we last asked for a lock that the broker granted, on the monotonic clock in
+    /// milliseconds.
     pub(crate) locked_at_ms: Cell<Option<u64>>,
     /// Lite pull: one past the newest message that was handed to a poll, or is not for one; `None`
     /// before the first.
@@ -89,7 +88,12 @@ pub(crate) struct Assigned {
 }
 
 impl Assigned {
-    pub(crate) fn new(queue: MessageQueue, next_offset: i64, batch_turn: Rc<Turn>) -> Rc<Self> {
+    pub(crate) fn new(
+        queue: MessageQueue,
+        next_offset: i64,
+        batch_turn: Rc<Turn>,
+        locked_at_ms: Option<u64>,
+    ) -> Rc<Self> {
         let now_ms = clock::unix_ms();
         Rc::new(Self {
             queue,
@@ -101,7 +105,7 @@ impl Assigned {
             skip: Arc::default(),
             is_paused: Cell::new(false),
             batch_turn,
-            locked_at_ms: Cell::new(None),
+            locked_at_ms: Cell::new(locked_at_ms),
             polled_to: Cell::new(None),
             polled_turn: Cell::new(0),
             pulled_at_ms: Cell::new(now_ms),
@@ -142,7 +146,6 @@ impl Member {
             offsets: RefCell::default(),
             assigned: RefCell::default(),
             leaving: RefCell::default(),
-            batch_turns: RefCell::default(),
             named: RefCell::default(),
             rebalance_now: Notify::new(),
             arrived: Notify::new(),
@@ -203,7 +206,13 @@ impl Member {
         self.rebalance_now.notify_one();
     }
 
-    pub(crate) fn subscription(&self, topic: &str) -> Option<Subscription> {
+    /// What we want of `topic`: all of it if queues were named; `None`: nothing, until a rebalance
+    /// drops its queues.
+    pub(crate) fn wanted(&self, topic: &str) -> Option<Subscription> {
+        if self.named.borrow().is_some() {
+            let (topic, filter) = (topic.to_owned(), Filter::all());
+            return Some(Subscription { topic, filter, version: 0 });
+        }
         self.subscriptions.borrow().get(topic).cloned()
     }
 

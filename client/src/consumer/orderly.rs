@@ -8,17 +8,16 @@
 //! given back when it has returned, and an assignment of the same queue to this client begins its
 //! first batch then. What a dropped queue's listener says is ignored: its batch comes again.
 
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Turn;
 use ringmq_runtime::{clock, task};
 
 use super::consumption::Consumption;
 use super::listener::{OrderlyContext, OrderlyStatus};
 use super::member::{Assigned, Member};
-use crate::queue::MessageQueue;
+use crate::queue::{MessageQueue, by_broker};
 
 /// How often locks are confirmed.
 const LOCK_INTERVAL: Duration = Duration::from_secs(20);
@@ -40,17 +39,19 @@ impl Member {
                 .is_some_and(|at| clock::monotonic_ms() - at < LOCK_TRUSTED_MS)
     }
 
-    /// Locks queues at their brokers and returns those that are ours now.
-    pub(crate) async fn lock(&self, queues: &[MessageQueue]) -> Vec<MessageQueue> {
+    /// Locks queues at their brokers and returns those that are ours now, each with the time from
+    /// which its lock counts: that of the question, since the broker counts from before its answer.
+    pub(crate) async fn lock(&self, queues: &[MessageQueue]) -> Vec<(MessageQueue, u64)> {
         let mut locked = Vec::new();
-        for (broker_name, queues) in by_broker(queues) {
-            let answer = match self.instance.master(broker_name) {
+        for (broker_name, queues) in by_broker(queues.to_vec(), |queue| queue) {
+            let asked_at_ms = clock::monotonic_ms();
+            let answer = match self.instance.master(&broker_name) {
                 Ok(broker) => self.instance.lock(&broker, &self.config.group, &queues).await,
                 Err(fault) => Err(fault),
             };
             match answer {
-                Ok(granted) => locked.extend(granted),
-                Err(fault) => tracing::warn!(broker_name, %fault, "queues not locked"),
+                Ok(granted) => locked.extend(granted.into_iter().map(|q| (q, asked_at_ms))),
+                Err(fault) => tracing::warn!(%broker_name, %fault, "queues not locked"),
             }
         }
         locked
@@ -58,10 +59,10 @@ impl Member {
 
     /// Releases locks; a broker that does not hear it forgets them after a minute.
     pub(crate) async fn unlock(&self, queues: &[MessageQueue]) {
-        for (broker_name, queues) in by_broker(queues) {
-            let Ok(broker) = self.instance.master(broker_name) else { continue };
+        for (broker_name, queues) in by_broker(queues.to_vec(), |queue| queue) {
+            let Ok(broker) = self.instance.master(&broker_name) else { continue };
             if let Err(fault) = self.instance.unlock(&broker, &self.config.group, &queues).await {
-                tracing::warn!(broker_name, %fault, "queues not unlocked");
+                tracing::warn!(%broker_name, %fault, "queues not unlocked");
             }
         }
     }
@@ -98,40 +99,37 @@ impl Member {
         self.rebalance_now.notify_one();
     }
 
-    /// The turn of a queue's batches: one that an earlier assignment still holds, or a new one.
+    /// The turn of a queue's batches.
     pub(crate) fn batch_turn(&self, queue: &MessageQueue) -> Rc<Turn> {
-        let mut turns = self.batch_turns.borrow_mut();
-        if let Some(turn) = turns.get(queue).and_then(Weak::upgrade) {
-            return turn;
-        }
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Rc::new(Turn::default());
-        turns.insert(queue.clone(), Rc::downgrade(&turn));
-        turn
+        self.instance.batch_turns.of(&self.config.group, queue)
     }
 
     /// Confirms locks until the member stops.
     pub(crate) async fn lock_loop(self: Rc<Self>) {
         while !self.is_stopping.get() {
             task::sleep(LOCK_INTERVAL).await;
-            for (broker_name, queues) in by_broker(&self.assigned_queues()) {
-                let Ok(broker) = self.instance.master(broker_name) else { continue };
+            for (broker_name, queues) in by_broker(self.assigned_queues(), |queue| queue) {
+                let Ok(broker) = self.instance.master(&broker_name) else { continue };
+                let asked_at_ms = clock::monotonic_ms();
                 // No answer: trust ends by itself, and a later confirmation restores it.
                 let Ok(granted) = self.instance.lock(&broker, &self.config.group, &queues).await
                 else {
                     continue;
                 };
                 for queue in queues {
-                    self.lock_answered(&queue, granted.contains(&queue));
+                    let is_granted = granted.contains(&queue);
+                    self.lock_answered(&queue, is_granted.then_some(asked_at_ms));
                 }
             }
         }
     }
 
-    fn lock_answered(&self, queue: &MessageQueue, is_granted: bool) {
+    /// `granted_at_ms`: from when the lock counts; `None`: somebody else has it.
+    fn lock_answered(&self, queue: &MessageQueue, granted_at_ms: Option<u64>) {
         let Some(assigned) = self.find(queue) else { return };
-        if is_granted && self.holds_lock(&assigned) {
-            assigned.locked_at_ms.set(Some(clock::monotonic_ms()));
+        if granted_at_ms.is_some() && self.holds_lock(&assigned) {
+            // The queue may have been taken anew meanwhile.
+            assigned.locked_at_ms.set(assigned.locked_at_ms.get().max(granted_at_ms));
             return;
         }
         tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");
@@ -199,22 +197,14 @@ impl Member {
         if attempt < bound {
             return false;
         }
+        // Brokers before 5.0 have no other rule for dead letters than that this reached the bound.
+        let times = self.config.reconsume_times_max;
         for message in batch {
-            if let Err(error) =
-                self.send_to_retry_topic(message, self.config.reconsume_times_max).await
-            {
+            if let Err(error) = self.send_to_retry_topic(message, times, times).await {
                 tracing::warn!(id = message.message_id(), %error, "not given up, consumed again");
                 return false;
             }
         }
         true
     }
-}
-
-fn by_broker(queues: &[MessageQueue]) -> HashMap<&str, Vec<MessageQueue>> {
-    let mut groups: HashMap<&str, Vec<MessageQueue>> = HashMap::default();
-    for queue in queues {
-        groups.entry(&queue.broker_name).or_default().push(queue.clone());
-    }
-    groups
 }

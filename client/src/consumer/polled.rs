@@ -194,7 +194,7 @@ mod tests {
         let consumption = Consumption::Polled(Polled::new());
         let member = Member::new(instance, ConsumerConfig::new("g"), consumption);
         let queue = MessageQueue::new("T", "b", 0);
-        let assigned = Assigned::new(queue.clone(), 0, Rc::default());
+        let assigned = Assigned::new(queue.clone(), 0, Rc::default(), None);
         let messages = (0..10).map(|at| Arc::new(ReceivedMessage::sample(at, b"x")));
         assigned.held.borrow_mut().put(messages.collect());
         member.assigned.borrow_mut().insert(queue.clone(), assigned);

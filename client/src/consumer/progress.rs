@@ -1,15 +1,17 @@
 //! How far a member has consumed: where it begins, and when and where that is stored.
 
+use std::rc::Rc;
+
 use ringmq_protocol::codes::response;
 use ringmq_protocol::names::RETRY_PREFIX;
-use ringmq_runtime::clock;
+use ringmq_runtime::{clock, task};
 
 use super::member::Member;
 use super::offsets::{self, OffsetTable};
 use crate::config::ConsumeFrom;
 use crate::error::{Attempt, ClientError, Fault};
 use crate::instance::{Commit, Place, Server};
-use crate::queue::MessageQueue;
+use crate::queue::{MessageQueue, by_broker};
 
 /// Where a group goes on in a queue.
 #[derive(Clone, Copy)]
@@ -86,7 +88,7 @@ impl Member {
     ///
     /// # Errors
     /// `Failed`: some of them are not stored.
-    pub(crate) async fn persist_all(&self) -> Result<(), ClientError> {
+    pub(crate) async fn persist_all(self: &Rc<Self>) -> Result<(), ClientError> {
         if self.is_broadcasting() {
             return self.persist_locally().await;
         }
@@ -99,7 +101,7 @@ impl Member {
     }
 
     /// Stores what is due, wherever this group keeps its offsets.
-    pub(crate) async fn persist(&self) {
+    pub(crate) async fn persist(self: &Rc<Self>) {
         if !self.commits_by_itself() {
             return;
         }
@@ -122,8 +124,30 @@ impl Member {
         offsets
     }
 
-    /// Sends offsets to their brokers and returns what failed. One that cannot be sent stays due.
-    pub(crate) async fn commit(&self, due: Vec<(MessageQueue, i64)>, how: Commit) -> Vec<Attempt> {
+    /// Sends offsets to their brokers, to all at once, and returns what failed. One that cannot be
+    /// sent stays due.
+    pub(crate) async fn commit(
+        self: &Rc<Self>,
+        due: Vec<(MessageQueue, i64)>,
+        how: Commit,
+    ) -> Vec<Attempt> {
+        let at_brokers = by_broker(due, |(queue, _)| queue).into_values();
+        let commits = at_brokers
+            .map(|due| task::spawn("commit", self.clone().commit_at_broker(due, how)))
+            .collect::<Vec<_>>();
+        let mut failed = Vec::new();
+        for commit in commits {
+            failed.extend(commit.await);
+        }
+        failed
+    }
+
+    /// Sends offsets to their broker. One that does not answer is not asked again.
+    async fn commit_at_broker(
+        self: Rc<Self>,
+        due: Vec<(MessageQueue, i64)>,
+        how: Commit,
+    ) -> Vec<Attempt> {
         let group = &self.config.group;
         let mut failed = Vec::new();
         for (queue, offset) in due {
@@ -139,7 +163,11 @@ impl Member {
                 Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, clock::monotonic_ms()),
                 Err(fault) => {
                     tracing::warn!(%queue, offset, group, %fault, "offset not stored");
+                    let is_silent = fault.is_silence();
                     failed.push(broker.attempt(fault));
+                    if is_silent {
+                        break;
+                    }
                 }
             }
         }

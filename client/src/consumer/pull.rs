@@ -10,7 +10,7 @@ use ringmq_protocol::names::MASTER_ID;
 use ringmq_runtime::{clock, task};
 
 use super::member::{Assigned, Member};
-use super::subscription::Filter;
+use super::subscription::{Filter, Subscription};
 use crate::error::Fault;
 use crate::instance::{Commit, PullAnswer, PullRequest};
 use crate::received::{DecodeError, Pulled, ReceivedMessage};
@@ -37,11 +37,12 @@ impl Member {
     /// Pulls `assigned` until it is dropped.
     pub(crate) async fn pull_loop(self: Rc<Self>, assigned: Rc<Assigned>) {
         while !assigned.is_dropped.get() && !self.is_stopping.get() {
-            if !self.may_pull(&assigned) {
+            let wanted = self.wanted(&assigned.queue.topic).filter(|_| self.may_pull(&assigned));
+            let Some(wanted) = wanted else {
                 let _ = task::timeout(FULL_PAUSE, assigned.room.notified()).await;
                 continue;
-            }
-            let pulled = async { Some(self.pull_once(&assigned).await) };
+            };
+            let pulled = async { Some(self.pull_once(&assigned, &wanted).await) };
             let dropped = async {
                 assigned.dropped.notified().await;
                 None
@@ -67,7 +68,11 @@ impl Member {
             && !self.is_buffer_full()
     }
 
-    async fn pull_once(&self, assigned: &Assigned) -> Result<PullAnswer, Fault> {
+    async fn pull_once(
+        &self,
+        assigned: &Assigned,
+        wanted: &Subscription,
+    ) -> Result<PullAnswer, Fault> {
         let queue = &assigned.queue;
         let (broker, is_slave) = match self.instance.reader(queue, assigned.source.get()) {
             Ok(found) => found,
@@ -80,9 +85,6 @@ impl Member {
         // A slave does not take commits.
         let can_commit = !self.is_broadcasting() && !is_slave && self.commits_by_itself();
         let commit = self.offsets.borrow().get(queue).filter(|offset| can_commit && *offset > 0);
-        let subscription = self.subscription(&queue.topic);
-        let everything = Filter::all();
-        let filter = subscription.as_ref().map_or(&everything, |subscribed| &subscribed.filter);
         let request = PullRequest {
             group: &self.config.group,
             queue,
@@ -90,8 +92,8 @@ impl Member {
             messages_max: self.config.pull_batch,
             commit,
             hold: self.config.pull_hold,
-            filter,
-            version: subscription.as_ref().map_or(0, |subscription| subscription.version),
+            filter: &wanted.filter,
+            version: wanted.version,
             is_lite: self.consumption.is_polled(),
         };
         assigned.pulled_at_ms.set(clock::unix_ms());
@@ -114,9 +116,13 @@ impl Member {
             }
         };
         assigned.source.set(answer.suggested_broker);
+        let Some(wanted) = self.wanted(&assigned.queue.topic) else {
+            // Unsubscribed meanwhile: nobody asked for what it brings.
+            return Next::Pause(FULL_PAUSE);
+        };
         match answer.code {
             response::PULL_OFFSET_MOVED => Next::Restart(answer.next_offset),
-            response::SUCCESS => Next::Pull(self.deliver(assigned, &answer)),
+            response::SUCCESS => Next::Pull(self.deliver(assigned, &answer, &wanted.filter)),
             _ => {
                 self.skip_to(assigned, answer.next_offset);
                 Next::Pull(answer.next_offset)
@@ -125,8 +131,7 @@ impl Member {
     }
 
     /// Hands out what an answer brought; returns where the queue goes on.
-    fn deliver(&self, assigned: &Rc<Assigned>, answer: &PullAnswer) -> i64 {
-        let filter = self.subscription(&assigned.queue.topic).map(|s| s.filter).unwrap_or_default();
+    fn deliver(&self, assigned: &Rc<Assigned>, answer: &PullAnswer, filter: &Filter) -> i64 {
         let Pulled { messages, left_from } = self.readable(assigned, answer);
         let next = left_from.unwrap_or(answer.next_offset);
         let wanted = |message: &Arc<ReceivedMessage>| filter.wants(message.tag());

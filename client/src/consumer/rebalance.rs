@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::names::RETRY_PREFIX;
-use ringmq_runtime::{clock, task};
+use ringmq_runtime::task;
 
 use super::member::{Assigned, Member};
 use crate::error::{ClientError, Fault};
 use crate::instance::Commit;
-use crate::queue::{MessageQueue, java_order};
+use crate::queue::{MessageQueue, by_broker, java_order};
 use crate::routes::TopicRoute;
 
 /// Pause after a turn that left queues without an offset or a lock.
@@ -146,15 +146,19 @@ impl Member {
     async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Turn {
         let wanted = queues.len();
         queues.retain(|queue| !self.leaving.borrow().contains(queue));
-        if self.consumption.is_orderly() && !self.is_broadcasting() {
-            queues = self.lock(&queues).await;
-        }
-        let mut taken = Vec::new();
-        for queue in queues {
-            match self.first_offset(&queue).await {
-                Ok(offset) => taken.extend(self.begin(queue, offset)),
-                Err(fault) => self.report_no_offset(&queue, &fault),
+        let queues: Vec<_> = match self.consumption.is_orderly() && !self.is_broadcasting() {
+            true => {
+                let locked = self.lock(&queues).await.into_iter();
+                locked.map(|(queue, at_ms)| (queue, Some(at_ms))).collect()
             }
+            false => queues.into_iter().map(|queue| (queue, None)).collect(),
+        };
+        let at_brokers = by_broker(queues, |(queue, _)| queue).into_values();
+        let begun = at_brokers
+            .map(|queues| task::spawn("take queues", self.clone().take_at_broker(queues)));
+        let mut taken = Vec::new();
+        for at_broker in begun.collect::<Vec<_>>() {
+            taken.extend(at_broker.await);
         }
         if !taken.is_empty() {
             tracing::info!(group = self.config.group, queues = ?taken, "queues taken");
@@ -162,15 +166,38 @@ impl Member {
         if taken.len() == wanted { Turn::Complete } else { Turn::Incomplete }
     }
 
+    /// Begins to consume queues of one broker. One that does not answer is not asked again.
+    async fn take_at_broker(
+        self: Rc<Self>,
+        queues: Vec<(MessageQueue, Option<u64>)>,
+    ) -> Vec<MessageQueue> {
+        let mut taken = Vec::new();
+        for (queue, locked_at_ms) in queues {
+            match self.first_offset(&queue).await {
+                Ok(offset) => taken.extend(self.begin(queue, offset, locked_at_ms)),
+                Err(fault) => {
+                    self.report_no_offset(&queue, &fault);
+                    if fault.is_silence() {
+                        break;
+                    }
+                }
+            }
+        }
+        taken
+    }
+
     /// Starts the loops of one queue; `None` when the member stops, or the queue is ours already.
-    fn begin(self: &Rc<Self>, queue: MessageQueue, offset: i64) -> Option<MessageQueue> {
+    fn begin(
+        self: &Rc<Self>,
+        queue: MessageQueue,
+        offset: i64,
+        locked_at_ms: Option<u64>,
+    ) -> Option<MessageQueue> {
         if self.is_stopping.get() || self.find(&queue).is_some() {
             return None;
         }
-        let assigned = Assigned::new(queue.clone(), offset, self.batch_turn(&queue));
-        if self.consumption.is_orderly() {
-            assigned.locked_at_ms.set(Some(clock::monotonic_ms()));
-        }
+        let turn = self.batch_turn(&queue);
+        let assigned = Assigned::new(queue.clone(), offset, turn, locked_at_ms);
         self.assigned.borrow_mut().insert(queue.clone(), assigned.clone());
         task::spawn("pull loop", self.clone().pull_loop(assigned.clone())).detach();
         if self.consumption.is_orderly() {
@@ -192,17 +219,47 @@ impl Member {
         let old = self.assigned.borrow_mut().remove(queue);
         let Some(old) = old else { return };
         old.drop_it();
-        if self.begin(queue.clone(), offset).is_some()
+        // Nobody confirmed the lock anew.
+        if self.begin(queue.clone(), offset, old.locked_at_ms.get()).is_some()
             && let Some(new) = self.find(queue)
         {
             new.is_paused.set(old.is_paused.get());
             new.polled_to.set(Some(offset));
-            // Nobody confirmed the lock anew.
-            new.locked_at_ms.set(old.locked_at_ms.get());
         }
     }
 
     fn report_no_offset(&self, queue: &MessageQueue, fault: &Fault) {
         tracing::warn!(%queue, group = self.config.group, %fault, "no offset to begin at");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::config::{ClientConfig, ConsumerConfig};
+    use crate::consumer::consumption::{Consumption, Orderly};
+    use crate::consumer::listener::{OrderlyContext, OrderlyStatus};
+    use crate::instance::Instance;
+    use crate::received::ReceivedMessage;
+
+    #[test]
+    fn a_lock_counts_from_the_question_for_it_and_not_from_what_came_after_its_answer() {
+        shards::block_on(async {
+            let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
+            let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
+            let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
+            let config = ConsumerConfig::new("g");
+            let member = Member::new(instance, config, Consumption::Orderly(orderly));
+            let queue = MessageQueue::new("T", "b", 0);
+            member.begin(queue.clone(), 0, Some(7));
+            let locked_at_ms = || member.find(&queue).expect("ours").locked_at_ms.get();
+            assert_eq!(locked_at_ms(), Some(7));
+            member.begin_anew(&queue, 5);
+            assert_eq!(locked_at_ms(), Some(7), "nobody confirmed it anew");
+        });
     }
 }

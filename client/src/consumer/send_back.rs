@@ -38,7 +38,7 @@ impl Member {
         };
         let Err(fault) = given_back else { return Ok(()) };
         tracing::debug!(id = message.message_id(), %fault, "not given back, sent to retry topic");
-        self.send_to_retry_topic(message, bound).await
+        self.send_to_retry_topic(message, message.reconsume_times + 1, bound).await
     }
 
     fn reconsume_bound(&self) -> i32 {
@@ -48,21 +48,22 @@ impl Member {
         }
     }
 
-    /// Sends a copy of `message` to the retry topic of this group, to come again after a delay, or
-    /// to become a dead letter once it came `bound` times.
+    /// Sends a copy of `message`, which came `times` times in vain, to the retry topic of this
+    /// group, to come again after a delay, or to become a dead letter once it came `bound` times.
     pub(crate) async fn send_to_retry_topic(
         &self,
         message: &ReceivedMessage,
+        times: i32,
         bound: i32,
     ) -> Result<(), ClientError> {
-        let copy = retry_copy(message, self.retry_topic(), bound);
+        let copy = retry_copy(message, self.retry_topic(), times, bound);
         let config = ProducerConfig::new(INNER_PRODUCER_GROUP);
         let producer = ProducerCore::new(self.instance.clone(), config);
         producer.send(Outgoing::any(copy)).await.map(|_| ())
     }
 }
 
-fn retry_copy(message: &ReceivedMessage, retry_topic: String, bound: i32) -> Message {
+fn retry_copy(message: &ReceivedMessage, retry_topic: String, times: i32, bound: i32) -> Message {
     let mut copy = Message::new(retry_topic, message.body.clone()).flag(message.flag);
     let is_dropped = |name: &str| name == keys::TRANSACTION_PREPARED || name == keys::CRC32;
     for (name, value) in message.properties().iter().filter(|(name, _)| !is_dropped(name)) {
@@ -73,7 +74,7 @@ fn retry_copy(message: &ReceivedMessage, retry_topic: String, bound: i32) -> Mes
     let level = DELAY_LEVEL_FIRST.saturating_add(message.reconsume_times);
     copy.property(keys::RETRY_TOPIC, message.topic.clone())
         .property(keys::ORIGIN_MESSAGE_ID, origin)
-        .property(keys::RECONSUME_TIME, (message.reconsume_times + 1).to_string())
+        .property(keys::RECONSUME_TIME, times.to_string())
         .property(keys::MAX_RECONSUME_TIMES, bound.to_string())
         .property(keys::DELAY_TIME_LEVEL, level.to_string())
 }
@@ -86,7 +87,7 @@ mod tests {
     fn a_retry_copy_says_where_it_comes_from_and_how_often_it_came() {
         let mut message = ReceivedMessage::sample(7, b"hello");
         message.reconsume_times = 2;
-        let copy = retry_copy(&message, "%RETRY%g".into(), 16);
+        let copy = retry_copy(&message, "%RETRY%g".into(), 3, 16);
         let found = |name| copy.get(name).unwrap_or_default();
         assert_eq!(copy.topic(), "%RETRY%g");
         assert_eq!(found(keys::RETRY_TOPIC), "T");

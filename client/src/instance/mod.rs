@@ -6,6 +6,7 @@
 //! connections close. What fails on the way is logged, never retried: a broker forgets a silent
 //! client after two minutes anyway.
 
+mod batch_turns;
 mod calls;
 mod heartbeat;
 mod identity;
@@ -34,6 +35,7 @@ pub(crate) use name_servers::read_json;
 pub(crate) use offsets::{Commit, Place};
 pub(crate) use server::{Read, Server, expect_success, malformed, refusal};
 
+use self::batch_turns::BatchTurns;
 use self::inbound::Inbound;
 use self::local_files::LocalFiles;
 use self::name_servers::NameServers;
@@ -63,6 +65,8 @@ pub(crate) struct Instance {
     suspects: RefCell<BTreeSet<String>>,
     route_now: Notify,
     local_files: OnceCell<LocalFiles>,
+    /// Orderly consumers: who may have a listener consume a queue now.
+    pub(crate) batch_turns: BatchTurns,
     is_stopping: Cell<bool>,
     /// Entered by who stops the client: whoever comes later waits until that is done.
     stop_turn: Turn,
@@ -89,6 +93,7 @@ impl Instance {
             route_now: Notify::new(),
             members: RefCell::default(),
             heartbeat_now: Notify::new(),
+            batch_turns: BatchTurns::default(),
             is_stopping: Cell::new(false),
             stop_turn: Turn::default(),
             config,

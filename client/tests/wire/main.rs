@@ -6,6 +6,7 @@ mod orderly;
 mod producer;
 mod push;
 mod stop;
+mod subscription;
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -81,6 +82,14 @@ impl Seen {
             .unwrap_or_else(PoisonError::into_inner);
         assert!(!timeout.timed_out(), "waited in vain; seen: {all:?}");
         all.clone()
+    }
+
+    /// Whether `count` bodies are seen within so long.
+    fn come_within(&self, patience: Duration, count: usize) -> bool {
+        let (bodies, changed) = &*self.bodies;
+        let all = bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = changed.wait_timeout_while(all, patience, |all| all.len() < count);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn len(&self) -> usize {

@@ -220,3 +220,54 @@ fn a_stop_gives_back_the_locks_of_queues_that_are_being_handed_over() {
     client.shutdown_blocking();
     assert!(broker.state().locks.is_empty(), "or the other member waits for a minute");
 }
+
+#[test]
+fn a_message_that_is_given_up_tells_the_broker_how_often_it_came() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        send_to_all_queues(&client).await;
+        let config = ConsumerConfig {
+            reconsume_times_max: 3,
+            orderly_suspend: Duration::from_millis(1),
+            ..group("g")
+        };
+        let listener = |_: Batch<'_>, _: &OrderlyContext| OrderlyStatus::Suspend;
+        let consumer = client.orderly_consumer(config, listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    broker.wait_for("all to be given up", |state| state.stored("%RETRY%g") == 4);
+    let state = broker.state();
+    let given_up = state.queues.iter().filter(|((topic, _), _)| topic == "%RETRY%g");
+    for record in given_up.flat_map(|(_, records)| records) {
+        let record = ringmq_protocol::record::Record::parse(record).expect("our own record");
+        assert_eq!(record.reconsume_times, 3, "or a 4.x broker delivers it again");
+    }
+}
+
+#[test]
+fn who_joins_again_consumes_no_queue_whose_batch_is_still_at_work() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    let work = Arc::new(Work::default());
+    block_on(async {
+        send_to_all_queues(&client).await;
+        let join = async || {
+            let consumer = client.orderly_consumer(group("g"), work.listener()).await;
+            let consumer = consumer.expect("joined");
+            consumer.subscribe("T", "*").await.expect("subscribed");
+            consumer
+        };
+        let leaves = join().await;
+        assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
+        // Does not wait for ever for listeners.
+        leaves.shutdown().await;
+        join().await;
+    });
+    let pulls = broker.state().count(request::PULL_MESSAGE);
+    broker.wait_for("new pulls", |state| state.count(request::PULL_MESSAGE) > pulls);
+    assert!(!work.wait_for(WATCHED_FOR, |work| work.begun > 4), "nobody begins beside them");
+    work.let_go();
+    assert!(work.wait_for(PATIENCE, |work| work.begun >= 8), "all are consumed again");
+    assert_eq!(work.state().most, 1, "one listener of a queue at a time");
+}

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures_lite::future::block_on;
 use ringmq_client::config::{ConsumerConfig, MessageModel};
 use ringmq_client::consumer::ConsumeStatus;
-use ringmq_client::consumer::subscription::Filter;
 use ringmq_client::message::Message;
 use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::bodies::running::ConsumerRunningInfo;
@@ -18,7 +17,7 @@ use super::{Seen, client_of, group, numbers, producer_of, send};
 
 type Batch<'a> = &'a [Arc<ReceivedMessage>];
 
-fn record(seen: &Seen) -> impl Fn(Batch<'_>) -> ConsumeStatus + Send + Sync + 'static {
+pub fn record(seen: &Seen) -> impl Fn(Batch<'_>) -> ConsumeStatus + Send + Sync + 'static {
     let seen = seen.clone();
     move |messages: Batch<'_>| {
         messages.iter().for_each(|message| seen.push(&message.body));
@@ -295,19 +294,6 @@ fn dropping_the_last_handle_frees_the_connections() {
 }
 
 #[test]
-fn a_topic_that_comes_into_being_later_is_consumed_then() {
-    let broker = FakeBroker::start("a");
-    let (client, seen) = (client_of(&broker), Seen::default());
-    block_on(async {
-        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
-        consumer.subscribe("T", "*").await.expect("subscribed, waits");
-        let other = client_of(&broker);
-        send(&producer_of(&other).await, 0, 8).await;
-    });
-    assert_eq!(seen.wait(8), numbers(8));
-}
-
-#[test]
 fn an_administrator_resets_offsets_and_looks_into_a_consumer() {
     let broker = FakeBroker::start("a");
     let (client, seen) = (client_of(&broker), Seen::default());
@@ -331,20 +317,6 @@ fn an_administrator_resets_offsets_and_looks_into_a_consumer() {
     let of_topic = info.mq_table.keys().filter(|queue| queue.topic == "T").count();
     assert_eq!((code, of_topic, info.subscription_set.len()), (0, 4, 2));
     client.shutdown_blocking();
-}
-
-#[test]
-fn a_broker_that_knows_no_sql_says_so_at_the_subscription() {
-    let broker = FakeBroker::start("a");
-    let client = client_of(&broker);
-    block_on(async {
-        send(&producer_of(&client).await, 0, 1).await;
-        let listener = record(&Seen::default());
-        let consumer = client.push_consumer(group("g"), listener).await.expect("joined");
-        let filter = Filter::Sql("a > 1".into());
-        let error = consumer.subscribe_with("T", filter).await.expect_err("refused");
-        assert!(error.to_string().contains("check of the subscription of T"), "{error}");
-    });
 }
 
 #[test]

@@ -89,3 +89,34 @@ fn a_heartbeat_that_is_under_way_says_nothing_of_a_member_that_left() {
     assert!(second.state().members["g"].is_empty(), "a member again");
     client.shutdown_blocking();
 }
+
+#[test]
+fn a_stop_waits_once_for_a_broker_that_does_not_answer() {
+    let (first, second) = (FakeBroker::start("a"), FakeBroker::start("b"));
+    first.also_name(&second);
+    let client = Client::start_blocking(ClientConfig {
+        offset_persist: Duration::from_secs(60),
+        call_timeout: Duration::from_millis(500),
+        ..ClientConfig::new(&first.address)
+    })
+    .expect("started");
+    let seen = Seen::default();
+    let listener = {
+        let seen = seen.clone();
+        move |messages: Batch<'_>| {
+            seen.push(&messages[0].body);
+            ConsumeStatus::Success
+        }
+    };
+    block_on(async {
+        send(&producer_of(&client).await, 0, 8).await;
+        let consumer = client.push_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        seen.wait(8);
+        first.state().silent.insert(request::UPDATE_CONSUMER_OFFSET);
+        consumer.shutdown().await;
+    });
+    let asked = first.state().count(request::UPDATE_CONSUMER_OFFSET);
+    assert_eq!(asked, 1, "each costs the time of a call");
+    assert_eq!(second.state().committed("g", "T"), 4, "the other broker answers");
+}

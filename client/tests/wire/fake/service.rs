@@ -78,6 +78,7 @@ impl Service for Fake {
             return;
         }
         match command.code {
+            silent if state.silent.contains(&silent) => {}
             refused if state.refused.contains(&refused) => {
                 call.refuse(response::SYSTEM_ERROR, "trouble was asked for");
             }

@@ -63,6 +63,8 @@ pub struct State {
     /// Group and queue to the client that holds its lock.
     pub locks: BTreeMap<(String, Place), String>,
     pub trouble: VecDeque<Trouble>,
+    /// Codes of requests that are never answered.
+    pub silent: BTreeSet<i32>,
     /// Codes of requests that are refused.
     pub refused: BTreeSet<i32>,
     /// Code of a request of which the next one that wants an answer gets none.
