@@ -65,6 +65,8 @@ pub struct PaceArgs {
     #[arg(long, default_value = "10", value_parser = values::counted)]
     pub duration: Duration,
     /// End after so many messages, those of the warm-up included, even if the time is not over.
+    /// Producers send no more of them, but for a last batch that is whole; consumers take what
+    /// their last pulls bring.
     #[arg(long, value_parser = values::some)]
     pub messages: Option<u64>,
     /// How often to run: every repetition opens its connections and warms up again.

@@ -57,6 +57,11 @@ impl Lane {
         !self.out.is_closed() && !self.free.borrow().is_empty()
     }
 
+    /// Messages of a request, where they are known.
+    pub fn messages_of_request(&self) -> Option<u64> {
+        self.work.messages_of_request()
+    }
+
     /// Requests that wait for an answer.
     pub fn in_flight(&self) -> usize {
         self.slots.borrow().len() - self.free.borrow().len() - self.retired.get()

@@ -42,6 +42,9 @@ use crate::target::caller;
 /// From the order to begin until all threads begin: time enough for the order to reach each.
 const START_DELAY: Duration = Duration::from_millis(10);
 
+/// Between two looks of a load that ends after so many messages.
+const ENOUGH_POLL: Duration = Duration::from_millis(1);
+
 /// The length of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -105,7 +108,9 @@ impl Load {
         self.lanes.set(self.lanes.get() + 1);
     }
 
-    /// Ends the run as soon as `messages` are counted, those of the warm-up included.
+    /// Ends the run as soon as `messages` are counted, those of the warm-up included. Said before
+    /// it begins, work that knows how many messages it asks for asks for no more, but for a last
+    /// request that is whole: each thread its part.
     pub fn stop_after(&self, messages: u64) {
         self.stop_after.set(messages);
     }
@@ -151,9 +156,12 @@ impl Load {
 
     async fn begin(&self, start: Instant) {
         let (threads, lanes) = (self.driving().len() as u64, self.lanes.get() as u64);
+        let stop_after = self.stop_after.get();
         let begin = |thread: usize| {
-            let part = Part { thread: thread as u64, threads, lanes };
-            move |share: Rc<Share>| share.begin(start, (threads > 1).then_some(part))
+            let thread = thread as u64;
+            let part = Part { thread, threads, lanes };
+            let wanted = stop_after / threads + u64::from(thread < stop_after % threads);
+            move |share: Rc<Share>| share.begin(start, (threads > 1).then_some(part), wanted)
         };
         self.each(begin).await;
     }
@@ -226,7 +234,9 @@ impl Load {
 
     async fn sleep_until_or_over(&self, until: Instant) {
         while Instant::now() < until && !self.is_over() {
-            task::sleep_until(until.min(Instant::now() + OVER_POLL)).await;
+            // All threads wait when the last answer is there, in time that counts.
+            let poll = if self.stop_after.get() < u64::MAX { ENOUGH_POLL } else { OVER_POLL };
+            task::sleep_until(until.min(Instant::now() + poll)).await;
         }
     }
 }

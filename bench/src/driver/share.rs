@@ -90,6 +90,10 @@ pub struct Share {
     stopping: Cell<bool>,
     /// The current interval.
     window: RefCell<Box<Window>>,
+    /// Messages that this share is to ask for.
+    wanted: Cell<u64>,
+    /// Messages of the requests that wait for an answer, where they are known.
+    asked: Cell<u64>,
     settled: Notify,
     progress: Arc<Progress>,
 }
@@ -105,6 +109,8 @@ impl Share {
             next_lane: Cell::new(0),
             stopping: Cell::new(false),
             window: RefCell::default(),
+            wanted: Cell::new(u64::MAX),
+            asked: Cell::new(0),
             settled: Notify::new(),
             progress,
         })
@@ -116,8 +122,10 @@ impl Share {
         task::spawn("bench lane", self.clone().read_answers(lane, read)).detach();
     }
 
-    /// Begins to ask at `start`. Of an open loop only `part` belongs here; none: all of it.
-    pub async fn begin(self: Rc<Self>, start: Instant, part: Option<Part>) {
+    /// Begins to ask at `start`, for `wanted` messages where the work knows how many it asks for.
+    /// Of an open loop only `part` belongs here; none: all of it.
+    pub async fn begin(self: Rc<Self>, start: Instant, part: Option<Part>, wanted: u64) {
+        self.wanted.set(wanted);
         self.start.set(start);
         self.interval_start.set(start);
         if let (Some(pacer), Some(part)) = (&self.pacer, part) {
@@ -195,16 +203,35 @@ impl Share {
         self.start.get().elapsed()
     }
 
+    /// True when what was counted and what waits for an answer is all that is wanted.
+    fn has_enough(&self) -> bool {
+        self.progress.messages().saturating_add(self.asked.get()) >= self.wanted.get()
+    }
+
+    fn ask(&self, lane: &Lane, intended: Instant, now: Instant) {
+        self.asked.set(self.asked.get() + lane.messages_of_request().unwrap_or(0));
+        lane.ask(intended, now);
+    }
+
+    /// So many requests of a lane wait no longer.
+    fn no_longer_asked(&self, lane: &Lane, requests: usize) {
+        let messages = lane.messages_of_request().unwrap_or(0) * requests as u64;
+        self.asked.set(self.asked.get() - messages);
+    }
+
     fn backlog(&self) -> u64 {
+        if self.has_enough() {
+            return 0;
+        }
         let elapsed = self.elapsed();
         self.pacer.as_ref().map_or(0, |pacer| pacer.borrow_mut().backlog(elapsed))
     }
 
     fn fill_all_slots(&self) {
         for lane in self.lanes.borrow().iter() {
-            while lane.has_room() {
+            while lane.has_room() && !self.has_enough() {
                 let now = Instant::now();
-                lane.ask(now, now);
+                self.ask(lane, now, now);
             }
             lane.flush();
         }
@@ -228,11 +255,11 @@ impl Share {
         let first = self.next_lane.get();
         let mut looked_at = 0;
         let mut full = 0;
-        while full < lanes.len() {
+        while full < lanes.len() && !self.has_enough() {
             let lane = &lanes[(first + looked_at) % lanes.len()];
             if lane.has_room() {
                 let Some(due) = pacer.borrow_mut().take(elapsed) else { break };
-                lane.ask(self.start.get() + due, now);
+                self.ask(lane, self.start.get() + due, now);
                 full = 0;
             } else {
                 full += 1;
@@ -257,6 +284,11 @@ impl Share {
         for _ in 0..lost {
             self.window.borrow_mut().failure("connection closed");
         }
+        self.no_longer_asked(&lane, lost);
+        if self.pacer.is_none() && !self.stopping.get() {
+            // What it asked for and did not get is now asked for by others.
+            self.fill_all_slots();
+        }
         self.tell_whether_finished();
         self.settled.notify_all();
     }
@@ -268,21 +300,25 @@ impl Share {
         }
         let now = Instant::now();
         let mut window = self.window.borrow_mut();
-        let before = window.messages;
         let outcome = assembler.feed(bytes, |answer| {
+            let before = window.messages;
             let then = lane.take(answer, now, &mut window);
+            // Only this thread adds: no need for one step.
+            let messages = self.progress.messages() + window.messages - before;
+            self.progress.messages.store(messages, Ordering::Relaxed);
+            if then.is_some() {
+                self.no_longer_asked(lane, 1);
+            }
             match then {
                 Some(Then::Stop) => self.progress.stops.store(true, Ordering::Relaxed),
                 Some(Then::Retire) => self.tell_whether_finished(),
                 Some(Then::Again) | None => {}
             }
-            if self.pacer.is_none() && !self.stopping.get() && lane.has_room() {
-                lane.ask(now, now);
+            if self.pacer.is_none() && !self.stopping.get() && lane.has_room() && !self.has_enough()
+            {
+                self.ask(lane, now, now);
             }
         });
-        // Only this thread adds: no need for one step.
-        let messages = self.progress.messages() + window.messages - before;
-        self.progress.messages.store(messages, Ordering::Relaxed);
         if let Err(error) = &outcome {
             window.failure(&error.to_string());
         }

@@ -29,6 +29,10 @@ struct Echo {
 }
 
 impl Work for Echo {
+    fn messages_of_request(&self) -> Option<u64> {
+        Some(1)
+    }
+
     fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>) {
         self.intended.borrow_mut().push(asked.intended);
         self.asks.set(self.asks.get() + 1);
@@ -84,6 +88,17 @@ fn run(
     depth: u32,
     stall: std::ops::Range<u64>,
 ) -> (Archive, Instant) {
+    run_for(u64::MAX, work, rate, depth, stall)
+}
+
+/// The same, for so many messages at most.
+fn run_for(
+    messages: u64,
+    work: Rc<Echo>,
+    rate: Option<f64>,
+    depth: u32,
+    stall: std::ops::Range<u64>,
+) -> (Archive, Instant) {
     World::new(11).run(async {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9_000));
         let listener = Listener::bind(addr, Reuse::No).unwrap();
@@ -94,6 +109,7 @@ fn run(
         let schedule = rate.map(|rate| Schedule::new(step(rate), Arrivals::Constant, 0));
         let load = Load::new(schedule);
         load.add_lane(Lane::new(work, write, depth), read);
+        load.stop_after(messages);
         let start = Instant::now();
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
         let archive = load.run(timing, Archive::default(), |_, _| ()).await;
@@ -101,6 +117,16 @@ fn run(
         server.await;
         (archive, start)
     })
+}
+
+#[test]
+fn a_load_for_so_many_messages_asks_for_no_more_in_either_loop() {
+    for rate in [None, Some(10_000.0)] {
+        let work = Rc::new(Echo::default());
+        let (archive, _) = run_for(1_001, work.clone(), rate, 64, 0..0);
+        assert_eq!((work.asks.get(), archive.total.messages), (1_001, 1_001), "{rate:?}");
+        assert_eq!((archive.backlog(), archive.total.errors.total()), (0, 0), "{rate:?}");
+    }
 }
 
 #[test]

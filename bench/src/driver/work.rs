@@ -30,6 +30,12 @@ pub enum Then {
 /// A lane has a fixed number of slots, each with at most one request in flight. Per slot, `ask` and
 /// `answered` alternate; a lost connection ends both.
 pub trait Work {
+    /// Messages of a request, where they are known before its answer: a load that is to end after
+    /// so many then asks for no more.
+    fn messages_of_request(&self) -> Option<u64> {
+        None
+    }
+
     /// Appends the next request of `slot` to `out`, with the slot's number as its opaque.
     fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>);
 

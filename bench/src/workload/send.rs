@@ -146,6 +146,10 @@ impl SendWork {
 }
 
 impl Work for SendWork {
+    fn messages_of_request(&self) -> Option<u64> {
+        Some(self.plan.batch.into())
+    }
+
     fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
