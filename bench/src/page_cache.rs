@@ -54,6 +54,15 @@ pub async fn refuse_cached(files: &[PathBuf], log: &Path) -> Result<(), BenchErr
     }
 }
 
+/// Has the kernel write to the devices all that waits for it in the page cache, of all programs.
+/// What the tool says goes to the file `log`.
+///
+/// # Errors
+/// `sync` is missing, or takes too long.
+pub async fn write_back(log: &Path) -> Result<(), BenchError> {
+    tool(&["sync"], &[], log).await.map(|_| ())
+}
+
 /// How much of files is in the page cache, in percent of their size. What the tool says goes to the
 /// file `log`.
 ///

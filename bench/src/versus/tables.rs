@@ -55,7 +55,8 @@ fn failures(runs: &[&Run]) -> u64 {
 
 fn legend() -> String {
     format!(
-        "x better: geometric mean over the pairs, with its {CONFIDENCE_PERCENT} % interval; above \
+        "Before each run the file systems are synced: what others wrote would stall its groups. x \
+         better: geometric mean over the pairs, with its {CONFIDENCE_PERCENT} % interval; above \
          1 ours is better. Pairs count where the probes that bind the figure differ by no more \
          than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
          than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
