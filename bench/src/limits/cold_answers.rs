@@ -193,8 +193,9 @@ impl Log {
         while ahead.len() < READS_AHEAD && self.next.get() < self.answers.file_len() {
             let (file, pos, block) = (self.file.clone(), self.next.get(), self.block());
             let read = async move {
-                let read = file.read_into(pos, vec![block]).await?;
-                read.into_iter().next().ok_or(ErrorKind::UnexpectedEof.into())
+                let (read, blocks) = file.read_into(pos, vec![block]).await;
+                read?;
+                blocks.into_iter().next().ok_or(ErrorKind::UnexpectedEof.into())
             };
             ahead.push_back(task::spawn("null read", read));
             self.next.set(pos + READ_SIZE_BYTES as u64);
