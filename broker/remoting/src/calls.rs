@@ -185,6 +185,11 @@ impl Calls {
         calls.filter(|call| !matches!(call.state, State::Done(_)))
     }
 
+    /// Whether every call has its answer, or the lack of one.
+    pub(crate) fn are_answered(&self) -> bool {
+        self.unanswered().next().is_none()
+    }
+
     /// Calls that must not wait any longer, each with its error.
     pub(crate) fn expired(&self, now: Instant) -> Vec<(i32, CallError)> {
         let overdue = self.unanswered().filter(|call| call.deadline <= now);
@@ -247,6 +252,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         if let CallState::Open { conn, opaque } = &self.state {
             conn.calls.borrow_mut().forget(*opaque);
+            conn.call_ended();
         }
     }
 }

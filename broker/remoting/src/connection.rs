@@ -52,6 +52,8 @@ pub struct Connection {
     limits: ConnectionLimits,
     in_flight: Rc<InFlight>,
     closed: Cell<Option<&'static str>>,
+    /// Why it is to be closed when its calls have ended.
+    retired: Cell<Option<&'static str>>,
     draining: Cell<bool>,
     /// The service wants nothing more from this peer for a while.
     paused: Cell<bool>,
@@ -112,6 +114,7 @@ impl Connection {
             limits,
             in_flight,
             closed: Cell::new(None),
+            retired: Cell::new(None),
             draining: Cell::new(false),
             paused: Cell::new(false),
             unfinished_bytes: Cell::new(0),
@@ -166,6 +169,22 @@ impl Connection {
         self.writer.end();
         self.timekeeper.wake();
         self.in_flight.wake_readers();
+    }
+
+    /// Closes the connection when the calls made over it have ended, which their timeouts bound.
+    /// Who makes further ones puts that off.
+    pub(crate) fn retire(&self, reason: &'static str) {
+        self.retired.set(Some(reason));
+        self.call_ended();
+    }
+
+    /// A call has come to its end: it may be the last one that a retired connection waits for.
+    pub(crate) fn call_ended(&self) {
+        if let Some(reason) = self.retired.get()
+            && self.calls.borrow().are_answered()
+        {
+            self.close(reason);
+        }
     }
 
     /// Takes the bytes of a request that will be answered later: past the server's limit reading
@@ -419,5 +438,6 @@ impl Connection {
     pub(crate) fn fail_call(&self, opaque: i32, error: CallError) {
         let finished = self.calls.borrow_mut().finish(opaque, || Err(error.clone()));
         finished.run(Err(error));
+        self.call_ended();
     }
 }

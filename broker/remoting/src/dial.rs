@@ -245,6 +245,16 @@ impl<S: Service> Dialer<S> {
         }
     }
 
+    /// Hands `conn` out no more: who asks for `address` next gets another connection. It is closed
+    /// when the calls made over it have ended.
+    pub fn retire(&self, address: &str, conn: &Connection, reason: &'static str) {
+        let is_current = self.get_open(address).is_some_and(|open| open.id() == conn.id());
+        if is_current {
+            self.peers.borrow_mut().remove(address);
+        }
+        conn.retire(reason);
+    }
+
     /// Closes and forgets all connections.
     pub fn close_all(&self, reason: &'static str) {
         let peers = std::mem::take(&mut *self.peers.borrow_mut());

@@ -210,5 +210,6 @@ fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Res
     let keep = || Ok(OwnedCommand::copy_of(bytes, command));
     let finished = conn.calls.borrow_mut().finish(command.opaque, keep);
     finished.run(Ok(command));
+    conn.call_ended();
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! One call to one server, with its failures named.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, WriteHeader};
-use ringmq_remoting::CallError;
+use ringmq_remoting::{CallError, Connection};
 use ringmq_runtime::sync;
 
 use super::Instance;
@@ -48,7 +49,8 @@ pub(crate) type Read<T> = fn(&Command<'_>) -> Result<T, Fault>;
 impl Instance {
     /// Sends one request to `server` and has `read` make sense of the answer.
     ///
-    /// A server that is going away (code 1500) is asked once more over a new connection.
+    /// A server that is going away (code 1500) is asked once more over a new connection; the old
+    /// one stays until what others asked over it is answered.
     pub(crate) async fn call<T: 'static>(
         &self,
         server: &Server,
@@ -71,30 +73,14 @@ impl Instance {
         timeout: Duration,
         read: Read<T>,
     ) -> Result<T, Fault> {
-        let outcome = self.call_once(server, code, header, &body, timeout, read).await;
+        let connection = self.connect(&server.address).await?;
+        let outcome = ask(&connection, code, header, body().as_ref(), timeout, read).await;
         if outcome.as_ref().is_err_and(|fault| fault.code() == Some(response::GO_AWAY)) {
-            self.dialer.close(&server.address, "the server goes away");
-            return self.call_once(server, code, header, &body, timeout, read).await;
+            self.dialer.retire(&server.address, &connection, "the server goes away");
+            let connection = self.connect(&server.address).await?;
+            return ask(&connection, code, header, body().as_ref(), timeout, read).await;
         }
         outcome
-    }
-
-    async fn call_once<T: 'static, B: AsRef<[u8]>>(
-        &self,
-        server: &Server,
-        code: i32,
-        header: &impl WriteHeader,
-        body: impl Fn() -> B,
-        timeout: Duration,
-        read: Read<T>,
-    ) -> Result<T, Fault> {
-        let connection = self.connect(&server.address).await?;
-        let (sender, answer) = sync::oneshot();
-        connection.call_with(code, header, body().as_ref(), timeout, move |answer| {
-            // Nobody listens if the caller was dropped meanwhile.
-            let _ = sender.send(answer.map_err(unreachable).and_then(read));
-        });
-        answer.await.unwrap_or_else(|_| Err(unreachable(CallError::Closed { reason: "stopped" })))
     }
 
     /// Sends one request to `server`; there will be no answer.
@@ -108,6 +94,22 @@ impl Instance {
         self.connect(&server.address).await?.send_oneway(code, header, body);
         Ok(())
     }
+}
+
+async fn ask<T: 'static>(
+    connection: &Rc<Connection>,
+    code: i32,
+    header: &impl WriteHeader,
+    body: &[u8],
+    timeout: Duration,
+    read: Read<T>,
+) -> Result<T, Fault> {
+    let (sender, answer) = sync::oneshot();
+    connection.call_with(code, header, body, timeout, move |answer| {
+        // Nobody listens if the caller was dropped meanwhile.
+        let _ = sender.send(answer.map_err(unreachable).and_then(read));
+    });
+    answer.await.unwrap_or_else(|_| Err(unreachable(CallError::Closed { reason: "stopped" })))
 }
 
 fn unreachable(error: CallError) -> Fault {

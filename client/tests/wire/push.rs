@@ -8,7 +8,7 @@ use ringmq_client::consumer::ConsumeStatus;
 use ringmq_client::message::Message;
 use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::bodies::running::ConsumerRunningInfo;
-use ringmq_protocol::codes::request;
+use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::json;
 use ringmq_protocol::properties::keys;
 
@@ -347,5 +347,23 @@ fn a_consumer_that_left_lets_go_of_its_listener() {
         consumer.shutdown().await;
     });
     assert_eq!(end.wait(1), ["dropped"], "though the client and its long polls live on");
+    client.shutdown_blocking();
+}
+
+#[test]
+fn a_server_that_goes_away_answers_what_it_was_asked_before() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let producer = block_on(producer_of(&client));
+    block_on(async {
+        send(&producer, 0, 1).await;
+        let consumer = client.push_consumer(group("g"), record(&seen)).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        seen.wait(1);
+        broker.state().trouble.push_back(Trouble::Refuse(response::GO_AWAY));
+        send(&producer, 1, 3).await;
+    });
+    assert_eq!(seen.wait(4), numbers(4));
+    assert_eq!(broker.state().closed, 0, "pulls of the retry topic wait for their answers");
     client.shutdown_blocking();
 }

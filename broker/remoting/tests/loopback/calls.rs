@@ -127,3 +127,30 @@ fn a_dialer_shares_connections_backs_off_and_reconnects() {
         assert!(matches!(dialer.get("no port").await, Err(DialError::Resolve { .. })));
     });
 }
+
+#[test]
+fn a_connection_that_is_retired_ends_with_its_calls_and_takes_no_new_ones() {
+    check(ServerLimits::default(), |fixture| async move {
+        let limits = ConnectionLimits::default();
+        let dialer = Dialer::new(Rc::new(NoService), limits, PATIENCE);
+        let address = fixture.address.to_string();
+        let old = dialer.get(&address).await.expect("connected");
+        let call = old.call(HOLD, &(), b"", PATIENCE);
+        until("it arrived", || fixture.service.held.borrow().len() == 1).await;
+        dialer.retire(&address, &old, "test");
+        let new = dialer.get(&address).await.expect("connected");
+        assert_ne!(new.id(), old.id());
+        // Said again by a late answer: the new one is not meant.
+        dialer.retire(&address, &old, "test");
+        assert_eq!(dialer.get(&address).await.expect("connected").id(), new.id());
+        let held = std::mem::take(&mut *fixture.service.held.borrow_mut());
+        for (to, conn, _) in held {
+            conn.reply(&to, 0, None, &(), b"answered");
+        }
+        assert_eq!(call.await.expect("an answer").body(), b"answered");
+        until("its end", || fixture.service.closed.borrow().len() == 1).await;
+        assert!(old.is_closed() && !new.is_closed());
+        dialer.retire(&address, &new, "test");
+        assert!(new.is_closed(), "it has no call to wait for");
+    });
+}
