@@ -12,6 +12,7 @@ use ringmq_runtime::task::{self, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
+use crate::record::latencies::beyond;
 use crate::target::Target;
 use crate::target::caller::Caller;
 
@@ -25,7 +26,46 @@ pub struct BrokerStages {
     pub broker: String,
     /// Its stages in their order, those of all shards together first; none when it does not time
     /// them.
-    pub stages: Vec<SendStage>,
+    pub stages: Vec<Stage>,
+}
+
+/// How long the sends took for one stage, in microseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The shard that timed it; none: all of them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
+    /// Its name.
+    pub stage: String,
+    /// Sends that passed it.
+    pub count: u64,
+    /// Mean time.
+    pub mean_us: f64,
+    /// Half of the sends were faster; none if no send was slower, as of those that follow.
+    pub p50_us: Option<f64>,
+    /// 99 of 100 were faster.
+    pub p99_us: Option<f64>,
+    /// 999 of 1,000 were faster.
+    pub p999_us: Option<f64>,
+    /// The slowest.
+    pub max_us: f64,
+}
+
+impl From<SendStage> for Stage {
+    fn from(told: SendStage) -> Self {
+        let SendStage { shard, stage, count, mean_us, p50_us, p99_us, p999_us, max_us } = told;
+        let known = |us: f64, percentile| (beyond(count, percentile) > 0).then_some(us);
+        Self {
+            shard,
+            stage,
+            count,
+            mean_us,
+            p50_us: known(p50_us, 50.0),
+            p99_us: known(p99_us, 99.0),
+            p999_us: known(p999_us, 99.9),
+            max_us,
+        }
+    }
 }
 
 /// The brokers of a run that time their stages.
@@ -77,6 +117,7 @@ impl Traced {
             if !was_on {
                 switch(&mut caller, false).await?;
             }
+            let stages = stages.into_iter().map(Stage::from).collect();
             told.push(BrokerStages { broker: addr, stages });
         }
         Ok(told)

@@ -25,9 +25,9 @@ fn second(rate: f64) -> Second {
         empty: 0,
         errors: 0,
         backlog: 0,
-        p50_us: 1.0,
-        p99_us: 1.0,
-        p999_us: 1.0,
+        p50_us: (rate > 0.0).then_some(1.0),
+        p99_us: (rate > 0.0).then_some(1.0),
+        p999_us: None,
         max_us: 1.0,
     }
 }

@@ -34,12 +34,12 @@ pub struct Second {
     pub errors: u64,
     /// Open loop: requests that were due and not sent at its end.
     pub backlog: u64,
-    /// Median from the intended time.
-    pub p50_us: f64,
+    /// Median from the intended time; none if no value lies beyond it.
+    pub p50_us: Option<f64>,
     /// 99 of 100.
-    pub p99_us: f64,
+    pub p99_us: Option<f64>,
     /// 999 of 1,000.
-    pub p999_us: f64,
+    pub p999_us: Option<f64>,
     /// The largest.
     pub max_us: f64,
 }
@@ -224,9 +224,9 @@ pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -
         empty: window.empty,
         errors: window.errors.total(),
         backlog,
-        p50_us: window.response.percentile_us(50.0),
-        p99_us: window.response.percentile_us(99.0),
-        p999_us: window.response.percentile_us(99.9),
+        p50_us: window.response.told_percentile_us(50.0),
+        p99_us: window.response.told_percentile_us(99.0),
+        p999_us: window.response.told_percentile_us(99.9),
         max_us: window.response.max_us(),
     }
 }
@@ -273,6 +273,19 @@ mod tests {
         let rates: Vec<_> = archive.seconds.iter().map(|second| second.rate.unwrap()).collect();
         assert_eq!(rates, [100.0, 100.0, 300.0, 300.0]);
         assert!(Archive::default().with_steps(&steps[..1]).steps.is_empty(), "one rate is all");
+    }
+
+    #[test]
+    fn a_second_has_no_percentile_that_rests_on_no_value() {
+        let of = |count: u64| {
+            let mut window = Window::default();
+            window.response.record_many(Duration::from_millis(1), count);
+            let second = second(&window, Duration::ZERO, Duration::from_secs(1), 0);
+            [second.p50_us, second.p99_us, second.p999_us].map(|us| us.is_some())
+        };
+        assert_eq!(of(50), [true, false, false]);
+        assert_eq!(of(1_000), [true, true, true]);
+        assert_eq!(of(0), [false, false, false]);
     }
 
     #[test]

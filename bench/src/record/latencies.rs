@@ -76,6 +76,12 @@ impl Latencies {
         self.0.value_at_percentile(percentile) as f64 / 1e3
     }
 
+    /// The same for who reads it: none if no value lies beyond, since it would be the largest one by
+    /// another name.
+    pub fn told_percentile_us(&self, percentile: f64) -> Option<f64> {
+        (beyond(self.count(), percentile) > 0).then(|| self.percentile_us(percentile))
+    }
+
     /// The largest value, in microseconds.
     pub fn max_us(&self) -> f64 {
         self.0.max() as f64 / 1e3
@@ -88,13 +94,9 @@ impl Latencies {
 
     /// The summary that reports print.
     pub fn summary(&self) -> LatencySummary {
-        let count = self.count();
-        let told = |&(name, at): &(&str, f64)| {
-            let rests = beyond(count, at) > 0;
-            (name.to_owned(), rests.then(|| self.percentile_us(at)))
-        };
+        let told = |&(name, at): &(&str, f64)| (name.to_owned(), self.told_percentile_us(at));
         LatencySummary {
-            count,
+            count: self.count(),
             mean_us: self.0.mean() / 1e3,
             percentiles_us: PERCENTILES.iter().map(told).collect(),
             max_us: self.max_us(),
@@ -184,7 +186,7 @@ impl LatencySummary {
 }
 
 /// Whole values, of so many, that lie beyond a percentile.
-fn beyond(count: u64, percentile: f64) -> u64 {
+pub fn beyond(count: u64, percentile: f64) -> u64 {
     /// What the share of a percentile differs by from itself in binary digits.
     const INEXACT: f64 = 1e-6;
     (count as f64 * (1.0 - percentile / 100.0) + INEXACT).floor() as u64

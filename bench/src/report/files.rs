@@ -148,9 +148,10 @@ struct Row {
     empty: u64,
     errors: u64,
     backlog: u64,
-    p50_us: f64,
-    p99_us: f64,
-    p999_us: f64,
+    /// Empty where no value lies beyond a percentile.
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
     max_us: f64,
     /// Requests per second that were due, of a list of rates.
     rate: Option<f64>,
@@ -314,5 +315,12 @@ mod tests {
         );
         assert!(lines[1].starts_with("1,2.0,1.0,1000,10000,0,0,3,500"), "{}", lines[1]);
         assert_eq!(lines.len(), 2);
+        let mut window = Window::default();
+        window.response.record_many(Duration::from_micros(7), 50);
+        let mut archive = Archive::default();
+        archive.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
+        let few = csv(&[Measured { archive, ..Measured::default() }]);
+        let few = String::from_utf8(few).unwrap();
+        assert!(few.ends_with(",7.003,,,7.003,\n"), "{few}");
     }
 }

@@ -9,16 +9,17 @@ pub fn line(second: &Second, warming_up: bool) {
         0 => String::new(),
         backlog => format!("  backlog {backlog}"),
     };
+    let latency = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.0}"));
     let note = if warming_up { "  warm-up" } else { "" };
     eprintln!(
-        "{:>6.1} s  {:>9.0} msg/s  {:>8.1} MB/s  p50 {:>8.0} us  p99 {:>8.0}  p99.9 {:>8.0}  \
+        "{:>6.1} s  {:>9.0} msg/s  {:>8.1} MB/s  p50 {:>8} us  p99 {:>8}  p99.9 {:>8}  \
          max {:>9.0}  errors {}{backlog}{note}",
         second.from_s + second.seconds,
         per_second(second.messages),
         per_second(second.bytes) / 1e6,
-        second.p50_us,
-        second.p99_us,
-        second.p999_us,
+        latency(second.p50_us),
+        latency(second.p99_us),
+        latency(second.p999_us),
         second.max_us,
         second.errors,
     );

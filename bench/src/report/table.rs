@@ -112,14 +112,15 @@ pub fn stages(number: usize, told: &BrokerStages) -> Table {
     let stage = format!("stages in {}, run {number}, us", told.broker);
     table.set_header([&stage, "count", "mean", "p50", "p99", "p99.9", "max"]);
     for stage in &told.stages {
-        let us = [stage.mean_us, stage.p50_us, stage.p99_us, stage.p999_us, stage.max_us];
+        // Of nothing there is no time.
+        let [mean, max] = [stage.mean_us, stage.max_us].map(|us| (stage.count > 0).then_some(us));
+        let us = [mean, stage.p50_us, stage.p99_us, stage.p999_us, max];
         let name = match stage.shard {
             None => stage.stage.clone(),
             Some(shard) => format!("shard {shard}: {}", stage.stage),
         };
         let row = [name, stage.count.to_string()].into_iter();
-        // Of nothing there is no time.
-        let text = |us: f64| if stage.count == 0 { "-".to_owned() } else { format!("{us:.1}") };
+        let text = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.1}"));
         table.add_row(row.chain(us.map(text)));
     }
     if told.stages.is_empty() {
@@ -192,20 +193,20 @@ mod tests {
     use ringmq_protocol::bodies::send_stage::SendStage;
 
     use super::*;
+    use crate::stages::Stage;
 
     #[test]
     fn a_stage_that_nothing_passed_has_no_times() {
-        let stage = |name: &str, count, mean_us| SendStage {
-            stage: name.to_owned(),
-            count,
-            mean_us,
-            ..SendStage::default()
+        let stage = |name: &str, count, mean_us| {
+            let stage = name.to_owned();
+            Stage::from(SendStage { stage, count, mean_us, ..SendStage::default() })
         };
-        let stages = vec![stage("hop", 0, 0.0), stage("read", 2, 0.0)];
+        let stages = vec![stage("hop", 0, 0.0), stage("read", 2, 0.0), stage("total", 150, 9.0)];
         let text = stages_text(&BrokerStages { broker: "b".to_owned(), stages });
         let row = |name: &str| text.lines().find(|line| line.contains(name)).expect("a row");
         assert!(!row("hop").contains("0.0") && row("hop").matches('-').count() == 5, "{text}");
         assert!(row("read").contains("0.0"), "{text}");
+        assert_eq!(row("total").matches('-').count(), 1, "no p99.9 of 150 sends: {text}");
     }
 
     fn stages_text(told: &BrokerStages) -> String {

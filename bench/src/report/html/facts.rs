@@ -44,7 +44,7 @@ impl From<&Table> for Rows {
 pub fn moments(result: &Shown) -> Rows {
     let header =
         ["second", "msg/s", "p50 us", "p99 us", "p99.9 us", "max us", "errors/s", "backlog"];
-    let latency = |us: f64| format!("{us:.1}");
+    let latency = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.1}"));
     let row = |moment: &crate::report::html::timeline::Moment| Row {
         name: format!("{:.1}", moment.at_s),
         cells: vec![
@@ -52,7 +52,7 @@ pub fn moments(result: &Shown) -> Rows {
             latency(moment.p50_us),
             latency(moment.p99_us),
             latency(moment.p999_us),
-            latency(moment.max_us),
+            format!("{:.1}", moment.max_us),
             count(moment.errors_per_second),
             format!("{:.0}", moment.backlog),
         ],

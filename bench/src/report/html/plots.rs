@@ -24,26 +24,26 @@ pub struct Plot {
     pub series: Vec<Series>,
 }
 
-/// A figure of each moment.
-type Figure = (&'static str, fn(&Moment) -> f64);
+/// A figure of each moment, where it has it.
+type Figure = (&'static str, fn(&Moment) -> Option<f64>);
 
 /// The latencies of a moment.
 const LATENCIES: [Figure; 4] = [
     ("p50", |moment| moment.p50_us),
     ("p99", |moment| moment.p99_us),
     ("p99.9", |moment| moment.p999_us),
-    ("max", |moment| moment.max_us),
+    ("max", |moment| Some(moment.max_us)),
 ];
 
 /// The rates of a moment that are shown only where they are not all 0: name, title, text.
 const TROUBLES: [(Figure, &str, &str); 2] = [
     (
-        ("failed requests per second", |moment| moment.errors_per_second),
+        ("failed requests per second", |moment| Some(moment.errors_per_second)),
         "Errors over time",
         "Requests that failed, by the second in which that was known.",
     ),
     (
-        ("requests", |moment| moment.backlog),
+        ("requests", |moment| Some(moment.backlog)),
         "Backlog over time",
         "Requests that were due and found no free slot to be sent.",
     ),
@@ -56,12 +56,12 @@ pub fn all(results: &[Shown]) -> Vec<Plot> {
         several => LATENCIES.map(|figure| latency_of_all(several, figure)).into(),
     };
     plots.push(percentiles(results));
-    let throughput: Figure = ("messages per second", |moment| moment.messages_per_second);
+    let throughput: Figure = ("messages per second", |moment| Some(moment.messages_per_second));
     let text = "Messages acknowledged or received in each second.";
     plots.push(rate_of_all(results, throughput, "Throughput over time", text));
     for (figure, title, text) in TROUBLES {
         let moments = results.iter().flat_map(|result| result.timeline.moments());
-        if moments.map(figure.1).any(|value| value > 0.0) {
+        if moments.filter_map(figure.1).any(|value| value > 0.0) {
             plots.push(rate_of_all(results, figure, title, text));
         }
     }
@@ -126,10 +126,10 @@ fn over_time(
     name: String,
     colour: usize,
     result: &Shown,
-    value: fn(&Moment) -> f64,
+    value: fn(&Moment) -> Option<f64>,
     text: fn(f64) -> String,
 ) -> Series {
-    let mut all: Vec<f64> = result.timeline.moments().map(value).collect();
+    let mut all: Vec<f64> = result.timeline.moments().filter_map(value).collect();
     all.sort_by(f64::total_cmp);
     let figures = match all[..] {
         [] => "nothing counted".to_owned(),
@@ -187,7 +187,9 @@ fn distribution(name: String, colour: usize, latencies: &Latencies) -> Series {
         .map(|step| (place(step.quantile_iterated_to()), step.value_iterated_to() as f64 / 1e3))
         .filter(|&(_, us)| us > 0.0)
         .collect();
-    let at = |percentile: f64| axis::duration(latencies.percentile_us(percentile));
+    let at = |percentile: f64| {
+        latencies.told_percentile_us(percentile).map_or("-".to_owned(), axis::duration)
+    };
     let figures = format!(
         "p50 {}, p99 {}, p99.9 {}, max {}",
         at(50.0),

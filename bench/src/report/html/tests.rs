@@ -17,11 +17,16 @@ const SECONDS: u64 = 5;
 
 /// Two repetitions; in second `n` all latencies are `n` times `base_us`, and the fourth has errors.
 fn report(base_us: u64) -> Report {
+    report_of(base_us, 1_000)
+}
+
+/// The same with so many latencies in the first second, twice as many in the second, and so on.
+fn report_of(base_us: u64, per_second: u64) -> Report {
     let repetition = |_| {
         let mut archive = Archive::default();
         for second in 1..=SECONDS {
             let mut window = Window::default();
-            for _ in 0..100 * second {
+            for _ in 0..per_second * second {
                 let latency = Duration::from_micros(base_us * second);
                 window.success(latency, latency / 2, 1, 10);
             }
@@ -128,7 +133,8 @@ fn every_figure_of_the_document_stands_in_the_page_as_text() {
     parsed(&page, |document| {
         let text = texts(document.root());
         for second in report.runs.iter().flat_map(|run| &run.by_second) {
-            for us in [second.p50_us, second.p99_us, second.p999_us, second.max_us] {
+            let percentiles = [second.p50_us, second.p99_us, second.p999_us].into_iter().flatten();
+            for us in percentiles.chain([second.max_us]) {
                 assert!(text.contains(&format!("{us:.1}")), "{us}");
             }
         }
@@ -239,4 +245,17 @@ fn a_day_is_shown_by_its_worst_seconds() {
     let timeline = Timeline::of(&report.runs);
     assert_eq!((timeline.grouped, timeline.moments().count()), (144, 600));
     assert_eq!(timeline.moments().filter(|moment| moment.max_us == 9e6).count(), 1);
+}
+
+#[test]
+fn percentiles_that_rest_on_no_value_are_in_no_plot_and_no_legend() {
+    let report = report_of(100, 3);
+    parsed(&page(&[Shown::new("this run".into(), &report)]), |document| {
+        let plots = polylines(document);
+        let points: usize = plots["Latency over time"].iter().map(Vec::len).sum();
+        // Two repetitions, of whose percentiles only the median and the maximum are known.
+        assert_eq!(points, 2 * 2 * SECONDS as usize, "{plots:?}");
+        let text = texts(document.root());
+        assert!(text.contains("p99 -, p99.9 -, max "), "{text}");
+    });
 }

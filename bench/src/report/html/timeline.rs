@@ -18,12 +18,12 @@ pub struct Moment {
     pub errors_per_second: f64,
     /// Largest backlog.
     pub backlog: f64,
-    /// Largest median of a second.
-    pub p50_us: f64,
+    /// Largest median of a second; none where no second has one.
+    pub p50_us: Option<f64>,
     /// Largest p99 of a second.
-    pub p99_us: f64,
+    pub p99_us: Option<f64>,
     /// Largest p99.9 of a second.
-    pub p999_us: f64,
+    pub p999_us: Option<f64>,
     /// Largest latency.
     pub max_us: f64,
 }
@@ -57,25 +57,27 @@ impl Timeline {
         self.repetitions.iter().flatten()
     }
 
-    /// A line for each repetition.
-    pub fn lines(&self, value: impl Fn(&Moment) -> f64) -> Vec<Vec<(f64, f64)>> {
-        let point = |moment: &Moment| (moment.at_s, value(moment));
-        self.repetitions.iter().map(|moments| moments.iter().map(point).collect()).collect()
+    /// A line for each repetition, through the moments that have the value.
+    pub fn lines(&self, value: impl Fn(&Moment) -> Option<f64>) -> Vec<Vec<(f64, f64)>> {
+        let point = |moment: &Moment| Some((moment.at_s, value(moment)?));
+        self.repetitions.iter().map(|moments| moments.iter().filter_map(point).collect()).collect()
     }
 }
 
 fn moment(group: &[Second], offset_s: f64) -> Moment {
     let sum = |value: fn(&Second) -> f64| group.iter().map(value).sum::<f64>();
     let largest = |value: fn(&Second) -> f64| group.iter().map(value).fold(0.0, f64::max);
+    let known =
+        |value: fn(&Second) -> Option<f64>| group.iter().filter_map(value).max_by(f64::total_cmp);
     let seconds = sum(|second| second.seconds).max(f64::MIN_POSITIVE);
     Moment {
         at_s: offset_s + group[0].from_s + seconds / 2.0,
         messages_per_second: sum(|second| second.messages as f64) / seconds,
         errors_per_second: sum(|second| second.errors as f64) / seconds,
         backlog: largest(|second| second.backlog as f64),
-        p50_us: largest(|second| second.p50_us),
-        p99_us: largest(|second| second.p99_us),
-        p999_us: largest(|second| second.p999_us),
+        p50_us: known(|second| second.p50_us),
+        p99_us: known(|second| second.p99_us),
+        p999_us: known(|second| second.p999_us),
         max_us: largest(|second| second.max_us),
     }
 }
