@@ -102,7 +102,8 @@ impl Trial {
 
 /// The trials in their order.
 pub fn overview(trials: &[Trial]) -> comfy_table::Table {
-    table::overview("rate/s", trials.iter().map(|trial| (trial.name(), &trial.outcome)))
+    let named = trials.iter().map(|trial| (trial.name(), limits::SENDS, &trial.outcome));
+    table::overview("rate/s", named)
 }
 
 /// Searches, prints the trials and the report of the best one.

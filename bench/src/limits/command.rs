@@ -11,11 +11,11 @@ use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::limits::device::{self, Device, Writes};
+use crate::limits::device::{self, Device, READS, Writes};
 use crate::limits::memory::{self, Bandwidth};
 use crate::limits::null_load::NullLoad;
 use crate::limits::round_trip::{self, RoundTrip};
-use crate::limits::{MEASURED, floor};
+use crate::limits::{MEASURED, SENDS, floor};
 use crate::record::archive::Archive;
 use crate::record::latencies::LatencySummary;
 use crate::report::{Outcome, environment, live, table};
@@ -37,7 +37,7 @@ struct Limits {
     environment: Environment,
     directory: PathBuf,
     device: Vec<DeviceRow>,
-    /// Reads one block after the other, past the page cache.
+    /// Reads past the page cache.
     device_read_bytes_per_s: f64,
     memory: Vec<Bandwidth>,
     /// Round trip to a server that stores nothing, one in flight.
@@ -224,7 +224,7 @@ fn print(limits: &Limits) {
     table::align_numbers(&mut rows, 0);
     println!("{rows}");
     let megabytes_per_second = limits.device_read_bytes_per_s / 1e6;
-    println!("reads, one block after the other: {megabytes_per_second:.0} MB/s");
+    println!("reads, {READS}: {megabytes_per_second:.0} MB/s");
     for bandwidth in &limits.memory {
         println!(
             "one core, blocks of {} bytes: copy {:.1} GB/s, CRC-32 {:.1} GB/s",
@@ -239,7 +239,10 @@ fn print(limits: &Limits) {
 
 fn null_broker_table(null_brokers: &[NullBroker]) -> comfy_table::Table {
     let mut rows = table::plain();
-    rows.set_header(["answers after", "msg/s", "MB/s", "CPU us/msg", "p50 us", "p99", "max"]);
+    let is_closed =
+        null_brokers.iter().any(|NullBroker { outcome, .. }| outcome.is_closed_loop(SENDS));
+    let p50 = if is_closed { "closed loop: p50 us" } else { "p50 us" };
+    rows.set_header(["answers after", "msg/s", "MB/s", "CPU us/msg", p50, "p99", "max"]);
     for NullBroker { durability, outcome } in null_brokers {
         let cpu = outcome.broker.map_or(0.0, |broker| broker.cpu_us_per_message);
         rows.add_row([

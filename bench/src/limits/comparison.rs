@@ -14,18 +14,20 @@ impl Limits {
     /// older releases the ages of delivered messages stand beside acknowledgements.
     pub fn table(&self, loads: &[(&str, &str, &Outcome)]) -> Option<Table> {
         let null = self.null_broker.as_ref()?;
-        let (_, _, first) = loads.first()?;
+        let (_, latency_of, first) = loads.first()?;
+        let is_closed = first.is_closed_loop(latency_of);
         let is_comparable = |(index, (_, latency_of, _)): &(usize, &(&str, &str, &Outcome))| {
             *index == 0 || *latency_of == null.latency_of
         };
         let loads = loads.iter().enumerate().filter(is_comparable).map(|(_, load)| load);
         let loads: Vec<_> = loads.map(|(name, _, outcome)| (*name, *outcome)).collect();
         let mut table = table::plain();
-        let mut header = vec!["under this load", "null broker"];
+        let load = if is_closed { "in this closed loop" } else { "under this load" };
+        let mut header = vec![load, "null broker"];
         header.extend(loads.iter().flat_map(|(name, _)| [*name, "of the null broker"]));
         table.set_header(header);
-        for figure in figures(null, first) {
-            let mut row = vec![figure.name.to_owned(), figure.limit()];
+        for figure in figures(null, first, is_closed) {
+            let mut row = vec![figure.name.clone(), figure.limit()];
             row.extend(loads.iter().flat_map(|(_, outcome)| figure.cells(outcome)));
             table.add_row(row);
         }
@@ -36,7 +38,7 @@ impl Limits {
 
 /// What is compared with the null broker.
 struct Figure {
-    name: &'static str,
+    name: String,
     limit: f64,
     value: fn(&Outcome) -> Option<f64>,
     /// Whether more is better, which is told as a share; else as a multiple.
@@ -64,17 +66,21 @@ impl Figure {
     }
 }
 
-/// Everything that is compared, of a report whose own load came to `outcome`.
-fn figures(null: &NullBroker, outcome: &Outcome) -> Vec<Figure> {
+/// Everything that is compared, of a report whose own load came to `outcome`; latencies of a closed
+/// loop are called that, since they are none under a load.
+fn figures(null: &NullBroker, outcome: &Outcome, is_closed: bool) -> Vec<Figure> {
     // Both follow the schedule of an open loop, so there the share says nothing about either.
     let paced = if outcome.has_one_clock() { "msg/s" } else { "msg/s, as scheduled" };
-    let rate = |name, limit| Figure {
-        name,
+    let rate = |name: &str, limit| Figure {
+        name: name.to_owned(),
         limit,
         value: |outcome| Some(outcome.messages_per_second),
         is_rate: true,
     };
-    let time = |name, limit, value| Figure { name, limit, value, is_rate: false };
+    let time =
+        |name: &str, limit, value| Figure { name: name.to_owned(), limit, value, is_rate: false };
+    let closed_loop = if is_closed { ", closed loop" } else { "" };
+    let [p50, p99] = ["p50 us", "p99 us"].map(|name| format!("{name}{closed_loop}"));
     let closed = null.closed_loop_per_second.map(|limit| rate("msg/s, its closed loop", limit));
     // A percentile that rests on nothing is no limit, see `Figure::cells`.
     let known = |us: Option<f64>| us.unwrap_or(0.0);
@@ -82,8 +88,8 @@ fn figures(null: &NullBroker, outcome: &Outcome) -> Vec<Figure> {
         time("CPU us per message", null.cpu_us_per_message, |outcome| {
             outcome.broker.map(|broker| broker.cpu_us_per_message)
         }),
-        time("p50 us", known(null.p50_us), |outcome| outcome.response.percentile_us("p50")),
-        time("p99 us", known(null.p99_us), |outcome| outcome.response.percentile_us("p99")),
+        time(&p50, known(null.p50_us), |outcome| outcome.response.percentile_us("p50")),
+        time(&p99, known(null.p99_us), |outcome| outcome.response.percentile_us("p99")),
     ];
     [rate(paced, null.messages_per_second)].into_iter().chain(closed).chain(times).collect()
 }

@@ -1,5 +1,5 @@
 //! What the device takes and gives: writes, with and without a flush, of several sizes and depths,
-//! and reads one block after the other.
+//! and reads from the start to the end.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -19,9 +19,12 @@ const FILE_SIZE_BYTES: u64 = 64 << 20;
 
 const FILE_NAME: &str = "bench-limits";
 
-/// Size of a read one after the other, and how many at the same time.
+/// Size of a read, and how many at the same time.
 pub const READ_SIZE_BYTES: usize = 512 << 10;
 const READ_DEPTH: u64 = 4;
+
+/// The same in words.
+pub const READS: &str = "512 KiB at a time, four of them in flight";
 
 /// Longest time of such reads, beyond which no other file is begun.
 const READ_LIMIT: Duration = Duration::from_secs(2);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::load::MessageArgs;
 use crate::args::target::Flush;
 use crate::error::BenchError;
-use crate::limits::device::{self, Device, Writes};
+use crate::limits::device::{self, Device, READS, Writes};
 use crate::limits::prepared::Prepared;
 use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::sample::Sample;
@@ -160,8 +160,7 @@ impl PullFloor {
         let cold = self.cold_messages_per_s();
         [
             format!(
-                "the device reads {:.0} MB/s, one block after the other: {cold:.0} msg/s of a cold \
-                 log; the broker's are {:.0} % of that",
+                "the device reads {:.0} MB/s ({READS}): {cold:.0} msg/s of a cold log; the broker's are {:.0} % of that",
                 self.device_read_bytes_per_s / 1e6,
                 100.0 * outcome.messages_per_second / cold,
             ),

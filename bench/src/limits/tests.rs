@@ -12,7 +12,11 @@ use std::net::SocketAddr;
 
 /// So many stored messages with bodies of `body_bytes`, one behind the other.
 pub fn messages(count: usize, body_bytes: usize) -> Vec<u8> {
-    let body = vec![7; body_bytes];
+    stored(&vec![7; body_bytes], count)
+}
+
+/// The same with that body.
+pub fn stored(body: &[u8], count: usize) -> Vec<u8> {
     let host = SocketAddr::from(([127, 0, 0, 1], 10_911));
     let record = NewRecord {
         topic: "T",
@@ -24,7 +28,7 @@ pub fn messages(count: usize, body_bytes: usize) -> Vec<u8> {
         store_host: host,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body: &body,
+        body,
         properties: "",
         extra: &[],
         with_record_crc: false,
@@ -109,6 +113,24 @@ fn loads_beside_are_compared_where_they_do_the_same_as_the_null_broker() {
     };
     assert_eq!(header(SENDS), ["end to end", "sends"]);
     assert_eq!(header(PULLS), ["end to end", "reads"]);
+}
+
+#[test]
+fn latencies_of_a_closed_loop_are_told_as_such_beside_the_null_broker() {
+    let mut outcome = outcome(800, 250);
+    outcome.response = outcome.service.clone();
+    let rows = |latency_of| {
+        let table = limits_of_sends().table(&[("the broker", latency_of, &outcome)]).unwrap();
+        let head = table.header().unwrap().cell_iter().next().unwrap().content();
+        (head, cells(&table).into_iter().map(|row| row[0].clone()).collect::<Vec<_>>())
+    };
+    let (head, names) = rows(SENDS);
+    assert_eq!(head, "in this closed loop");
+    assert_eq!(
+        names,
+        ["msg/s", "CPU us per message", "p50 us, closed loop", "p99 us, closed loop"]
+    );
+    assert_eq!(rows(AGES).0, "under this load", "the age of a message is no request's");
 }
 
 #[test]

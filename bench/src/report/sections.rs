@@ -48,7 +48,10 @@ pub fn all(report: &Report) -> Vec<Section> {
         sections.extend(stages.map(section));
     }
     if report.runs.len() > 1 {
-        sections.push(Section::figures("Repetitions", table::repetitions(&report.runs)));
+        sections.push(Section::figures(
+            "Repetitions",
+            table::repetitions(&report.latency_of, &report.runs),
+        ));
     }
     if !report.trials.is_empty() {
         sections.push(Section::figures("Rates that were tried", knee::overview(&report.trials)));
@@ -88,7 +91,43 @@ pub fn notes(report: &Report) -> Vec<String> {
     }
     let ways = report.waiting.iter().flat_map(|waiting| &waiting.round_trips);
     notes.extend(ways.map(RoundTrip::describe));
+    notes.extend(unlike_null_load(report));
     let floor = |limits: &Limits| limits.floor.describe(report.latency_name(), &report.total);
     notes.extend(report.limits.iter().flat_map(floor));
     notes
+}
+
+/// In what the load of the null broker was not that of the run, if in anything.
+fn unlike_null_load(report: &Report) -> Option<String> {
+    report.limits.as_ref()?.null_broker.as_ref()?;
+    let setting = |name: &str| report.environment.settings.get(name).map(String::as_str);
+    let json = (setting("header") == Some("json")).then_some("headers in the binary form");
+    let topics = setting("topics").is_some_and(|topics| topics != "1").then_some("one topic");
+    let others: Vec<_> = json.into_iter().chain(topics).collect();
+    (!others.is_empty())
+        .then(|| format!("The null broker had a lighter load: {}.", others.join(" and ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::tests::limits_of_sends;
+
+    #[test]
+    fn a_null_broker_with_a_lighter_load_is_told_of() {
+        let note = |settings: &[(&str, &str)], has_limits: bool| {
+            let mut report = Report::new("produce".to_owned(), "send us", &[]);
+            report.limits = has_limits.then(limits_of_sends);
+            let entry = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+            report.environment.settings = settings.iter().map(entry).collect();
+            notes(&report).into_iter().find(|note| note.contains("lighter load"))
+        };
+        let both = [("header", "json"), ("topics", "50")];
+        assert_eq!(
+            note(&both, true).as_deref(),
+            Some("The null broker had a lighter load: headers in the binary form and one topic.")
+        );
+        assert_eq!(note(&[("header", "binary"), ("topics", "1")], true), None);
+        assert_eq!(note(&both, false), None);
+    }
 }

@@ -140,18 +140,24 @@ pub fn errors(outcome: &Outcome) -> Option<Table> {
     (outcome.failures() > 0).then_some(table)
 }
 
-/// A row for each repetition.
-pub fn repetitions(runs: &[Outcome]) -> Table {
-    let numbered = runs.iter().enumerate().map(|(number, run)| ((number + 1).to_string(), run));
+/// A row for each repetition; `latency_of` tells what their latencies are of.
+pub fn repetitions(latency_of: &str, runs: &[Outcome]) -> Table {
+    let numbered = (1..).zip(runs).map(|(number, run)| (number.to_string(), latency_of, run));
     overview("repetition", numbered)
 }
 
-/// A row for each of several outcomes with its name; `what` they are.
-pub fn overview<'a>(what: &str, outcomes: impl Iterator<Item = (String, &'a Outcome)>) -> Table {
+/// A row for each of several outcomes with its name and what its latencies are of; `what` they are.
+/// Those of closed loops say so, since their latencies are none under a load.
+pub fn overview<'a>(
+    what: &str,
+    outcomes: impl Iterator<Item = (String, &'a str, &'a Outcome)>,
+) -> Table {
     let mut table = plain();
     let header = ["msg/s", "p50 us", "p99 us", "p99.9 us", "max us", "errors", "broker CPU us/msg"];
     table.set_header(std::iter::once(what).chain(header));
-    for (name, outcome) in outcomes {
+    for (name, latency_of, outcome) in outcomes {
+        let closed = if outcome.is_closed_loop(latency_of) { ", closed loop" } else { "" };
+        let name = format!("{name}{closed}");
         let mut row = vec![name, format!("{:.0}", outcome.messages_per_second)];
         for name in ["p50", "p99", "p99.9"] {
             row.push(outcome.response.told(name, 1));

@@ -84,7 +84,9 @@ fn page(results: &[Shown<'_>]) -> String {
     let overview = match results {
         [_] => Rows::default(),
         several => {
-            let named = several.iter().map(|one| (one.name.clone(), &one.report.total));
+            let named = several
+                .iter()
+                .map(|one| (one.name.clone(), one.report.latency_of.as_str(), &one.report.total));
             Rows::from(&table::overview("result", named))
         }
     };

@@ -179,6 +179,18 @@ fn a_saved_result_makes_the_same_page() {
 }
 
 #[test]
+fn a_closed_loop_says_so_beside_an_open_one_and_in_each_repetition() {
+    let (mut closed, open) = (report(100), report(100));
+    for outcome in closed.runs.iter_mut().chain([&mut closed.total]) {
+        outcome.service = outcome.response.clone();
+    }
+    let page = page(&[Shown::new("a".into(), &closed), Shown::new("b".into(), &open)]);
+    let cells = |text: &str| page.matches(&format!(">{text}<")).count();
+    assert_eq!([cells("a, closed loop"), cells("b, closed loop")], [1, 0]);
+    assert_eq!([cells("1, closed loop"), cells("2, closed loop")], [1, 1]);
+}
+
+#[test]
 fn a_closed_loop_has_one_latency() {
     let mut report = report(100);
     report.total.service = report.total.response.clone();
