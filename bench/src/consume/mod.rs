@@ -45,7 +45,11 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let rate = args.produce.or(target.store().is_some().then_some(PRODUCE_DEFAULT));
     let rate = rate.filter(|_| args.from == Begin::Last);
     let sends = rate.map(|rate| Sends::new(&target, &args.load, rate));
-    let plan = Rc::new(plan(args));
+    let plan = Rc::new(plan(args, sends.as_ref()));
+    let limits = match &sends {
+        Some(sends) => Limits::of_sends(&target, &sends.load(&args.load)).await?,
+        None => None,
+    };
     let mut runs = repeat(args, &target, &plan, cold.as_ref(), sends.as_ref()).await?;
     let sent = match sends {
         Some(sends) => Some(sends.finish().await),
@@ -56,7 +60,10 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         (used.flushes, used.device) = (None, None);
     }
     let latency_of = if args.from == Begin::First { limits::PULLS } else { limits::AGES };
-    let limits = Limits::of_pulls(&target, &args.load, &plan, &runs, args.cold).await?;
+    let limits = match limits {
+        Some(limits) => Some(limits),
+        None => Limits::of_pulls(&target, &args.load, &plan, &runs, args.cold).await?,
+    };
     let mut report = Report::new(describe(args), latency_of, &runs);
     report.limits = limits;
     if let Some(sent) = sent {
@@ -78,11 +85,11 @@ async fn prepare(args: &ConsumeArgs) -> Result<(Rc<Target>, Option<ColdLog>), Be
     Ok((Rc::new(target), cold))
 }
 
-fn plan(args: &ConsumeArgs) -> PullPlan {
+fn plan(args: &ConsumeArgs, sends: Option<&Sends>) -> PullPlan {
     PullPlan {
         reading: match args.from {
             Begin::First => Reading::Replay(args.passes.or(args.cold.then_some(1))),
-            Begin::Last => Reading::Tail,
+            Begin::Last => sends.map_or(Reading::Tail, |sends| Reading::TailOf(sends.run())),
         },
         batch: args.pull_batch,
         subscription: args.subscription.clone(),
@@ -169,7 +176,7 @@ pub async fn connect(
 ) -> Result<(), BenchError> {
     let cursors = match plan.reading {
         Reading::Replay(_) => Cursors::Exactly,
-        Reading::Tail | Reading::EndToEnd(_) => Cursors::PerQueue,
+        Reading::Tail | Reading::TailOf(_) | Reading::EndToEnd(_) => Cursors::PerQueue,
     };
     open(target, (pace.connections, pace.depth), cursors, plan, load).await
 }

@@ -33,6 +33,16 @@ impl Sends {
         Self { producers, pace, running: RefCell::default(), done: RefCell::default() }
     }
 
+    /// What tells their messages from others.
+    pub fn run(&self) -> u64 {
+        self.producers.run
+    }
+
+    /// Them as a load of their own; `of` are the consumers.
+    pub fn load(&self, of: &LoadArgs) -> LoadArgs {
+        LoadArgs { pace: self.pace.clone(), ..of.clone() }
+    }
+
     /// Starts those of repetition number `again`.
     ///
     /// # Errors

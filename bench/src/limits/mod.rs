@@ -146,7 +146,7 @@ impl Limits {
         }
         let Some(store) = target.store() else { return Self::of_network(target).await };
         // How much arrives is up to whoever sends it, and how old it is, too.
-        if plan.reading == Reading::Tail {
+        if matches!(plan.reading, Reading::Tail | Reading::TailOf(_)) {
             return Ok(None);
         }
         let Some(sample) = Sample::like(target, runs).await? else { return Ok(None) };

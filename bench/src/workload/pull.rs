@@ -33,6 +33,9 @@ pub enum Reading {
     /// What arrives from now on; the latency is the age of a message by the producer's wall clock,
     /// in milliseconds.
     Tail,
+    /// The same, where the producers of this run send as well: of their messages the latency counts
+    /// from the times in them.
+    TailOf(u64),
     /// What the producers of this run send; the latency counts from the times in the messages.
     EndToEnd(u64),
 }
@@ -97,7 +100,7 @@ impl PullWork {
                 window.success(response, service, read.messages, read.bytes);
             }
             // Each message was counted with its own age.
-            Reading::Tail | Reading::EndToEnd(_) => {
+            Reading::Tail | Reading::TailOf(_) | Reading::EndToEnd(_) => {
                 window.messages += read.messages;
                 window.bytes += read.bytes;
             }
@@ -147,7 +150,7 @@ impl Work for PullWork {
                 self.count(asked, now, &read, window);
                 let passes = match self.plan.reading {
                     Reading::Replay(passes) => passes,
-                    Reading::Tail | Reading::EndToEnd(_) => None,
+                    Reading::Tail | Reading::TailOf(_) | Reading::EndToEnd(_) => None,
                 };
                 let starts_over = matches!(self.plan.reading, Reading::Replay(_));
                 self.cursors.borrow_mut()[slot as usize].proceed(&read, starts_over, passes)
@@ -217,24 +220,28 @@ fn read(
 fn count_age(reading: Reading, record: &Record<'_>, now: Instant, window: &mut Window) -> bool {
     match reading {
         Reading::Replay(_) => true,
-        Reading::Tail => {
+        Reading::TailOf(run) if count_stamped(run, record, now, window) => true,
+        Reading::Tail | Reading::TailOf(_) => {
             let age_ms = clock::unix_ms().saturating_sub(record.born_at_ms).max(0);
             let age = Duration::from_millis(age_ms.unsigned_abs());
             window.response.record(age);
             window.service.record(age);
             true
         }
-        Reading::EndToEnd(run) => {
-            let Ok((identity, stamp, ..)) = payload::head(record.body) else { return false };
-            if identity.run != run {
-                return false;
-            }
-            let since = |ns: u64| now.saturating_since(Instant::from_nanos(ns));
-            window.response.record(since(stamp.intended_ns));
-            window.service.record(since(stamp.sent_ns));
-            true
-        }
+        Reading::EndToEnd(run) => count_stamped(run, record, now, window),
     }
+}
+
+/// Counts a message by the times in it; false when it is not of that run.
+fn count_stamped(run: u64, record: &Record<'_>, now: Instant, window: &mut Window) -> bool {
+    let Ok((identity, stamp, ..)) = payload::head(record.body) else { return false };
+    if identity.run != run {
+        return false;
+    }
+    let since = |ns: u64| now.saturating_since(Instant::from_nanos(ns));
+    window.response.record(since(stamp.intended_ns));
+    window.service.record(since(stamp.sent_ns));
+    true
 }
 
 #[cfg(test)]
@@ -272,6 +279,27 @@ mod tests {
             assert!(cursor.queues.iter().all(|position| position.next == 10));
             assert_eq!(cursor.proceed(&read(20, true), true, Some(2)), expected);
         }
+    }
+
+    #[test]
+    fn ages_of_own_messages_come_from_their_bodies_and_of_others_from_their_birth() {
+        let now = Instant::from_nanos(5_000_000);
+        let mut body = vec![0; payload::HEAD_SIZE_BYTES];
+        let identity = payload::Identity { run: 7, lane: 0, sequence: 0 };
+        let stamp = payload::Stamp { intended_ns: 4_877_000, sent_ns: 4_900_000 };
+        payload::fill(identity, stamp, 0, &mut body);
+        let bytes = crate::limits::tests::stored(&body, 1);
+        let us = |reading| {
+            let mut window = Window::default();
+            for record in records(&bytes) {
+                assert!(count_age(reading, &record.unwrap(), now, &mut window));
+            }
+            [window.response.max_us(), window.service.max_us()].map(f64::round)
+        };
+        assert_eq!(us(Reading::TailOf(7)), [123.0, 100.0]);
+        let [age_us, _] = us(Reading::TailOf(8));
+        assert!(age_us > 1e9, "born in 1970: {age_us}");
+        assert_eq!(us(Reading::Tail)[0] > 1e9, age_us > 1e9);
     }
 
     #[test]

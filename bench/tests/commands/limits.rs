@@ -176,3 +176,16 @@ fn a_race_tells_what_every_null_broker_spent() {
         assert!(cpu_us > Some(0.0) && figures["stolen_percent"].is_number(), "{run}");
     }
 }
+
+#[test]
+fn ages_of_own_sends_are_no_whole_milliseconds_and_have_a_floor() {
+    let words = ["consume", "--from", "last", "--produce", "300"];
+    let report = report(folder().path(), &words);
+    assert_counted(&report);
+    let age_us = report["response"]["percentiles_us"]["p50"].as_f64().unwrap();
+    let from_ms = age_us % 1_000.0;
+    // 1,000 us is kept as 1,000.4: with 3 digits.
+    assert!(age_us > 0.0 && from_ms > 2.0, "{age_us}");
+    assert_null_broker(&report, "send us");
+    assert!(report["limits"]["write_us"].as_f64() > Some(0.0), "{report}");
+}
