@@ -1,6 +1,8 @@
 //! Sends at a fixed rate beside a catch-up on messages that are in no cache: what the readers cost
 //! the producers. The same sends run alone before, so that the run tells its own multiple.
 
+use std::time::Duration;
+
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
 
@@ -19,15 +21,13 @@ use crate::versus::cold::{Cold, ONE_READ};
 use crate::versus::contestant::Running;
 use crate::versus::costs::{Watch, Watched};
 use crate::versus::figures::Figures;
-use crate::versus::native::keep;
+use crate::versus::native::keep_with;
 
 /// Sends to the topic that is not read, which have run alone.
 pub struct Sends {
     producers: Producers,
     pace: PaceArgs,
-    alone_us: Option<f64>,
-    /// What they left unsent.
-    alone_backlog: u64,
+    alone: Measured,
     /// What the host took meanwhile.
     stolen_percent: Option<f64>,
 }
@@ -48,9 +48,8 @@ impl Sends {
         let before = Machine::look().await;
         let archive = load.run(pace.timing(), Archive::default(), |_, _| ()).await;
         let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
-        let alone_us = archive.total.response.summary().percentile_us("p99");
-        let alone_backlog = archive.backlog();
-        Ok(Self { producers, pace, alone_us, alone_backlog, stolen_percent })
+        let alone = Measured { archive, ..Measured::default() };
+        Ok(Self { producers, pace, alone, stolen_percent })
     }
 
     /// Runs them again, as long as the cold topic is read beside them, once.
@@ -80,23 +79,32 @@ impl Sends {
         let archive = load.run(ONE_READ, archive, |_, _| ()).await;
         let (read, took) = reading.await;
         let spent = watch.finish().await;
-        let megabytes = read.total.bytes as f64 / 1e6;
-        eprintln!("  read {megabytes:.0} MB of bodies beside, in {:.1} s", took.as_secs_f64());
         let measured = Measured { archive, ..Measured::default() };
+        let read = Measured { archive: read, ..Measured::default() };
         let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
-        keep(asked, limits::SENDS, measured, Environment::of(&cold.target).await).await?;
+        let (alone, reads) = (&self.alone, &read);
+        let beside = [("reads", limits::PULLS, reads), ("sends alone", limits::SENDS, alone)];
+        let environment = Environment::of(&cold.target).await;
+        keep_with(asked, limits::SENDS, measured, &beside, environment).await?;
+        let (alone, read) = (&self.alone.archive, &read.archive);
         Ok(Figures {
-            p99_alone_us: self.alone_us,
+            p99_alone_us: alone.total.response.summary().percentile_us("p99"),
+            read_mb_per_s: Some(megabytes_per_second(read.total.bytes, took)),
             // Its p99 stands beside that of the sends alone, so both must be without pauses.
             stolen_percent: larger(of_load.stolen_percent, self.stolen_percent),
             rss_idle_bytes: cold.rss_idle_bytes,
             rss_bytes: running.usage().rss_bytes,
             failures: of_load.failures + read.total.errors.total(),
             // Nor must either be overloaded.
-            backlog: of_load.backlog + self.alone_backlog,
+            backlog: of_load.backlog + alone.backlog(),
             ..of_load
         })
     }
+}
+
+/// Of a catch-up, which ends before the second does that it ends in.
+fn megabytes_per_second(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 / 1e6 / took.as_secs_f64().max(1e-9)
 }
 
 /// The larger of those that are known.

@@ -30,6 +30,8 @@ pub enum Figure {
     RssIdle,
     /// And at its end.
     Rss,
+    /// Bodies that were read per second beside the sends.
+    ReadRate,
     /// Stored bytes that were read per second, in percent of what the device gives.
     DeviceShare,
     /// Seconds until a broker that has ended answers again.
@@ -49,6 +51,7 @@ impl Figure {
             Self::CoreShare => "CPU % of a core",
             Self::RssIdle => "RSS MB, idle",
             Self::Rss => "RSS MB",
+            Self::ReadRate => "reads beside, MB/s",
             Self::DeviceShare => "% of device",
             Self::Restart => "restart s",
         }
@@ -57,7 +60,7 @@ impl Figure {
     /// Which way is good.
     pub fn better(self) -> Better {
         match self {
-            Self::Rate | Self::DeviceShare => Better::Higher,
+            Self::Rate | Self::ReadRate | Self::DeviceShare => Better::Higher,
             _ => Better::Lower,
         }
     }
@@ -79,6 +82,9 @@ impl Figure {
             Self::Cpu | Self::CoreShare | Self::RssIdle | Self::Rss => &[],
             // Each run measures what it is compared with itself.
             Self::TimesAlone | Self::DeviceShare => &[],
+            // What is read is in no cache: beside the device a round trip of 10 us is nothing, and
+            // a flush says nothing of reads.
+            Self::ReadRate => &[],
             // Seconds of reading and building tables: neither a flush of 4 KiB nor a round trip
             // is a part of it that matters.
             Self::Restart => &[],
@@ -120,6 +126,7 @@ impl Figure {
             Self::CoreShare => Some(figures.core_percent),
             Self::RssIdle => megabytes(figures.rss_idle_bytes),
             Self::Rss => megabytes(figures.rss_bytes),
+            Self::ReadRate => figures.read_mb_per_s,
             Self::DeviceShare => figures.device_percent,
             Self::Restart => figures.restart_s,
         };
@@ -166,6 +173,9 @@ pub struct Figures {
     /// does not tell, or nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stolen_percent: Option<f64>,
+    /// What was read beside the sends per second, in MB of bodies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_mb_per_s: Option<f64>,
     /// Reading from the device: share of what it gives.
     pub device_percent: Option<f64>,
     /// Time until it answered after an end.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::slice;
 use std::time::Duration;
 
 use ringmq_runtime::task;
@@ -58,8 +59,26 @@ pub async fn keep(
     measured: Measured,
     environment: Environment,
 ) -> Result<(), BenchError> {
+    keep_with(asked, latency_of, measured, &[], environment).await
+}
+
+/// The same with what ran beside it: of each its name, what its latencies are of, and what it came
+/// to.
+///
+/// # Errors
+/// As for [`keep`].
+pub async fn keep_with(
+    asked: &Asked<'_>,
+    latency_of: &'static str,
+    measured: Measured,
+    beside: &[(&str, &str, &Measured)],
+    environment: Environment,
+) -> Result<(), BenchError> {
     let runs = [measured];
     let mut report = Report::new(asked.words.to_owned(), latency_of, &runs);
+    for (name, latency_of, measured) in beside {
+        report.add_beside(name, latency_of, slice::from_ref(*measured));
+    }
     report.environment = environment;
     files::write(asked.prefix, &report, &runs).await?;
     Ok(())

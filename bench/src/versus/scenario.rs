@@ -163,7 +163,7 @@ const OPEN: &[Figure] = &[Figure::P99, Figure::P999, Figure::Cpu];
 const END_TO_END: &[Figure] = &[Figure::P50, Figure::P99, Figure::P999, Figure::Cpu];
 const PULL: &[Figure] = &[Figure::Rate, Figure::Cpu, Figure::Rss];
 const COLD: &[Figure] = &[Figure::Rate, Figure::DeviceShare, Figure::Cpu];
-const BESIDE: &[Figure] = &[Figure::P99, Figure::P999, Figure::TimesAlone];
+const BESIDE: &[Figure] = &[Figure::P99, Figure::P999, Figure::TimesAlone, Figure::ReadRate];
 const TOPICS: &[Figure] = &[Figure::Rate, Figure::Cpu, Figure::Rss, Figure::Restart];
 const IDLE: &[Figure] = &[Figure::CoreShare, Figure::RssIdle, Figure::Rss];
 const STOCK: &[Figure] = &[Figure::Rate, Figure::Cpu];
@@ -272,6 +272,8 @@ pub mod named {
 mod tests {
     use super::*;
     use crate::args::{self, Cli, Command};
+    use crate::compare::metric::Better;
+    use crate::versus::figures::Figures;
     use crate::versus::goals::Goal;
     use ringmq_runtime::shards;
     use std::path::Path;
@@ -371,6 +373,16 @@ mod tests {
         for open in ["sync-open-10k", "async-open-10k", "end-to-end-5k", "cold-beside-10k"] {
             assert_eq!(name(open, Figure::P99), "p99 us", "{open}");
         }
+    }
+
+    #[test]
+    fn who_starves_the_readers_of_a_catch_up_shows_it() {
+        let figures = by_name("cold-beside-10k").unwrap().figures;
+        assert!(figures.contains(&Figure::ReadRate));
+        let read = |read_mb_per_s| Figures { read_mb_per_s, ..Figures::default() };
+        assert_eq!(Figure::ReadRate.of(&read(Some(250.0))), Some(250.0));
+        assert_eq!(Figure::ReadRate.of(&read(None)), None);
+        assert_eq!(Figure::ReadRate.better(), Better::Higher);
     }
 
     #[test]
