@@ -76,8 +76,8 @@ impl Latencies {
         self.0.value_at_percentile(percentile) as f64 / 1e3
     }
 
-    /// The same for who reads it: none if no value lies beyond, since it would be the largest one by
-    /// another name.
+    /// The same for who reads it: none if no value lies beyond, since it would be the largest one
+    /// by another name.
     pub fn told_percentile_us(&self, percentile: f64) -> Option<f64> {
         (beyond(self.count(), percentile) > 0).then(|| self.percentile_us(percentile))
     }
