@@ -1,7 +1,7 @@
 //! On what a run was made: a figure without it cannot be compared with another.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ringmq_protocol::codes::request;
 use ringmq_runtime::disk::Disk;
@@ -50,7 +50,7 @@ pub struct Environment {
     /// What the machine did during the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meanwhile: Option<Strain>,
-    /// Where the broker that bench started keeps its files; none for any other broker.
+    /// Where a broker on this machine keeps its files; none for any other broker.
     pub disk: Option<DiskFacts>,
     /// What the broker says of itself.
     pub broker: BTreeMap<String, String>,
@@ -85,18 +85,20 @@ pub const RELEASE_KEY: &str = "ringmqVersion";
 /// The release of Apache's broker whose protocol a broker speaks.
 pub const VERSION_KEY: &str = "brokerVersionDesc";
 
+/// The key of a broker that says where it keeps its files.
+const STORE_KEY: &str = "storePathRootDir";
+
 /// What a broker tells of itself that says something about a figure.
 const BROKER_FACTS: [&str; 4] = [RELEASE_KEY, VERSION_KEY, "brokerVersion", "bootTimestamp"];
 
 impl Environment {
     /// Looks at the machine, and asks the first broker of the target.
     pub async fn of(target: &Target) -> Self {
-        let store = target.store().and_then(|store| std::path::absolute(store).ok());
-        let disk = match store {
+        let (broker, broker_config) = broker_facts(target).await.unwrap_or_default();
+        let disk = match store_of(target, &broker_config) {
             Some(store) => disk_facts(&store).await,
             None => None,
         };
-        let (broker, broker_config) = broker_facts(target).await.unwrap_or_default();
         let client_cores = target.clients().cores().to_vec();
         let shared_cores = target.shared_cores();
         let machine = Self::of_machine().await;
@@ -206,6 +208,20 @@ fn mount_of(mountinfo: &str, directory: &Path) -> Option<Mount> {
     mountinfo.lines().filter_map(parse).max_by_key(|(len, _)| *len).map(|(_, mount)| mount)
 }
 
+/// Where a broker on this machine keeps its files: bench started it, or was told its processes.
+fn store_of(target: &Target, broker_config: &Facts) -> Option<PathBuf> {
+    match target.store() {
+        Some(store) => std::path::absolute(store).ok(),
+        None => local_store(target.usage().is_some(), broker_config),
+    }
+}
+
+/// The directory that a broker itself names; a relative one is of its own, which is not known.
+fn local_store(is_here: bool, broker_config: &Facts) -> Option<PathBuf> {
+    let named = broker_config.get(STORE_KEY).filter(|_| is_here).map(PathBuf::from)?;
+    named.is_absolute().then_some(named)
+}
+
 type Facts = BTreeMap<String, String>;
 
 /// What a broker says of itself and its configuration; none when it does not answer.
@@ -241,6 +257,15 @@ mod tests {
         let mount = mount_of(mountinfo, Path::new("/data")).unwrap();
         assert_eq!(mount.file_system, "xfs (rw,noatime)");
         assert_eq!(mount.device_number, "8:1");
+    }
+
+    #[test]
+    fn a_broker_of_this_machine_has_a_disk_whoever_started_it() {
+        let named = |path: &str| [(STORE_KEY.to_owned(), path.to_owned())].into();
+        assert_eq!(local_store(true, &named("/var/store")), Some("/var/store".into()));
+        assert_eq!(local_store(false, &named("/var/store")), None, "on another machine");
+        assert_eq!(local_store(true, &named("store")), None);
+        assert_eq!(local_store(true, &Facts::new()), None);
     }
 
     #[test]

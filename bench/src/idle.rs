@@ -17,6 +17,7 @@ use crate::error::BenchError;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::{self, beside};
 use crate::measure::Measured;
+use crate::observe::{Machine, Meanwhile};
 use crate::record::archive::Archive;
 use crate::report::{Report, files, table};
 use crate::stop;
@@ -103,10 +104,12 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let waited = wait(args, &target, load).await;
     let waiting = waiting(args, &target, &plan, before, &waited).await?;
     let workload = format!("idle: pulls that wait up to {} s", waiting.hold_s);
+    let meanwhile = waited.meanwhile.strain();
     let measured = Measured { archive: waited.archive, ..Measured::default() };
     let mut report = Report::new(workload, LATENCY_OF, std::slice::from_ref(&measured));
     report.waiting = Some(waiting);
-    report.environment = Environment::of(&target).await;
+    report.environment =
+        Environment { meanwhile: Some(meanwhile), ..Environment::of(&target).await };
     match args.json {
         true => println!("{}", report.to_json()),
         false => report.print(),
@@ -124,6 +127,8 @@ struct Waited {
     seconds: f64,
     from: Option<process::Usage>,
     until: Option<process::Usage>,
+    /// What the machine did in that time.
+    meanwhile: Meanwhile,
 }
 
 /// Pulls that `load` may have at the same time.
@@ -139,11 +144,13 @@ async fn wait(args: &IdleArgs, target: &Target, load: Rc<Load>) -> Waited {
     eprintln!("{} pulls wait for {:?}", pulls(args), timing.warm_up + timing.duration);
     stop::table_follows();
     let _ = task::timeout(timing.warm_up, stop::requested()).await;
+    let machine = Machine::look().await;
     let (started, from) = (Instant::now(), target.usage());
     let measured = timing.duration.saturating_sub(Duration::from_millis(100));
     let _ = task::timeout(measured, stop::requested()).await;
     let (seconds, until) = (started.elapsed().as_secs_f64(), target.usage());
-    Waited { archive: waiting.await, seconds, from, until }
+    let meanwhile = Machine::look().await.since(&machine);
+    Waited { archive: waiting.await, seconds, from, until, meanwhile }
 }
 
 /// `before` is what the broker was like without pulls.
@@ -154,7 +161,7 @@ async fn waiting(
     before: Option<process::Usage>,
     waited: &Waited,
 ) -> Result<Waiting, BenchError> {
-    let Waited { archive, seconds, from, until } = waited;
+    let Waited { archive, seconds, from, until, .. } = waited;
     let answers_per_second = archive.empty() as f64 / archive.elapsed().as_secs_f64().max(1e-9);
     let (null_broker_cpu_percent, round_trips) =
         limits(args, target, plan, answers_per_second).await?;

@@ -37,7 +37,9 @@ pub struct LoadArgs {
 impl LoadArgs {
     /// The load and the messages in words.
     pub fn describe(&self) -> String {
-        format!("{}, {}", self.pace.describe(), self.message.describe())
+        format!("{}, {}{}", self.pace.describe(), self.message.describe(), {
+            self.target.describe_topics(self.message.spread)
+        })
     }
 }
 
@@ -174,10 +176,20 @@ impl MessageArgs {
             Sizes { min, max } if min == max => min.to_string(),
             Sizes { min, max } => format!("{min}..{max}"),
         };
-        match self.batch {
-            1 => format!("{sizes} byte bodies"),
-            batch => format!("{sizes} byte bodies in batches of {batch}"),
+        let mut words = format!("{sizes} byte bodies");
+        if self.compressible > 0 {
+            words.push_str(&format!(", {} % of them compressible", self.compressible));
         }
+        if let Some(keys) = self.keys {
+            words.push_str(&format!(", {keys} keys"));
+        }
+        if !self.tags.is_empty() {
+            words.push_str(&format!(", tags {}", self.tags.join(" ")));
+        }
+        if self.batch > 1 {
+            words.push_str(&format!(", in batches of {}", self.batch));
+        }
+        words
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::args::values::{self, Cores};
+use crate::workload::topics::Spread;
 
 /// Which broker.
 #[derive(Clone, Debug, Args)]
@@ -38,6 +39,15 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
+    /// Several topics in words, with a comma before; nothing for one.
+    pub fn describe_topics(&self, spread: Spread) -> String {
+        match (self.topics, spread) {
+            (1, _) => String::new(),
+            (topics, Spread::Uniform) => format!(", {topics} topics"),
+            (topics, Spread::Zipf(exponent)) => format!(", {topics} topics by zipf:{exponent}"),
+        }
+    }
+
     /// Cores of the client side; none: one thread wherever the kernel puts it.
     pub fn client_cores(&self) -> &[usize] {
         Cores::numbers(self.client_cores.as_ref())

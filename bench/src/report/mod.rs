@@ -225,7 +225,8 @@ impl Outcome {
             messages_per_pull: None,
             errors: total.errors.clone(),
             backlog: of_all(Archive::backlog),
-            broker: used.map(BrokerUse::of),
+            // Of no message there is nothing per message.
+            broker: used.filter(|used| used.messages > 0).map(BrokerUse::of),
             steps: steps(runs),
             by_second: Vec::new(),
             stages: Vec::new(),

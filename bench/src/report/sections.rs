@@ -3,8 +3,8 @@
 use comfy_table::Table;
 
 use crate::knee;
-use crate::limits::Limits;
 use crate::limits::round_trip::RoundTrip;
+use crate::limits::{Limits, PULLS, SENDS};
 use crate::report::{Beside, Outcome, Report, table};
 
 /// A titled table.
@@ -91,10 +91,22 @@ pub fn notes(report: &Report) -> Vec<String> {
     }
     let ways = report.waiting.iter().flat_map(|waiting| &waiting.round_trips);
     notes.extend(ways.map(RoundTrip::describe));
+    notes.extend(costs_of_reads(report));
     notes.extend(unlike_null_load(report));
     let floor = |limits: &Limits| limits.floor.describe(report.latency_name(), &report.total);
     notes.extend(report.limits.iter().flat_map(floor));
     notes
+}
+
+/// That what the broker used for sends holds what reads beside them cost, if so.
+fn costs_of_reads(report: &Report) -> Option<String> {
+    let reads = report.beside.iter().find(|beside| beside.latency_of == PULLS)?;
+    (report.latency_of == SENDS && report.total.broker.is_some()).then(|| {
+        format!(
+            "What the broker used is told by the message sent, and holds the cost of the {}.",
+            reads.name
+        )
+    })
 }
 
 /// In what the load of the null broker was not that of the run, if in anything.
@@ -110,8 +122,22 @@ fn unlike_null_load(report: &Report) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use ringmq_runtime::process::Usage;
+
     use super::*;
     use crate::limits::tests::limits_of_sends;
+    use crate::measure::{Measured, Used};
+
+    #[test]
+    fn the_cost_of_sends_beside_reads_is_told_as_that_of_both() {
+        let used = Used::between(Usage::default(), Usage::default(), 9);
+        let runs = [Measured { used: Some(used), ..Measured::default() }];
+        let mut report = Report::new("mixed".to_owned(), SENDS, &runs);
+        let told = |report: &Report| notes(report).iter().any(|it| it.contains("of the reads"));
+        assert!(!told(&report));
+        report.add_beside("reads", PULLS, &[Measured::default()]);
+        assert!(told(&report), "{:?}", notes(&report));
+    }
 
     #[test]
     fn a_null_broker_with_a_lighter_load_is_told_of() {

@@ -91,7 +91,9 @@ pub fn latencies(latency_of: &str, outcome: &Outcome) -> Table {
     header.extend(PERCENTILES.map(|(name, _)| name));
     header.push("max");
     table.set_header(header);
-    if outcome.has_one_clock() {
+    if outcome.response.count == 0 {
+        table.add_row(latency_row("nothing was answered", &outcome.service));
+    } else if outcome.has_one_clock() {
         table.add_row(latency_row(one_clock(latency_of), &outcome.service));
     } else {
         table.add_row(latency_row("service time", &outcome.service));
@@ -197,8 +199,10 @@ pub fn align_numbers(table: &mut Table, from: usize) {
 #[cfg(test)]
 mod tests {
     use ringmq_protocol::bodies::send_stage::SendStage;
+    use ringmq_runtime::process::Usage;
 
     use super::*;
+    use crate::measure::{Measured, Used};
     use crate::stages::Stage;
 
     #[test]
@@ -213,6 +217,16 @@ mod tests {
         assert!(!row("hop").contains("0.0") && row("hop").matches('-').count() == 5, "{text}");
         assert!(row("read").contains("0.0"), "{text}");
         assert_eq!(row("total").matches('-').count(), 1, "no p99.9 of 150 sends: {text}");
+    }
+
+    #[test]
+    fn a_run_without_an_answer_names_no_clock_and_nothing_per_message() {
+        let used = Used::between(Usage::default(), Usage::default(), 0);
+        let measured = Measured { used: Some(used), ..Measured::default() };
+        let outcome = Outcome::of_run(&measured);
+        assert!(outcome.broker.is_none(), "CPU time by no message");
+        let text = latencies("send us", &outcome).to_string();
+        assert!(text.contains("nothing was answered") && !text.contains("intended"), "{text}");
     }
 
     fn stages_text(told: &BrokerStages) -> String {
