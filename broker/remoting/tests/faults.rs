@@ -1,13 +1,13 @@
 //! Connections in simulated networks that lose, delay and cut. A failure names its seed; the world
 //! of a seed is always the same.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::Command;
+use ringmq_protocol::{Command, RequestHead, SerializeType, write_request};
 use ringmq_remoting::{
     Connection, ConnectionLimits, Dialer, NoService, ReplyTo, Server, ServerLimits, Service, dial,
     serve,
@@ -180,6 +180,55 @@ fn frames_that_never_end_do_not_add_up() {
         assert!(largest.read_with(<[u8]>::is_empty).await.unwrap_or(true), "it was closed");
         assert_eq!(service.opened_and_closed.get(), 1);
     });
+}
+
+/// Pauses the connection of the first request until the test lets it go on.
+#[derive(Default)]
+struct Pausing {
+    first: RefCell<Option<Rc<Connection>>>,
+    requests: Cell<usize>,
+}
+
+impl Service for Pausing {
+    fn on_request(&self, conn: &Rc<Connection>, _command: &Command<'_>, _frame: &[u8]) {
+        self.requests.set(self.requests.get() + 1);
+        if self.first.borrow().is_none() {
+            conn.pause_reading();
+            *self.first.borrow_mut() = Some(Rc::clone(conn));
+        }
+    }
+}
+
+#[test]
+fn whole_frames_that_wait_for_a_paused_connection_are_not_held_against_it() {
+    const FRAMES: usize = 100;
+    for seed in 1..4 {
+        let world = World::new(seed);
+        world.run(async {
+            let address = SocketAddr::from(([127, 0, 0, 1], PORT));
+            let listener = Listener::bind(address, Reuse::No).expect("a free port");
+            // Less than what of them is read before the pause.
+            let limits = ServerLimits { unfinished_total_max_bytes: 100, ..Default::default() };
+            let service = Rc::new(Pausing::default());
+            let server = serve(listener, Rc::clone(&service), limits);
+            let stream = Stream::connect(address, TIMEOUT).await.expect("connected");
+            let (_read, mut write) = stream.split();
+            let mut frames = Vec::new();
+            for opaque in 0..FRAMES {
+                let serialize = SerializeType::Json;
+                let opaque = i32::try_from(opaque).expect("few");
+                let head = RequestHead { serialize, code: 1, opaque, oneway: false, remark: None };
+                write_request(&mut frames, head, &(), &[7; 500]);
+            }
+            write.write_all(&mut [IoSlice::new(&frames)]).await.expect("sent");
+            task::sleep(Duration::from_secs(20)).await;
+            assert_eq!((server.stats().connections, service.requests.get()), (1, 1));
+            let paused = service.first.borrow().clone().expect("the first request came");
+            paused.resume_reading();
+            task::sleep(Duration::from_secs(1)).await;
+            assert_eq!((server.stats().connections, service.requests.get()), (1, FRAMES));
+        });
+    }
 }
 
 #[test]
