@@ -16,6 +16,7 @@ pub use ringmq_settings::{ConfigError, Notes, Rules, UpdateError};
 pub use rows::{ROWS, Settings};
 pub use value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
 
+use crate::layout;
 use ringmq_settings::{Class, template};
 use std::path::Path;
 
@@ -75,6 +76,9 @@ impl Rules for Settings {
                 log_dir.map_or("", String::as_str),
                 expected.display()
             ));
+        }
+        if let Some(text) = layout::problem_of_sizes(self) {
+            return refuse(text);
         }
         if !is_name(&self.broker_cluster_name) {
             return refuse(bad_name("brokerClusterName", &self.broker_cluster_name));

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ringmq_runtime::disk::{Disk, Lock};
-use ringmq_store::{FlushPolicy, LogOptions, Retention};
+use ringmq_store::{FlushPolicy, LogOptions, PAGE_BYTES, Retention};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{FlushDiskType, Settings};
@@ -26,6 +26,9 @@ const COMMIT_LOG_DIR: &str = "commitlog";
 
 /// Where the other logs are.
 const OTHER_LOGS_DIR: &str = "logs";
+
+/// The table of topics, as Apache names it.
+pub const TOPICS_FILE: &str = "config/topics.json";
 
 /// Largest size of [`FACTS_FILE`].
 const FACTS_MAX_BYTES: usize = 64 << 10;
@@ -66,7 +69,10 @@ pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Cla
     }
     let lock = lock(disk).await?;
     let facts = match load_facts(disk).await? {
-        Some(facts) => facts,
+        Some(facts) => {
+            compare_with_directories(disk, &facts).await?;
+            facts
+        }
         None => make_facts(disk, logs_wanted, shards).await?,
     };
     if logs_wanted != 0 && logs_wanted != facts.logs {
@@ -108,6 +114,39 @@ async fn load_facts(disk: &Disk) -> Result<Option<Facts>, String> {
     let bytes = bytes.map_err(|error| failed(disk, FACTS_FILE, error))?;
     let facts = read_facts(&bytes);
     facts.map(Some).map_err(|error| problem(disk, &format!("{FACTS_FILE}: {error}")))
+}
+
+/// Holds the number of logs against the directories that are there: with a wrong one messages would
+/// be looked for in other logs, and a log whose device is not mounted would begin anew.
+async fn compare_with_directories(disk: &Disk, facts: &Facts) -> Result<(), String> {
+    let exists = async |path: PathBuf| {
+        disk.exists(&path).await.map_err(|error| failed(disk, &path.display().to_string(), error))
+    };
+    if facts.logs < LOGS_MAX && exists(log_dir(facts.logs)).await? {
+        let text = format!(
+            "{FACTS_FILE} says that there are {} logs, and {} is there; restore {FACTS_FILE}",
+            facts.logs,
+            log_dir(facts.logs).display()
+        );
+        return Err(problem(disk, &text));
+    }
+    // Before the first topic nothing can have been stored, and a start may have been cut off.
+    if !exists(PathBuf::from(TOPICS_FILE)).await? {
+        return Ok(());
+    }
+    for log in 0..facts.logs {
+        let dir = log_dir(log).join(COMMIT_LOG_DIR);
+        if !exists(dir.clone()).await? {
+            let text = format!(
+                "{} is missing, one of {} logs: is its device mounted? To give up its messages, \
+                 make that directory and start again",
+                dir.display(),
+                facts.logs
+            );
+            return Err(problem(disk, &text));
+        }
+    }
+    Ok(())
 }
 
 /// Decides what is fixed from now on, and writes it down.
@@ -175,13 +214,35 @@ pub fn log_options(settings: &Settings) -> LogOptions {
         FlushDiskType::Async => FlushPolicy::Async { interval },
     };
     let defaults = LogOptions::default();
+    let record = settings.max_message_size as usize + RECORD_OVERHEAD_BYTES;
     LogOptions {
         segment_size_bytes: settings.mapped_file_size_commit_log.into(),
         flush,
-        record_size_max_bytes: settings.max_message_size as usize + RECORD_OVERHEAD_BYTES,
+        record_size_max_bytes: record,
+        unwritten_max_bytes: defaults.unwritten_max_bytes.max(record as u64),
+        unflushed_max_bytes: defaults.unflushed_max_bytes.max(record as u64),
         tail_window_bytes: settings.tail_memory_bytes as usize,
         ..defaults
     }
+}
+
+/// Why a file of the message log cannot have the size that the settings say, if it cannot.
+pub fn problem_of_sizes(settings: &Settings) -> Option<String> {
+    let file = u64::from(settings.mapped_file_size_commit_log);
+    let need = settings.max_message_size as u64 + RECORD_OVERHEAD_BYTES as u64 + PAGE_BYTES;
+    let text = if file < need {
+        format!(
+            "must hold the largest message, {need} bytes with maxMessageSize={}: set it to {} \
+                 or more, or lower maxMessageSize",
+            settings.max_message_size,
+            need.next_multiple_of(PAGE_BYTES)
+        )
+    } else if !file.is_multiple_of(PAGE_BYTES) {
+        format!("must be a multiple of {PAGE_BYTES}")
+    } else {
+        return None;
+    };
+    Some(format!("mappedFileSizeCommitLog={file} {text}"))
 }
 
 /// What the settings allow to be deleted.
@@ -211,6 +272,44 @@ mod tests {
             let refused = claim(&disk, 0, 1).await.map(|claim| claim.logs);
             assert!(refused.is_err_and(|problem| problem.contains(FACTS_FILE)));
         });
+    }
+
+    #[test]
+    fn a_number_of_logs_that_the_directories_contradict_is_refused() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        world.run(async {
+            assert_eq!(claim(&disk, 2, 1).await.map(|claim| claim.logs), Ok(2));
+            let claimed = async |logs| {
+                let facts = serde_json::to_vec(&Facts { version: VERSION, logs }).expect("numbers");
+                disk.replace(FACTS_FILE, facts).await.expect("written");
+                claim(&disk, 0, 1).await.map(|claim| claim.logs)
+            };
+            assert_eq!(claimed(2).await, Ok(2), "a start that was cut off goes on");
+            for log in 0..2 {
+                disk.create_dir_all(log_dir(log).join(COMMIT_LOG_DIR)).await.expect("made");
+            }
+            disk.create_dir_all("config").await.expect("made");
+            disk.replace(TOPICS_FILE, b"{}".to_vec()).await.expect("written");
+            assert_eq!(claimed(2).await, Ok(2));
+            let fewer = claimed(1).await.expect_err("there are two");
+            assert!(fewer.contains("logs/1") && fewer.contains(FACTS_FILE), "{fewer}");
+            let more = claimed(3).await.expect_err("there are two");
+            assert!(more.contains("logs/2/commitlog") && more.contains("mounted"), "{more}");
+        });
+    }
+
+    #[test]
+    fn every_size_of_message_that_is_accepted_makes_a_log() {
+        for max_message_size in [1, 4 << 20, (16 << 20) + 1, 64 << 20] {
+            let settings = Settings { max_message_size, ..Settings::default() };
+            assert_eq!(log_options(&settings).problem(), None, "{max_message_size}");
+            assert_eq!(problem_of_sizes(&settings), None);
+        }
+        let settings = Settings { mapped_file_size_commit_log: 64 << 10, ..Settings::default() };
+        let problem = problem_of_sizes(&settings).expect("too small");
+        assert!(problem.contains("mappedFileSizeCommitLog=65536"), "{problem}");
+        assert!(problem.contains("maxMessageSize=4194304"), "{problem}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{clock, process, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
-use ringmq_store::{Log, LogId};
+use ringmq_store::{Expired, Log, LogId};
 
 use crate::dispatch::Front;
 use crate::layout;
@@ -200,7 +200,7 @@ impl DataPlane {
             let retention = layout::retention(self.local.view().settings());
             for owned in self.local.logs() {
                 match owned.log.expire(clock::unix_ms(), retention).await {
-                    Ok(expired) => tracing::debug!(log = %owned.log.id(), ?expired, "retention"),
+                    Ok(expired) => tell_expired(owned, expired, retention.forced_above_percent),
                     Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
                 }
             }
@@ -249,4 +249,18 @@ async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
         tracing::warn!(log, limited, "progress lay behind the end of queues: messages were lost");
     }
     owned.save_offsets().await
+}
+
+/// Logs what was deleted; messages that went before their time as a warning.
+fn tell_expired(owned: &OwnedLog, expired: Expired, forced_above_percent: u8) {
+    let log = owned.log.id();
+    tracing::debug!(%log, ?expired, "retention");
+    if expired.forced > 0 {
+        tracing::warn!(
+            %log,
+            "{} files of messages were deleted before their time (fileReservedTime): the disk is \
+             fuller than {forced_above_percent} % (diskSpaceCleanForciblyRatio), or full",
+            expired.forced
+        );
+    }
 }

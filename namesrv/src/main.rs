@@ -68,13 +68,15 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = configure(arguments).await?;
     if arguments.print_all {
-        print!("{}", template::listing(&config, false));
+        ringmq_program::say(&template::listing(&config, false));
         return Ok(());
     }
     let started = ringmq_namesrv::start(config).await;
     let name_server = started.map_err(|error| Failure::machine(error.explained("listenPort")))?;
     let address = name_server.address();
-    println!("The Name Server boot success. serializeType=JSON, address {address}");
+    ringmq_program::say(&format!(
+        "The Name Server boot success. serializeType=JSON, address {address}\n"
+    ));
     let signal = signal::terminate().await.map_err(Failure::machine)?;
     tracing::info!(?signal, "stopping");
     name_server.stop(DRAIN_TIME).await;
@@ -85,7 +87,7 @@ async fn configure(arguments: &Arguments) -> Result<Config, Failure> {
     let mut config = Config::default();
     if let Some(path) = &arguments.config_file {
         ringmq_program::apply_file(&mut config, path).await?;
-        println!("load config properties file OK, {path}");
+        ringmq_program::say(&format!("load config properties file OK, {path}\n"));
     }
     Ok(config)
 }

@@ -21,7 +21,14 @@ pub fn start_log(variable: &str, default: &str) {
     let filter = EnvFilter::try_from_env(variable).unwrap_or_else(|_| EnvFilter::new(default));
     let is_terminal = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
-    log.with_writer(io::stderr).init();
+    // A line that cannot be written (its disk is full, its reader is gone) is left out: to tell of
+    // that on standard error again would panic.
+    log.log_internal_errors(false).with_writer(io::stderr).init();
+}
+
+/// Prints for whoever started the program. Nobody may be there: that is no reason to end.
+pub fn say(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Why a server ends, with its exit status. 2 is the command line's.

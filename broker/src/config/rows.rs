@@ -63,7 +63,7 @@ settings! {
             "ASYNC_FLUSH: longest time between a write and the flush of the device.";
         transient_store_pool_enable: bool = false, "transientStorePoolEnable", Allowed::Flag, Restart, false,
             "With ASYNC_FLUSH: answer a send when it is in memory; kill -9 may lose it.";
-        tail_memory_bytes: u32 = 64 * MIB, "tailMemory", Allowed::number(MIB as i64, MS_MAX, "bytes"), Restart, false,
+        tail_memory_bytes: u32 = 64 * MIB, "tailMemory", Allowed::number(2 * MIB as i64, MS_MAX, "bytes"), Restart, false,
             "RingMQ: newest messages of one log kept in memory for consumers that keep up.";
         max_message_size: u32 = 4 * MIB, "maxMessageSize", Allowed::number(1, 64 << 20, "bytes"), Restart, true,
             "Largest message body.";

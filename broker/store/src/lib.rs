@@ -84,7 +84,7 @@ pub use error::{AppendError, Fenced, OpenError, ReadError};
 pub use group_times::GroupTimes;
 pub use log::{Counters, Log, Stats};
 pub use lookup::{KeyQuery, TimeBoundary};
-pub use options::{FlushPolicy, LogOptions, Repair};
+pub use options::{FlushPolicy, LogOptions, PAGE_BYTES, Repair};
 pub use position::{LOG_BYTE_BITS, LOG_MAX_BYTES, LogId, LogPosition, QueueOffset};
 pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadQuery, ReadResult, ReadStatus};
 pub use recovery::RecoveryReport;

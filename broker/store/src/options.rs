@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Unit of all direct writes. Larger than the sector of any device in use, so each write is whole
 /// sectors.
-pub(crate) const PAGE_BYTES: u64 = 4096;
+pub const PAGE_BYTES: u64 = 4096;
 
 /// Largest part of a group that is written at once: at 1 MiB the device is near its full rate with
 /// one write in flight.

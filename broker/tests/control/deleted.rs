@@ -1,7 +1,7 @@
 //! What is left of a topic that was deleted.
 
 use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::admin::TopicRequest;
+use ringmq_protocol::headers::admin::{DeleteGroupRequest, TopicRequest};
 use ringmq_protocol::record::records;
 
 use crate::support::temp_dir;
@@ -48,5 +48,34 @@ fn a_query_by_key_does_not_find_what_was_deleted_with_its_topic() {
             broker.send_with("T1", 1, Some(KEYS)).await;
         }
         assert_eq!(found(&broker).await, Some(vec![1, 0]));
+    });
+}
+
+#[test]
+fn progress_that_went_with_its_group_is_off_the_disk_when_the_tool_is_answered() {
+    let dir = temp_dir();
+    let config = dir.path().join("config");
+    let is_kept = move || {
+        let files = ["consumerOffset.json", "consumerOffset.1.json"].map(|name| config.join(name));
+        let texts = files.map(|file| std::fs::read_to_string(file).unwrap_or_default());
+        texts.iter().any(|text| text.contains("T1@g"))
+    };
+    check(2, dir.path(), &[], |world| async move {
+        let broker = Client::connect(world.broker).await;
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        broker.beat("c", &["T1"]).await;
+        for queue in 0..4 {
+            broker.send("T1", queue).await;
+            broker.commit("T1", queue, 1).await;
+        }
+        // Any deletion of a topic has progress written.
+        broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T2"), &[]).await;
+        let header = TopicRequest { topic: "T2", lo: None };
+        broker.ask(request::DELETE_TOPIC_IN_BROKER, &header, &[]).await;
+        assert!(is_kept(), "it was written before");
+
+        let header = DeleteGroupRequest { group_name: "g", clean_offset: true };
+        broker.ask(request::DELETE_SUBSCRIPTIONGROUP, &header, &[]).await;
+        assert!(!is_kept());
     });
 }

@@ -30,6 +30,20 @@ fn check_messages(lines: &str) {
 }
 
 #[test]
+fn a_log_whose_lines_nobody_takes_does_not_end_the_broker() {
+    block_on(async {
+        let node = Node::new("");
+        let mut mute = Command::new("sh");
+        mute.args(["-c", "exec \"$0\" -c \"$1\" 2>/dev/full"]).env("RINGMQ_LOG", "info");
+        mute.arg(env!("CARGO_BIN_EXE_mqbroker")).arg(node.file());
+        let mut child = Child::start_as_is(&mut mute);
+        child.booted().await;
+        assert_eq!(node.client().await.store("Mine", 0, b"kept").await, 0);
+        child.stop("TERM").await;
+    });
+}
+
+#[test]
 fn messages_acknowledged_in_memory_are_on_disk_after_a_clean_stop() {
     check_messages("flushDiskType=ASYNC_FLUSH\ntransientStorePoolEnable=true");
 }

@@ -238,8 +238,11 @@ pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) -
     set.await.into_iter().all(|is_all| is_all)
 }
 
-/// Forgets how far a group is, everywhere.
-pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) {
+/// Forgets how far a group is, everywhere, and on disk: a crash must not bring it back.
+///
+/// # Errors
+/// What the disk refused; in memory it is forgotten.
+pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) -> Result<(), String> {
     let group = group.to_owned();
     let deleted = data.on_all_shards(move |data| {
         let group = group.clone();
@@ -247,7 +250,8 @@ pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) {
             for owned in data.local.logs() {
                 owned.offsets.borrow_mut().retain(|of, _| of != group);
             }
+            data.save_progress().await
         }
     });
-    deleted.await;
+    deleted.await.into_iter().collect()
 }

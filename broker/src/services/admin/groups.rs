@@ -48,7 +48,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     Reaction::later(async move {
         parts.directory.delete_group(&group).await?;
         if clean_offset {
-            gather::delete_progress(&parts.data, &group).await;
+            gather::delete_progress(&parts.data, &group).await.map_err(Refusal::failed)?;
         }
         let topic = retry_topic(&group);
         if parts.directory.settings().auto_create_subscription_group {
