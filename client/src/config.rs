@@ -157,7 +157,8 @@ pub struct ConsumerConfig {
     pub reconsume_times_max: i32,
     /// Pause before an orderly queue is tried again (`suspendCurrentQueueTimeMillis`, 1 s).
     pub orderly_suspend: Duration,
-    /// Lite pull: store offsets of polled messages by itself (`autoCommit`, on).
+    /// Lite pull: store by itself what polls returned, once there was another poll after them
+    /// (`autoCommit`, on).
     pub auto_commit: bool,
     /// Lite pull: messages buffered over all queues before pulling stops (10,000).
     pub buffered_max: usize,

@@ -133,7 +133,7 @@ fn blank_is_seen_and_is_no_record() {
 }
 
 #[test]
-fn records_of_a_pull_end_with_the_first_error() {
+fn records_of_a_pull_end_with_the_first_size_that_cannot_be() {
     let mut body = encoded(&sample());
     body.extend(encoded(&NewRecord { body: b"2", ..sample() }));
     assert_eq!(records(&body).filter(Result::is_ok).count(), 2);
