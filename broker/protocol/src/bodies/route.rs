@@ -47,7 +47,7 @@ pub struct BrokerData {
 pub struct QueueData {
     /// Broker name.
     pub broker_name: String,
-    /// See [`super::topic::perm`].
+    /// See [`crate::names::perm`].
     pub perm: i32,
     /// Queues that are read.
     pub read_queue_nums: i32,
