@@ -11,6 +11,7 @@ use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::limit::SHARE_MIN;
 use crate::versus::results::{Results, Run};
+use crate::versus::scenario::Scenario;
 use crate::versus::verdict::{
     BRACKET_RATIO_MAX, FAILED_MAX_PERCENT, Overloaded, PAIRS_MIN, Row, STOLEN_MAX_PERCENT,
 };
@@ -201,9 +202,9 @@ fn costs(results: &Results) -> Table {
         "device flushes",
         "RSS MB",
     ]);
-    let mut seen: Vec<(&str, Contestant)> =
-        results.runs.iter().map(|run| (run.scenario.name, run.contestant)).collect();
-    seen.sort_unstable();
+    let mut seen: Vec<(&Scenario, Contestant)> =
+        results.runs.iter().map(|run| (run.scenario, run.contestant)).collect();
+    seen.sort_unstable_by_key(|(scenario, contestant)| (scenario.name, *contestant));
     seen.dedup();
     for (scenario, contestant) in seen {
         rows.add_row(cost_cells(results, scenario, contestant));
@@ -212,21 +213,25 @@ fn costs(results: &Results) -> Table {
     rows
 }
 
-fn cost_cells(results: &Results, scenario: &str, contestant: Contestant) -> [String; 13] {
-    let runs = runs_of(results, scenario, contestant);
-    let null = runs_of(results, scenario, Contestant::Null);
+fn cost_cells(results: &Results, scenario: &Scenario, contestant: Contestant) -> [String; 13] {
+    let runs = runs_of(results, scenario.name, contestant);
+    let null = runs_of(results, scenario.name, Contestant::Null);
     let rate = |runs: &[&Figures]| mean(runs, |run| Figure::Rate.of(run));
     let cpu = |runs: &[&Figures]| mean(runs, |run| Figure::Cpu.of(run));
     let used = |of: fn(BrokerUse) -> Option<f64>| mean(&runs, |run| of(run.broker?));
-    let share = rate(&runs).zip(rate(&null)).map(|(rate, of)| 100.0 * rate / of);
+    let share = rate(&runs).zip(rate(&null)).map(|(rate, of)| match scenario.is_closed_loop() {
+        true => format!("{:.0} %", 100.0 * rate / of),
+        // Both follow the schedule, so the share would say nothing about either.
+        false => "as scheduled".to_owned(),
+    });
     let multiple = cpu(&runs).zip(cpu(&null)).map(|(cpu, of)| cpu / of);
     let text = |value: Option<f64>| value.map_or(String::new(), figure);
     [
-        scenario.to_owned(),
+        scenario.name.to_owned(),
         contestant.word().to_owned(),
         runs.len().to_string(),
         text(rate(&runs)),
-        share.map_or(String::new(), |share| format!("{share:.0} %")),
+        share.unwrap_or_default(),
         text(cpu(&runs)),
         multiple.map_or(String::new(), |multiple| format!("{multiple:.2} x")),
         text(used(|used| used.system_calls_per_message)),
@@ -295,6 +300,16 @@ mod tests {
         assert_eq!(words("tuned")[2..6], ["2", "10000", "50", "%"]);
         let alone = costs(&race("pull-32", 1, 0.5)).to_string();
         assert!(!alone.contains('%'), "{alone}");
+    }
+
+    #[test]
+    fn the_rate_of_an_open_loop_is_no_share_of_the_null_brokers() {
+        let mut results = race("sync-open-10k", 1, 1.0);
+        let mut null = results.runs[0].clone();
+        (null.contestant, null.side) = (Contestant::Null, Side::Rival);
+        results.runs.push(null);
+        let text = costs(&results).to_string();
+        assert!(text.contains("as scheduled") && !text.contains('%'), "{text}");
     }
 
     #[test]
