@@ -22,7 +22,7 @@ impl Instant {
         if let Some(world) = sim::current() {
             return Self(world.now_ns());
         }
-        Self(live::sys::monotonic_ns())
+        Self(live::sys::clocks::monotonic_ns())
     }
 
     /// A point `ns` nanoseconds after the origin of the clock: for pure state machines under test.
@@ -89,7 +89,7 @@ pub fn unix_ms() -> i64 {
     if let Some(world) = sim::current() {
         return world.unix_ms();
     }
-    live::sys::unix_ms()
+    live::sys::clocks::unix_ms()
 }
 
 /// The monotonic clock in milliseconds, for tables that keep many times. What holds one is named

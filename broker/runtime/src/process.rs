@@ -21,7 +21,7 @@ pub fn pid() -> u32 {
 /// # Errors
 /// The parent has ended already, or the kernel refuses.
 pub fn end_with(parent: u32) -> io::Result<()> {
-    live::sys::die_with_parent()?;
+    live::sys::signals::die_with_parent()?;
     // A parent that ended before the call above sends no signal any more.
     if std::os::unix::process::parent_id() == parent {
         Ok(())
@@ -34,7 +34,7 @@ pub fn end_with(parent: u32) -> io::Result<()> {
 /// once a second, not once a message.
 #[must_use]
 pub fn cpu_time() -> Duration {
-    Duration::from_nanos(live::sys::process_cpu_ns())
+    Duration::from_nanos(live::sys::clocks::process_cpu_ns())
 }
 
 /// Bytes of memory that are resident; 0 if `/proc` is not mounted.
@@ -60,7 +60,7 @@ pub fn memory_bytes() -> u64 {
 /// File descriptors that this process may have open at the same time.
 #[must_use]
 pub fn open_files_max() -> usize {
-    usize::try_from(live::sys::open_files_max()).unwrap_or(usize::MAX)
+    usize::try_from(live::sys::limits::open_files_max()).unwrap_or(usize::MAX)
 }
 
 /// What a process uses, or several together.
@@ -133,7 +133,7 @@ pub fn usage_of(pid: u32) -> io::Result<Usage> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
     let pages = statm.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
     Ok(Usage {
-        cpu: Duration::from_nanos(live::sys::cpu_ns_of(pid)?),
+        cpu: Duration::from_nanos(live::sys::clocks::cpu_ns_of(pid)?),
         rss_bytes: pages.unwrap_or(0) * PAGE_SIZE_BYTES,
         scheduling: scheduling_of(pid)?,
     })

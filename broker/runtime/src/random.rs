@@ -43,7 +43,7 @@ pub fn seed_u64() -> u64 {
     if let Some(world) = sim::current() {
         return world.draw();
     }
-    live::sys::random_u64()
+    live::sys::random::random_u64()
 }
 
 fn hash_key() -> u64 {
@@ -54,7 +54,7 @@ fn hash_key() -> u64 {
     thread_local!(static KEY: Cell<Option<u64>> = const { Cell::new(None) });
     KEY.with(|key| {
         key.get().unwrap_or_else(|| {
-            let drawn = live::sys::random_u64();
+            let drawn = live::sys::random::random_u64();
             key.set(Some(drawn));
             drawn
         })

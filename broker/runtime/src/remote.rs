@@ -247,7 +247,7 @@ mod tests {
     fn an_executor_runs_on_the_core_it_is_bound_to_or_not_at_all() {
         let core = *shards::usable_cores().last().expect("a core");
         let remote = spawn_executor_on("worker", core).expect("executor");
-        let runs_on = || async { crate::live::sys::CoreSet::of_this_thread().cores() };
+        let runs_on = || async { crate::live::sys::cores::CoreSet::of_this_thread().cores() };
         assert_eq!(block_on(remote.run(runs_on)), Ok(vec![core]));
         let error = spawn_executor_on("worker", 100_000).err().expect("no such core");
         assert!(error.to_string().contains("choose among"), "{error}");

@@ -289,7 +289,7 @@ pub(crate) fn block_on_one<T>(
 /// Cores that this process may use.
 #[must_use]
 pub fn usable_cores() -> Vec<usize> {
-    sys::CoreSet::cores(&executor::cores_of_the_process())
+    sys::cores::CoreSet::cores(&executor::cores_of_the_process())
 }
 
 #[cfg(test)]

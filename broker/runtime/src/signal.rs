@@ -27,12 +27,12 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// If called twice.
 pub async fn terminate() -> io::Result<Signal> {
     assert!(!IS_TAKEN.swap(true, Ordering::Relaxed), "signal::terminate is called once");
-    let event = live::sys::event_fd()?;
+    let event = live::sys::waits::event_fd()?;
     let watched = event.as_fd().try_clone_to_owned()?;
-    live::sys::catch_signals(event, &[libc::SIGTERM, libc::SIGINT])?;
+    live::sys::signals::catch_signals(event, &[libc::SIGTERM, libc::SIGINT])?;
     loop {
         live::net::readable(watched.as_fd()).await?;
-        match live::sys::caught_signal() {
+        match live::sys::signals::caught_signal() {
             Some(libc::SIGINT) => return Ok(Signal::Interrupt),
             Some(_) => return Ok(Signal::Terminate),
             None => {}

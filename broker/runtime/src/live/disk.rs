@@ -77,7 +77,7 @@ impl Disk {
         blocking(move || {
             let mut options = fs::OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-            if sys::try_lock(file.as_fd())? {
+            if sys::files::try_lock(file.as_fd())? {
                 Ok(Lock(file))
             } else {
                 Err(io::Error::new(io::ErrorKind::WouldBlock, "locked by another process"))
@@ -97,7 +97,7 @@ impl Disk {
 
     pub(crate) async fn free_space(&self) -> io::Result<Space> {
         let path = self.root.clone();
-        let (total, available) = blocking(move || sys::space(&path)).await?;
+        let (total, available) = blocking(move || sys::files::space(&path)).await?;
         Ok(Space { total, available })
     }
 
@@ -201,7 +201,7 @@ impl File {
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::ReadWrite);
         let direct = in_ring(options.dma_open(&path)).await.map_err(io_error)?;
-        let sector_size_bytes = sys::direct_io_alignment(view.as_fd())
+        let sector_size_bytes = sys::files::direct_io_alignment(view.as_fd())
             .map_or(SECTOR_SIZE_FALLBACK_BYTES, |alignment| alignment.offset_bytes);
         // SAFETY: `direct` keeps its descriptor open during the call.
         let helper = unsafe { BorrowedFd::borrow_raw(direct.as_raw_fd()) }.try_clone_to_owned()?;
@@ -384,13 +384,13 @@ pub(crate) struct View(Arc<ViewInner>);
 #[derive(Debug)]
 struct ViewInner {
     file: fs::File,
-    mapping: Option<sys::Mapping>,
+    mapping: Option<sys::files::Mapping>,
 }
 
 impl View {
     fn open(path: &Path) -> io::Result<Self> {
         let file = fs::File::open(path)?;
-        let mapping = sys::Mapping::of(file.as_fd(), file.metadata()?.len());
+        let mapping = sys::files::Mapping::of(file.as_fd(), file.metadata()?.len());
         Ok(Self(Arc::new(ViewInner { file, mapping })))
     }
 

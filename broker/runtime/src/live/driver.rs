@@ -115,7 +115,7 @@ impl Driver {
         self.scheduler.bell().wake_up();
         self.unpark(context);
         loop {
-            self.look(sys::monotonic_ns());
+            self.look(sys::clocks::monotonic_ns());
             let polled = self.pass(main.as_mut());
             stall::end_of_polls();
             if polled.is_ready() {
@@ -177,7 +177,7 @@ impl Driver {
 
     /// Nothing is ready: waits, here if something is likely to come soon.
     fn wait(&mut self, context: &mut Context<'_>) -> Wait {
-        let now_ns = sys::monotonic_ns();
+        let now_ns = sys::clocks::monotonic_ns();
         // Asked now: the tasks that ran since the last look may have begun to wait.
         let next_timer_ns = timers::fire(now_ns);
         let again_ns = ring::is_behind().then_some(now_ns + RETRY_AFTER_NS);
@@ -194,7 +194,7 @@ impl Driver {
             return self.park(until_ns, context);
         }
         // Spinning took its time. Without any left this is a look.
-        let timeout_ns = until_ns.min(quiet_ns).saturating_sub(sys::monotonic_ns());
+        let timeout_ns = until_ns.min(quiet_ns).saturating_sub(sys::clocks::monotonic_ns());
         if self.scheduler.bell().fall_asleep() {
             self.sleep(timeout_ns);
             self.scheduler.bell().wake_up();
@@ -204,7 +204,7 @@ impl Driver {
 
     fn sleep(&mut self, timeout_ns: u64) {
         let found = self.poller.fetch(timeout_ns);
-        self.looked_ns = sys::monotonic_ns();
+        self.looked_ns = sys::clocks::monotonic_ns();
         if found > 0 {
             self.active_ns = self.looked_ns;
         }
@@ -215,9 +215,9 @@ impl Driver {
     fn spins(&mut self, now_ns: u64, until_ns: u64) -> bool {
         let idle_since_ns = *self.idle_since_ns.get_or_insert(now_ns);
         let end_ns = until_ns.min(idle_since_ns.saturating_add(self.spin_ns));
-        while sys::monotonic_ns() < end_ns {
+        while sys::clocks::monotonic_ns() < end_ns {
             if self.scheduler.answer_bell() || ring::look() || self.poller.fetch(0) > 0 {
-                self.active_ns = sys::monotonic_ns();
+                self.active_ns = sys::clocks::monotonic_ns();
                 return true;
             }
             if glommio::executor().need_preempt() {
@@ -229,7 +229,7 @@ impl Driver {
 
     /// Leaves the thread to glommio until a socket is ready, the bell rings, or `until_ns`.
     fn park(&mut self, until_ns: u64, context: &mut Context<'_>) -> Wait {
-        let (poller, now_ns) = (&self.poller, sys::monotonic_ns());
+        let (poller, now_ns) = (&self.poller, sys::clocks::monotonic_ns());
         let wait = self.parked.wait.get_or_insert_with(|| {
             let poller = Rc::clone(poller);
             Box::pin(async move { readable(poller.as_fd()).await })
@@ -275,7 +275,7 @@ impl Driver {
     fn unpark(&mut self, context: &mut Context<'_>) {
         let Some(wait) = &mut self.parked.wait else { return };
         if wait.as_mut().poll(context).is_ready() {
-            self.came(sys::monotonic_ns());
+            self.came(sys::clocks::monotonic_ns());
         }
     }
 

@@ -58,7 +58,7 @@ impl Epoll {
     /// how many that were.
     pub(super) fn fetch(&self, timeout_ns: u64, mut each: impl FnMut(Event)) -> usize {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); EVENTS_MAX];
-        let count = sys::epoll_wait(self.set.as_fd(), &mut events, timeout_ns);
+        let count = sys::waits::epoll_wait(self.set.as_fd(), &mut events, timeout_ns);
         for event in &events[..count] {
             // SAFETY: the call stored so many.
             each(Event::of(unsafe { event.assume_init() }));

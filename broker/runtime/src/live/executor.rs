@@ -15,7 +15,7 @@ use super::disk::io_error;
 use super::driver::Driver;
 use super::poller::Poller;
 use super::scheduler::{self, Scheduler};
-use super::sys::CoreSet;
+use super::sys::cores::CoreSet;
 use super::watchdog::{self, Watched};
 use super::{heartbeat, helpers, ring, stall, sys};
 use crate::task::{Registry, Runner, Urgency, yield_now};
@@ -69,7 +69,7 @@ pub(crate) fn run<T>(options: &Options, future: impl Future<Output = T>) -> io::
     let poller = Poller::new(scheduler.bell().as_fd())?;
     let executor = builder.make().map_err(io_error)?;
     stall::set_limit_ns(options.stall_limit_ns);
-    sys::end_timeouts_in_time();
+    sys::waits::end_timeouts_in_time();
     let spin = if options.core.is_some() { options.spin } else { Duration::ZERO };
     let world = World { scheduler, poller, spin };
     Ok(executor.run(root(watchdog::watch(&options.name), world, future)))

@@ -60,7 +60,7 @@ impl Listener {
 
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         loop {
-            match sys::accept(self.socket.as_fd()) {
+            match sys::sockets::accept(self.socket.as_fd()) {
                 Ok(socket) => match Stream::of_accepted(socket) {
                     // That peer is gone again: it has no address any more.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => {
@@ -195,7 +195,7 @@ impl Stream {
 
     /// Reads once; `None` when there is nothing yet.
     fn read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        match sys::recv(self.as_fd(), into) {
+        match sys::sockets::recv(self.as_fd(), into) {
             Ok(len) => {
                 if len < into.len() {
                     self.watch.drained();
@@ -213,7 +213,7 @@ impl Stream {
 
     pub(crate) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            match sys::send(self.as_fd(), pieces) {
+            match sys::sockets::send(self.as_fd(), pieces) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => return sent,
             }

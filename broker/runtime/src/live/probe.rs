@@ -11,11 +11,11 @@ use crate::start::{Facts, MEMLOCK_MIN_BYTES, StartError, diagnose, memlock_need_
 
 /// Checks that `shards` executors can be made, and removes what needlessly stands in the way.
 pub(crate) fn executors(shards: usize) -> Result<(), StartError> {
-    sys::raise_limits();
-    sys::try_io_uring().map_err(|errno| diagnose(errno, &facts()))?;
+    sys::limits::raise_limits();
+    sys::limits::try_io_uring().map_err(|errno| diagnose(errno, &facts()))?;
     open_files(shards * EXECUTOR_FILES).map_err(|errno| diagnose(errno, &facts()))?;
     // glommio looks at the limit itself, even where the process need not obey it.
-    match sys::memlock_limit() {
+    match sys::limits::memlock_limit() {
         Some(limit_bytes) if limit_bytes < MEMLOCK_MIN_BYTES => {
             Err(StartError::Memlock { limit_bytes, need_bytes: memlock_need_bytes(shards), shards })
         }
@@ -52,7 +52,7 @@ pub(crate) fn explain(options: &executor::Options, shards: usize, error: io::Err
 /// The limit of locked memory, `None` if there is none or this process is above it.
 pub(crate) fn memlock_limit_in_force() -> Option<u64> {
     const CAP_IPC_LOCK: u32 = 14;
-    sys::memlock_limit().filter(|_| effective_capabilities() & (1 << CAP_IPC_LOCK) == 0)
+    sys::limits::memlock_limit().filter(|_| effective_capabilities() & (1 << CAP_IPC_LOCK) == 0)
 }
 
 fn effective_capabilities() -> u64 {

@@ -277,7 +277,7 @@ impl Bell {
             called: SegQueue::new(),
             is_asleep: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            fd: sys::event_fd()?,
+            fd: sys::waits::event_fd()?,
         })
     }
 
@@ -286,7 +286,7 @@ impl Bell {
         bell.called.push(handle);
         fence(Ordering::SeqCst);
         if bell.is_asleep.load(Ordering::Relaxed) && bell.is_asleep.swap(false, Ordering::Relaxed) {
-            sys::add_to_event(bell.fd.as_fd());
+            sys::waits::add_to_event(bell.fd.as_fd());
         }
         if bell.is_over.load(Ordering::Relaxed) {
             while bell.called.pop().is_some() {}

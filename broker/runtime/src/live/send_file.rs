@@ -26,7 +26,7 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
         // and that is reported once.
         stream.expect_room();
         let sent = if file.is_resident(pos, step) {
-            sys::sendfile(stream.as_fd(), file.as_fd(), pos, step)
+            sys::sockets::sendfile(stream.as_fd(), file.as_fd(), pos, step)
         } else {
             send_cold(stream, file, pos, step).await
         };
@@ -60,7 +60,7 @@ async fn send_cold(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Re
     let file = file.clone();
     helpers::long_work(move || {
         use std::os::fd::AsFd;
-        sys::sendfile(socket.as_fd(), file.as_fd(), pos, len)
+        sys::sockets::sendfile(socket.as_fd(), file.as_fd(), pos, len)
     })
     .await
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::task::Poll;
 
 use super::heartbeat;
-use super::sys::{self, ThreadUsage};
+use super::sys::clocks::{self, ThreadUsage};
 
 /// A single poll longer than this is reported: five preemption periods.
 pub(crate) const DEFAULT_LIMIT_NS: u64 = 5_000_000;
@@ -66,15 +66,15 @@ pub(crate) fn watch<T>(name: &'static str, poll: impl FnOnce() -> Poll<T>) -> Po
         return result;
     }
     let start_ns = match LAST_END_NS.get() {
-        0 => sys::monotonic_ns(),
+        0 => clocks::monotonic_ns(),
         last_end_ns => last_end_ns,
     };
     if start_ns - USAGE.get().0 > USAGE_AGE_MAX_NS {
-        USAGE.set((start_ns, sys::thread_usage()));
+        USAGE.set((start_ns, clocks::thread_usage()));
     }
     let result = poll();
     RUNNING.set(None);
-    let end_ns = sys::monotonic_ns();
+    let end_ns = clocks::monotonic_ns();
     LAST_END_NS.set(end_ns);
     if end_ns - start_ns > limit_ns {
         report(name, end_ns - start_ns, end_ns);
@@ -106,7 +106,7 @@ fn judge(used: ThreadUsage, limit_ns: u64) -> Verdict {
 
 #[cold]
 fn report(name: &'static str, took_ns: u64, now_ns: u64) {
-    let usage = sys::thread_usage();
+    let usage = clocks::thread_usage();
     let used = usage.since(USAGE.replace((now_ns, usage)).1);
     let (took_ms, ran_ms) = (took_ns / 1_000_000, used.cpu_ns / 1_000_000);
     let kernel_ms = used.kernel_ns / 1_000_000;

@@ -35,7 +35,7 @@ impl Timer {
         let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let number = NEXT_NUMBER.get();
         NEXT_NUMBER.set(number + 1);
-        let key = (sys::monotonic_ns().saturating_add(duration_ns), number);
+        let key = (sys::clocks::monotonic_ns().saturating_add(duration_ns), number);
         Self { key, is_waiting: false, _of_this_thread: PhantomData }
     }
 }
@@ -44,7 +44,7 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.key.0 <= sys::monotonic_ns() {
+        if self.key.0 <= sys::clocks::monotonic_ns() {
             return Poll::Ready(());
         }
         self.is_waiting = true;
@@ -95,7 +95,7 @@ mod tests {
             timer
         };
         let (first, second) = (timer(50_000), timer(60_000));
-        let now_ns = sys::monotonic_ns();
+        let now_ns = sys::clocks::monotonic_ns();
         assert_eq!(fire(now_ns), Some(first.key.0));
         drop(first);
         assert_eq!(fire(now_ns), Some(second.key.0));

@@ -42,7 +42,7 @@ impl Pulse {
     }
 
     pub(super) fn beat(&self) {
-        self.beat_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
+        self.beat_ns.store(sys::clocks::monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Whom to wake when the beats stop.
@@ -68,7 +68,7 @@ static ADDED: Condvar = Condvar::new();
 /// Has the executor watched that is about to run on this thread.
 pub(super) fn watch(name: &str) -> Watched {
     static STARTED: Once = Once::new();
-    let beat_ns = AtomicU64::new(sys::monotonic_ns());
+    let beat_ns = AtomicU64::new(sys::clocks::monotonic_ns());
     let waker = AtomicWaker::new();
     let (thread, has_begun) = (interrupt::this_thread(), AtomicBool::new(false));
     let pulse = Arc::new(Pulse { name: name.to_owned(), thread, has_begun, beat_ns, waker });
@@ -101,7 +101,8 @@ fn patrol() -> ! {
 }
 
 fn check(pulse: &Pulse, round: u32) {
-    let silent_ns = sys::monotonic_ns().saturating_sub(pulse.beat_ns.load(Ordering::Relaxed));
+    let silent_ns =
+        sys::clocks::monotonic_ns().saturating_sub(pulse.beat_ns.load(Ordering::Relaxed));
     if !pulse.has_begun.load(Ordering::Relaxed) && silent_ns > BEGIN_MAX_NS {
         interrupt::interrupt(pulse.thread);
     }

@@ -187,7 +187,7 @@ fn fill_new(path: &Path, len: u64, cancellation: &Cancellation) -> io::Result<()
 
 /// Makes the file at least `len` bytes long, with all its space.
 fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
-    match sys::fallocate(file.as_fd(), len) {
+    match sys::files::fallocate(file.as_fd(), len) {
         // Then the writes reserve the space, and fail later if it is missing.
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
         reserved => reserved,
