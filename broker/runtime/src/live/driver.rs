@@ -7,6 +7,8 @@
 //! - while an operation of glommio's rings is under way ([`in_ring`]), since only glommio begins
 //!   and ends these.
 //!
+//! Which of them it is `step` decides; this file carries it out.
+//!
 //! What glommio's side has to tell meanwhile (the `heartbeat`, which bounds what may be overlooked)
 //! waits for a millisecond at most, as it does while tasks keep the executor busy.
 
@@ -22,7 +24,9 @@ use std::time::Duration;
 use super::net::readable;
 use super::poller::Poller;
 use super::scheduler::{Next, Scheduler};
-use super::{ring, stall, sys, timers};
+use super::step::{Idle, Step, decide};
+use super::sys::clocks;
+use super::{ring, stall, timers};
 use crate::task::LocalFuture;
 
 /// An executor to which nothing came for so long waits in glommio.
@@ -115,21 +119,26 @@ impl Driver {
         self.scheduler.bell().wake_up();
         self.unpark(context);
         loop {
-            self.look(sys::clocks::monotonic_ns());
+            self.look(clocks::monotonic_ns());
             let polled = self.pass(main.as_mut());
             stall::end_of_polls();
             if polled.is_ready() {
                 return polled;
             }
-            if glommio::executor().need_preempt() {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.scheduler.ready_len() > 0 {
-                continue;
-            }
-            if self.wait(context) == Wait::InGlommio {
-                return Poll::Pending;
+            let is_preempted = glommio::executor().need_preempt();
+            match decide(is_preempted, self.scheduler.ready_len(), || self.idle()) {
+                Step::Run => {}
+                Step::GiveWay => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Step::Spin { until_ns } => self.spin(until_ns),
+                Step::Sleep { until_ns } => self.sleep(until_ns),
+                Step::Park { until_ns } => {
+                    if self.park(until_ns, context) == Wait::InGlommio {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }
@@ -175,61 +184,50 @@ impl Driver {
         timers::fire(now_ns);
     }
 
-    /// Nothing is ready: waits, here if something is likely to come soon.
-    fn wait(&mut self, context: &mut Context<'_>) -> Wait {
-        let now_ns = sys::clocks::monotonic_ns();
+    /// Nothing is ready: what there is to wait for.
+    fn idle(&mut self) -> Idle {
+        let now_ns = clocks::monotonic_ns();
         // Asked now: the tasks that ran since the last look may have begun to wait.
         let next_timer_ns = timers::fire(now_ns);
         let again_ns = ring::is_behind().then_some(now_ns + RETRY_AFTER_NS);
-        let ends_ns = next_timer_ns.into_iter().chain(again_ns);
-        let until_ns = ends_ns.min().unwrap_or(u64::MAX);
-        if until_ns <= now_ns || self.scheduler.ready_len() > 0 {
-            return Wait::Over;
+        let idle_since_ns = *self.idle_since_ns.get_or_insert(now_ns);
+        Idle {
+            now_ns,
+            has_fired: self.scheduler.ready_len() > 0,
+            next_ns: next_timer_ns.into_iter().chain(again_ns).min().unwrap_or(u64::MAX),
+            needs_glommio: IN_RING.get() > 0,
+            spin_end_ns: idle_since_ns.saturating_add(self.spin_ns),
+            quiet_ns: self.active_ns.saturating_add(QUIET_NS),
         }
-        let quiet_ns = self.active_ns.saturating_add(QUIET_NS);
-        if IN_RING.get() == 0 && self.spins(now_ns, until_ns) {
-            return Wait::Over;
-        }
-        if IN_RING.get() > 0 || quiet_ns <= now_ns {
-            return self.park(until_ns, context);
-        }
-        // Spinning took its time. Without any left this is a look.
-        let timeout_ns = until_ns.min(quiet_ns).saturating_sub(sys::clocks::monotonic_ns());
-        if self.scheduler.bell().fall_asleep() {
-            self.sleep(timeout_ns);
-            self.scheduler.bell().wake_up();
-        }
-        Wait::Over
     }
 
-    fn sleep(&mut self, timeout_ns: u64) {
-        let found = self.poller.fetch(timeout_ns);
-        self.looked_ns = sys::clocks::monotonic_ns();
+    /// Waits for sockets, the bell and the ring.
+    fn sleep(&mut self, until_ns: u64) {
+        if !self.scheduler.bell().fall_asleep() {
+            return;
+        }
+        // Without any time left this is a look.
+        let found = self.poller.fetch(until_ns.saturating_sub(clocks::monotonic_ns()));
+        self.looked_ns = clocks::monotonic_ns();
         if found > 0 {
             self.active_ns = self.looked_ns;
         }
+        self.scheduler.bell().wake_up();
     }
 
-    /// Looks at the sockets without waiting, unless that was done for long enough; true when
-    /// something came, or glommio is to have the thread meanwhile.
-    fn spins(&mut self, now_ns: u64, until_ns: u64) -> bool {
-        let idle_since_ns = *self.idle_since_ns.get_or_insert(now_ns);
-        let end_ns = until_ns.min(idle_since_ns.saturating_add(self.spin_ns));
-        while sys::clocks::monotonic_ns() < end_ns {
+    /// Looks for what comes, without waiting, until something did or glommio wants the thread.
+    fn spin(&mut self, until_ns: u64) {
+        while clocks::monotonic_ns() < until_ns && !glommio::executor().need_preempt() {
             if self.scheduler.answer_bell() || ring::look() || self.poller.fetch(0) > 0 {
-                self.active_ns = sys::clocks::monotonic_ns();
-                return true;
-            }
-            if glommio::executor().need_preempt() {
-                return true;
+                self.active_ns = clocks::monotonic_ns();
+                return;
             }
         }
-        false
     }
 
     /// Leaves the thread to glommio until a socket is ready, the bell rings, or `until_ns`.
     fn park(&mut self, until_ns: u64, context: &mut Context<'_>) -> Wait {
-        let (poller, now_ns) = (&self.poller, sys::clocks::monotonic_ns());
+        let (poller, now_ns) = (&self.poller, clocks::monotonic_ns());
         let wait = self.parked.wait.get_or_insert_with(|| {
             let poller = Rc::clone(poller);
             Box::pin(async move { readable(poller.as_fd()).await })
@@ -275,7 +273,7 @@ impl Driver {
     fn unpark(&mut self, context: &mut Context<'_>) {
         let Some(wait) = &mut self.parked.wait else { return };
         if wait.as_mut().poll(context).is_ready() {
-            self.came(sys::clocks::monotonic_ns());
+            self.came(clocks::monotonic_ns());
         }
     }
 

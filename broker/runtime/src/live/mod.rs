@@ -3,8 +3,8 @@
 //! glommio makes the executor, sleeps when nothing comes for a while, and does what is rare: it
 //! opens files, reads cold ones, flushes in the background. What each request needs goes past it,
 //! since a round of glommio takes 3 system calls, and 10 where it sleeps: the tasks (`scheduler`),
-//! the waits for sockets, timers and other threads (`driver`), the writes of the log (`ring`) and
-//! the threads that flush (`helpers`).
+//! the waits for sockets, timers and other threads (`driver`, `step`), the writes of the log
+//! (`ring`) and the threads that flush (`helpers`).
 //!
 //! The traps of glommio 0.9 that the code here steps around are explained where it does so; when
 //! a newer glommio is taken, search for "glommio 0.9".
@@ -27,6 +27,7 @@ mod ring;
 mod scheduler;
 mod send_file;
 pub(crate) mod stall;
+mod step;
 pub(crate) mod sys;
 pub(crate) mod timers;
 mod watchdog;
