@@ -107,20 +107,27 @@ impl DataPlane {
             if reply.is_overfull {
                 return connection.close_overfull();
             }
-            connection.out(|out| {
-                let mut written = 0;
-                for (at, piece) in reply.pieces.drain(..) {
-                    out.append(|out| out.extend_from_slice(&reply.bytes[written..at]));
-                    push_piece(out, piece);
-                    written = at;
-                }
-                out.append(|out| out.extend_from_slice(&reply.bytes[written..]));
-            });
-            connection.flush_soon();
-            self.local.stages.answered_elsewhere(&connection, reply.answered.drain(..));
+            // What tells of handled requests alone leaves the connection's output as it is.
+            if !reply.bytes.is_empty() {
+                self.write_reply(&connection, &mut reply);
+            }
         }
         self.link.pools.recycle(reply.bytes);
         self.link.pools.recycle_list(reply.pieces);
+    }
+
+    fn write_reply(&self, connection: &Rc<Connection>, reply: &mut Reply) {
+        connection.out(|out| {
+            let mut written = 0;
+            for (at, piece) in reply.pieces.drain(..) {
+                out.append(|out| out.extend_from_slice(&reply.bytes[written..at]));
+                push_piece(out, piece);
+                written = at;
+            }
+            out.append(|out| out.extend_from_slice(&reply.bytes[written..]));
+        });
+        connection.flush_soon();
+        self.local.stages.answered_elsewhere(connection, reply.answered.drain(..));
     }
 
     /// Handles one request, wherever it came from.

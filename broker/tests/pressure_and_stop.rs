@@ -42,6 +42,33 @@ fn sends_that_find_the_log_full_wait_and_keep_their_order() {
     }
 }
 
+/// Each connection sends several times of what may be under way to another shard, and stops being
+/// read until that tells it to go on.
+#[test]
+fn a_connection_that_is_never_answered_is_read_on_by_the_shard_beside_the_log() {
+    const SENDS: i64 = 24;
+    let dir = temp_dir();
+    Setup::new(2, 1).run(dir.path(), |bench| async move {
+        let (clients, body) = (bench.clients().await, vec![b'x'; 64 << 10]);
+        for client in &clients {
+            // The topic is there from then on.
+            client.store("T", 0, b"first").await;
+            for _ in 0..SENDS {
+                let header = send_header("T", 0, "");
+                client.connection.send_oneway(request::SEND_MESSAGE_V2, &header, &body);
+            }
+        }
+        let all = clients.len() as i64 * (1 + SENDS);
+        let (watcher, fields) = (bench.client().await, [("topic", "T"), ("queueId", "0")]);
+        let all_stored = async {
+            while watcher.number(request::GET_MAX_OFFSET, &fields, "offset").await < all {
+                task::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        in_time("all one-way sends are stored", all_stored).await;
+    });
+}
+
 #[test]
 fn shard_0_hears_of_registered_clients_that_go_away() {
     let dir = temp_dir();
