@@ -3,7 +3,7 @@
 //!
 //! | the log | chunks on their way at the same time | ahead of its readers |
 //! |---|---|---|
-//! | is quiet (`tempo.rs`) | [`CHUNKS_QUIET`] | as much as they want now |
+//! | is quiet (`tempo.rs`) | [`CHUNKS_QUIET`] | twice what they want now |
 //! | takes messages | [`CHUNKS_BUSY`] | nothing |
 //!
 //! Never more than [`AHEAD_MAX_BYTES`] ahead. What goes past the page cache (below) is read in one
@@ -153,7 +153,7 @@ impl Plan {
     pub(crate) fn follow(&mut self, from: u64, to: u64, are_cold: bool) -> bool {
         let is_near =
             |run: &Run| from <= run.reach + CHUNK_BYTES && run.reach <= to + 2 * AHEAD_MAX_BYTES;
-        let ahead = (to - from).clamp(CHUNK_BYTES, AHEAD_MAX_BYTES);
+        let ahead = (2 * (to - from)).clamp(CHUNK_BYTES, AHEAD_MAX_BYTES);
         if let Some(index) = self.runs.iter().position(is_near) {
             let run = self.runs.remove(index);
             let (reach, next) = (run.reach.max(to), run.next.max(from));
@@ -309,13 +309,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_read_at_the_same_place_is_read_ahead_of_as_far_as_it_reached() {
+    fn a_second_read_at_the_same_place_is_read_ahead_of_twice_as_far_as_it_reached() {
         let mut plan = Plan::default();
         assert!(!plan.follow(0, MIB, false), "the page cache had it");
         assert!(!plan.follow(0, MIB, true));
         assert_eq!(read_all(&mut plan), []);
         assert!(plan.follow(MIB, 3 * MIB, false));
-        assert_eq!(read_all(&mut plan), chunks(MIB, 16 + 16));
+        assert_eq!(read_all(&mut plan), chunks(MIB, 16 + 32));
         assert!(plan.follow(2 * MIB, 3 * MIB, true), "another queue");
         assert_eq!(read_all(&mut plan), []);
         assert!(!plan.follow(100 * MIB, 101 * MIB, true), "elsewhere");

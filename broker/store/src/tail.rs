@@ -171,6 +171,9 @@ impl Tail {
     }
 
     fn find(&self, from: u64) -> Option<(&TailBlock, usize)> {
+        if from < self.start() {
+            return None;
+        }
         let behind = self.blocks.partition_point(|block| block.base <= from);
         let found = self.blocks.get(behind.checked_sub(1)?)?;
         (from < found.end()).then(|| (found, (from - found.base) as usize))

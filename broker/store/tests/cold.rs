@@ -242,10 +242,10 @@ fn what_is_far_behind_is_in_the_page_cache_from_the_second_time_on() {
     let first = pass();
     let once = read_bytes * 9 / 10..=read_bytes * 13 / 10;
     assert!(once.contains(&first.bytes), "{first:?} for {read_bytes} bytes");
-    // Four neighbouring chunks at a time, four such reads, and a block of the index for each queue.
-    assert!((4..=8).contains(&first.at_once_max), "{first:?}");
+    // 16 chunks, mostly several in one read, and a block of the index for each queue.
+    assert!((4..=20).contains(&first.at_once_max), "{first:?}");
     let blocks = QUEUES as u64 * MESSAGES_OF_QUEUE / BLOCK_ENTRIES;
-    assert!(first.count <= first.bytes / (3 * CHUNK_BYTES) + blocks + 32, "{first:?}");
+    assert!(first.count <= first.bytes / (2 * CHUNK_BYTES) + blocks + 32, "{first:?}");
     let second = pass();
     assert!(once.contains(&second.bytes), "{second:?} for {read_bytes} bytes");
     let third = pass();
