@@ -25,9 +25,10 @@ pub struct ConnectionLimits {
     pub out_hard_limit_bytes: u64,
     /// Output copied for this one peer at which the connection is closed at once, read or not: the
     /// end of what a peer can make us keep with requests that it had sent before it was not read
-    /// any more. Slices and file ranges do not count, they live elsewhere within bounds of their
-    /// own. [`OUT_COPIED_MAX_BYTES`] for connections that a server accepts; none by default for
-    /// those that we open, where what is sent is our own to bound.
+    /// any more. Slices of what others hold too and file ranges do not count, they live elsewhere
+    /// within bounds of their own; slices that were copied do. [`OUT_COPIED_MAX_BYTES`] for
+    /// connections that a server accepts; none by default for those that we open, where what is
+    /// sent is our own to bound.
     pub out_copied_max_bytes: u64,
     /// See `out_hard_limit_bytes`. Default 10 s.
     pub write_timeout: Duration,

@@ -34,11 +34,13 @@ pub struct OutQueue {
     front_sent: usize,
     /// Bytes in `Shared` and `File` pieces that have not left.
     foreign_bytes: u64,
+    /// Bytes of the `Shared` pieces here whose memory nobody else had when they came.
+    private_bytes: u64,
 }
 
 enum Piece {
     Inline(usize),
-    Shared(Shared),
+    Shared { bytes: Shared, is_private: bool },
     File(FileRange),
 }
 
@@ -67,8 +69,11 @@ impl OutQueue {
             return;
         }
         self.seal_inline();
-        self.foreign_bytes += bytes.len() as u64;
-        self.pieces.push_back(Piece::Shared(bytes));
+        let len = bytes.len() as u64;
+        self.foreign_bytes += len;
+        let is_private = bytes.is_private();
+        self.private_bytes += if is_private { len } else { 0 };
+        self.pieces.push_back(Piece::Shared { bytes, is_private });
     }
 
     /// Queues `len` bytes of a file from byte `pos`, which leave by sendfile. The range must exist
@@ -88,9 +93,9 @@ impl OutQueue {
     }
 
     /// Bytes of memory that this queue alone keeps: reply bytes, those included that have left and
-    /// whose buffer is not reused yet.
+    /// whose buffer is not reused yet, and slices that were copied for this peer.
     pub(crate) fn copied_bytes(&self) -> u64 {
-        self.inline.len() as u64
+        self.inline.len() as u64 + self.private_bytes
     }
 
     /// True when everything has left.
@@ -140,7 +145,7 @@ impl OutQueue {
                     slices.push(IoSlice::new(&self.inline[inline_at..inline_at + len]));
                     inline_at += len;
                 }
-                Piece::Shared(bytes) => slices.push(IoSlice::new(&bytes[skip..])),
+                Piece::Shared { bytes, .. } => slices.push(IoSlice::new(&bytes[skip..])),
                 Piece::File(_) => return gathered,
             }
             skip = 0;
@@ -164,12 +169,13 @@ impl OutQueue {
                         self.pieces.pop_front();
                     }
                 }
-                Some(Piece::Shared(bytes)) => {
+                Some(Piece::Shared { bytes, is_private }) => {
                     let step = written.min(bytes.len() - self.front_sent);
                     self.front_sent += step;
                     self.foreign_bytes -= step as u64;
                     written -= step;
                     if self.front_sent == bytes.len() {
+                        self.private_bytes -= if *is_private { bytes.len() as u64 } else { 0 };
                         self.front_sent = 0;
                         self.pieces.pop_front();
                     }
@@ -257,6 +263,27 @@ mod tests {
             assert_eq!(queue.len_bytes(), expected.len() as u64);
             assert_eq!(drain(&mut queue, step), expected, "step {step}");
         }
+    }
+
+    #[test]
+    fn a_slice_that_only_this_queue_has_is_a_copy_until_it_has_left() {
+        let mut queue = OutQueue::default();
+        let mut held = Block::with_capacity(4096);
+        held.advance(4096);
+        queue.push_shared(held.share(0..4096));
+        assert_eq!(queue.copied_bytes(), 0, "its owner bounds it");
+        queue.push_shared(Shared::copy_of(&[7; 1000]));
+        // Two slices of one copy, as in an answer of several pieces.
+        let copy = Shared::copy_of(&[8; 2000]);
+        queue.push_shared(copy.slice(0..1000));
+        queue.push_shared(copy.slice(1000..2000));
+        assert_eq!(queue.copied_bytes(), 3000);
+        queue.advance(4096 + 999);
+        assert_eq!(queue.copied_bytes(), 3000);
+        queue.advance(1);
+        assert_eq!(queue.copied_bytes(), 2000);
+        drain(&mut queue, 100);
+        assert_eq!(queue.copied_bytes(), 0);
     }
 
     #[test]

@@ -272,6 +272,7 @@ async fn send_queue(
         }
         conn.note_written();
         writer.taken_bytes.set(queue.len_bytes());
+        writer.taken_copied_bytes.set(queue.copied_bytes());
         // Half of the limit, so that the reader does not stop and go for every reply.
         if conn.out_bytes() <= conn.limits().out_limit_bytes / 2 {
             writer.room.notify_all();

@@ -300,6 +300,15 @@ impl Shared {
         block.share(0..bytes.len())
     }
 
+    /// Whether the memory is there for this slice: made for bytes that only leave by a socket, or
+    /// held by nobody else now.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| {
+            memory.layout.align() == COPY_ALIGNMENT_BYTES || Arc::strong_count(memory) == 1
+        })
+    }
+
     /// A part of these bytes, sharing the memory.
     ///
     /// # Panics
@@ -411,6 +420,18 @@ mod tests {
         assert!(!block.try_reset());
         drop(block);
         assert_eq!(&*copy, b"c");
+    }
+
+    #[test]
+    fn a_slice_is_private_when_nobody_else_has_its_memory_or_it_is_a_copy() {
+        let block = filled(b"abc", 4096);
+        let shared = block.share(0..2);
+        assert!(!shared.is_private());
+        drop(block);
+        assert!(shared.is_private());
+        let copy = Shared::copy_of(b"abc");
+        assert!(copy.slice(1..2).is_private() && copy.is_private());
+        assert!(!Shared::empty().is_private());
     }
 
     #[test]
