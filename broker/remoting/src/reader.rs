@@ -76,8 +76,8 @@ impl<S: Service> Reader<'_, S> {
         if bytes.is_empty() {
             return Err(End::OfStream);
         }
-        // The read began before the stop did: these bytes came too late.
-        if self.conn.is_draining() {
+        // The read began before the stop or the end did: these bytes came too late.
+        if self.conn.is_draining() || self.conn.is_closed() {
             return Ok(Progress::NeedBytes);
         }
         let Some(mut start) = self.preface.take() else { return self.feed(bytes) };

@@ -120,3 +120,17 @@ fn connections_past_the_limit_are_closed_at_once() {
         assert_eq!(fixture.server.stats().refused, 1);
     });
 }
+
+#[test]
+fn a_request_that_comes_with_the_end_of_its_connection_is_not_carried_out() {
+    check(ServerLimits::default(), |fixture| async move {
+        let mut client = RawClient::connect(fixture.address).await;
+        client.send(&request(1, ECHO, false, b"x")).await.expect("sent");
+        client.answer().await.expect("answered");
+        // In the socket before the server closes, and not looked at yet.
+        client.send(&request(2, ECHO, false, b"x")).await.expect("sent");
+        fixture.server.for_each_connection(|conn| conn.close("the test says so"));
+        until("closed", || !fixture.service.closed.borrow().is_empty()).await;
+        assert_eq!(*fixture.service.requests.borrow(), [1]);
+    });
+}
