@@ -104,6 +104,8 @@ enum PeerState {
         error: DialError,
         retry_at: Instant,
     },
+    /// The dialer has forgotten it, for this reason; some may still wait for an attempt.
+    Forgotten(&'static str),
 }
 
 /// What a caller that wants a connection does next.
@@ -135,6 +137,7 @@ impl Peer {
                 let wait = retry_at.saturating_since(now);
                 Step::Done(Err(DialError::Backoff { address, wait, last }))
             }
+            PeerState::Forgotten(reason) => Step::Done(Err(closed(address, reason))),
             PeerState::Idle | PeerState::Open(_) | PeerState::Failed { .. } => {
                 *state = PeerState::Connecting;
                 Step::Attempt
@@ -142,8 +145,19 @@ impl Peer {
         }
     }
 
-    fn attempt_ended(&self, result: &Result<Rc<Connection>, DialError>) {
-        let state = match result {
+    /// What the attempt comes to for its caller: a connection that nobody wants any more is closed.
+    fn attempt_ended(
+        &self,
+        address: &str,
+        result: Result<Rc<Connection>, DialError>,
+    ) -> Result<Rc<Connection>, DialError> {
+        if let PeerState::Forgotten(reason) = &*self.state.borrow() {
+            return result.and_then(|conn| {
+                conn.close(reason);
+                Err(closed(address, reason))
+            });
+        }
+        let state = match &result {
             Ok(conn) => {
                 self.pause.set(Duration::ZERO);
                 PeerState::Open(Rc::clone(conn))
@@ -155,10 +169,11 @@ impl Peer {
             }
         };
         *self.state.borrow_mut() = state;
+        result
     }
 
-    fn close(&self, reason: &'static str) {
-        if let PeerState::Open(conn) = &*self.state.borrow() {
+    fn forget(&self, reason: &'static str) {
+        if let PeerState::Open(conn) = self.state.replace(PeerState::Forgotten(reason)) {
             conn.close(reason);
         }
     }
@@ -168,9 +183,15 @@ impl Peer {
         match &*self.state.borrow() {
             PeerState::Connecting => None,
             PeerState::Open(conn) => Some((!conn.is_closed(), self.asked_at.get())),
-            PeerState::Idle | PeerState::Failed { .. } => Some((false, self.asked_at.get())),
+            PeerState::Idle | PeerState::Failed { .. } | PeerState::Forgotten(_) => {
+                Some((false, self.asked_at.get()))
+            }
         }
     }
+}
+
+fn closed(address: &str, reason: &str) -> DialError {
+    DialError::Connect { address: address.to_owned(), detail: reason.to_owned() }
 }
 
 /// Lets the others go on when an attempt is over, also when its caller was dropped meanwhile.
@@ -207,8 +228,7 @@ impl<S: Service> Dialer<S> {
                 Step::Attempt => {
                     let _attempt = Attempt(&peer);
                     let result = self.connect(address).await;
-                    peer.attempt_ended(&result);
-                    return result;
+                    return peer.attempt_ended(address, result);
                 }
             }
         }
@@ -237,11 +257,12 @@ impl<S: Service> Dialer<S> {
         }
     }
 
-    /// Closes and forgets the connection to `address`.
+    /// Closes and forgets the connection to `address`, also one that is on its way: who waits for
+    /// it gets an error.
     pub fn close(&self, address: &str, reason: &'static str) {
         let peer = self.peers.borrow_mut().remove(address);
         if let Some(peer) = peer {
-            peer.close(reason);
+            peer.forget(reason);
         }
     }
 
@@ -258,7 +279,7 @@ impl<S: Service> Dialer<S> {
     /// Closes and forgets all connections.
     pub fn close_all(&self, reason: &'static str) {
         let peers = std::mem::take(&mut *self.peers.borrow_mut());
-        peers.values().for_each(|peer| peer.close(reason));
+        peers.values().for_each(|peer| peer.forget(reason));
     }
 
     fn peer(&self, address: &str) -> Rc<Peer> {
@@ -288,10 +309,35 @@ impl<S: Service> Dialer<S> {
 
 #[cfg(test)]
 mod tests {
+    use ringmq_runtime::net::{Listener, Reuse};
     use ringmq_runtime::shards;
 
     use super::*;
-    use crate::NoService;
+    use crate::{NoService, ServerLimits, serve};
+
+    #[test]
+    fn a_connection_that_is_closed_on_its_way_is_not_kept_by_anybody() {
+        let dialed = shards::try_block_on("test", async {
+            let listener = Listener::bind(([127, 0, 0, 1], 0).into(), Reuse::No).expect("a port");
+            let address = listener.local_addr().expect("bound").to_string();
+            let server = serve(listener, Rc::new(NoService), ServerLimits::default());
+            let (limits, patience) = (ConnectionLimits::default(), Duration::from_secs(10));
+            let dialer = Dialer::new(Rc::new(NoService), limits, patience);
+            let peer = dialer.peer(&address);
+            assert!(matches!(peer.step(&address, Instant::now()), Step::Attempt));
+            dialer.close(&address, "the test says so");
+            let waiting = peer.step(&address, Instant::now());
+            assert!(matches!(waiting, Step::Done(Err(_))), "who waits for it is told");
+            let conn = dialer.connect(&address).await.expect("connected");
+            let got = peer.attempt_ended(&address, Ok(Rc::clone(&conn)));
+            let error = got.map(drop).expect_err("it was closed");
+            assert!(error.to_string().contains("the test says so"), "{error}");
+            assert!(conn.is_closed() && dialer.get_open(&address).is_none());
+            dialer.get(&address).await.expect("it is wanted again");
+            drop(server);
+        });
+        dialed.expect("an executor");
+    }
 
     #[test]
     fn a_dialer_forgets_the_address_that_was_asked_for_longest_ago() {
