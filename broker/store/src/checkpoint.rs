@@ -310,6 +310,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn after_a_start_the_stream_of_the_older_snapshot_is_still_wanted() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        let options = LogOptions { flush: FlushPolicy::Sync, ..LogOptions::default() };
+        let open = || Log::open(&disk, "log", LogId(0), options.clone());
+        let wanted_from = |log: &Log| log.inner.snapshots.borrow().previous_stream_at;
+        let before = world.run(async {
+            let (log, _) = open().await.expect("the log opens");
+            for _ in 0..2 {
+                send_to_all(&log).await;
+                let durable = log.inner.state.borrow().marks.durable();
+                save(&log.inner, durable).await.expect("saved");
+                snapshot(&log.inner).await.expect("written");
+            }
+            wanted_from(&log)
+        });
+        assert!(before > 0);
+        world.kill(0);
+        world.run(async {
+            let (log, _) = open().await.expect("the log opens");
+            assert_eq!(wanted_from(&log), before);
+        });
+    }
+
     /// Such a queue has no entries in the checkpoint, though an earlier one has it, and it has
     /// records on both sides of the mark.
     #[test]

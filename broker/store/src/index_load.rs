@@ -76,6 +76,10 @@ struct FoundSnapshot {
     bytes: Vec<u8>,
 }
 
+fn stream_at(found: &FoundSnapshot) -> u64 {
+    found.head.stream_at
+}
+
 /// The snapshots of at most `max_bytes`, the newest first.
 async fn read_snapshots(
     disk: &Disk,
@@ -119,14 +123,15 @@ async fn load_newest(
     found: &[FoundSnapshot],
     log_min: u64,
 ) -> io::Result<Option<LoadedIndex>> {
-    for FoundSnapshot { head, bytes } in found {
+    for (index, FoundSnapshot { head, bytes }) in found.iter().enumerate() {
         if let Some(mut loaded) = load_from(files, options, *head, bytes).await?
             && is_complete(&loaded, files, log_min)
         {
             loaded.snapshots = Snapshots {
                 generation: head.generation,
                 stream_at: head.stream_at,
-                previous_stream_at: head.stream_at,
+                // Its part of the stream stays, for a start that cannot use this one.
+                previous_stream_at: found.get(index + 1).map_or(head.stream_at, stream_at),
                 len: bytes.len() as u64,
                 ..Snapshots::default()
             };
