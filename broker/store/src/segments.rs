@@ -177,8 +177,10 @@ fn check_row(files: &[FoundFile], size: u64) -> Result<(), String> {
 /// As the file system says.
 pub(crate) async fn create(disk: &Disk, path: &Path, base: u64, len: u64) -> io::Result<Segment> {
     match disk.create_zeroed(path, len).await {
-        // An attempt before this one made it, whole, and could not open it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        // An attempt before this one made it, whole, and could not open it, or not flush its name.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.sync_dir(path.parent().unwrap_or(Path::new(""))).await?;
+        }
         made => made?,
     }
     let file = disk.open(path, Access::ReadWrite).await?;
@@ -239,7 +241,25 @@ pub(crate) async fn read_padded(file: &File, at: u64, len: usize) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use ringmq_runtime::sim::World;
+
     use super::*;
+
+    #[test]
+    fn a_segment_that_an_earlier_attempt_made_keeps_its_name_when_the_power_fails() {
+        for seed in 0..32 {
+            let world = World::new(seed);
+            let disk = world.disk(0);
+            world.run(async {
+                disk.create_dir_all("dir").await.expect("made");
+                disk.create_zeroed("dir/other", 4096).await.expect("made");
+                disk.rename("dir/other", "dir/0").await.expect("named, not durably");
+                create(&disk, Path::new("dir/0"), 0, 4096).await.expect("it is there");
+            });
+            world.crash(0);
+            assert!(world.run(disk.exists("dir/0")).expect("known"), "seed {seed}");
+        }
+    }
 
     fn file(base: u64, len: u64) -> FoundFile {
         FoundFile { base, len }
