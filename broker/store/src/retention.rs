@@ -82,7 +82,7 @@ impl Log {
                 if !is_crowded(inner, retention).await? {
                     break;
                 }
-                // The space that readers keep comes before any message that has not expired.
+                // The space of files that are gone comes before any message that has not expired.
                 if bury(inner, Duration::ZERO).await > 0 {
                     continue;
                 }
@@ -199,23 +199,24 @@ impl Dead {
 }
 
 /// Gives back the space of deleted segments that nobody reads any more, and of those whose readers
-/// have had the time that is `left` to them. How many the latter were.
+/// have had the time that is `left` to them; how many they were. Never by the last close, which
+/// would free a GiB on the shard's own thread.
 async fn bury(inner: &Inner, left: Duration) -> usize {
-    inner.dead_segments.borrow_mut().retain(Dead::may_be_read);
-    let mut cut_off = 0;
+    let mut buried = 0;
     loop {
         let overdue = {
             let mut dead = inner.dead_segments.borrow_mut();
-            let index = dead.iter().position(|dead| dead.since.elapsed() >= left);
+            let is_over = |dead: &Dead| !dead.may_be_read() || dead.since.elapsed() >= left;
+            let index = dead.iter().position(is_over);
             index.map(|index| dead.swap_remove(index))
         };
-        let Some(overdue) = overdue else { return cut_off };
+        let Some(overdue) = overdue else { return buried };
         let id = inner.id.0;
         if overdue.file.has_other_users() {
             tracing::warn!(log = id, "a deleted segment is still read: its readers are cut off");
         }
         match overdue.file.give_back_space().await {
-            Ok(()) => cut_off += 1,
+            Ok(()) => buried += 1,
             Err(error) => {
                 tracing::warn!(log = id, "the space of a deleted segment is not free: {error}");
             }

@@ -335,3 +335,20 @@ fn a_bad_sector_behind_a_segment_keeps_no_space_for_ever() {
         assert!(expired.segments > 0 && expired.forced == 0, "{expired:?}");
     });
 }
+
+#[test]
+fn no_more_messages_go_for_lack_of_space_than_it_takes() {
+    let world = World::new(1);
+    world.run(async {
+        let log = open(&world).await;
+        fill_at(&log, 4000, 6 * TINY_SEGMENT_BYTES, unix_ms()).await;
+        let space = world.disk(0).free_space().await.expect("known");
+        let used = space.total - space.available;
+        // One segment less is less than 95 of 100.
+        let limit = used - TINY_SEGMENT_BYTES / 2;
+        world.disk_faults(0, |faults| faults.capacity_bytes = limit * 100 / 95);
+        let almost_full = Retention { reserved: HOUR, forced_above_percent: 95 };
+        let expired = log.expire(unix_ms(), almost_full).await.expect("no fault");
+        assert_eq!((expired.segments, expired.forced), (1, 1));
+    });
+}
