@@ -75,8 +75,8 @@ impl NullBroker {
         Ok(Self::of(SENDS, &measured.await?))
     }
 
-    /// What one does under the sends of an end-to-end run that delivers them, by the ages of the
-    /// messages when they arrive.
+    /// What one does under the sends of an end-to-end run that delivers them: by the ages of the
+    /// messages when they arrive, and by their acknowledgements.
     ///
     /// # Errors
     /// As for [`NullBroker::under_sends`].
@@ -84,12 +84,16 @@ impl NullBroker {
         target: &Target,
         store: &Path,
         args: &EndToEndArgs,
-    ) -> Result<Self, BenchError> {
+    ) -> Result<(Self, Self), BenchError> {
         let durability = args.load.target.broker.flush.into();
-        let measured = beside(target, store, brief(&args.load.pace), async |null| {
-            Ok(null.deliveries(durability, args).await?.0)
+        let mut sends = Measured::default();
+        let delivered = beside(target, store, brief(&args.load.pace), async |null| {
+            let (delivered, archive) = null.deliveries(durability, args).await?;
+            sends.archive = archive;
+            Ok(delivered)
         });
-        Ok(Self::of(end_to_end::LATENCY_OF, &measured.await?))
+        let delivered = Self::of(end_to_end::LATENCY_OF, &delivered.await?);
+        Ok((delivered, Self::of(SENDS, &sends)))
     }
 
     /// What one does that answers the pulls of `plan` as the broker answered the run.

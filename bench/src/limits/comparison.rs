@@ -7,33 +7,41 @@ use crate::limits::beside::NullBroker;
 use crate::report::{Outcome, table};
 
 impl Limits {
-    /// Each of some loads of a report beside the null broker, as shares and multiples; a load is
-    /// its name, what its latencies are of, and what it came to. None without a null broker.
+    /// Each of some loads of a report beside what the null broker did of its kind, as shares and
+    /// multiples; a load is its name, what its latencies are of, and what it came to. None without
+    /// a null broker.
     ///
     /// The first load, the report's own, stands there whatever its latencies are of: in reports of
     /// older releases the ages of delivered messages stand beside acknowledgements.
-    pub fn table(&self, loads: &[(&str, &str, &Outcome)]) -> Option<Table> {
-        let null = self.null_broker.as_ref()?;
-        let (_, latency_of, first) = loads.first()?;
-        let is_closed = first.is_closed_loop(latency_of);
-        let is_comparable = |(index, (_, latency_of, _)): &(usize, &(&str, &str, &Outcome))| {
-            *index == 0 || *latency_of == null.latency_of
+    pub fn tables(&self, loads: &[(&str, &str, &Outcome)]) -> Vec<Table> {
+        let comparable = |null: &NullBroker, is_own: bool| {
+            let is_it = |(index, (_, latency_of, _)): &(usize, &(&str, &str, &Outcome))| {
+                (*index == 0 && is_own) || *latency_of == null.latency_of
+            };
+            loads.iter().enumerate().filter(is_it).map(|(_, load)| *load).collect::<Vec<_>>()
         };
-        let loads = loads.iter().enumerate().filter(is_comparable).map(|(_, load)| load);
-        let loads: Vec<_> = loads.map(|(name, _, outcome)| (*name, *outcome)).collect();
-        let mut table = table::plain();
-        let load = if is_closed { "in this closed loop" } else { "under this load" };
-        let mut header = vec![load, "null broker"];
-        header.extend(loads.iter().flat_map(|(name, _)| [*name, "of the null broker"]));
-        table.set_header(header);
-        for figure in figures(null, first, is_closed) {
-            let mut row = vec![figure.name.clone(), figure.limit()];
-            row.extend(loads.iter().flat_map(|(_, outcome)| figure.cells(outcome)));
-            table.add_row(row);
-        }
-        table::align_numbers(&mut table, 1);
-        Some(table)
+        let own = self.null_broker.iter().map(|null| (null, comparable(null, true)));
+        let beside = self.null_beside.iter().map(|null| (null, comparable(null, false)));
+        own.chain(beside).filter_map(|(null, loads)| table_of(null, &loads)).collect()
     }
+}
+
+/// A null broker and the loads that are compared with it; none where there are none.
+fn table_of(null: &NullBroker, loads: &[(&str, &str, &Outcome)]) -> Option<Table> {
+    let (_, latency_of, first) = loads.first()?;
+    let is_closed = first.is_closed_loop(latency_of);
+    let mut table = table::plain();
+    let load = if is_closed { "in this closed loop" } else { "under this load" };
+    let mut header = vec![load, "null broker"];
+    header.extend(loads.iter().flat_map(|(name, ..)| [*name, "of the null broker"]));
+    table.set_header(header);
+    for figure in figures(null, first, is_closed) {
+        let mut row = vec![figure.name.clone(), figure.limit()];
+        row.extend(loads.iter().flat_map(|(.., outcome)| figure.cells(outcome)));
+        table.add_row(row);
+    }
+    table::align_numbers(&mut table, 1);
+    Some(table)
 }
 
 /// What is compared with the null broker.

@@ -60,6 +60,9 @@ pub const PULLS: &str = "pull us";
 /// What the ages of messages are called that somebody sends.
 pub const AGES: &str = "age us";
 
+/// What the null broker did of a load, and of what ran beside that.
+type NullBrokers = (NullBroker, Option<NullBroker>);
+
 /// What a report stands beside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
@@ -69,6 +72,10 @@ pub struct Limits {
     /// The null broker under the same load and policy; none beside a running cluster.
     #[serde(default)]
     pub null_broker: Option<NullBroker>,
+    /// What it did of the load that ran beside: the sends of an end-to-end run. Its CPU time is
+    /// that of its deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_beside: Option<NullBroker>,
 }
 
 impl Limits {
@@ -77,7 +84,8 @@ impl Limits {
     /// # Errors
     /// The directory cannot be written, or processes or connections of our own fail.
     pub async fn of_sends(target: &Target, load: &LoadArgs) -> Result<Option<Self>, BenchError> {
-        let null_broker = async |store| NullBroker::under_sends(target, store, load).await;
+        let null_broker =
+            async |store| Ok((NullBroker::under_sends(target, store, load).await?, None));
         Self::of_producers(target, load, null_broker).await
     }
 
@@ -89,14 +97,18 @@ impl Limits {
         target: &Target,
         args: &EndToEndArgs,
     ) -> Result<Option<Self>, BenchError> {
-        let null_broker = async |store| NullBroker::under_deliveries(target, store, args).await;
+        let null_broker = async |store| {
+            let (delivered, sent) = NullBroker::under_deliveries(target, store, args).await?;
+            Ok((delivered, Some(sent)))
+        };
         Self::of_producers(target, &args.load, null_broker).await
     }
 
+    /// `null_broker` tells what that did, and what beside.
     async fn of_producers<'t>(
         target: &'t Target,
         load: &LoadArgs,
-        null_broker: impl AsyncFnOnce(&'t Path) -> Result<NullBroker, BenchError>,
+        null_broker: impl AsyncFnOnce(&'t Path) -> Result<NullBrokers, BenchError>,
     ) -> Result<Option<Self>, BenchError> {
         if load.no_limits || stop::is_requested() {
             return Ok(None);
@@ -106,8 +118,9 @@ impl Limits {
         target.rest().await;
         let flush = load.target.broker.flush;
         let floor = SendFloor::measure(&load.message, store, flush).await?;
-        let null_broker = null_broker(store).await?;
-        Ok(Self { floor: Floor::Send(floor), null_broker: Some(null_broker) }.unless_stopped())
+        let (null_broker, null_beside) = null_broker(store).await?;
+        let null_broker = Some(null_broker);
+        Ok(Self { floor: Floor::Send(floor), null_broker, null_beside }.unless_stopped())
     }
 
     /// As [`Limits::of_sends`], also with what the null broker does in a closed loop: no rate of
@@ -158,13 +171,15 @@ impl Limits {
             true => NullBroker::under_cold_pulls(target, store, pace, plan, &sample, runs).await?,
             false => NullBroker::under_pulls(target, store, pace, plan, &sample).await?,
         };
-        Ok(Self { floor: Floor::Pull(floor), null_broker: Some(null_broker) }.unless_stopped())
+        let (floor, null_broker) = (Floor::Pull(floor), Some(null_broker));
+        Ok(Self { floor, null_broker, null_beside: None }.unless_stopped())
     }
 
     async fn of_network(target: &Target) -> Result<Option<Self>, BenchError> {
         announce();
         let round_trips = RoundTrip::measure_all(target).await?;
-        Ok(Some(Self { floor: Floor::Remote { round_trips }, null_broker: None }))
+        let floor = Floor::Remote { round_trips };
+        Ok(Some(Self { floor, null_broker: None, null_beside: None }))
     }
 
     /// None when a signal came: loads end then before they have measured anything.

@@ -62,7 +62,7 @@ pub fn limits_of_sends() -> Limits {
         write_us: 20.0,
         write_and_flush_us: 300.0,
     };
-    Limits { floor: Floor::Send(floor), null_broker: Some(null_broker(SENDS)) }
+    Limits { floor: Floor::Send(floor), null_broker: Some(null_broker(SENDS)), null_beside: None }
 }
 
 /// A second with so many messages, each of so many microseconds, half of which it waited.
@@ -86,7 +86,7 @@ fn cells(table: &Table) -> Vec<Vec<String>> {
 #[test]
 fn a_load_stands_beside_the_null_broker_in_shares_and_multiples() {
     let outcome = outcome(800, 250);
-    let table = limits_of_sends().table(&[("the broker", SENDS, &outcome)]).unwrap();
+    let table = limits_of_sends().tables(&[("the broker", SENDS, &outcome)]).remove(0);
     // Histograms keep three digits.
     let expected = [
         ["msg/s, as scheduled", "1000", "800", "80 %"],
@@ -107,7 +107,7 @@ fn loads_beside_are_compared_where_they_do_the_same_as_the_null_broker() {
     ];
     let header = |latency_of: &str| {
         let limits = Limits { null_broker: Some(null_broker(latency_of)), ..limits_of_sends() };
-        let table = limits.table(&loads).unwrap();
+        let table = limits.tables(&loads).remove(0);
         let header = table.header().unwrap();
         header.cell_iter().skip(2).step_by(2).map(|cell| cell.content()).collect::<Vec<_>>()
     };
@@ -120,7 +120,7 @@ fn latencies_of_a_closed_loop_are_told_as_such_beside_the_null_broker() {
     let mut outcome = outcome(800, 250);
     outcome.response = outcome.service.clone();
     let rows = |latency_of| {
-        let table = limits_of_sends().table(&[("the broker", latency_of, &outcome)]).unwrap();
+        let table = limits_of_sends().tables(&[("the broker", latency_of, &outcome)]).remove(0);
         let head = table.header().unwrap().cell_iter().next().unwrap().content();
         (head, cells(&table).into_iter().map(|row| row[0].clone()).collect::<Vec<_>>())
     };
@@ -134,11 +134,27 @@ fn latencies_of_a_closed_loop_are_told_as_such_beside_the_null_broker() {
 }
 
 #[test]
+fn what_ran_beside_stands_beside_what_the_null_broker_did_of_it() {
+    let (ages, sends) = (outcome(10, 300), outcome(10, 200));
+    let loads = [("end to end", end_to_end::LATENCY_OF, &ages), ("sends", SENDS, &sends)];
+    let limits = Limits {
+        null_broker: Some(null_broker(end_to_end::LATENCY_OF)),
+        null_beside: Some(NullBroker { cpu_us_per_message: 0.0, ..null_broker(SENDS) }),
+        ..limits_of_sends()
+    };
+    let tables: Vec<_> = limits.tables(&loads).iter().map(cells).collect();
+    assert_eq!(tables.len(), 2);
+    assert_eq!(tables[0][2], ["p50 us", "100.0", "300.0", "3.00 x"]);
+    assert_eq!(tables[1][1], ["CPU us per message", "-", "", ""]);
+    assert_eq!(tables[1][2], ["p50 us", "100.0", "200.1", "2.00 x"]);
+}
+
+#[test]
 fn the_knee_is_told_as_a_share_of_the_null_brokers_closed_loop() {
     let closed_loop_per_second = Some(4_000.0);
     let null_broker = NullBroker { closed_loop_per_second, ..null_broker(SENDS) };
     let limits = Limits { null_broker: Some(null_broker), ..limits_of_sends() };
-    let table = limits.table(&[("the broker", SENDS, &outcome(1_000, 10))]).unwrap();
+    let table = limits.tables(&[("the broker", SENDS, &outcome(1_000, 10))]).remove(0);
     assert_eq!(cells(&table)[1], ["msg/s, its closed loop", "4000", "1000", "25 %"]);
 }
 
@@ -194,9 +210,9 @@ fn limits_are_read_as_they_were_saved_and_as_older_releases_saved_them() {
         read
     };
     assert!(matches!(same(&limits_of_sends()).floor, Floor::Send(_)));
-    let limits = Limits { floor: pull, null_broker: Some(null_broker(PULLS)) };
+    let limits = Limits { floor: pull, null_broker: Some(null_broker(PULLS)), null_beside: None };
     assert!(matches!(same(&limits).floor, Floor::Pull(_)));
-    let limits = Limits { floor: remote, null_broker: None };
+    let limits = Limits { floor: remote, null_broker: None, null_beside: None };
     assert!(matches!(same(&limits).floor, Floor::Remote { .. }));
     let older = r#"{"flush": "SYNC_FLUSH", "null_server_us": 30.0, "write_us": 20.0,
         "write_and_flush_us": 300.0, "null_broker": {"messages_per_second": 1000.0,

@@ -36,8 +36,9 @@ pub fn all(report: &Report) -> Vec<Section> {
     if !report.total.steps.is_empty() {
         sections.push(Section::figures("Each rate", table::steps(&report.total.steps)));
     }
-    if let Some(table) = report.limits.as_ref().and_then(|limits| limits.table(&report.loads())) {
-        sections.push(Section::figures("Beside what this machine allows", table));
+    if let Some(limits) = &report.limits {
+        let section = |table| Section::figures("Beside what this machine allows", table);
+        sections.extend(limits.tables(&report.loads()).into_iter().map(section));
     }
     if let Some(broker) = &report.total.broker {
         sections.push(Section::figures("What the broker used", table::resources(broker)));

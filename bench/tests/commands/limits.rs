@@ -57,7 +57,9 @@ fn ages_stand_beside_those_of_a_null_broker_that_delivers() {
     let rate = report["limits"]["null_broker"]["messages_per_second"].as_f64().unwrap();
     assert!((250.0..350.0).contains(&rate), "{rate}");
     let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
-    for header in ["under this load", "end to end", "of the null broker"] {
+    let sends = &report["limits"]["null_beside"];
+    assert!(sends["latency_of"] == "send us" && sends["p50_us"].as_f64() > Some(0.0), "{sends}");
+    for header in ["under this load", "end to end", "sends", "of the null broker"] {
         assert!(page.contains(&format!("<th scope=\"col\">{header}</th>")), "{header}");
     }
 }
