@@ -168,8 +168,16 @@ impl KeyIndex {
 
     /// Notes that a checkpoint is durable.
     pub(crate) fn saved(&mut self, saved: KeysSaved) {
-        self.saved = self.saved.max(saved.saved);
-        saved.runs.into_iter().for_each(|run| self.adopt_run(run));
+        let moved = saved.moved.min(self.recent.len());
+        // All runs at once: each for itself would move the whole rest.
+        self.recent.drain(..moved);
+        self.saved = self.saved.max(saved.saved).saturating_sub(moved);
+        self.runs.extend(saved.runs);
+        // A crowd that has left does not keep its 100 MB.
+        let kept = 2 * self.run_entries;
+        if self.recent.capacity() > 2 * kept && self.recent.len() <= kept {
+            self.recent.shrink_to(kept);
+        }
     }
 }
 
@@ -230,6 +238,16 @@ mod tests {
         let (bytes, _) = out.finish();
         let head = FrameHead::parse(&bytes).expect("a frame");
         assert_eq!((head.kind, head.payload_len), (FrameKind::Keys, 2 * KEY_ENTRY_SIZE));
+    }
+
+    #[test]
+    fn a_crowd_of_entries_gives_its_memory_back_when_it_is_saved() {
+        let mut index = index_with(600, 10);
+        let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
+        save(&mut index, &mut out, 5950);
+        assert_eq!((index.runs().len(), index.recent_entries(), index.is_dirty()), (59, 10, true));
+        assert_eq!(index.recent(), (590..600).map(entry).collect::<Vec<_>>());
+        assert!(index.recent.capacity() <= 40, "{} entries", index.recent.capacity());
     }
 
     #[test]
