@@ -73,6 +73,9 @@ impl DataPlane {
         let opened = Log::open(&self.disk, layout::log_dir(id), log_id, options).await;
         let (log, report) = opened.map_err(|error| error.to_string())?;
         tracing::info!(log = id, ?report, "log opened");
+        if let Some(warning) = report.warning() {
+            tracing::warn!(log = id, store = %self.disk.root().display(), "{warning}");
+        }
         let file: Document<OffsetSnapshot> = Document::new(&self.disk, layout::offsets_file(id));
         let saved = file.load().await.map_err(|error| error.to_string())?.unwrap_or_default();
         let owned = OwnedLog::new(log, OffsetTable::from_snapshot(&saved), file);

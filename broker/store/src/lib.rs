@@ -15,7 +15,7 @@
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
-//! open    snapshot, stream, scan of the log, verdict     recovery settle abort
+//! open    snapshot, stream, scan of the log, verdict     recovery settle abort cut
 //!                                                        index_load scan verdict
 //! ```
 //!
@@ -41,6 +41,7 @@ mod cache;
 mod checkpoint;
 mod cold;
 mod cold_plan;
+mod cut;
 mod deletion;
 mod entry;
 mod error;

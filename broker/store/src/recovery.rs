@@ -7,7 +7,7 @@
 //! |---|---|
 //! | index snapshot or stream damaged | the older snapshot, else a rebuild from the log |
 //! | index ahead of the log's files | refused: files are missing |
-//! | torn tail | zeroed, so that nothing of it can be taken for a record later |
+//! | torn tail | kept aside (`cut.rs`) and zeroed, so that none of it passes for a record later |
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
 //! | crash while opening | the same again: nothing is written before the end of the log is known |
@@ -59,8 +59,37 @@ pub struct RecoveryReport {
     pub damage: Option<String>,
     /// Bytes behind the end that were zeroed.
     pub cut_bytes: u64,
+    /// Messages that began in there, whole or not, as far as their heads show.
+    pub cut_heads: u64,
+    /// The file, in the root directory of the disk, that has what these bytes were.
+    pub kept_in: Option<PathBuf>,
     /// How long it took.
     pub took: Duration,
+}
+
+impl RecoveryReport {
+    /// What people should know at once: that something was cut off the log, and where it is.
+    ///
+    /// Most of the time a crash tore what was never acknowledged. Damage of the newest messages
+    /// looks alike, so nobody but the reader can tell.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        if self.damage.is_none() && self.cut_bytes == 0 {
+            return None;
+        }
+        let damage = self.damage.as_deref().unwrap_or("zeros");
+        let kept = self.kept_in.as_ref().map_or_else(
+            || "they were not kept".to_owned(),
+            |path| format!("they are kept in {}", path.display()),
+        );
+        Some(format!(
+            "what stood behind the last sound message, at {}, was cut off: there was {damage}. \
+             {} bytes were zeroed, in which {} messages began; {kept}. A crash tears what was not \
+             flushed; damage of the newest messages looks the same, and then acknowledged ones are \
+             among these",
+            self.end, self.cut_bytes, self.cut_heads
+        ))
+    }
 }
 
 /// Adds which log and what was tried to an error of the file system.
@@ -111,6 +140,8 @@ pub(crate) async fn open(
         end: log.at(from),
         damage: None,
         cut_bytes: 0,
+        cut_heads: 0,
+        kept_in: None,
         took: Duration::ZERO,
     };
     // Records of earlier runs, which only a rebuild looks at, may lack what the last run wrote.

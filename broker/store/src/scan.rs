@@ -151,6 +151,8 @@ pub(crate) struct Rest {
     pub(crate) near: Option<u64>,
     /// The same, outside.
     pub(crate) far: Option<u64>,
+    /// How many such heads were seen.
+    pub(crate) heads: u64,
 }
 
 /// Looks at the bytes from `end` to `until`, and at the first record of each later segment.
@@ -201,6 +203,7 @@ fn note(rest: &mut Rest, log: LogId, at: u64, bytes: &[u8], len: usize, near_unt
         if is_own {
             let found = if here < near_until { &mut rest.near } else { &mut rest.far };
             found.get_or_insert(here);
+            rest.heads += 1;
         }
     }
 }

@@ -2,10 +2,12 @@
 //! be found.
 
 use std::io;
+use std::path::PathBuf;
 
 use ringmq_runtime::buffer::DmaBuffer;
 
 use crate::abort::{self, Crash};
+use crate::cut;
 use crate::error::OpenError;
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
@@ -47,10 +49,15 @@ pub(crate) async fn settle_end(
         has_near_record: rest.near.is_some(),
         has_far_record: rest.far.is_some(),
     };
-    match judge(evidence, inner.options.repair) {
+    let verdict = judge(evidence, inner.options.repair);
+    if matches!(verdict, Verdict::Cut | Verdict::CutAll) {
+        report.cut_heads = rest.heads;
+    }
+    match verdict {
         Verdict::Continue => Ok(()),
         Verdict::Cut => {
             report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
+            report.kept_in = keep_rest(inner, end, rest, crash).await;
             zero_rest(inner, end, rest, crash).await.map_err(at(log, "zeroing a torn tail"))
         }
         Verdict::CutAll => {
@@ -64,6 +71,21 @@ pub(crate) async fn settle_end(
             valid_at: log.at(rest.near.or(rest.far).expect("damage is proved by a record")),
         }),
     }
+}
+
+/// Keeps what is going to be zeroed, where that can be done: a log must start without it too. The
+/// file, if there is one.
+async fn keep_rest(inner: &Inner, end: u64, rest: Rest, crash: Option<Crash>) -> Option<PathBuf> {
+    let (from, to) = rest.dirty?;
+    // A start before this one kept it, and some of it may be zeros by now.
+    if crash.is_some_and(|crash| crash.zero_until.is_some()) {
+        return cut::kept(inner, end).await;
+    }
+    let kept = cut::keep(inner, from.max(end), to).await;
+    kept.unwrap_or_else(|error| {
+        tracing::warn!(log = inner.id.0, "the bytes that are cut off are not kept: {error}");
+        None
+    })
 }
 
 /// Leaves word for the next start that zeros were being written: a failed flush would not show
