@@ -198,6 +198,7 @@ pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
     let head = {
         let files = inner.index_files.borrow();
         SnapshotHead {
+            log: Some(inner.id),
             generation: inner.snapshots.borrow().generation + 1,
             stream_at: files.end,
             chain: files.chain,

@@ -56,6 +56,10 @@ impl IndexFiles {
         Ok(Self { disk: disk.clone(), log, dir, file_bytes, files, end: 0, chain: 0 })
     }
 
+    pub(crate) fn log(&self) -> LogId {
+        self.log
+    }
+
     pub(crate) fn file_bytes(&self) -> u64 {
         self.file_bytes
     }

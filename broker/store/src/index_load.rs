@@ -124,6 +124,10 @@ async fn load_newest(
     log_min: u64,
 ) -> io::Result<Option<LoadedIndex>> {
     for (index, FoundSnapshot { head, bytes }) in found.iter().enumerate() {
+        if head.log.is_some_and(|log| log != files.log()) {
+            tracing::warn!("an index snapshot is of another log, so it is not used");
+            continue;
+        }
         if let Some(mut loaded) = load_from(files, options, *head, bytes).await?
             && is_complete(&loaded, files, log_min)
         {

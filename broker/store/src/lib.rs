@@ -16,7 +16,7 @@
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
 //! open    snapshot, stream, scan of the log, verdict     recovery settle abort cut
-//!                                                        index_load scan verdict
+//!                                                        index_load index_proof scan verdict
 //! ```
 //!
 //! # What holds at every moment
@@ -53,6 +53,7 @@ mod frame;
 mod group_times;
 mod index_files;
 mod index_load;
+mod index_proof;
 mod keys;
 mod log;
 mod lookup;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | index snapshot or stream damaged | the older snapshot, else a rebuild from the log |
 //! | index ahead of the log's files | refused: files are missing |
+//! | index of another log, or of another moment | refused (`index_proof.rs`) |
 //! | torn tail | kept aside (`cut.rs`) and zeroed, so that none of it passes for a record later |
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
@@ -28,6 +29,7 @@ use crate::error::OpenError;
 use crate::flush::Watermarks;
 use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
+use crate::index_proof;
 use crate::log::{INDEX_DIR, Inner, Parts, State};
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LogId, LogPosition};
@@ -148,6 +150,7 @@ pub(crate) async fn open(
     let has_checksums = crash.is_some_and(|crash| crash.has_checksums) && !rebuilt_index;
     let scanner = Scanner::new(log, has_checksums);
     let window = crash.map_or(0, |crash| crash.torn_window);
+    index_proof::demand(&inner).await?;
     let end = scan_log(&inner, scanner, from, window, &mut report).await;
     let end = end.map_err(at(log, "scanning the log"))?;
     settle_end(&inner, end, crash, &mut report).await?;

@@ -14,7 +14,7 @@ use crate::segments::{Segments, read_padded};
 const READ_BYTES: usize = 1 << 20;
 
 /// Largest record that is looked at, whatever the settings say now: the limit of Apache's reads.
-const RECORD_MAX_BYTES: usize = 128 << 20;
+pub(crate) const RECORD_MAX_BYTES: usize = 128 << 20;
 
 /// Least that a device writes whole.
 const SECTOR_BYTES: u64 = 512;

@@ -9,6 +9,7 @@ use ringmq_runtime::task;
 
 use crate::entry::{ENTRY_SIZE, Entry, KEY_ENTRY_SIZE, read_entries, read_key_entries};
 use crate::keys::{KeyIndex, KeyRun};
+use crate::position::LogId;
 use crate::queue::{BlockRef, Queue};
 use crate::queue_index::QueueIndex;
 
@@ -23,6 +24,8 @@ const SEAL_PIECE_BYTES: usize = 64 << 20;
 /// Where a snapshot stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SnapshotHead {
+    /// The log that it is of; none in snapshots of versions that did not write it down.
+    pub(crate) log: Option<LogId>,
     /// Rises by one with each snapshot.
     pub(crate) generation: u64,
     /// Place of the index stream behind it, and the CRC that the next frame there names.
@@ -45,7 +48,9 @@ impl SnapshotWriter {
         bytes.extend_from_slice(&MAGIC.to_be_bytes());
         bytes.extend_from_slice(&VERSION.to_be_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        let chain = u64::from(head.chain);
+        // The upper half of this word was 0 before it had the log, and one more than its number.
+        let name = head.log.map_or(0, |log| u64::from(log.0) + 1);
+        let chain = name << 32 | u64::from(head.chain);
         for word in [head.generation, head.stream_at, chain, head.log_byte, head.last_store_ms] {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
@@ -155,10 +160,16 @@ pub(crate) fn read_head(bytes: &[u8]) -> Option<SnapshotHead> {
     if !is_ours || crc32fast::hash(reader.rest) != crc {
         return None;
     }
+    let (generation, stream_at, word) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let log = match (word >> 32).checked_sub(1) {
+        Some(number) => Some(LogId(u8::try_from(number).ok()?)),
+        None => None,
+    };
     Some(SnapshotHead {
-        generation: reader.u64()?,
-        stream_at: reader.u64()?,
-        chain: u32::try_from(reader.u64()?).ok()?,
+        log,
+        generation,
+        stream_at,
+        chain: word as u32,
         log_byte: reader.u64()?,
         last_store_ms: reader.u64()?,
     })
@@ -214,6 +225,10 @@ mod tests {
     use crate::entry::KeyEntry;
 
     fn sample() -> (QueueIndex, KeyIndex, Vec<u8>) {
+        sample_of(Some(LogId(0)))
+    }
+
+    fn sample_of(log: Option<LogId>) -> (QueueIndex, KeyIndex, Vec<u8>) {
         let mut queues = QueueIndex::new(8);
         let mut keys = KeyIndex::new(8);
         for id in 0..3 {
@@ -229,6 +244,7 @@ mod tests {
         keys.adopt_run(KeyRun { at: 9, count: 3, min_ms: 1, max_ms: 2, max_byte: 4 });
         (0..6).for_each(|n| keys.push(KeyEntry::new(n, n * 100, 7)));
         let head = SnapshotHead {
+            log,
             generation: 3,
             stream_at: 8192,
             chain: 77,
@@ -255,6 +271,14 @@ mod tests {
         let queue = queues.get(queues.find("topic", 1).expect("a queue")).expect("a queue");
         assert_eq!((queue.directory.len(), queue.recent_first, queue.next()), (1, 7, 8));
         assert_eq!((keys.runs().len(), keys.recent_entries(), keys.is_dirty()), (1, 3, false));
+    }
+
+    #[test]
+    fn a_snapshot_names_its_log_and_older_ones_name_none() {
+        for log in [None, Some(LogId(0)), Some(LogId(255))] {
+            let head = read_head(&sample_of(log).2).expect("an intact snapshot");
+            assert_eq!((head.log, head.chain), (log, 77));
+        }
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! Indexes and logs that do not belong together, as copies by hand leave them.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{consume, message, tiny_options};
+use ringmq_runtime::buffer::DmaBuffer;
+use ringmq_runtime::disk::Access;
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task;
+use ringmq_store::{FlushPolicy, Log, LogId, OpenError, RecoveryReport};
+
+const SEGMENT: &str = "log/commitlog/00000000000000000000";
+
+async fn try_open(world: &World, dir: &str, id: u8) -> Result<(Log, RecoveryReport), OpenError> {
+    let options = tiny_options(FlushPolicy::Sync);
+    Log::open(&world.disk(0), dir, LogId(id), options).await
+}
+
+/// One life of a log, from open to a clean stop, in which `count` messages come.
+async fn live(world: &World, dir: &str, id: u8, count: usize) {
+    let (log, _) = try_open(world, dir, id).await.expect("the log opens");
+    for _ in 0..count {
+        let sent = log.append(&message("topic", id.into(), &[7; 400], ""), 1000).expect("room");
+        while log.acknowledged() < sent.end {
+            log.progress(log.acknowledged()).await.expect("no fault");
+        }
+    }
+    // The file gets its full length.
+    task::sleep(Duration::from_secs(1)).await;
+    log.close().await.expect("a clean stop");
+}
+
+async fn remove_index(world: &World) {
+    let disk = world.disk(0);
+    for entry in disk.list("log/queueindex").await.expect("a directory") {
+        disk.remove_file(format!("log/queueindex/{}", entry.name)).await.expect("removable");
+    }
+}
+
+async fn refused(world: &World) -> bool {
+    match try_open(world, "log", 0).await {
+        Ok(_) => false,
+        Err(OpenError::Layout { advice, .. }) => advice.contains("queueindex"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn an_older_copy_of_the_log_is_refused_until_its_index_is_gone() {
+    let world = World::new(1);
+    world.run(async {
+        live(&world, "log", 0, 20).await;
+        let disk = world.disk(0);
+        let older = disk.read_all(SEGMENT, 1 << 20).await.expect("readable");
+        live(&world, "log", 0, 30).await;
+        disk.replace(SEGMENT, older).await.expect("room");
+        assert!(refused(&world).await);
+        assert!(refused(&world).await, "asking changed nothing");
+
+        remove_index(&world).await;
+        live(&world, "log", 0, 5).await;
+        let (log, _) = try_open(&world, "log", 0).await.expect("the log opens");
+        assert_eq!(consume(&log, "topic", 0).await.len(), 25);
+    });
+}
+
+#[test]
+fn a_log_whose_end_was_zeroed_is_refused_and_a_sound_one_is_not() {
+    // Blocks have 8 entries, so the newest is now in one, now in memory.
+    for count in 1..=18 {
+        let world = World::new(count);
+        world.run(async {
+            live(&world, "log", 0, count as usize).await;
+            live(&world, "log", 0, 0).await;
+            let file = world.disk(0).open(SEGMENT, Access::ReadWrite).await.expect("there");
+            let len = file.len().expect("known") as usize;
+            let mut zeros = DmaBuffer::alloc(len);
+            zeros.as_mut_slice().fill(0);
+            file.write_at(0, zeros).await.expect("writable");
+            assert!(refused(&world).await, "{count} messages");
+        });
+    }
+}
+
+#[test]
+fn the_snapshot_of_another_log_is_not_used() {
+    let world = World::new(1);
+    world.run(async {
+        live(&world, "log", 0, 40).await;
+        live(&world, "other", 1, 33).await;
+        let disk = world.disk(0);
+        let mut swapped = 0;
+        for slot in ["snapshot.0", "snapshot.1"] {
+            let other = disk.read_all(format!("other/queueindex/{slot}"), 1 << 20).await;
+            let Ok(other) = other else { continue };
+            disk.replace(format!("log/queueindex/{slot}"), other).await.expect("room");
+            swapped += 1;
+        }
+        assert!(swapped > 0, "a clean stop leaves a snapshot");
+        let (log, _) = try_open(&world, "log", 0).await.expect("the log opens");
+        assert_eq!(consume(&log, "topic", 0).await.len(), 40);
+    });
+}
