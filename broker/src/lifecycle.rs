@@ -11,7 +11,7 @@ use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{clock, process, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
-use ringmq_store::{Expired, Log, LogId};
+use ringmq_store::{AgeClock, Expired, Log, LogId};
 
 use crate::dispatch::Front;
 use crate::layout;
@@ -198,11 +198,14 @@ impl DataPlane {
 
     /// Deletes what has expired, from time to time.
     async fn run_retention(self: Rc<Self>) {
+        let mut ages = AgeClock::default();
+        ages.look(clock::unix_ms(), Instant::now());
         loop {
             task::sleep(RETENTION_PERIOD).await;
+            let now_ms = ages.look(clock::unix_ms(), Instant::now());
             let retention = layout::retention(self.local.view().settings());
             for owned in self.local.logs() {
-                match owned.log.expire(clock::unix_ms(), retention).await {
+                match owned.log.expire(now_ms, retention).await {
                     Ok(expired) => tell_expired(owned, expired, retention.forced_above_percent),
                     Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
                 }

@@ -55,3 +55,32 @@ fn a_shorter_retention_is_obeyed_without_a_restart() {
     let until = move |data| live_through(data, settings, address);
     world.run(async { setup.start_in(&world, until).await });
 }
+
+#[test]
+fn a_clock_that_is_days_ahead_deletes_nothing_before_it_has_stayed_so() {
+    const FOUR_DAYS_MS: i64 = 4 * 24 * 3_600_000;
+    let world = World::new(7);
+    let mut setup = Setup::simulated(1, 1);
+    setup.settings.max_message_size = 64 << 10;
+    setup.settings.mapped_file_size_commit_log = 256 << 10;
+    let oldest = || async { simulated::connect(&world).await.pull("T", 0, 0).await.min };
+    world.run(async {
+        let broker = setup.start_in(&world, |_| task::sleep(3 * HOUR));
+        let client = simulated::connect(&world).await;
+        for number in 0..MESSAGES {
+            client.store("T", 0, &[number; BODY_SIZE_BYTES]).await;
+        }
+        task::sleep(A_WHILE).await;
+        world.step_wall_clock(FOUR_DAYS_MS);
+        task::sleep(A_WHILE).await;
+        world.step_wall_clock(-FOUR_DAYS_MS);
+        task::sleep(A_WHILE).await;
+        assert_eq!(oldest().await, 0, "the clock was wrong for a minute");
+        world.step_wall_clock(FOUR_DAYS_MS);
+        task::sleep(HOUR - A_WHILE).await;
+        assert_eq!(oldest().await, 0, "it may be wrong");
+        task::sleep(2 * A_WHILE).await;
+        assert!(oldest().await > 0, "four days have passed");
+        broker.await;
+    });
+}

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod abort;
+mod age_clock;
 mod append;
 mod blocks;
 mod cache;
@@ -81,6 +82,7 @@ mod verdict;
 mod walk;
 mod writer;
 
+pub use age_clock::AgeClock;
 pub use append::Appended;
 pub use error::{AppendError, Fenced, OpenError, ReadError};
 pub use group_times::GroupTimes;

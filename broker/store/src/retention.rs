@@ -66,7 +66,8 @@ pub struct Expired {
 
 impl Log {
     /// Deletes segments that have expired at `now_ms`, Unix time, or that must go for lack of
-    /// space, as `retention` says now. The caller decides when to ask (`cleanResourceInterval`).
+    /// space, as `retention` says now. The caller decides when to ask (`cleanResourceInterval`), by
+    /// which clock: what is deleted stays so when the clock is set right (`AgeClock`).
     ///
     /// # Errors
     /// As the file system says. The log goes on; another call goes on where this one stopped.
