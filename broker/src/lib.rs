@@ -9,6 +9,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 mod creating;
+mod descriptors;
 pub mod directory;
 mod dispatch;
 pub mod documents;

@@ -13,6 +13,7 @@ use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
 use ringmq_store::{AgeClock, Expired, Log, LogId};
 
+use crate::descriptors;
 use crate::dispatch::Front;
 use crate::layout;
 use crate::logs::{self, OwnedLog};
@@ -45,6 +46,9 @@ impl DataPlane {
     pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
         self.local.trace_sends();
         let options = layout::log_options(self.local.view().settings());
+        if self.shard() == 0 {
+            self.warn_of_few_descriptors(options.segment_size_bytes).await;
+        }
         for id in self.local.placement.logs_of(self.shard()) {
             let owned = self.open_log(id, options.clone()).await?;
             owned.log.time_groups(self.local.stages.is_on());
@@ -62,6 +66,18 @@ impl DataPlane {
         let retention = task::spawn("retention", Rc::clone(&self).run_retention());
         *self.running.retention.borrow_mut() = Some(retention);
         Ok(())
+    }
+
+    /// Says so while nothing is lost by it: later, a log without a descriptor for its next file
+    /// takes no messages.
+    async fn warn_of_few_descriptors(&self, segment_bytes: u64) {
+        let limit = process::open_files_max();
+        let left = limit - limit / FILES_PER_CONNECTION_MIN;
+        // Who cannot tell the size of the disk cannot be warned.
+        let Ok(space) = self.disk.free_space().await else { return };
+        if let Some(shortage) = descriptors::shortage(left, segment_bytes, space.total) {
+            tracing::warn!(limit, "{shortage}");
+        }
     }
 
     async fn open_log(
