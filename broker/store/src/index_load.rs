@@ -55,8 +55,15 @@ pub(crate) async fn load(
     options: &LogOptions,
     log_min: u64,
 ) -> io::Result<LoadedIndex> {
-    let found = read_snapshots(disk, dir, options.snapshot_max_bytes).await?;
+    let mut found = read_snapshots(disk, dir, options.snapshot_max_bytes).await?;
     let newest_generation = found.first().map_or(0, |found| found.head.generation);
+    found.retain(|found| {
+        let is_foreign = found.head.log.is_some_and(|log| log != files.log());
+        if is_foreign {
+            tracing::warn!("an index snapshot is of another log, so it is not used");
+        }
+        !is_foreign
+    });
     let mut loaded = match load_newest(files, options, &found, log_min).await? {
         Some(loaded) => loaded,
         None => {
@@ -124,10 +131,6 @@ async fn load_newest(
     log_min: u64,
 ) -> io::Result<Option<LoadedIndex>> {
     for (index, FoundSnapshot { head, bytes }) in found.iter().enumerate() {
-        if head.log.is_some_and(|log| log != files.log()) {
-            tracing::warn!("an index snapshot is of another log, so it is not used");
-            continue;
-        }
         if let Some(mut loaded) = load_from(files, options, *head, bytes).await?
             && is_complete(&loaded, files, log_min)
         {
