@@ -77,7 +77,8 @@ fn a_null_broker_delivers_batches_to_every_queue_of_every_topic() {
 #[test]
 fn sends_beside_readers_and_alone_stand_beside_a_null_broker_in_one_table() {
     let folder = folder();
-    let words = ["mixed", "--rate", "200", "--fill", "2k"];
+    // Deep, so that a stall of a slow build leaves no send behind: that would be an overload.
+    let words = ["mixed", "--rate", "200", "--depth", "64", "--fill", "2k"];
     let output = bench(folder.path(), &[&words[..], &BRIEF[..]].concat());
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
