@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ringmq.lock            held while a broker runs
-//! ringmq.json            number of logs, fixed when the store was made
+//! ringmq.json            number of logs, fixed when the store was made; whether their directories are
 //! commitlog/ queueindex/ log 0, where Apache's broker keeps its only one
 //! logs/1/commitlog/ ...  log 1 and so on
 //! config/                topics, groups, consumers' progress
@@ -26,9 +26,6 @@ const COMMIT_LOG_DIR: &str = "commitlog";
 
 /// Where the other logs are.
 const OTHER_LOGS_DIR: &str = "logs";
-
-/// The table of topics, as Apache names it.
-pub const TOPICS_FILE: &str = "config/topics.json";
 
 /// Largest size of [`FACTS_FILE`].
 const FACTS_MAX_BYTES: usize = 64 << 10;
@@ -54,6 +51,10 @@ pub struct Claim {
 struct Facts {
     version: u32,
     logs: usize,
+    /// Every log has its directory: one that is missing later holds messages elsewhere. Stores of
+    /// earlier versions do not say so, and get it with their next start.
+    #[serde(default)]
+    directories_made: bool,
 }
 
 /// Locks a store and learns how many logs it has; makes a new store with `logs_wanted` logs, or
@@ -68,11 +69,8 @@ pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Cla
         made.map_err(|error| failed(disk, "cannot be created", error))?;
     }
     let lock = lock(disk).await?;
-    let facts = match load_facts(disk).await? {
-        Some(facts) => {
-            compare_with_directories(disk, &facts).await?;
-            facts
-        }
+    let mut facts = match load_facts(disk).await? {
+        Some(facts) => facts,
         None => make_facts(disk, logs_wanted, shards).await?,
     };
     if logs_wanted != 0 && logs_wanted != facts.logs {
@@ -83,6 +81,11 @@ pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Cla
             facts.logs,
             facts.logs
         ));
+    }
+    if facts.directories_made {
+        compare_with_directories(disk, &facts).await?;
+    } else {
+        make_directories(disk, &mut facts).await?;
     }
     Ok(Claim { logs: facts.logs, _lock: lock })
 }
@@ -130,10 +133,6 @@ async fn compare_with_directories(disk: &Disk, facts: &Facts) -> Result<(), Stri
         );
         return Err(problem(disk, &text));
     }
-    // Before the first topic nothing can have been stored, and a start may have been cut off.
-    if !exists(PathBuf::from(TOPICS_FILE)).await? {
-        return Ok(());
-    }
     for log in 0..facts.logs {
         let dir = log_dir(log).join(COMMIT_LOG_DIR);
         if !exists(dir.clone()).await? {
@@ -147,6 +146,21 @@ async fn compare_with_directories(disk: &Disk, facts: &Facts) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+/// Makes the directories of all logs, and writes down that they are there.
+async fn make_directories(disk: &Disk, facts: &mut Facts) -> Result<(), String> {
+    for log in 0..facts.logs {
+        let made = disk.create_dir_all(log_dir(log).join(COMMIT_LOG_DIR)).await;
+        made.map_err(|error| failed(disk, "cannot be created", error))?;
+    }
+    facts.directories_made = true;
+    save_facts(disk, facts).await
+}
+
+async fn save_facts(disk: &Disk, facts: &Facts) -> Result<(), String> {
+    let text = serde_json::to_vec_pretty(facts).expect("plain values can be written");
+    disk.replace(FACTS_FILE, text).await.map_err(|error| failed(disk, FACTS_FILE, error))
 }
 
 /// Decides what is fixed from now on, and writes it down.
@@ -170,9 +184,8 @@ async fn make_facts(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Fa
         (false, 0) => shards.min(LOGS_MAX),
         (false, logs_wanted) => logs_wanted.min(LOGS_MAX),
     };
-    let facts = Facts { version: VERSION, logs };
-    let text = serde_json::to_vec_pretty(&facts).expect("two numbers can be written");
-    disk.replace(FACTS_FILE, text).await.map_err(|error| failed(disk, FACTS_FILE, error))?;
+    let facts = Facts { version: VERSION, logs, directories_made: false };
+    save_facts(disk, &facts).await?;
     Ok(facts)
 }
 
@@ -281,21 +294,30 @@ mod tests {
         world.run(async {
             assert_eq!(claim(&disk, 2, 1).await.map(|claim| claim.logs), Ok(2));
             let claimed = async |logs| {
-                let facts = serde_json::to_vec(&Facts { version: VERSION, logs }).expect("numbers");
-                disk.replace(FACTS_FILE, facts).await.expect("written");
+                let facts = Facts { version: VERSION, logs, directories_made: true };
+                save_facts(&disk, &facts).await.expect("written");
                 claim(&disk, 0, 1).await.map(|claim| claim.logs)
             };
-            assert_eq!(claimed(2).await, Ok(2), "a start that was cut off goes on");
-            for log in 0..2 {
-                disk.create_dir_all(log_dir(log).join(COMMIT_LOG_DIR)).await.expect("made");
-            }
-            disk.create_dir_all("config").await.expect("made");
-            disk.replace(TOPICS_FILE, b"{}".to_vec()).await.expect("written");
             assert_eq!(claimed(2).await, Ok(2));
             let fewer = claimed(1).await.expect_err("there are two");
             assert!(fewer.contains("logs/1") && fewer.contains(FACTS_FILE), "{fewer}");
             let more = claimed(3).await.expect_err("there are two");
             assert!(more.contains("logs/2/commitlog") && more.contains("mounted"), "{more}");
+        });
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_goes_on_whatever_else_is_in_the_store() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        world.run(async {
+            disk.create_dir_all("config").await.expect("made");
+            disk.replace("config/topics.json", b"{}".to_vec()).await.expect("written");
+            // Also what an earlier version wrote.
+            disk.replace(FACTS_FILE, br#"{"version":1,"logs":2}"#.to_vec()).await.expect("written");
+            for _ in 0..2 {
+                assert_eq!(claim(&disk, 0, 1).await.map(|claim| claim.logs), Ok(2));
+            }
         });
     }
 

@@ -2,7 +2,6 @@
 
 use crate::config::Settings;
 use crate::documents::Writer;
-use crate::layout::TOPICS_FILE;
 use crate::subscription_groups::SubscriptionGroups;
 use crate::topics::Topics;
 use ringmq_runtime::clock;
@@ -14,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+const TOPICS_FILE: &str = "config/topics.json";
 const GROUPS_FILE: &str = "config/subscriptionGroup.json";
 
 /// Settings that were changed while the broker ran, below the store's root: a [`Document`] of text
