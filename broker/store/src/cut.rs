@@ -2,7 +2,8 @@
 //!
 //! A crash explains what is cut, and mostly nobody misses it. But damage near the end looks the
 //! same, and then messages that were acknowledged stand behind it. So the bytes go to a file in a
-//! directory beside the log's files. It is named, as those are, by the position of its first byte.
+//! directory beside the log's files. It is named, as those are, by the position of its first byte; a
+//! further cut at the same place has a number behind that.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ const CUT_DIR: &str = "commitlog-cut";
 
 /// Longest file: what default settings can have to cut, 64 MiB that were not flushed, a group and
 /// two records of the largest size, and as much again.
-const FILE_MAX_BYTES: u64 = 128 << 20;
+pub(crate) const FILE_MAX_BYTES: u64 = 128 << 20;
 
 /// Files kept: the oldest leaves for a further one, so that a broker that crashes all the time does
 /// not fill its disk.
@@ -45,19 +46,33 @@ pub(crate) async fn keep(inner: &Inner, from: u64, to: u64) -> io::Result<Option
     }
     let dir = inner.dir.join(CUT_DIR);
     inner.disk.create_dir_all(&dir).await?;
-    let name = segment_name(inner.id.at(from));
-    make_room(inner, &dir, &name).await?;
-    let path = dir.join(name);
+    make_room(inner, &dir).await?;
+    let path = free_path(inner, &dir, from).await?;
     inner.disk.replace(&path, bytes).await?;
     Ok(Some(path))
+}
+
+/// A path that no earlier cut at the same place has: what that kept may be all there is of it.
+async fn free_path(inner: &Inner, dir: &Path, from: u64) -> io::Result<PathBuf> {
+    let name = segment_name(inner.id.at(from));
+    let mut path = dir.join(&name);
+    let mut further = 0;
+    while inner.disk.exists(&path).await? {
+        further += 1;
+        path = dir.join(format!("{name}.{further}"));
+    }
+    Ok(path)
 }
 
 /// The file of an earlier start that began to cut the log at `end` and did not come to an end.
 pub(crate) async fn kept(inner: &Inner, end: u64) -> Option<PathBuf> {
     let dir = inner.dir.join(CUT_DIR);
     let entries = inner.disk.list(&dir).await.ok()?;
-    let is_behind = |name: &str| parse_segment_name(inner.id, name).is_some_and(|at| at >= end);
-    let found = entries.into_iter().find(|entry| is_behind(&entry.name))?;
+    let is_behind = |name: &str| {
+        let position = name.split('.').next().unwrap_or_default();
+        parse_segment_name(inner.id, position).is_some_and(|at| at >= end)
+    };
+    let found = entries.into_iter().rfind(|entry| is_behind(&entry.name))?;
     Some(dir.join(found.name))
 }
 
@@ -81,11 +96,10 @@ async fn read(inner: &Inner, from: u64, to: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Removes the oldest files, and unfinished ones, until one more may come.
-async fn make_room(inner: &Inner, dir: &Path, name: &str) -> io::Result<()> {
-    let entries = inner.disk.list(dir).await?;
-    let others: Vec<_> = entries.into_iter().filter(|entry| entry.name != name).collect();
-    let surplus = (others.len() + 1).saturating_sub(FILES_MAX);
-    for oldest in &others[..surplus] {
+async fn make_room(inner: &Inner, dir: &Path) -> io::Result<()> {
+    let kept = inner.disk.list(dir).await?;
+    let surplus = (kept.len() + 1).saturating_sub(FILES_MAX);
+    for oldest in &kept[..surplus] {
         inner.disk.remove_file(dir.join(&oldest.name)).await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Whether a loaded index belongs to the log beside it: one of its newest entries shows that.
+//! Whether a loaded index belongs to the log beside it: two of its newest entries show that.
 //!
 //! Files are copied and restored by hand, and a segment has its full length long before it is full:
 //! so an index may fit the names and lengths of files that have other contents. Believing it would
@@ -8,6 +8,7 @@ use crate::blocks;
 use crate::entry::Entry;
 use crate::error::OpenError;
 use crate::log::{Inner, State};
+use crate::options::PAGE_BYTES;
 use crate::queue::BlockRef;
 use crate::scan::RECORD_MAX_BYTES;
 use crate::segments::read_padded;
@@ -22,7 +23,7 @@ struct Claim {
     entry: Entry,
 }
 
-/// The newest block of a queue that has no newer entries.
+/// A block of a queue.
 struct Newest {
     topic: Box<str>,
     queue_id: i32,
@@ -30,46 +31,62 @@ struct Newest {
     count: usize,
 }
 
-/// Reads the message that the index says is the newest.
+/// Reads the message that the index says is the newest, and where that is not found one that lies
+/// in another page: a bad place of the device takes some messages, not the log.
 ///
 /// The head, the topic and the place have to be right; a damaged body is the scrubber's to report.
 /// What the device cannot read shows nothing, so the log starts as it would have without the
 /// question.
 ///
 /// # Errors
-/// Something else stands there, or nothing.
+/// Something else stands in both places, or nothing.
 pub(crate) async fn demand(inner: &Inner) -> Result<(), OpenError> {
-    let Some(claim) = newest_claim(inner).await else { return Ok(()) };
-    let byte = claim.entry.byte();
-    let found = inner.state.borrow().segments.find(byte).cloned();
-    let Some(segment) = found else { return Ok(()) };
-    let len = claim.entry.size() as usize;
-    let left = segment.base + inner.options.segment_size_bytes - byte;
-    let is_possible = len <= RECORD_MAX_BYTES && len as u64 <= left;
-    if is_possible {
-        match read_padded(&segment.file, byte - segment.base, len).await {
-            Ok(bytes) if is_claimed(&bytes, inner.id.at(byte).wire(), &claim) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => {
-                let at = inner.id.at(byte);
-                tracing::warn!("the newest message in the index, at {at}, is unreadable: {error}");
-                return Ok(());
-            }
-        }
+    let Some(newest) = newest_claim(inner, u64::MAX).await else { return Ok(()) };
+    if stands(inner, &newest).await {
+        return Ok(());
+    }
+    let byte = newest.entry.byte();
+    if let Some(other) = newest_claim(inner, byte - byte % PAGE_BYTES).await
+        && stands(inner, &other).await
+    {
+        let at = inner.id.at(byte);
+        tracing::warn!("the newest message in the index, at {at}, is not there: a damaged place");
+        return Ok(());
     }
     Err(OpenError::Layout {
         log: inner.id,
         found: format!(
             "the index knows message {} of queue {} of {} at {} as the newest, but the log does \
              not have it there: they are of different logs or moments, or the log is damaged",
-            claim.offset,
-            claim.queue_id,
-            claim.topic,
+            newest.offset,
+            newest.queue_id,
+            newest.topic,
             inner.id.at(byte)
         ),
         advice: "restore commitlog and queueindex from the same copy, \
-                 or remove the directory queueindex to go on with what the log holds",
+                 or remove the directory queueindex to go on with what the log holds \
+                 (keep a copy: what stands behind damage may be cut off then)",
     })
+}
+
+/// Whether the log has what the index says, or does not tell.
+async fn stands(inner: &Inner, claim: &Claim) -> bool {
+    let byte = claim.entry.byte();
+    let found = inner.state.borrow().segments.find(byte).cloned();
+    let Some(segment) = found else { return true };
+    let len = claim.entry.size() as usize;
+    let left = segment.base + inner.options.segment_size_bytes - byte;
+    if len > RECORD_MAX_BYTES || len as u64 > left {
+        return false;
+    }
+    match read_padded(&segment.file, byte - segment.base, len).await {
+        Ok(bytes) => is_claimed(&bytes, inner.id.at(byte).wire(), claim),
+        Err(error) => {
+            let at = inner.id.at(byte);
+            tracing::warn!("a message that the index knows, at {at}, is unreadable: {error}");
+            true
+        }
+    }
 }
 
 fn is_claimed(bytes: &[u8], physical_offset: i64, claim: &Claim) -> bool {
@@ -81,20 +98,22 @@ fn is_claimed(bytes: &[u8], physical_offset: i64, claim: &Claim) -> bool {
     })
 }
 
-/// One of the newest entries: the newest that is in memory, or the last of the newest block, if
-/// that begins behind it.
-async fn newest_claim(inner: &Inner) -> Option<Claim> {
+/// One of the newest entries that end at or below `limit`: the newest that is in memory, or the last
+/// such one of the newest block, if that begins behind it.
+async fn newest_claim(inner: &Inner, limit: u64) -> Option<Claim> {
     let (claim, newest) = {
         let state = inner.state.borrow();
-        (newest_in_memory(&state), newest_block(&state))
+        (newest_in_memory(&state, limit), newest_block(&state, limit))
     };
     let known = claim.as_ref().map_or(0, |claim| claim.entry.end());
     let Some(newest) = newest.filter(|newest| newest.block.byte >= known) else { return claim };
     let Newest { topic, queue_id, block, count } = newest;
     match blocks::load(inner, block, count).await {
         Ok(entries) => {
-            let offset = block.first + entries.len().checked_sub(1)? as u64;
-            Some(Claim { topic, queue_id, offset, entry: *entries.last()? })
+            let settled = entries.partition_point(|entry| entry.end() <= limit);
+            let Some(last) = settled.checked_sub(1) else { return claim };
+            let offset = block.first + last as u64;
+            Some(Claim { topic, queue_id, offset, entry: entries[last] })
         }
         // Who needs it is told.
         Err(error) => {
@@ -104,25 +123,33 @@ async fn newest_claim(inner: &Inner) -> Option<Claim> {
     }
 }
 
-fn newest_in_memory(state: &State) -> Option<Claim> {
-    let newest = state.queues.iter().filter_map(|(_, queue)| Some((queue, queue.recent.back()?)));
-    let (queue, entry) = newest.max_by_key(|(_, entry)| entry.byte())?;
+fn newest_in_memory(state: &State, limit: u64) -> Option<Claim> {
+    let newest = state.queues.iter().filter_map(|(_, queue)| {
+        let settled = queue.recent.partition_point(|entry| entry.end() <= limit);
+        let last = settled.checked_sub(1)?;
+        Some((queue, last, queue.recent[last]))
+    });
+    let (queue, last, entry) = newest.max_by_key(|(_, _, entry)| entry.byte())?;
     Some(Claim {
         topic: queue.topic.clone(),
         queue_id: queue.queue_id,
-        offset: queue.next() - 1,
-        entry: *entry,
+        offset: queue.recent_first + last as u64,
+        entry,
     })
 }
 
-fn newest_block(state: &State) -> Option<Newest> {
-    let full = state.queues.iter().filter(|(_, queue)| queue.recent.is_empty());
-    let newest = full.filter_map(|(_, queue)| Some((queue, *queue.directory.back()?)));
-    let (queue, block) = newest.max_by_key(|(_, block)| block.byte)?;
+fn newest_block(state: &State, limit: u64) -> Option<Newest> {
+    let blocks = state.queues.iter().filter_map(|(_, queue)| {
+        let below = queue.directory.partition_point(|block| block.byte < limit);
+        let last = below.checked_sub(1)?;
+        Some((queue, last, queue.directory[last]))
+    });
+    let (queue, last, block) = blocks.max_by_key(|(_, _, block)| block.byte)?;
+    let end = queue.directory.get(last + 1).map_or(queue.recent_first, |next| next.first);
     Some(Newest {
         topic: queue.topic.clone(),
         queue_id: queue.queue_id,
         block,
-        count: (queue.recent_first - block.first) as usize,
+        count: (end - block.first) as usize,
     })
 }

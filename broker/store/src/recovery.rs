@@ -24,6 +24,7 @@ use ringmq_runtime::task;
 
 use crate::abort::{self, Crash};
 use crate::checkpoint;
+use crate::cut;
 use crate::entry::{Entry, KeyEntry, key_hash};
 use crate::error::OpenError;
 use crate::flush::Watermarks;
@@ -82,7 +83,10 @@ impl RecoveryReport {
         let damage = self.damage.as_deref().unwrap_or("zeros");
         let kept = self.kept_in.as_ref().map_or_else(
             || "they were not kept".to_owned(),
-            |path| format!("they are kept in {}", path.display()),
+            |path| match self.cut_bytes > cut::FILE_MAX_BYTES {
+                true => format!("the first {} are kept in {}", cut::FILE_MAX_BYTES, path.display()),
+                false => format!("they are kept in {}", path.display()),
+            },
         );
         Some(format!(
             "what stood behind the last sound message, at {}, was cut off: there was {damage}. \

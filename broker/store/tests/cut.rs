@@ -53,6 +53,20 @@ async fn bodies_kept(world: &World, path: &Path, at: u64) -> Vec<u8> {
 }
 
 #[test]
+fn a_further_cut_at_the_same_place_leaves_what_the_first_one_kept() {
+    let world = World::new(1);
+    let at = killed_and_damaged(&world);
+    let first = world.run(async { open(&world).await.1.kept_in.expect("there were messages") });
+    world.kill(0);
+    world.flip_bit(0, "log/commitlog/00000000000000000000", at + 100, 3);
+    world.run(async {
+        let (_, report) = open(&world).await;
+        assert_ne!(report.kept_in.expect("there was a bit"), first);
+        assert!(!bodies_kept(&world, &first, at).await.is_empty());
+    });
+}
+
+#[test]
 fn messages_behind_damage_near_the_end_are_counted_named_and_kept() {
     let world = World::new(1);
     let at = killed_and_damaged(&world);

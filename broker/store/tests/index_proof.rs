@@ -9,7 +9,7 @@ use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::Access;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
-use ringmq_store::{FlushPolicy, Log, LogId, OpenError, RecoveryReport};
+use ringmq_store::{FlushPolicy, Log, LogId, OpenError, QueueOffset, RecoveryReport};
 
 const SEGMENT: &str = "log/commitlog/00000000000000000000";
 
@@ -80,6 +80,28 @@ fn a_log_whose_end_was_zeroed_is_refused_and_a_sound_one_is_not() {
             zeros.as_mut_slice().fill(0);
             file.write_at(0, zeros).await.expect("writable");
             assert!(refused(&world).await, "{count} messages");
+        });
+    }
+}
+
+#[test]
+fn a_damaged_newest_message_keeps_no_log_from_starting() {
+    // More than a page, so that another page has messages, in blocks or in memory.
+    for count in 10..=26 {
+        let world = World::new(count);
+        world.run(async {
+            live(&world, "log", 0, count as usize).await;
+            let disk = world.disk(0);
+            let mut log = disk.read_all(SEGMENT, 1 << 20).await.expect("readable");
+            let record = u32::from_be_bytes(log[..4].try_into().expect("four bytes")) as usize;
+            let newest = record * (count as usize - 1);
+            assert_eq!(log[newest + 4..newest + 8], log[4..8], "all are of one size");
+            log[newest + 5] ^= 1;
+            disk.replace(SEGMENT, log).await.expect("room");
+            live(&world, "log", 0, 3).await;
+            let (log, _) = try_open(&world, "log", 0).await.expect("the log opens");
+            let range = log.queue_range("topic", 0).expect("the queue");
+            assert_eq!(range.1, QueueOffset(count + 3), "what came after it is there");
         });
     }
 }
