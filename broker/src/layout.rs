@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ringmq.lock            held while a broker runs
-//! ringmq.json            number of logs, fixed when the store was made; whether their directories are
+//! ringmq.json            number of logs, fixed when the store was made; are their places made
 //! commitlog/ queueindex/ log 0, where Apache's broker keeps its only one
 //! logs/1/commitlog/ ...  log 1 and so on
 //! config/                topics, groups, consumers' progress

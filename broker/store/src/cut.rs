@@ -2,8 +2,8 @@
 //!
 //! A crash explains what is cut, and mostly nobody misses it. But damage near the end looks the
 //! same, and then messages that were acknowledged stand behind it. So the bytes go to a file in a
-//! directory beside the log's files. It is named, as those are, by the position of its first byte; a
-//! further cut at the same place has a number behind that.
+//! directory beside the log's files. It is named, as those are, by the position of its first byte;
+//! a further cut at the same place has a number behind that.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -98,8 +98,8 @@ fn is_claimed(bytes: &[u8], physical_offset: i64, claim: &Claim) -> bool {
     })
 }
 
-/// One of the newest entries that end at or below `limit`: the newest that is in memory, or the last
-/// such one of the newest block, if that begins behind it.
+/// One of the newest entries that end at or below `limit`: the newest that is in memory, or the
+/// last such one of the newest block, if that begins behind it.
 async fn newest_claim(inner: &Inner, limit: u64) -> Option<Claim> {
     let (claim, newest) = {
         let state = inner.state.borrow();
