@@ -1,6 +1,7 @@
 //! A message as a consumer gets it.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use bytes::Bytes;
 use ringmq_protocol::compression::{self, Compression, CompressionError};
@@ -63,6 +64,15 @@ pub enum DecodeError {
         /// What is wrong.
         error: CompressionError,
     },
+    /// A message of another place than those that were asked for. Bytes inside a message look like
+    /// one where the size of a damaged record leads to them.
+    #[error("message {queue_offset} of queue {queue_id} was not asked for")]
+    NotAsked {
+        /// The queue that it names.
+        queue_id: i32,
+        /// The number in that queue that it names.
+        queue_offset: i64,
+    },
 }
 
 /// The answer of a look-up that is not taken.
@@ -100,20 +110,26 @@ pub(crate) struct Pulled {
 }
 
 impl Pulled {
-    /// Takes what can be read of an answer from `queue`, until its bodies unfold to too much; what
-    /// cannot be read is told.
-    pub(crate) fn take(body: &Bytes, queue: &MessageQueue, tell: impl Fn(&DecodeError)) -> Self {
-        Self::take_within(BODIES_MAX_BYTES, body, queue, tell)
+    /// Takes what can be read of an answer for these offsets of `queue`, until its bodies unfold to
+    /// too much; what cannot be read is told.
+    pub(crate) fn take(
+        body: &Bytes,
+        queue: &MessageQueue,
+        offsets: Range<i64>,
+        tell: impl Fn(&DecodeError),
+    ) -> Self {
+        Self::take_within(BODIES_MAX_BYTES, body, queue, offsets, tell)
     }
 
     fn take_within(
         max_bytes: usize,
         body: &Bytes,
         queue: &MessageQueue,
+        offsets: Range<i64>,
         tell: impl Fn(&DecodeError),
     ) -> Self {
         let (mut messages, mut bytes_left) = (Vec::new(), max_bytes);
-        let decoded = ReceivedMessage::decode_all(body, queue);
+        let decoded = ReceivedMessage::decode_all(body, queue, offsets);
         for message in decoded.filter_map(|message| message.inspect_err(&tell).ok()) {
             match bytes_left.checked_sub(message.body.len()) {
                 Some(left) => bytes_left = left,
@@ -126,15 +142,22 @@ impl Pulled {
 }
 
 impl ReceivedMessage {
-    /// Decodes the messages of a pull's answer from `queue`, each by itself: behind one that cannot
-    /// be read come those after it, as long as sizes tell where they begin. What is not UTF-8 in
-    /// topic and properties reads as U+FFFD.
+    /// Decodes the messages of a pull's answer for these offsets of `queue`, each by itself: behind
+    /// one that cannot be read come those after it, as long as sizes tell where they begin. What is
+    /// not UTF-8 in topic and properties reads as U+FFFD.
     pub fn decode_all<'a>(
         body: &'a Bytes,
         queue: &'a MessageQueue,
+        offsets: Range<i64>,
     ) -> impl Iterator<Item = Result<Self, DecodeError>> + 'a {
-        let decode = |record: &Record<'_>| Self::decode(record, body, queue);
-        readable(body).map(move |readable| readable.read(decode))
+        let decode = move |record: &Record<'_>| {
+            let (queue_id, queue_offset) = (record.queue_id, record.queue_offset);
+            if queue_id != queue.queue_id || !offsets.contains(&queue_offset) {
+                return Err(DecodeError::NotAsked { queue_id, queue_offset });
+            }
+            Self::decode(record, body, queue)
+        };
+        readable(body).map(move |readable| readable.read(&decode))
     }
 
     /// Decodes all messages of a look-up's answer from the broker of this name.
@@ -303,7 +326,7 @@ mod tests {
     }
 
     fn decoded(bytes: Vec<u8>) -> Vec<Result<ReceivedMessage, DecodeError>> {
-        ReceivedMessage::decode_all(&bytes.into(), &queue()).collect()
+        ReceivedMessage::decode_all(&bytes.into(), &queue(), 0..100).collect()
     }
 
     #[test]
@@ -366,6 +389,31 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_a_message_inside_a_damaged_one_is_none() {
+        let of_other_queue = NewRecord { queue_id: 4, ..record(b"inside", "") };
+        let looks_like_one = [
+            stored(&record(b"inside", ""), 1 << 40),
+            stored(&record(b"inside", ""), 100),
+            stored(&of_other_queue, 3),
+        ];
+        for inside in looks_like_one {
+            let body = [&[b'x'; 16], inside.as_slice()].concat();
+            let mut damaged = stored(&record(&body, ""), 2);
+            let at = damaged.windows(inside.len()).position(|bytes| bytes == inside);
+            // Its size ends it where the body goes on.
+            let size = i32::try_from(at.expect("there")).expect("small");
+            damaged[..4].copy_from_slice(&size.to_be_bytes());
+            let messages = decoded([stored(&record(b"before", ""), 1), damaged].concat());
+            let [Ok(before), Err(_), Err(DecodeError::NotAsked { .. }), ..] = messages.as_slice()
+            else {
+                panic!("the second is damaged: {messages:?}")
+            };
+            assert_eq!(before.queue_offset, 1);
+            assert!(messages[1..].iter().all(Result::is_err), "{messages:?}");
+        }
+    }
+
+    #[test]
     fn bodies_that_unfold_to_too_much_together_are_left_for_the_next_pull() {
         let packed = compression::compress(Compression::Zlib, &[0; 10_000]);
         let mut new = record(&packed, "");
@@ -373,7 +421,7 @@ mod tests {
         let bytes = Bytes::from((7..12).flat_map(|at| stored(&new, at)).collect::<Vec<u8>>());
         let take = |max_bytes| {
             let tell = |error: &DecodeError| panic!("{error}");
-            let pulled = Pulled::take_within(max_bytes, &bytes, &queue(), tell);
+            let pulled = Pulled::take_within(max_bytes, &bytes, &queue(), 7..12, tell);
             (pulled.messages.len(), pulled.left_from)
         };
         assert_eq!(take(10_000), (1, Some(8)));

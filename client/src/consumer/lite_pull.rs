@@ -108,7 +108,8 @@ impl LitePullConsumer {
     }
 
     /// Up to `max` messages of one queue, oldest first; waits up to `timeout` for the first one.
-    /// A poll that is dropped before it is ready takes no message with it.
+    /// With a `max` of 0 it returns at once. A poll that is dropped before it is ready takes no
+    /// message with it.
     ///
     /// # Errors
     /// `ShutDown`.

@@ -18,6 +18,7 @@ use ringmq_runtime::sync::{Notify, Turn};
 
 use super::consumption::Consumption;
 use super::offsets::OffsetTable;
+use super::polled::UnderWay;
 use super::process_queue::{FlowLimits, ProcessQueue};
 use super::subscription::{Filter, Subscription};
 use crate::config::{ConsumerConfig, MessageModel};
@@ -75,6 +76,8 @@ pub(crate) struct Assigned {
     /// Lite pull: one past the newest message that was handed to a poll, or is not for one; `None`
     /// before the first.
     pub(crate) polled_to: Cell<Option<i64>>,
+    /// Lite pull: batches that were handed to polls and may not have arrived.
+    pub(crate) under_way: RefCell<Vec<UnderWay>>,
     /// Turn of the last poll that it served.
     pub(crate) polled_turn: Cell<u64>,
     pub(crate) pulled_at_ms: Cell<i64>,
@@ -107,6 +110,7 @@ impl Assigned {
             batch_turn,
             locked_at_ms: Cell::new(locked_at_ms),
             polled_to: Cell::new(None),
+            under_way: RefCell::default(),
             polled_turn: Cell::new(0),
             pulled_at_ms: Cell::new(now_ms),
             consumed_at_ms: Cell::new(now_ms),

@@ -5,14 +5,17 @@
 //! - *polled*: handed to whoever asked. The queue's [`Assigned::polled_to`] stands behind it. One
 //!   that is handed to a poll which was given up meanwhile is seen by nobody and is held again,
 //!   before all newer ones;
+//! - *arrived*: whoever asked has it;
 //! - *processed*: its application says so. With `auto_commit` the next poll does, and leaving the
 //!   group; without it only a commit. The offset table stands behind it.
 //!
 //! Invariants: what is stored comes from the offset table alone, so nothing is stored of a message
-//! before it was processed; `polled_to` is never above a message that is held. A queue that is
-//! given up loses what was polled and not processed to its next owner, who gets it again.
+//! before it was processed, nor of one behind a message that has not arrived; `polled_to` is never
+//! above a message that is held. A queue that is given up loses what was polled and not processed
+//! to its next owner, who gets it again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
@@ -48,6 +51,15 @@ pub(super) struct Batch {
     /// [`Assigned::id`] of the assignment that they belong to.
     assignment: u64,
     messages: Vec<Arc<ReceivedMessage>>,
+    has_arrived: Arc<AtomicBool>,
+}
+
+/// A batch that was handed out, as its queue knows it.
+pub(crate) struct UnderWay {
+    /// Offset of its first message.
+    first: i64,
+    /// Set by whoever polled, on whichever thread.
+    has_arrived: Arc<AtomicBool>,
 }
 
 /// Messages on their way to whoever polls, on whichever thread; dropped on the way, they go back.
@@ -59,7 +71,10 @@ pub(crate) struct HandOver {
 impl HandOver {
     /// They have arrived.
     pub(super) fn accept(mut self) -> Vec<Arc<ReceivedMessage>> {
-        self.batch.take().map(|batch| batch.messages).unwrap_or_default()
+        let Some(batch) = self.batch.take() else { return Vec::new() };
+        // What this thread asks for next sees it: that counts the batch.
+        batch.has_arrived.store(true, Ordering::Release);
+        batch.messages
     }
 }
 
@@ -78,6 +93,9 @@ impl Member {
         let Consumption::Polled(polled) = &self.consumption else { return };
         if self.commits_by_itself() {
             self.settle_polled();
+        }
+        if max == 0 {
+            return;
         }
         let deadline = Instant::now() + timeout;
         loop {
@@ -107,12 +125,14 @@ impl Member {
         self.turn.set(self.turn.get() + 1);
         next.polled_turn.set(self.turn.get());
         let messages = next.held.borrow_mut().take(max);
+        let has_arrived = next.hand_over_from(messages.first()?.queue_offset);
         next.polled_to.set(next.held.borrow_mut().commit_taken());
         next.room.notify_one();
         // There may be more for others who poll.
         self.arrived.notify_one();
-        let batch = Batch { queue: next.queue.clone(), assignment: next.id, messages };
-        (max > 0).then(|| HandOver { batch: Some(batch), returns: polled.returns.clone() })
+        let (queue, assignment) = (next.queue.clone(), next.id);
+        let batch = Some(Batch { queue, assignment, messages, has_arrived });
+        Some(HandOver { batch, returns: polled.returns.clone() })
     }
 
     /// What was handed to nobody is held again.
@@ -124,15 +144,11 @@ impl Member {
 
     fn hold_again(&self, batch: Batch) {
         let assigned = self.find(&batch.queue).filter(|found| found.id == batch.assignment);
-        let (Some(assigned), Some(first)) = (assigned, batch.messages.first()) else { return };
-        let first = first.queue_offset;
+        let Some(assigned) = assigned else { return };
+        let is_it = |known: &UnderWay| Arc::ptr_eq(&known.has_arrived, &batch.has_arrived);
+        assigned.under_way.borrow_mut().retain(|known| !is_it(known));
         assigned.held.borrow_mut().put(batch.messages);
         assigned.polled_to.set(assigned.held.borrow().commit_offset());
-        // Another poll may have counted them meanwhile.
-        let mut offsets = self.offsets.borrow_mut();
-        if offsets.get(&assigned.queue).is_some_and(|known| known > first) {
-            offsets.reset(&assigned.queue, first);
-        }
     }
 
     /// Takes back what was handed to nobody, for polls that wait, until the member stops.
@@ -158,13 +174,13 @@ impl Member {
         }
     }
 
-    /// What was polled is processed.
+    /// What was polled and has arrived is processed.
     pub(super) fn settle_polled(&self) {
         let Consumption::Polled(polled) = &self.consumption else { return };
         self.take_back(polled);
         let mut offsets = self.offsets.borrow_mut();
         for assigned in self.assigned.borrow().values() {
-            if let Some(offset) = assigned.polled_to.get() {
+            if let Some(offset) = assigned.arrived_to() {
                 offsets.reset(&assigned.queue, offset);
             }
         }
@@ -175,6 +191,31 @@ impl Assigned {
     /// Nothing below `next` is for whoever polls.
     pub(super) fn pass_to(&self, next: i64) {
         self.polled_to.set(self.polled_to.get().max(Some(next)));
+    }
+
+    /// A batch that begins with this offset is handed out; returns what is set when it arrives.
+    fn hand_over_from(&self, first: i64) -> Arc<AtomicBool> {
+        let has_arrived = Arc::<AtomicBool>::default();
+        let mut under_way = self.under_way.borrow_mut();
+        // Nobody may ever ask how far they count.
+        under_way.retain(UnderWay::is_open);
+        under_way.push(UnderWay { first, has_arrived: has_arrived.clone() });
+        has_arrived
+    }
+
+    /// The offset below which all that was polled has arrived; `None` before the first poll.
+    fn arrived_to(&self) -> Option<i64> {
+        let polled_to = self.polled_to.get()?;
+        let mut under_way = self.under_way.borrow_mut();
+        under_way.retain(UnderWay::is_open);
+        let firsts = under_way.iter().map(|batch| batch.first);
+        firsts.chain([polled_to]).min()
+    }
+}
+
+impl UnderWay {
+    fn is_open(&self) -> bool {
+        !self.has_arrived.load(Ordering::Acquire)
     }
 }
 
@@ -232,12 +273,35 @@ mod tests {
             assert_eq!(member.offsets.borrow().get(&queue), Some(0), "nobody saw any");
             assert_eq!(offsets(next).await, [0, 1, 2, 3, 4, 5]);
             let (late, other) = (poll(&member, 2).await, poll(&member, 2).await);
-            assert_eq!(member.offsets.borrow().get(&queue), Some(8), "told by the other poll");
+            assert_eq!(member.offsets.borrow().get(&queue), Some(6), "nobody saw it yet");
             drop(late);
             assert_eq!(offsets(other).await, [8, 9]);
             assert_eq!(offsets(poll(&member, 9).await).await, [6, 7]);
             assert!(offsets(poll(&member, 9).await).await.is_empty());
             assert_eq!(member.offsets.borrow().get(&queue), Some(10));
+        });
+    }
+
+    #[test]
+    fn what_is_handed_out_and_never_arrives_is_not_counted_by_a_stop() {
+        shards::block_on(async {
+            let (member, queue) = member();
+            assert_eq!(offsets(poll(&member, 4).await).await, [0, 1, 2, 3]);
+            let late = poll(&member, 4).await;
+            member.stop().await;
+            drop(late);
+            assert_eq!(member.offsets.borrow().get(&queue), Some(4), "nobody saw the rest");
+        });
+    }
+
+    #[test]
+    fn a_poll_for_nothing_does_not_wait() {
+        shards::block_on(async {
+            let (member, _) = member();
+            let (sender, receiver) = remote::oneshot();
+            member.poll(0, Duration::from_millis(100), sender).await;
+            assert!(offsets(receiver).await.is_empty());
+            assert_eq!(member.turn.get(), 0, "no queue was asked, let alone over and over");
         });
     }
 }

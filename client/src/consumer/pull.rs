@@ -150,18 +150,17 @@ impl Member {
     /// The messages of an answer. One that cannot be read is skipped, the only way past it: its
     /// neighbours are delivered, the log keeps it.
     fn readable(&self, assigned: &Assigned, answer: &PullAnswer) -> Pulled {
-        let (queue, next) = (&assigned.queue, answer.next_offset);
-        let group = &self.config.group;
+        let (queue, group) = (&assigned.queue, &self.config.group);
+        let (from, next) = (assigned.next_offset.get(), answer.next_offset);
         let report = |error: &DecodeError| match error {
             DecodeError::Body { queue_offset: offset, .. } => {
                 tracing::warn!(%queue, offset, group, %error, "unreadable message skipped");
             }
-            DecodeError::Layout { .. } => {
-                let from = assigned.next_offset.get();
-                tracing::error!(%queue, from, next, group, %error, "unreadable part of an answer skipped");
+            DecodeError::Layout { .. } | DecodeError::NotAsked { .. } => {
+                tracing::error!(%queue, from, next, group, %error, "part of an answer skipped");
             }
         };
-        Pulled::take(&answer.body, queue, report)
+        Pulled::take(&answer.body, queue, from..next, report)
     }
 
     /// Nothing up to `next` is for us: that counts as consumed, once nothing older is held.
