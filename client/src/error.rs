@@ -89,6 +89,10 @@ pub enum Fault {
     Unreachable {
         /// What happened to the connection.
         reason: String,
+        /// Whether the next request would fare no better: time passed in vain, or no way leads to
+        /// the server. Without it the next may go through: a connection was lost, or had too many
+        /// open calls.
+        is_silent: bool,
     },
     /// The answer cannot be understood.
     #[error("answer not understood: {reason}")]
@@ -99,9 +103,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether there was no answer at all, as there would be none to the next question.
+    /// Whether there was no answer, as there would be none to the next question.
     pub(crate) fn is_silence(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { is_silent: true, .. })
+    }
+
+    /// Nothing leads to the server, or it lets time pass.
+    pub(crate) fn silence(reason: impl ToString) -> Self {
+        Self::Unreachable { reason: reason.to_string(), is_silent: true }
     }
 
     /// The response code, if the server answered.
@@ -147,7 +156,7 @@ mod tests {
         let error = ClientError::Failed {
             action: "send to topic Orders".into(),
             attempts: vec![
-                attempt(Fault::Unreachable { reason: "no answer within 900 ms".into() }),
+                attempt(Fault::silence("no answer within 900 ms")),
                 attempt(Fault::Refused { code: 14, remark: "slave".into() }),
             ],
         };

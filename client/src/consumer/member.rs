@@ -47,6 +47,12 @@ pub(crate) struct Member {
     /// Counts polls, to serve queues in turn.
     pub(crate) turn: Cell<u64>,
     pub(crate) is_stopping: Cell<bool>,
+    /// Orderly: entered from the question for locks until each is with a queue that is ours, or is
+    /// given back.
+    pub(crate) take_turn: Turn,
+    /// Orderly: entered while locks are confirmed. Not the turn above: while one broker does not
+    /// say where its queues begin, the locks of others would expire.
+    pub(crate) confirm_turn: Turn,
     /// Entered by who stops the member: whoever comes later waits until that is done.
     stop_turn: Turn,
     /// No heartbeat names it any more: brokers hear its goodbye.
@@ -155,6 +161,8 @@ impl Member {
             arrived: Notify::new(),
             turn: Cell::new(0),
             is_stopping: Cell::new(false),
+            take_turn: Turn::default(),
+            confirm_turn: Turn::default(),
             stop_turn: Turn::default(),
             has_left: Cell::new(false),
         })

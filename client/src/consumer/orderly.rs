@@ -9,15 +9,18 @@
 //! first batch then. What a dropped queue's listener says is ignored: its batch comes again.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringmq_runtime::sync::Turn;
 use ringmq_runtime::{clock, task};
 
+use super::at_brokers::at_brokers;
 use super::consumption::Consumption;
 use super::listener::{OrderlyContext, OrderlyStatus};
 use super::member::{Assigned, Member};
-use crate::queue::{MessageQueue, by_broker};
+use crate::queue::MessageQueue;
+use crate::received::ReceivedMessage;
 
 /// How often locks are confirmed.
 const LOCK_INTERVAL: Duration = Duration::from_secs(20);
@@ -29,6 +32,14 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause while the lock is not trusted or nothing is held.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a broker says when it is asked for the lock of a queue.
+pub(crate) struct LockAnswer {
+    pub(crate) queue: MessageQueue,
+    /// From when the lock counts: from the question, since the broker counts from before its
+    /// answer. `None`: somebody else has it.
+    pub(crate) granted_at_ms: Option<u64>,
+}
+
 impl Member {
     /// Whether the queue may be consumed in order now.
     pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
@@ -39,32 +50,70 @@ impl Member {
                 .is_some_and(|at| clock::monotonic_ms() - at < LOCK_TRUSTED_MS)
     }
 
-    /// Locks queues at their brokers and returns those that are ours now, each with the time from
-    /// which its lock counts: that of the question, since the broker counts from before its answer.
-    pub(crate) async fn lock(&self, queues: &[MessageQueue]) -> Vec<(MessageQueue, u64)> {
-        let mut locked = Vec::new();
-        for (broker_name, queues) in by_broker(queues.to_vec(), |queue| queue) {
-            let asked_at_ms = clock::monotonic_ms();
-            let answer = match self.instance.master(&broker_name) {
-                Ok(broker) => self.instance.lock(&broker, &self.config.group, &queues).await,
-                Err(fault) => Err(fault),
-            };
-            match answer {
-                Ok(granted) => locked.extend(granted.into_iter().map(|q| (q, asked_at_ms))),
-                Err(fault) => tracing::warn!(%broker_name, %fault, "queues not locked"),
+    /// Asks brokers, all at once, to lock queues for us or to confirm our locks. Queues of a broker
+    /// that does not answer are not in what comes back.
+    ///
+    /// Who calls it holds a turn that a stop waits for, or the stop would miss what is granted.
+    pub(crate) async fn lock(self: &Rc<Self>, queues: Vec<MessageQueue>) -> Vec<LockAnswer> {
+        let lock = |broker_name, queues| self.clone().lock_at_broker(broker_name, queues);
+        let answers = at_brokers("lock", queues, |queue| queue, lock).await;
+        answers.into_iter().flatten().collect()
+    }
+
+    async fn lock_at_broker(
+        self: Rc<Self>,
+        broker_name: Arc<str>,
+        queues: Vec<MessageQueue>,
+    ) -> Vec<LockAnswer> {
+        let asked_at_ms = clock::monotonic_ms();
+        let answer = match self.instance.master(&broker_name) {
+            Ok(broker) => self.instance.lock(&broker, &self.config.group, &queues).await,
+            Err(fault) => Err(fault),
+        };
+        match answer {
+            Ok(granted) => {
+                let is_granted = |queue: &MessageQueue| granted.contains(queue);
+                let answered = queues.into_iter().map(|queue| LockAnswer {
+                    granted_at_ms: is_granted(&queue).then_some(asked_at_ms),
+                    queue,
+                });
+                answered.collect()
+            }
+            Err(fault) => {
+                tracing::warn!(%broker_name, %fault, "queues not locked");
+                Vec::new()
             }
         }
-        locked
     }
 
     /// Releases locks; a broker that does not hear it forgets them after a minute.
-    pub(crate) async fn unlock(&self, queues: &[MessageQueue]) {
-        for (broker_name, queues) in by_broker(queues.to_vec(), |queue| queue) {
-            let Ok(broker) = self.instance.master(&broker_name) else { continue };
-            if let Err(fault) = self.instance.unlock(&broker, &self.config.group, &queues).await {
-                tracing::warn!(%broker_name, %fault, "queues not unlocked");
-            }
+    async fn unlock(self: &Rc<Self>, queues: Vec<MessageQueue>) {
+        let unlock = |broker_name, queues| self.clone().unlock_at_broker(broker_name, queues);
+        at_brokers("unlock", queues, |queue| queue, unlock).await;
+    }
+
+    async fn unlock_at_broker(self: Rc<Self>, broker_name: Arc<str>, queues: Vec<MessageQueue>) {
+        let Ok(broker) = self.instance.master(&broker_name) else { return };
+        if self.has_successor() {
+            return;
         }
+        if let Err(fault) = self.instance.unlock(&broker, &self.config.group, &queues).await {
+            tracing::warn!(%broker_name, %fault, "queues not unlocked");
+        }
+    }
+
+    /// Whether this client has left the group and joined it again. Brokers cannot tell its members
+    /// apart, so what is locked may be the other's.
+    fn has_successor(&self) -> bool {
+        let member = self.instance.member(&self.config.group);
+        member.is_some_and(|member| !std::ptr::eq(&*member, self))
+    }
+
+    /// Unlocks those of these queues that have no batch at work; the broker forgets the locks of
+    /// the others after a minute.
+    pub(crate) async fn unlock_idle(self: &Rc<Self>, mut queues: Vec<MessageQueue>) {
+        queues.retain(|queue| !self.batch_turn(queue).is_taken());
+        self.unlock(queues).await;
     }
 
     /// Unlocks queues that are [leaving](Member::leaving): at once, or when the batch at work has
@@ -76,17 +125,18 @@ impl Member {
             task::spawn("hand-over", self.clone().hand_over_later(assigned)).detach();
         }
         let idle: Vec<_> = idle.iter().map(|idle| idle.queue.clone()).collect();
-        self.unlock(&idle).await;
+        self.unlock(idle.clone()).await;
         self.leaving.borrow_mut().retain(|queue| !idle.contains(queue));
     }
 
     /// Unlocks, for a stop, what is still locked: queues that are ours and queues that are leaving.
-    /// A batch still at work keeps its queue's lock, which the broker forgets after a minute.
-    pub(crate) async fn unlock_all(&self, assigned: &[Rc<Assigned>]) {
+    pub(crate) async fn unlock_all(self: &Rc<Self>, assigned: &[Rc<Assigned>]) {
+        // Behind what is being asked for; a member that stops asks for nothing more.
+        drop(self.take_turn.enter().await);
+        drop(self.confirm_turn.enter().await);
         let mut locked: Vec<_> = assigned.iter().map(|assigned| assigned.queue.clone()).collect();
         locked.extend(self.leaving.borrow().iter().cloned());
-        locked.retain(|queue| !self.batch_turn(queue).is_taken());
-        self.unlock(&locked).await;
+        self.unlock_idle(locked).await;
     }
 
     async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {
@@ -94,7 +144,7 @@ impl Member {
         if task::timeout(HAND_OVER_TIMEOUT, assigned.batch_turn.enter()).await.is_err() {
             tracing::warn!(%queue, group, "given up while its listener is still at work");
         }
-        self.unlock(std::slice::from_ref(queue)).await;
+        self.unlock(vec![queue.clone()]).await;
         self.leaving.borrow_mut().remove(queue);
         self.rebalance_now.notify_one();
     }
@@ -108,28 +158,23 @@ impl Member {
     pub(crate) async fn lock_loop(self: Rc<Self>) {
         while !self.is_stopping.get() {
             task::sleep(LOCK_INTERVAL).await;
-            for (broker_name, queues) in by_broker(self.assigned_queues(), |queue| queue) {
-                let Ok(broker) = self.instance.master(&broker_name) else { continue };
-                let asked_at_ms = clock::monotonic_ms();
-                // No answer: trust ends by itself, and a later confirmation restores it.
-                let Ok(granted) = self.instance.lock(&broker, &self.config.group, &queues).await
-                else {
-                    continue;
-                };
-                for queue in queues {
-                    let is_granted = granted.contains(&queue);
-                    self.lock_answered(&queue, is_granted.then_some(asked_at_ms));
-                }
+            let _turn = self.confirm_turn.enter().await;
+            if self.is_stopping.get() {
+                return;
+            }
+            // No answer: trust ends by itself, and a later confirmation restores it.
+            for answer in self.lock(self.assigned_queues()).await {
+                self.lock_answered(&answer);
             }
         }
     }
 
-    /// `granted_at_ms`: from when the lock counts; `None`: somebody else has it.
-    fn lock_answered(&self, queue: &MessageQueue, granted_at_ms: Option<u64>) {
+    fn lock_answered(&self, answer: &LockAnswer) {
+        let LockAnswer { queue, granted_at_ms } = answer;
         let Some(assigned) = self.find(queue) else { return };
         if granted_at_ms.is_some() && self.holds_lock(&assigned) {
             // The queue may have been taken anew meanwhile.
-            assigned.locked_at_ms.set(assigned.locked_at_ms.get().max(granted_at_ms));
+            assigned.locked_at_ms.set(assigned.locked_at_ms.get().max(*granted_at_ms));
             return;
         }
         tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");
@@ -188,11 +233,7 @@ impl Member {
 
     /// Sends messages that came too often to the retry topic, where the broker makes dead letters
     /// of them. `false`: they are to be consumed again.
-    async fn is_given_up(
-        &self,
-        attempt: u32,
-        batch: &[std::sync::Arc<crate::received::ReceivedMessage>],
-    ) -> bool {
+    async fn is_given_up(&self, attempt: u32, batch: &[Arc<ReceivedMessage>]) -> bool {
         let Ok(bound) = u32::try_from(self.config.reconsume_times_max) else { return false };
         if attempt < bound {
             return false;
@@ -206,5 +247,36 @@ impl Member {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_lite::future::poll_once;
+    use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::config::{ClientConfig, ConsumerConfig};
+    use crate::consumer::consumption::Orderly;
+    use crate::instance::Instance;
+
+    #[test]
+    fn a_stop_gives_locks_back_when_those_being_asked_for_are_answered() {
+        shards::block_on(async {
+            let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
+            let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
+            let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
+            let config = ConsumerConfig::new("g");
+            let member = Member::new(instance, config, Consumption::Orderly(orderly));
+            for asking in [&member.take_turn, &member.confirm_turn] {
+                let asked = asking.enter().await;
+                let mut given_back = pin!(member.unlock_all(&[]));
+                assert!(poll_once(given_back.as_mut()).await.is_none(), "granted behind it");
+                drop(asked);
+                given_back.await;
+            }
+        });
     }
 }

@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::names::RETRY_PREFIX;
-use ringmq_runtime::{clock, task};
+use ringmq_runtime::clock;
 
+use super::at_brokers::at_brokers;
 use super::member::Member;
 use super::offsets::{self, OffsetTable};
 use crate::config::ConsumeFrom;
 use crate::error::{Attempt, ClientError, Fault};
 use crate::instance::{Commit, Place, Server};
-use crate::queue::{MessageQueue, by_broker};
+use crate::queue::MessageQueue;
 
 /// Where a group goes on in a queue.
 #[derive(Clone, Copy)]
@@ -27,6 +28,22 @@ impl First {
     pub(crate) fn offset(self) -> i64 {
         match self {
             Self::Stored(offset) | Self::New(offset) => offset,
+        }
+    }
+}
+
+/// Progress in one queue, to be stored.
+pub(crate) enum Due {
+    /// What is known when its turn comes, if the queue is ours then: another owner moves it on.
+    Ours(MessageQueue),
+    /// This offset of a queue that was just given up.
+    Left(MessageQueue, i64),
+}
+
+impl Due {
+    fn queue(&self) -> &MessageQueue {
+        match self {
+            Self::Ours(queue) | Self::Left(queue, _) => queue,
         }
     }
 }
@@ -114,43 +131,26 @@ impl Member {
         }
     }
 
-    /// Of these offsets those of queues that are ours: others have an owner who moves them on.
-    fn ours(
-        &self,
-        select: impl FnOnce(&OffsetTable) -> Vec<(MessageQueue, i64)>,
-    ) -> Vec<(MessageQueue, i64)> {
-        let mut offsets = select(&self.offsets.borrow());
-        offsets.retain(|(queue, _)| self.find(queue).is_some());
-        offsets
+    /// Of these offsets those of queues that are ours when they are sent.
+    fn ours(&self, select: impl FnOnce(&OffsetTable) -> Vec<(MessageQueue, i64)>) -> Vec<Due> {
+        let selected = select(&self.offsets.borrow());
+        selected.into_iter().map(|(queue, _)| Due::Ours(queue)).collect()
     }
 
     /// Sends offsets to their brokers, to all at once, and returns what failed. One that cannot be
     /// sent stays due.
-    pub(crate) async fn commit(
-        self: &Rc<Self>,
-        due: Vec<(MessageQueue, i64)>,
-        how: Commit,
-    ) -> Vec<Attempt> {
-        let at_brokers = by_broker(due, |(queue, _)| queue).into_values();
-        let commits = at_brokers
-            .map(|due| task::spawn("commit", self.clone().commit_at_broker(due, how)))
-            .collect::<Vec<_>>();
-        let mut failed = Vec::new();
-        for commit in commits {
-            failed.extend(commit.await);
-        }
-        failed
+    pub(crate) async fn commit(self: &Rc<Self>, due: Vec<Due>, how: Commit) -> Vec<Attempt> {
+        let commit = |_, due| self.clone().commit_at_broker(due, how);
+        at_brokers("commit", due, Due::queue, commit).await.concat()
     }
 
     /// Sends offsets to their broker. One that does not answer is not asked again.
-    async fn commit_at_broker(
-        self: Rc<Self>,
-        due: Vec<(MessageQueue, i64)>,
-        how: Commit,
-    ) -> Vec<Attempt> {
+    async fn commit_at_broker(self: Rc<Self>, due: Vec<Due>, how: Commit) -> Vec<Attempt> {
         let group = &self.config.group;
         let mut failed = Vec::new();
-        for (queue, offset) in due {
+        for due in due {
+            // Looked at now: the answer for the one before was waited for.
+            let Some((queue, offset)) = self.still_due(due) else { continue };
             let (broker, told) = match self.instance.broker(&queue) {
                 Ok(broker) => {
                     let told =
@@ -174,6 +174,18 @@ impl Member {
         failed
     }
 
+    /// What of it is to be sent now, if anything is.
+    fn still_due(&self, due: Due) -> Option<(MessageQueue, i64)> {
+        match due {
+            Due::Ours(queue) => {
+                self.find(&queue)?;
+                let offset = self.offsets.borrow().get(&queue)?;
+                Some((queue, offset))
+            }
+            Due::Left(queue, offset) => Some((queue, offset)),
+        }
+    }
+
     async fn persist_locally(&self) -> Result<(), ClientError> {
         if self.offsets.borrow().due(clock::monotonic_ms()).is_empty() {
             return Ok(());
@@ -193,7 +205,7 @@ impl Member {
                 let group = &self.config.group;
                 tracing::warn!(group, ?path, %error, "offset file not written, tried again");
                 let file = Server::new("offset file", &path.to_string_lossy());
-                let fault = Fault::Unreachable { reason: error.to_string() };
+                let fault = Fault::silence(error);
                 Err(file.failed(format!("commit of group {group}"), fault))
             }
         }

@@ -10,6 +10,7 @@ use ringmq_protocol::names::MASTER_ID;
 use ringmq_runtime::{clock, task};
 
 use super::member::{Assigned, Member};
+use super::progress::Due;
 use super::subscription::{Filter, Subscription};
 use crate::error::Fault;
 use crate::instance::{Commit, PullAnswer, PullRequest};
@@ -184,7 +185,7 @@ impl Member {
         }
         self.restart(queue, offset);
         if !self.is_broadcasting() {
-            self.commit(vec![(queue.clone(), offset)], Commit::Tell).await;
+            self.commit(vec![Due::Ours(queue.clone())], Commit::Tell).await;
         }
     }
 }

@@ -1,5 +1,5 @@
-//! One turn of dividing queues: every 20 s, when the broker says that members changed, and a
-//! second after a turn that could not be finished.
+//! One pass of dividing queues: every 20 s, when the broker says that members changed, and a
+//! second after a pass that could not be finished.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -8,18 +8,20 @@ use std::time::Duration;
 use ringmq_protocol::names::RETRY_PREFIX;
 use ringmq_runtime::task;
 
+use super::at_brokers::at_brokers;
 use super::member::{Assigned, Member};
+use super::progress::Due;
 use crate::error::{ClientError, Fault};
 use crate::instance::Commit;
-use crate::queue::{MessageQueue, by_broker, java_order};
+use crate::queue::{MessageQueue, java_order};
 use crate::routes::TopicRoute;
 
-/// Pause after a turn that left queues without an offset or a lock.
+/// Pause after a pass that left queues without an offset or a lock.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Whether a turn did all it had to.
+/// Whether a pass did all it had to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Pass {
     Complete,
     Incomplete,
 }
@@ -29,16 +31,16 @@ impl Member {
     pub(crate) async fn rebalance_loop(self: Rc<Self>) {
         while !self.is_stopping.get() {
             let pause = match self.rebalance().await {
-                Turn::Complete => self.instance.config.rebalance,
-                Turn::Incomplete => AGAIN_AFTER,
+                Pass::Complete => self.instance.config.rebalance,
+                Pass::Incomplete => AGAIN_AFTER,
             };
             let _ = task::timeout(pause, self.rebalance_now.notified()).await;
         }
     }
 
     /// Divides all topics once.
-    pub(crate) async fn rebalance(self: &Rc<Self>) -> Turn {
-        let mut turn = Turn::Complete;
+    pub(crate) async fn rebalance(self: &Rc<Self>) -> Pass {
+        let mut pass = Pass::Complete;
         let mut wanted = BTreeSet::new();
         let mut undecided = BTreeSet::new();
         for topic in self.topics() {
@@ -48,23 +50,23 @@ impl Member {
                     // A retry topic comes into being with the first heartbeat; nobody waits for it.
                     if !topic.starts_with(RETRY_PREFIX) {
                         tracing::debug!(topic, group = self.config.group, %error, "no rebalance");
-                        turn = Turn::Incomplete;
+                        pass = Pass::Incomplete;
                     }
                     undecided.insert(topic);
                 }
             }
         }
         if self.is_stopping.get() {
-            return turn;
+            return pass;
         }
         let keep =
             |queue: &MessageQueue| wanted.contains(queue) || undecided.contains(&*queue.topic);
         self.drop_others(keep).await;
         let missing = wanted.into_iter().filter(|queue| self.find(queue).is_none()).collect();
-        if self.take(missing).await == Turn::Incomplete {
-            turn = Turn::Incomplete;
+        if self.take(missing).await == Pass::Incomplete {
+            pass = Pass::Incomplete;
         }
-        turn
+        pass
     }
 
     /// Our queues of one topic.
@@ -127,7 +129,7 @@ impl Member {
             assigned.drop_it();
             let offset = self.offsets.borrow().get(&assigned.queue);
             let offset = offset.filter(|_| self.commits_by_itself());
-            due.extend(offset.map(|offset| (assigned.queue.clone(), offset)));
+            due.extend(offset.map(|offset| Due::Left(assigned.queue.clone(), offset)));
         }
         if self.is_broadcasting() {
             return;
@@ -142,28 +144,44 @@ impl Member {
         }
     }
 
-    /// Begins to consume queues. Those without a lock or an offset wait for the next turn.
-    async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Turn {
+    /// Begins to consume queues. Those without a lock or an offset wait for the next pass.
+    async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Pass {
         let wanted = queues.len();
         queues.retain(|queue| !self.leaving.borrow().contains(queue));
-        let queues: Vec<_> = match self.consumption.is_orderly() && !self.is_broadcasting() {
-            true => {
-                let locked = self.lock(&queues).await.into_iter();
-                locked.map(|(queue, at_ms)| (queue, Some(at_ms))).collect()
-            }
-            false => queues.into_iter().map(|queue| (queue, None)).collect(),
+        let taken = match self.consumption.is_orderly() && !self.is_broadcasting() {
+            true => self.lock_and_take(queues).await,
+            false => self.take_all(queues.into_iter().map(|queue| (queue, None)).collect()).await,
         };
-        let at_brokers = by_broker(queues, |(queue, _)| queue).into_values();
-        let begun = at_brokers
-            .map(|queues| task::spawn("take queues", self.clone().take_at_broker(queues)));
-        let mut taken = Vec::new();
-        for at_broker in begun.collect::<Vec<_>>() {
-            taken.extend(at_broker.await);
-        }
         if !taken.is_empty() {
             tracing::info!(group = self.config.group, queues = ?taken, "queues taken");
         }
-        if taken.len() == wanted { Turn::Complete } else { Turn::Incomplete }
+        if taken.len() == wanted { Pass::Complete } else { Pass::Incomplete }
+    }
+
+    /// Begins to consume queues whose locks we get. A lock that is of no use is given back: the
+    /// queue may be another member's by the next pass, and we may be about to leave.
+    async fn lock_and_take(self: &Rc<Self>, queues: Vec<MessageQueue>) -> Vec<MessageQueue> {
+        let _turn = self.take_turn.enter().await;
+        if self.is_stopping.get() {
+            return Vec::new();
+        }
+        let answers = self.lock(queues).await.into_iter();
+        let granted = answers.filter(|answer| answer.granted_at_ms.is_some());
+        let locked: Vec<_> = granted.map(|answer| (answer.queue, answer.granted_at_ms)).collect();
+        let mut useless: Vec<_> = locked.iter().map(|(queue, _)| queue.clone()).collect();
+        let taken = self.take_all(locked).await;
+        useless.retain(|queue| self.find(queue).is_none());
+        self.unlock_idle(useless).await;
+        taken
+    }
+
+    /// Begins to consume queues, with the times from which their locks count.
+    async fn take_all(
+        self: &Rc<Self>,
+        queues: Vec<(MessageQueue, Option<u64>)>,
+    ) -> Vec<MessageQueue> {
+        let take = |_, queues| self.clone().take_at_broker(queues);
+        at_brokers("take queues", queues, |(queue, _)| queue, take).await.concat()
     }
 
     /// Begins to consume queues of one broker. One that does not answer is not asked again.
@@ -173,6 +191,9 @@ impl Member {
     ) -> Vec<MessageQueue> {
         let mut taken = Vec::new();
         for (queue, locked_at_ms) in queues {
+            if self.is_stopping.get() {
+                break;
+            }
             match self.first_offset(&queue).await {
                 Ok(offset) => taken.extend(self.begin(queue, offset, locked_at_ms)),
                 Err(fault) => {

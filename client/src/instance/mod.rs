@@ -109,8 +109,7 @@ impl Instance {
     /// The open connection to `address`.
     pub(crate) async fn connect(&self, address: &str) -> Result<Rc<Connection>, Fault> {
         let dialled = self.dialer.get(address).await;
-        let connection =
-            dialled.map_err(|error| Fault::Unreachable { reason: error.to_string() })?;
+        let connection = dialled.map_err(Fault::silence)?;
         let ip = connection.local_addr().ip();
         self.identity.get_or_init(|| Identity::new(&self.config, Some(ip)));
         let last = self.connections.borrow_mut().insert(address.to_owned(), connection.id());
@@ -231,9 +230,8 @@ impl Instance {
     /// `Unreachable`: no known route names it.
     pub(crate) fn master(&self, broker_name: &str) -> Result<Server, Fault> {
         let brokers = self.brokers.borrow();
-        let address = brokers.master(broker_name).ok_or_else(|| Fault::Unreachable {
-            reason: format!("no address of a master of {broker_name} is known"),
-        })?;
+        let unknown = || format!("no address of a master of {broker_name} is known");
+        let address = brokers.master(broker_name).ok_or_else(|| Fault::silence(unknown()))?;
         Ok(Server::new(broker_name, address))
     }
 
@@ -245,9 +243,8 @@ impl Instance {
     ) -> Result<(Server, bool), Fault> {
         let brokers = self.brokers.borrow();
         let found = brokers.reader(&queue.broker_name, preferred, false);
-        let found = found.ok_or_else(|| Fault::Unreachable {
-            reason: format!("no address of {} is known", queue.broker_name),
-        })?;
+        let unknown = || format!("no address of {} is known", queue.broker_name);
+        let found = found.ok_or_else(|| Fault::silence(unknown()))?;
         Ok((Server::new(&queue.broker_name, &found.address), found.is_slave))
     }
 

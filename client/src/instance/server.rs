@@ -113,7 +113,8 @@ async fn ask<T: 'static>(
 }
 
 fn unreachable(error: CallError) -> Fault {
-    Fault::Unreachable { reason: error.to_string() }
+    let is_silent = matches!(error, CallError::Timeout { .. });
+    Fault::Unreachable { reason: error.to_string(), is_silent }
 }
 
 /// The code and the words of an answer that refuses.
@@ -129,4 +130,17 @@ pub(crate) fn expect_success(answer: &Command<'_>) -> Result<(), Fault> {
 /// An answer whose header or body is not what the protocol says.
 pub(crate) fn malformed(error: impl ToString) -> Fault {
     Fault::Malformed { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_call_that_ran_out_of_time_says_that_the_next_will() {
+        let is_silence = |error| unreachable(error).is_silence();
+        assert!(is_silence(CallError::Timeout { timeout: Duration::from_secs(3) }));
+        assert!(!is_silence(CallError::Closed { reason: "the next call dials again" }));
+        assert!(!is_silence(CallError::TooMany { limit: 1 }));
+    }
 }

@@ -223,7 +223,7 @@ impl ProducerCore {
             // The call itself ends in time.
             call.await
         } else {
-            let no_answer = |_| Fault::Unreachable { reason: format!("nothing in {timeout:?}") };
+            let no_answer = |_| Fault::silence(format!("nothing in {timeout:?}"));
             task::timeout(timeout, call).await.map_err(no_answer).flatten()
         };
         match answer {

@@ -188,6 +188,55 @@ fn a_commit_that_was_not_stored_says_so() {
 }
 
 #[test]
+fn a_commit_goes_on_when_the_connection_is_lost() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    block_on(async {
+        let producer = producer_of(&client).await;
+        for queue in 0..4 {
+            send_to_queue(&producer, queue, 1).await;
+        }
+        let config = ConsumerConfig { auto_commit: false, ..group("g") };
+        let consumer = client.lite_pull_consumer(config).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+        poll(&consumer, 4).await;
+        broker.state().cut = Some(request::UPDATE_CONSUMER_OFFSET);
+        consumer.commit().await.expect_err("one is not stored");
+        assert_eq!(broker.state().committed("g", "T"), 3, "over a new connection");
+    });
+}
+
+#[test]
+fn a_queue_that_is_given_up_during_a_commit_is_left_to_its_next_owner() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    let queue = |id| MessageQueue::new("T", "a", id);
+    let consumer = block_on(async {
+        let producer = producer_of(&client).await;
+        for queue in 0..4 {
+            send_to_queue(&producer, queue, 2).await;
+        }
+        let config = ConsumerConfig { auto_commit: false, ..group("g") };
+        let consumer = client.lite_pull_consumer(config).await.expect("joined");
+        consumer.assign((0..4).map(queue).collect()).await.expect("assigned");
+        poll(&consumer, 8).await;
+        consumer
+    });
+    // The broker takes nothing in as long as this is held.
+    let mut state = broker.state();
+    let mut commit = std::pin::pin!(consumer.commit());
+    assert!(block_on(poll_once(commit.as_mut())).is_none(), "the first has no answer");
+    block_on(consumer.assign(vec![queue(0)])).expect("asks nobody");
+    for id in 1..4 {
+        state.offsets.insert(key_of(id), 500);
+    }
+    drop(state);
+    block_on(commit).expect("stored");
+    let stored = (0..4).map(|id| broker.state().offsets[&key_of(id)]).collect::<Vec<_>>();
+    assert_eq!(stored, [2, 500, 500, 500], "the next owner's are set back");
+}
+
+#[test]
 fn the_two_ways_to_get_queues_exclude_each_other() {
     let broker = FakeBroker::start("a");
     let client = client_of(&broker);

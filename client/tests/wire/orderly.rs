@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use ringmq_client::config::ConsumerConfig;
+use ringmq_client::Client;
+use ringmq_client::config::{ClientConfig, ConsumerConfig};
 use ringmq_client::consumer::{OrderlyContext, OrderlyStatus};
 use ringmq_client::message::Message;
 use ringmq_client::received::ReceivedMessage;
@@ -137,7 +138,7 @@ impl Work {
 }
 
 /// One message in each queue.
-async fn send_to_all_queues(client: &ringmq_client::Client) {
+async fn send_to_all_queues(client: &Client) {
     let producer = producer_of(client).await;
     for queue in 0..4 {
         let message = Message::new("T", queue.to_string());
@@ -222,6 +223,29 @@ fn a_stop_gives_back_the_locks_of_queues_that_are_being_handed_over() {
 }
 
 #[test]
+fn a_stop_gives_back_the_locks_of_queues_that_are_being_taken() {
+    let broker = FakeBroker::start("a");
+    let client = Client::start_blocking(ClientConfig {
+        call_timeout: Duration::from_millis(500),
+        ..ClientConfig::new(&broker.address)
+    })
+    .expect("started");
+    block_on(async {
+        send_to_all_queues(&client).await;
+        // They are locked first, and nobody says where they begin.
+        broker.state().silent.insert(request::QUERY_CONSUMER_OFFSET);
+        let listener = |_: Batch<'_>, _: &OrderlyContext| OrderlyStatus::Success;
+        let consumer = client.orderly_consumer(group("g"), listener).await.expect("joined");
+        consumer.subscribe("T", "*").await.expect("subscribed");
+    });
+    broker.wait_for("locks", |state| {
+        state.count(request::QUERY_CONSUMER_OFFSET) > 0 && !state.locks.is_empty()
+    });
+    client.shutdown_blocking();
+    assert!(broker.state().locks.is_empty(), "or other members wait for a minute");
+}
+
+#[test]
 fn a_message_that_is_given_up_tells_the_broker_how_often_it_came() {
     let broker = FakeBroker::start("a");
     let client = client_of(&broker);
@@ -270,4 +294,40 @@ fn who_joins_again_consumes_no_queue_whose_batch_is_still_at_work() {
     work.let_go();
     assert!(work.wait_for(PATIENCE, |work| work.begun >= 8), "all are consumed again");
     assert_eq!(work.state().most, 1, "one listener of a queue at a time");
+}
+
+#[test]
+fn a_batch_of_a_queue_given_up_before_the_stop_leaves_the_lock_to_who_joined_again() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    let work = Arc::new(Work::default());
+    let other = "somebody else";
+    block_on(async {
+        send_to_all_queues(&client).await;
+        let join = async || {
+            let consumer = client.orderly_consumer(group("g"), work.listener()).await;
+            let consumer = consumer.expect("joined");
+            consumer.subscribe("T", "*").await.expect("subscribed");
+            consumer
+        };
+        let leaves = join().await;
+        assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
+        broker.state().members.entry("g".into()).or_default().insert(other.into());
+        // Two for each pass: one for each topic.
+        let passes = broker.state().count(request::GET_CONSUMER_LIST_BY_GROUP);
+        broker.wait_for("two queues to be given up", |state| {
+            state.count(request::GET_CONSUMER_LIST_BY_GROUP) >= passes + 5
+        });
+        leaves.shutdown().await;
+        broker.state().members.entry("g".into()).or_default().remove(other);
+        let pulls = broker.state().count(request::PULL_MESSAGE);
+        join().await;
+        // Four that wait for messages of the retry topic, two of each queue of the other.
+        broker.wait_for("new pulls", |state| state.count(request::PULL_MESSAGE) >= pulls + 12);
+    });
+    work.let_go();
+    broker.wait_for("all to be consumed", |state| state.committed("g", "T") == 4);
+    let state = broker.state();
+    let locked = state.locks.keys().filter(|(_, (topic, _))| topic == "T").count();
+    assert_eq!(locked, 4, "the batches of the first member unlocked what the second has");
 }

@@ -77,6 +77,9 @@ impl Service for Fake {
             self.shared.changed.notify_all();
             return;
         }
+        if state.cut.take_if(|code| *code == command.code).is_some() {
+            return connection.close("trouble was asked for");
+        }
         match command.code {
             silent if state.silent.contains(&silent) => {}
             refused if state.refused.contains(&refused) => {

@@ -69,6 +69,8 @@ pub struct State {
     pub refused: BTreeSet<i32>,
     /// Code of a request of which the next one that wants an answer gets none.
     pub silence: Option<i32>,
+    /// Code of a request in place of which the connection is closed, once.
+    pub cut: Option<i32>,
     /// Requests to all clients, sent when the next request of a client comes.
     pub asks: VecDeque<Ask>,
     /// What clients answered.
