@@ -44,6 +44,9 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
         }
         let consumers = consumers(args, &target, producers.run).await?;
         let load = producers.connect(&target, &args.load.pace, again, None).await?;
+        if let Some(messages) = args.load.pace.messages {
+            load.stop_after(messages);
+        }
         let timing = args.load.pace.timing();
         let steps = Archive::default().with_steps(&args.load.pace.steps());
         let sending =

@@ -68,7 +68,7 @@ pub struct PaceArgs {
     pub duration: Duration,
     /// End after so many messages, those of the warm-up included, even if the time is not over.
     /// Producers send no more of them, but for a last batch that is whole; consumers take what
-    /// their last pulls bring.
+    /// their last pulls bring, and those of `consume --produce` are sent to until then.
     #[arg(long, value_parser = values::some)]
     pub messages: Option<u64>,
     /// How often to run: every repetition opens its connections and warms up again.

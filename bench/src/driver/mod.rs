@@ -16,6 +16,7 @@
 //! failures. A run that begins after it sends nothing.
 
 pub mod clients;
+mod demand;
 pub mod lane;
 pub mod schedule;
 mod share;
@@ -30,6 +31,7 @@ use ringmq_runtime::net::ReadHalf;
 use ringmq_runtime::task;
 
 use crate::driver::clients::{Clients, Place};
+use crate::driver::demand::Demand;
 use crate::driver::lane::Lane;
 use crate::driver::schedule::{Part, Schedule};
 use crate::driver::share::{Interval, OVER_POLL, Share};
@@ -109,8 +111,8 @@ impl Load {
     }
 
     /// Ends the run as soon as `messages` are counted, those of the warm-up included. Said before
-    /// it begins, work that knows how many messages it asks for asks for no more, but for a last
-    /// request that is whole: each thread its part.
+    /// it begins, work that knows how many messages it asks for asks for no more on all threads
+    /// together, but for a last request that is whole.
     pub fn stop_after(&self, messages: u64) {
         self.stop_after.set(messages);
     }
@@ -156,12 +158,12 @@ impl Load {
 
     async fn begin(&self, start: Instant) {
         let (threads, lanes) = (self.driving().len() as u64, self.lanes.get() as u64);
-        let stop_after = self.stop_after.get();
+        let demand = Demand::of(self.stop_after.get());
         let begin = |thread: usize| {
             let thread = thread as u64;
             let part = Part { thread, threads, lanes };
-            let wanted = stop_after / threads + u64::from(thread < stop_after % threads);
-            move |share: Rc<Share>| share.begin(start, (threads > 1).then_some(part), wanted)
+            let demand = demand.clone();
+            move |share: Rc<Share>| share.begin(start, (threads > 1).then_some(part), demand)
         };
         self.each(begin).await;
     }

@@ -1,6 +1,6 @@
 //! What one thread drives of a load: its connections, and its part of the schedule.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::ReadHalf;
 use ringmq_runtime::{sync::Notify, task};
 
+use crate::driver::demand::Demand;
 use crate::driver::lane::Lane;
 use crate::driver::schedule::{Pacer, Part, Schedule};
 use crate::driver::work::Then;
@@ -90,10 +91,8 @@ pub struct Share {
     stopping: Cell<bool>,
     /// The current interval.
     window: RefCell<Box<Window>>,
-    /// Messages that this share is to ask for.
-    wanted: Cell<u64>,
-    /// Messages of the requests that wait for an answer, where they are known.
-    asked: Cell<u64>,
+    /// What all shares of the load are to ask for; nothing before it begins.
+    demand: OnceCell<Arc<Demand>>,
     settled: Notify,
     progress: Arc<Progress>,
 }
@@ -109,8 +108,7 @@ impl Share {
             next_lane: Cell::new(0),
             stopping: Cell::new(false),
             window: RefCell::default(),
-            wanted: Cell::new(u64::MAX),
-            asked: Cell::new(0),
+            demand: OnceCell::new(),
             settled: Notify::new(),
             progress,
         })
@@ -122,10 +120,11 @@ impl Share {
         task::spawn("bench lane", self.clone().read_answers(lane, read)).detach();
     }
 
-    /// Begins to ask at `start`, for `wanted` messages where the work knows how many it asks for.
-    /// Of an open loop only `part` belongs here; none: all of it.
-    pub async fn begin(self: Rc<Self>, start: Instant, part: Option<Part>, wanted: u64) {
-        self.wanted.set(wanted);
+    /// Begins to ask at `start`, together with the other shares for what `demand` says. Of an open
+    /// loop only `part` belongs here; none: all of it. Once.
+    pub async fn begin(self: Rc<Self>, start: Instant, part: Option<Part>, demand: Arc<Demand>) {
+        let begun = self.demand.set(demand);
+        assert!(begun.is_ok(), "a load runs once");
         self.start.set(start);
         self.interval_start.set(start);
         if let (Some(pacer), Some(part)) = (&self.pacer, part) {
@@ -173,6 +172,9 @@ impl Share {
         while !self.stopping.get() {
             task::sleep(OVER_POLL).await;
             self.tell_whether_finished();
+            if self.demand().is_some_and(Demand::is_limited) {
+                self.ask_for_what_is_left();
+            }
         }
     }
 
@@ -203,20 +205,26 @@ impl Share {
         self.start.get().elapsed()
     }
 
-    /// True when what was counted and what waits for an answer is all that is wanted.
+    fn demand(&self) -> Option<&Demand> {
+        self.demand.get().map(Arc::as_ref)
+    }
+
+    /// True when what all shares have and what they wait for is all that is wanted.
     fn has_enough(&self) -> bool {
-        self.progress.messages().saturating_add(self.asked.get()) >= self.wanted.get()
+        self.demand().is_none_or(Demand::is_met)
     }
 
-    fn ask(&self, lane: &Lane, intended: Instant, now: Instant) {
-        self.asked.set(self.asked.get() + lane.messages_of_request().unwrap_or(0));
-        lane.ask(intended, now);
+    /// Takes a request of the lane from what is wanted; false if that is nothing more.
+    fn may_ask(&self, lane: &Lane) -> bool {
+        let messages = lane.messages_of_request().unwrap_or(0);
+        self.demand().is_some_and(|demand| demand.take(messages))
     }
 
-    /// So many requests of a lane wait no longer.
-    fn no_longer_asked(&self, lane: &Lane, requests: usize) {
-        let messages = lane.messages_of_request().unwrap_or(0) * requests as u64;
-        self.asked.set(self.asked.get() - messages);
+    /// A request of the lane waits no longer, and has brought so many messages.
+    fn settle(&self, lane: &Lane, came: u64) {
+        if let Some(demand) = self.demand() {
+            demand.settle(lane.messages_of_request().unwrap_or(0), came);
+        }
     }
 
     fn backlog(&self) -> u64 {
@@ -227,11 +235,19 @@ impl Share {
         self.pacer.as_ref().map_or(0, |pacer| pacer.borrow_mut().backlog(elapsed))
     }
 
+    /// Closed loop: what some connection asked for and did not get, of this thread or of another,
+    /// is asked for by those that have nothing to ask for.
+    fn ask_for_what_is_left(&self) {
+        if self.pacer.is_none() && !self.stopping.get() {
+            self.fill_all_slots();
+        }
+    }
+
     fn fill_all_slots(&self) {
         for lane in self.lanes.borrow().iter() {
-            while lane.has_room() && !self.has_enough() {
+            while lane.has_room() && self.may_ask(lane) {
                 let now = Instant::now();
-                self.ask(lane, now, now);
+                lane.ask(now, now);
             }
             lane.flush();
         }
@@ -255,11 +271,14 @@ impl Share {
         let first = self.next_lane.get();
         let mut looked_at = 0;
         let mut full = 0;
-        while full < lanes.len() && !self.has_enough() {
+        while full < lanes.len() {
             let lane = &lanes[(first + looked_at) % lanes.len()];
             if lane.has_room() {
-                let Some(due) = pacer.borrow_mut().take(elapsed) else { break };
-                self.ask(lane, self.start.get() + due, now);
+                if pacer.borrow().next_due() > elapsed || !self.may_ask(lane) {
+                    break;
+                }
+                let due = pacer.borrow_mut().take(elapsed).expect("it is due");
+                lane.ask(self.start.get() + due, now);
                 full = 0;
             } else {
                 full += 1;
@@ -283,12 +302,9 @@ impl Share {
         let lost = lane.close();
         for _ in 0..lost {
             self.window.borrow_mut().failure("connection closed");
+            self.settle(&lane, 0);
         }
-        self.no_longer_asked(&lane, lost);
-        if self.pacer.is_none() && !self.stopping.get() {
-            // What it asked for and did not get is now asked for by others.
-            self.fill_all_slots();
-        }
+        self.ask_for_what_is_left();
         self.tell_whether_finished();
         self.settled.notify_all();
     }
@@ -303,20 +319,21 @@ impl Share {
         let outcome = assembler.feed(bytes, |answer| {
             let before = window.messages;
             let then = lane.take(answer, now, &mut window);
+            let came = window.messages - before;
             // Only this thread adds: no need for one step.
-            let messages = self.progress.messages() + window.messages - before;
+            let messages = self.progress.messages() + came;
             self.progress.messages.store(messages, Ordering::Relaxed);
             if then.is_some() {
-                self.no_longer_asked(lane, 1);
+                self.settle(lane, came);
             }
             match then {
                 Some(Then::Stop) => self.progress.stops.store(true, Ordering::Relaxed),
                 Some(Then::Retire) => self.tell_whether_finished(),
                 Some(Then::Again) | None => {}
             }
-            if self.pacer.is_none() && !self.stopping.get() && lane.has_room() && !self.has_enough()
-            {
-                self.ask(lane, now, now);
+            let is_free = self.pacer.is_none() && !self.stopping.get() && lane.has_room();
+            if is_free && self.may_ask(lane) {
+                lane.ask(now, now);
             }
         });
         if let Err(error) = &outcome {

@@ -12,11 +12,12 @@ use ringmq_runtime::net::{Listener, Reuse, Stream};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
+use super::clients::Place;
 use super::lane::Lane;
 use super::schedule::{Arrivals, Schedule, Step};
 use super::share::Interval;
 use super::work::{Asked, Then, Work};
-use super::{Load, Timing, merge};
+use super::{Load, START_DELAY, Timing, merge};
 use crate::record::archive::Archive;
 use crate::record::window::Window;
 
@@ -26,11 +27,13 @@ struct Echo {
     intended: RefCell<Vec<Instant>>,
     asks: std::cell::Cell<u32>,
     retires_after: Option<u32>,
+    /// As of a pull: nobody knows before how many messages it brings.
+    is_pull: bool,
 }
 
 impl Work for Echo {
     fn messages_of_request(&self) -> Option<u64> {
-        Some(1)
+        (!self.is_pull).then_some(1)
     }
 
     fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>) {
@@ -127,6 +130,97 @@ fn a_load_for_so_many_messages_asks_for_no_more_in_either_loop() {
         assert_eq!((work.asks.get(), archive.total.messages), (1_001, 1_001), "{rate:?}");
         assert_eq!((archive.backlog(), archive.total.errors.total()), (0, 0), "{rate:?}");
     }
+}
+
+/// Runs each work over a connection of its own, in four slots, for two seconds or until so many
+/// messages are counted; connection *l* is of thread *l* modulo two. Returns the archive and the
+/// start.
+fn run_on_two_threads(
+    messages: u64,
+    works: &[Rc<Echo>],
+    rate: Option<f64>,
+    server: fn(usize) -> Server,
+) -> (Archive, Instant) {
+    World::new(11).run(async {
+        let step = |rate| vec![Step { length: Duration::from_secs(2), rate }];
+        let schedule = rate.map(|rate| Schedule::new(step(rate), Arrivals::Constant, 0));
+        let load = Load::of(vec![Place::here(schedule.clone()), Place::here(schedule)]);
+        for (number, work) in works.iter().enumerate() {
+            let addr = SocketAddr::from(([127, 0, 0, 1], 9_000 + number as u16));
+            let listener = Listener::bind(addr, Reuse::No).unwrap();
+            match server(number) {
+                Server::Answers => task::spawn("server", serve(listener, 0..0)),
+                Server::HangsUpAfter(ms) => task::spawn("server", hang_up(listener, ms)),
+            }
+            .detach();
+            let stream = Stream::connect(addr, Duration::from_secs(1)).await.unwrap();
+            let (read, write) = stream.split();
+            load.places[number % 2].share().add_lane(Lane::new(work.clone(), write, 4), read);
+            load.lanes.set(number + 1);
+        }
+        load.stop_after(messages);
+        let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
+        let start = Instant::now() + START_DELAY;
+        (load.run(timing, Archive::default(), |_, _| ()).await, start)
+    })
+}
+
+enum Server {
+    Answers,
+    /// So many milliseconds after it was connected to, without an answer.
+    HangsUpAfter(u64),
+}
+
+/// Takes what comes until then.
+async fn hang_up(listener: Listener, after_ms: u64) {
+    let connection = listener.accept().await;
+    task::sleep(Duration::from_millis(after_ms)).await;
+    drop(connection);
+}
+
+fn echoes<const N: usize>() -> [Rc<Echo>; N] {
+    std::array::from_fn(|_| Rc::default())
+}
+
+#[test]
+fn threads_with_more_connections_have_more_of_the_messages() {
+    let works = echoes::<3>();
+    let (archive, _) = run_on_two_threads(1_200, &works, None, |_| Server::Answers);
+    let asks: Vec<u32> = works.iter().map(|work| work.asks.get()).collect();
+    assert_eq!((asks.iter().sum::<u32>(), archive.total.messages), (1_200, 1_200), "{asks:?}");
+    assert!(asks.iter().all(|asks| (320..=480).contains(asks)), "{asks:?}");
+}
+
+#[test]
+fn the_first_arrivals_of_a_schedule_are_sent_whatever_thread_they_are_of() {
+    let works = echoes::<3>();
+    let (archive, start) = run_on_two_threads(900, &works, Some(1_000.0), |_| Server::Answers);
+    let mut intended: Vec<Instant> =
+        works.iter().flat_map(|work| work.intended.borrow().clone()).collect();
+    intended.sort_unstable();
+    let due: Vec<Instant> = (0..900).map(|k| start + Duration::from_millis(k)).collect();
+    assert!(intended == due, "{} until {:?}", intended.len(), intended.last());
+    assert_eq!(archive.backlog(), 0);
+    assert!(archive.elapsed() < Duration::from_secs(1), "{:?}", archive.elapsed());
+}
+
+#[test]
+fn readers_take_what_others_have_no_more_of() {
+    let pulls = |retires_after| Rc::new(Echo { retires_after, is_pull: true, ..Echo::default() });
+    let works = [pulls(Some(100)), pulls(None)];
+    let (archive, _) = run_on_two_threads(1_000, &works, None, |_| Server::Answers);
+    assert!(works[0].asks.get() < 110 && archive.total.messages >= 1_000);
+    assert!(archive.elapsed() < Duration::from_secs(1), "{:?}", archive.elapsed());
+}
+
+#[test]
+fn what_a_lost_connection_did_not_get_another_thread_asks_for() {
+    let works = echoes::<2>();
+    let server = |number| if number == 0 { Server::HangsUpAfter(900) } else { Server::Answers };
+    let (archive, _) = run_on_two_threads(200, &works, None, server);
+    assert_eq!((works[0].asks.get(), works[1].asks.get()), (4, 200));
+    assert_eq!((archive.total.messages, archive.total.errors.total()), (200, 4));
+    assert!(archive.elapsed() < Duration::from_secs(1), "{:?}", archive.elapsed());
 }
 
 #[test]

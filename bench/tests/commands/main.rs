@@ -202,6 +202,16 @@ fn the_limits_of_the_machine_are_measured() {
 }
 
 #[test]
+fn an_end_to_end_run_for_so_many_messages_sends_no_more() {
+    let words = ["end-to-end", "--no-limits", "--messages", "200", "--warm-up", "0"];
+    let output = bench(folder().path(), &[&words[..], &["--duration", "5", "--json"]].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for load in [&report, &report["beside"][0]] {
+        assert_eq!(load["response"]["count"], 200, "{load}");
+    }
+}
+
+#[test]
 fn results_are_compared_and_the_exit_code_tells() {
     let folder = folder();
     let run = |name: &str, flags: &[&str]| {
