@@ -169,7 +169,7 @@ pub struct CompareArgs {
     /// Confidence of the intervals in percent.
     #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(50..=99))]
     pub confidence: u8,
-    /// End as worse (5) and not as too little to tell (6) where the interval is too wide to say.
+    /// End as worse (5) and not as too little to tell (6) where a row cannot be told.
     #[arg(long)]
     pub strict: bool,
     /// Compare also what was measured under another load, rate or flush policy.

@@ -170,6 +170,11 @@ pub enum Command {
     /// Find the highest rate of sends whose response time stays under a bound.
     Knee(KneeArgs),
     /// Compare two results: better, worse, same or unclear, with confidence intervals.
+    ///
+    /// Exit code 5: a row is worse. 6: none is, and one is unclear, too short or overloaded (with
+    /// --strict 5 as well). 0: all are the same or better. What no second tells, such as the CPU
+    /// time of the broker, is in the table and has no part in the exit code where single runs are
+    /// compared by their seconds; three repetitions on both sides (--repeat 3) compare all.
     Compare(CompareArgs),
     /// Make a page with plots of saved results, side by side.
     Report(ReportArgs),
@@ -220,6 +225,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::grammar().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_compare_says_what_its_exit_code_counts() {
+        let mut grammar = Cli::grammar();
+        let compare = grammar.find_subcommand_mut("compare").unwrap();
+        let help = compare.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in ["Exit code 5: a row is worse", "has no part in the exit code", "--repeat 3"] {
+            assert!(help.contains(words), "{words}: {help}");
+        }
     }
 
     #[test]

@@ -82,6 +82,9 @@ struct Row {
     /// None where there is too little to draw it from.
     interval: Option<Interval>,
     judgement: Judgement,
+    /// Whether it has a part in how the command ends: not what no second of single runs tells,
+    /// however long they are.
+    decides: bool,
 }
 
 /// Compares two results and prints a table.
@@ -102,9 +105,7 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     println!("first:  {}\nsecond: {}", a.workload, b.workload);
     alike::differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
     println!("{}\n{}", describe(&a, &b, unit, args), overview(&rows, &counted));
-    let judgements = rows.iter().map(|row| row.judgement);
-    let judgements: Vec<_> = judgements.chain(counted.iter().map(|row| row.judgement)).collect();
-    Ok(ending(&judgements, args.strict))
+    Ok(ending(&deciding(&rows, &counted), args.strict))
 }
 
 /// A metric that both have. Without a unit there is too little for an interval, as for what the
@@ -112,7 +113,11 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
 fn row(metric: &Metric, pair: &Pair<'_>, args: &CompareArgs) -> Option<Row> {
     let of = |unit: Unit| [pair.first, pair.second].map(|runs| samples(metric, runs, unit));
     let is_told = |unit: &Unit| of(*unit).iter().all(|side| !side.is_empty());
-    let unit = units::of_both(pair.first, pair.second).filter(is_told);
+    let unit_of_both = units::of_both(pair.first, pair.second);
+    let is_of_seconds = |runs: &[Outcome]| units::is_of_seconds(metric, runs);
+    let decides = !matches!(unit_of_both, Some(Unit::Block(_)))
+        || [pair.first, pair.second].into_iter().any(is_of_seconds);
+    let unit = unit_of_both.filter(is_told);
     let [a, b] = of(unit.unwrap_or(Unit::Run));
     if b.is_empty() || a.iter().sum::<f64>() <= 0.0 {
         return None;
@@ -129,7 +134,7 @@ fn row(metric: &Metric, pair: &Pair<'_>, args: &CompareArgs) -> Option<Row> {
         Some(interval) => judge(interval, metric.better, tolerance),
     };
     let name = pair.name_of(metric);
-    Some(Row { name, first, second, ratio: second / first, interval, judgement })
+    Some(Row { name, first, second, ratio: second / first, interval, judgement, decides })
 }
 
 fn overview(rows: &[Row], counted: &[Counted]) -> comfy_table::Table {
@@ -174,10 +179,17 @@ fn describe(a: &Document, b: &Document, unit: Option<Unit>, args: &CompareArgs) 
         Some(Unit::Run) => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
         Some(Unit::Block(length)) => format!(
             "blocks of {length} s; what differs from run to run is not in the interval, and what \
-             no second tells has none: --repeat {RUNS_MIN} or more tells"
+             no second tells has none and no part in the exit code: --repeat {RUNS_MIN} or more \
+             tells"
         ),
     };
     format!("{confidence} % intervals of the ratio of means, tolerance {tolerance} %, from {of}")
+}
+
+/// What has a part in how the command ends.
+fn deciding(rows: &[Row], counted: &[Counted]) -> Vec<Judgement> {
+    let rows = rows.iter().filter(|row| row.decides).map(|row| row.judgement);
+    rows.chain(counted.iter().map(|row| row.judgement)).collect()
 }
 
 /// Worse in anything is worse; strictly, so is what cannot be told, which else is told as such.

@@ -272,7 +272,7 @@ fn used(cpu_us_per_message: f64, rss_megabytes: u64) -> BrokerUse {
 }
 
 #[test]
-fn cpu_time_that_no_second_tells_leaves_the_comparison_open() {
+fn cpu_time_that_no_second_tells_has_no_part_in_the_ending() {
     let cpu = METRICS.last().unwrap();
     let of = |seconds: usize, runs: usize, us: f64| {
         let run = || Outcome { broker: Some(used(us, 90)), ..run_of(&vec![100.0; seconds]) };
@@ -280,10 +280,45 @@ fn cpu_time_that_no_second_tells_leaves_the_comparison_open() {
     };
     let one = row_of(cpu, &of(40, 1, 15.0), &of(40, 1, 45.0), 5).unwrap();
     assert_eq!((one.judgement, one.ratio), (Judgement::TooShort, 3.0));
-    assert_eq!(ending(&[Judgement::Same, one.judgement], false), Ending::TooShort);
+    assert!(!one.decides && deciding(&[one], &[]).is_empty());
+    let brief = row_of(cpu, &of(4, 1, 15.0), &of(4, 1, 45.0), 5).unwrap();
+    assert_eq!(deciding(&[brief], &[]), [Judgement::TooShort], "as all of runs that short");
     let three = row_of(cpu, &of(1, 3, 15.0), &of(1, 3, 45.0), 5).unwrap();
-    assert_eq!(three.judgement, Judgement::Worse);
+    assert_eq!(deciding(&[three], &[]), [Judgement::Worse]);
     assert!(row_of(cpu, &document(vec![run_of(&[1.0; 40])]), &of(40, 1, 1.0), 5).is_none());
+}
+
+#[test]
+fn a_single_run_is_as_good_as_itself_even_strictly() {
+    let run = || Outcome { broker: Some(used(15.0, 90)), ..run_of(&[10_000.0; 40]) };
+    let (a, b) = (document(vec![run()]), document(vec![run()]));
+    let rows: Vec<_> = METRICS.iter().filter_map(|metric| row_of(metric, &a, &b, 5)).collect();
+    let open: Vec<_> = rows.iter().filter(|row| row.judgement != Judgement::Same).collect();
+    let open: Vec<_> = open.iter().map(|row| (row.name.as_str(), row.decides)).collect();
+    assert_eq!(open, [("p99.9 us, closed loop", false), ("broker CPU us/msg", false)]);
+    let judgements = deciding(&rows, &counted::rows(&a, &b, 0.05));
+    assert_eq!(ending(&judgements, true), Ending::Good, "{judgements:?}");
+}
+
+#[test]
+fn seconds_with_too_few_answers_for_a_percentile_are_not_left_out_of_it() {
+    let steady = run_of(&[1_000.0; 25]);
+    let mut stalling = run_of(&[1_000.0; 25]);
+    for second in stalling.by_second.iter_mut().step_by(5) {
+        (second.messages, second.p99_us, second.max_us) = (80, None, 900_000.0);
+    }
+    let (a, b) = (document(vec![steady]), document(vec![stalling]));
+    for (first, second) in [(&a, &b), (&b, &a)] {
+        let row = |index: usize| row_of(&METRICS[index], first, second, 5).unwrap();
+        let (p50, p99) = (row(1), row(2));
+        assert_eq!((p50.judgement, p99.judgement), (Judgement::Same, Judgement::TooShort));
+        assert!(p99.decides, "other seconds tell it");
+    }
+    let mut silent = run_of(&[1_000.0; 25]);
+    let second = &mut silent.by_second[3];
+    (second.messages, second.p50_us, second.p99_us) = (0, None, None);
+    let judged = row_of(&METRICS[2], &a, &document(vec![silent]), 5).unwrap().judgement;
+    assert_eq!(judged, Judgement::Same, "without an answer there is no latency");
 }
 
 #[test]

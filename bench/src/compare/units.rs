@@ -6,6 +6,7 @@
 
 use crate::compare::metric::Metric;
 use crate::compare::student;
+use crate::record::archive::Second;
 use crate::report::Outcome;
 
 /// Fewest repetitions on both sides that are compared with each other.
@@ -49,24 +50,44 @@ pub fn of_both(a: &[Outcome], b: &[Outcome]) -> Option<Unit> {
 }
 
 fn full_seconds(run: &Outcome) -> usize {
-    run.by_second.iter().filter(|second| second.seconds > SECOND_MIN_S).count()
+    full(run).count()
 }
 
-/// The metric's values; none for units that lack it.
+fn full(run: &Outcome) -> impl Iterator<Item = &Second> {
+    run.by_second.iter().filter(|second| second.seconds > SECOND_MIN_S)
+}
+
+/// Whether any second of the runs has the metric.
+pub fn is_of_seconds(metric: &Metric, runs: &[Outcome]) -> bool {
+    runs.iter().flat_map(full).any(|second| (metric.of_second)(second).is_some())
+}
+
+/// The metric's values: of repetitions those that have it, of blocks all or none.
 pub fn samples(metric: &Metric, runs: &[Outcome], unit: Unit) -> Vec<f64> {
     match unit {
         Unit::Run => runs.iter().filter_map(metric.of_run).collect(),
-        Unit::Block(length) => runs.iter().flat_map(|run| of_blocks(metric, run, length)).collect(),
+        Unit::Block(length) => {
+            let all: Option<Vec<_>> =
+                runs.iter().map(|run| of_blocks(metric, run, length)).collect();
+            all.unwrap_or_default().concat()
+        }
     }
 }
 
-/// The means of the blocks of one repetition; seconds that lack the metric are left out of them.
-fn of_blocks(metric: &Metric, run: &Outcome, length: usize) -> Vec<f64> {
-    let seconds = run.by_second.iter().filter(|second| second.seconds > SECOND_MIN_S);
-    let values: Vec<Option<f64>> = seconds.map(metric.of_second).collect();
-    let mean = |block: &[Option<f64>]| {
-        let known: Vec<f64> = block.iter().flatten().copied().collect();
+/// The means of the blocks of one repetition; seconds without an answer have no latency and are
+/// left out of them. None if a second with answers lacks the metric: it had too few of them for the
+/// percentile, as a broker that stalls has, and its worst seconds must not be those that are left
+/// out.
+fn of_blocks(metric: &Metric, run: &Outcome, length: usize) -> Option<Vec<f64>> {
+    let seconds: Vec<&Second> = full(run).collect();
+    let blocks = seconds.chunks_exact(length);
+    let lacks_it = |second: &&Second| second.messages > 0 && (metric.of_second)(second).is_none();
+    if blocks.clone().flatten().any(lacks_it) {
+        return None;
+    }
+    let mean = |block: &[&Second]| {
+        let known: Vec<f64> = block.iter().filter_map(|it| (metric.of_second)(it)).collect();
         (!known.is_empty()).then(|| student::mean(&known))
     };
-    values.chunks_exact(length).filter_map(mean).collect()
+    Some(blocks.filter_map(mean).collect())
 }
