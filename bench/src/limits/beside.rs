@@ -15,7 +15,7 @@ use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
 use crate::record::archive::Archive;
-use crate::report::Outcome;
+use crate::report::{Outcome, is_behind};
 use crate::stop;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
@@ -52,6 +52,10 @@ pub struct NullBroker {
     /// flight, where the highest rate of an open loop is compared with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_loop_per_second: Option<f64>,
+    /// Messages that it was sent and that never arrived, if they were so many that its latencies
+    /// say nothing; there are none then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
 }
 
 fn sends() -> String {
@@ -92,7 +96,8 @@ impl NullBroker {
             sends.archive = archive;
             Ok(delivered)
         });
-        let delivered = Self::of(end_to_end::LATENCY_OF, &delivered.await?);
+        let delivered = delivered.await?;
+        let delivered = Self::of_deliveries(&sends.archive, &delivered);
         Ok((delivered, Self::of(SENDS, &sends)))
     }
 
@@ -136,6 +141,16 @@ impl NullBroker {
         Ok(Self::of(PULLS, &measured.await?))
     }
 
+    /// Of what arrived of the messages that were `sent`.
+    fn of_deliveries(sent: &Archive, delivered: &Measured) -> Self {
+        let all = Self::of(end_to_end::LATENCY_OF, delivered);
+        let lost = lost(sent, &delivered.archive);
+        match is_behind(lost, delivered.archive.total.messages) {
+            true => Self { p50_us: None, p99_us: None, lost: Some(lost), ..all },
+            false => all,
+        }
+    }
+
     fn of(latency_of: &str, measured: &Measured) -> Self {
         let outcome = Outcome::of_run(measured);
         Self {
@@ -145,8 +160,16 @@ impl NullBroker {
             p50_us: outcome.response.percentile_us("p50"),
             p99_us: outcome.response.percentile_us("p99"),
             closed_loop_per_second: None,
+            lost: None,
         }
     }
+}
+
+/// Messages that were sent and never arrived: those that lack in time and with what came late. What
+/// is on its way when the producers end, or the consumers, lacks in one of the two only.
+fn lost(sent: &Archive, arrived: &Archive) -> u64 {
+    let in_time = sent.messages().saturating_sub(arrived.messages());
+    in_time.min(sent.total.messages.saturating_sub(arrived.total.messages))
 }
 
 /// CPU time, in microseconds, that a null broker spends on a pull that it answers at once with
@@ -205,4 +228,41 @@ async fn beside(
 /// The same load for a moment.
 fn brief(pace: &PaceArgs) -> PaceArgs {
     PaceArgs { warm_up: WARM_UP, duration: DURATION, ..pace.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::window::Window;
+
+    /// So many messages in a counted second, and so many that came late.
+    fn archive(in_time: u64, late: u64) -> Archive {
+        let window = |messages| {
+            let mut window = Window::default();
+            let latency = Duration::from_micros(100);
+            (0..messages).for_each(|_| window.success(latency, latency, 1, 10));
+            window
+        };
+        let mut archive = Archive::default();
+        archive.add(&window(in_time), Duration::ZERO, Duration::from_secs(1), 0);
+        archive.add_late(&window(late), Duration::from_secs(1), Duration::ZERO);
+        archive
+    }
+
+    #[test]
+    fn a_null_broker_that_lost_messages_has_no_latency_of_deliveries() {
+        let of = |sent: (u64, u64), arrived: (u64, u64)| {
+            let archive_of = |(in_time, late)| archive(in_time, late);
+            let delivered = Measured { archive: archive_of(arrived), ..Measured::default() };
+            let null = NullBroker::of_deliveries(&archive_of(sent), &delivered);
+            assert_eq!(null.p50_us.is_none(), null.p99_us.is_none());
+            assert_eq!(null.p50_us.is_none(), null.lost.is_some());
+            null.lost
+        };
+        assert_eq!(of((10_000, 0), (10_000, 0)), None);
+        assert_eq!(of((10_000, 10), (9_000, 0)), Some(1_000));
+        assert_eq!(of((10_000, 0), (9_950, 0)), None, "one in a hundred is a moment");
+        assert_eq!(of((10_000, 0), (9_000, 1_000)), None, "they came late");
+        assert_eq!(of((10_000, 2_000), (10_000, 500)), None, "they were on their way at the end");
+    }
 }

@@ -11,8 +11,9 @@ impl Limits {
     /// multiples; a load is its name, what its latencies are of, and what it came to. None without
     /// a null broker.
     ///
-    /// The first load, the report's own, stands there whatever its latencies are of: in reports of
-    /// older releases the ages of delivered messages stand beside acknowledgements.
+    /// The first load, the report's own, stands there whatever its latencies are of: the ages of
+    /// what arrives from sends of bench's own (`consume --from last`) beside acknowledgements, and
+    /// in reports of older releases those of an end-to-end run.
     pub fn tables(&self, loads: &[(&str, &str, &Outcome)]) -> Vec<Table> {
         let comparable = |null: &NullBroker, is_own: bool| {
             let is_it = |(index, (_, latency_of, _)): &(usize, &(&str, &str, &Outcome))| {

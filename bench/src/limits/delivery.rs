@@ -23,7 +23,8 @@ use crate::workload::pull::HOLD;
 pub const PULLS_MAX: u32 = 65_536;
 
 /// Most bytes of messages that nobody has pulled yet: more than a second of what end-to-end runs
-/// send. What comes then is lost, and the run is told as overloaded.
+/// send. What comes then is lost, and no latency of such a load is told: the race calls it
+/// overloaded, and beside a run it has none.
 const KEPT_MAX_BYTES: usize = 8 << 20;
 
 /// Properties of each message, as long as those that bench's producers give it.

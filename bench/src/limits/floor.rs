@@ -57,7 +57,8 @@ pub struct PullFloor {
     pub answer_messages: u64,
     /// Bytes of them as they are stored.
     pub answer_bytes: u64,
-    /// What the store's device gives when it is read one block after the other past the page cache.
+    /// What the store's device gives when it is read from start to end past the page cache, in the
+    /// way of [`READS`].
     pub device_read_bytes_per_s: f64,
 }
 
@@ -160,7 +161,8 @@ impl PullFloor {
         let cold = self.cold_messages_per_s();
         [
             format!(
-                "the device reads {:.0} MB/s ({READS}): {cold:.0} msg/s of a cold log; the broker's are {:.0} % of that",
+                "the device reads {:.0} MB/s ({READS}): {cold:.0} msg/s of a cold log; the \
+                 broker's are {:.0} % of that",
                 self.device_read_bytes_per_s / 1e6,
                 100.0 * outcome.messages_per_second / cold,
             ),

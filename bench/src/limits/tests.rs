@@ -51,6 +51,7 @@ pub fn null_broker(latency_of: &str) -> NullBroker {
         p50_us: Some(100.0),
         p99_us: Some(200.0),
         closed_loop_per_second: None,
+        lost: None,
     }
 }
 

@@ -94,6 +94,7 @@ pub fn notes(report: &Report) -> Vec<String> {
     notes.extend(ways.map(RoundTrip::describe));
     notes.extend(costs_of_reads(report));
     notes.extend(unlike_null_load(report));
+    notes.extend(lost_by_null_broker(report));
     let floor = |limits: &Limits| limits.floor.describe(report.latency_name(), &report.total);
     notes.extend(report.limits.iter().flat_map(floor));
     notes
@@ -121,6 +122,14 @@ fn unlike_null_load(report: &Report) -> Option<String> {
         .then(|| format!("The null broker had a lighter load: {}.", others.join(" and ")))
 }
 
+/// Why the null broker has no latency of deliveries, if that is so.
+fn lost_by_null_broker(report: &Report) -> Option<String> {
+    let lost = report.limits.as_ref()?.null_broker.as_ref()?.lost?;
+    Some(format!(
+        "The null broker was overloaded: {lost} messages never arrived, and its latencies are none."
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use ringmq_runtime::process::Usage;
@@ -138,6 +147,18 @@ mod tests {
         assert!(!told(&report));
         report.add_beside("reads", PULLS, &[Measured::default()]);
         assert!(told(&report), "{:?}", notes(&report));
+    }
+
+    #[test]
+    fn a_null_broker_that_lost_messages_is_told_of() {
+        let told = |lost: Option<u64>| {
+            let mut report = Report::new("end to end".to_owned(), "end to end us", &[]);
+            let mut limits = limits_of_sends();
+            limits.null_broker.as_mut().unwrap().lost = lost;
+            report.limits = Some(limits);
+            notes(&report).iter().any(|note| note.contains("overloaded: 9 messages never arrived"))
+        };
+        assert!(told(Some(9)) && !told(None));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Limit {
         let against = row(pairs).filter(|_| figure.has_limit())?;
         let share = row(shares).and_then(|share| share.gain);
         let (value, gain) = (against.ours?, against.gain?);
-        let best = best(figure, pairs)?;
+        let best = best(figure, &verdict::our_values(scenario, figure, pairs))?;
         Some(Self { value, best, gain, share, pairs: against.pairs })
     }
 
@@ -75,10 +75,9 @@ impl Limit {
     }
 }
 
-/// The better end of what the runs on our side of some pairs have in the mean.
-fn best(figure: Figure, pairs: &[Pair]) -> Option<f64> {
-    let values: Vec<f64> = pairs.iter().filter_map(|it| figure.of(it.ours.as_ref()?)).collect();
-    let Interval { low, high, .. } = (!values.is_empty()).then(|| geometric_mean(&values))?;
+/// The better end of what these values of a figure have in the mean.
+fn best(figure: Figure, values: &[f64]) -> Option<f64> {
+    let Interval { low, high, .. } = (!values.is_empty()).then(|| geometric_mean(values))?;
     Some(if figure.better() == Better::Higher { high } else { low })
 }
 
@@ -96,6 +95,9 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::bracket::Bracket;
+    use crate::versus::figures::Figures;
+    use crate::versus::scenario::by_name;
 
     fn at(ratio: f64) -> Interval {
         Interval { low: ratio * 0.95, ratio, high: ratio * 1.05 }
@@ -103,6 +105,35 @@ mod tests {
 
     fn limit(gain: f64, share: f64, pairs: usize) -> Limit {
         Limit { value: 276.0, best: 262.2, gain: at(gain), share: Some(at(share)), pairs }
+    }
+
+    /// A pair of the null broker and a rival with these rates, with such round trips beside it.
+    fn pair(rate: f64, round_trips_us: [f64; 2]) -> Pair {
+        let figures = |messages_per_second| {
+            let messages = 1_000;
+            Some(Figures { messages, messages_per_second, ..Figures::default() })
+        };
+        let bracket = |round_trip_us| Bracket { write_and_flush_us: 300.0, round_trip_us };
+        let brackets = round_trips_us.map(bracket).to_vec();
+        Pair { ours: figures(rate), theirs: figures(1_000.0), brackets, error: None }
+    }
+
+    #[test]
+    fn the_better_end_is_that_of_the_pairs_that_count() {
+        let scenario = by_name("async-64x32").unwrap();
+        let best = |pairs: &[Pair]| {
+            let limit = Limit::of(scenario, Figure::Rate, pairs, &[]).unwrap();
+            ((limit.value).round(), limit.best.round(), limit.pairs)
+        };
+        let mut pairs: Vec<Pair> =
+            [4_000.0, 4_100.0, 3_900.0, 4_000.0].map(|rate| pair(rate, [20.0, 21.0])).into();
+        let kept = best(&pairs);
+        assert!(kept.0 < kept.1 && kept.1 < 4_300.0, "{kept:?}");
+        pairs.push(pair(40_000.0, [20.0, 90.0]));
+        assert_eq!(best(&pairs), kept, "the round trip was another one");
+        let (value, best, counted) = best(&pairs[4..]);
+        assert_eq!((value, counted), (40_000.0, 0), "what does not count is all there is");
+        assert!(best.is_infinite(), "and is one");
     }
 
     /// At least 5 x.

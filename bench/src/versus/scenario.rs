@@ -52,8 +52,8 @@ pub enum Client {
 pub enum Field {
     /// Whoever is named on the command line.
     All,
-    /// Those of them that store messages: the null broker has one topic, holds no pull for long,
-    /// and does not start again.
+    /// Those of them that store messages: the null broker has one topic, holds pulls only where it
+    /// delivers and for a second at most, and does not start again.
     Brokers,
     /// Our broker with these settings, which has others itself.
     Ourselves {

@@ -308,6 +308,11 @@ pub fn row(
     Some(row)
 }
 
+/// The values of our side that the row of these pairs has the mean of.
+pub fn our_values(scenario: &Scenario, figure: Figure, pairs: &[Pair]) -> Vec<f64> {
+    Sorted::of(scenario, figure, pairs).sides(pairs, figure).0
+}
+
 /// The pairs that have a figure on both sides, by what becomes of it.
 struct Sorted {
     kept: usize,
