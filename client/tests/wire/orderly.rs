@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use ringmq_client::Client;
 use ringmq_client::config::{ClientConfig, ConsumerConfig};
-use ringmq_client::consumer::{OrderlyContext, OrderlyStatus};
+use ringmq_client::consumer::{OrderlyContext, OrderlyStatus, PushConsumer};
 use ringmq_client::message::Message;
 use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::codes::request;
@@ -269,6 +269,13 @@ fn a_message_that_is_given_up_tells_the_broker_how_often_it_came() {
     }
 }
 
+/// Group `g` once more, which consumes topic `T`.
+async fn join(client: &Client, work: &Arc<Work>) -> PushConsumer {
+    let consumer = client.orderly_consumer(group("g"), work.listener()).await.expect("joined");
+    consumer.subscribe("T", "*").await.expect("subscribed");
+    consumer
+}
+
 #[test]
 fn who_joins_again_consumes_no_queue_whose_batch_is_still_at_work() {
     let broker = FakeBroker::start("a");
@@ -276,17 +283,11 @@ fn who_joins_again_consumes_no_queue_whose_batch_is_still_at_work() {
     let work = Arc::new(Work::default());
     block_on(async {
         send_to_all_queues(&client).await;
-        let join = async || {
-            let consumer = client.orderly_consumer(group("g"), work.listener()).await;
-            let consumer = consumer.expect("joined");
-            consumer.subscribe("T", "*").await.expect("subscribed");
-            consumer
-        };
-        let leaves = join().await;
+        let leaves = join(&client, &work).await;
         assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
         // Does not wait for ever for listeners.
         leaves.shutdown().await;
-        join().await;
+        join(&client, &work).await;
     });
     let pulls = broker.state().count(request::PULL_MESSAGE);
     broker.wait_for("new pulls", |state| state.count(request::PULL_MESSAGE) > pulls);
@@ -304,13 +305,7 @@ fn a_batch_of_a_queue_given_up_before_the_stop_leaves_the_lock_to_who_joined_aga
     let other = "somebody else";
     block_on(async {
         send_to_all_queues(&client).await;
-        let join = async || {
-            let consumer = client.orderly_consumer(group("g"), work.listener()).await;
-            let consumer = consumer.expect("joined");
-            consumer.subscribe("T", "*").await.expect("subscribed");
-            consumer
-        };
-        let leaves = join().await;
+        let leaves = join(&client, &work).await;
         assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
         broker.state().members.entry("g".into()).or_default().insert(other.into());
         // Two for each pass: one for each topic.
@@ -321,7 +316,7 @@ fn a_batch_of_a_queue_given_up_before_the_stop_leaves_the_lock_to_who_joined_aga
         leaves.shutdown().await;
         broker.state().members.entry("g".into()).or_default().remove(other);
         let pulls = broker.state().count(request::PULL_MESSAGE);
-        join().await;
+        join(&client, &work).await;
         // Four that wait for messages of the retry topic, two of each queue of the other.
         broker.wait_for("new pulls", |state| state.count(request::PULL_MESSAGE) >= pulls + 12);
     });
