@@ -251,7 +251,7 @@ impl Member {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::pin::pin;
 
     use futures_lite::future::poll_once;
@@ -262,14 +262,18 @@ mod tests {
     use crate::consumer::consumption::Orderly;
     use crate::instance::Instance;
 
+    /// A member of group `g` whose name server nobody is.
+    pub(in crate::consumer) fn member() -> Rc<Member> {
+        let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
+        let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
+        let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
+        Member::new(instance, ConsumerConfig::new("g"), Consumption::Orderly(orderly))
+    }
+
     #[test]
     fn a_stop_gives_locks_back_when_those_being_asked_for_are_answered() {
         shards::block_on(async {
-            let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
-            let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
-            let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
-            let config = ConsumerConfig::new("g");
-            let member = Member::new(instance, config, Consumption::Orderly(orderly));
+            let member = member();
             for asking in [&member.take_turn, &member.confirm_turn] {
                 let asked = asking.enter().await;
                 let mut given_back = pin!(member.unlock_all(&[]));

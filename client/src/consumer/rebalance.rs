@@ -256,25 +256,15 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ringmq_runtime::shards;
 
     use super::*;
-    use crate::config::{ClientConfig, ConsumerConfig};
-    use crate::consumer::consumption::{Consumption, Orderly};
-    use crate::consumer::listener::{OrderlyContext, OrderlyStatus};
-    use crate::instance::Instance;
-    use crate::received::ReceivedMessage;
+    use crate::consumer::orderly::tests::member;
 
     #[test]
     fn a_lock_counts_from_the_question_for_it_and_not_from_what_came_after_its_answer() {
         shards::block_on(async {
-            let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
-            let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
-            let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
-            let config = ConsumerConfig::new("g");
-            let member = Member::new(instance, config, Consumption::Orderly(orderly));
+            let member = member();
             let queue = MessageQueue::new("T", "b", 0);
             member.begin(queue.clone(), 0, Some(7));
             let locked_at_ms = || member.find(&queue).expect("ours").locked_at_ms.get();
