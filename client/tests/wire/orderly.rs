@@ -137,6 +137,13 @@ impl Work {
     }
 }
 
+/// Joins group `g`, which consumes topic `T`.
+async fn join(client: &Client, work: &Arc<Work>) -> PushConsumer {
+    let consumer = client.orderly_consumer(group("g"), work.listener()).await.expect("joined");
+    consumer.subscribe("T", "*").await.expect("subscribed");
+    consumer
+}
+
 /// One message in each queue.
 async fn send_to_all_queues(client: &Client) {
     let producer = producer_of(client).await;
@@ -181,8 +188,7 @@ fn a_reset_queue_begins_anew_when_the_batch_at_work_has_returned() {
     let work = Arc::new(Work::default());
     block_on(async {
         send_to_all_queues(&client).await;
-        let consumer = client.orderly_consumer(group("g"), work.listener()).await;
-        consumer.expect("joined").subscribe("T", "*").await.expect("subscribed");
+        join(&client, &work).await;
     });
     assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
     let pulls = broker.state().count(request::PULL_MESSAGE);
@@ -267,13 +273,6 @@ fn a_message_that_is_given_up_tells_the_broker_how_often_it_came() {
         let record = ringmq_protocol::record::Record::parse(record).expect("our own record");
         assert_eq!(record.reconsume_times, 3, "or a 4.x broker delivers it again");
     }
-}
-
-/// Group `g` once more, which consumes topic `T`.
-async fn join(client: &Client, work: &Arc<Work>) -> PushConsumer {
-    let consumer = client.orderly_consumer(group("g"), work.listener()).await.expect("joined");
-    consumer.subscribe("T", "*").await.expect("subscribed");
-    consumer
 }
 
 #[test]
