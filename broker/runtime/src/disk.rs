@@ -427,6 +427,13 @@ impl File {
         in_world!(AnyFile, &*self.inner, file => file.bring_into_cache(pos, len).await)
     }
 
+    /// Whether the device could not read what a view of this file was to send. Who was sent to is
+    /// cut off then, and would be again.
+    #[must_use]
+    pub fn failed_to_send(&self) -> bool {
+        in_world!(AnyFile, &*self.inner, file => file.failed_to_send())
+    }
+
     /// What [`crate::net::WriteHalf::send_file`] needs of this file.
     #[must_use]
     pub fn view(&self) -> FileView {

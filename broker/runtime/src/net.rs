@@ -285,8 +285,9 @@ impl WriteHalf {
     /// they are cached, and without holding up the shard if they are not.
     ///
     /// # Errors
-    /// `UnexpectedEof` if the file ends first; else the connection is dead. What was sent by then
-    /// is unknown: close the connection.
+    /// `UnexpectedEof` if the file ends first; `EIO` if the device cannot read it, which
+    /// [`crate::disk::File::failed_to_send`] tells from then on; else the connection is dead. What
+    /// was sent by then is unknown: close the connection.
     pub async fn send_file(&mut self, file: &FileView, pos: u64, len: u64) -> io::Result<()> {
         match (&*self.inner, &file.inner) {
             (AnyStream::Live(stream), AnyView::Live(view)) => {
@@ -305,7 +306,7 @@ impl WriteHalf {
         let (mut pos, end) = (pos, pos + len);
         while pos < end {
             let want = usize::try_from(end - pos).unwrap_or(usize::MAX).min(piece.len());
-            let read = view.read_at(pos, &mut piece[..want]);
+            let read = view.read_at(pos, &mut piece[..want])?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

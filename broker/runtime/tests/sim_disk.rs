@@ -341,3 +341,32 @@ fn a_flipped_bit_stays_flipped() {
     let byte = world.run(async { disk.read_all("log", 1000).await.expect("read")[700] });
     assert_eq!(byte, 8);
 }
+
+#[test]
+fn a_bad_sector_fails_the_reads_that_touch_it_until_it_is_written_again() {
+    let world = World::new(1);
+    let disk = world.disk(0);
+    let can_read = async |pos: u64, len: usize| {
+        let file = disk.open("log", Access::Read).await.expect("open");
+        file.read_at(pos, len).await.is_ok()
+    };
+    world.run(async {
+        disk.create_zeroed("log", 8192).await.expect("create");
+        world.make_unreadable(0, "log", 1030, 1);
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        file.sync_data().await.expect("sync");
+    });
+    world.crash(0);
+    world.run(async {
+        for (pos, len, is_readable) in
+            [(0, 1024, true), (0, 1025, false), (1535, 1, false), (1536, 9000, true)]
+        {
+            assert_eq!(can_read(pos, len).await, is_readable, "{len} bytes at {pos}");
+        }
+        assert!(disk.read_all("log", 1 << 20).await.is_err());
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        assert!(file.bring_into_cache(0, 8192).await.is_err());
+        file.write_at(1024, filled(1, 1)).await.expect("write");
+        assert!(can_read(0, 8192).await);
+    });
+}

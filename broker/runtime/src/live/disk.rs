@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use glommio::GlommioError;
 use glommio::io::{DmaFile, OpenOptions};
@@ -348,6 +349,10 @@ impl File {
         long_work(move || file.read_at(&mut [0], last)).await.map(drop)
     }
 
+    pub(crate) fn failed_to_send(&self) -> bool {
+        self.view.0.has_failed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn view(&self) -> View {
         self.view.clone()
     }
@@ -385,13 +390,14 @@ pub(crate) struct View(Arc<ViewInner>);
 struct ViewInner {
     file: fs::File,
     mapping: Option<sys::files::Mapping>,
+    has_failed: AtomicBool,
 }
 
 impl View {
     fn open(path: &Path) -> io::Result<Self> {
         let file = fs::File::open(path)?;
         let mapping = sys::files::Mapping::of(file.as_fd(), file.metadata()?.len());
-        Ok(Self(Arc::new(ViewInner { file, mapping })))
+        Ok(Self(Arc::new(ViewInner { file, mapping, has_failed: AtomicBool::new(false) })))
     }
 
     fn file(&self) -> &fs::File {
@@ -404,6 +410,11 @@ impl View {
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.file.as_fd()
+    }
+
+    /// Notes that the device cannot read what was to be sent.
+    pub(crate) fn note_failure(&self) {
+        self.0.has_failed.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_resident(&self, pos: u64, len: usize) -> bool {

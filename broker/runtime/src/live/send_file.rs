@@ -36,6 +36,11 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // Sockets have other errors.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                file.note_failure();
+                return Err(error);
+            }
             other => other?,
         };
         if sent == 0 {

@@ -1,6 +1,7 @@
 //! The bytes of one simulated file: as the process sees them, and as the device holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use crate::random::Sequence;
 
@@ -24,6 +25,8 @@ pub(crate) struct Content {
     last_write: u64,
     /// Pages that were brought into the page cache, by number.
     cached: BTreeSet<usize>,
+    /// Sectors that the device cannot read, by number, until they are written again.
+    unreadable: BTreeSet<usize>,
     /// Unix time of the last write, in milliseconds.
     pub(super) modified_ms: i64,
 }
@@ -80,6 +83,29 @@ impl Content {
         pages(pos, len).all(|page| self.cached.contains(&page))
     }
 
+    /// The device cannot read the sectors of these bytes any more.
+    pub(super) fn make_unreadable(&mut self, pos: usize, len: usize) {
+        self.unreadable.extend(sectors(pos, len));
+    }
+
+    /// The device can read everything again.
+    pub(super) fn make_readable(&mut self) {
+        self.unreadable.clear();
+    }
+
+    /// Whether the device can read these bytes, as far as there are any.
+    ///
+    /// # Errors
+    /// `EIO`, as the kernel says.
+    pub(super) fn check_readable(&self, pos: u64, len: usize) -> io::Result<()> {
+        let pos = usize::try_from(pos).unwrap_or(usize::MAX).min(self.seen.len());
+        let len = len.min(self.seen.len() - pos);
+        match self.unreadable.range(sectors(pos, len)).next() {
+            None => Ok(()),
+            Some(_) => Err(io::Error::from_raw_os_error(libc::EIO)),
+        }
+    }
+
     /// Hands a write over; returns its number.
     pub(super) fn begin_write(&mut self, pos: usize, bytes: Vec<u8>) -> u64 {
         self.last_write += 1;
@@ -108,6 +134,8 @@ impl Content {
         self.last_write += 1;
         put(&mut self.seen, pos, bytes);
         for (index, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
+            // Devices put what is written to a bad sector elsewhere.
+            self.unreadable.remove(&(pos / SECTOR_BYTES + index));
             let version = Version { write: self.last_write, bytes: sector.to_vec() };
             self.unsynced.entry(pos / SECTOR_BYTES + index).or_default().push(version);
         }
@@ -164,7 +192,8 @@ impl Content {
                 put(&mut left, sector * SECTOR_BYTES, &version.bytes);
             }
         }
-        Self { modified_ms: self.modified_ms, ..Self::durable(left) }
+        let unreadable = std::mem::take(&mut self.unreadable);
+        Self { modified_ms: self.modified_ms, unreadable, ..Self::durable(left) }
     }
 
     /// What is there after the kernel crashed and came back: the device has every write that it
@@ -224,6 +253,11 @@ fn surviving<'a>(
             versions.get(drawn)
         }
     }
+}
+
+/// Sectors that bytes lie in.
+fn sectors(pos: usize, len: usize) -> std::ops::Range<usize> {
+    pos / SECTOR_BYTES..(pos + len).div_ceil(SECTOR_BYTES)
 }
 
 /// Pages that bytes lie in.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::content::Content;
 use super::faults::DiskFaults;
-use super::names::{Names, normal};
+use super::names::{Names, SharedContent, normal};
 use super::{Core, Timer, current};
 use crate::random::Sequence;
 
@@ -81,10 +81,22 @@ impl Device {
     }
 
     pub(super) fn flip_bit(&self, path: &str, pos: u64, bit: u8) {
-        let path = normal(Path::new(path)).expect("a path inside the disk");
-        let content = self.names.borrow().file(&path).expect("a file to spoil");
         let pos = usize::try_from(pos).expect("a position in memory");
-        lock(&content).flip_bit(pos, bit);
+        lock(&self.file_to_spoil(path)).flip_bit(pos, bit);
+    }
+
+    pub(super) fn make_unreadable(&self, path: &str, pos: u64, len: usize) {
+        let pos = usize::try_from(pos).expect("a position in memory");
+        lock(&self.file_to_spoil(path)).make_unreadable(pos, len);
+    }
+
+    pub(super) fn make_readable(&self, path: &str) {
+        lock(&self.file_to_spoil(path)).make_readable();
+    }
+
+    fn file_to_spoil(&self, path: &str) -> SharedContent {
+        let path = normal(Path::new(path)).expect("a path inside the disk");
+        self.names.borrow().file(&path).expect("a file to spoil")
     }
 
     /// Takes the time of one operation.

@@ -98,6 +98,7 @@ impl Disk {
             let message = format!("{path} is longer than {max_len} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
+        content.check_readable(0, content.len())?;
         let mut bytes = vec![0; content.len()];
         content.read(0, &mut bytes);
         Ok(bytes)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::content::{Content, SECTOR_BYTES};
@@ -16,8 +17,8 @@ pub(crate) struct File {
     device: Rc<Device>,
     content: SharedContent,
     access: Access,
-    /// Counts the views.
-    viewed: Arc<()>,
+    /// What its views have seen. There are as many as there are views, and this one.
+    viewed: Arc<Viewed>,
 }
 
 impl File {
@@ -93,6 +94,10 @@ impl File {
         Arc::strong_count(&self.viewed) > 1
     }
 
+    pub(crate) fn failed_to_send(&self) -> bool {
+        self.viewed.has_failed.load(Ordering::Relaxed)
+    }
+
     /// For files that are removed: what a crash makes of their names is not simulated.
     pub(crate) async fn give_back_space(&self) -> io::Result<()> {
         self.device.pause().await;
@@ -103,6 +108,7 @@ impl File {
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
         self.device.read(len).await?;
         let content = lock(&self.content);
+        content.check_readable(pos, len)?;
         let mut bytes = vec![0; len.min(content.len())];
         let read = content.read(pos, &mut bytes);
         Ok(Shared::copy_of(&bytes[..read]))
@@ -124,8 +130,10 @@ impl File {
         if !is_aligned(&first) || !lens.iter().all(is_aligned) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.device.read(lens.iter().sum()).await?;
+        let len = lens.iter().sum();
+        self.device.read(len).await?;
         let (content, mut read) = (lock(&self.content), 0);
+        content.check_readable(pos, len)?;
         for block in blocks {
             read += content.read(pos + u64::try_from(read).unwrap_or(u64::MAX), block.spare());
         }
@@ -140,7 +148,10 @@ impl File {
     pub(crate) fn read_cached(&self, pos: u64, out: &mut [u8]) -> bool {
         let Ok(first) = usize::try_from(pos) else { return false };
         let is_cached = match self.device.faults.borrow().page_cache {
-            PageCache::ByChance => core().below(2) == 0,
+            PageCache::ByChance => {
+                let is_drawn = core().below(2) == 0;
+                is_drawn && lock(&self.content).check_readable(pos, out.len()).is_ok()
+            }
             PageCache::Brought => lock(&self.content).is_cached(first, out.len()),
             PageCache::Untold => false,
         };
@@ -149,15 +160,16 @@ impl File {
 
     pub(crate) async fn bring_into_cache(&self, pos: u64, len: usize) -> io::Result<()> {
         self.device.read(len).await?;
-        let pos = usize::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut content = lock(&self.content);
+        content.check_readable(pos, len)?;
+        let pos = usize::try_from(pos).map_err(|_| io::ErrorKind::InvalidInput)?;
         let len = len.min(content.len().saturating_sub(pos));
         content.bring_into_cache(pos, len);
         Ok(())
     }
 
     pub(crate) fn view(&self) -> View {
-        View { content: self.content.clone(), _counted: self.viewed.clone() }
+        View { content: self.content.clone(), viewed: self.viewed.clone() }
     }
 }
 
@@ -176,14 +188,22 @@ impl Drop for OnTheWay<'_> {
     }
 }
 
+#[derive(Default)]
+struct Viewed {
+    has_failed: AtomicBool,
+}
+
 #[derive(Clone)]
 pub(crate) struct View {
     content: SharedContent,
-    _counted: Arc<()>,
+    viewed: Arc<Viewed>,
 }
 
 impl View {
-    pub(crate) fn read_at(&self, pos: u64, out: &mut [u8]) -> usize {
-        lock(&self.content).read(pos, out)
+    pub(crate) fn read_at(&self, pos: u64, out: &mut [u8]) -> io::Result<usize> {
+        let content = lock(&self.content);
+        let checked = content.check_readable(pos, out.len());
+        checked.inspect_err(|_| self.viewed.has_failed.store(true, Ordering::Relaxed))?;
+        Ok(content.read(pos, out))
     }
 }

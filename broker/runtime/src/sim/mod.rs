@@ -146,6 +146,23 @@ impl World {
         self.handle.core.disk(node).flip_bit(path, pos, bit);
     }
 
+    /// Reads of the device that touch the sectors of these bytes of a file fail from now on, until
+    /// they are written again. What the page cache has of them can still be read.
+    ///
+    /// # Panics
+    /// If the file does not exist.
+    pub fn make_unreadable(&self, node: NodeId, path: &str, pos: u64, len: usize) {
+        self.handle.core.disk(node).make_unreadable(path, pos, len);
+    }
+
+    /// Ends all that [`World::make_unreadable`] did to a file.
+    ///
+    /// # Panics
+    /// If the file does not exist.
+    pub fn make_readable(&self, node: NodeId, path: &str) {
+        self.handle.core.disk(node).make_readable(path);
+    }
+
     /// Moves the wall clock, not the monotonic one, as an operator or NTP does.
     pub fn step_wall_clock(&self, milliseconds: i64) {
         self.handle.core.step_wall_clock(milliseconds);
