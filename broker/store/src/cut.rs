@@ -6,6 +6,7 @@
 //! a further cut at the same place has a number behind that.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::log::Inner;
@@ -34,7 +35,7 @@ const READ_BYTES: u64 = 1 << 20;
 /// As the file system says; `StorageFull` also when the space that a start may need for its indexes
 /// would go.
 pub(crate) async fn keep(inner: &Inner, from: u64, to: u64) -> io::Result<Option<PathBuf>> {
-    let bytes = read(inner, from, to.min(from + FILE_MAX_BYTES)).await?;
+    let bytes = read(inner, from, to.min(from + FILE_MAX_BYTES)).await;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -76,8 +77,8 @@ pub(crate) async fn kept(inner: &Inner, end: u64) -> Option<PathBuf> {
     Some(dir.join(found.name))
 }
 
-async fn read(inner: &Inner, from: u64, to: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+async fn read(inner: &Inner, from: u64, to: u64) -> Vec<u8> {
+    let (mut bytes, mut unread) = (Vec::new(), 0);
     let mut at = from;
     while at < to {
         let found = inner.state.borrow().segments.find(at).cloned();
@@ -85,14 +86,20 @@ async fn read(inner: &Inner, from: u64, to: u64) -> io::Result<Vec<u8>> {
         let segment_end = segment.base + inner.options.segment_size_bytes;
         let stop = (at - at % PAGE_BYTES + READ_BYTES).min(to).min(segment_end);
         let len = (stop - at) as usize;
-        bytes.extend_from_slice(
-            &segments::read_padded(&segment.file, at - segment.base, len).await?[..len],
-        );
+        let count = |pages: Range<u64>| unread += pages.end - pages.start;
+        let read = segments::read_readable(&segment.file, at - segment.base, len, count);
+        bytes.extend_from_slice(&read.await[..len]);
         at = stop;
+    }
+    if unread > 0 {
+        tracing::warn!(
+            log = inner.id.0,
+            "{unread} bytes that are cut off cannot be read: they are kept as zeros"
+        );
     }
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     bytes.truncate(used);
-    Ok(bytes)
+    bytes
 }
 
 /// Removes the oldest files, and unfinished ones, until one more may come.

@@ -8,6 +8,7 @@
 //! | others, in the page cache | copies, several in one block |
 //! | others | brought into an extent or the page cache first (`cold.rs`) |
 //! | others, where nobody can tell what that holds | copies of what lies around them |
+//! | what lies beside a bad sector | copies, one for each record (`unreadable.rs`) |
 //!
 //! The log is written past the page cache, so that its readers have that to themselves.
 
@@ -21,6 +22,7 @@ use crate::error::ReadError;
 use crate::log::{Inner, State};
 use crate::pool::{BLOCK_BYTES, Pool};
 use crate::read::Piece;
+use crate::unreadable::read_apart;
 use crate::walk::Wanted;
 
 /// From here on a range leaves by `sendfile`. Measured with the example `sendfile_crossover` of
@@ -52,7 +54,7 @@ pub(crate) fn fetch_now(
             let pos = byte - segment.base;
             let settled = segment.base..state.tail.start().min(segment.base + state.segments.size);
             let next = wanted.get(fetched + run.len()).map(|next| next.byte);
-            if len >= FILE_RUN_MIN_BYTES {
+            if len >= FILE_RUN_MIN_BYTES && !segment.file.failed_to_send() {
                 out.extend(copies.take());
                 // What was read past the page cache would be read a second time from the file.
                 if !extents.share_all(byte..byte + len, |part| out.push(Piece::Memory(part))) {
@@ -75,15 +77,26 @@ pub(crate) fn fetch_now(
     fetched
 }
 
-/// Adds the bytes of all wanted records to `out`.
+/// What came of the records that a read wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    /// How many of the front are settled: fetched or lost. Those behind them may be read later.
+    pub(crate) settled: usize,
+    /// Those of them that are lost.
+    pub(crate) lost: Vec<Wanted>,
+}
+
+/// Adds the bytes of the wanted records to `out`: of all of them, unless the device cannot read
+/// some.
 ///
 /// # Errors
-/// When the device fails or a segment is gone.
+/// When the device cannot read the first of them, or a segment is gone.
 pub(crate) async fn fetch(
     inner: &Rc<Inner>,
     wanted: &[Wanted],
     out: &mut Vec<Piece>,
-) -> Result<(), ReadError> {
+) -> Result<Fetched, ReadError> {
+    let mut lost = Vec::new();
     let are_sparse = cold::are_sparse(wanted);
     let mut rest = wanted;
     let mut is_followed = false;
@@ -94,7 +107,7 @@ pub(crate) async fn fetch(
             let state = inner.state.borrow();
             let fetched = fetch_now(inner, &state, rest, out);
             rest = &rest[fetched..];
-            let Some(first) = runs(&state, rest).next() else { return Ok(()) };
+            let Some(first) = runs(&state, rest).next() else { break };
             let byte = first[0].byte;
             let segment = state.segments.find(byte).ok_or_else(|| gone(inner, byte))?;
             (fetched, first.len(), segment.file.tells_cached())
@@ -109,13 +122,20 @@ pub(crate) async fn fetch(
         }
         // The page cache has lost it again, or nobody can tell.
         cold::forget(inner, rest[0].byte);
-        let read = read_past_cache(inner, rest, are_sparse, out).await?;
+        let together = &rest[..count_together(inner, rest, are_sparse)];
+        let (read, problem) = match read_together(inner, together, out).await {
+            Ok(()) => (together.len(), None),
+            Err(ReadError::Io { .. }) => read_apart(inner, together, out, &mut lost).await,
+            Err(error) => (0, Some(error)),
+        };
         rest = &rest[read..];
-        was_brought = false;
-        if rest.is_empty() {
-            return Ok(());
+        match problem {
+            Some(ReadError::Io { .. }) if rest.len() < wanted.len() => break,
+            Some(error) => return Err(error),
+            None => was_brought = false,
         }
     }
+    Ok(Fetched { settled: wanted.len() - rest.len(), lost })
 }
 
 /// Neighbours, of which each group becomes one piece: all in one block of the tail, or none in it.
@@ -152,7 +172,8 @@ impl Copies {
             out.extend(self.take());
             pool.give(self.block.take());
             let left = Wanted::all_of(rest).len as usize;
-            let pooled = if left >= BLOCK_BYTES { pool.take() } else { None };
+            let fits_pool = left >= BLOCK_BYTES && len <= BLOCK_BYTES;
+            let pooled = if fits_pool { pool.take() } else { None };
             let own = || Block::unaligned(left.min(BLOCK_BYTES).max(len));
             self.block = Some(pooled.unwrap_or_else(own));
             self.taken = 0;
@@ -185,39 +206,43 @@ impl Copies {
     }
 }
 
-/// Reads the first of the records, and unless they are sparse, what follows in its chunk, in one
-/// go; tells how many.
-///
-/// # Errors
-/// When the device fails or the segment is gone.
-async fn read_past_cache(
-    inner: &Inner,
-    wanted: &[Wanted],
-    are_sparse: bool,
-    out: &mut Vec<Piece>,
-) -> Result<usize, ReadError> {
+/// How many of the records, the first at least, are read in one go: unless they are sparse, all
+/// that lie in its chunk.
+fn count_together(inner: &Inner, wanted: &[Wanted], are_sparse: bool) -> usize {
     let first = wanted[0];
     let until = match are_sparse {
         true => first.byte + first.len,
         false => Chunk::of(&inner.state.borrow().segments, first.byte).to,
     };
     let behind = |record: &Wanted| record.byte + record.len > until;
-    let count = wanted.iter().position(behind).unwrap_or(wanted.len()).max(1);
-    let read = bytes(inner, first.byte, Wanted::span(&wanted[..count])).await?;
-    let len = Wanted::all_of(&wanted[..count]).len as usize;
+    wanted.iter().position(behind).unwrap_or(wanted.len()).max(1)
+}
+
+/// Reads the records, and what lies between them, in one go.
+///
+/// # Errors
+/// When the device fails or the segment is gone.
+async fn read_together(
+    inner: &Inner,
+    wanted: &[Wanted],
+    out: &mut Vec<Piece>,
+) -> Result<(), ReadError> {
+    let first = wanted[0];
+    let read = bytes(inner, first.byte, Wanted::span(wanted)).await?;
+    let len = Wanted::all_of(wanted).len as usize;
     if len == read.len() {
         out.push(Piece::Memory(read));
-        return Ok(count);
+        return Ok(());
     }
     // A slice would keep all of it.
     let mut block = Block::unaligned(len);
-    for record in &wanted[..count] {
+    for record in wanted {
         let (at, len) = ((record.byte - first.byte) as usize, record.len as usize);
         block.spare()[..len].copy_from_slice(&read[at..at + len]);
         block.advance(len);
     }
     out.push(Piece::Memory(block.share(0..len)));
-    Ok(count)
+    Ok(())
 }
 
 /// `len` bytes of one segment from wherever they are: the tail, the file, or both.

@@ -78,6 +78,7 @@ mod snapshot;
 mod tail;
 mod tempo;
 mod terms;
+mod unreadable;
 mod verdict;
 mod walk;
 mod writer;

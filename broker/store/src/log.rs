@@ -30,6 +30,7 @@ use crate::recovery::RecoveryReport;
 use crate::retention::{Dead, Early};
 use crate::segments::Segments;
 use crate::tail::Tail;
+use crate::unreadable::Unreadable;
 use crate::walk::Wanted;
 use crate::{checkpoint, maker, recovery, scrub, writer};
 
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     /// What a read that is under way wants, so that none has to allocate it.
     pub(crate) wanted: RefCell<Vec<Wanted>>,
     pub(crate) cold: ColdReads,
+    pub(crate) unreadable: RefCell<Unreadable>,
     pub(crate) signals: Signals,
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
@@ -372,6 +374,7 @@ impl Inner {
             extents: RefCell::new(Extents::new()),
             wanted: RefCell::default(),
             cold: ColdReads::default(),
+            unreadable: RefCell::default(),
             signals: Signals::default(),
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
             deletions: Deletions::default(),

@@ -15,6 +15,7 @@ use crate::position::{LogPosition, QueueKey, QueueOffset};
 use crate::queue::Found;
 use crate::scan;
 use crate::terms::{Terms, is_queued};
+use crate::unreadable;
 
 /// Largest record that a lookup reads when the settings allow only smaller ones now: what stands at
 /// a place that a client names may announce any length.
@@ -148,11 +149,11 @@ impl Log {
         Ok(entry.map(|entry| entry.store_ms() as i64))
     }
 
-    /// Messages that carry a key, newest first, as far as they fit an answer. Every record is read
-    /// and compared, so collisions of hashes do not show.
+    /// Messages that carry a key, newest first, as far as they fit an answer and can be read. Every
+    /// record is read and compared, so collisions of hashes do not show.
     ///
     /// # Errors
-    /// When the device fails or the index is damaged there.
+    /// When the device can read none of several, or the index is damaged there.
     pub async fn query_by_key(&self, query: KeyQuery<'_>) -> Result<Vec<Shared>, ReadError> {
         let inner = &*self.inner;
         let hash = key_hash(query.topic, query.key);
@@ -166,6 +167,7 @@ impl Log {
             (recent.collect::<Vec<KeyEntry>>(), runs)
         };
         let (mut found, mut found_bytes) = (Vec::new(), 0);
+        let mut problem = None;
         let mut older = runs.into_iter().rev();
         loop {
             candidates.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.byte()));
@@ -174,13 +176,21 @@ impl Log {
                 if found.len() == query.count || found_bytes >= FOUND_MAX_BYTES {
                     return Ok(found);
                 }
-                if let Some(record) = self.verified(entry.byte(), &query).await? {
-                    found_bytes += record.len();
-                    found.push(record);
+                match self.verified(entry.byte(), &query).await {
+                    Ok(Some(record)) => {
+                        found_bytes += record.len();
+                        found.push(record);
+                    }
+                    Ok(None) => {}
+                    Err(error @ ReadError::Io { .. }) => {
+                        unreadable::warn(inner, entry.byte(), &error.to_string());
+                        problem = Some(error);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             let Some(run) = older.next().filter(|_| found.len() < query.count) else {
-                return Ok(found);
+                return problem.filter(|_| found.is_empty()).map_or(Ok(found), Err);
             };
             candidates = search_run(inner, run, hash).await?;
         }

@@ -166,10 +166,13 @@ impl Log {
         ReadNow::Done(walk.result(&state))
     }
 
-    /// Reads, from the device where needed, and adds the messages to `out`.
+    /// Reads, from the device where needed, and adds the messages to `out`. Ends before a message
+    /// that the device cannot read, and leaves out what has been unreadable for long
+    /// (`unreadable.rs`).
     ///
     /// # Errors
-    /// When the device fails or the index is damaged there; `out` is as before then.
+    /// When the device cannot read the first message or the index is damaged there; `out` is as
+    /// before then.
     pub async fn read(
         &self,
         query: &ReadQuery<'_>,
@@ -198,14 +201,21 @@ impl Log {
         }
         blocks::load_ahead(inner, walk.next_block(inner));
         let pieces_before = out.len();
-        if let Err(error) = fetch::fetch(inner, &wanted, out).await {
-            out.truncate(pieces_before);
-            // Retention was faster.
-            if wanted[0].byte < inner.state.borrow().segments.min() {
-                return Ok(walk.removed(&inner.state.borrow()));
+        match fetch::fetch(inner, &wanted, out).await {
+            Ok(fetched) if fetched.settled == wanted.len() && fetched.lost.is_empty() => Ok(result),
+            Ok(fetched) => {
+                walk.end_before(&wanted, fetched.settled);
+                walk.leave_out(&fetched.lost);
+                Ok(walk.result(&inner.state.borrow()))
             }
-            return Err(error);
+            Err(error) => {
+                out.truncate(pieces_before);
+                // Retention was faster.
+                if wanted[0].byte < inner.state.borrow().segments.min() {
+                    return Ok(walk.removed(&inner.state.borrow()));
+                }
+                Err(error)
+            }
         }
-        Ok(result)
     }
 }

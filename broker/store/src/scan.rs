@@ -8,16 +8,13 @@ use ringmq_runtime::buffer::Shared;
 
 use crate::options::PAGE_BYTES;
 use crate::position::{LogId, LogPosition};
-use crate::segments::{Segments, read_padded};
+use crate::segments::{SECTOR_BYTES, Segments, read_padded, read_readable};
 
 /// How much is read at once.
 const READ_BYTES: usize = 1 << 20;
 
 /// Largest record that is looked at, whatever the settings say now: the limit of Apache's reads.
 pub(crate) const RECORD_MAX_BYTES: usize = 128 << 20;
-
-/// Least that a device writes whole.
-const SECTOR_BYTES: u64 = 512;
 
 /// First byte of both magics as it stands on disk.
 const MAGIC_FIRST_BYTE: u8 = 0xDA;
@@ -90,12 +87,30 @@ impl Scanner {
             let segment = segments.find(at).expect("looked up before");
             let left = segment.base + segments.size - at;
             let want = len.max(READ_BYTES).min(left as usize);
-            self.window = read_padded(&segment.file, at - segment.base, want).await?;
+            let pos = at - segment.base;
+            self.window = match read_padded(&segment.file, pos, want).await {
+                // A bad sector farther on is not this record's.
+                Err(_) if want > len => read_padded(&segment.file, pos, len).await,
+                read => read,
+            }
+            .map_err(|error| unreadable(segments, at, &error))?;
             self.window_at = at;
         }
         let from = (at - self.window_at) as usize;
         Ok(self.window.slice(from..from + len))
     }
+}
+
+/// Says which message the device cannot read. Without its length nobody knows where the next one
+/// begins, and it may have been acknowledged.
+fn unreadable(segments: &Segments, at: u64, error: &io::Error) -> io::Error {
+    let base = segments.base_of(at);
+    let message = format!(
+        "the device cannot read the message at byte {} of {}: {error}",
+        at - base,
+        segments.path(base).display()
+    );
+    io::Error::new(error.kind(), message)
 }
 
 /// Why a record's head does not belong where it stands.
@@ -155,34 +170,41 @@ pub(crate) struct Rest {
     pub(crate) heads: u64,
 }
 
-/// Looks at the bytes from `end` to `until`, and at the first record of each later segment.
-///
-/// # Errors
-/// As the device says.
-pub(crate) async fn survey(
-    segments: &Segments,
-    end: u64,
-    window: u64,
-    until: u64,
-) -> io::Result<Rest> {
+/// Looks at the bytes from `end` to `until`, and at the first record of each later segment. Sectors
+/// that the device cannot read show no record and are not zeros: the sectors of a write that the
+/// power left unfinished may be like that.
+pub(crate) async fn survey(segments: &Segments, end: u64, window: u64, until: u64) -> Rest {
     let mut rest = Rest::default();
+    let near_until = end.saturating_add(window);
     let mut at = end;
     while let Some(segment) = segments.find(at).filter(|_| at < until) {
         let segment_end = segment.base + segments.size;
         let stop = (at - at % PAGE_BYTES + READ_BYTES as u64).min(segment_end);
         // The overlap shows heads that cross the border of two reads.
         let len = (stop + PEEK_SIZE_MAX_BYTES as u64).min(segment_end) - at;
-        let bytes = read_padded(&segment.file, at - segment.base, len as usize).await?;
-        note(&mut rest, segments.log, at, &bytes, (stop - at) as usize, end + window);
+        let pos = at - segment.base;
+        let bytes = read_readable(&segment.file, pos, len as usize, |unread| {
+            rest.touch(segment.base + unread.start, segment.base + unread.end);
+        })
+        .await;
+        note(&mut rest, segments.log, at, &bytes, (stop - at) as usize, near_until);
         at = stop;
     }
     let mut base = segments.base_of(at.max(end)) + segments.size;
     while let Some(segment) = segments.find(base) {
-        let bytes = read_padded(&segment.file, 0, PEEK_SIZE_MAX_BYTES).await?;
-        note(&mut rest, segments.log, base, &bytes, 1, end + window);
+        let bytes = read_readable(&segment.file, 0, PEEK_SIZE_MAX_BYTES, |_| {}).await;
+        note(&mut rest, segments.log, base, &bytes, 1, near_until);
         base += segments.size;
     }
-    Ok(rest)
+    rest
+}
+
+impl Rest {
+    /// Notes that bytes are not all zeros.
+    fn touch(&mut self, from: u64, to: u64) {
+        let (first, last) = self.dirty.unwrap_or((from, to));
+        self.dirty = Some((first.min(from), last.max(to.next_multiple_of(PAGE_BYTES))));
+    }
 }
 
 /// Notes what `bytes`, which stand at `at`, show; heads are looked for in the first `len` of them.
@@ -192,8 +214,7 @@ fn note(rest: &mut Rest, log: LogId, at: u64, bytes: &[u8], len: usize, near_unt
     if body.chunks(ZEROS.len()).all(|part| part == &ZEROS[..part.len()]) {
         return;
     }
-    let from = rest.dirty.map_or(at, |(from, _)| from);
-    rest.dirty = Some((from, (at + len as u64).next_multiple_of(PAGE_BYTES)));
+    rest.touch(at, at + len as u64);
     // A head has its size in front of the magic, so a magic belongs to the place 4 bytes before.
     let magics = bytes.iter().enumerate().filter(|(_, byte)| **byte == MAGIC_FIRST_BYTE);
     for place in magics.filter_map(|(index, _)| index.checked_sub(4)).take_while(|p| *p < len) {

@@ -1,8 +1,9 @@
 //! The scrubber: reads what is durable once more, slowly, and says what the device has lost.
 //!
 //! Damage in a segment that nobody reads would otherwise show when it is needed, with the last
-//! good copy gone by then. A pass goes from the oldest segment to what was durable when it began,
-//! checks every record as recovery does, and skips the rest of a segment behind damage. It changes
+//! good copy gone by then. A pass goes from the oldest segment to what was durable when it began
+//! and checks every record as recovery does. Behind damage it goes on with the next record that
+//! names its own place, but skips the rest of a segment that has too much of it. It changes
 //! nothing: what to do is a person's decision.
 
 use std::rc::Rc;
@@ -11,11 +12,14 @@ use std::time::Duration;
 use ringmq_runtime::task::{self, Task};
 
 use crate::log::Inner;
-use crate::scan::{Found, Scanner};
+use crate::scan::{self, Found, Scanner};
 use crate::segments::Segments;
 
 /// What is checked between two pauses: one read of the scanner.
 const STEP_BYTES: u64 = 1 << 20;
+
+/// Damaged places of a segment that a pass tells of before it skips the rest.
+const DAMAGES_MAX: usize = 16;
 
 /// Starts the scrubber of a log, unless its rate is 0.
 pub(crate) fn start(inner: &Rc<Inner>) -> Option<Task<()>> {
@@ -43,22 +47,34 @@ async fn pass(inner: &Inner, step: Duration) {
     // The scanner keeps what it has read: behind this it could be old.
     let until = inner.state.borrow().marks.durable();
     let (mut at, mut unpaced) = (0, 0);
+    let mut damages = (0, 0);
     while let Some(segments) = segment_of(inner, &mut at, until) {
-        let segment_end = segments.end();
         let checked = match scanner.look(&segments, at).await {
             Ok(Found::Record(bytes)) => Ok(at + bytes.len() as u64),
-            Ok(Found::EndMark) => Ok(segment_end),
+            Ok(Found::EndMark) => Ok(segments.end()),
             Ok(Found::Damaged(problem)) => Err(problem),
             Ok(Found::Nothing | Found::NoFile) => {
                 Err("nothing stands where a record was written".to_owned())
             }
             Err(error) => Err(error.to_string()),
         };
-        let next = checked.as_ref().map_or(segment_end, |next| *next);
-        match checked {
-            Ok(_) => inner.state.borrow_mut().counters.scrubbed_bytes += next - at,
-            Err(problem) => report(inner, &segments, at, &problem),
-        }
+        let next = match checked {
+            Ok(next) => {
+                inner.state.borrow_mut().counters.scrubbed_bytes += next - at;
+                next
+            }
+            Err(problem) => {
+                damages = if damages.0 == segments.end() { damages } else { (segments.end(), 0) };
+                damages.1 += 1;
+                let next = if damages.1 < DAMAGES_MAX {
+                    next_record(inner, &segments, at).await
+                } else {
+                    None
+                };
+                report(inner, &segments, at, next, &problem);
+                next.unwrap_or(segments.end())
+            }
+        };
         unpaced += next - at;
         at = next;
         if unpaced >= STEP_BYTES {
@@ -69,6 +85,13 @@ async fn pass(inner: &Inner, step: Duration) {
         }
         task::yield_if_needed().await;
     }
+}
+
+/// The next record behind `at` that names its own place. A body can hold what looks like one, and
+/// then what follows it is told of, too.
+async fn next_record(inner: &Inner, segments: &Segments, at: u64) -> Option<u64> {
+    let until = at + 1 + 2 * inner.options.record_size_max_bytes as u64;
+    scan::survey(segments, at + 1, u64::MAX, until).await.near
 }
 
 /// The segment of `at`, alone; `None` behind `until`. Moves `at` up to the oldest one.
@@ -85,7 +108,7 @@ fn segment_of(inner: &Inner, at: &mut u64, until: u64) -> Option<Segments> {
 }
 
 /// Says what is damaged, and in which file.
-fn report(inner: &Inner, segments: &Segments, at: u64, problem: &str) {
+fn report(inner: &Inner, segments: &Segments, at: u64, next: Option<u64>, problem: &str) {
     let mut state = inner.state.borrow_mut();
     if at < state.segments.min() {
         // Retention was faster.
@@ -93,9 +116,13 @@ fn report(inner: &Inner, segments: &Segments, at: u64, problem: &str) {
     }
     state.counters.damages += 1;
     let base = segments.base_of(at);
+    let rest = next.map_or_else(
+        || "the rest of this file was not checked".to_owned(),
+        |next| format!("the next message stands at {}", next - base),
+    );
     tracing::error!(
         log = inner.id.0,
-        "the device has damaged {} at byte {}: {problem}; the rest of this file was not checked; \
+        "the device has damaged {} at byte {}: {problem}; {rest}; \
          restore it from a copy, or let retention remove it",
         segments.path(base).display(),
         at - base

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ringmq_runtime::buffer::{DmaBuffer, Shared};
@@ -20,6 +21,9 @@ use crate::position::{LogId, parse_segment_name, segment_name};
 
 /// One write of recovery, which zeroes or rewrites what it found.
 const REWRITE_STEP_BYTES: u64 = 1 << 20;
+
+/// Least that a device writes whole.
+pub(crate) const SECTOR_BYTES: u64 = 512;
 
 /// One file of the log.
 #[derive(Clone, Debug)]
@@ -237,6 +241,48 @@ pub(crate) async fn read_padded(file: &File, at: u64, len: usize) -> io::Result<
     let mut padded = vec![0; len];
     padded[..bytes.len()].copy_from_slice(&bytes);
     Ok(Shared::from(padded))
+}
+
+/// As [`read_padded`] where the device cannot read all of it: sectors that it cannot read are zeros
+/// in what is given back, and told to `unread`.
+pub(crate) async fn read_readable(
+    file: &File,
+    at: u64,
+    len: usize,
+    mut unread: impl FnMut(Range<u64>),
+) -> Shared {
+    let read = async |range: &Range<u64>| {
+        read_padded(file, range.start, (range.end - range.start) as usize).await
+    };
+    let all = at..at + len as u64;
+    if let Ok(bytes) = read(&all).await {
+        return bytes;
+    }
+    let mut bytes = Vec::with_capacity(len);
+    for page in parts(all, PAGE_BYTES) {
+        if let Ok(part) = read(&page).await {
+            bytes.extend_from_slice(&part);
+            continue;
+        }
+        for sector in parts(page, SECTOR_BYTES) {
+            match read(&sector).await {
+                Ok(part) => bytes.extend_from_slice(&part),
+                Err(_) => {
+                    bytes.resize((sector.end - at) as usize, 0);
+                    unread(sector);
+                }
+            }
+        }
+    }
+    Shared::from(bytes)
+}
+
+/// Cuts a range at all multiples of `unit`.
+fn parts(range: Range<u64>, unit: u64) -> impl Iterator<Item = Range<u64>> {
+    let first = range.start - range.start % unit;
+    (first..range.end)
+        .step_by(unit as usize)
+        .map(move |from| from.max(range.start)..(from + unit).min(range.end))
 }
 
 #[cfg(test)]

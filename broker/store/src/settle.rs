@@ -35,9 +35,8 @@ pub(crate) async fn settle_end(
         _ => end + window + 2 * inner.options.record_size_max_bytes as u64,
     };
     let segments = take_segments(inner);
-    let rest = scan::survey(&segments, end, window, until).await;
+    let mut rest = scan::survey(&segments, end, window, until).await;
     inner.state.borrow_mut().segments = segments;
-    let mut rest = rest.map_err(at(log, "looking behind the end of the log"))?;
     // Zeros that were written before may not be on the device.
     if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
         let dirty_until = rest.dirty.map_or(0, |(_, to)| to);

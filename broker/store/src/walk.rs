@@ -214,6 +214,12 @@ impl Walk {
         }
     }
 
+    /// Takes these out of what was taken; the walk has still come behind them.
+    pub(crate) fn leave_out(&mut self, lost: &[Wanted]) {
+        self.count -= lost.len();
+        self.bytes -= lost.iter().map(|record| record.len).sum::<u64>();
+    }
+
     /// What the walk came to.
     pub(crate) fn result(&self, state: &State) -> ReadResult {
         let status = match self.count {

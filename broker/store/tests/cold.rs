@@ -255,13 +255,16 @@ fn what_is_far_behind_is_in_the_page_cache_from_the_second_time_on() {
 #[test]
 fn reads_past_the_page_cache_that_fail_are_told_and_leave_nothing_wrong() {
     let (world, log) = world_with_far_log();
-    world.disk_faults(0, |faults| faults.read_error = Chance::per_mille(300));
+    world.disk_faults(0, |faults| faults.read_error = Chance::per_mille(500));
     let failures = world.run(async {
         let (mut from, mut failures) = (0, 0);
         while from < MESSAGES_OF_QUEUE / 2 {
             match try_pull(&log, 3, from, 100).await {
                 Some((count, _)) => from += count,
-                None => failures += 1,
+                None => {
+                    failures += 1;
+                    task::sleep(Duration::from_secs(3)).await;
+                }
             }
         }
         failures
