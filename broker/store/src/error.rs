@@ -99,6 +99,20 @@ pub enum OpenError {
         /// A valid record behind it.
         valid_at: LogPosition,
     },
+    /// A sound record is not one that its queue can have there.
+    #[error(
+        "log {log}: the message at {at} is whole, but {problem}: it is of another log or another \
+         moment than what stands before it, or than the index. Restore commitlog and queueindex \
+         from the same copy"
+    )]
+    Contradiction {
+        /// The log.
+        log: LogId,
+        /// Where the record stands.
+        at: LogPosition,
+        /// What was expected and found.
+        problem: String,
+    },
 }
 
 /// Why bytes could not be read.

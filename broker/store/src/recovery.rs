@@ -11,6 +11,7 @@
 //! | torn tail | kept aside (`cut.rs`) and zeroed, so that none of it passes for a record later |
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
+//! | a sound record that its queue cannot have | the same: no crash makes one |
 //! | crash while opening | the same again: nothing is written before the end of the log is known |
 
 use std::io;
@@ -32,7 +33,7 @@ use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
 use crate::index_proof;
 use crate::log::{INDEX_DIR, Inner, Parts, State};
-use crate::options::{LogOptions, PAGE_BYTES};
+use crate::options::{LogOptions, PAGE_BYTES, Repair};
 use crate::position::{LogId, LogPosition};
 use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
@@ -155,8 +156,7 @@ pub(crate) async fn open(
     let scanner = Scanner::new(log, has_checksums);
     let window = crash.map_or(0, |crash| crash.torn_window);
     index_proof::demand(&inner).await?;
-    let end = scan_log(&inner, scanner, from, window, &mut report).await;
-    let end = end.map_err(at(log, "scanning the log"))?;
+    let end = scan_log(&inner, scanner, from, window, &mut report).await?;
     settle_end(&inner, end, crash, &mut report).await?;
     finish(&inner, from, end, crash).await.map_err(at(log, "making the recovered log durable"))?;
     report.end = log.at(end);
@@ -237,17 +237,26 @@ async fn scan_log(
     from: u64,
     torn_window: u64,
     report: &mut RecoveryReport,
-) -> io::Result<u64> {
+) -> Result<u64, OpenError> {
+    let scanning = at(inner.id, "scanning the log");
     let mut end = from;
-    let (mut saved, mut candidate) = (from, None);
+    let mut saving = Saving { saved: from, candidate: None, torn_window };
     // Nobody else knows the log yet, so the segments can be looked at in peace.
     let segments = take_segments(inner);
     loop {
-        match scanner.look(&segments, end).await? {
+        match scanner.look(&segments, end).await.map_err(&scanning)? {
             Found::Record(bytes) => {
-                if let Err(problem) = index_record(&mut inner.state.borrow_mut(), end, &bytes) {
-                    report.damage = Some(problem);
-                    break;
+                let indexed = index_record(&mut inner.state.borrow_mut(), end, &bytes);
+                match (indexed, inner.options.repair) {
+                    (Ok(()), _) => {}
+                    (Err(problem), Repair::Refuse) => {
+                        let at = inner.id.at(end);
+                        return Err(OpenError::Contradiction { log: inner.id, at, problem });
+                    }
+                    (Err(problem), Repair::Truncate) => {
+                        report.damage = Some(problem);
+                        break;
+                    }
                 }
                 end += bytes.len() as u64;
                 report.scanned_records += 1;
@@ -259,26 +268,47 @@ async fn scan_log(
                 break;
             }
         }
-        // A log whose index is rebuilt may be far larger than memory. What a failed flush may have
-        // lost is not saved before it has been written again: the last torn window waits for the
-        // end, unless its keys alone are too many.
-        if inner.state.borrow().keys.is_full() {
-            rewrite_range(&segments, saved, end).await?;
-            checkpoint::save(inner, end).await?;
-            (saved, candidate) = (end, None);
-        }
-        if end - saved >= inner.options.checkpoint_bytes {
-            let below = *candidate.get_or_insert(end);
-            if end - below >= torn_window {
-                sync_range(&segments, saved, below).await?;
-                checkpoint::save(inner, below).await?;
-                (saved, candidate) = (below, None);
-            }
-        }
+        saving.save_if_due(inner, &segments, end).await.map_err(&scanning)?;
         task::yield_if_needed().await;
     }
     inner.state.borrow_mut().segments = segments;
     Ok(end)
+}
+
+/// What a scan has saved: a log whose index is rebuilt may be far larger than memory.
+struct Saving {
+    /// Everything below is in the index stream.
+    saved: u64,
+    /// Up to where it is saved next.
+    candidate: Option<u64>,
+    torn_window: u64,
+}
+
+impl Saving {
+    /// Saves the indexes of a scan that has come to `end` when there is much of them. What a failed
+    /// flush may have lost is not saved before it has been written again: the last torn window
+    /// waits for the end, unless its keys alone are too many.
+    async fn save_if_due(
+        &mut self,
+        inner: &Inner,
+        segments: &Segments,
+        end: u64,
+    ) -> io::Result<()> {
+        if inner.state.borrow().keys.is_full() {
+            rewrite_range(segments, self.saved, end).await?;
+            checkpoint::save(inner, end).await?;
+            (self.saved, self.candidate) = (end, None);
+        }
+        if end - self.saved >= inner.options.checkpoint_bytes {
+            let below = *self.candidate.get_or_insert(end);
+            if end - below >= self.torn_window {
+                sync_range(segments, self.saved, below).await?;
+                checkpoint::save(inner, below).await?;
+                (self.saved, self.candidate) = (below, None);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Takes the segments out of the state, so that they can be used between awaits.

@@ -5,11 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{consume, message, tiny_options};
+use ringmq_protocol::record::{NewRecord, Placement, encode};
 use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::Access;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
-use ringmq_store::{FlushPolicy, Log, LogId, OpenError, QueueOffset, RecoveryReport};
+use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, OpenError, QueueOffset, RecoveryReport};
 
 const SEGMENT: &str = "log/commitlog/00000000000000000000";
 
@@ -124,4 +125,75 @@ fn the_snapshot_of_another_log_is_not_used() {
         let (log, _) = try_open(&world, "log", 0).await.expect("the log opens");
         assert_eq!(consume(&log, "topic", 0).await.len(), 40);
     });
+}
+
+type Change = fn(&mut NewRecord<'_>, &mut Placement);
+
+/// A log that was killed before its index knew of its messages, after a sound message of the same
+/// length has taken the place of one in the middle.
+fn killed_with(change: Change) -> World {
+    const MESSAGES: usize = 20;
+    let world = World::new(1);
+    let body = [7; 400];
+    world.run(async {
+        let (log, _) = open_rarely_saved(&world).await.expect("the log opens");
+        for _ in 0..MESSAGES {
+            let sent = log.append(&message("topic", 0, &body, ""), 1000).expect("room");
+            while log.acknowledged() < sent.end {
+                log.progress(log.acknowledged()).await.expect("no fault");
+            }
+        }
+    });
+    world.kill(0);
+    world.run(async {
+        let disk = world.disk(0);
+        let mut log = disk.read_all(SEGMENT, 1 << 20).await.expect("readable");
+        let len = u32::from_be_bytes(*log.first_chunk().expect("a message")) as usize;
+        let at = len * (MESSAGES / 2);
+        let mut other = NewRecord { with_record_crc: true, ..message("topic", 0, &body, "") };
+        let mut placement = Placement {
+            queue_offset: MESSAGES as i64 / 2,
+            physical_offset: LogId(0).at(at as u64).wire(),
+            stored_at_ms: 1000,
+        };
+        change(&mut other, &mut placement);
+        assert_eq!(
+            encode(&mut log[at..at + len], &other, placement),
+            Ok(len),
+            "it takes its place"
+        );
+        disk.replace(SEGMENT, log).await.expect("room");
+    });
+    world
+}
+
+async fn open_rarely_saved(world: &World) -> Result<(Log, RecoveryReport), OpenError> {
+    let rare = Duration::from_secs(1000);
+    let options = tiny_options(FlushPolicy::Sync);
+    let options = LogOptions { checkpoint_interval: rare, checkpoint_bytes: 1 << 20, ..options };
+    Log::open(&world.disk(0), "log", LogId(0), options).await
+}
+
+#[test]
+fn a_sound_message_that_its_queue_cannot_have_there_is_no_torn_tail() {
+    let changes: [(&str, Change); 3] = [
+        ("offset 12 where 10 was expected", |_, placement| placement.queue_offset = 12),
+        ("negative queue offset", |_, placement| placement.queue_offset = -1),
+        ("offset 11 where 10 was expected", |other, _| other.queue_id = 1),
+    ];
+    for (problem, change) in changes {
+        let world = killed_with(change);
+        world.run(async {
+            let read = async || world.disk(0).read_all(SEGMENT, 1 << 20).await.expect("readable");
+            let before = read().await;
+            for _ in 0..2 {
+                let refused = open_rarely_saved(&world).await.err();
+                let error = refused.expect("acknowledged messages follow").to_string();
+                assert!(error.contains(problem), "{error}");
+                assert!(read().await == before, "nothing was cut: {problem}");
+            }
+        });
+    }
+    let world = killed_with(|_, _| {});
+    world.run(async { open_rarely_saved(&world).await.expect("the same message, in its place") });
 }
