@@ -10,6 +10,7 @@
 //! Answers to a connection of another shard gather in one [`Reply`] per connection until the end of
 //! the executor's turn, so a group commit costs one message per connection.
 
+mod answered;
 mod pools;
 
 use std::any::Any;
@@ -32,6 +33,7 @@ use ringmq_store::Piece;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use self::answered::AnsweredBytes;
 use self::pools::Pools;
 use crate::shard::DataPlane;
 use crate::stages::{Answered, Arrival};
@@ -182,6 +184,8 @@ pub struct Link {
     calls: RefCell<Slab<Sender<Box<dyn Any + Send>>>>,
     replies: RefCell<HashMap<ConnectionKey, Reply>>,
     replies_ready: Notify,
+    /// Message bytes of answers that have left for other shards.
+    answered: RefCell<AnsweredBytes>,
     /// Memory for what is sent.
     pub(crate) pools: Pools,
 }
@@ -198,6 +202,7 @@ impl Link {
             calls: RefCell::default(),
             replies: RefCell::default(),
             replies_ready: Notify::default(),
+            answered: RefCell::default(),
             pools: Pools::default(),
         });
         for to in 0..link.shards() {
@@ -295,10 +300,18 @@ impl Link {
         self.replies.borrow().get(&to).is_some_and(|reply| reply.is_overfull)
     }
 
-    /// Bytes of the answers that leave for a connection at the end of this turn.
-    pub fn answered_bytes(&self, to: ConnectionKey) -> u64 {
+    /// Whether so much was answered to a connection that its shard is to be asked, before it is
+    /// answered more, whether that has left.
+    pub fn has_answered_much(&self, to: ConnectionKey) -> bool {
         let replies = self.replies.borrow();
-        replies.get(&to).map_or(0, |reply| reply.bytes.len() as u64 + reply.piece_bytes)
+        let this_turn =
+            replies.get(&to).map_or(0, |reply| reply.bytes.len() as u64 + reply.piece_bytes);
+        self.answered.borrow().is_much(to, this_turn)
+    }
+
+    /// Takes note that a connection was found to have room for more.
+    pub fn found_room(&self, to: ConnectionKey) {
+        self.answered.borrow_mut().forget(to);
     }
 
     fn with_reply(&self, to: ConnectionKey, change: impl FnOnce(&mut Reply)) {
@@ -367,6 +380,7 @@ impl Link {
         loop {
             self.replies_ready.notified().await;
             for (key, reply) in self.replies.borrow_mut().drain() {
+                self.answered.borrow_mut().add(key, reply.piece_bytes);
                 self.send(key.shard, ShardMessage::Reply { connection: key.id, reply });
             }
         }

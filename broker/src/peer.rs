@@ -23,10 +23,6 @@ use crate::stages::{Answered, Arrival, Leaving};
 
 mod push;
 
-/// Answers of one turn for a connection of another shard past which large ones wait: what stops the
-/// reading from a connection of our own.
-const ANSWERED_PER_TURN_MAX_BYTES: u64 = 4 << 20;
-
 /// A connection, on this shard or on another one.
 #[derive(Clone)]
 pub struct Peer {
@@ -111,7 +107,15 @@ impl Peer {
     /// Whether so many answers wait to be sent that a large one should wait too. Asks the
     /// connection's shard.
     pub async fn is_out_full(&self) -> bool {
-        self.ask(|connection| connection.is_some_and(|connection| connection.is_out_full())).await
+        let is_full =
+            self.ask(|connection| connection.is_some_and(|connection| connection.is_out_full()));
+        let is_full = is_full.await;
+        if let Home::Remote { connection, link } = &self.home
+            && !is_full
+        {
+            link.found_room(connection.key);
+        }
+        is_full
     }
 
     /// What is true of the connection on its shard; none there is one that is gone.
@@ -129,13 +133,12 @@ impl Peer {
     }
 
     /// Whether so much goes to the connection already that a large answer should wait, as far as
-    /// this shard knows at once: of a connection of another shard, what was answered in this turn.
+    /// this shard knows at once: of a connection of another shard, what was answered since it was
+    /// last found not to be full.
     pub fn has_much_to_send(&self) -> bool {
         match &self.home {
             Home::Local { connection, .. } => connection.is_out_full(),
-            Home::Remote { connection, link } => {
-                link.answered_bytes(connection.key) >= ANSWERED_PER_TURN_MAX_BYTES
-            }
+            Home::Remote { connection, link } => link.has_answered_much(connection.key),
         }
     }
 

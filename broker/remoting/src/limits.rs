@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ringmq_runtime::sync::Notify;
 
-/// Output that one peer can have copied for it: four of the largest frames. A peer that reads its
-/// answers stays far below, since its requests are not read past 4 MiB of them.
-pub const OUT_COPIED_MAX_BYTES: u64 = 64 << 20;
+/// Output that one peer can have copied for it, however well it reads: half of what all peers of a
+/// server may. Whoever makes answers waits long before, when a peer has 4 MiB to read; what is made
+/// at the same moment comes on top, 16 of the largest frames at most.
+pub const OUT_COPIED_MAX_BYTES: u64 = 256 << 20;
 
 /// Limits of one connection, in either direction. The defaults follow Apache where it has one.
 #[derive(Clone, Debug)]
@@ -23,12 +24,12 @@ pub struct ConnectionLimits {
     /// requests read before the first limit, and pushes, can grow the queue up to here. Default
     /// 64 MiB.
     pub out_hard_limit_bytes: u64,
-    /// Output copied for this one peer at which the connection is closed at once, read or not: the
-    /// end of what a peer can make us keep with requests that it had sent before it was not read
-    /// any more. Slices of what others hold too and file ranges do not count, they live elsewhere
-    /// within bounds of their own; slices that were copied do. [`OUT_COPIED_MAX_BYTES`] for
-    /// connections that a server accepts; none by default for those that we open, where what is
-    /// sent is our own to bound.
+    /// Output copied for this one peer at which the connection is closed at once, though the peer
+    /// may be reading: the end of what it can make us keep with requests that it had sent before it
+    /// was not read any more. Slices of what others hold too and file ranges do not count, they
+    /// live elsewhere within bounds of their own; slices that were copied do.
+    /// [`OUT_COPIED_MAX_BYTES`] for connections that a server accepts; none by default for those
+    /// that we open, where what is sent is our own to bound.
     pub out_copied_max_bytes: u64,
     /// See `out_hard_limit_bytes`. Default 10 s.
     pub write_timeout: Duration,

@@ -1,3 +1,4 @@
+use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::{mesh, shards};
 
 use super::*;
@@ -74,13 +75,36 @@ fn more_answers_in_one_turn_than_a_connection_may_have_are_not_kept() {
         let there = Link::new(ports.remove(1), backlog.clone());
         let here = Link::new(ports.remove(0), backlog);
         let answer = vec![7; 16 << 20];
-        for _ in 0..6 {
+        for _ in 0..=OUT_COPIED_MAX_BYTES / answer.len() as u64 {
             let to = ConnectionKey { shard: 1, id: 7 };
             here.reply(to, |reply| reply.bytes.extend_from_slice(&answer));
         }
         let (_, message) = there.receive().await;
         let ShardMessage::Reply { connection: 7, reply } = message else { panic!("a reply") };
         assert!(reply.is_overfull && reply.bytes.capacity() == 0);
+    });
+}
+
+#[test]
+fn a_connection_that_many_turns_have_answered_has_much_to_read_until_it_is_found_to_have_room() {
+    shards::block_on(async {
+        let mut ports = mesh::build(2, 16);
+        let backlog = Backlog::new(2);
+        let there = Link::new(ports.remove(1), backlog.clone());
+        let here = Link::new(ports.remove(0), backlog);
+        let to = ConnectionKey { shard: 1, id: 7 };
+        let answer = Shared::copy_of(&[7; 3 << 20]);
+        for turn in 0..6 {
+            assert!(!here.has_answered_much(to), "turn {turn}");
+            here.reply(to, |reply| {
+                reply.piece_bytes += answer.len() as u64;
+                reply.pieces.push((0, Piece::Memory(answer.clone())));
+            });
+            assert!(matches!(there.receive().await.1, ShardMessage::Reply { .. }));
+        }
+        assert!(here.has_answered_much(to), "18 MiB, and nobody knows whether they have left");
+        here.found_room(to);
+        assert!(!here.has_answered_much(to));
     });
 }
 

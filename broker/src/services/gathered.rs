@@ -2,10 +2,12 @@
 //!
 //! Such an answer may have 65,535 entries, take tens of milliseconds of shard 0 in one step and
 //! megabytes until it is sent. A read of a connection can hold thousands of requests for it, so
-//! connections have their [`Turns`], and between two of them everything else has its own.
+//! connections have their [`Turns`], and between two of them everything else has its own. Whoever
+//! does not read what it got waits for the next until it does.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
@@ -14,12 +16,16 @@ use ringmq_runtime::task::{self, LocalFuture};
 
 use super::control::{Answer, reply};
 use super::turns::Turns;
+use crate::link::ConnectionKey;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 
 /// Requests in line, half of them of one connection: a tool asks for one after the other, a
 /// dashboard for a few.
 const WAITING_MAX: usize = 1024;
+
+/// Pause when nobody in line reads.
+const ALL_BLOCKED_PAUSE: Duration = Duration::from_millis(2);
 
 /// The line of the control plane.
 pub struct GatherLine {
@@ -60,8 +66,20 @@ impl GatherLine {
     }
 
     async fn serve(self: Rc<Self>) {
-        while let Some(Waiting { peer, to, answer }) = self.next() {
-            if !peer.is_gone().await {
+        let mut blocked = 0;
+        while let Some((key, peer)) = self.next_turn() {
+            if peer.is_gone().await {
+                self.waiting.borrow_mut().forget(key);
+            } else if peer.is_out_full().await {
+                self.waiting.borrow_mut().put_back(key);
+                blocked += 1;
+                if blocked >= self.waiting.borrow().len() {
+                    blocked = 0;
+                    task::sleep(ALL_BLOCKED_PAUSE).await;
+                }
+            } else {
+                blocked = 0;
+                let (Waiting { peer, to, answer }, _) = self.waiting.borrow_mut().take(key);
                 reply(&peer, &to, answer.await);
                 task::yield_now().await;
             }
@@ -69,9 +87,8 @@ impl GatherLine {
         self.is_served.set(false);
     }
 
-    fn next(&self) -> Option<Waiting> {
-        let mut waiting = self.waiting.borrow_mut();
-        let (key, _) = waiting.begin()?;
-        Some(waiting.take(key).0)
+    /// Begins the next connection's turn.
+    fn next_turn(&self) -> Option<(ConnectionKey, Peer)> {
+        self.waiting.borrow_mut().begin().map(|(key, waiting)| (key, waiting.peer.clone()))
     }
 }

@@ -85,6 +85,27 @@ fn a_peer_that_has_more_made_for_it_than_it_may_is_disconnected_at_once() {
 }
 
 #[test]
+fn a_peer_that_reads_what_was_made_for_it_at_once_gets_all_of_it() {
+    const ANSWERS: usize = 80;
+    check(ServerLimits::default(), |fixture| async move {
+        let mut client = RawClient::connect(fixture.address).await;
+        for opaque in 0..ANSWERS as i32 {
+            client.send(&request(opaque, HOLD, false, &[])).await.expect("sent");
+        }
+        until("all are held", || fixture.service.held.borrow().len() == ANSWERS).await;
+        let answer = vec![7; 1 << 20];
+        for (to, conn, permit) in fixture.service.held.take() {
+            conn.reply(&to, 0, None, &(), &answer);
+            drop(permit);
+        }
+        for opaque in 0..ANSWERS as i32 {
+            let (found, _, body) = client.answer().await.expect("not closed");
+            assert_eq!((found, body.len()), (opaque, 1 << 20));
+        }
+    });
+}
+
+#[test]
 fn reading_stops_while_too_much_is_in_flight() {
     let limits = ServerLimits { in_flight_max_bytes: 1000, ..ServerLimits::default() };
     check(limits, |fixture| async move {
