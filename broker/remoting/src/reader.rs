@@ -30,6 +30,7 @@ pub(crate) async fn run<S: Service>(conn: Rc<Connection>, mut half: ReadHalf, se
         service: &*service,
         assembler: Assembler::new(conn.limits().frame_size_max_bytes),
         preface: Some(Vec::new()),
+        is_proxied: false,
     };
     let reason = reader.read_until_closed(&mut half).await;
     conn.close(reason);
@@ -43,6 +44,8 @@ struct Reader<'a, S> {
     assembler: Assembler,
     /// Bytes received before it is known what the connection starts with; `None` afterwards.
     preface: Option<Vec<u8>>,
+    /// A PROXY header was read: only a frame may follow.
+    is_proxied: bool,
 }
 
 impl<S: Service> Reader<'_, S> {
@@ -98,11 +101,15 @@ impl<S: Service> Reader<'_, S> {
                 Ok(Progress::NeedBytes)
             }
             Preface::None => self.feed(&start),
+            Preface::Proxy { .. } | Preface::Malformed if self.is_proxied => {
+                Err(refused("malformed start", "a PROXY header is not followed by a frame"))
+            }
             Preface::Proxy { size_bytes, peer } if self.conn.limits().proxy_protocol => {
                 if let Some(peer) = peer {
                     self.conn.set_peer(peer);
                 }
-                self.take_preface_after_proxy(&start[size_bytes..])
+                self.is_proxied = true;
+                self.take_preface(start[size_bytes..].to_vec())
             }
             Preface::Tls => Err(refused(
                 "TLS is not supported",
@@ -111,20 +118,6 @@ impl<S: Service> Reader<'_, S> {
             )),
             Preface::Proxy { .. } => Err(refused("unexpected PROXY header", "it is turned off")),
             Preface::Malformed => Err(refused("malformed PROXY header", "no header can be read")),
-        }
-    }
-
-    fn take_preface_after_proxy(&mut self, rest: &[u8]) -> Turn {
-        match preface::examine(rest) {
-            Preface::None => self.feed(rest),
-            Preface::NeedBytes => {
-                self.preface = Some(rest.to_vec());
-                Ok(Progress::NeedBytes)
-            }
-            Preface::Tls => self.take_preface(rest.to_vec()),
-            Preface::Proxy { .. } | Preface::Malformed => {
-                Err(refused("malformed start", "a PROXY header is not followed by a frame"))
-            }
         }
     }
 

@@ -123,6 +123,33 @@ fn tls_is_refused_and_a_proxy_header_names_the_peer() {
     });
 }
 
+#[test]
+fn a_second_proxy_header_is_refused_however_it_arrives() {
+    const HEADERS: [&[u8]; 2] = [
+        b"PROXY TCP4 192.0.2.7 192.0.2.9 40001 9876\r\n",
+        b"PROXY TCP4 192.0.2.8 192.0.2.9 40002 9876\r\n",
+    ];
+    check(ServerLimits::default(), |fixture| async move {
+        let peer_of_first = || {
+            let mut peers = Vec::new();
+            fixture.server.for_each_connection(|conn| peers.push(conn.peer_addr().to_string()));
+            peers == ["192.0.2.7:40001"]
+        };
+        let mut client = RawClient::connect(fixture.address).await;
+        client.send(HEADERS[0]).await.expect("sent");
+        until("the first is read", peer_of_first).await;
+        client.send(HEADERS[1]).await.expect("sent");
+        // It may be closed by then.
+        let _ = client.send(&request(5, ECHO, false, b"x")).await;
+        assert_eq!(client.answer().await, None, "two reads");
+
+        let mut client = RawClient::connect(fixture.address).await;
+        client.send(&HEADERS.concat()).await.expect("sent");
+        assert_eq!(client.answer().await, None, "one read");
+        assert!(fixture.service.requests.borrow().is_empty());
+    });
+}
+
 /// Answers with reply bytes, shared memory and a range of a file, several times over.
 struct Pieces {
     file: File,
