@@ -13,6 +13,7 @@ use crate::register::Registrar;
 use crate::services::admin::{Admin, RuntimeInfo};
 use crate::shard::DataPlane;
 use crate::start::{self, BrokerError, Plan};
+use ringmq_namesrv::NameServerError;
 use ringmq_protocol::names::name_servers;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::{Cores, ShardsConfig};
@@ -131,8 +132,8 @@ fn resolve(address: &str) -> Result<SocketAddr, String> {
     resolved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
-/// Runs the broker until SIGTERM or Ctrl-C; `booted` is called when clients can find it, `stopping`
-/// with the signal when it begins to stop.
+/// Runs the broker until SIGTERM, SIGHUP or Ctrl-C; `booted` is called when clients can find it,
+/// `stopping` with the signal when it begins to stop.
 ///
 /// # Errors
 /// Why it could not start, or what was lost when it stopped.
@@ -160,14 +161,15 @@ pub fn control_plane(
     setup: Setup,
     data: Rc<DataPlane>,
     booted: Booted,
-) -> LocalFuture<Result<Rc<dyn ControlPlane>, String>> {
+) -> LocalFuture<Result<Rc<dyn ControlPlane>, BrokerError>> {
     Box::pin(async move {
         let namesrv = match setup.embedded_namesrv {
             Some(address) => Some(embedded_namesrv(address, data.disk()).await?),
             None => None,
         };
         let Setup { settings, identity, overrides, .. } = setup;
-        let tables = Tables::load(data.disk(), &settings, &identity.name, overrides).await?;
+        let tables = Tables::load(data.disk(), &settings, &identity.name, overrides).await;
+        let tables = tables.map_err(BrokerError::Store)?;
         let clients = Rc::new(Clients::default());
         let (for_directory, for_admin) = (Rc::clone(&data), Rc::clone(&data));
         let directory =
@@ -186,7 +188,7 @@ pub fn control_plane(
 async fn embedded_namesrv(
     address: SocketAddr,
     disk: &Disk,
-) -> Result<ringmq_namesrv::Running, String> {
+) -> Result<ringmq_namesrv::Running, BrokerError> {
     let config = ringmq_namesrv::Config {
         listen_port: address.port(),
         bind_address: address.ip(),
@@ -194,12 +196,15 @@ async fn embedded_namesrv(
         ..ringmq_namesrv::Config::default()
     };
     ringmq_namesrv::start_on(disk.clone(), config).await.map_err(|error| {
-        format!(
-            "the name server in this process: {}\n  or, if a name server runs there already, use \
-             it: -n 127.0.0.1:{}",
-            error.explained("embeddedNamesrvPort"),
-            address.port()
-        )
+        let in_store = matches!(error, NameServerError::File { .. });
+        let text = error.explained("embeddedNamesrvPort");
+        let text = format!("the name server in this process: {text}");
+        if in_store {
+            return BrokerError::Store(text);
+        }
+        let port = address.port();
+        let or = "or, if a name server runs there already, use it";
+        BrokerError::Start(format!("{text}\n  {or}: -n 127.0.0.1:{port}"))
     })
 }
 

@@ -34,7 +34,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Makes the control plane on shard 0, once the logs are open.
 pub type MakeControl =
-    Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<Result<Rc<dyn ControlPlane>, String>> + Send>;
+    Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<Result<Rc<dyn ControlPlane>, BrokerError>> + Send>;
 
 /// Runs on shard 0 while the broker serves; the broker stops when it ends.
 pub type Until = Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<()> + Send>;
@@ -180,7 +180,7 @@ async fn serve(
     on_every_shard(data, |data| async move { data.open_logs().await })
         .await
         .map_err(BrokerError::Store)?;
-    let control = make_control(Rc::clone(data)).await.map_err(BrokerError::Start)?;
+    let control = make_control(Rc::clone(data)).await?;
     data.set_control(Rc::clone(&control));
     let listening = match data.check_ports() {
         Ok(()) => on_every_shard(data, |data| async move { data.listen() }).await,

@@ -140,3 +140,23 @@ fn damaged_changes_of_an_earlier_run_are_named_with_the_way_on() {
         node.refused().await.expect(5, &["config/overrides.json", "fix: move it away"]);
     });
 }
+
+#[test]
+fn a_damaged_document_of_the_store_is_named_and_has_the_status_of_the_store() {
+    block_on(async {
+        let documents = [
+            "config/topics.json",
+            "config/subscriptionGroup.json",
+            "config/consumerOffset.json",
+            "namesrv/kvConfig.json",
+            "ringmq.json",
+        ];
+        for document in documents {
+            let node = Node::new("");
+            let path = node.store().join(document);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            std::fs::write(path, "{\"a\":").expect("written");
+            node.refused().await.expect(5, &[document]);
+        }
+    });
+}
