@@ -14,6 +14,9 @@
 //! The connection stays open between registrations: a name server forgets a broker when its
 //! connection closes. At the end the broker takes itself out before it stops serving.
 //!
+//! Whoever changes a topic waits until the name servers know of it, but for those that cannot be
+//! reached, and only once for one that does not answer: it is awaited again when it has answered.
+//!
 //! States of one name server: silent (never reached, or the last attempt failed: everything is
 //! due), current (knows everything up to a generation), and gone after `unregister`.
 
@@ -71,6 +74,8 @@ struct Server {
     acknowledged: Cell<u64>,
     /// Whether the last attempt succeeded; `None` before the first ended.
     is_reachable: Cell<Option<bool>>,
+    /// Somebody waited in vain for it to hear of a change, and it has not answered since.
+    is_late: Cell<bool>,
 }
 
 /// What a name server has to be told.
@@ -105,20 +110,27 @@ impl Registrar {
         tasks.push(task::spawn("registration of changes", Rc::clone(self).pass_changes()));
     }
 
-    /// Waits until every reachable name server knows all changes made so far, at most `limit`.
+    /// Waits until every name server knows all changes made so far, at most `limit`; not for those
+    /// that are unreachable or late.
     pub async fn settled(&self, limit: Duration) {
         self.collect_changes();
         let goal = self.generation.get();
-        let knows = |server: &Rc<Server>| {
-            server.acknowledged.get() >= goal || server.is_reachable.get() == Some(false)
-        };
         let all = async {
-            while !self.servers.iter().all(knows) {
+            while self.servers.iter().any(|server| server.is_awaited(goal)) {
                 self.answered.notified().await;
             }
         };
-        // A name server that is slow, not dead, hears of it later; the caller goes on.
-        let _ = task::timeout(limit, all).await;
+        if task::timeout(limit, all).await.is_ok() {
+            return;
+        }
+        // One that is slow, not dead, hears of it later; the caller goes on.
+        for server in self.servers.iter().filter(|server| server.is_awaited(goal)) {
+            server.is_late.set(true);
+            let address = &server.address;
+            tracing::warn!(
+                "name server {address}: silent for {limit:?}; changes do not wait for it"
+            );
+        }
     }
 
     /// Takes this broker out of every name server it is registered with, and ends.
@@ -165,6 +177,7 @@ impl Registrar {
         loop {
             let pause = match self.register(&server).await {
                 Ok(()) => {
+                    server.is_late.set(false);
                     if server.is_reachable.replace(Some(true)) != Some(true) {
                         tracing::info!("registered with name server {}", server.address);
                     }
@@ -308,7 +321,14 @@ impl Server {
             wake: Notify::new(),
             acknowledged: Cell::new(0),
             is_reachable: Cell::new(None),
+            is_late: Cell::new(false),
         }
+    }
+
+    /// Whether who made the changes up to `goal` waits for it.
+    fn is_awaited(&self, goal: u64) -> bool {
+        let is_unreachable = self.is_reachable.get() == Some(false);
+        self.acknowledged.get() < goal && !is_unreachable && !self.is_late.get()
     }
 }
 

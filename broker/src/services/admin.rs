@@ -29,8 +29,9 @@ use std::time::Duration;
 
 pub use runtime::RuntimeInfo;
 
-/// Longest wait of a tool's request for the name servers to hear of its change.
-const REGISTRATION_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait of a tool's request for the name servers to hear of its change: tools themselves
+/// wait for 3 to 5 s. For one that does not answer only the first request waits.
+const REGISTRATION_WAIT: Duration = Duration::from_secs(1);
 
 /// The administration services of one broker.
 pub struct Admin {

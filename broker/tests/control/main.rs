@@ -10,6 +10,7 @@ mod support;
 mod world;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringmq_broker::services::control::BODY_MAX_BYTES;
@@ -31,6 +32,8 @@ use ringmq_protocol::json;
 use ringmq_protocol::properties::keys;
 use ringmq_protocol::record::records;
 use ringmq_remoting::OwnedCommand;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::net::{Listener, Reuse};
 use support::{free_port, temp_dir};
 use world::{Client, beat, check, create, route, wait_for_route};
 
@@ -225,6 +228,27 @@ fn every_name_server_knows_the_topics_also_one_that_comes_later() {
         }
         late.stop(Duration::from_secs(1)).await;
     });
+}
+
+#[test]
+fn a_name_server_that_never_answers_holds_up_one_change_and_no_more() {
+    let dir = temp_dir();
+    let port = free_port();
+    // The kernel takes its connections, and nobody reads them.
+    let silent = Listener::bind(SocketAddr::from(([127, 0, 0, 1], port)), Reuse::No);
+    check(1, dir.path(), &[port], |world| async move {
+        let (broker, namesrv) =
+            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+        let started = Instant::now();
+        for number in 0..8 {
+            let name = format!("t{number}");
+            broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create(&name), &[]).await;
+            wait_for_route(&namesrv, &name).await;
+        }
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(5), "eight changes took {took:?}");
+    });
+    drop(silent);
 }
 
 #[test]
