@@ -39,6 +39,7 @@ impl Ending {
             Self::TooShort => ExitCode::from(6),
             Self::GoalMissed => ExitCode::from(7),
             // As a shell reports a signal: 128 and its number.
+            Self::Stopped(Signal::Hangup) => ExitCode::from(129),
             Self::Stopped(Signal::Interrupt) => ExitCode::from(130),
             Self::Stopped(Signal::Terminate) => ExitCode::from(143),
         }

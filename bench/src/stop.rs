@@ -122,5 +122,6 @@ fn name(signal: Signal) -> &'static str {
     match signal {
         Signal::Terminate => "SIGTERM",
         Signal::Interrupt => "SIGINT",
+        Signal::Hangup => "SIGHUP",
     }
 }

@@ -145,6 +145,7 @@ fn stopping_text(broker: &str, signal: Signal) -> String {
     let signal = match signal {
         Signal::Terminate => "SIGTERM",
         Signal::Interrupt => "SIGINT",
+        Signal::Hangup => "SIGHUP",
     };
     format!("{broker} stops ({signal}): requests under way are answered, and all is saved.\n")
 }

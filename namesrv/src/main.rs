@@ -18,7 +18,8 @@ Examples:
   mqnamesrv -c conf/namesrv.conf -p    print every setting with its value, then exit
 
 Exit status:
-  0  stopped on request (SIGTERM or Ctrl-C); also after -p, --help
+  0  stopped on request (SIGTERM, Ctrl-C, or SIGHUP unless under nohup); also after -p, --help.
+     A second SIGTERM or Ctrl-C ends it at once, by that signal
   2  the command line is wrong
   3  the configuration is wrong; the text names key, line and what is allowed
   4  the machine does not give what is needed (io_uring, a free port, a readable file, ...)

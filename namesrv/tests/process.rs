@@ -69,7 +69,7 @@ fn a_file_on_the_command_line_is_obeyed_and_signals_stop_it() {
     block_on(async {
         let place = Place::new("orderMessageEnable=true");
         let order = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", "b:4")];
-        for (round, signal) in ["TERM", "INT"].into_iter().enumerate() {
+        for (round, signal) in ["TERM", "INT", "HUP"].into_iter().enumerate() {
             let mut child = Child::start(&mut place.command());
             let line = child.booted().await;
             let address = format!("address 127.0.0.1:{}\n", place.port);
@@ -77,7 +77,7 @@ fn a_file_on_the_command_line_is_obeyed_and_signals_stop_it() {
             assert!(line.ends_with(&address), "{line}");
             let client = place.client().await;
             let kept = client.call(request::GET_KV_CONFIG, &order, &[], PATIENCE).await;
-            let expected = [response::QUERY_NOT_FOUND, response::SUCCESS][round];
+            let expected = [response::QUERY_NOT_FOUND, response::SUCCESS][round.min(1)];
             assert_eq!(kept.expect("answered").code(), expected, "what was put is kept");
             let put = client.call(request::PUT_KV_CONFIG, &order, &[], PATIENCE).await;
             assert_eq!(put.expect("answered").code(), response::SUCCESS);

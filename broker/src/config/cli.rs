@@ -12,12 +12,14 @@ Examples:
   NAMESRV_ADDR='10.0.0.5:9876;10.0.0.6:9876' mqbroker
 
 Exit status:
-  0  stopped on request (SIGTERM or Ctrl-C) with everything on disk; also after -p, -m, --help
+  0  stopped on request (SIGTERM, Ctrl-C, or SIGHUP unless under nohup) with everything on disk;
+     also after -p, -m, --help. A second SIGTERM or Ctrl-C ends it at once, by that signal
   1  stopped, but something could not be saved; the text says what
   2  the command line is wrong
   3  the configuration is wrong; the text names key, line and what is allowed
   4  the machine does not give what is needed (io_uring, memory lock limit, a free port, ...)
-  5  the store cannot be opened: used by another process, damaged, or made by other settings
+  5  the store cannot be opened: used by another process, damaged (topics and groups, too), or
+     made by other settings
 
 Environment:
   NAMESRV_ADDR   name servers, when neither -n nor namesrvAddr gives them

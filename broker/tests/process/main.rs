@@ -8,6 +8,7 @@ mod modes;
 mod network;
 mod node;
 mod refusals;
+mod signals;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -181,7 +182,7 @@ fn a_signal_to_end_answers_what_waits_and_keeps_what_was_acknowledged() {
     const SENDS: usize = 100;
     block_on(async {
         let node = Node::new("");
-        for (round, signal) in ["TERM", "INT"].into_iter().enumerate() {
+        for (round, signal) in ["TERM", "INT", "HUP"].into_iter().enumerate() {
             let child = node.boot().await;
             let (broker, waiting) = (node.client().await, node.client().await);
             broker.store("Mine", 0, b"first").await;

@@ -58,10 +58,15 @@ impl Child {
 
     /// As [`Child::booted`]; none when it ended instead.
     pub async fn boots(&mut self) -> Option<String> {
+        self.says(BOOT_LINE).await
+    }
+
+    /// Waits for the line of its standard output that holds `words`; none when it ended instead.
+    pub async fn says(&mut self, words: &'static str) -> Option<String> {
         let mut output = self.output.take().expect("nobody else reads it");
         let read = task::blocking(move || {
             let mut line = String::new();
-            while !line.contains(BOOT_LINE) {
+            while !line.contains(words) {
                 line.clear();
                 if output.read_line(&mut line).expect("a pipe") == 0 {
                     return (output, None);
@@ -69,7 +74,8 @@ impl Child {
             }
             (output, Some(line))
         });
-        let (output, line) = task::timeout(TIMEOUT, read).await.expect("it boots or ends in time");
+        let (output, line) =
+            task::timeout(TIMEOUT, read).await.expect("it says so or ends in time");
         self.output = Some(output);
         line
     }

@@ -5,35 +5,66 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::check;
 
 /// Descriptor that the signal handler writes to, -1 before there is one.
 static SIGNAL_EVENT: AtomicI32 = AtomicI32::new(-1);
 
-/// The last signal handled, 0 before the first.
+/// The first signal handled, 0 before.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
+/// A bit for each signal that was handled.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+/// What a second signal of a kind says.
+const ENDED: &[u8] = b"second signal: ended at once; what was under way is not finished\n";
+
 extern "C" fn on_signal(signal: libc::c_int) {
-    SIGNAL.store(signal, Ordering::Release);
+    let bit = 1 << signal;
+    let is_second = SEEN.fetch_or(bit, Ordering::AcqRel) & bit != 0;
+    match SIGNAL.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => tell_event(),
+        Err(_) if is_second && signal != libc::SIGHUP => end_by(signal),
+        Err(_) => {}
+    }
+}
+
+fn tell_event() {
     let one = 1u64;
     // SAFETY: `write` is allowed in signal handlers, the buffer is 8 readable bytes. `errno` may
     // change under the interrupted code only if this fails, which takes 2^64 - 1 signals.
     unsafe { libc::write(SIGNAL_EVENT.load(Ordering::Acquire), (&raw const one).cast(), 8) };
 }
 
-/// Makes `event` readable when one of `signals` arrives; after that the signal has its default
-/// action again, so that a second one ends the process. `event` stays open for good.
+/// Ends the process by this signal, as if nobody had caught it.
+fn end_by(signal: libc::c_int) {
+    // SAFETY: all three calls are allowed in signal handlers, and the buffer is readable. Whatever
+    // becomes of the line, the signal ends the process when its handler returns.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, ENDED.as_ptr().cast(), ENDED.len());
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+/// Makes `event` readable when the first of `signals` arrives; a second one of its kind ends the
+/// process, but for SIGHUP; that stays ignored if it is. `event` stays open for good.
 pub(crate) fn catch_signals(event: OwnedFd, signals: &[libc::c_int]) -> io::Result<()> {
     SIGNAL_EVENT.store(event.into_raw_fd(), Ordering::Release);
     for signal in signals {
-        // SAFETY: all zero is a valid action to start from; the handler does nothing that is
-        // forbidden in a signal handler.
+        // SAFETY: all zero is a valid action to start from, and to be filled in; the handler does
+        // nothing that is forbidden in a signal handler.
         unsafe {
             let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            check(libc::sigaction(*signal, std::ptr::null(), &raw mut action))?;
+            if *signal == libc::SIGHUP && action.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            action = MaybeUninit::zeroed().assume_init();
             action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
-            action.sa_flags = libc::SA_RESETHAND | libc::SA_RESTART;
+            action.sa_flags = libc::SA_RESTART;
             check(libc::sigaction(*signal, &raw const action, std::ptr::null_mut()))?;
         }
     }
@@ -47,7 +78,7 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }).map(|_| ())
 }
 
-/// The signal that was caught last.
+/// The signal that was caught first.
 pub(crate) fn caught_signal() -> Option<libc::c_int> {
     Some(SIGNAL.load(Ordering::Acquire)).filter(|signal| *signal != 0)
 }
