@@ -17,6 +17,7 @@ use crate::abort;
 use crate::entry::ENTRY_SIZE;
 use crate::frame::{FrameKind, FrameWriter};
 use crate::index_files;
+use crate::keys::{self, KeyRun};
 use crate::log::{INDEX_DIR, Inner};
 use crate::snapshot::{self, SnapshotHead, SnapshotWriter};
 
@@ -122,15 +123,6 @@ async fn checkpoint(inner: &Inner) -> io::Result<()> {
 /// As the device says: the indexes in memory then no longer match the stream, so the log has to be
 /// fenced.
 pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
-    // Sorting a run takes 3 ms, which other tasks of the shard should not wait for.
-    let mut key_runs = inner.state.borrow().keys.full_runs(below);
-    if !key_runs.is_empty() {
-        key_runs = task::blocking(move || {
-            key_runs.iter_mut().for_each(|run| run.sort_unstable());
-            key_runs
-        })
-        .await;
-    }
     let deletions = inner.deletions.made();
     let (mut out, mut saving) = {
         let state = &mut *inner.state.borrow_mut();
@@ -144,10 +136,11 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     while inner.state.borrow_mut().queues.save_next(&mut saving, CHECKPOINT_STEP, &mut out) {
         task::yield_if_needed().await;
     }
+    let key_runs = put_key_runs(inner, below, &mut out).await;
     let (bytes, chain, keys) = {
         let state = &mut *inner.state.borrow_mut();
         state.queues.save_deletions(&mut out);
-        let keys = state.keys.save(&mut out, below, &key_runs);
+        let keys = state.keys.save(&mut out, below, key_runs);
         out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
         let (bytes, chain) = out.finish();
         (bytes, chain, keys)
@@ -173,6 +166,18 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     inner.deletions.saved(deletions);
     inner.signals.saved.notify_all();
     Ok(())
+}
+
+/// Writes the full runs of the key index one by one: there may be 100 MB of them.
+async fn put_key_runs(inner: &Inner, below: u64, out: &mut FrameWriter) -> Vec<KeyRun> {
+    let mut runs = Vec::new();
+    for number in 0.. {
+        let Some(run) = inner.state.borrow().keys.full_run(number, below) else { break };
+        let encoded = task::blocking(move || keys::encode_run(run)).await;
+        runs.extend(encoded.put(out));
+        task::yield_if_needed().await;
+    }
+    runs
 }
 
 /// Makes the index files that `len` more bytes need. A log that serves waits while there is no
@@ -289,10 +294,14 @@ pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
     use ringmq_runtime::sim::World;
 
     use super::*;
     use crate::append::tests::message;
+    use crate::entry::KeyEntry;
     use crate::log::Log;
     use crate::options::{FlushPolicy, LogOptions};
     use crate::position::LogId;
@@ -333,6 +342,42 @@ mod tests {
         world.run(async {
             let (log, _) = open().await.expect("the log opens");
             assert_eq!(wanted_from(&log), before);
+        });
+    }
+
+    #[test]
+    fn a_checkpoint_of_many_runs_of_keys_gives_way_between_them() {
+        const RUNS: usize = 400;
+        let world = World::new(1);
+        world.run(async {
+            let options = LogOptions {
+                key_run_entries: 8,
+                flush: FlushPolicy::Sync,
+                checkpoint_interval: Duration::from_secs(1000),
+                ..LogOptions::default()
+            };
+            let opened = Log::open(&world.disk(0), "log", LogId(0), options).await;
+            let (log, _) = opened.expect("the log opens");
+            log.append(&message("topic", 0, b"body"), 1).expect("room");
+            let end = log.end_position();
+            while log.acknowledged() < end {
+                log.progress(log.acknowledged()).await.expect("no fault");
+            }
+            // Past the log, whose own checkpoint would begin beside this one, when it sleeps.
+            task::sleep(Duration::from_secs(1)).await;
+            for number in 0..8 * RUNS as u64 {
+                log.inner.state.borrow_mut().keys.push(KeyEntry::new(number, 0, 1));
+            }
+            let mut saving = pin!(save(&log.inner, end.byte()));
+            let mut steps = 0;
+            let counted = poll_fn(|context| {
+                steps += 1;
+                saving.as_mut().poll(context)
+            });
+            counted.await.expect("saved");
+            // The simulated world has a turn for others at every fourth occasion.
+            assert!(steps > RUNS / 8, "{RUNS} runs in {steps} steps");
+            assert_eq!(log.inner.state.borrow().keys.runs().len(), RUNS);
         });
     }
 

@@ -1,28 +1,21 @@
-//! Lookups beside the queues: a record by its position, an offset by time, messages by key.
+//! Lookups beside the queues: a record by its position, an offset by time.
 
 use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek, Record};
 use ringmq_runtime::buffer::Shared;
-use ringmq_runtime::task;
 
 use crate::blocks;
-use crate::entry::{Entry, KEY_ENTRY_SIZE, KeyEntry, key_hash, read_key_entries};
+use crate::entry::Entry;
 use crate::error::ReadError;
 use crate::fetch;
-use crate::frame::FRAME_HEADER_BYTES;
-use crate::keys::{KeyRun, matches};
 use crate::log::{Inner, Log};
 use crate::position::{LogPosition, QueueKey, QueueOffset};
 use crate::queue::Found;
 use crate::scan;
-use crate::terms::{Terms, is_queued};
-use crate::unreadable;
+use crate::terms::is_queued;
 
 /// Largest record that a lookup reads when the settings allow only smaller ones now: what stands at
 /// a place that a client names may announce any length.
 const RECORD_MAX_BYTES: u64 = 32 << 20;
-
-/// A lookup by key stops when it has found so much: more than any answer holds.
-const FOUND_MAX_BYTES: usize = 16 << 20;
 
 /// Which end of equal times a lookup by time means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,21 +24,6 @@ pub enum TimeBoundary {
     Lower,
     /// The last message stored at or before the time.
     Upper,
-}
-
-/// A lookup by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyQuery<'a> {
-    /// Topic of the messages.
-    pub topic: &'a str,
-    /// Their `UNIQ_KEY`, or one word of their `KEYS`.
-    pub key: &'a str,
-    /// Earliest and latest store time, Unix milliseconds, both included.
-    pub from_ms: i64,
-    /// See `from_ms`.
-    pub until_ms: i64,
-    /// Messages wanted at most.
-    pub count: usize,
 }
 
 impl Log {
@@ -148,62 +126,6 @@ impl Log {
         let entry = entry_at(&self.inner, key, offset.0).await?;
         Ok(entry.map(|entry| entry.store_ms() as i64))
     }
-
-    /// Messages that carry a key, newest first, as far as they fit an answer and can be read. Every
-    /// record is read and compared, so collisions of hashes do not show.
-    ///
-    /// # Errors
-    /// When the device can read none of several, or the index is damaged there.
-    pub async fn query_by_key(&self, query: KeyQuery<'_>) -> Result<Vec<Shared>, ReadError> {
-        let inner = &*self.inner;
-        let hash = key_hash(query.topic, query.key);
-        let time =
-            u64::try_from(query.from_ms).unwrap_or(0)..=u64::try_from(query.until_ms).unwrap_or(0);
-        let (mut candidates, runs) = {
-            let state = inner.state.borrow();
-            let recent = state.keys.recent().iter().copied().filter(|entry| entry.hash == hash);
-            let fits = |run: &&KeyRun| run.max_ms >= *time.start() && run.min_ms <= *time.end();
-            let runs: Vec<KeyRun> = state.keys.runs().iter().filter(fits).copied().collect();
-            (recent.collect::<Vec<KeyEntry>>(), runs)
-        };
-        let (mut found, mut found_bytes) = (Vec::new(), 0);
-        let mut problem = None;
-        let mut older = runs.into_iter().rev();
-        loop {
-            candidates.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.byte()));
-            candidates.dedup_by_key(|entry| entry.byte());
-            for entry in candidates.drain(..).filter(|entry| time.contains(&entry.store_ms())) {
-                if found.len() == query.count || found_bytes >= FOUND_MAX_BYTES {
-                    return Ok(found);
-                }
-                match self.verified(entry.byte(), &query).await {
-                    Ok(Some(record)) => {
-                        found_bytes += record.len();
-                        found.push(record);
-                    }
-                    Ok(None) => {}
-                    Err(error @ ReadError::Io { .. }) => {
-                        unreadable::warn(inner, entry.byte(), &error.to_string());
-                        problem = Some(error);
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            let Some(run) = older.next().filter(|_| found.len() < query.count) else {
-                return problem.filter(|_| found.is_empty()).map_or(Ok(found), Err);
-            };
-            candidates = search_run(inner, run, hash).await?;
-        }
-    }
-
-    async fn verified(&self, byte: u64, query: &KeyQuery<'_>) -> Result<Option<Shared>, ReadError> {
-        let Some(bytes) = self.record_at(self.inner.id.at(byte)).await? else { return Ok(None) };
-        let carries = Record::parse(&bytes).is_ok_and(|record| {
-            record.topic == query.topic
-                && Terms::of_stored(&record).keys().any(|key| key == query.key)
-        });
-        Ok(carries.then_some(bytes))
-    }
 }
 
 fn range(inner: &Inner, topic: &str, queue_id: i32) -> Option<(QueueKey, u64, u64)> {
@@ -270,30 +192,4 @@ async fn is_in_its_queue(
     };
     let entry = entry_at(inner, key, offset).await?;
     Ok(entry.is_some_and(|entry| entry.byte() == position.byte()))
-}
-
-/// Entries of `hash` in a run on disk: a small read at the expected rank, and wider ones in the
-/// rare case that it misses.
-async fn search_run(inner: &Inner, run: KeyRun, hash: u64) -> Result<Vec<KeyEntry>, ReadError> {
-    let count = run.count as usize;
-    let mut range = run.guess(hash);
-    loop {
-        let at = run.at + (FRAME_HEADER_BYTES + range.start * KEY_ENTRY_SIZE) as u64;
-        let bytes = blocks::read_stream(inner, at, range.len() * KEY_ENTRY_SIZE).await?;
-        let entries: Vec<KeyEntry> = read_key_entries(&bytes).collect();
-        if entries.len() != range.len() || !entries.is_sorted() {
-            let what = format!("the key index run at {} of the index stream", run.at);
-            return Err(ReadError::Damaged { log: inner.id, what });
-        }
-        let below = range.start == 0 || entries.first().is_some_and(|first| first.hash < hash);
-        let above = range.end == count || entries.last().is_some_and(|last| last.hash > hash);
-        if below && above {
-            return Ok(matches(&entries, hash).to_vec());
-        }
-        let more = range.len().max(64);
-        let start = if below { range.start } else { range.start.saturating_sub(more) };
-        let end = if above { range.end } else { (range.end + more).min(count) };
-        range = start..end;
-        task::yield_if_needed().await;
-    }
 }
