@@ -9,7 +9,8 @@ use crate::entry::Entry;
 use crate::error::OpenError;
 use crate::log::{Inner, State};
 use crate::options::PAGE_BYTES;
-use crate::queue::BlockRef;
+use crate::position::QueueKey;
+use crate::queue::{BlockRef, Queue};
 use crate::scan::RECORD_MAX_BYTES;
 use crate::segments::read_padded;
 
@@ -23,10 +24,15 @@ struct Claim {
     entry: Entry,
 }
 
+impl Claim {
+    fn of(queue: &Queue, offset: u64, entry: Entry) -> Self {
+        Self { topic: queue.topic.clone(), queue_id: queue.queue_id, offset, entry }
+    }
+}
+
 /// A block of a queue.
 struct Newest {
-    topic: Box<str>,
-    queue_id: i32,
+    key: QueueKey,
     block: BlockRef,
     count: usize,
 }
@@ -107,13 +113,14 @@ async fn newest_claim(inner: &Inner, limit: u64) -> Option<Claim> {
     };
     let known = claim.as_ref().map_or(0, |claim| claim.entry.end());
     let Some(newest) = newest.filter(|newest| newest.block.byte >= known) else { return claim };
-    let Newest { topic, queue_id, block, count } = newest;
+    let Newest { key, block, count } = newest;
     match blocks::load(inner, block, count).await {
         Ok(entries) => {
             let settled = entries.partition_point(|entry| entry.end() <= limit);
             let Some(last) = settled.checked_sub(1) else { return claim };
-            let offset = block.first + last as u64;
-            Some(Claim { topic, queue_id, offset, entry: entries[last] })
+            let state = inner.state.borrow();
+            let queue = state.queues.get(key).expect("nobody deletes while a log is opened");
+            Some(Claim::of(queue, block.first + last as u64, entries[last]))
         }
         // Who needs it is told.
         Err(error) => {
@@ -130,26 +137,16 @@ fn newest_in_memory(state: &State, limit: u64) -> Option<Claim> {
         Some((queue, last, queue.recent[last]))
     });
     let (queue, last, entry) = newest.max_by_key(|(_, _, entry)| entry.byte())?;
-    Some(Claim {
-        topic: queue.topic.clone(),
-        queue_id: queue.queue_id,
-        offset: queue.recent_first + last as u64,
-        entry,
-    })
+    Some(Claim::of(queue, queue.recent_first + last as u64, entry))
 }
 
 fn newest_block(state: &State, limit: u64) -> Option<Newest> {
-    let blocks = state.queues.iter().filter_map(|(_, queue)| {
+    let blocks = state.queues.iter().filter_map(|(key, queue)| {
         let below = queue.directory.partition_point(|block| block.byte < limit);
         let last = below.checked_sub(1)?;
-        Some((queue, last, queue.directory[last]))
+        Some((key, queue, last, queue.directory[last]))
     });
-    let (queue, last, block) = blocks.max_by_key(|(_, _, block)| block.byte)?;
+    let (key, queue, last, block) = blocks.max_by_key(|(.., block)| block.byte)?;
     let end = queue.directory.get(last + 1).map_or(queue.recent_first, |next| next.first);
-    Some(Newest {
-        topic: queue.topic.clone(),
-        queue_id: queue.queue_id,
-        block,
-        count: (end - block.first) as usize,
-    })
+    Some(Newest { key, block, count: (end - block.first) as usize })
 }
