@@ -3,7 +3,7 @@
 //! A crash explains what is cut, and mostly nobody misses it. But damage near the end looks the
 //! same, and then messages that were acknowledged stand behind it. So the bytes go to a file in a
 //! directory beside the log's files. It is named, as those are, by the position of its first byte;
-//! a further cut at the same place has a number behind that.
+//! behind that, all but the first have a number that is higher than that of any file before it.
 
 use std::io;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
-use crate::position::{parse_segment_name, segment_name};
+use crate::position::{LogId, parse_segment_name, segment_name};
 use crate::segments;
 
 /// Where they are kept, in the directory of the log.
@@ -47,34 +47,34 @@ pub(crate) async fn keep(inner: &Inner, from: u64, to: u64) -> io::Result<Option
     }
     let dir = inner.dir.join(CUT_DIR);
     inner.disk.create_dir_all(&dir).await?;
-    make_room(inner, &dir).await?;
-    let path = free_path(inner, &dir, from).await?;
+    let entries = inner.disk.list(&dir).await?;
+    let mut kept: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    kept.sort_by_key(|name| order(inner.id, name));
+    let newest = kept.last().and_then(|name| order(inner.id, name));
+    let number = newest.map_or_else(String::new, |(number, _)| format!(".{}", number + 1));
+    let name = segment_name(inner.id.at(from)) + &number;
+    make_room(inner, &dir, &kept).await?;
+    let path = dir.join(name);
     inner.disk.replace(&path, bytes).await?;
     Ok(Some(path))
 }
 
-/// A path that no earlier cut at the same place has: what that kept may be all there is of it.
-async fn free_path(inner: &Inner, dir: &Path, from: u64) -> io::Result<PathBuf> {
-    let name = segment_name(inner.id.at(from));
-    let mut path = dir.join(&name);
-    let mut further = 0;
-    while inner.disk.exists(&path).await? {
-        further += 1;
-        path = dir.join(format!("{name}.{further}"));
-    }
-    Ok(path)
+/// By which files are in the order of their making: their number, and for those of versions that
+/// counted anew at each place also that. None of a file that is not finished.
+fn order(log: LogId, name: &str) -> Option<(u64, u64)> {
+    let (position, number) = name.split_once('.').unwrap_or((name, "0"));
+    Some((number.parse::<u32>().ok()?.into(), parse_segment_name(log, position)?))
 }
 
 /// The file of an earlier start that began to cut the log at `end` and did not come to an end.
 pub(crate) async fn kept(inner: &Inner, end: u64) -> Option<PathBuf> {
     let dir = inner.dir.join(CUT_DIR);
     let entries = inner.disk.list(&dir).await.ok()?;
-    let is_behind = |name: &str| {
-        let position = name.split('.').next().unwrap_or_default();
-        parse_segment_name(inner.id, position).is_some_and(|at| at >= end)
-    };
-    let found = entries.into_iter().rfind(|entry| is_behind(&entry.name))?;
-    Some(dir.join(found.name))
+    let files = entries.into_iter().filter_map(|entry| {
+        let (number, at) = order(inner.id, &entry.name)?;
+        (at >= end).then_some((number, at, entry.name))
+    });
+    files.max().map(|(_, _, name)| dir.join(name))
 }
 
 async fn read(inner: &Inner, from: u64, to: u64) -> Vec<u8> {
@@ -103,11 +103,10 @@ async fn read(inner: &Inner, from: u64, to: u64) -> Vec<u8> {
 }
 
 /// Removes the oldest files, and unfinished ones, until one more may come.
-async fn make_room(inner: &Inner, dir: &Path) -> io::Result<()> {
-    let kept = inner.disk.list(dir).await?;
-    let surplus = (kept.len() + 1).saturating_sub(FILES_MAX);
-    for oldest in &kept[..surplus] {
-        inner.disk.remove_file(dir.join(&oldest.name)).await?;
+async fn make_room(inner: &Inner, dir: &Path, oldest_first: &[String]) -> io::Result<()> {
+    let surplus = (oldest_first.len() + 1).saturating_sub(FILES_MAX);
+    for name in &oldest_first[..surplus] {
+        inner.disk.remove_file(dir.join(name)).await?;
     }
     Ok(())
 }

@@ -67,6 +67,27 @@ fn a_further_cut_at_the_same_place_leaves_what_the_first_one_kept() {
 }
 
 #[test]
+fn many_cuts_at_one_place_leave_the_newest_files_and_no_name_comes_twice() {
+    let world = World::new(1);
+    let at = killed_and_damaged(&world);
+    let mut names = vec![world.run(async { open(&world).await.1.kept_in.expect("there were") })];
+    for _ in 0..12 {
+        world.kill(0);
+        world.flip_bit(0, "log/commitlog/00000000000000000000", at + 100, 3);
+        let kept_in = world.run(async { open(&world).await.1.kept_in.expect("there was a bit") });
+        assert!(!names.contains(&kept_in), "{} after {names:?}", kept_in.display());
+        names.push(kept_in);
+        let kept = world.run(world.disk(0).list("log/commitlog-cut")).expect("a directory");
+        let mut kept: Vec<_> =
+            kept.iter().map(|entry| Path::new("log/commitlog-cut").join(&entry.name)).collect();
+        let mut newest = names[names.len().saturating_sub(4)..].to_vec();
+        kept.sort();
+        newest.sort();
+        assert_eq!(kept, newest);
+    }
+}
+
+#[test]
 fn messages_behind_damage_near_the_end_are_counted_named_and_kept() {
     let world = World::new(1);
     let at = killed_and_damaged(&world);
