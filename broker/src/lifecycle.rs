@@ -63,7 +63,10 @@ impl DataPlane {
         tasks.push(task::spawn("held pulls", pull::held::run_deadlines(Rc::clone(&self))));
         tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
         tasks.push(task::spawn("send stages", stages::run(Rc::clone(&self))));
-        let retention = task::spawn("retention", Rc::clone(&self).run_retention());
+        // Before any message comes, which would be stored at what the clock says now.
+        let newest_ms = self.local.logs().filter_map(|owned| owned.log.newest_store_ms()).max();
+        let ages = AgeClock::since(newest_ms, Instant::now());
+        let retention = task::spawn("retention", Rc::clone(&self).run_retention(ages));
         *self.running.retention.borrow_mut() = Some(retention);
         Ok(())
     }
@@ -213,8 +216,7 @@ impl DataPlane {
     }
 
     /// Deletes what has expired, from time to time.
-    async fn run_retention(self: Rc<Self>) {
-        let mut ages = AgeClock::default();
+    async fn run_retention(self: Rc<Self>, mut ages: AgeClock) {
         ages.look(clock::unix_ms(), Instant::now());
         loop {
             task::sleep(RETENTION_PERIOD).await;

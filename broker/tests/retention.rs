@@ -24,6 +24,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than the pause between two looks for expired files.
 const A_WHILE: Duration = Duration::from_secs(60);
 
+const FOUR_DAYS_MS: i64 = 4 * 24 * 3_600_000;
+
+fn small_files() -> Setup {
+    let mut setup = Setup::simulated(1, 1);
+    setup.settings.max_message_size = 64 << 10;
+    setup.settings.mapped_file_size_commit_log = 256 << 10;
+    setup
+}
+
 async fn live_through(data: Rc<DataPlane>, settings: Settings, address: SocketAddr) {
     // Connections on which nothing moves are closed.
     let client = || async { Client::connect(address).await.expect("it listens") };
@@ -48,9 +57,7 @@ async fn live_through(data: Rc<DataPlane>, settings: Settings, address: SocketAd
 fn a_shorter_retention_is_obeyed_without_a_restart() {
     let world = World::new(7);
     let address = simulated::address(&world);
-    let mut setup = Setup::simulated(1, 1);
-    setup.settings.max_message_size = 64 << 10;
-    setup.settings.mapped_file_size_commit_log = 256 << 10;
+    let setup = small_files();
     let settings = setup.settings.clone();
     let until = move |data| live_through(data, settings, address);
     world.run(async { setup.start_in(&world, until).await });
@@ -58,11 +65,8 @@ fn a_shorter_retention_is_obeyed_without_a_restart() {
 
 #[test]
 fn a_clock_that_is_days_ahead_deletes_nothing_before_it_has_stayed_so() {
-    const FOUR_DAYS_MS: i64 = 4 * 24 * 3_600_000;
     let world = World::new(7);
-    let mut setup = Setup::simulated(1, 1);
-    setup.settings.max_message_size = 64 << 10;
-    setup.settings.mapped_file_size_commit_log = 256 << 10;
+    let setup = small_files();
     let oldest = || async { simulated::connect(&world).await.pull("T", 0, 0).await.min };
     world.run(async {
         let broker = setup.start_in(&world, |_| task::sleep(3 * HOUR));
@@ -80,6 +84,28 @@ fn a_clock_that_is_days_ahead_deletes_nothing_before_it_has_stayed_so() {
         task::sleep(HOUR - A_WHILE).await;
         assert_eq!(oldest().await, 0, "it may be wrong");
         task::sleep(2 * A_WHILE).await;
+        assert!(oldest().await > 0, "four days have passed");
+        broker.await;
+    });
+}
+
+#[test]
+fn a_clock_that_is_days_ahead_at_the_start_deletes_nothing_before_it_has_stayed_so() {
+    let world = World::new(7);
+    let oldest = || async { simulated::connect(&world).await.pull("T", 0, 0).await.min };
+    world.run(async {
+        let broker = small_files().start_in(&world, |_| task::sleep(A_WHILE));
+        let client = simulated::connect(&world).await;
+        for number in 0..MESSAGES {
+            client.store("T", 0, &[number; BODY_SIZE_BYTES]).await;
+        }
+        broker.await;
+        world.step_wall_clock(FOUR_DAYS_MS);
+        let broker = small_files().start_in(&world, |_| task::sleep(2 * HOUR));
+        simulated::connect(&world).await.store("T", 0, b"stored in the future").await;
+        task::sleep(HOUR - 2 * A_WHILE).await;
+        assert_eq!(oldest().await, 0, "the clock may be wrong");
+        task::sleep(4 * A_WHILE).await;
         assert!(oldest().await > 0, "four days have passed");
         broker.await;
     });

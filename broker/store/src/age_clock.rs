@@ -3,7 +3,11 @@
 //! A wall clock that is days ahead for some seconds would let everything expire at once, and what
 //! is deleted does not come back when the clock is right again. The monotonic clock tells how much
 //! time has really passed, so a jump is known as one, and believed when it has stayed for a while:
-//! after the start of a machine, or its sleep, the new time is the right one.
+//! after the sleep of a machine the new time is the right one.
+//!
+//! At a start nobody knows how long the log was closed. The store time of its newest message is all
+//! that is known, so time goes on from there, and what the wall clock is ahead of it is a jump like
+//! any other: after a long pause the oldest messages go an hour later than they could.
 
 use std::time::Duration;
 
@@ -23,6 +27,8 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(3600);
 pub struct AgeClock {
     believed: Option<Believed>,
     jump: Option<Jump>,
+    /// The wall clock was believed since the start.
+    is_settled: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +46,16 @@ struct Jump {
 }
 
 impl AgeClock {
+    /// A clock at a start: `known_ms` is the newest time that is known from before it, if there is
+    /// any. Without, the first look believes.
+    pub fn since(known_ms: Option<i64>, now: Instant) -> Self {
+        let believed = known_ms.map(|unix_ms| Believed { unix_ms, at: now });
+        Self { believed, ..Self::default() }
+    }
+
     /// Unix time in milliseconds to judge ages by, when the wall clock says `unix_ms` and the
-    /// monotonic one `now`. The first look believes; a clock that was set back is believed at once,
-    /// since that deletes nothing.
+    /// monotonic one `now`. A clock that was set back is believed at once, since that deletes
+    /// nothing.
     pub fn look(&mut self, unix_ms: i64, now: Instant) -> i64 {
         let expected_ms = self.believed.map_or(unix_ms, |believed| {
             let passed = now.saturating_since(believed.at).as_millis();
@@ -55,6 +68,7 @@ impl AgeClock {
         }
         self.believed = Some(Believed { unix_ms, at: now });
         self.jump = None;
+        self.is_settled = true;
         unix_ms
     }
 
@@ -66,12 +80,18 @@ impl AgeClock {
             return now.saturating_since(jump.since) >= BELIEVED_AFTER;
         }
         self.jump = Some(Jump { ahead_ms, since: now });
-        tracing::warn!(
-            "the clock has jumped {} s ahead: no message grows older by that unless it stays so \
-             for {} s",
-            ahead_ms / 1000,
-            BELIEVED_AFTER.as_secs()
-        );
+        let (ahead_s, believed_after_s) = (ahead_ms / 1000, BELIEVED_AFTER.as_secs());
+        if self.is_settled {
+            tracing::warn!(
+                "the clock has jumped {ahead_s} s ahead: no message grows older by that unless it \
+                 stays so for {believed_after_s} s"
+            );
+        } else {
+            tracing::info!(
+                "the newest message is {ahead_s} s old, if the clock is right: messages grow older \
+                 by that in {believed_after_s} s"
+            );
+        }
         false
     }
 }
@@ -99,6 +119,19 @@ mod tests {
         assert_eq!(look(&mut clock, HOUR_MS, days), 0);
         assert_eq!(look(&mut clock, HOUR_MS + 10_000, days + 500), days + 500);
         assert_eq!(look(&mut clock, HOUR_MS + 20_000, days), days);
+    }
+
+    #[test]
+    fn at_a_start_time_goes_on_from_the_newest_message() {
+        let days = 4 * 24 * HOUR_MS as i64;
+        let start = Instant::from_nanos(0);
+        let mut clock = AgeClock::since(Some(START_MS as i64), start);
+        assert_eq!(look(&mut clock, 0, days), 0);
+        assert_eq!(look(&mut clock, HOUR_MS - 1, days), 0);
+        assert_eq!(look(&mut clock, HOUR_MS, days), days);
+        for known in [None, Some(START_MS as i64 + days), Some(START_MS as i64 - 59_000)] {
+            assert_eq!(look(&mut AgeClock::since(known, start), 0, 0), 0, "{known:?}");
+        }
     }
 
     #[test]

@@ -258,6 +258,12 @@ impl Log {
         self.inner.id.at(self.inner.state.borrow().marks.appended())
     }
 
+    /// Store time of the newest message there ever was, Unix milliseconds: store times never fall.
+    pub fn newest_store_ms(&self) -> Option<i64> {
+        let newest_ms = self.inner.state.borrow().last_store_ms;
+        i64::try_from(newest_ms).ok().filter(|newest_ms| *newest_ms > 0)
+    }
+
     /// Oldest offset of a queue, and the offset behind the newest message that consumers may see.
     /// `None` for a queue that never had a message.
     pub fn queue_range(&self, topic: &str, queue_id: i32) -> Option<(QueueOffset, QueueOffset)> {
