@@ -64,19 +64,11 @@ impl IndexFiles {
         self.file_bytes
     }
 
-    /// Removes all files, for an index that is built anew.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub(crate) async fn clear(&mut self) -> io::Result<()> {
+    /// Goes on without the files that were found, for an index that is built anew; they are on the
+    /// disk until somebody removes them.
+    pub(crate) fn forget_all(&mut self) {
         self.files.clear();
         (self.end, self.chain) = (0, 0);
-        for entry in self.disk.list(&self.dir).await? {
-            if parse_segment_name(self.log, &entry.name).is_some() {
-                self.disk.remove_file(self.dir.join(&entry.name)).await?;
-            }
-        }
-        self.disk.sync_dir(&self.dir).await
     }
 
     /// The file that holds a place of the stream.

@@ -1,7 +1,7 @@
 //! Reading the indexes at start: the newest sound snapshot, then the checkpoints behind it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::Disk;
 
@@ -10,7 +10,9 @@ use crate::entry::{ENTRY_SIZE, KEY_ENTRY_SIZE, read_entries, read_key_entries};
 use crate::frame::FrameKind;
 use crate::index_files::{IndexFiles, Replay, ReplayedFrame, is_mark};
 use crate::keys::{KeyIndex, KeyRun};
+use crate::log::INDEX_DIR;
 use crate::options::LogOptions;
+use crate::position::{LogId, parse_segment_name};
 use crate::queue::{BlockRef, Queue};
 use crate::queue_index::QueueIndex;
 use crate::snapshot::{self, SnapshotHead};
@@ -25,6 +27,9 @@ pub(crate) struct LoadedIndex {
     pub(crate) snapshots: Snapshots,
     /// Where the last whole checkpoint begins, if one was replayed.
     pub(crate) last_checkpoint_at: Option<u64>,
+    /// Files that are of no use. They have to go before a checkpoint or snapshot is written, since
+    /// later they would speak of files that are made anew.
+    pub(crate) leftovers: Vec<PathBuf>,
 }
 
 impl LoadedIndex {
@@ -36,6 +41,7 @@ impl LoadedIndex {
             last_store_ms: 0,
             snapshots: Snapshots::default(),
             last_checkpoint_at: None,
+            leftovers: Vec::new(),
         }
     }
 }
@@ -44,7 +50,7 @@ impl LoadedIndex {
 ///
 /// A snapshot that is damaged or too long, a contradiction between frames or a missing file falls
 /// back to the snapshot before, then to an empty index, which the scan of the whole log, from
-/// `log_min` on, fills again.
+/// `log_min` on, fills again. Nothing is removed or written.
 ///
 /// # Errors
 /// As the device says.
@@ -67,9 +73,10 @@ pub(crate) async fn load(
     let mut loaded = match load_newest(files, options, &found, log_min).await? {
         Some(loaded) => loaded,
         None => {
-            // None of them may speak later of files that are made anew.
-            remove_snapshots(disk, dir).await?;
-            load_without_snapshot(files, options, log_min).await?
+            let mut loaded = load_without_snapshot(files, options, log_min).await?;
+            let is_useless = loaded.log_byte.is_none();
+            loaded.leftovers = leftovers(disk, dir, files.log(), is_useless).await?;
+            loaded
         }
     };
     // The next snapshot is newer than all that were found, whichever of them was of use.
@@ -113,14 +120,36 @@ async fn read_snapshots(
     Ok(found)
 }
 
-async fn remove_snapshots(disk: &Disk, dir: &Path) -> io::Result<()> {
-    for slot in 0..2 {
-        match disk.remove_file(snapshot_path(dir, slot)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+/// The snapshots, and if the stream is useless its files.
+async fn leftovers(
+    disk: &Disk,
+    dir: &Path,
+    log: LogId,
+    is_stream_useless: bool,
+) -> io::Result<Vec<PathBuf>> {
+    let snapshots = [0, 1].map(|slot| snapshot_path(dir, slot));
+    let dir = dir.join(INDEX_DIR);
+    let is_left = |path: &PathBuf, name: &str| {
+        snapshots.contains(path) || (is_stream_useless && parse_segment_name(log, name).is_some())
+    };
+    let entries = disk.list(&dir).await?.into_iter();
+    let paths = entries.map(|entry| (dir.join(&entry.name), entry.name));
+    Ok(paths.filter(|(path, name)| is_left(path, name)).map(|(path, _)| path).collect())
+}
+
+/// Removes what is of no use, durably.
+///
+/// # Errors
+/// As the file system says; another start goes on where this one stopped.
+pub(crate) async fn remove_leftovers(
+    disk: &Disk,
+    dir: &Path,
+    leftovers: &[PathBuf],
+) -> io::Result<()> {
+    for path in leftovers {
+        disk.remove_file(path).await?;
     }
-    Ok(())
+    disk.sync_dir(dir.join(INDEX_DIR)).await
 }
 
 /// The indexes of the first snapshot that fits the files, and what they say behind it.
@@ -149,7 +178,7 @@ async fn load_newest(
     Ok(None)
 }
 
-/// What the files say from their beginning on; when that is not all, empty indexes and no files.
+/// What the files say from their beginning on; when that is not all, empty indexes without files.
 async fn load_without_snapshot(
     files: &mut IndexFiles,
     options: &LogOptions,
@@ -163,7 +192,7 @@ async fn load_without_snapshot(
     {
         return Ok(loaded);
     }
-    files.clear().await?;
+    files.forget_all();
     Ok(LoadedIndex::empty(options))
 }
 

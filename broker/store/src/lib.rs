@@ -70,6 +70,7 @@ mod queue;
 mod queue_index;
 mod read;
 mod recovery;
+mod rehearsal;
 mod retention;
 mod scan;
 mod scrub;

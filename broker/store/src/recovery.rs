@@ -8,6 +8,7 @@
 //! | index snapshot or stream damaged | the older snapshot, else a rebuild from the log |
 //! | index ahead of the log's files | refused: files are missing |
 //! | index of another log, or of another moment | refused (`index_proof.rs`) |
+//! | index of no use, log that is refused | refused, and the index stays (`rehearsal.rs`) |
 //! | torn tail | kept aside (`cut.rs`) and zeroed, so that none of it passes for a record later |
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
@@ -35,6 +36,7 @@ use crate::index_proof;
 use crate::log::{INDEX_DIR, Inner, Parts, State};
 use crate::options::{LogOptions, PAGE_BYTES, Repair};
 use crate::position::{LogId, LogPosition};
+use crate::rehearsal;
 use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
 use crate::settle::settle_end;
@@ -121,6 +123,11 @@ pub(crate) async fn open(
     let loaded = index_load::load(&disk, dir, &mut files, &options, segments.min())
         .await
         .map_err(at(log, "loading the index"))?;
+    if !loaded.leftovers.is_empty() {
+        rehearsal::demand(&segments, &options, crash).await?;
+        let removed = index_load::remove_leftovers(&disk, dir, &loaded.leftovers).await;
+        removed.map_err(at(log, "removing what is of no use of the index"))?;
+    }
     if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crash.is_some()) {
         let rewritten = index_files::rewrite(&files, at_byte).await;
         rewritten.map_err(at(log, "making the index durable"))?;
@@ -247,16 +254,10 @@ async fn scan_log(
         match scanner.look(&segments, end).await.map_err(&scanning)? {
             Found::Record(bytes) => {
                 let indexed = index_record(&mut inner.state.borrow_mut(), end, &bytes);
-                match (indexed, inner.options.repair) {
-                    (Ok(()), _) => {}
-                    (Err(problem), Repair::Refuse) => {
-                        let at = inner.id.at(end);
-                        return Err(OpenError::Contradiction { log: inner.id, at, problem });
-                    }
-                    (Err(problem), Repair::Truncate) => {
-                        report.damage = Some(problem);
-                        break;
-                    }
+                if let Err(problem) = indexed {
+                    let at = inner.id.at(end);
+                    report.damage = Some(contradiction(&inner.options, at, problem)?);
+                    break;
                 }
                 end += bytes.len() as u64;
                 report.scanned_records += 1;
@@ -273,6 +274,18 @@ async fn scan_log(
     }
     inner.state.borrow_mut().segments = segments;
     Ok(end)
+}
+
+/// A sound record that contradicts its queue: refused, or if damage is cut, the damage.
+pub(crate) fn contradiction(
+    options: &LogOptions,
+    at: LogPosition,
+    problem: String,
+) -> Result<String, OpenError> {
+    match options.repair {
+        Repair::Refuse => Err(OpenError::Contradiction { log: at.log(), at, problem }),
+        Repair::Truncate => Ok(problem),
+    }
 }
 
 /// What a scan has saved: a log whose index is rebuilt may be far larger than memory.
@@ -323,24 +336,18 @@ fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), String
     let stored_ms = u64::try_from(record.stored_at_ms).map_err(|_| "negative store time")?;
     let terms = Terms::of_stored(&record);
     if is_queued(record.sys_flag) {
-        let offset = u64::try_from(record.queue_offset).map_err(|_| "negative queue offset")?;
         let entry = Entry::new(byte, bytes.len() as u32, stored_ms, terms.tag_hash());
         let found = state.queues.find(record.topic, record.queue_id);
         let next = found.and_then(|key| state.queues.get(key)).map(|queue| queue.next());
-        let key = match (found, next) {
-            (Some(key), Some(next)) if next == offset => Some(key),
-            (Some(_), Some(next)) if offset != 0 => {
-                return Err(format!(
-                    "queue {} of {} has offset {offset} where {next} was expected",
-                    record.queue_id, record.topic
-                ));
-            }
+        let offset = check_offset(&record, next)?;
+        let key = match found {
+            Some(key) if next == Some(offset) => Some(key),
             // The queue was deleted and began anew.
-            (Some(key), _) => {
+            Some(key) => {
                 state.queues.delete(key);
                 state.queues.open(record.topic, record.queue_id, 0)
             }
-            (None, _) => state.queues.open(record.topic, record.queue_id, offset),
+            None => state.queues.open(record.topic, record.queue_id, offset),
         };
         let key = key.ok_or("no further queue slots")?;
         state.queues.push(key, entry);
@@ -353,6 +360,19 @@ fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), String
     }
     state.last_store_ms = state.last_store_ms.max(stored_ms);
     Ok(())
+}
+
+/// The offset of a record in a queue whose next one is `next`, if it is known. A queue that was
+/// deleted begins anew.
+pub(crate) fn check_offset(record: &Record<'_>, next: Option<u64>) -> Result<u64, String> {
+    let offset = u64::try_from(record.queue_offset).map_err(|_| "negative queue offset")?;
+    match next {
+        Some(next) if offset != next && offset != 0 => Err(format!(
+            "queue {} of {} has offset {offset} where {next} was expected",
+            record.queue_id, record.topic
+        )),
+        _ => Ok(offset),
+    }
 }
 
 /// Writes `from..to` once more and flushes it.

@@ -10,10 +10,10 @@ use crate::abort::{self, Crash};
 use crate::cut;
 use crate::error::OpenError;
 use crate::log::Inner;
-use crate::options::PAGE_BYTES;
+use crate::options::{LogOptions, PAGE_BYTES};
 use crate::recovery::{RecoveryReport, at, take_segments};
 use crate::scan::{self, Rest};
-use crate::segments::{self, Segment};
+use crate::segments::{self, Segment, Segments};
 use crate::verdict::{Evidence, Verdict, judge};
 
 /// Looks at what stands behind the last good record and acts on the verdict.
@@ -27,28 +27,11 @@ pub(crate) async fn settle_end(
     report: &mut RecoveryReport,
 ) -> Result<(), OpenError> {
     let log = inner.id;
-    let window = crash.map_or(0, |crash| crash.torn_window);
-    let page_end = end - end % PAGE_BYTES + PAGE_BYTES;
-    // Behind damage that no crash explains, the largest record may hide the next head.
-    let until = match (crash, &report.damage) {
-        (None, None) => page_end,
-        _ => end + window + 2 * inner.options.record_size_max_bytes as u64,
-    };
     let segments = take_segments(inner);
-    let mut rest = scan::survey(&segments, end, window, until).await;
+    let damage = report.damage.as_deref();
+    let examined = examine(&segments, &inner.options, end, crash, damage).await;
     inner.state.borrow_mut().segments = segments;
-    // Zeros that were written before may not be on the device.
-    if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
-        let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
-        rest.dirty = Some((end, until.max(dirty_until)));
-    }
-    let evidence = Evidence {
-        was_clean: crash.is_none(),
-        has_rest: rest.dirty.is_some(),
-        has_near_record: rest.near.is_some(),
-        has_far_record: rest.far.is_some(),
-    };
-    let verdict = judge(evidence, inner.options.repair);
+    let (verdict, rest) = examined?;
     if matches!(verdict, Verdict::Cut | Verdict::CutAll) {
         report.cut_heads = rest.heads;
     }
@@ -63,12 +46,49 @@ pub(crate) async fn settle_end(
             report.cut_bytes = inner.state.borrow().segments.end() - end;
             cut_all(inner, end, crash).await.map_err(at(log, "cutting the log"))
         }
+        Verdict::Refuse => unreachable!("an error of the look at the end"),
+    }
+}
+
+/// What stands behind the last good record, and the verdict on it, which is not to refuse.
+///
+/// # Errors
+/// When the verdict is to refuse.
+pub(crate) async fn examine(
+    segments: &Segments,
+    options: &LogOptions,
+    end: u64,
+    crash: Option<Crash>,
+    damage: Option<&str>,
+) -> Result<(Verdict, Rest), OpenError> {
+    let window = crash.map_or(0, |crash| crash.torn_window);
+    let page_end = end - end % PAGE_BYTES + PAGE_BYTES;
+    // Behind damage that no crash explains, the largest record may hide the next head.
+    let until = match (crash, damage) {
+        (None, None) => page_end,
+        _ => end + window + 2 * options.record_size_max_bytes as u64,
+    };
+    let mut rest = scan::survey(segments, end, window, until).await;
+    // Zeros that were written before may not be on the device.
+    if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
+        let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
+        rest.dirty = Some((end, until.max(dirty_until)));
+    }
+    let evidence = Evidence {
+        was_clean: crash.is_none(),
+        has_rest: rest.dirty.is_some(),
+        has_near_record: rest.near.is_some(),
+        has_far_record: rest.far.is_some(),
+    };
+    let log = segments.log;
+    match judge(evidence, options.repair) {
         Verdict::Refuse => Err(OpenError::Corrupt {
             log,
             at: log.at(end),
-            damage: report.damage.clone().unwrap_or_else(|| "nothing was written".to_owned()),
+            damage: damage.unwrap_or("nothing was written").to_owned(),
             valid_at: log.at(rest.near.or(rest.far).expect("damage is proved by a record")),
         }),
+        verdict => Ok((verdict, rest)),
     }
 }
 

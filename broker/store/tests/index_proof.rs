@@ -127,6 +127,73 @@ fn the_snapshot_of_another_log_is_not_used() {
     });
 }
 
+/// Names and contents of the files of the index.
+async fn index(world: &World) -> Vec<(String, Vec<u8>)> {
+    let disk = world.disk(0);
+    let mut files = Vec::new();
+    for entry in disk.list("log/queueindex").await.expect("a directory") {
+        let path = format!("log/queueindex/{}", entry.name);
+        files.push((entry.name, disk.read_all(path, 1 << 20).await.expect("readable")));
+    }
+    files
+}
+
+/// Makes the snapshots useless: by those of another log, where it has them, or by damage.
+async fn spoil_snapshots(world: &World, by_others: bool) {
+    let disk = world.disk(0);
+    for slot in ["snapshot.0", "snapshot.1"] {
+        let path = format!("log/queueindex/{slot}");
+        let other = disk.read_all(format!("other/queueindex/{slot}"), 1 << 20).await;
+        match other {
+            Ok(other) if by_others => disk.replace(path, other).await.expect("room"),
+            _ if disk.exists(&path).await.expect("known") => world.flip_bit(0, &path, 30, 1),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_index_that_is_of_no_use_stays_where_it_is_when_the_log_is_refused() {
+    for (is_foreign, is_forged) in [(false, false), (true, false), (true, true)] {
+        let world = World::new(1);
+        world.run(async {
+            live(&world, "log", 0, 40).await;
+            live(&world, "other", 1, 33).await;
+            spoil_snapshots(&world, is_foreign).await;
+            // Its stream has to begin with a whole frame.
+            world.flip_bit(0, "log/queueindex/00000000000000000000", 20, 1);
+            let disk = world.disk(0);
+            let mut log = disk.read_all(SEGMENT, 1 << 20).await.expect("readable");
+            let len = u32::from_be_bytes(*log.first_chunk().expect("a message")) as usize;
+            match is_forged {
+                true => forge(&mut log, len, 12, |_, placement| placement.queue_offset = 30),
+                false => log[12 * len + 200] ^= 1,
+            }
+            disk.replace(SEGMENT, log).await.expect("room");
+            let before = index(&world).await;
+            assert!(before.len() > 1, "a stream and a snapshot");
+            for _ in 0..2 {
+                assert!(try_open(&world, "log", 0).await.is_err());
+                let names: Vec<_> = index(&world).await.into_iter().map(|file| file.0).collect();
+                assert!(index(&world).await == before, "foreign: {is_foreign}, left: {names:?}");
+            }
+        });
+    }
+}
+
+/// Makes another message of the one at this offset, sound and of the same length, as they all are.
+fn forge(log: &mut [u8], len: usize, offset: usize, change: Change) {
+    let at = offset * len;
+    let mut other = NewRecord { with_record_crc: true, ..message("topic", 0, &[7; 400], "") };
+    let mut placement = Placement {
+        queue_offset: offset as i64,
+        physical_offset: LogId(0).at(at as u64).wire(),
+        stored_at_ms: 1000,
+    };
+    change(&mut other, &mut placement);
+    assert_eq!(encode(&mut log[at..at + len], &other, placement), Ok(len), "it takes its place");
+}
+
 type Change = fn(&mut NewRecord<'_>, &mut Placement);
 
 /// A log that was killed before its index knew of its messages, after a sound message of the same
@@ -149,19 +216,7 @@ fn killed_with(change: Change) -> World {
         let disk = world.disk(0);
         let mut log = disk.read_all(SEGMENT, 1 << 20).await.expect("readable");
         let len = u32::from_be_bytes(*log.first_chunk().expect("a message")) as usize;
-        let at = len * (MESSAGES / 2);
-        let mut other = NewRecord { with_record_crc: true, ..message("topic", 0, &body, "") };
-        let mut placement = Placement {
-            queue_offset: MESSAGES as i64 / 2,
-            physical_offset: LogId(0).at(at as u64).wire(),
-            stored_at_ms: 1000,
-        };
-        change(&mut other, &mut placement);
-        assert_eq!(
-            encode(&mut log[at..at + len], &other, placement),
-            Ok(len),
-            "it takes its place"
-        );
+        forge(&mut log, len, MESSAGES / 2, change);
         disk.replace(SEGMENT, log).await.expect("room");
     });
     world
