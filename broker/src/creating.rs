@@ -10,7 +10,7 @@
 //! An owner that learns of the topic later than the other shard makes a line of its own; creating
 //! the topic once more then changes nothing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -23,16 +23,28 @@ use crate::outcome::Refusal;
 use crate::services::Request;
 use crate::services::kept::Kept;
 use crate::shard::DataPlane;
+use crate::shares::Shares;
 use crate::stages::Arrival;
 
-/// Bytes of the sends that wait for topics on one shard; further ones are answered SYSTEM_BUSY.
+/// Bytes of the sends that wait for topics on one shard. Connections have [`Shares`] of them: one
+/// alone may have half, and what finds no place is answered SYSTEM_BUSY.
 const WAITING_MAX_BYTES: usize = 64 << 20;
 
+/// What each counts for at least: a new name costs a line, a task and a question to shard 0 beside
+/// its frame. So 16,384 sends wait at most, 8,192 of a connection that is alone.
+const WAITING_MIN_BYTES: usize = 4 << 10;
+
 /// The lines of one shard.
-#[derive(Default)]
 pub(crate) struct Creating {
     lines: RefCell<HashMap<String, VecDeque<Waiting>>>,
-    bytes: Cell<usize>,
+    shares: RefCell<Shares>,
+}
+
+impl Default for Creating {
+    fn default() -> Self {
+        let shares = RefCell::new(Shares::new(WAITING_MAX_BYTES, 1));
+        Self { lines: RefCell::default(), shares }
+    }
 }
 
 /// A send that waits for its topic.
@@ -55,9 +67,14 @@ impl Creating {
         self.lines.borrow().is_empty()
     }
 
-    /// Puts a send into the line of its topic; `true` when it is the first there.
+    /// Takes the place of a send that is to wait; false when its connection has its share.
+    fn admit(&self, request: &Request<'_, '_>) -> bool {
+        let bytes = counted_bytes(request.frame.len());
+        self.shares.borrow_mut().take(request.peer.key(), bytes)
+    }
+
+    /// Puts a send that has a place into the line of its topic; `true` when it is the first there.
     fn join(&self, topic: &str, waiting: Waiting) -> bool {
-        self.bytes.set(self.bytes.get() + waiting.kept.frame_bytes());
         let mut lines = self.lines.borrow_mut();
         match lines.get_mut(topic) {
             Some(line) => {
@@ -78,9 +95,19 @@ impl Creating {
             lines.remove(topic);
             return None;
         };
-        self.bytes.set(self.bytes.get() - waiting.kept.frame_bytes());
         Some(waiting)
     }
+
+    /// Gives back the place of a send that was served: the first of a line needs it, too.
+    fn leave(&self, waiting: &Waiting) {
+        let bytes = counted_bytes(waiting.kept.frame_bytes());
+        self.shares.borrow_mut().give_back(waiting.kept.peer().key(), bytes);
+    }
+}
+
+/// What a send counts for while it waits.
+fn counted_bytes(frame_bytes: usize) -> usize {
+    frame_bytes.max(WAITING_MIN_BYTES)
 }
 
 impl DataPlane {
@@ -91,9 +118,11 @@ impl DataPlane {
         request: Request<'_, '_>,
         hops: u8,
     ) {
-        if self.creating.bytes.get() + request.frame.len() > WAITING_MAX_BYTES {
+        if !self.creating.admit(&request) {
+            let taken = self.creating.shares.borrow().of(request.peer.key());
             let remark = format!(
-                "topic {topic} is being created, and sends of {WAITING_MAX_BYTES} bytes wait for it"
+                "topic {topic} is being created; sends of this connection wait for topics with \
+                 {taken} bytes, and no more are free"
             );
             let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
             return request.refuse(&refusal);
@@ -108,21 +137,25 @@ impl DataPlane {
     /// Serves the line of a topic until nobody is left in it.
     async fn run_line(self: Rc<Self>, topic: String) {
         while let Some(waiting) = self.creating.next(&topic) {
-            let Waiting { kept, hops, arrival } = &waiting;
-            // Only for the first of a line, unless that one was refused.
-            let wanted = kept.lend(|asked| self.topic_wanted_by(asked.command));
-            if let Some(mut wanted) = wanted {
-                wanted.wanted_by = kept.peer().peer_addr().to_string();
-                if let Err(refusal) = self.create_topic(wanted).await {
-                    kept.lend(|request| request.refuse(&refusal));
-                    continue;
-                }
-            }
-            self.local.stages.begin_kept(*arrival);
-            kept.lend(|request| self.handle_from_line(request, hops + 1));
-            self.local.end_turn();
+            self.serve_from_line(&waiting).await;
+            self.creating.leave(&waiting);
             task::yield_if_needed().await;
         }
+    }
+
+    async fn serve_from_line(self: &Rc<Self>, waiting: &Waiting) {
+        let Waiting { kept, hops, arrival } = waiting;
+        // Only for the first of a line, unless that one was refused.
+        let wanted = kept.lend(|asked| self.topic_wanted_by(asked.command));
+        if let Some(mut wanted) = wanted {
+            wanted.wanted_by = kept.peer().peer_addr().to_string();
+            if let Err(refusal) = self.create_topic(wanted).await {
+                return kept.lend(|request| request.refuse(&refusal));
+            }
+        }
+        self.local.stages.begin_kept(*arrival);
+        kept.lend(|request| self.handle_from_line(request, hops + 1));
+        self.local.end_turn();
     }
 
     /// Creates a topic on shard 0. When it is done this shard knows the topic.

@@ -76,3 +76,21 @@ fn the_refusal_of_a_topic_is_told_to_each_who_waited() {
         }
     });
 }
+
+#[test]
+fn one_connection_does_not_keep_all_places_of_sends_that_wait() {
+    const SENDS: usize = 9000;
+    let dir = temp_dir();
+    Setup::new(1, 1).run(dir.path(), |bench| async move {
+        let (greedy, client) = (bench.client().await, bench.client().await);
+        let mut calls: Vec<_> = (0..SENDS).map(|_| start_send(&greedy, HELD_TOPIC, 0)).collect();
+        let last = calls.pop().expect("the last send");
+        let refused = in_time("the last is refused", last).await.expect("an answer");
+        assert_eq!(refused.code(), response::SYSTEM_BUSY, "{:?}", refused.command().remark());
+
+        let other = start_send(&client, HELD_TOPIC, 0);
+        client.call(RELEASE, &(), &[]).await;
+        assert_eq!(offset(calls.swap_remove(0)).await, "0");
+        assert_eq!(offset(other).await, "8192", "behind half of the places");
+    });
+}
