@@ -47,6 +47,9 @@ pub(crate) struct Member {
     /// Counts polls, to serve queues in turn.
     pub(crate) turn: Cell<u64>,
     pub(crate) is_stopping: Cell<bool>,
+    /// Entered by a pass of dividing queues: one that asks where its queues begin must not go on
+    /// behind a later one that wants others.
+    pub(crate) rebalance_turn: Turn,
     /// Orderly: entered from the question for locks until each is with a queue that is ours, or is
     /// given back.
     pub(crate) take_turn: Turn,
@@ -161,6 +164,7 @@ impl Member {
             arrived: Notify::new(),
             turn: Cell::new(0),
             is_stopping: Cell::new(false),
+            rebalance_turn: Turn::default(),
             take_turn: Turn::default(),
             confirm_turn: Turn::default(),
             stop_turn: Turn::default(),
@@ -226,6 +230,14 @@ impl Member {
             return Some(Subscription { topic, filter, version: 0 });
         }
         self.subscriptions.borrow().get(topic).cloned()
+    }
+
+    /// Whether the queue may still become ours: it is named, or its topic subscribed.
+    pub(crate) fn is_wanted(&self, queue: &MessageQueue) -> bool {
+        match &*self.named.borrow() {
+            Some(named) => named.contains(queue),
+            None => self.subscriptions.borrow().contains_key(&*queue.topic),
+        }
     }
 
     /// Topics that are subscribed or named.

@@ -38,8 +38,9 @@ impl Member {
         }
     }
 
-    /// Divides all topics once.
+    /// Divides all topics once, behind a pass that is under way.
     pub(crate) async fn rebalance(self: &Rc<Self>) -> Pass {
+        let _turn = self.rebalance_turn.enter().await;
         let mut pass = Pass::Complete;
         let mut wanted = BTreeSet::new();
         let mut undecided = BTreeSet::new();
@@ -184,7 +185,8 @@ impl Member {
         at_brokers("take queues", queues, |(queue, _)| queue, take).await.concat()
     }
 
-    /// Begins to consume queues of one broker. One that does not answer is not asked again.
+    /// Begins to consume queues of one broker, but for those that are not wanted any more. One that
+    /// does not answer is not asked again.
     async fn take_at_broker(
         self: Rc<Self>,
         queues: Vec<(MessageQueue, Option<u64>)>,
@@ -194,7 +196,11 @@ impl Member {
             if self.is_stopping.get() {
                 break;
             }
+            if !self.is_wanted(&queue) {
+                continue;
+            }
             match self.first_offset(&queue).await {
+                Ok(_) if !self.is_wanted(&queue) => {}
                 Ok(offset) => taken.extend(self.begin(queue, offset, locked_at_ms)),
                 Err(fault) => {
                     self.report_no_offset(&queue, &fault);

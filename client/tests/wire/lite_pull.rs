@@ -237,6 +237,34 @@ fn a_queue_that_is_given_up_during_a_commit_is_left_to_its_next_owner() {
 }
 
 #[test]
+fn an_assignment_ends_what_the_one_before_it_still_began() {
+    let broker = FakeBroker::start("a");
+    let client = client_of(&broker);
+    let queue = |id| MessageQueue::new("T", "a", id);
+    let consumer = block_on(async {
+        send_to_queue(&producer_of(&client).await, 1, 2).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        consumer.assign(vec![queue(0)]).await.expect("assigned");
+        consumer
+    });
+    // The broker says nothing as long as this is held.
+    let state = broker.state();
+    let mut wide = std::pin::pin!(consumer.assign((0..4).map(queue).collect()));
+    assert!(block_on(poll_once(wide.as_mut())).is_none(), "asks where the queues begin");
+    let mut narrow = std::pin::pin!(consumer.assign(vec![queue(0)]));
+    let _ = block_on(poll_once(narrow.as_mut()));
+    // Both have begun when what is asked behind them is answered.
+    block_on(consumer.assignment()).expect("known");
+    drop(state);
+    block_on(narrow).expect("assigned");
+    block_on(wide).expect("overtaken");
+    let assigned = block_on(consumer.assignment()).expect("known");
+    assert_eq!(assigned, [queue(0)]);
+    let polled = block_on(consumer.poll(10, Duration::from_millis(50))).expect("polled");
+    assert!(polled.is_empty(), "of a queue that is not assigned: {polled:?}");
+}
+
+#[test]
 fn the_two_ways_to_get_queues_exclude_each_other() {
     let broker = FakeBroker::start("a");
     let client = client_of(&broker);
