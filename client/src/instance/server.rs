@@ -6,7 +6,8 @@ use std::time::Duration;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, WriteHeader};
 use ringmq_remoting::{CallError, Connection};
-use ringmq_runtime::sync;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{sync, task};
 
 use super::Instance;
 use crate::error::{Attempt, ClientError, Fault};
@@ -49,8 +50,9 @@ pub(crate) type Read<T> = fn(&Command<'_>) -> Result<T, Fault>;
 impl Instance {
     /// Sends one request to `server` and has `read` make sense of the answer.
     ///
-    /// A server that is going away (code 1500) is asked once more over a new connection; the old
-    /// one stays until what others asked over it is answered.
+    /// `timeout` begins when there is a connection. A server that is going away (code 1500) is
+    /// asked once more over a new one, in what is left of the time; the old connection stays until
+    /// what others asked over it is answered.
     pub(crate) async fn call<T: 'static>(
         &self,
         server: &Server,
@@ -74,11 +76,17 @@ impl Instance {
         read: Read<T>,
     ) -> Result<T, Fault> {
         let connection = self.connect(&server.address).await?;
+        let deadline = Instant::now() + timeout;
         let outcome = ask(&connection, code, header, body().as_ref(), timeout, read).await;
         if outcome.as_ref().is_err_and(|fault| fault.code() == Some(response::GO_AWAY)) {
             self.dialer.retire(&server.address, &connection, "the server goes away");
-            let connection = self.connect(&server.address).await?;
-            return ask(&connection, code, header, body().as_ref(), timeout, read).await;
+            let left = deadline.saturating_since(Instant::now());
+            let again = async {
+                let connection = self.connect(&server.address).await?;
+                ask(&connection, code, header, body().as_ref(), left, read).await
+            };
+            let silence = |_| Fault::silence(format!("going away, no answer within {timeout:?}"));
+            return task::timeout(left, again).await.map_err(silence).flatten();
         }
         outcome
     }

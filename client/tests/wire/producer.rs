@@ -12,6 +12,7 @@ use ringmq_client::{Client, ClientError};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::properties::keys;
 use ringmq_protocol::record::Record;
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::remote;
 
 use super::fake::{FakeBroker, Trouble};
@@ -85,6 +86,22 @@ fn a_broker_that_stays_silent_costs_the_send_timeout_and_no_more() {
     let error = producer.send_blocking(Message::new("T", "x")).expect_err("no answer");
     assert!(error.to_string().contains("no answer within"), "{error}");
     producer.send_blocking(Message::new("T", "y")).expect("the connection still works");
+}
+
+#[test]
+fn a_broker_that_goes_away_late_costs_the_send_timeout_and_no_more() {
+    let broker = FakeBroker::start("a");
+    let send_timeout = Duration::from_secs(2);
+    let config = ProducerConfig { send_timeout, ..ProducerConfig::new("p") };
+    let (_client, producer) = connect(&broker.address, config);
+    producer.send_blocking(Message::new("T", "warm-up")).expect("sent");
+    let late = Trouble::RefuseLate(response::GO_AWAY, send_timeout * 3 / 4);
+    broker.state().trouble = [late, Trouble::Silence].into();
+    let began = Instant::now();
+    let error = producer.send_blocking(Message::new("T", "x")).expect_err("no answer");
+    let took = Instant::now().saturating_since(began);
+    assert!(took < send_timeout * 3 / 2, "{took:?}: {error}");
+    assert!(broker.state().trouble.is_empty(), "it was asked twice");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringmq_protocol::bodies::heartbeat::{ConsumerList, HeartbeatData};
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
@@ -20,6 +21,7 @@ use ringmq_protocol::headers::send::{SendRequest, SendResponse};
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_protocol::{Command, Header, WriteHeader, batch, json};
 use ringmq_remoting::{Connection, ReplyTo, Service};
+use ringmq_runtime::task;
 
 use super::Shared;
 use super::state::{Ask, State, Trouble};
@@ -65,6 +67,15 @@ impl<'a> Call<'a, '_> {
 
     fn refuse(&self, code: i32, remark: &str) {
         self.connection.reply(&self.to, code, Some(remark), &(), &[]);
+    }
+
+    fn refuse_later(&self, code: i32, after: Duration) {
+        let (connection, to) = (self.connection.clone(), ReplyTo::of(self.command));
+        let answer = async move {
+            task::sleep(after).await;
+            connection.reply(&to, code, Some("trouble was asked for"), &(), &[]);
+        };
+        task::spawn("a late answer", answer).detach();
     }
 }
 
@@ -257,6 +268,7 @@ impl Fake {
     fn send(&self, state: &mut State, call: &Call<'_, '_>) {
         match state.trouble.pop_front() {
             Some(Trouble::Refuse(code)) => return call.refuse(code, "trouble was asked for"),
+            Some(Trouble::RefuseLate(code, after)) => return call.refuse_later(code, after),
             Some(Trouble::Silence) => return,
             Some(Trouble::Disconnect) => return call.connection.close("trouble was asked for"),
             None => {}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::offset::ResetOffsetBody;
@@ -22,6 +23,8 @@ const SYS_FLAG_AT: usize = 36;
 pub enum Trouble {
     /// Answered with this code.
     Refuse(i32),
+    /// Answered so after this time.
+    RefuseLate(i32, Duration),
     /// Never answered.
     Silence,
     /// The connection is closed in its place.
