@@ -106,7 +106,7 @@ impl Admin {
             instance.route(&queue.topic).await?;
             let action = format!("{action} of {queue}");
             let broker = instance.broker(&queue).map_err(|fault| {
-                Server::new(&queue.broker_name, "unknown address").failed(action.clone(), fault)
+                Server::unknown(&queue.broker_name).failed(action.clone(), fault)
             })?;
             let outcome = ask(instance, broker.clone(), queue).await;
             outcome.map_err(|fault| broker.failed(action, fault))

@@ -14,6 +14,7 @@ use super::subscription::Filter;
 use crate::client::Client;
 use crate::config::ConsumerConfig;
 use crate::error::ClientError;
+use crate::instance::Server;
 use crate::message::check_topic;
 use crate::queue::MessageQueue;
 use crate::received::ReceivedMessage;
@@ -201,7 +202,7 @@ impl LitePullConsumer {
                 let found = member.position(&queue).await;
                 found.map_err(|fault| {
                     let action = format!("look-up of the offset of {queue}");
-                    crate::instance::Server::new(&queue.broker_name, "").failed(action, fault)
+                    Server::unknown(&queue.broker_name).failed(action, fault)
                 })
             })
             .await

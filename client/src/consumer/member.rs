@@ -206,8 +206,7 @@ impl Member {
             wanted: "readable",
             answer: "no queue".to_owned(),
         })?;
-        let unknown =
-            |fault| Server::new(&queue.broker_name, "unknown address").failed(&action, fault);
+        let unknown = |fault| Server::unknown(&queue.broker_name).failed(&action, fault);
         let broker = self.instance.broker(queue).map_err(unknown)?;
         let (topic, filter) = (topic.to_owned(), filter.clone());
         let subscription = Subscription { topic, filter, version: clock::unix_ms() };

@@ -157,7 +157,7 @@ impl Member {
                         self.instance.store_offset(&broker, group, &queue, offset, how).await;
                     (broker, told)
                 }
-                Err(fault) => (Server::new(&queue.broker_name, "unknown address"), Err(fault)),
+                Err(fault) => (Server::unknown(&queue.broker_name), Err(fault)),
             };
             match told {
                 Ok(()) => self.offsets.borrow_mut().stored(&queue, offset, clock::monotonic_ms()),

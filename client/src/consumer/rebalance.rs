@@ -12,7 +12,7 @@ use super::at_brokers::at_brokers;
 use super::member::{Assigned, Member};
 use super::progress::Due;
 use crate::error::{ClientError, Fault};
-use crate::instance::Commit;
+use crate::instance::{Commit, Server};
 use crate::queue::{MessageQueue, java_order};
 use crate::routes::TopicRoute;
 
@@ -92,7 +92,7 @@ impl Member {
         let mut attempts = Vec::new();
         for set in &route.brokers {
             let Some((_, address)) = set.addresses.first_key_value() else { continue };
-            let broker = crate::instance::Server::new(&set.name, address);
+            let broker = Server::new(&set.name, address);
             match self.instance.members_of(&broker, &self.config.group).await {
                 Ok(members) => return Ok(members),
                 Err(fault) => attempts.push(broker.attempt(fault)),

@@ -24,6 +24,11 @@ impl Server {
         Self { name: name.to_owned(), address: address.to_owned() }
     }
 
+    /// A server of which no address is known.
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self::new(name, "unknown address")
+    }
+
     /// The same server's port for sends only, two below the ordinary one.
     pub(crate) fn vip(self) -> Self {
         let vip = self.address.rsplit_once(':').and_then(|(host, port)| {

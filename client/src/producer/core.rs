@@ -200,7 +200,7 @@ impl ProducerCore {
     }
 
     fn server(&self, queue: &MessageQueue) -> Result<Server, Attempt> {
-        let unknown = |fault| Server::new(&queue.broker_name, "unknown address").attempt(fault);
+        let unknown = |fault| Server::unknown(&queue.broker_name).attempt(fault);
         let server = self.instance.master(&queue.broker_name).map_err(unknown)?;
         Ok(if self.instance.config.vip_channel { server.vip() } else { server })
     }
