@@ -3,19 +3,21 @@
 //! Joins the pure tables of [`crate::groups`] and [`crate::locks`] with the connections behind
 //! them. A [`Peer`] is kept for a connection exactly as long as a member is registered through it.
 
+use std::cell::{Ref, RefCell, RefMut};
+use std::time::Duration;
+
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
+use ringmq_protocol::codes::request;
+use ringmq_runtime::clock;
+use ringmq_runtime::random::HashMap;
+
 use crate::filter::TagFilter;
 use crate::groups::{Consumers, Left, Members};
 use crate::link::ConnectionKey;
 use crate::locks::QueueLocks;
 use crate::peer::Peer;
 use crate::view;
-use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
-use ringmq_protocol::codes::request;
-use ringmq_runtime::clock;
-use ringmq_runtime::random::HashMap;
-use std::cell::{Ref, RefCell, RefMut};
-use std::time::Duration;
 
 /// The connected half of the control plane.
 #[derive(Default)]

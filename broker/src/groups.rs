@@ -16,13 +16,15 @@
 //! Producers and consumers are in two tables of one type. Times are milliseconds of the
 //! monotonic clock.
 
-use crate::link::ConnectionKey;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
 use ringmq_protocol::bodies::heartbeat::{
     ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel,
 };
 use ringmq_runtime::random::HashSet;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+
+use crate::link::ConnectionKey;
 use subscriptions::Subscriptions;
 use table::{Group, Table};
 

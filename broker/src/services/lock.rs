@@ -1,14 +1,16 @@
 //! Queue locks of consumers that consume in order: LOCK_BATCH_MQ (41), UNLOCK_BATCH_MQ (42).
 
+use std::rc::Rc;
+
+use ringmq_protocol::Command;
+use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
+use ringmq_runtime::clock;
+
 use super::control::{Answer, json_answer, read_body};
 use crate::clients::Clients;
 use crate::directory::Directory;
 use crate::names;
 use crate::outcome::Refusal;
-use ringmq_protocol::Command;
-use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
-use ringmq_runtime::clock;
-use std::rc::Rc;
 
 /// Serves lock requests.
 pub struct Locks {

@@ -4,14 +4,16 @@
 //! Each function runs one job on every shard at the same time; a job touches the logs of its shard
 //! only.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringmq_runtime::random::{HashMap, HashSet};
+use ringmq_store::{LogPosition, QueueOffset, TimeBoundary};
+
 use crate::logs::OwnedLog;
 use crate::router::HashedQueue;
 use crate::services::pull;
 use crate::shard::DataPlane;
-use ringmq_runtime::random::{HashMap, HashSet};
-use ringmq_store::{LogPosition, QueueOffset, TimeBoundary};
-use std::rc::Rc;
-use std::sync::Arc;
 
 /// The offsets that one queue holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,13 +3,11 @@
 //! The exporter drops a whole broker when one key is missing or one number does not parse, so every
 //! key it reads is always there, with zeros where Apache leaves an empty text in its first seconds.
 
-use super::super::control::{Reaction, json_answer};
-use super::stats::Samples;
-use super::{Parts, gather};
-use crate::logs::OwnedLog;
-use crate::metrics::{History, SAMPLE_PERIOD_MS, Totals, percentile_ms};
-use crate::shard::DataPlane;
-use crate::stages;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
 use ringmq_protocol::bodies::send_stage::SendStage;
 use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::command::VERSION;
@@ -17,10 +15,14 @@ use ringmq_protocol::record::Record;
 use ringmq_runtime::clock;
 use ringmq_runtime::disk::Space;
 use ringmq_runtime::task;
-use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::time::Duration;
+
+use super::super::control::{Reaction, json_answer};
+use super::stats::Samples;
+use super::{Parts, gather};
+use crate::logs::OwnedLog;
+use crate::metrics::{History, SAMPLE_PERIOD_MS, Totals, percentile_ms};
+use crate::shard::DataPlane;
+use crate::stages;
 
 const DAY_MS: i64 = 86_400_000;
 

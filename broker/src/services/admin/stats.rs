@@ -4,17 +4,19 @@
 //! group's progress in them, is sampled every ten seconds, and the differences are the counts. A
 //! group that goes back counts as zero for that sample.
 
-use super::super::control::{Answer, decode, json_answer};
-use super::Parts;
-use crate::metrics::Totals;
-use crate::outcome::Refusal;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::BrokerStatsRequest;
 use ringmq_runtime::random::HashMap;
-use std::collections::VecDeque;
-use std::rc::Rc;
+
+use super::super::control::{Answer, decode, json_answer};
+use super::Parts;
+use crate::metrics::Totals;
+use crate::outcome::Refusal;
 
 /// Topics and groups that are sampled at most; 24 MiB.
 const SERIES_MAX: usize = 40_000;
