@@ -18,7 +18,8 @@ use crate::entry::ENTRY_SIZE;
 use crate::frame::{FrameKind, FrameWriter};
 use crate::index_files;
 use crate::keys::{self, KeyRun};
-use crate::log::{INDEX_DIR, Inner};
+use crate::log::{INDEX_DIR, Inner, State};
+use crate::position::QueueKey;
 use crate::snapshot::{self, SnapshotHead, SnapshotWriter};
 
 /// Index stream after which a new snapshot is due: a start replays this much in about 30 ms.
@@ -258,13 +259,13 @@ fn refuse_snapshot(inner: &Inner, head: SnapshotHead) {
 
 fn write_queues(
     writer: &mut SnapshotWriter,
-    state: &RefCell<crate::log::State>,
+    state: &RefCell<State>,
     slots: std::ops::Range<usize>,
     head: SnapshotHead,
 ) {
     let state = state.borrow();
     for slot in slots {
-        let key = crate::position::QueueKey(slot as u32);
+        let key = QueueKey(slot as u32);
         // Queues that the stream does not know yet follow in its next frames.
         if let Some(queue) = state.queues.get(key).filter(|queue| queue.is_announced()) {
             writer.queue(key.0, queue, head.log_byte);

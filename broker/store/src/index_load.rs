@@ -12,7 +12,7 @@ use crate::index_files::{IndexFiles, Replay, ReplayedFrame, is_mark};
 use crate::keys::{KeyIndex, KeyRun};
 use crate::log::INDEX_DIR;
 use crate::options::LogOptions;
-use crate::position::{LogId, parse_segment_name};
+use crate::position::{LogId, QueueKey, parse_segment_name};
 use crate::queue::{BlockRef, Queue};
 use crate::queue_index::QueueIndex;
 use crate::snapshot::{self, SnapshotHead};
@@ -254,7 +254,7 @@ async fn replay(
 /// Applies one frame; false when it does not fit what is there.
 fn apply(loaded: &mut LoadedIndex, frame: &ReplayedFrame) -> bool {
     let (head, payload) = (&frame.head, frame.payload());
-    let key = crate::position::QueueKey(head.slot);
+    let key = QueueKey(head.slot);
     match head.kind {
         FrameKind::QueueOpened => open_queue(&mut loaded.queues, head.slot, head.number, payload),
         FrameKind::QueueDeleted => {
@@ -307,5 +307,5 @@ fn with_queue(
     slot: u32,
     change: impl FnOnce(&mut Queue) -> bool,
 ) -> bool {
-    loaded.queues.get_mut(crate::position::QueueKey(slot)).is_none_or(change)
+    loaded.queues.get_mut(QueueKey(slot)).is_none_or(change)
 }
