@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::sync::Arc;
+
+use ringmq_broker::view::{Change, Topic};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::offset::{
     MaxOffsetRequest, QueryOffsetRequest, QueueRequest, SearchOffsetRequest, UpdateOffsetRequest,
@@ -65,6 +68,23 @@ fn progress_is_committed_by_request_and_by_pull() {
             }
         });
     }
+}
+
+#[test]
+fn progress_on_a_queue_that_a_topic_has_not_names_the_queues_it_has() {
+    let dir = temp_dir();
+    Setup::new(1, 1).run(dir.path(), |bench| async move {
+        let narrowed = Topic { read_queues: 2, ..support::topic("Narrowed", 4) };
+        bench.data.publish(Change::Topic(Arc::new(narrowed)));
+        let client = bench.client().await;
+        let commit =
+            |queue_id| UpdateOffsetRequest { topic: "Narrowed", ..update("g", queue_id, 1) };
+        let written = client.call(request::UPDATE_CONSUMER_OFFSET, &commit(3), &[]).await;
+        assert_eq!(written.code(), response::SUCCESS, "what was written before can be consumed");
+        let missing = client.call(request::UPDATE_CONSUMER_OFFSET, &commit(4), &[]).await;
+        let remark = missing.command().remark().unwrap_or_default().to_owned();
+        assert_eq!(remark, "queueId 4 does not exist, topic Narrowed has 4 queues");
+    });
 }
 
 #[test]

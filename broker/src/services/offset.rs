@@ -111,10 +111,11 @@ fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> R
     let view = data.local.view();
     let Some(topic) = view.topic(header.topic) else { return Err(Refusal::no_topic(header.topic)) };
     let queue_id = header.queue_id;
-    if i64::from(queue_id) >= topic.read_queues.max(topic.write_queues).into() {
+    let queues = topic.read_queues.max(topic.write_queues);
+    if i64::from(queue_id) >= queues.into() {
         return Err(Refusal::invalid_parameter(format!(
-            "queueId {queue_id} does not exist, topic {} has {} queues",
-            topic.name, topic.read_queues
+            "queueId {queue_id} does not exist, topic {} has {queues} queues",
+            topic.name
         )));
     }
     let group = header.consumer_group;
