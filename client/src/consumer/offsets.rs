@@ -26,6 +26,14 @@ struct Known {
     stored: Option<(i64, u64)>,
 }
 
+impl Known {
+    fn is_due(&self, clock_ms: u64) -> bool {
+        self.stored.is_none_or(|(offset, at_ms)| {
+            offset != self.offset || clock_ms.saturating_sub(at_ms) >= RESEND_AFTER_MS
+        })
+    }
+}
+
 /// Consumed-up-to offsets (the next one to consume) by queue.
 #[derive(Debug, Default)]
 pub struct OffsetTable {
@@ -62,16 +70,16 @@ impl OffsetTable {
         self.known.remove(queue);
     }
 
-    /// Offsets to store now: those that changed, and old ones again after [`RESEND_AFTER_MS`].
-    pub fn due(&self, clock_ms: u64) -> Vec<(MessageQueue, i64)> {
-        let is_due = |known: &Known| match known.stored {
-            None => true,
-            Some((offset, at)) => {
-                offset != known.offset || clock_ms.saturating_sub(at) >= RESEND_AFTER_MS
-            }
-        };
-        let due = self.known.iter().filter(|(_, known)| is_due(known));
-        due.map(|(queue, known)| (queue.clone(), known.offset)).collect()
+    /// Queues whose offset is to be stored now: it changed, or was stored [`RESEND_AFTER_MS`] ago.
+    /// Which offset that is is asked for when it is sent ([`OffsetTable::get`]).
+    pub fn due(&self, clock_ms: u64) -> impl Iterator<Item = &MessageQueue> {
+        let due = self.known.iter().filter(move |(_, known)| known.is_due(clock_ms));
+        due.map(|(queue, _)| queue)
+    }
+
+    /// All queues whose offset is known.
+    pub fn queues(&self) -> impl Iterator<Item = &MessageQueue> {
+        self.known.keys()
     }
 
     /// `offset` of `queue` was handed to the store at `clock_ms`.
@@ -143,6 +151,10 @@ mod tests {
         MessageQueue::new("T", "b", id)
     }
 
+    fn due(table: &OffsetTable, clock_ms: u64) -> Vec<MessageQueue> {
+        table.due(clock_ms).cloned().collect()
+    }
+
     #[test]
     fn late_reports_do_not_move_an_offset_back_but_a_reset_does() {
         let mut table = OffsetTable::default();
@@ -158,23 +170,24 @@ mod tests {
         let mut table = OffsetTable::default();
         table.loaded(&queue(0), 5, 1_000);
         table.advance(&queue(1), 9);
-        assert_eq!(table.due(2_000), [(queue(1), 9)]);
+        assert_eq!(due(&table, 2_000), [queue(1)]);
         table.stored(&queue(1), 9, 2_000);
-        assert_eq!(table.due(3_000), []);
+        assert_eq!(due(&table, 3_000), []);
         table.advance(&queue(0), 6);
-        assert_eq!(table.due(3_000), [(queue(0), 6)]);
+        assert_eq!(due(&table, 3_000), [queue(0)]);
         table.stored(&queue(0), 6, 3_000);
-        assert_eq!(table.due(2_000 + RESEND_AFTER_MS), [(queue(1), 9)]);
+        assert_eq!(due(&table, 2_000 + RESEND_AFTER_MS), [queue(1)]);
     }
 
     #[test]
     fn an_offset_that_moved_while_it_was_sent_is_due_again() {
         let mut table = OffsetTable::default();
         table.advance(&queue(0), 9);
-        let due = table.due(0);
         table.advance(&queue(0), 12);
-        table.stored(&due[0].0, due[0].1, 1);
-        assert_eq!(table.due(1), [(queue(0), 12)]);
+        table.stored(&queue(0), 9, 1);
+        assert_eq!(due(&table, 1), [queue(0)]);
+        table.stored(&queue(0), 12, 1);
+        assert_eq!(due(&table, 1), []);
     }
 
     #[test]

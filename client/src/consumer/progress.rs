@@ -8,7 +8,7 @@ use ringmq_runtime::clock;
 
 use super::at_brokers::at_brokers;
 use super::member::Member;
-use super::offsets::{self, OffsetTable};
+use super::offsets;
 use crate::config::ConsumeFrom;
 use crate::error::{Attempt, ClientError, Fault};
 use crate::instance::{Commit, Place, Server};
@@ -109,7 +109,8 @@ impl Member {
         if self.is_broadcasting() {
             return self.persist_locally().await;
         }
-        let attempts = self.commit(self.ours(OffsetTable::all), Commit::Confirm).await;
+        let all = ours(self.offsets.borrow().queues());
+        let attempts = self.commit(all, Commit::Confirm).await;
         if attempts.is_empty() {
             return Ok(());
         }
@@ -126,15 +127,9 @@ impl Member {
             // Told by the log, and tried again.
             let _ = self.persist_locally().await;
         } else {
-            let due = self.ours(|offsets| offsets.due(clock::monotonic_ms()));
+            let due = ours(self.offsets.borrow().due(clock::monotonic_ms()));
             self.commit(due, Commit::Tell).await;
         }
-    }
-
-    /// Of these offsets those of queues that are ours when they are sent.
-    fn ours(&self, select: impl FnOnce(&OffsetTable) -> Vec<(MessageQueue, i64)>) -> Vec<Due> {
-        let selected = select(&self.offsets.borrow());
-        selected.into_iter().map(|(queue, _)| Due::Ours(queue)).collect()
     }
 
     /// Sends offsets to their brokers, to all at once, and returns what failed. One that cannot be
@@ -187,7 +182,7 @@ impl Member {
     }
 
     async fn persist_locally(&self) -> Result<(), ClientError> {
-        if self.offsets.borrow().due(clock::monotonic_ms()).is_empty() {
+        if self.offsets.borrow().due(clock::monotonic_ms()).next().is_none() {
             return Ok(());
         }
         let all = self.offsets.borrow().all();
@@ -230,4 +225,9 @@ impl Member {
             .for_each(|(queue, offset)| table.loaded(queue, *offset, clock::monotonic_ms()));
         Ok(())
     }
+}
+
+/// The progress of these queues, of which those are stored that are ours when their turn comes.
+fn ours<'q>(queues: impl Iterator<Item = &'q MessageQueue>) -> Vec<Due> {
+    queues.cloned().map(Due::Ours).collect()
 }
