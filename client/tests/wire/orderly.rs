@@ -113,7 +113,8 @@ impl Work {
             state.most = state.most.max(state.at_work[&queue]);
             state.begun += 1;
             work.changed.notify_all();
-            let waited = work.changed.wait_timeout_while(state, PATIENCE, |state| !state.may_end);
+            let longest = 2 * PATIENCE;
+            let waited = work.changed.wait_timeout_while(state, longest, |state| !state.may_end);
             let (mut state, _) = waited.expect("no panic in a listener");
             *state.at_work.get_mut(&queue).expect("begun above") -= 1;
             work.changed.notify_all();
@@ -179,6 +180,23 @@ fn a_queue_changes_hands_when_the_batch_at_work_has_returned() {
     };
     broker.wait_for("both to hold locks", |state| holders(state) == 2);
     assert_eq!(work.state().most, 1, "one listener of a queue at a time");
+}
+
+#[test]
+fn a_queue_whose_batch_does_not_return_changes_hands_after_20_seconds() {
+    let broker = FakeBroker::start("a");
+    let (first, second) = (client_of(&broker), client_of(&broker));
+    let work = Arc::new(Work::default());
+    block_on(async {
+        send_to_all_queues(&first).await;
+        join(&first, &work).await;
+        assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
+        join(&second, &work).await;
+    });
+    let early = Duration::from_secs(18);
+    assert!(!work.wait_for(early, |work| work.begun > 4), "nobody begins beside them");
+    assert!(work.wait_for(PATIENCE, |work| work.begun >= 6), "the next owner waits no longer");
+    work.let_go();
 }
 
 #[test]
