@@ -12,10 +12,11 @@ use std::time::Duration;
 use ringmq_broker::config::FlushDiskType;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::query::ViewMessageRequest;
+use ringmq_protocol::record::records;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use support::simulated::{self, BROKER};
-use support::{Client, Setup, field, in_time, send_header, temp_dir};
+use support::{Client, Setup, field, in_time, pull_header, send_header, temp_dir};
 
 #[test]
 fn sends_that_find_the_log_full_wait_and_keep_their_order() {
@@ -39,6 +40,62 @@ fn sends_that_find_the_log_full_wait_and_keep_their_order() {
                 assert_eq!(field(&answer, "queueOffset"), number.to_string());
             }
         });
+    }
+}
+
+#[test]
+fn a_send_that_waited_for_room_has_the_time_at_which_it_was_stored() {
+    const SENDS: usize = 2_300;
+    const UNWRITTEN_MAX_BYTES: i64 = 16 << 20;
+    let slow = Duration::from_millis(500);
+    let world = World::new(5);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    world.run(async {
+        let broker = Setup::simulated(1, 1).start_in(&world, move |_| async move {
+            while !stopped.load(Ordering::Relaxed) {
+                task::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let client = simulated::connect(&world).await;
+        let before = client.store("T", 0, b"first").await;
+        world.disk_faults(BROKER, |faults| faults.latency = (slow, slow));
+        // 18 MiB at once. Where they stop to find room others of the same read have just found it.
+        let (header, body) = (send_header("T", 0, ""), vec![b'x'; 8 << 10]);
+        let send = || {
+            let (code, timeout) = (request::SEND_MESSAGE_V2, support::TIMEOUT);
+            client.connection.call(code, &header, &body, timeout)
+        };
+        for call in (0..SENDS).map(|_| send()).collect::<Vec<_>>() {
+            assert_eq!(call.await.expect("an answer").code(), response::SUCCESS);
+        }
+        world.disk_faults(BROKER, |faults| faults.latency = Default::default());
+        let stored = stored_from(&client, before + 1).await;
+        assert_eq!(stored.len(), SENDS);
+        let (first_at, first_ms) = stored[0];
+        let waited = |(at, _): &&(i64, i64)| at - first_at >= UNWRITTEN_MAX_BYTES;
+        let early = stored.iter().filter(waited).filter(|(_, ms)| ms - first_ms < 500).count();
+        assert!(stored.iter().any(|stored| waited(&stored)), "some waited for a write to end");
+        assert_eq!(early, 0, "these have a time before that");
+        stop.store(true, Ordering::Relaxed);
+        broker.await;
+    });
+}
+
+/// Where and when the messages of a queue were stored, from this offset on.
+async fn stored_from(client: &Client, mut from: i64) -> Vec<(i64, i64)> {
+    let mut stored = Vec::new();
+    loop {
+        let answer = client.call(request::PULL_MESSAGE, &pull_header("T", 0, from), &[]).await;
+        let before = stored.len();
+        for record in records(answer.body()) {
+            let record = record.expect("whole");
+            stored.push((record.physical_offset, record.stored_at_ms));
+        }
+        if stored.len() == before {
+            return stored;
+        }
+        from += (stored.len() - before) as i64;
     }
 }
 
