@@ -11,6 +11,7 @@ use crate::control::ControlPlane;
 use crate::directory::{Directory, Identity, Tables};
 use crate::register::Registrar;
 use crate::services::admin::{Admin, RuntimeInfo};
+use crate::services::control::BODY_MAX_BYTES;
 use crate::shard::DataPlane;
 use crate::start::{self, BrokerError, Plan};
 use ringmq_namesrv::NameServerError;
@@ -29,6 +30,11 @@ use std::sync::Arc;
 /// Cores that `shardCores=auto` takes at most: beyond them memory and rings cost more than they
 /// bring on the machines that nobody configured.
 const SHARDS_AUTO_MAX: usize = 8;
+
+/// Longest registration at the name server in this process, which reads it on shard 0 in one step,
+/// as the control plane does its requests: 20,000 topics as JSON, 60,000 in the compressed form.
+/// Our own broker sends them in portions of 2,000.
+const REGISTRATION_MAX_BYTES: usize = BODY_MAX_BYTES;
 
 /// Everything that is decided before the first shard starts.
 #[derive(Clone, Debug)]
@@ -195,7 +201,8 @@ async fn embedded_namesrv(
         kv_config_path: "namesrv/kvConfig.json".to_owned(),
         ..ringmq_namesrv::Config::default()
     };
-    ringmq_namesrv::start_on(disk.clone(), config).await.map_err(|error| {
+    let started = ringmq_namesrv::start_on(disk.clone(), config, REGISTRATION_MAX_BYTES).await;
+    started.map_err(|error| {
         let in_store = matches!(error, NameServerError::File { .. });
         let text = error.explained("embeddedNamesrvPort");
         let text = format!("the name server in this process: {text}");

@@ -39,6 +39,8 @@ pub struct NameServer {
     pub(crate) overrides: RefCell<BTreeMap<String, String>>,
     pub(crate) overrides_saver: Saver,
     pub(crate) started_at: Instant,
+    /// Longest registration that is read, unfolded.
+    pub(crate) registration_max_bytes: usize,
     /// Connections that brokers registered on, by their id.
     pub(crate) broker_connections: RefCell<HashMap<u64, Rc<Connection>>>,
     dialer: Rc<Dialer<NoService>>,
@@ -74,10 +76,9 @@ impl<'a> Request<'a, '_> {
 impl NameServer {
     pub(crate) fn new(
         config: Config,
-        overrides: BTreeMap<String, String>,
-        overrides_saver: Saver,
-        kv: KvConfig,
-        kv_saver: Saver,
+        (overrides, overrides_saver): (BTreeMap<String, String>, Saver),
+        (kv, kv_saver): (KvConfig, Saver),
+        registration_max_bytes: usize,
     ) -> Rc<Self> {
         let limits = ConnectionLimits::default();
         let mut table = RouteTable::default();
@@ -91,6 +92,7 @@ impl NameServer {
             overrides: RefCell::new(overrides),
             overrides_saver,
             started_at: Instant::now(),
+            registration_max_bytes,
             broker_connections: RefCell::default(),
             dialer: Rc::new(Dialer::new(Rc::new(NoService), limits, CONNECT_TIMEOUT)),
         })

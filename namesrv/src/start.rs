@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_protocol::bodies::register::REGISTER_SIZE_MAX_BYTES;
 use ringmq_remoting::{Server, ServerLimits, serve};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Disk;
@@ -76,14 +77,19 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, NameServerError> {
     let failed =
         |error: io::Error| NameServerError::File { path: ".".into(), detail: error.to_string() };
-    start_on(Disk::live(".").map_err(failed)?, config).await
+    start_on(Disk::live(".").map_err(failed)?, config, REGISTER_SIZE_MAX_BYTES).await
 }
 
-/// As [`start`], with the files on `disk`.
+/// As [`start`], with the files on `disk`. Registrations may have `registration_max_bytes`, which
+/// are read in one step: who has other work on this shard wants fewer.
 ///
 /// # Errors
 /// See [`NameServerError`].
-pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, NameServerError> {
+pub async fn start_on(
+    disk: Disk,
+    mut config: Config,
+    registration_max_bytes: usize,
+) -> Result<Running, NameServerError> {
     let (overrides, overrides_saver) = open_overrides(&disk, &mut config).await?;
     let (kv, kv_saver) = open_kv(disk, Path::new(&config.kv_config_path)).await?;
     let (listener, address) = listen(&config)?;
@@ -93,7 +99,8 @@ pub async fn start_on(disk: Disk, mut config: Config) -> Result<Running, NameSer
     };
     let of_connections = process::open_files_max() / FILES_PER_CONNECTION_MIN;
     limits.connections_max = limits.connections_max.min(of_connections);
-    let service = NameServer::new(config, overrides, overrides_saver, kv, kv_saver);
+    let (overrides, kv) = ((overrides, overrides_saver), (kv, kv_saver));
+    let service = NameServer::new(config, overrides, kv, registration_max_bytes);
     let server = serve(listener, Rc::clone(&service), limits);
     let tasks = vec![
         task::spawn("save settings", save_overrides(Rc::clone(&service))),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_namesrv::{Config, start_on};
+use ringmq_protocol::bodies::register::REGISTER_SIZE_MAX_BYTES;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::{WriteHeader, json};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, dial};
@@ -28,7 +29,7 @@ async fn boot(world: &World) {
     let disk = world.disk(NAMESRV);
     let (started, is_started) = oneshot();
     let name_server = async move {
-        let _running = start_on(disk, config).await.expect("started");
+        let _running = start_on(disk, config, REGISTER_SIZE_MAX_BYTES).await.expect("started");
         started.send(()).expect("awaited");
         std::future::pending::<()>().await;
     };

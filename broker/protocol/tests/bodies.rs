@@ -9,12 +9,14 @@ use ringmq_protocol::bodies::heartbeat::{
     ConsumeFromWhere, ConsumeType, HeartbeatData, MessageModel, SubscriptionData,
 };
 use ringmq_protocol::bodies::offset::{ConsumerOffsetTable, ResetOffsetBody};
-use ringmq_protocol::bodies::register::{RegisterBrokerBody, RegisterError};
+use ringmq_protocol::bodies::register::{
+    REGISTER_SIZE_MAX_BYTES, RegisterBrokerBody, RegisterError,
+};
 use ringmq_protocol::bodies::route::{BrokerData, ClusterInfo, TopicRouteData};
 use ringmq_protocol::bodies::running::ConsumerRunningInfo;
 use ringmq_protocol::bodies::stats::TopicStatsTable;
 use ringmq_protocol::bodies::topic::{KvTable, TopicConfig, TopicConfigTable, TopicList};
-use ringmq_protocol::compression::{Compression, compress};
+use ringmq_protocol::compression::{Compression, CompressionError, compress};
 use ringmq_protocol::json::{self, DEPTH_MAX, JsonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -272,25 +274,56 @@ fn missing_group_settings_are_javas_defaults() {
 fn registrations_of_every_age_are_read() {
     let topics = r#"{"dataVersion":{"counter":1,"timestamp":5},"topicConfigTable":{"T1":{"perm":6,
         "readQueueNums":4,"topicName":"T1","writeQueueNums":4}}}"#;
-    let bare = RegisterBrokerBody::from_slice(topics.as_bytes(), false, 36).unwrap();
+    let bare =
+        RegisterBrokerBody::from_slice(topics.as_bytes(), false, 36, REGISTER_SIZE_MAX_BYTES)
+            .unwrap();
     let table: TopicConfigTable = read(topics);
     assert_eq!(bare.topic_config_serialize_wrapper, table);
-    assert_eq!(RegisterBrokerBody::from_slice(b"", false, 400), Ok(RegisterBrokerBody::default()));
+    assert_eq!(
+        RegisterBrokerBody::from_slice(b"", false, 400, REGISTER_SIZE_MAX_BYTES),
+        Ok(RegisterBrokerBody::default())
+    );
 }
 
 #[test]
 fn broken_compressed_registrations_are_refused() {
     let packed = RegisterBrokerBody::default().to_compressed();
     for len in 0..packed.len() - 4 {
-        assert!(RegisterBrokerBody::from_slice(&packed[..len], true, 513).is_err(), "{len}");
+        assert!(
+            RegisterBrokerBody::from_slice(&packed[..len], true, 513, REGISTER_SIZE_MAX_BYTES)
+                .is_err(),
+            "{len}"
+        );
     }
     let plain = b"\0\0\0\x02{}\0\0\0\x01\0\0\0\x04T1 x";
-    let error = RegisterBrokerBody::from_slice(&compress(Compression::Zlib, plain), true, 513);
+    let error = RegisterBrokerBody::from_slice(
+        &compress(Compression::Zlib, plain),
+        true,
+        513,
+        REGISTER_SIZE_MAX_BYTES,
+    );
     assert!(matches!(error, Err(RegisterError::TopicLine(line)) if line == "T1 x"));
     // A count that promises more than there is.
     let plain = b"\0\0\0\x02{}\x7F\xFF\xFF\xFF";
-    let error = RegisterBrokerBody::from_slice(&compress(Compression::Zlib, plain), true, 513);
+    let error = RegisterBrokerBody::from_slice(
+        &compress(Compression::Zlib, plain),
+        true,
+        513,
+        REGISTER_SIZE_MAX_BYTES,
+    );
     assert!(matches!(error, Err(RegisterError::Layout(_))));
+}
+
+#[test]
+fn a_registration_longer_than_its_reader_wants_is_refused_with_both_lengths() {
+    let body = RegisterBrokerBody::default();
+    let (plain, packed) = (json::to_vec(&body), body.to_compressed());
+    let (len, max) = (plain.len(), plain.len() - 1);
+    assert!(RegisterBrokerBody::from_slice(&plain, false, 513, len).is_ok());
+    let error = RegisterBrokerBody::from_slice(&plain, false, 513, max);
+    assert_eq!(error, Err(RegisterError::TooLong { len, max }));
+    let error = RegisterBrokerBody::from_slice(&packed, true, 513, 10);
+    assert_eq!(error, Err(CompressionError::TooLong { max: 10 }.into()));
 }
 
 #[test]
@@ -340,7 +373,7 @@ proptest! {
         let _ = json::from_slice::<serde_json::Value>(text.as_bytes());
         let _ = json::from_slice::<TopicRouteData>(text.as_bytes());
         let _ = json::from_slice::<serde_json::Value>(&bytes);
-        let _ = RegisterBrokerBody::from_slice(&bytes, true, 513);
+        let _ = RegisterBrokerBody::from_slice(&bytes, true, 513, REGISTER_SIZE_MAX_BYTES);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ringmq_protocol::bodies::heartbeat::HeartbeatData;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_protocol::bodies::offset::ResetOffsetBody;
-use ringmq_protocol::bodies::register::RegisterBrokerBody;
+use ringmq_protocol::bodies::register::{REGISTER_SIZE_MAX_BYTES, RegisterBrokerBody};
 use ringmq_protocol::bodies::route::{ClusterInfo, TopicRouteData};
 use ringmq_protocol::bodies::topic::{KvTable, TopicList};
 use ringmq_protocol::command::VERSION;
@@ -376,7 +376,13 @@ fn registrations_are_read_plain_and_compressed() {
     for (kind, compressed) in [("register-body", false), ("register-body-compressed", true)] {
         for case in cases(kind) {
             let version = if case.is_v5() { 513 } else { 407 };
-            let body = RegisterBrokerBody::from_slice(&case.bytes, compressed, version).unwrap();
+            let body = RegisterBrokerBody::from_slice(
+                &case.bytes,
+                compressed,
+                version,
+                REGISTER_SIZE_MAX_BYTES,
+            )
+            .unwrap();
             let table = &body.topic_config_serialize_wrapper;
             assert_eq!(table.data_version.counter, case.number("counter"), "{}", case.name);
             assert_eq!(table.data_version.timestamp, case.number("timestamp"));
@@ -386,7 +392,8 @@ fn registrations_are_read_plain_and_compressed() {
             assert_eq!((first.read_queue_nums, first.write_queue_nums, first.perm), (8, 4, 6));
             assert_eq!((second.read_queue_nums, second.write_queue_nums, second.perm), (1, 1, 4));
             let packed = body.to_compressed();
-            let again = RegisterBrokerBody::from_slice(&packed, true, 513).unwrap();
+            let again = RegisterBrokerBody::from_slice(&packed, true, 513, REGISTER_SIZE_MAX_BYTES)
+                .unwrap();
             assert_eq!(
                 again.topic_config_serialize_wrapper.topic_config_table,
                 table.topic_config_table

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
+use ringmq_broker::services::control::BODY_MAX_BYTES;
+use ringmq_protocol::bodies::register::RegisterBrokerBody;
 use ringmq_protocol::bodies::stats::ConsumeStatsList;
 use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
@@ -48,6 +50,58 @@ fn progress_that_no_frame_holds_is_refused_and_smaller_is_answered() {
             assert_eq!(answer.body().is_empty(), code == response::SYSTEM_ERROR);
         });
     }
+}
+
+/// A registration of so many topics.
+fn registration(topics: usize) -> RegisterBrokerBody {
+    let topic = |number: usize| TopicConfig {
+        topic_name: format!("topic-of-usual-length-{number}"),
+        read_queue_nums: 4,
+        write_queue_nums: 4,
+        perm: 6,
+        ..TopicConfig::default()
+    };
+    let mut body = RegisterBrokerBody::default();
+    let table = &mut body.topic_config_serialize_wrapper.topic_config_table;
+    table.extend((0..topics).map(topic).map(|topic| (topic.topic_name.clone(), topic)));
+    body
+}
+
+#[test]
+fn a_registration_that_would_hold_up_a_shard_is_refused_by_the_name_server_of_a_broker() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let namesrv = Client::connect(world.namesrv).await;
+        let register = async |body: &[u8], compressed: &str| {
+            let fields = [
+                ("brokerName", "other"),
+                ("brokerAddr", "127.0.0.1:1"),
+                ("clusterName", "c"),
+                ("haServerAddr", "127.0.0.1:2"),
+                ("brokerId", "0"),
+                ("compressed", compressed),
+                ("bodyCrc32", "0"),
+            ];
+            namesrv.call(request::REGISTER_BROKER, &fields, body).await
+        };
+        let usual = registration(10_000);
+        for (body, compressed) in [(json::to_vec(&usual), "false"), (usual.to_compressed(), "true")]
+        {
+            let answer = register(&body, compressed).await;
+            assert_eq!(answer.code(), response::SUCCESS, "{:?}", answer.command().remark());
+        }
+        let large = [
+            (json::to_vec(&registration(30_000)), "false"),
+            (registration(100_000).to_compressed(), "true"),
+        ];
+        for (body, compressed) in large {
+            let refused = register(&body, compressed).await;
+            assert_eq!(refused.code(), response::SYSTEM_ERROR);
+            let remark = refused.command().remark().map(str::to_owned).unwrap_or_default();
+            assert!(remark.contains(&BODY_MAX_BYTES.to_string()), "{remark}");
+            assert!(remark.contains("mqnamesrv"), "{remark}");
+        }
+    });
 }
 
 fn topics_in(path: &Path) -> usize {

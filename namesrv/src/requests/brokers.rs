@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::bodies::register::RegisterBrokerBody;
+use ringmq_protocol::bodies::register::{RegisterBrokerBody, RegisterError};
 use ringmq_protocol::bodies::route::BrokerMemberGroupResponse;
 use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_protocol::compression::CompressionError;
 use ringmq_protocol::headers::namesrv::{
     AddWritePermResponse, BrokerHeartbeatRequest, BrokerMemberGroupRequest, BrokerRequest,
     QueryDataVersionResponse, RegisterBrokerRequest, RegisterBrokerResponse, WipeWritePermResponse,
@@ -30,7 +31,7 @@ const FILTER_SERVERS_SINCE_VERSION: i32 = ringmq_protocol::bodies::register::BOD
 impl NameServer {
     pub(crate) fn register_broker(&self, request: Request<'_, '_>) -> Handled {
         let header: RegisterBrokerRequest<'_> = request.header()?;
-        let body = registration_body(request, &header)?;
+        let body = registration_body(request, &header, self.registration_max_bytes)?;
         let table = &body.topic_config_serialize_wrapper;
         let sends_filters = request.command.version >= FILTER_SERVERS_SINCE_VERSION;
         let registration = Registration {
@@ -121,6 +122,7 @@ impl NameServer {
 fn registration_body(
     request: Request<'_, '_>,
     header: &RegisterBrokerRequest<'_>,
+    max_len: usize,
 ) -> Result<RegisterBrokerBody, Refusal> {
     let body = request.command.body;
     if header.body_crc32 != 0 {
@@ -134,8 +136,15 @@ fn registration_body(
     }
     // Brokers of 5.3 and later deflate the body and still say `compressed=false`.
     let is_compressed = !body.is_empty() && (header.compressed || body[0] == ZLIB_START);
-    RegisterBrokerBody::from_slice(body, is_compressed, request.command.version)
-        .map_err(|error| Refusal::error(format_args!("registration cannot be read: {error}")))
+    RegisterBrokerBody::from_slice(body, is_compressed, request.command.version, max_len)
+        .map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &RegisterError) -> Refusal {
+    use RegisterError::{Compression, TooLong};
+    let is_long = matches!(error, TooLong { .. } | Compression(CompressionError::TooLong { .. }));
+    let fix = if is_long { "; mqnamesrv, in a process of its own, reads the most" } else { "" };
+    Refusal::error(format_args!("registration cannot be read: {error}{fix}"))
 }
 
 /// A broker's own expiry: any time, but not much longer than the usual one.

@@ -26,7 +26,8 @@ pub const MAPPINGS_SINCE_VERSION: i32 = 413;
 /// First release that sends [`RegisterBrokerBody`]; older ones send a bare [`TopicConfigTable`].
 pub const BODY_SINCE_VERSION: i32 = 37;
 
-/// Most bytes a compressed registration may unfold to: 64 MiB, 700,000 topics.
+/// Most bytes of a registration that anybody reads, those that a compressed one unfolds to: 64 MiB,
+/// 700,000 topics.
 pub const REGISTER_SIZE_MAX_BYTES: usize = 64 << 20;
 
 /// Body of REGISTER_BROKER (103).
@@ -42,6 +43,14 @@ pub struct RegisterBrokerBody {
 /// A registration that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RegisterError {
+    /// Longer than its reader wants.
+    #[error("{len} bytes, at most {max} are read")]
+    TooLong {
+        /// Bytes of the plain form.
+        len: usize,
+        /// Most bytes allowed.
+        max: usize,
+    },
     /// The compression is broken or unfolds to too much.
     #[error(transparent)]
     Compression(#[from] CompressionError),
@@ -57,14 +66,22 @@ pub enum RegisterError {
 }
 
 impl RegisterBrokerBody {
-    /// Reads a body; `version` is the sender's release number.
+    /// Reads a body of at most `max_len` bytes, unfolded; `version` is the sender's release number.
     ///
     /// # Errors
     /// See [`RegisterError`].
-    pub fn from_slice(body: &[u8], compressed: bool, version: i32) -> Result<Self, RegisterError> {
+    pub fn from_slice(
+        body: &[u8],
+        compressed: bool,
+        version: i32,
+        max_len: usize,
+    ) -> Result<Self, RegisterError> {
         if compressed {
-            let plain = compression::decompress(Compression::Zlib, body, REGISTER_SIZE_MAX_BYTES)?;
+            let plain = compression::decompress(Compression::Zlib, body, max_len)?;
             return Self::from_unpacked(&plain, version);
+        }
+        if body.len() > max_len {
+            return Err(RegisterError::TooLong { len: body.len(), max: max_len });
         }
         if body.is_empty() {
             return Ok(Self::default());
