@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod idle;
 mod knee;
+mod leftovers;
 mod limits;
 mod measure;
 mod mixed;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     }
     // Standard error belongs to the live lines; RUST_LOG=warn shows stalls of bench itself, too.
     ringmq_program::start_log("RUST_LOG", "error");
+    leftovers::clear_at_panic();
     match shards::try_block_on("bench", stop::run(run(cli.command))) {
         Ok(Ok(ending)) => ending.code(),
         // A scenario is a command line.

@@ -11,6 +11,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{process, task};
 
 use crate::error::BenchError;
+use crate::leftovers;
 use crate::report::files;
 use crate::target::child::ask_to_end;
 
@@ -23,12 +24,14 @@ const OUTPUT_MAX_BYTES: usize = 64 << 20;
 /// Last lines that are shown when it fails.
 const SHOWN_LINES: usize = 12;
 
-/// A child process whose output goes to a file. Dropping it ends it with SIGKILL.
+/// A child process whose output goes to a file. Dropping it ends it and what it started with
+/// SIGKILL; so does the end of bench, whatever that is.
 #[derive(Debug)]
 pub struct Program {
     name: String,
     child: Child,
     log: PathBuf,
+    _leftover: leftovers::Entry,
 }
 
 impl Program {
@@ -38,16 +41,18 @@ impl Program {
     /// No process can be made. That the program is missing shows in its output.
     pub fn start<W: AsRef<OsStr>>(name: &str, words: &[W], log: &Path) -> Result<Self, BenchError> {
         // The shell opens the log and becomes the program, which so has the number of the child.
-        let child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh"])
             .arg(log)
             .args(words)
             // Ctrl-C is for bench alone, which then ends this process.
             .process_group(0)
-            .stdin(Stdio::null())
-            .spawn()
-            .map_err(BenchError::Child)?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+            .stdin(Stdio::null());
+        process::ends_with_this(&mut command);
+        let child = command.spawn().map_err(BenchError::Child)?;
+        let _leftover = leftovers::process(child.id());
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), _leftover })
     }
 
     /// What it has written so far.
@@ -159,7 +164,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         // Already gone is as good.
-        let _ = self.child.kill();
+        let _ = process::kill_group(self.child.id());
         let _ = self.child.wait();
     }
 }
@@ -211,10 +216,13 @@ mod tests {
             }
             assert_eq!(tree.len(), 2, "the shell and its sleep");
             assert!(usage_of(&tree).rss_bytes > usage_of(&tree[..1]).rss_bytes);
-            let shell = tree[0];
             drop(program);
-            assert!(process::usage_of(shell).is_err(), "the program has ended");
-            let _ = Command::new("kill").arg(tree[1].to_string()).status();
+            assert!(process::usage_of(tree[0]).is_err(), "the program has ended");
+            // Nobody can wait for what is not a child.
+            while process::usage_of(tree[1]).is_ok() {
+                assert!(Instant::now() < deadline, "what it started ends as well");
+                task::sleep(POLL).await;
+            }
         });
     }
 

@@ -80,6 +80,23 @@ async fn until_dropped() {
     }
 }
 
+/// Runs a part of a command that a signal drops where it is, as it drops a command that has nothing
+/// to tell; none then. What comes behind it tells what there is.
+pub async fn or_dropped<T>(part: impl Future<Output = T>) -> Option<T> {
+    table_follows();
+    let mut part = pin!(part);
+    let mut signal = pin!(requested());
+    let outcome = future::poll_fn(|context| match signal.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => part.as_mut().poll(context).map(Some),
+    })
+    .await;
+    if outcome.is_none() {
+        STATE.with(|state| state.dropped.set(true));
+    }
+    outcome
+}
+
 /// Says that from now on the command has something to tell: a signal then lets it come to its end.
 pub fn table_follows() {
     STATE.with(|state| state.table_follows.set(true));

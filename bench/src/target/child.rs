@@ -11,13 +11,17 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::{process, task};
 
 use crate::error::BenchError;
+use crate::leftovers;
 
 /// Time between two looks at whether a process has ended.
 const END_POLL: Duration = Duration::from_millis(10);
 
 /// A process of ours. Dropping it ends it.
 #[derive(Debug)]
-pub struct OwnProcess(Child);
+pub struct OwnProcess {
+    child: Child,
+    _leftover: leftovers::Entry,
+}
 
 impl OwnProcess {
     /// Starts this program with `words` and its own number as `--parent`, and waits until it prints
@@ -39,25 +43,26 @@ impl OwnProcess {
             .spawn()
             .map_err(BenchError::Child)?;
         let output = child.stdout.take().expect("standard output was asked for");
-        let mut process = Self(child);
+        let _leftover = leftovers::process(child.id());
+        let mut process = Self { child, _leftover };
         for line in BufReader::new(output).lines() {
             let line = line.map_err(BenchError::Child)?;
             if line.contains(ready) {
                 return Ok((process, line));
             }
         }
-        let status = process.0.wait().map_err(BenchError::Child)?;
+        let status = process.child.wait().map_err(BenchError::Child)?;
         Err(BenchError::BrokerStopped(status.to_string()))
     }
 
     /// Its number.
     pub fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// What it has used so far; none when it is gone.
     pub fn usage(&self) -> Option<process::Usage> {
-        process::usage_of(self.0.id()).ok()
+        process::usage_of(self.child.id()).ok()
     }
 
     /// Asks it to end with SIGTERM, as a service manager does, and waits until it has.
@@ -65,9 +70,9 @@ impl OwnProcess {
     /// # Errors
     /// It did not in `limit`.
     pub async fn terminate(&mut self, limit: Duration) -> Result<(), BenchError> {
-        ask_to_end(self.0.id())?;
+        ask_to_end(self.child.id())?;
         let asked = Instant::now();
-        while self.0.try_wait().map_err(BenchError::Child)?.is_none() {
+        while self.child.try_wait().map_err(BenchError::Child)?.is_none() {
             if asked.elapsed() > limit {
                 return Err(BenchError::DoesNotEnd(limit));
             }
@@ -81,7 +86,7 @@ impl OwnProcess {
     /// # Errors
     /// It cannot be signalled.
     pub fn kill(&mut self) -> Result<(), BenchError> {
-        self.0.kill().and_then(|()| self.0.wait()).map_err(BenchError::Child)?;
+        self.child.kill().and_then(|()| self.child.wait()).map_err(BenchError::Child)?;
         Ok(())
     }
 }

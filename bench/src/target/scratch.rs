@@ -6,12 +6,15 @@ use ringmq_runtime::disk::Disk;
 use tempfile::TempDir;
 
 use crate::error::BenchError;
-use crate::stop;
+use crate::{leftovers, stop};
 
 /// A directory that no other run has. Dropping it leaves it there, as evidence, unless its removal
 /// was asked for, or a signal has dropped the command.
 #[derive(Debug)]
-pub struct Scratch(TempDir);
+pub struct Scratch {
+    directory: TempDir,
+    leftover: Option<leftovers::Entry>,
+}
 
 impl Scratch {
     /// Makes one in `parent`.
@@ -25,17 +28,18 @@ impl Scratch {
             .tempdir_in(parent)
             .map_err(|error| BenchError::file(parent, error))?;
         directory.disable_cleanup(true);
-        Ok(Self(directory))
+        Ok(Self { directory, leftover: None })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
-    /// Removes it when it is dropped.
+    /// Removes it when it is dropped, or bench panics.
     pub fn remove_at_end(&mut self) {
-        self.0.disable_cleanup(false);
+        self.directory.disable_cleanup(false);
+        self.leftover = Some(leftovers::directory(self.path()));
     }
 }
 

@@ -40,6 +40,7 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::report::{environment, files};
+use crate::stop;
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
 use crate::versus::plan::{Block, Plan};
@@ -60,11 +61,12 @@ const FREE_CONDITIONS: [&str; 2] = ["seed", "blocks"];
 /// The condition that a part without Apache does not know.
 const JAVA: &str = "java";
 
-/// Races until the end. A signal drops the race where it is, which ends the processes that it
-/// started and removes their stores.
+/// Races until the end, and tells what came of it. A signal drops the block that runs, which ends the
+/// processes that it started and removes their stores; the blocks before it are told.
 ///
 /// # Errors
-/// Java or Maven is missing, the directory cannot be written, or everything fails.
+/// Java or Maven is missing, the directory cannot be written, or everything fails: what there is by
+/// then is told before.
 pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let kept = match &args.output {
         Some(output) => kept(output).await?,
@@ -94,8 +96,11 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     announce(&plan, times, &results, &output);
     mappings::announce(plan.blocks()).await;
     let mut race = Race::new(args, apache, times, &output);
-    race.run(&plan, &mut results).await?;
-    print(&results, &race, args.json);
+    let raced = stop::or_dropped(race.run(&plan, &mut results)).await;
+    if !results.runs.is_empty() {
+        print(&results, &race, args.json);
+    }
+    raced.unwrap_or(Ok(()))?;
     Ok(match results.ending() {
         Ending::Good if !race.left_out().is_empty() => Ending::TooShort,
         ending => ending,

@@ -163,24 +163,6 @@ fn limits_that_nobody_wants_are_not_measured() {
 }
 
 #[test]
-fn a_race_tells_what_every_null_broker_spent() {
-    let folder = folder();
-    let race = ["versus", "--quick", "--scenarios", "sync-1x1", "--against", "null"];
-    bench(folder.path(), &[&race[..], &["--output", "race"]].concat());
-    let text = std::fs::read_to_string(folder.path().join("race/versus.json")).unwrap();
-    let race: Value = serde_json::from_str(&text).unwrap();
-    let runs = race["runs"].as_array().unwrap();
-    let null: Vec<_> = runs.iter().filter(|run| run["contestant"] == "null").collect();
-    assert!(!null.is_empty(), "{race}");
-    for run in null {
-        // Its process ends with its load, so the last look comes before.
-        let figures = &run["figures"];
-        let cpu_us = figures["broker"]["cpu_us_per_message"].as_f64();
-        assert!(cpu_us > Some(0.0) && figures["stolen_percent"].is_number(), "{run}");
-    }
-}
-
-#[test]
 fn ages_of_own_sends_are_no_whole_milliseconds_and_have_a_floor() {
     let words = ["consume", "--from", "last", "--produce", "300"];
     let report = report(folder().path(), &words);

@@ -3,6 +3,7 @@
 mod client_cores;
 mod endings;
 mod limits;
+mod race;
 mod scenarios;
 mod signals;
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// For a process to end, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A load that only a signal ends.
 pub const ENDLESS: [&str; 8] =
@@ -31,11 +31,18 @@ pub struct Running {
 impl Running {
     /// Starts `bench` and waits for a line on standard error that contains `sign`.
     pub fn start(words: &[&str], sign: &str) -> Self {
-        let folder = super::folder();
+        Self::start_in(super::folder(), words, sign)
+    }
+
+    /// The same in a folder; programs in its `bin` come before all others.
+    pub fn start_in(folder: TempDir, words: &[&str], sign: &str) -> Self {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", folder.path().join("bin").display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
             .args(words)
             .current_dir(folder.path())
             .env_remove("RUST_LOG")
+            .env("PATH", path)
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -50,6 +57,11 @@ impl Running {
         Self { child, errors, folder }
     }
 
+    /// Where it works.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where its name server and its broker listen.
     pub fn addresses(&self) -> (String, String) {
         let settings = super::broker_settings(self.folder.path());
@@ -58,7 +70,7 @@ impl Running {
     }
 
     /// Sends a signal to the process, or to its whole group as Ctrl-C in a terminal does.
-    fn signal(&self, name: &str, to_group: bool) {
+    pub fn signal(&self, name: &str, to_group: bool) {
         let pid = self.child.id().to_string();
         let to = if to_group { format!("-{pid}") } else { pid };
         let sent = Command::new("kill").args(["-s", name, "--", &to]).status();
@@ -66,7 +78,7 @@ impl Running {
     }
 
     /// Waits for its end; its status and what it printed.
-    fn ended(&mut self) -> (ExitStatus, String) {
+    pub fn ended(&mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -97,7 +109,7 @@ impl Drop for Running {
 
 /// Processes that work in `folder`: `bench` and the broker that it started, whose parent it may
 /// not be any more.
-fn processes_in(folder: &Path) -> Vec<u32> {
+pub fn processes_in(folder: &Path) -> Vec<u32> {
     let folder = folder.canonicalize().unwrap();
     let processes = Path::new("/proc").read_dir().unwrap().flatten();
     let number = |name: &std::ffi::OsStr| name.to_str()?.parse::<u32>().ok();

@@ -1,6 +1,7 @@
 //! Facts about this process, and what another one uses.
 
 use std::io;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::live;
@@ -28,6 +29,21 @@ pub fn end_with(parent: u32) -> io::Result<()> {
     } else {
         Err(io::Error::new(io::ErrorKind::NotFound, format!("process {parent} has ended")))
     }
+}
+
+/// The same for a child of any program: the kernel ends its process with SIGKILL as soon as the
+/// thread has ended that started it.
+pub fn ends_with_this(command: &mut Command) {
+    live::sys::signals::die_with_this(command);
+}
+
+/// Ends a child that leads a group of processes, and all of the group, with SIGKILL, and waits until
+/// the child has ended; it is still to be collected.
+///
+/// # Errors
+/// It is no child, or has been collected.
+pub fn kill_group(pid: u32) -> io::Result<()> {
+    live::sys::signals::kill_group(pid)
 }
 
 /// CPU time used so far, by all threads. No system call on current kernels is avoided here: ask

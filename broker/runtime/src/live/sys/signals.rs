@@ -5,6 +5,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::check;
@@ -76,6 +78,45 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
     let signal = libc::c_ulong::try_from(libc::SIGKILL).expect("signals are small");
     // SAFETY: this option takes a signal and touches no memory.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }).map(|_| ())
+}
+
+/// Has the kernel end the process of `command` with SIGKILL when the thread that starts it ends.
+pub(crate) fn die_with_this(command: &mut Command) {
+    let parent = std::process::id();
+    let die = move || {
+        die_with_parent()?;
+        match std::os::unix::process::parent_id() == parent {
+            true => Ok(()),
+            // It ended before the call above, which sends no signal any more then.
+            false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: between fork and exec only `prctl` and `getppid` are called, which are allowed there,
+    // and nothing is allocated: both errors are plain numbers.
+    unsafe { command.pre_exec(die) };
+}
+
+/// Ends the child `pid`, which leads a group of processes, and all of that group with SIGKILL;
+/// waits for the end of the child, which is still to be collected then.
+pub(crate) fn kill_group(pid: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 1);
+    let pid = pid.ok_or(io::Error::from_raw_os_error(libc::ESRCH))?;
+    // The number of a child that has been collected may be somebody else's by now.
+    look_for_end(pid, libc::WNOHANG)?;
+    // SAFETY: the call takes two numbers and touches no memory; the group is that of a child.
+    check(unsafe { libc::kill(-pid, libc::SIGKILL) })?;
+    look_for_end(pid, 0)
+}
+
+/// Looks whether the child `pid` has ended, and collects nothing; waits for it without `WNOHANG`.
+fn look_for_end(pid: libc::pid_t, options: libc::c_int) -> io::Result<()> {
+    let options = options | libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: all zero is a valid `siginfo_t`, and the kernel writes one there.
+    check(unsafe {
+        let mut info: libc::siginfo_t = MaybeUninit::zeroed().assume_init();
+        libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options)
+    })
+    .map(|_| ())
 }
 
 /// The signal that was caught first.

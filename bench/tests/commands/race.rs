@@ -1,0 +1,114 @@
+//! The race: what it keeps and tells, and what is left of one that ends early. Apache's programs are
+//! scripts here, which start and never take a request.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that watches a real process from outside, with no executor of its own"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::bench;
+use crate::signals::{PATIENCE, Running, processes_in};
+
+/// Of a name server that is ready, and a broker that never is.
+const JAVA: &str = "#!/bin/sh
+case \"$*\" in
+-version) echo 'openjdk version \"17\"' ;;
+*NamesrvStartup*) echo 'boot success'; exec sleep 600 ;;
+*) echo $$ >> started; exec sleep 600 ;;
+esac
+";
+
+/// Writes the class path beside the project, whose file is the fourth word.
+const MAVEN: &str = "#!/bin/sh
+[ \"$1\" = -v ] || echo none > \"${4%/*}/classpath.txt\"
+";
+
+/// The seed of a race in which Apache's broker begins.
+const THEIRS_FIRST: &str = "1";
+
+const RACE: [&str; 8] =
+    ["versus", "--quick", "--scenarios", "sync-1x1", "--output", "race", "--seed", THEIRS_FIRST];
+
+fn folder_with_tools() -> TempDir {
+    let folder = super::folder();
+    fs::create_dir(folder.path().join("bin")).unwrap();
+    for (name, text) in [("java", JAVA), ("mvn", MAVEN)] {
+        let tool = folder.path().join("bin").join(name);
+        fs::write(&tool, text).unwrap();
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+/// A race against Apache's broker, which has started.
+fn race_on(folder: TempDir) -> Running {
+    let words = [&RACE[..], &["--against", "tuned"]].concat();
+    let running = Running::start_in(folder, &words, "sync-1x1, tuned");
+    let begun = Instant::now();
+    while !running.folder().join("started").exists() {
+        assert!(begun.elapsed() < PATIENCE, "Apache's broker is started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(processes_in(running.folder()).len(), 3, "bench, the name server, the broker");
+    running
+}
+
+fn wait_until_nobody_is_left(folder: &Path) {
+    let begun = Instant::now();
+    while !processes_in(folder).is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "all processes end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Directories of brokers in the race's data.
+fn stores(folder: &Path) -> usize {
+    let names = folder.join("data").read_dir().unwrap().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("bench-")).count()
+}
+
+#[test]
+fn a_race_that_is_ended_tells_what_there_is_and_leaves_no_process_and_no_store() {
+    let folder = folder_with_tools();
+    bench(folder.path(), &[&RACE[..], &["--against", "null"]].concat());
+    let document = folder.path().join("race/versus.json");
+    let before = fs::read_to_string(&document).unwrap();
+    assert_each_null_broker_spent(&before);
+    let mut running = race_on(folder);
+    running.signal("INT", true);
+    let (status, output) = running.ended();
+    assert_eq!(status.code(), Some(130), "{output}");
+    assert!(output.contains("sync-1x1") && output.contains("null"), "{output}");
+    assert_eq!(stores(running.folder()), 0);
+    assert_eq!(fs::read_to_string(&document).unwrap(), before);
+    wait_until_nobody_is_left(running.folder());
+}
+
+#[test]
+fn a_race_that_is_killed_leaves_no_process_of_its_own() {
+    let mut running = race_on(folder_with_tools());
+    running.signal("KILL", false);
+    assert_eq!(running.ended().0.code(), None);
+    wait_until_nobody_is_left(running.folder());
+}
+
+/// Its process ends with its load, so the last look comes before.
+fn assert_each_null_broker_spent(race: &str) {
+    let race: Value = serde_json::from_str(race).unwrap();
+    let runs = race["runs"].as_array().unwrap();
+    let null: Vec<_> = runs.iter().filter(|run| run["contestant"] == "null").collect();
+    assert!(!null.is_empty(), "{race}");
+    for run in null {
+        let figures = &run["figures"];
+        let cpu_us = figures["broker"]["cpu_us_per_message"].as_f64();
+        assert!(cpu_us > Some(0.0) && figures["stolen_percent"].is_number(), "{run}");
+    }
+}
