@@ -109,10 +109,18 @@ pub enum BenchError {
     },
     /// The document of a race where that of a run is wanted.
     #[error(
-        "{0} is that of a whole race: the same `bench versus` again prints its table; what is \
+        "{0} is that of a whole race: `bench versus --show` prints its table; what is \
          compared and drawn are its runs, NNNN-*.json beside it"
     )]
     IsARace(PathBuf),
+    /// Something else where a race is wanted.
+    #[error("{path} has no race: name the versus.json of one, or its versus.json.gz: {error}")]
+    NotARace {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
     /// Two results that say nothing about each other.
     #[error("cannot compare: {0}")]
     NotComparable(String),

@@ -195,6 +195,8 @@ mod tests {
         check("limits -n h:1 --directory d", &["--directory", "with --namesrv"]);
         check("limits --broker h:1 --core 1", &["--core", "with --broker"]);
         check("limits -n h:1 --client-cores 1", &["--client-cores", "with --namesrv"]);
+        check("versus --show a.json --quick", &["--show", "--quick", "cannot be used"]);
+        check("versus --show a.json --json", &[]);
         check("consume --produce 5k", &["--produce", "add --from last"]);
         check("consume --produce 5k --from first", &["add --from last"]);
     }

@@ -17,6 +17,26 @@ const REPEATED_BLOCKS_MAX: u32 = 2;
 /// two of the parts of what a broker gave up.
 const CALM: Duration = Duration::from_secs(4);
 
+/// Flags that say how to race, which is over where one is shown.
+const OF_A_RACE: [&str; 16] = [
+    "scenarios",
+    "against",
+    "blocks",
+    "seed",
+    "within",
+    "warm_up",
+    "jvm_warm_up",
+    "duration",
+    "probe",
+    "fill_share",
+    "quick",
+    "heap",
+    "ours",
+    "shards",
+    "client_cores",
+    "output",
+];
+
 /// `bench versus`.
 #[derive(Clone, Debug, Args)]
 pub struct VersusArgs {
@@ -82,6 +102,10 @@ pub struct VersusArgs {
     /// already, this one goes on with it: it runs what is not there yet, and tells all of it.
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Race nothing, and tell the race of this file again: the versus.json of an --output, or the
+    /// versus.json.gz beside it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_RACE)]
+    pub show: Option<PathBuf>,
     /// Print one JSON document instead of tables.
     #[arg(long)]
     pub json: bool,

@@ -26,7 +26,7 @@ const SUB_BUCKETS: u32 = 2_048;
 const VALUE_UNIT_NS: f64 = 1e3;
 
 /// Largest result that is read: a day of seconds has 20 MB.
-const DOCUMENT_MAX_BYTES: usize = 256 << 20;
+pub const DOCUMENT_MAX_BYTES: usize = 256 << 20;
 
 /// Writes all files of a run; returns their names.
 ///

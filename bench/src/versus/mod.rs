@@ -4,6 +4,7 @@
 //! before and after each run.
 
 mod apache;
+mod archive;
 mod asked;
 mod beside;
 mod cold;
@@ -68,6 +69,11 @@ const JAVA: &str = "java";
 /// Java or Maven is missing, the directory cannot be written, or everything fails: what there is by
 /// then is told before.
 pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
+    if let Some(path) = &args.show {
+        let results = archive::read(path).await?;
+        print(&results, "", args.json);
+        return Ok(results.ending());
+    }
     let kept = match &args.output {
         Some(output) => kept(output).await?,
         None => None,
@@ -98,7 +104,8 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let mut race = Race::new(args, apache, times, &output);
     let raced = stop::or_dropped(race.run(&plan, &mut results)).await;
     if !results.runs.is_empty() {
-        print(&results, &race, args.json);
+        archive::write(&results, &output).await?;
+        print(&results, &race.left_out(), args.json);
     }
     raced.unwrap_or(Ok(()))?;
     Ok(match results.ending() {
@@ -134,12 +141,12 @@ fn plan(args: &VersusArgs, seed: u64) -> Result<Plan, BenchError> {
     }
 }
 
-fn print(results: &Results, race: &Race<'_>, as_json: bool) {
+fn print(results: &Results, left_out: &str, as_json: bool) {
     match as_json {
         true => println!("{}", results.to_json()),
         false => {
             println!("\n{}", environment::place(&results.environment));
-            println!("{}{}", tables::describe(results), race.left_out());
+            println!("{}{}", tables::describe(results), left_out);
         }
     }
 }
@@ -269,7 +276,10 @@ mod tests {
 
     fn check(now: Value) -> Result<Results, BenchError> {
         let before = json!({"seed": 1, "blocks": 2, "duration_s": 4.0, "java": null, "our_program": "bench"});
-        go_on(Kept { conditions: before, runs: Vec::new() }, now)
+        go_on(
+            Kept { conditions: before, environment: Environment::default(), runs: Vec::new() },
+            now,
+        )
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub struct Kept {
     /// As in [`Results`].
     pub conditions: Value,
     /// As in [`Results`].
+    #[serde(default)]
+    pub environment: Environment,
+    /// As in [`Results`].
     pub runs: Vec<Run>,
 }
 
@@ -72,10 +75,10 @@ impl Results {
         Self { conditions, environment, runs: Vec::new(), rows: Vec::new() }
     }
 
-    /// Of a race that goes on.
+    /// Of a race that is there.
     pub fn of(kept: Kept) -> Self {
-        let Kept { conditions, runs } = kept;
-        let mut results = Self { runs, ..Self::new(conditions) };
+        let Kept { conditions, environment, runs } = kept;
+        let mut results = Self { runs, environment, ..Self::new(conditions) };
         results.rows = results.judge();
         results
     }

@@ -82,6 +82,10 @@ fn a_race_that_is_ended_tells_what_there_is_and_leaves_no_process_and_no_store()
     let document = folder.path().join("race/versus.json");
     let before = fs::read_to_string(&document).unwrap();
     assert_each_null_broker_spent(&before);
+    let told = |file: &str| bench(folder.path(), &["versus", "--show", file]);
+    let (packed, whole) = (told("race/versus.json.gz"), told("race/versus.json"));
+    assert_eq!(packed.status.code(), Some(6), "two pairs decide nothing");
+    assert!(packed.stdout == whole.stdout && packed.stdout.starts_with(b"\nbench "));
     let mut running = race_on(folder);
     running.signal("INT", true);
     let (status, output) = running.ended();

@@ -1,0 +1,128 @@
+//! A race in one file that is small enough to be kept beside the figures it proves: the document of
+//! its results, the settings of every broker, and the seconds of every run, packed. Histograms of
+//! the seconds stay where the race ran; they are most of its raw data.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use ringmq_runtime::disk::Disk;
+use serde::Serialize;
+
+use crate::error::BenchError;
+use crate::report::files::{self, DOCUMENT_MAX_BYTES};
+use crate::versus::results::{Kept, Results};
+
+/// The file beside the document.
+pub const ARCHIVE: &str = "versus.json.gz";
+
+/// How the files end that go in, apart from the document.
+const PACKED: [&str; 2] = [".csv", ".broker.conf"];
+
+/// Largest file that goes in: an hour of seconds has 300 KB.
+const FILE_MAX_BYTES: usize = 16 << 20;
+
+/// With what a packed file begins.
+const PACKED_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// What is packed; what is read of it is what is read of the document.
+#[derive(Serialize)]
+struct Archive<'a> {
+    #[serde(flatten)]
+    results: &'a Results,
+    /// By their names.
+    files: BTreeMap<String, String>,
+}
+
+/// Packs the race whose raw data are in `folder`.
+///
+/// # Errors
+/// The folder cannot be read or written.
+pub async fn write(results: &Results, folder: &Path) -> Result<(), BenchError> {
+    let read = async {
+        let disk = Disk::live(folder)?;
+        let mut files = BTreeMap::new();
+        for name in disk.list("").await?.into_iter().map(|entry| entry.name) {
+            if PACKED.iter().any(|end| name.ends_with(end)) {
+                let bytes = disk.read_all(&name, FILE_MAX_BYTES).await?;
+                files.insert(name, String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        std::io::Result::Ok(files)
+    };
+    let files = read.await.map_err(|error| BenchError::file(folder, error))?;
+    let json = serde_json::to_vec(&Archive { results, files }).expect("results are plain data");
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    let packed = packer.write_all(&json).and_then(|()| packer.finish());
+    files::replace(&folder.join(ARCHIVE), &packed.expect("packed in memory")).await
+}
+
+/// Reads the race of a document or of what it was packed into.
+///
+/// # Errors
+/// The file cannot be read, or has no race.
+pub async fn read(path: &Path) -> Result<Results, BenchError> {
+    let (directory, name) = files::split(path);
+    let read = async { Disk::live(directory)?.read_all(name, DOCUMENT_MAX_BYTES).await }.await;
+    let bytes = read.and_then(unpacked).map_err(|error| BenchError::file(path, error))?;
+    let kept: Result<Kept, _> = serde_json::from_slice(&bytes);
+    kept.map(Results::of).map_err(|error| BenchError::NotARace { path: path.to_owned(), error })
+}
+
+fn unpacked(bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    if !bytes.starts_with(&PACKED_MAGIC) {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    // What does not fit is cut off, and no whole document any more.
+    let bound = u64::try_from(DOCUMENT_MAX_BYTES).expect("it fits");
+    GzDecoder::new(&bytes[..]).take(bound).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versus::results::tests::race;
+    use crate::versus::tables;
+    use ringmq_runtime::shards;
+
+    fn check(test: impl AsyncFnOnce(&Path) + Send + 'static) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        shards::try_block_on("test", async move { test(&path).await }).unwrap();
+    }
+
+    #[test]
+    fn the_table_of_a_packed_race_is_that_of_the_race() {
+        check(async |folder| {
+            let results = race("sync-64x1", 2, 2.0);
+            std::fs::write(folder.join("0001-ours.csv"), "second,msg/s\n1,5\n").unwrap();
+            std::fs::write(folder.join("0001-ours.hlog"), "much").unwrap();
+            write(&results, folder).await.unwrap();
+            let again = read(&folder.join(ARCHIVE)).await.unwrap();
+            assert_eq!(tables::describe(&again), tables::describe(&results));
+            let packed = unpacked(std::fs::read(folder.join(ARCHIVE)).unwrap()).unwrap();
+            let text = String::from_utf8(packed).unwrap();
+            assert!(text.contains("second,msg/s") && !text.contains("much"), "{text}");
+        });
+    }
+
+    #[test]
+    fn what_is_no_race_is_refused_packed_or_not() {
+        check(async |folder| {
+            let path = folder.join("file");
+            let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+            packer.write_all(b"{\"runs\": []}").unwrap();
+            let packed = packer.finish().unwrap();
+            for bytes in [&b"{}"[..], &packed, &packed[..8]] {
+                std::fs::write(&path, bytes).unwrap();
+                let error = read(&path).await.unwrap_err().to_string();
+                assert!(error.contains("file"), "{error}");
+            }
+        });
+    }
+}
