@@ -24,7 +24,7 @@ const CALLS_WINDOW: Duration = Duration::from_secs(1);
 
 /// From the start of `perf` to the end of the warm-up: the window, and time to attach to hundreds
 /// of threads.
-const CALLS_BEFORE: Duration = Duration::from_millis(1_700);
+pub const CALLS_BEFORE: Duration = Duration::from_millis(1_700);
 
 /// Longest time that `perf` may take.
 const CALLS_LIMIT: Duration = Duration::from_secs(20);
@@ -44,14 +44,22 @@ pub struct Spent {
     pub stolen_percent: Option<f64>,
 }
 
+impl Spent {
+    /// The same with the system calls of a message.
+    pub fn with_calls(self, system_calls_per_message: Option<f64>) -> Self {
+        let with = |broker| BrokerUse { system_calls_per_message, ..broker };
+        Self { broker: self.broker.map(with), ..self }
+    }
+}
+
 /// What was used on a message; none without messages.
-pub fn on_message(used: Used) -> Option<BrokerUse> {
+fn on_message(used: Used) -> Option<BrokerUse> {
     (used.messages > 0).then(|| BrokerUse::of(used))
 }
 
 /// What the processes of a broker have used, at one moment.
 #[derive(Clone, Copy, Debug)]
-struct Look {
+pub struct Look {
     at: Instant,
     usage: process::Usage,
     messages: u64,
@@ -60,15 +68,21 @@ struct Look {
 }
 
 impl Look {
-    /// CPU time and messages are of the same moment, device and machine a little later.
-    async fn of(pids: &[u32], messages: u64, store: &Path) -> Self {
-        let (at, usage) = (Instant::now(), program::usage_of(pids));
-        let device = DeviceUse::under(store).await;
+    /// After so many `messages`. CPU time is of this moment, device and machine a little later.
+    pub async fn of(broker: &Watched, messages: u64) -> Self {
+        let (at, usage) = (Instant::now(), program::usage_of(&broker.pids));
+        let device = DeviceUse::under(&broker.store).await;
         Self { at, usage, messages, device, machine: Machine::look().await }
     }
 
-    fn spent_since(&self, from: &Self) -> Spent {
-        let messages = self.messages.saturating_sub(from.messages);
+    /// Messages since `from`.
+    pub fn messages_since(&self, from: &Self) -> u64 {
+        self.messages.saturating_sub(from.messages)
+    }
+
+    /// What was spent since `from`.
+    pub fn spent_since(&self, from: &Self) -> Spent {
+        let messages = self.messages_since(from);
         let device = self.device.zip(from.device).map(|(now, then)| now.since(then));
         let used = Used { device, ..Used::between(from.usage, self.usage, messages) };
         let seconds = self.at.saturating_since(from.at).as_secs_f64();
@@ -129,14 +143,14 @@ impl Watch {
     }
 
     fn looks(&self, timing: Timing) -> impl Future<Output = ()> + 'static {
-        let (Watched { pids, store }, load) = (self.broker.clone(), self.load.clone());
+        let (broker, load) = (self.broker.clone(), self.load.clone());
         let (from, until) = (self.from.clone(), self.until.clone());
         let end_of_warm_up = Instant::now() + timing.warm_up;
         async move {
             task::sleep_until(end_of_warm_up).await;
-            from.set(Some(Look::of(&pids, load.messages(), &store).await));
+            from.set(Some(Look::of(&broker, load.messages()).await));
             task::sleep_until(end_of_warm_up + timing.duration).await;
-            until.set(Some(Look::of(&pids, load.messages(), &store).await));
+            until.set(Some(Look::of(&broker, load.messages()).await));
         }
     }
 
@@ -145,7 +159,8 @@ impl Watch {
         let calls = self.calls.clone();
         async move {
             task::sleep(wait).await;
-            calls.set(system_calls_per_message(&pids, &load, &log).await);
+            let messages = async || Some(load.messages());
+            calls.set(system_calls_per_message(&pids, messages, &log).await);
         }
     }
 
@@ -154,31 +169,30 @@ impl Watch {
     pub async fn finish(self) -> Spent {
         let until = match self.until.get() {
             Some(look) => look,
-            None => {
-                let Watched { pids, store } = &self.broker;
-                Look::of(pids, self.load.messages(), store).await
-            }
+            None => Look::of(&self.broker, self.load.messages()).await,
         };
         self.spent_until(until).unwrap_or_default()
     }
 
     fn spent_until(&self, until: Look) -> Option<Spent> {
         let from = self.from.get()?;
-        let spent = until.spent_since(&from);
-        let system_calls_per_message = self.calls.get();
-        let broker = spent.broker.map(|broker| BrokerUse { system_calls_per_message, ..broker });
-        Some(Spent { broker, ..spent })
+        Some(until.spent_since(&from).with_calls(self.calls.get()))
     }
 }
 
-/// Counts for a second; none without `perf`, without its permission, or without messages.
-async fn system_calls_per_message(pids: &[u32], load: &Load, log: &Path) -> Option<f64> {
+/// Counts for a second; none without `perf`, without its permission, or without messages, of which
+/// `messages` tells how many there were so far.
+pub async fn system_calls_per_message(
+    pids: &[u32],
+    messages: impl AsyncFn() -> Option<u64>,
+    log: &Path,
+) -> Option<f64> {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let (pids, seconds) = (pids.join(","), CALLS_WINDOW.as_secs().to_string());
     let words = ["perf", "stat", "-x,", "-e", CALLS_EVENT, "-p", &pids, "sleep", &seconds];
-    let (began, before) = (Instant::now(), load.messages());
+    let (began, before) = (Instant::now(), messages().await?);
     let output = Program::start("perf", &words, log).ok()?.wait(CALLS_LIMIT).await.ok()?;
-    let messages = load.messages() - before;
+    let messages = messages().await?.saturating_sub(before);
     let per_second = messages as f64 / began.elapsed().as_secs_f64();
     let calls = counted(&output)? as f64 / CALLS_WINDOW.as_secs_f64();
     (messages > 0).then(|| calls / per_second)

@@ -13,7 +13,7 @@ use crate::driver::Timing;
 use crate::error::BenchError;
 use crate::limits::bracket::{self, Bracket};
 use crate::page_cache;
-use crate::report::files::{self, with_extension};
+use crate::report::files;
 use crate::versus::apache::{self, Apache};
 use crate::versus::asked::{Asked, command};
 use crate::versus::contestant::{Running, Setup};
@@ -246,8 +246,7 @@ impl<'a> Race<'a> {
             }
             Client::Cold(words) => cold::run(running, &asked(words)).await,
             Client::Stock { threads } => {
-                let log = with_extension(prefix, "client.log");
-                stock::run(apache::fetched(self.apache), running, threads, self.times, &log).await
+                stock::run(apache::fetched(self.apache), running, threads, self.times, prefix).await
             }
         }
     }

@@ -4,18 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::task;
 
 use crate::args::Command;
 use crate::args::versus::Times;
 use crate::error::BenchError;
-use crate::measure::Used;
 use crate::program::Program;
+use crate::report::files::with_extension;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::apache::Apache;
 use crate::versus::asked::command;
 use crate::versus::contestant::Running;
-use crate::versus::costs;
+use crate::versus::costs::{self, Look, Watched};
 use crate::versus::figures::Figures;
 use crate::versus::loads::first_message;
 
@@ -58,7 +59,8 @@ fn line(text: &str) -> Option<Line> {
 }
 
 /// Loads the broker with `threads` threads for the warm-up of a JVM and the counted time, both
-/// rounded up to whole lines. The messages are counted by the broker, from its offsets.
+/// rounded up to whole lines. The messages are counted by the broker, from its offsets; its system
+/// calls at the end of the warm-up. What the client says goes to a file that begins with `prefix`.
 ///
 /// # Errors
 /// The client does not start or falls silent, or the broker does not tell its offsets.
@@ -67,7 +69,7 @@ pub async fn run(
     running: &Running,
     threads: u32,
     times: Times,
-    log: &Path,
+    prefix: &Path,
 ) -> Result<Figures, BenchError> {
     let rss_idle_bytes = running.usage().rss_bytes;
     let Command::Produce(args) = command(&format!("produce -n {}", running.namesrv())) else {
@@ -77,32 +79,37 @@ pub async fn run(
     first_message(&target, &args.load.pace, &args.load.message).await?;
     let topic = target.topic(0).to_string();
     let words = apache.producer(running.home(), running.namesrv(), &topic, threads);
-    let mut client = Program::start("benchmark.Producer", &words, log)?;
-    let (warm, counted) = in_lines(times);
-    let (warm, all) = (warm as usize, (warm + counted) as usize);
+    let log = with_extension(prefix, "client.log");
+    let mut client = Program::start("benchmark.Producer", &words, &log)?;
+    let (warm_lines, counted) = in_lines(times);
+    let (warm, all) = (warm_lines as usize, (warm_lines + counted) as usize);
+    // Its first line comes later than ten seconds after its start.
+    task::sleep(LINE_INTERVAL * warm_lines - costs::CALLS_BEFORE).await;
+    let so_far = async || stored(&target).await.ok();
+    let log = with_extension(prefix, "perf.log");
+    let calls = costs::system_calls_per_message(running.pids(), so_far, &log).await;
     wait_for(&mut client, warm).await?;
-    let (began, before, from) = (Instant::now(), running.usage(), stored(&target).await?);
+    let broker = Watched::of(running);
+    let (began, from) = (Instant::now(), Look::of(&broker, stored(&target).await?).await);
     wait_for(&mut client, all).await?;
     let seconds = began.elapsed().as_secs_f64();
-    let (after, to) = (running.usage(), stored(&target).await?);
+    let until = Look::of(&broker, stored(&target).await?).await;
     let told = lines(&client.output().await);
     let (first, last) = (told[warm - 1], told[all - 1]);
     let counted = &told[warm..all];
     let mean = |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
-    let messages = to.saturating_sub(from);
-    let used = Used::between(before, after, messages);
+    let spent = until.spent_since(&from).with_calls(calls);
     eprintln!("  mean time of a send, as the client tells: {:.2} ms", mean(|line| line.mean_ms));
-    Ok(Figures {
+    let figures = Figures {
         seconds,
-        messages,
+        messages: until.messages_since(&from),
         messages_per_second: mean(|line| line.per_second),
-        broker: costs::on_message(used),
-        core_percent: 100.0 * used.cpu.as_secs_f64() / seconds,
         rss_idle_bytes,
-        rss_bytes: after.rss_bytes,
+        rss_bytes: running.usage().rss_bytes,
         failures: last.failures.saturating_sub(first.failures),
         ..Figures::default()
-    })
+    };
+    Ok(figures.with(spent))
 }
 
 /// Warm-up and counted time in lines of the client's output, which are not cut.
