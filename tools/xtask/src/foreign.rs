@@ -1,9 +1,11 @@
 //! `bench` against a broker that is not ours: Apache's name server and broker, for some seconds. It
-//! decides nothing about speed. What bench counts must be what that broker has.
+//! decides nothing about speed. What bench counts must be what that broker has, and a short race
+//! against it must come to a table.
 
 use crate::compat;
 use crate::compat::servers::{Cluster, Make, Setup};
 use crate::process;
+use crate::race;
 use crate::workspace::{Outcome, at, target};
 use serde_json::Value;
 use std::path::Path;
@@ -20,7 +22,7 @@ const RATE: &str = "1k";
 /// and so keeps no order between them, which `--verify` asks for.
 const CONNECTIONS: [&str; 4] = ["-c", "32", "-d", "1"];
 
-/// Sends, reads them back, and has others delivered.
+/// Sends, reads them back, and has others delivered; then races that broker, tuned.
 ///
 /// # Errors
 /// A program cannot be built or started, a request failed, or a count is wrong.
@@ -37,13 +39,15 @@ pub fn run(debug: bool) -> Outcome {
         debug,
     };
     let cluster = Cluster::start(setup, &folder)?;
+    let programs = target().join(if debug { "debug" } else { "release" });
     let bench = Bench {
-        program: target().join(if debug { "debug" } else { "release" }).join("bench"),
+        program: programs.join("bench"),
         namesrv: cluster.namesrv_address.to_string(),
         folder: &folder,
     };
     measure(&bench)?;
     cluster.stop()?;
+    race::against_apache(&programs, &folder)?;
     std::fs::remove_dir_all(&folder).map_err(at(&folder))
 }
 

@@ -49,7 +49,8 @@ enum Task {
     },
     /// Measure group commit with 64 producers and with one
     GroupCommit,
-    /// Run `bench` against Apache's name server and broker for a moment: what it counts is there
+    /// Run `bench` against Apache's name server and broker for a moment: what it counts is there,
+    /// and a race against that broker has a table
     BenchApache {
         /// Take the unoptimized binaries
         #[arg(long)]

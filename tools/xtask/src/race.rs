@@ -1,13 +1,13 @@
 //! A short race of our broker against itself and the null broker, with sends and with pulls: that
 //! the machinery of `bench versus` brings what it promises. Decides nothing about speed, and needs
-//! no Java.
+//! no Java, but for the part in which Apache's broker runs.
 
 use crate::check::build_binaries;
 use crate::compat;
 use crate::process;
 use crate::workspace::{self, Outcome, at, target};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A part of the race.
@@ -28,6 +28,13 @@ const PARTS: [Part; 2] = [
     },
     Part { scenario: "pull-32", rivals: &["null"], figures: &["rate", "cpu", "rss"] },
 ];
+
+/// Sends to Apache's broker, tuned.
+const APACHES: Part =
+    Part { scenario: "sync-64x1", rivals: &["tuned"], figures: &["rate", "p99", "cpu", "rss"] };
+
+/// Heap of Apache's broker: enough for seconds, and touched at once by its JVM.
+const APACHES_HEAP: &str = "512m";
 
 /// How the files end that a run leaves.
 const RAW_DATA: [&str; 5] = [".json", ".csv", ".hlog", ".response.hgrm", ".service.hgrm"];
@@ -52,33 +59,81 @@ const SEED: u64 = 7;
 pub fn run() -> Outcome {
     build_binaries(&["--release"])?;
     let folder = compat::run_folder("race", false)?;
+    let race = Race { programs: target().join("release"), folder: &folder };
     for (number, part) in (1..).zip(&PARTS) {
-        check("printed", &versus(&folder, part)?, &PARTS[..number])?;
+        check("printed", &race.versus(part)?, &PARTS[..number])?;
     }
-    let kept = folder.join("out/versus.json");
-    let kept = json(&std::fs::read_to_string(&kept).map_err(at(&kept))?)?;
-    check("kept", &kept, &PARTS)?;
-    check_files(&folder.join("out"), &kept)?;
-    check("gone on", &versus(&folder, &PARTS[0])?, &PARTS)?;
+    race.check_kept(&PARTS)?;
+    check("gone on", &race.versus(&PARTS[0])?, &PARTS)?;
     let matches: usize = PARTS.iter().map(|part| part.rivals.len()).sum();
     let rows: usize = PARTS.iter().map(|part| part.rivals.len() * part.figures.len()).sum();
     println!("{} runs, {rows} rows", BLOCK_RUNS * matches);
     std::fs::remove_dir_all(&folder).map_err(at(&folder))
 }
 
-fn versus(folder: &Path, part: &Part) -> Outcome<Value> {
-    let rivals = part.rivals.join(",");
-    let program = |name: &str| target().join("release").join(name);
-    let text = process::output_of_exit(
-        Command::new(program("bench"))
-            .args(["versus", "--quick", "--json", "--output", "out", "--seed", &SEED.to_string()])
-            .args(["--scenarios", part.scenario, "--against", &rivals])
-            .args(["--client-cores", CLIENT_CORE, "--ours"])
-            .arg(program("mqbroker"))
-            .current_dir(folder),
-        TOO_SHORT,
-    )?;
-    json(&text)
+/// Races Apache's broker in `folder`, with programs that are built: its runs, its table, and the
+/// verdicts in both.
+///
+/// # Errors
+/// As for [`run`].
+pub fn against_apache(programs: &Path, folder: &Path) -> Outcome {
+    let race = Race { programs: programs.to_owned(), folder };
+    check("printed", &race.versus(&APACHES)?, &[APACHES])?;
+    race.check_kept(&[APACHES])?;
+    println!("raced {} against Apache's broker", APACHES.scenario);
+    Ok(())
+}
+
+/// A race of these programs in a folder.
+struct Race<'a> {
+    programs: PathBuf,
+    folder: &'a Path,
+}
+
+impl Race<'_> {
+    fn versus(&self, part: &Part) -> Outcome<Value> {
+        let rivals = part.rivals.join(",");
+        let text = process::output_of_exit(
+            Command::new(self.programs.join("bench"))
+                .args(["versus", "--quick", "--json", "--output", "out"])
+                .args(["--seed", &SEED.to_string(), "--heap", APACHES_HEAP])
+                .args(["--scenarios", part.scenario, "--against", &rivals])
+                .args(["--client-cores", CLIENT_CORE, "--ours"])
+                .arg(self.programs.join("mqbroker"))
+                .current_dir(self.folder),
+            TOO_SHORT,
+        )?;
+        json(&text)
+    }
+
+    /// The document and the files of all runs; and the table of what they were packed into.
+    fn check_kept(&self, parts: &[Part]) -> Outcome {
+        let kept = self.folder.join("out/versus.json");
+        let kept = json(&std::fs::read_to_string(&kept).map_err(at(&kept))?)?;
+        check("kept", &kept, parts)?;
+        check_files(&self.folder.join("out"), &kept)?;
+        let text = process::output_of_exit(
+            Command::new(self.programs.join("bench"))
+                .args(["versus", "--show", "out/versus.json.gz"])
+                .current_dir(self.folder),
+            TOO_SHORT,
+        )?;
+        let rows = kept["rows"].as_array().into_iter().flatten();
+        rows.into_iter().try_for_each(|row| check_line(row, &text))
+    }
+}
+
+/// A row of the document has a line in the table, with its verdict.
+fn check_line(row: &Value, table: &str) -> Outcome {
+    let words = ["scenario", "rival", "verdict"].map(|name| row[name].as_str().unwrap_or_default());
+    let has_all = |line: &str| {
+        let cells: Vec<&str> = line.split_ascii_whitespace().collect();
+        words.iter().all(|word| cells.contains(word))
+    };
+    match words.iter().all(|word| !word.is_empty()) && table.lines().any(has_all) {
+        true => Ok(()),
+        false => Err(format!("no line of the table has {}:\n{table}", words.join(", "))),
+    }
 }
 
 fn json(text: &str) -> Outcome<Value> {
