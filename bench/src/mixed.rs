@@ -59,6 +59,13 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
         args.readers,
         args.pull_batch
     );
+    let limits = match limits {
+        Some(limits) => {
+            let plan = plan(args);
+            Some(limits.with_reads(&target, &args.load, args.readers, &plan, &reads).await?)
+        }
+        None => None,
+    };
     let mut report = Report::new(workload, limits::SENDS, &sends);
     report.limits = limits;
     report.add_beside("reads", limits::PULLS, &reads);
@@ -68,15 +75,20 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     Ok(report.ending())
 }
 
-/// Connections that read what there is, from the first message to the end and again.
-async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchError> {
-    let plan = Rc::new(PullPlan {
+/// Reads what there is, from the first message to the end and again.
+fn plan(args: &MixedArgs) -> PullPlan {
+    PullPlan {
         reading: Reading::Replay(None),
         batch: args.pull_batch,
         subscription: "*".to_owned(),
         hold: HOLD,
         serialize: args.load.pace.header.serialize(),
-    });
+    }
+}
+
+/// Connections that do so.
+async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchError> {
+    let plan = Rc::new(plan(args));
     let pace = PaceArgs { connections: args.readers, depth: 1, ..args.load.pace.clone() };
     let load = Load::on(target.clients(), None);
     consume::connect(target, &pace, &plan, &load).await?;

@@ -72,8 +72,8 @@ pub struct Limits {
     /// The null broker under the same load and policy; none beside a running cluster.
     #[serde(default)]
     pub null_broker: Option<NullBroker>,
-    /// What it did of the load that ran beside: the sends of an end-to-end run. Its CPU time is
-    /// that of its deliveries.
+    /// What it did of the load that ran beside: the sends of an end-to-end run, whose CPU time is
+    /// that of its deliveries; or alone of the reads beside sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_beside: Option<NullBroker>,
 }
@@ -173,6 +173,30 @@ impl Limits {
         };
         let (floor, null_broker) = (Floor::Pull(floor), Some(null_broker));
         Ok(Self { floor, null_broker, null_beside: None }.unless_stopped())
+    }
+
+    /// The same for `load` with what the null broker does alone of reads like those of `runs`, which
+    /// ran beside it on so many connections.
+    ///
+    /// # Errors
+    /// As for [`Limits::of_sends`].
+    pub async fn with_reads(
+        self,
+        target: &Target,
+        load: &LoadArgs,
+        readers: u32,
+        plan: &PullPlan,
+        runs: &[Measured],
+    ) -> Result<Self, BenchError> {
+        let (Some(store), false) = (target.store(), stop::is_requested()) else { return Ok(self) };
+        let Some(sample) = Sample::like(target, runs).await? else { return Ok(self) };
+        target.rest().await;
+        let pace =
+            PaceArgs { connections: readers, depth: 1, rate: Vec::new(), ..load.pace.clone() };
+        let null = NullBroker::under_pulls(target, store, &pace, plan, &sample).await?;
+        // A signal meanwhile has cut only this short.
+        let null_beside = (!stop::is_requested()).then_some(null);
+        Ok(Self { null_beside, ..self })
     }
 
     async fn of_network(target: &Target) -> Result<Option<Self>, BenchError> {

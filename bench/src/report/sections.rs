@@ -4,7 +4,7 @@ use comfy_table::Table;
 
 use crate::knee;
 use crate::limits::round_trip::RoundTrip;
-use crate::limits::{Limits, PULLS, SENDS};
+use crate::limits::{AGES, Limits, PULLS, SENDS};
 use crate::report::{Beside, Outcome, Report, table};
 
 /// A titled table.
@@ -95,6 +95,8 @@ pub fn notes(report: &Report) -> Vec<String> {
     notes.extend(costs_of_reads(report));
     notes.extend(unlike_null_load(report));
     notes.extend(lost_by_null_broker(report));
+    notes.extend(reads_of_null_broker(report));
+    notes.extend(ages_without_limit(report));
     let floor = |limits: &Limits| limits.floor.describe(report.latency_name(), &report.total);
     notes.extend(report.limits.iter().flat_map(floor));
     notes
@@ -130,6 +132,27 @@ fn lost_by_null_broker(report: &Report) -> Option<String> {
     ))
 }
 
+/// Of what the limit of reads is that ran beside sends.
+fn reads_of_null_broker(report: &Report) -> Option<String> {
+    let null = report.limits.as_ref()?.null_beside.as_ref()?;
+    (null.latency_of == PULLS).then(|| {
+        "The null broker answered the reads alone, without the sends beside which they ran: a share \
+         of it is one of a whole core that only answers."
+            .to_owned()
+    })
+}
+
+/// Why ages stand beside no limit: bench's own sends have one.
+fn ages_without_limit(report: &Report) -> Option<String> {
+    let has_null = report.limits.as_ref().is_some_and(|limits| limits.null_broker.is_some());
+    let has_own_sends = report.beside.iter().any(|beside| beside.latency_of == SENDS);
+    (report.latency_of == AGES && !has_null && !has_own_sends).then(|| {
+        "No limit stands beside these ages: how much arrives, and how old it is, is up to who \
+         sends. Sends of bench's own have one (--produce RATE)."
+            .to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use ringmq_runtime::process::Usage;
@@ -159,6 +182,16 @@ mod tests {
             notes(&report).iter().any(|note| note.contains("overloaded: 9 messages never arrived"))
         };
         assert!(told(Some(9)) && !told(None));
+    }
+
+    #[test]
+    fn ages_of_what_others_send_are_told_to_have_no_limit() {
+        let told = |report: &Report| notes(report).iter().any(|it| it.starts_with("No limit "));
+        let mut report = Report::new("consume".to_owned(), AGES, &[]);
+        assert!(told(&report));
+        report.add_beside("sends", SENDS, &[Measured::default()]);
+        assert!(!told(&report), "nobody wanted limits");
+        assert!(!told(&Report::new("consume".to_owned(), PULLS, &[])));
     }
 
     #[test]

@@ -86,6 +86,9 @@ fn sends_beside_readers_and_alone_stand_beside_a_null_broker_in_one_table() {
     let columns: Vec<_> =
         header.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
     let share = "of the null broker";
+    let reads = text.lines().find(|line| line.contains("in this closed loop")).unwrap();
+    assert!(reads.contains("reads") && reads.contains(share), "{text}");
+    assert!(text.contains("The null broker answered the reads alone"), "{text}");
     assert_eq!(
         columns,
         ["under this load", "null broker", "send", share, "sends alone", share],
