@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::values::{self, Cores};
 use crate::versus::scenario::{self, Scenario};
+use crate::versus::variants::{self, Variant};
 
 /// Blocks of a scenario against a rival that are run in place of discarded pairs. On a machine that
 /// is steady for less than two of three pairs more of them would not help.
@@ -36,6 +37,9 @@ const OF_A_RACE: [&str; 16] = [
     "client_cores",
     "output",
 ];
+
+/// Flags that say who meets whom, and of our broker, which takes no part in a sweep.
+const OF_A_MATCH: [&str; 6] = ["against", "seed", "within", "ours", "shards", "show"];
 
 /// `bench versus`.
 #[derive(Clone, Debug, Args)]
@@ -106,6 +110,12 @@ pub struct VersusArgs {
     /// versus.json.gz beside it.
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_RACE)]
     pub show: Option<PathBuf>,
+    /// Race nobody, and try other settings of Apache's broker beside the tuned ones, under
+    /// sync-64x1 and async-64x32 or the --scenarios, in as many rounds as --blocks. Without a name
+    /// all of them; a wrong one lists them.
+    #[arg(long, value_name = "VARIANT", num_args = 0.., value_delimiter = ',')]
+    #[arg(value_parser = variants::by_name, conflicts_with_all = OF_A_MATCH)]
+    pub tune: Option<Vec<&'static Variant>>,
     /// Print one JSON document instead of tables.
     #[arg(long)]
     pub json: bool,

@@ -39,19 +39,22 @@ const SHIPPED_JVM: &str = "-server -XX:+UseG1GC -XX:G1HeapRegionSize=16m -XX:G1R
      -XX:-OmitStackTraceInFastThrow -XX:+AlwaysPreTouch -XX:MaxDirectMemorySize=15g \
      -XX:-UseLargePages";
 
-/// The tuned JVM. Of the shipped options those stay that bound pauses; small regions suit a small
-/// heap.
-const TUNED_JVM: &str = "-server -XX:+UseG1GC -XX:G1ReservePercent=25 \
-     -XX:InitiatingHeapOccupancyPercent=30 -XX:-OmitStackTraceInFastThrow -XX:+AlwaysPreTouch \
+/// The tuned collector. Of the shipped options those stay that bound pauses; small regions suit a
+/// small heap.
+pub const TUNED_COLLECTOR: &str =
+    "-XX:+UseG1GC -XX:G1ReservePercent=25 -XX:InitiatingHeapOccupancyPercent=30";
+
+/// The rest of the tuned JVM.
+const TUNED_JVM: &str = "-server -XX:-OmitStackTraceInFastThrow -XX:+AlwaysPreTouch \
      -XX:+PerfDisableSharedMem -XX:MaxDirectMemorySize=4g";
 
 /// JVM of the name server, and heap of the client as its script has it.
 const NAMESRV_JVM: &str = "-Xms256m -Xmx256m";
 const CLIENT_JVM: &str = "-server -Xms1g -Xmx1g -Xmn256m";
 
-/// The keys of the tuned broker, each with its reason. Also tried on two cores, one at a time, and
-/// left alone, since none moved a figure by more than 15 %: `messageIndexEnable=false`, other
-/// numbers of send threads.
+/// The keys of the tuned broker, each with its reason. What else was tried is in
+/// [`crate::versus::variants`]; left alone on two cores, since neither moved a figure by more than
+/// 15 %, are `messageIndexEnable=false` and other numbers of send threads.
 const TUNED_KEYS: &str = "\
 # Epoll from C instead of the JDK's selector: fewer system calls and copies per read.
 useEpollNativeSelector=true
@@ -145,16 +148,10 @@ impl Apache {
         words
     }
 
-    /// The broker.
-    pub fn broker(
-        &self,
-        home: &Path,
-        conf: &Path,
-        settings: Settings,
-        heap: Option<&str>,
-    ) -> Vec<OsString> {
+    /// The broker, in a JVM with these options.
+    pub fn broker(&self, home: &Path, conf: &Path, jvm: &str) -> Vec<OsString> {
         let main = "org.apache.rocketmq.broker.BrokerStartup";
-        let mut words = self.java(home, &jvm(settings, heap), main);
+        let mut words = self.java(home, jvm, main);
         words.extend(["-c".into(), conf.into()]);
         words
     }
@@ -203,12 +200,12 @@ async fn maven_with(directory: &Path, more: Option<&str>) -> Result<(), BenchErr
 
 /// Options of the broker's JVM.
 pub fn jvm(settings: Settings, heap: Option<&str>) -> String {
-    let (own, options) = match settings {
-        Settings::Shipped => (SHIPPED_HEAP, SHIPPED_JVM),
-        Settings::Tuned => (TUNED_HEAP, TUNED_JVM),
+    let (own, collector, options) = match settings {
+        Settings::Shipped => (SHIPPED_HEAP, "", SHIPPED_JVM),
+        Settings::Tuned => (TUNED_HEAP, TUNED_COLLECTOR, TUNED_JVM),
     };
     let heap = heap.unwrap_or(own);
-    format!("-Xms{heap} -Xmx{heap} {options}")
+    format!("-Xms{heap} -Xmx{heap} {options} {collector}").trim_end().to_owned()
 }
 
 /// `broker.conf`: names, addresses and paths, the policy that is raced, and what is tuned.

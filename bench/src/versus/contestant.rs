@@ -19,6 +19,7 @@ use crate::target::embedded::{self, BOOT_SUCCESS};
 use crate::target::scratch::Scratch;
 use crate::versus::apache::{self, Apache, Ports, Settings};
 use crate::versus::scenario::Own;
+use crate::versus::variants::Variant;
 
 /// A JVM that touches gigabytes of heap takes a while, and one that opens 40,000 files longer.
 const START_LIMIT: Duration = Duration::from_secs(300);
@@ -43,6 +44,8 @@ pub struct Setup<'a> {
     pub own: Own,
     /// Lines that either broker gets besides; most scenarios have none.
     pub more: &'a str,
+    /// What is changed of the tuned settings.
+    pub variant: &'static Variant,
 }
 
 /// A running broker. Dropping it ends its processes and removes its store: fields go in their
@@ -94,14 +97,16 @@ impl Running {
         let (namesrv, listen, replication) = (ports[0], ports[1], ports[2]);
         let ports = Ports { namesrv, listen, replication };
         let conf = with_extension(prefix, "broker.conf");
-        files::replace(&conf, (configuration(setup, &path, ports) + setup.more).as_bytes()).await?;
+        let text = configuration(setup, &path, ports) + setup.more;
+        files::replace(&conf, setup.variant.configuration(&text).as_bytes()).await?;
         let (namesrv, words) = match settings(setup.contestant) {
             None => (None, ours(setup.args, &conf)?),
             Some(settings) => {
                 let apache = apache::fetched(setup.apache);
                 let namesrv = start_namesrv(apache, &path, ports, prefix).await?;
-                let heap = setup.args.heap.as_deref();
-                (Some(namesrv), apache.broker(&path, &conf, settings, heap))
+                let heap = setup.variant.heap.or(setup.args.heap.as_deref());
+                let jvm = setup.variant.jvm(&apache::jvm(settings, heap));
+                (Some(namesrv), apache.broker(&path, &conf, &jvm))
             }
         };
         let name = setup.contestant.word();

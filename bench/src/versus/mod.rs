@@ -25,6 +25,8 @@ pub mod scenario;
 mod settle;
 mod stock;
 mod tables;
+mod tune;
+pub mod variants;
 mod verdict;
 
 use std::path::{Path, PathBuf};
@@ -74,15 +76,20 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         print(&results, "", args.json);
         return Ok(results.ending());
     }
+    if let Some(variants) = &args.tune {
+        return tune::run(args, variants).await;
+    }
     let kept = match &args.output {
         Some(output) => kept(output).await?,
         None => None,
     };
     let known = kept.as_ref().and_then(|kept| kept.conditions["seed"].as_u64());
     let seed = args.seed.or(known).unwrap_or_else(|| random::seed_u64() % SEEDS);
-    let output = make_output(args, seed).await?;
+    let output = make_output(args, &format!("versus-{seed}")).await?;
     let plan = plan(args, seed)?;
-    check_space(args, plan.blocks()).await?;
+    if plan.blocks().iter().any(|block| block.rival.is_apache()) {
+        check_space(args).await?;
+    }
     let apache = match plan.blocks().iter().any(Block::needs_apache) {
         true => Some(Apache::fetch(&apache::directory(&args.directory)).await?),
         false => None,
@@ -114,9 +121,10 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     })
 }
 
-/// Makes the directory of the race's data, and the one of everything else.
-async fn make_output(args: &VersusArgs, seed: u64) -> Result<PathBuf, BenchError> {
-    let default = || args.directory.join(format!("versus-{seed}"));
+/// Makes the directory of the race's data, which has this name if nobody gives another, and the one
+/// of everything else.
+async fn make_output(args: &VersusArgs, name: &str) -> Result<PathBuf, BenchError> {
+    let default = || args.directory.join(name);
     let output = std::path::absolute(args.output.clone().unwrap_or_else(default))
         .map_err(|error| BenchError::file(&args.directory, error))?;
     for directory in [args.directory.as_path(), &output] {
@@ -204,10 +212,7 @@ fn announce(plan: &Plan, times: Times, results: &Results, output: &Path) {
 }
 
 /// Refuses a disk on which Apache's broker cannot run.
-async fn check_space(args: &VersusArgs, blocks: &[Block]) -> Result<(), BenchError> {
-    if !blocks.iter().any(|block| block.rival.is_apache()) {
-        return Ok(());
-    }
+async fn check_space(args: &VersusArgs) -> Result<(), BenchError> {
     let space = files::free_space(&args.directory).await?;
     let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
     if used > DISK_USED_MAX {

@@ -22,6 +22,7 @@ use crate::versus::plan::{BLOCK_PAIRS, Block, Plan, Turn};
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::settle::settle;
+use crate::versus::variants::TUNED;
 use crate::versus::{cold, estimate, native, null, stock};
 
 /// The file of a race's results in the directory of its raw data.
@@ -210,7 +211,8 @@ impl<'a> Race<'a> {
         let more = &scenario.keys();
         let (args, apache) = (self.args, self.apache);
         let mut running =
-            Running::start(Setup { args, apache, contestant, own, more }, prefix).await?;
+            Running::start(Setup { args, apache, contestant, own, more, variant: &TUNED }, prefix)
+                .await?;
         let figures = self.client(&mut running, scenario, timing, prefix).await?;
         match figures.lost.is_some() || running.is_whole().await {
             true => Ok(figures),
