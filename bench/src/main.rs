@@ -23,6 +23,7 @@ mod observe;
 mod outbox;
 mod page_cache;
 mod produce;
+mod profile;
 mod program;
 mod proof;
 mod record;

@@ -13,6 +13,7 @@ use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure;
+use crate::profile::Profile;
 use crate::proof::journal::ACKS_MAX;
 use crate::proof::{self, read_back};
 use crate::report::Report;
@@ -31,10 +32,19 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let acks = args.verify.then(|| Acks::new(producers.run));
     let (pace, output) = (&args.load.pace, &args.load.output);
+    let profile = match &args.profile {
+        Some(file) => Some(Profile::prepare(&target, file).await?),
+        None => None,
+    };
     let runs = measure::repeat(&target, pace, output, args.stages, async |again| {
-        producers.connect(&target, pace, again, acks.clone()).await
+        let load = producers.connect(&target, pace, again, acks.clone()).await?;
+        profile.iter().for_each(|profile| profile.record(pace.timing()));
+        Ok(load)
     })
     .await?;
+    if let Some(profile) = profile {
+        profile.finish().await?;
+    }
     let workload = format!("produce: {}", args.load.describe());
     let mut report = Report::new(workload, limits::SENDS, &runs);
     report.limits = limits;

@@ -91,8 +91,17 @@ impl Program {
     /// # Errors
     /// It failed, or `limit` passed.
     pub async fn wait(mut self, limit: Duration) -> Result<String, BenchError> {
+        self.end(limit).await?;
+        Ok(self.output().await)
+    }
+
+    /// The same of one whose output is not looked at.
+    ///
+    /// # Errors
+    /// As for [`Program::wait`].
+    pub async fn end(&mut self, limit: Duration) -> Result<(), BenchError> {
         match self.end_within(limit).await? {
-            status if status.success() => Ok(self.output().await),
+            status if status.success() => Ok(()),
             status => Err(self.failed(&format!("ended with {status}")).await),
         }
     }

@@ -200,8 +200,12 @@ pub enum Command {
 impl Command {
     /// Files that it will write its results to; of those with one beginning the first.
     pub fn files(&self) -> Vec<PathBuf> {
+        let mut more = None;
         let output = match self {
-            Self::Produce(args) => &args.load.output,
+            Self::Produce(args) => {
+                more.clone_from(&args.profile);
+                &args.load.output
+            }
             Self::Consume(args) => &args.load.output,
             Self::EndToEnd(args) => &args.load.output,
             Self::Mixed(args) => &args.load.output,
@@ -209,7 +213,7 @@ impl Command {
             Self::Idle(args) => return document(args.output.as_deref()).collect(),
             _ => return Vec::new(),
         };
-        document(output.output.as_deref()).chain(output.report.clone()).collect()
+        document(output.output.as_deref()).chain(output.report.clone()).chain(more).collect()
     }
 }
 

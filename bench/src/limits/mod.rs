@@ -175,8 +175,8 @@ impl Limits {
         Ok(Self { floor, null_broker, null_beside: None }.unless_stopped())
     }
 
-    /// The same for `load` with what the null broker does alone of reads like those of `runs`, which
-    /// ran beside it on so many connections.
+    /// The same for `load` with what the null broker does alone of reads like those of `runs`,
+    /// which ran beside it on so many connections.
     ///
     /// # Errors
     /// As for [`Limits::of_sends`].

@@ -134,6 +134,11 @@ impl Embedded {
         }
     }
 
+    /// Number of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What the process has used so far; none when it is gone.
     pub fn usage(&self) -> Option<process::Usage> {
         self.process.usage()

@@ -258,6 +258,14 @@ impl Target {
         }
     }
 
+    /// The processes of brokers of this machine, as far as they are known.
+    pub fn pids(&self) -> Vec<u32> {
+        match &self.embedded {
+            Some(embedded) => vec![embedded.pid()],
+            None => self.pids.clone(),
+        }
+    }
+
     /// Flushes of the commit logs so far; none when the broker does not tell.
     pub async fn flushes(&self) -> Option<u64> {
         let mut caller = Caller::connect(self.brokers.first()?).await.ok()?;

@@ -64,8 +64,8 @@ const FREE_CONDITIONS: [&str; 2] = ["seed", "blocks"];
 /// The condition that a part without Apache does not know.
 const JAVA: &str = "java";
 
-/// Races until the end, and tells what came of it. A signal drops the block that runs, which ends the
-/// processes that it started and removes their stores; the blocks before it are told.
+/// Races until the end, and tells what came of it. A signal drops the block that runs, which ends
+/// the processes that it started and removes their stores; the blocks before it are told.
 ///
 /// # Errors
 /// Java or Maven is missing, the directory cannot be written, or everything fails: what there is by

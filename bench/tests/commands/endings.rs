@@ -21,6 +21,21 @@ use super::{BRIEF, bench, broker_settings, folder, port};
 const TOO_LARGE: [&str; 6] = ["--size", "5MiB..6MiB", "--connections", "1", "--depth", "1"];
 
 #[test]
+fn a_profile_without_perf_is_refused_with_what_to_install() {
+    let folder = folder();
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["produce", "--no-limits", "--profile", "flame.svg"])
+        .current_dir(folder.path())
+        .env("PATH", folder.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("bench: perf: ") && errors.contains("install linux-perf"), "{errors}");
+    assert!(!folder.path().join("flame.svg").exists());
+}
+
+#[test]
 fn refused_requests_are_told_by_their_code_in_table_and_json() {
     let folder = folder();
     let words = [&["produce", "--no-limits"], &BRIEF[..4], &TOO_LARGE].concat();

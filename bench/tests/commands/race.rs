@@ -1,5 +1,5 @@
-//! The race: what it keeps and tells, and what is left of one that ends early. Apache's programs are
-//! scripts here, which start and never take a request.
+//! The race: what it keeps and tells, and what is left of one that ends early. Apache's programs
+//! are scripts here, which start and never take a request.
 
 #![expect(
     clippy::disallowed_methods,

@@ -37,8 +37,8 @@ pub fn ends_with_this(command: &mut Command) {
     live::sys::signals::die_with_this(command);
 }
 
-/// Ends a child that leads a group of processes, and all of the group, with SIGKILL, and waits until
-/// the child has ended; it is still to be collected.
+/// Ends a child that leads a group of processes, and all of the group, with SIGKILL, and waits
+/// until the child has ended; it is still to be collected.
 ///
 /// # Errors
 /// It is no child, or has been collected.

@@ -1,0 +1,145 @@
+//! Which code of a broker its CPU time goes to: a flame graph of a part of the counted time, by
+//! `perf`. Samples cost the broker some percent, so figures of such a run are for no comparison.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use inferno::collapse::Collapse;
+use inferno::collapse::perf::Folder;
+use inferno::flamegraph::{self, Options};
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::task::{self, Task};
+
+use crate::driver::Timing;
+use crate::error::BenchError;
+use crate::program::{Program, version_of};
+use crate::report::files;
+use crate::target::Target;
+use crate::target::scratch::Scratch;
+
+/// How `perf` records: the clock that virtual machines have as well, at a rate that beats with no
+/// timer; stacks are unwound from copies, since our builds have no frame pointers.
+const RECORD: [&str; 9] =
+    ["perf", "record", "-q", "-e", "cpu-clock", "-F", "199", "--call-graph", "dwarf,16384"];
+
+/// Longest part of the counted time that is recorded: 6 MB of stacks a second on two busy cores.
+const RECORD_MAX: Duration = Duration::from_secs(10);
+
+/// How much longer than the recording `perf` may take to write, and to unwind all stacks.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
+const UNWIND_LIMIT: Duration = Duration::from_secs(300);
+
+/// Largest list of stacks: 4,000 samples of 100 frames have 30 MB.
+const STACKS_MAX_BYTES: usize = 1 << 30;
+
+/// How a file ends that gets a line per stack, for other tools, instead of a picture.
+const FOLDED: &str = "folded";
+
+/// Of a load that is to run.
+pub struct Profile {
+    file: PathBuf,
+    pids: String,
+    scratch: Scratch,
+    recording: RefCell<Option<Task<Result<String, BenchError>>>>,
+}
+
+impl Profile {
+    /// Prepares one of the processes of the broker, which goes to `file`.
+    ///
+    /// # Errors
+    /// `perf` is missing, or nobody has said which processes they are.
+    pub async fn prepare(target: &Target, file: &Path) -> Result<Self, BenchError> {
+        let fix = "--profile needs it: install linux-perf, or linux-tools for this kernel";
+        version_of("perf", "--version", fix)?;
+        let pids: Vec<String> = target.pids().iter().map(u32::to_string).collect();
+        if pids.is_empty() {
+            return Err(BenchError::program("--profile", "name the broker's with --broker-pid"));
+        }
+        let mut scratch = Scratch::new_in(files::split(file).0).await?;
+        scratch.remove_at_end();
+        let (file, pids) = (file.to_owned(), pids.join(","));
+        Ok(Self { file, pids, scratch, recording: RefCell::default() })
+    }
+
+    /// Records from the end of the warm-up on of a load that begins now; of several the first.
+    pub fn record(&self, timing: Timing) {
+        if self.recording.borrow().is_some() {
+            return;
+        }
+        let length = timing.duration.min(RECORD_MAX);
+        let data = self.scratch.path().join("perf.data");
+        let (data, seconds) = (data.display().to_string(), length.as_secs_f64().to_string());
+        let mut words = RECORD.map(str::to_owned).to_vec();
+        words.extend(["-p", &self.pids, "-o", &data, "--", "sleep", &seconds].map(str::to_owned));
+        let log = self.scratch.path().join("record.log");
+        let recording = async move {
+            task::sleep(timing.warm_up).await;
+            Program::start("perf record", &words, &log)?.wait(length + WRITE_LIMIT).await
+        };
+        *self.recording.borrow_mut() = Some(task::spawn("bench perf", recording));
+    }
+
+    /// Waits for the recording and draws it.
+    ///
+    /// # Errors
+    /// `perf` fails: mostly it may not look at the broker. Or the file cannot be written.
+    pub async fn finish(self) -> Result<(), BenchError> {
+        let recording = self.recording.take();
+        let Some(recording) = recording else { return Ok(()) };
+        recording.await?;
+        let data = self.scratch.path().join("perf.data");
+        let data = data.display().to_string();
+        let words = ["perf", "script", "--no-inline", "-i", &data];
+        let (name, directory) = ("stacks", self.scratch.path());
+        let log = directory.join(name);
+        Program::start("perf script", &words, &log)?.end(UNWIND_LIMIT).await?;
+        let stacks = Disk::live(directory).map_err(|error| BenchError::file(directory, error))?;
+        let stacks = stacks.read_all(name, STACKS_MAX_BYTES).await;
+        let is_folded = self.file.extension().is_some_and(|it| it == FOLDED);
+        let drawn = stacks.and_then(|stacks| drawn(&stacks, is_folded));
+        let drawn = drawn.map_err(|error| BenchError::file(&self.file, error))?;
+        files::replace(&self.file, &drawn).await?;
+        eprintln!("profile: {}", self.file.display());
+        Ok(())
+    }
+}
+
+/// The stacks of `perf script` as a picture, or as lines with their counts.
+fn drawn(stacks: &[u8], is_folded: bool) -> io::Result<Vec<u8>> {
+    let mut folded = Vec::new();
+    Folder::default().collapse(stacks, &mut folded)?;
+    if is_folded {
+        return Ok(folded);
+    }
+    let mut options = Options::default();
+    options.title = "CPU time of the broker".to_owned();
+    // A sample counts for the time since the one before.
+    options.count_name = "ns".to_owned();
+    let mut picture = Vec::new();
+    flamegraph::from_reader(&mut options, &folded[..], &mut picture)?;
+    Ok(picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACKS: &str = "mqbroker 7 [001] 1.5: 5025125 cpu-clock:ppp: \n\
+        \t55d0 append+0x10 (/bin/mqbroker)\n\t55c0 turn+0x20 (/bin/mqbroker)\n\n\
+        mqbroker 7 [001] 1.6: 5025125 cpu-clock:ppp: \n\t55c0 turn+0x20 (/bin/mqbroker)\n\n";
+
+    #[test]
+    fn stacks_become_lines_and_a_picture() {
+        let folded = String::from_utf8(drawn(STACKS.as_bytes(), true).unwrap()).unwrap();
+        assert_eq!(folded, "mqbroker;turn 5025125\nmqbroker;turn;append 5025125\n");
+        let picture = String::from_utf8(drawn(STACKS.as_bytes(), false).unwrap()).unwrap();
+        assert!(picture.contains("<svg") && picture.contains("append"), "{picture}");
+    }
+
+    #[test]
+    fn a_profile_without_samples_is_an_error() {
+        assert!(drawn(b"", false).is_err());
+    }
+}
