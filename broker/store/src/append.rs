@@ -261,7 +261,7 @@ pub(crate) mod tests {
     use ringmq_runtime::sim::World;
 
     use super::*;
-    use crate::options::LogOptions;
+    use crate::options::{FlushPolicy, LogOptions};
     use crate::position::LogId;
     use crate::queue_index::SLOTS_MAX;
 
@@ -282,6 +282,34 @@ pub(crate) mod tests {
             properties: "",
             extra: &[],
             with_record_crc: false,
+        }
+    }
+
+    #[test]
+    fn the_slots_of_deleted_queues_are_used_again_after_a_start() {
+        const QUEUES: i32 = SLOTS_MAX as i32 * 2 / 5;
+        let world = World::new(1);
+        let disk = world.disk(0);
+        let options = LogOptions { flush: FlushPolicy::Sync, ..LogOptions::default() };
+        for life in 0..6 {
+            world.run(async {
+                let opened = Log::open(&disk, "log", LogId(0), options.clone()).await;
+                let (log, _) = opened.expect("the log opens");
+                assert_eq!(log.queue_range("gone", 0), None, "life {life}");
+                for queue_id in 0..QUEUES {
+                    log.append(&message("gone", queue_id, b""), 1).expect("a slot");
+                }
+                log.append(&message("kept", life, b""), 1).expect("a slot");
+                while log.acknowledged() < log.end_position() {
+                    log.progress(log.acknowledged()).await.expect("no fault");
+                }
+                log.delete_topic("gone");
+                log.deletions_last().await.expect("no fault");
+                if life % 2 == 0 {
+                    log.close().await.expect("a clean stop");
+                }
+            });
+            world.kill(0);
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) const SLOTS_MAX: usize = if cfg!(test) { 256 } else { 1 << 24 };
 /// All queues of a log.
 pub(crate) struct QueueIndex {
     slots: Vec<Option<Queue>>,
+    /// Slots that were empty when the log was opened, the first of them last.
+    free: Vec<u32>,
     by_name: HashTable<u32>,
     hasher: Hasher,
     dirty: Vec<u32>,
@@ -31,6 +33,7 @@ impl QueueIndex {
     pub(crate) fn new(block_entries: usize) -> Self {
         Self {
             slots: Vec::new(),
+            free: Vec::new(),
             by_name: HashTable::new(),
             hasher: Hasher::default(),
             dirty: Vec::new(),
@@ -75,7 +78,7 @@ impl QueueIndex {
     /// Creates a queue whose first message will have offset `first`; `None` when all slots are
     /// taken.
     pub(crate) fn open(&mut self, topic: &str, queue_id: i32, first: u64) -> Option<QueueKey> {
-        let slot = self.slots.len();
+        let slot = self.free.pop().map_or(self.slots.len(), |slot| slot as usize);
         self.put(slot, Queue::new(topic, queue_id, first)).then(|| {
             self.mark_dirty(QueueKey(slot as u32));
             QueueKey(slot as u32)
@@ -134,7 +137,8 @@ impl QueueIndex {
         }
     }
 
-    /// Forgets a queue. Its slot is not used again while this log is open.
+    /// Forgets a queue. Its slot is not used again while this log is open, since there may be keys
+    /// of it; at the next start everybody knows that the queue is gone.
     pub(crate) fn delete(&mut self, key: QueueKey) {
         let Some(queue) = self.remove(key) else { return };
         self.recent_entries -= queue.recent.len();
@@ -189,11 +193,14 @@ impl QueueIndex {
 
     /// How many further queues fit.
     pub(crate) fn free_slots(&self) -> usize {
-        SLOTS_MAX - self.slots.len()
+        SLOTS_MAX - self.slots.len() + self.free.len()
     }
 
-    /// Counts the entries in memory again, after a start from disk changed queues in place.
+    /// Counts the entries in memory and the free slots again, after a start from disk changed
+    /// queues in place.
     pub(crate) fn recount(&mut self) {
+        let slots = self.slots.iter().enumerate().rev();
+        self.free = slots.filter(|slot| slot.1.is_none()).map(|slot| slot.0 as u32).collect();
         self.recent_entries = self.iter().map(|(_, queue)| queue.recent.len()).sum();
     }
 
