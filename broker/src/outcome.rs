@@ -82,7 +82,9 @@ impl From<AppendError> for Refusal {
         let code = match &error {
             AppendError::Full { .. } => response::SYSTEM_BUSY,
             AppendError::TooLarge { .. } | AppendError::Illegal(_) => response::MESSAGE_ILLEGAL,
-            AppendError::NoSpace(_) | AppendError::Fenced(_) => response::SERVICE_NOT_AVAILABLE,
+            AppendError::NoSpace(_) | AppendError::Fenced(_) | AppendError::OutOfPositions => {
+                response::SERVICE_NOT_AVAILABLE
+            }
             AppendError::Exhausted(_) => response::SYSTEM_ERROR,
         };
         Self::new(code, error.to_string())
@@ -138,6 +140,13 @@ impl PullOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_send_that_another_broker_may_take_says_so_by_its_code() {
+        let refusal = Refusal::from(AppendError::OutOfPositions);
+        assert_eq!(refusal.code, response::SERVICE_NOT_AVAILABLE);
+        assert!(refusal.remark.contains("another broker"), "{}", refusal.remark);
+    }
 
     #[test]
     fn an_empty_queue_moves_only_consumers_that_expect_messages_there() {

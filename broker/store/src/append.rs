@@ -6,7 +6,8 @@ use ringmq_protocol::record::{self, BLANK_SIZE_BYTES, NewRecord, Placement};
 use crate::entry::{Entry, KeyEntry, key_hash};
 use crate::error::AppendError;
 use crate::log::{Inner, Log, State};
-use crate::position::{LOG_MAX_BYTES, LogPosition, QueueKey, QueueOffset};
+use crate::position::{LogPosition, QueueKey, QueueOffset};
+use crate::segments::fits_log;
 use crate::terms::{Terms, is_keyed, is_queued};
 
 /// Where an appended message came to lie.
@@ -162,8 +163,8 @@ impl State {
             return Ok(at);
         }
         let next = at + left;
-        if next + self.segments.size > LOG_MAX_BYTES {
-            return Err(AppendError::Exhausted("bytes below 32 TiB"));
+        if !fits_log(next, self.segments.size) {
+            return Err(AppendError::OutOfPositions);
         }
         self.refuse_without_space(next + size)?;
         self.end_segment(at, left);

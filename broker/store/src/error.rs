@@ -30,7 +30,14 @@ pub enum AppendError {
     /// The file system is full: no further segment could be made.
     #[error("no further segment could be made: {0}")]
     NoSpace(String),
-    /// The log has 16 million queues, or has reached 32 TiB.
+    /// The log has come to the end of its positions, of which expired messages give none back. What
+    /// it holds can be read and expires as ever.
+    #[error(
+        "the log has given out all of its 32 TiB of positions and takes no more messages; send to \
+         another broker, and give this one a new store when the messages it holds are consumed"
+    )]
+    OutOfPositions,
+    /// The log has 16 million queues.
     #[error("the log has no further {0}")]
     Exhausted(&'static str),
     /// See [`Fenced`].

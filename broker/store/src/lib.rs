@@ -6,7 +6,7 @@
 //! disk.
 //!
 //! ```text
-//! append ──> tail ──> writer ──> segments  append tail flush writer segments maker pace
+//! append ──> tail ──> writer ──> segments  append tail flush writer segments maker pace lifetime
 //!    ├──> queue index ─┐                   group_times tempo queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
@@ -57,6 +57,7 @@ mod index_load;
 mod index_proof;
 mod key_query;
 mod keys;
+mod lifetime;
 mod log;
 mod lookup;
 mod maker;

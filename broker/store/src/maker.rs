@@ -15,6 +15,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::Access;
 use ringmq_runtime::task::{self, Task};
 
+use crate::lifetime;
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
 use crate::pace::Pace;
@@ -31,7 +32,9 @@ const REOPEN_STEPS: u64 = 16;
 pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
     let inner = inner.clone();
     task::spawn("segment-maker", async move {
-        let mut pace = Pace::new(Instant::now(), inner.state.borrow().marks.appended());
+        let appended = inner.state.borrow().marks.appended();
+        lifetime::tell(inner.id, 0, appended);
+        let mut pace = Pace::new(Instant::now(), appended);
         loop {
             let wanted = inner.signals.segment_wanted.notified();
             if is_done(&inner) {
@@ -178,6 +181,7 @@ async fn begin(inner: &Inner) -> Result<(), Failed> {
     let created = segments::create(&inner.disk, &path, base, len).await;
     let segment = created.map_err(Failed::Zeros)?;
     inner.state.borrow_mut().segments.push(segment);
+    lifetime::tell(inner.id, base, base + inner.options.segment_size_bytes);
     Ok(())
 }
 

@@ -35,7 +35,7 @@ use crate::index_load::{self, LoadedIndex};
 use crate::index_proof;
 use crate::log::{INDEX_DIR, Inner, Parts, State};
 use crate::options::{LogOptions, PAGE_BYTES, Repair};
-use crate::position::{LogId, LogPosition};
+use crate::position::{LOG_MAX_BYTES, LogId, LogPosition};
 use crate::rehearsal;
 use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
@@ -226,7 +226,7 @@ fn scan_start(segments: &mut Segments, loaded: &LoadedIndex) -> Result<u64, Open
         segments.newest_mut().map(|newest| Ok::<_, io::Error>((newest.base, newest.file.len()?)));
     let newest = newest.transpose().map_err(at(segments.log, "looking at the newest segment"))?;
     let end = newest.map_or(0, |(base, len)| base + len);
-    if from > end {
+    if from > end || from >= LOG_MAX_BYTES {
         return Err(OpenError::Layout {
             log: segments.log,
             found: format!("the index knows the log up to byte {from}, but its files end at {end}"),

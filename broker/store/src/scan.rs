@@ -8,7 +8,7 @@ use ringmq_runtime::buffer::Shared;
 
 use crate::options::PAGE_BYTES;
 use crate::position::{LogId, LogPosition};
-use crate::segments::{SECTOR_BYTES, Segments, read_padded, read_readable};
+use crate::segments::{SECTOR_BYTES, Segments, fits_log, read_padded, read_readable};
 
 /// How much is read at once.
 const READ_BYTES: usize = 1 << 20;
@@ -63,6 +63,9 @@ impl Scanner {
             return Ok(Found::Nothing);
         }
         let head = match record::peek(&bytes) {
+            Ok(Peek::Blank { .. }) if !fits_log(at + left, segments.size) => {
+                return Ok(Found::Damaged("end mark in the last segment".to_owned()));
+            }
             Ok(Peek::Blank { len }) if len as u64 == left => return Ok(Found::EndMark),
             Ok(Peek::Blank { len }) => {
                 return Ok(Found::Damaged(format!("end mark of {len} bytes, {left} are left")));

@@ -17,7 +17,7 @@ use ringmq_runtime::buffer::{DmaBuffer, Shared};
 use ringmq_runtime::disk::{Access, Disk, File};
 
 use crate::options::PAGE_BYTES;
-use crate::position::{LogId, parse_segment_name, segment_name};
+use crate::position::{LOG_MAX_BYTES, LogId, parse_segment_name, segment_name};
 
 /// One write of recovery, which zeroes or rewrites what it found.
 const REWRITE_STEP_BYTES: u64 = 1 << 20;
@@ -82,10 +82,12 @@ impl Segments {
     }
 
     /// Whether the log, which ends at `appended`, has too few zeros in front of it, and more can be
-    /// made: the newest segment is not whole, or so far in use that the next one may be begun.
+    /// made: the newest segment is not whole, or so far in use that the next one may be begun, if
+    /// the log can have it.
     pub(crate) fn is_more_wanted(&self, appended: u64) -> bool {
         let (end, filled) = (self.end(), self.filled());
-        let can_be_made = filled < end || appended >= end - self.size + self.size / 8;
+        let is_used = appended >= end - self.size + self.size / 8;
+        let can_be_made = filled < end || (is_used && fits_log(end, self.size));
         can_be_made && filled.saturating_sub(appended) < self.lead_wanted
     }
 
@@ -130,6 +132,11 @@ impl Segments {
     }
 }
 
+/// Whether the positions of a segment that starts at `base` are ones that a log can have.
+pub(crate) fn fits_log(base: u64, size: u64) -> bool {
+    base.saturating_add(size) <= LOG_MAX_BYTES
+}
+
 /// The segments in a directory, sorted; what is no segment of this log is left alone.
 ///
 /// # Errors
@@ -159,6 +166,12 @@ fn check_row(files: &[FoundFile], size: u64) -> Result<(), String> {
     for (index, file) in files.iter().enumerate() {
         let is_newest = index + 1 == files.len();
         let is_whole = file.len == size || (is_newest && file.len < size);
+        if !fits_log(file.base, size) {
+            return Err(format!(
+                "the file at {} has positions that no log can have, with segments of {size} bytes",
+                file.base
+            ));
+        }
         if !is_whole || !file.base.is_multiple_of(size) {
             return Err(format!(
                 "the file at {} has {} bytes, but segments of {size} bytes are configured",
