@@ -193,10 +193,11 @@ pub(crate) async fn survey(segments: &Segments, end: u64, window: u64, until: u6
         note(&mut rest, segments.log, at, &bytes, (stop - at) as usize, near_until);
         at = stop;
     }
-    let mut base = segments.base_of(at.max(end)) + segments.size;
+    // What was read may end where a segment begins, which nobody has looked at then.
+    let mut base = at.next_multiple_of(segments.size);
     while let Some(segment) = segments.find(base) {
         let bytes = read_readable(&segment.file, 0, PEEK_SIZE_MAX_BYTES, |_| {}).await;
-        note(&mut rest, segments.log, base, &bytes, 1, near_until);
+        note_heads(&mut rest, segments.log, base, &bytes, 1, near_until);
         base += segments.size;
     }
     rest
@@ -212,12 +213,25 @@ impl Rest {
 
 /// Notes what `bytes`, which stand at `at`, show; heads are looked for in the first `len` of them.
 fn note(rest: &mut Rest, log: LogId, at: u64, bytes: &[u8], len: usize, near_until: u64) {
-    let body = &bytes[..len];
-    // Page by page with memcmp: up to 68 MiB are looked at after a crash.
-    if body.chunks(ZEROS.len()).all(|part| part == &ZEROS[..part.len()]) {
-        return;
+    let (body, overlap) = bytes.split_at(len);
+    let is_dirty = !are_zeros(body);
+    if is_dirty {
+        rest.touch(at, at + len as u64);
     }
-    rest.touch(at, at + len as u64);
+    // A head begins with zeros: those of its size.
+    if is_dirty || !are_zeros(overlap) {
+        note_heads(rest, log, at, bytes, len, near_until);
+    }
+}
+
+/// Page by page with memcmp: up to 68 MiB are looked at after a crash.
+fn are_zeros(bytes: &[u8]) -> bool {
+    bytes.chunks(ZEROS.len()).all(|part| part == &ZEROS[..part.len()])
+}
+
+/// Notes heads that name their own place and begin in the first `len` of `bytes`, which stand at
+/// `at`.
+fn note_heads(rest: &mut Rest, log: LogId, at: u64, bytes: &[u8], len: usize, near_until: u64) {
     // A head has its size in front of the magic, so a magic belongs to the place 4 bytes before.
     let magics = bytes.iter().enumerate().filter(|(_, byte)| **byte == MAGIC_FIRST_BYTE);
     for place in magics.filter_map(|(index, _)| index.checked_sub(4)).take_while(|p| *p < len) {

@@ -68,8 +68,7 @@ async fn check_full(log: &Log, taken: u64) {
     let seen = consume(log, "topic", 0).await;
     assert_eq!(seen.len() as u64, taken);
     let key = format!("key{}", taken - 1);
-    let query =
-        KeyQuery { topic: "topic", key: &key, from_ms: 0, until_ms: i64::MAX, count: 10 };
+    let query = KeyQuery { topic: "topic", key: &key, from_ms: 0, until_ms: i64::MAX, count: 10 };
     assert_eq!(log.query_by_key(query).await.expect("readable").len(), 1);
 }
 
