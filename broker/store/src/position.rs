@@ -13,6 +13,11 @@ pub const LOG_MAX_BYTES: u64 = 1 << LOG_BYTE_BITS;
 pub struct LogId(pub u8);
 
 impl LogId {
+    /// The position of a byte that a disk names; `None` when no log can have it.
+    pub(crate) fn at_if_any(self, byte: u64) -> Option<LogPosition> {
+        (byte < LOG_MAX_BYTES).then(|| self.at(byte))
+    }
+
     /// The position of byte `byte` of this log.
     ///
     /// # Panics
