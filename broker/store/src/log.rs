@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::sync::Notify;
+use ringmq_runtime::sync::{Notify, Turn};
 use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) cold: ColdReads,
     pub(crate) unreadable: RefCell<Unreadable>,
     pub(crate) signals: Signals,
+    /// Whose turn it is to read what is larger than the settings allow now.
+    pub(crate) large_lookups: Turn,
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
     pub(crate) deletions: Deletions,
@@ -382,6 +384,7 @@ impl Inner {
             cold: ColdReads::default(),
             unreadable: RefCell::default(),
             signals: Signals::default(),
+            large_lookups: Turn::default(),
             indexed: Cell::new(index.log_byte.unwrap_or(scan_from)),
             deletions: Deletions::default(),
             snapshots: RefCell::new(index.snapshots),

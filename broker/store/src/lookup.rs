@@ -13,10 +13,6 @@ use crate::queue::Found;
 use crate::scan;
 use crate::terms::is_queued;
 
-/// Largest record that a lookup reads when the settings allow only smaller ones now: what stands at
-/// a place that a client names may announce any length.
-const RECORD_MAX_BYTES: u64 = 32 << 20;
-
 /// Which end of equal times a lookup by time means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeBoundary {
@@ -167,10 +163,13 @@ pub(crate) async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Share
         Ok(Peek::Message(head)) if head.physical_offset == inner.id.at(byte).wire() => head.len,
         _ => return Ok(None),
     };
-    let limit = RECORD_MAX_BYTES.max(inner.options.record_size_max_bytes as u64);
-    if len as u64 > left.min(limit) {
+    if len as u64 > left || len > scan::RECORD_MAX_BYTES {
         return Ok(None);
     }
+    // What stands at a place that a client names may announce any length. A message that large is
+    // rare, so one at a time is enough for those that were stored under other settings.
+    let is_large = len > inner.options.record_size_max_bytes;
+    let _turn = if is_large { Some(inner.large_lookups.enter().await) } else { None };
     let bytes = fetch::bytes(inner, byte, len as u64).await?;
     Ok(scan::verify(&bytes, byte, false).is_ok().then_some(bytes))
 }
