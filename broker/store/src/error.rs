@@ -37,7 +37,8 @@ pub enum AppendError {
          another broker, and give this one a new store when the messages it holds are consumed"
     )]
     OutOfPositions,
-    /// The log has 16 million queues.
+    /// The log has handed out all of its 16 million slots of queues. Those of queues that were
+    /// deleted since it was opened count: a start frees them.
     #[error("the log has no further {0}")]
     Exhausted(&'static str),
     /// See [`Fenced`].

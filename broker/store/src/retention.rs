@@ -151,8 +151,11 @@ fn file_time(inner: &Inner, oldest: &Segment, now_ms: i64) -> io::Result<i64> {
 async fn is_crowded(inner: &Inner, retention: Retention) -> io::Result<bool> {
     let space = inner.disk.free_space().await?;
     let used = space.total.saturating_sub(space.available);
-    let limit = u64::from(retention.forced_above_percent);
-    Ok(used / 100 * 100 > space.total / 100 * limit)
+    Ok(is_above(used, space.total, retention.forced_above_percent))
+}
+
+fn is_above(used: u64, total: u64, percent: u8) -> bool {
+    u128::from(used) * 100 > u128::from(total) * u128::from(percent)
 }
 
 /// The indexes go first: a reader then gets a status instead of a missing file. The segment is one
@@ -328,6 +331,18 @@ mod tests {
     async fn min_without_the_first_segment(log: &Log, size: u64) -> u64 {
         expire_indexes(&log.inner, size).await;
         log.queue_range("topic", 0).expect("a queue").0.0
+    }
+
+    #[test]
+    fn space_is_lacking_from_the_first_byte_above_the_limit_on_a_file_system_of_any_size() {
+        for total in [1, 99, 199, 250, 1 << 20, (1 << 20) + 77, u64::MAX] {
+            for percent in [10, 60, 85, 99] {
+                let limit = (u128::from(total) * u128::from(percent) / 100) as u64;
+                assert!(!is_above(limit, total, percent), "{limit} of {total}, {percent} %");
+                assert!(is_above(limit + 1, total, percent), "{limit} + 1 of {total}, {percent} %");
+            }
+            assert!(!is_above(total, total, 100));
+        }
     }
 
     #[test]
