@@ -60,7 +60,8 @@ pub struct Fenced {
     pub reason: Rc<str>,
 }
 
-/// Why a log could not be opened. It was not changed.
+/// Why a log could not be opened. None of its messages was changed, so another attempt finds what
+/// this one found. Its index is there as it was, but for what a long scan behind it has saved.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The settings contradict themselves.

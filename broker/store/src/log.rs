@@ -194,7 +194,7 @@ impl Log {
     /// completes the indexes. `dir/commitlog` has the layout of Apache's broker for log 0.
     ///
     /// # Errors
-    /// See [`OpenError`]. Nothing is changed then that a second attempt would miss.
+    /// See [`OpenError`]: nothing is changed then that a second attempt would miss.
     pub async fn open(
         disk: &Disk,
         dir: impl AsRef<Path>,

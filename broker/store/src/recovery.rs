@@ -13,7 +13,9 @@
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
 //! | a sound record that its queue cannot have | the same: no crash makes one |
-//! | crash while opening | the same again: nothing is written before the end of the log is known |
+//! | crash while opening, or refusal | the same again: no byte of the log has changed |
+//!
+//! The index may have grown by then: the scan of a long log saves what it has found so far.
 
 use std::io;
 use std::path::{Path, PathBuf};
