@@ -179,6 +179,38 @@ fn messages_are_found_by_key_and_by_id() {
 }
 
 #[test]
+fn a_query_by_key_answers_with_the_newest_messages_of_all_logs_that_fit() {
+    for (shards, logs) in [(1, 1), (2, 3), (3, 2)] {
+        let dir = temp_dir();
+        Setup::new(shards, logs).run(dir.path(), |bench| async move {
+            let client = bench.client().await;
+            for number in 0..16 {
+                let body = vec![number; 1 << 20];
+                client.send_with("T", i32::from(number) % 4, &body, "KEYS\u{1}k\u{2}").await;
+            }
+            for (max_num, expected) in [(3, 3), (100, 7)] {
+                let query = QueryMessageRequest {
+                    topic: "T",
+                    key: "k",
+                    max_num,
+                    begin_timestamp_ms: 0,
+                    end_timestamp_ms: i64::MAX,
+                    unique_key_query: false,
+                    index_type: None,
+                    last_key: None,
+                };
+                let answer = client.call(request::QUERY_MESSAGE, &query, &[]).await;
+                assert_eq!(answer.code(), response::SUCCESS, "{:?}", answer.command().remark());
+                let found = messages(answer.body());
+                let mut numbers: Vec<u8> = found.iter().map(|message| message.body[0]).collect();
+                numbers.sort_unstable();
+                assert_eq!(numbers, (16 - expected..16).collect::<Vec<_>>());
+            }
+        });
+    }
+}
+
+#[test]
 fn a_restart_keeps_messages_and_progress_whatever_the_number_of_shards() {
     let dir = temp_dir();
     for (round, shards) in [2, 1, 3].into_iter().enumerate() {

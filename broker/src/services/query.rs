@@ -1,7 +1,8 @@
 //! Look-ups of single messages: by key (12) and by physical offset (33).
 //!
-//! A key may be in any log, since the queues of a topic spread over all of them: every shard
-//! searches its own, and the shard that got the request puts the results together.
+//! A key may be in any log, since the queues of a topic spread over all of them: the shard that got
+//! the request has one log after the other searched where it is, and keeps the newest of what they
+//! find.
 
 use std::cmp::Reverse;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use ringmq_protocol::record::Record;
 use ringmq_protocol::{Command, Header};
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::clock;
-use ringmq_store::{KeyQuery, LogPosition, Piece};
+use ringmq_store::{KeyFound, KeyLimits, KeyQuery, LogPosition, Piece};
 
 use crate::logs::OwnedLog;
 use crate::outcome::Refusal;
@@ -24,6 +25,11 @@ use crate::shard::DataPlane;
 
 /// Most bytes of messages in one answer: frames end at 16 MiB.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
+
+/// Most reads of one look-up by key, over all logs: a run of the key index each, or a message. They
+/// reach back over 250 million messages with two keys, and take two seconds of a device that is
+/// asked for one at a time.
+const READS_MAX: usize = 16 << 10;
 
 /// Most messages of one answer, whatever is asked for.
 const COUNT_MAX: usize = 1024;
@@ -58,7 +64,7 @@ pub fn view_by_position(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, request: Req
     });
 }
 
-/// Answers with the messages of a topic that carry a key, the newest of each log first.
+/// Answers with the messages of a topic that carry a key, the newest first.
 pub fn by_key(data: &Rc<DataPlane>, request: Request<'_, '_>) {
     let header: QueryMessageRequest<'_> = match decode(request.command) {
         Ok(header) => header,
@@ -77,11 +83,8 @@ pub fn by_key(data: &Rc<DataPlane>, request: Request<'_, '_>) {
         until_ms: header.end_timestamp_ms,
         count_max,
     };
-    slow::answer(data, request, move |data: Rc<DataPlane>| async move {
-        let search = move |data| search_shard(data, wanted.clone());
-        let found: Result<Vec<_>, String> = data.on_all_shards(search).await.into_iter().collect();
-        let found = found.map_err(Refusal::failed)?;
-        answer(newest_first(found).into_iter().take(count_max))
+    slow::answer_with_remark(data, request, move |data: Rc<DataPlane>| async move {
+        answer(search(&data, wanted).await.map_err(Refusal::failed)?)
     });
 }
 
@@ -95,50 +98,101 @@ struct Wanted {
     count_max: usize,
 }
 
-async fn search_shard(data: Rc<DataPlane>, wanted: Wanted) -> Result<Vec<Shared>, String> {
-    let mut found = Vec::new();
-    for owned in data.local.logs() {
-        let query = KeyQuery {
-            topic: &wanted.topic,
-            key: &wanted.key,
-            from_ms: wanted.from_ms,
-            until_ms: wanted.until_ms,
-            count: wanted.count_max,
-        };
-        let records = owned.log.query_by_key(query).await;
-        found.extend(records.map_err(|error| error.to_string())?);
-    }
-    Ok(found)
-}
-
-/// What all shards found, the newest first, whichever log it is of: what lies beyond the count that
-/// was asked for is left out.
-fn newest_first(found: Vec<Vec<Shared>>) -> Vec<Shared> {
-    let mut all: Vec<Shared> = found.into_iter().flatten().collect();
-    let stored_ms =
-        |bytes: &Shared| Record::parse(bytes).expect("look-ups prove records").stored_at_ms;
-    all.sort_by_cached_key(|bytes| Reverse(stored_ms(bytes)));
-    all
-}
-
-fn answer(
-    found: impl Iterator<Item = Shared>,
-) -> Result<(QueryMessageResponse, Vec<Piece>), Refusal> {
-    let (mut pieces, mut bytes) = (Vec::new(), 0);
-    for record in found {
-        bytes += record.len();
-        if !pieces.is_empty() && bytes > ANSWER_MAX_BYTES {
-            break;
+/// Searches one log after the other, so that a request never holds more than what it answers with
+/// and what one log found.
+async fn search(data: &Rc<DataPlane>, mut wanted: Wanted) -> Result<Newest, String> {
+    let placement = data.local.placement;
+    let mut newest = Newest::default();
+    let mut reads_left = READS_MAX;
+    for id in 0..placement.logs() {
+        let shard = placement.shard_of_log(id);
+        // What a log does not need the others have.
+        let limits =
+            KeyLimits { bytes: ANSWER_MAX_BYTES, reads: reads_left / (placement.logs() - id) };
+        let (is_visit, part) = (shard != data.shard(), wanted.clone());
+        let found = data.on_shard(shard, move |data: Rc<DataPlane>| async move {
+            let searching = search_log(&data, id, &part, limits);
+            match is_visit {
+                true => data.services().slow.visit(searching).await,
+                false => searching.await,
+            }
+        });
+        let Some(found) = found.await? else { continue };
+        reads_left -= found.reads;
+        newest.add(found, wanted.count_max);
+        if let Some(oldest_ms) = newest.full_from_ms {
+            wanted.from_ms = wanted.from_ms.max(oldest_ms);
         }
-        pieces.push(Piece::Memory(record));
     }
-    if pieces.is_empty() {
-        let remark = "no message of this topic and time carries the key";
+    Ok(newest)
+}
+
+async fn search_log(
+    data: &DataPlane,
+    id: usize,
+    wanted: &Wanted,
+    limits: KeyLimits,
+) -> Result<Option<KeyFound>, String> {
+    let Some(owned) = data.local.log(id) else { return Ok(None) };
+    let query = KeyQuery {
+        topic: &wanted.topic,
+        key: &wanted.key,
+        from_ms: wanted.from_ms,
+        until_ms: wanted.until_ms,
+        count: wanted.count_max,
+        limits,
+    };
+    owned.log.query_by_key(query).await.map(Some).map_err(|error| error.to_string())
+}
+
+/// The newest messages of the logs that were searched, whichever log they are of.
+#[derive(Default)]
+struct Newest {
+    /// As many as are asked for and fit, the newest first.
+    records: Vec<Shared>,
+    /// Store time of the oldest of them when there is no room for older ones.
+    full_from_ms: Option<i64>,
+    /// Store time of the newest message that was not looked at, when the reads did not suffice.
+    unread_ms: Option<i64>,
+}
+
+impl Newest {
+    /// Adds what a log found; what has no room in an answer is left out.
+    fn add(&mut self, found: KeyFound, count_max: usize) {
+        let stored_ms =
+            |bytes: &Shared| Record::parse(bytes).expect("look-ups prove records").stored_at_ms;
+        self.unread_ms = self.unread_ms.max(found.unread_ms);
+        self.records.extend(found.records);
+        self.records.sort_by_cached_key(|bytes| Reverse(stored_ms(bytes)));
+        let mut bytes = 0;
+        let fit = self.records.iter().take(count_max).take_while(|record| {
+            let is_first = bytes == 0;
+            bytes += record.len();
+            is_first || bytes <= ANSWER_MAX_BYTES
+        });
+        let fit = fit.count();
+        let is_full = fit == count_max || fit < self.records.len();
+        self.records.truncate(fit);
+        self.full_from_ms = self.records.last().map(stored_ms).filter(|_| is_full);
+    }
+}
+
+fn answer(newest: Newest) -> Result<slow::Answer<QueryMessageResponse>, Refusal> {
+    let remark = newest.unread_ms.map(|unread_ms| {
+        format!(
+            "the look-up ended after {READS_MAX} reads, before it came to messages stored at \
+             {unread_ms}: ask again for the time up to then"
+        )
+    });
+    if newest.records.is_empty() {
+        let remark = remark
+            .unwrap_or_else(|| "no message of this topic and time carries the key".to_owned());
         return Err(Refusal::new(response::QUERY_NOT_FOUND, remark));
     }
     let header = QueryMessageResponse {
         index_last_update_timestamp_ms: clock::unix_ms(),
         index_last_update_physical_offset: 0,
     };
-    Ok((header, pieces))
+    let pieces = newest.records.into_iter().map(Piece::Memory).collect();
+    Ok(slow::Answer { header, pieces, remark })
 }

@@ -13,6 +13,7 @@ use ringmq_protocol::WriteHeader;
 use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, LocalFuture};
 use ringmq_store::Piece;
 
@@ -25,6 +26,9 @@ use crate::shard::DataPlane;
 
 /// Requests that run at the same time on a shard: enough to keep a device busy at 64 KiB each.
 pub const RUNNING_MAX: usize = 16;
+
+/// Parts of other shards' requests that run at the same time beside them.
+const VISITS_MAX: usize = 4;
 
 /// Bytes that the requests in line hold.
 const WAITING_MAX_BYTES: usize = 64 << 20;
@@ -46,12 +50,24 @@ const ALL_BLOCKED_PAUSE: Duration = Duration::from_millis(2);
 pub struct SlowLane {
     running: Cell<usize>,
     line: RefCell<Turns<Job>>,
+    visits: Cell<usize>,
+    visit_ended: Notify,
 }
 
 struct Job {
     peer: Peer,
     to: ReplyTo,
     run: Box<dyn FnOnce(Rc<DataPlane>) -> LocalFuture<()>>,
+}
+
+/// What a job resolves to.
+pub struct Answer<H> {
+    /// Fields of the answer.
+    pub header: H,
+    /// Its body.
+    pub pieces: Vec<Piece>,
+    /// See [`answer_with_remark`].
+    pub remark: Option<String>,
 }
 
 /// Answers a request with what `job` resolves to, a header and the pieces of a body, when it is its
@@ -62,13 +78,27 @@ where
     Fut: Future<Output = Result<(H, Vec<Piece>), Refusal>> + 'static,
     H: WriteHeader,
 {
+    answer_with_remark(data, request, move |data| async move {
+        let (header, pieces) = job(data).await?;
+        Ok(Answer { header, pieces, remark: None })
+    });
+}
+
+/// As [`answer`], with a remark for people if there is something to say.
+pub fn answer_with_remark<F, Fut, H>(data: &Rc<DataPlane>, request: Request<'_, '_>, job: F)
+where
+    F: FnOnce(Rc<DataPlane>) -> Fut + 'static,
+    Fut: Future<Output = Result<Answer<H>, Refusal>> + 'static,
+    H: WriteHeader,
+{
     let (peer, to) = (request.peer.clone(), request.to());
     let names = request.command.fields.iter().map(|(name, value)| name.len() + value.len());
     let bytes = KEPT_BYTES + names.sum::<usize>();
     run(data, request, bytes, move |data| async move {
         match job(data).await {
-            Ok((header, mut pieces)) => {
-                peer.reply_pieces(&to, response::SUCCESS, None, &header, &mut pieces);
+            Ok(Answer { header, mut pieces, remark }) => {
+                let remark = remark.as_deref();
+                peer.reply_pieces(&to, response::SUCCESS, remark, &header, &mut pieces);
             }
             Err(refusal) => peer.refuse(&to, &refusal),
         }
@@ -135,13 +165,63 @@ async fn work(data: Rc<DataPlane>) {
 impl Default for SlowLane {
     fn default() -> Self {
         let line = RefCell::new(Turns::new(WAITING_MAX_BYTES));
-        Self { running: Cell::new(0), line }
+        Self { running: Cell::new(0), line, visits: Cell::new(0), visit_ended: Notify::new() }
     }
 }
 
 impl SlowLane {
+    /// Runs a part of another shard's request when there is a place for it.
+    ///
+    /// Such parts have places of their own: those of the line may all be taken by requests that
+    /// wait for parts on other shards, which would then wait for each other. Each of the others has
+    /// at most [`RUNNING_MAX`] parts here, one of each request that runs there.
+    pub async fn visit<T>(&self, part: impl Future<Output = T>) -> T {
+        while self.visits.get() == VISITS_MAX {
+            self.visit_ended.notified().await;
+        }
+        self.visits.set(self.visits.get() + 1);
+        let result = part.await;
+        self.visits.set(self.visits.get() - 1);
+        self.visit_ended.notify_one();
+        result
+    }
+
     /// Begins the next connection's turn.
     fn next_turn(&self) -> Option<(ConnectionKey, Peer)> {
         self.line.borrow_mut().begin().map(|(key, job)| (key, job.peer.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::sim::World;
+
+    use super::*;
+
+    #[test]
+    fn parts_of_other_shards_wait_for_a_place_of_their_own() {
+        World::new(1).run(async {
+            let lane = Rc::new(SlowLane::default());
+            let (inside, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            let visits: Vec<_> = (0..3 * VISITS_MAX)
+                .map(|number| {
+                    let (lane, inside, most) = (lane.clone(), inside.clone(), most.clone());
+                    task::spawn("visit", async move {
+                        let part = async {
+                            inside.set(inside.get() + 1);
+                            most.set(most.get().max(inside.get()));
+                            task::sleep(Duration::from_millis(1 + number as u64)).await;
+                            inside.set(inside.get() - 1);
+                            number
+                        };
+                        lane.visit(part).await
+                    })
+                })
+                .collect();
+            for (number, visit) in visits.into_iter().enumerate() {
+                assert_eq!(visit.await, number);
+            }
+            assert_eq!((most.get(), inside.get()), (VISITS_MAX, 0));
+        });
     }
 }

@@ -19,9 +19,6 @@ use crate::log::{Inner, Log};
 use crate::terms::Terms;
 use crate::unreadable;
 
-/// A lookup stops when it has found so much: more than any answer holds.
-const FOUND_MAX_BYTES: usize = 16 << 20;
-
 /// Entries in memory that are looked at in one step: 400 KiB, 0.1 ms.
 const STEP_ENTRIES: usize = 16 << 10;
 
@@ -38,15 +35,39 @@ pub struct KeyQuery<'a> {
     pub until_ms: i64,
     /// Messages wanted at most.
     pub count: usize,
+    /// What the lookup may cost.
+    pub limits: KeyLimits,
+}
+
+/// What a lookup by key may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// Most bytes of messages found; the first one may be larger.
+    pub bytes: usize,
+    /// Most reads: of runs of the key index on disk, of which a key that does not exist takes all
+    /// of the time that is asked for, and of messages that may carry the key, found or not.
+    pub reads: usize,
+}
+
+/// What a lookup by key found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFound {
+    /// The messages, newest first.
+    pub records: Vec<Shared>,
+    /// Reads that were made.
+    pub reads: usize,
+    /// When they did not suffice: the store time of the newest that was not looked at, Unix
+    /// milliseconds.
+    pub unread_ms: Option<i64>,
 }
 
 impl Log {
-    /// Messages that carry a key, newest first, as far as they fit an answer and can be read. Every
-    /// record is read and compared, so collisions of hashes do not show.
+    /// Messages that carry a key, newest first, as far as the limits allow and they can be read.
+    /// Every record is read and compared, so collisions of hashes do not show.
     ///
     /// # Errors
     /// When the device can read none of several, or the index is damaged there.
-    pub async fn query_by_key(&self, query: KeyQuery<'_>) -> Result<Vec<Shared>, ReadError> {
+    pub async fn query_by_key(&self, query: KeyQuery<'_>) -> Result<KeyFound, ReadError> {
         let inner = &*self.inner;
         let mut search = Search::new(self, query);
         let mut below = u64::MAX;
@@ -57,7 +78,9 @@ impl Log {
                 let keys = &inner.state.borrow().keys;
                 let (candidates, next) = keys.look_back(search.hash, below, STEP_ENTRIES);
                 let fits = |run: &&KeyRun| next.is_none() && search.may_be_in(run);
-                let runs: Vec<KeyRun> = keys.runs().iter().filter(fits).copied().collect();
+                let newest_first = keys.runs().iter().rev().filter(fits).copied();
+                // One more than can be read shows whether all were.
+                let runs: Vec<KeyRun> = newest_first.take(search.reads_left() + 1).collect();
                 (candidates, next, runs)
             };
             search.check(candidates).await?;
@@ -67,8 +90,8 @@ impl Log {
             }
             task::yield_if_needed().await;
         };
-        for run in runs.into_iter().rev() {
-            if search.is_full() {
+        for run in runs {
+            if search.is_full() || !search.may_read(run.max_ms) {
                 break;
             }
             let mut candidates = search_run(inner, run, search.hash).await?;
@@ -88,6 +111,10 @@ struct Search<'a> {
     checked: u64,
     found: Vec<Shared>,
     found_bytes: usize,
+    /// One more was found that does not fit.
+    has_more: bool,
+    reads: usize,
+    unread_ms: Option<u64>,
     /// Why a candidate could not be read.
     problem: Option<ReadError>,
 }
@@ -95,12 +122,48 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(log: &'a Log, query: KeyQuery<'a>) -> Self {
         let hash = key_hash(query.topic, query.key);
-        let (found, problem) = (Vec::new(), None);
-        Self { log, query, hash, checked: u64::MAX, found, found_bytes: 0, problem }
+        Self {
+            log,
+            query,
+            hash,
+            checked: u64::MAX,
+            found: Vec::new(),
+            found_bytes: 0,
+            has_more: false,
+            reads: 0,
+            unread_ms: None,
+            problem: None,
+        }
     }
 
+    /// Whether nothing older is looked for.
     fn is_full(&self) -> bool {
-        self.found.len() >= self.query.count || self.found_bytes >= FOUND_MAX_BYTES
+        self.found.len() >= self.query.count || self.has_more || self.unread_ms.is_some()
+    }
+
+    fn reads_left(&self) -> usize {
+        self.query.limits.reads - self.reads
+    }
+
+    /// Counts a read of what was stored at `store_ms` and before, if one is left.
+    fn may_read(&mut self, store_ms: u64) -> bool {
+        if self.reads_left() == 0 {
+            self.unread_ms = Some(store_ms);
+            return false;
+        }
+        self.reads += 1;
+        true
+    }
+
+    /// Takes a message, if it fits.
+    fn take(&mut self, record: Shared) {
+        let bytes = self.found_bytes + record.len();
+        if !self.found.is_empty() && bytes > self.query.limits.bytes {
+            self.has_more = true;
+            return;
+        }
+        self.found_bytes = bytes;
+        self.found.push(record);
     }
 
     fn time(&self) -> RangeInclusive<u64> {
@@ -128,11 +191,11 @@ impl<'a> Search<'a> {
             if !time.contains(&entry.store_ms()) {
                 continue;
             }
+            if !self.may_read(entry.store_ms()) {
+                return Ok(());
+            }
             match self.verified(entry.byte()).await {
-                Ok(Some(record)) => {
-                    self.found_bytes += record.len();
-                    self.found.push(record);
-                }
+                Ok(Some(record)) => self.take(record),
                 Ok(None) => {}
                 Err(error @ ReadError::Io { .. }) => {
                     unreadable::warn(&self.log.inner, entry.byte(), &error.to_string());
@@ -156,8 +219,12 @@ impl<'a> Search<'a> {
         Ok(carries.then_some(bytes))
     }
 
-    fn end(self) -> Result<Vec<Shared>, ReadError> {
-        self.problem.filter(|_| self.found.is_empty()).map_or(Ok(self.found), Err)
+    fn end(self) -> Result<KeyFound, ReadError> {
+        if let Some(problem) = self.problem.filter(|_| self.found.is_empty()) {
+            return Err(problem);
+        }
+        let unread_ms = self.unread_ms.map(|ms| ms as i64);
+        Ok(KeyFound { records: self.found, reads: self.reads, unread_ms })
     }
 }
 
@@ -206,13 +273,16 @@ mod tests {
         world.run(async {
             let opened = Log::open(&world.disk(0), "log", LogId(0), LogOptions::default()).await;
             let (log, _) = opened.expect("the log opens");
-            let query = KeyQuery { topic: "t", key: "k", from_ms: 0, until_ms: 9, count: 1 };
+            let query =
+                KeyQuery { topic: "t", key: "k", from_ms: 0, until_ms: 9, count: 1, limits: WIDE };
             for byte in [LOG_MAX_BYTES, (1 << 48) - 1] {
                 let found = Search::new(&log, query).verified(byte).await;
                 assert_eq!(found.expect("nothing is read"), None, "byte {byte}");
             }
         });
     }
+
+    const WIDE: KeyLimits = KeyLimits { bytes: 16 << 20, reads: 1000 };
 
     #[test]
     fn a_lookup_of_what_every_message_carries_gives_way() {
@@ -227,14 +297,21 @@ mod tests {
                 let sent = NewRecord { properties: &keys, ..message("topic", 0, b"body") };
                 log.append(&sent, 1000).expect("room");
             }
-            let query = KeyQuery { topic: "topic", key: "k", from_ms: 1, until_ms: 2, count: 9 };
+            let query = KeyQuery {
+                topic: "topic",
+                key: "k",
+                from_ms: 1,
+                until_ms: 2,
+                count: 9,
+                limits: WIDE,
+            };
             let mut asking = pin!(log.query_by_key(query));
             let mut steps = 0;
             let counted = poll_fn(|context| {
                 steps += 1;
                 asking.as_mut().poll(context)
             });
-            assert_eq!(counted.await.expect("readable").len(), 0);
+            assert_eq!(counted.await.expect("readable").records.len(), 0);
             // The simulated world has a turn for others at every fourth occasion.
             assert!(steps > MESSAGES / 16, "all in {steps} steps");
         });

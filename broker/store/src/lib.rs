@@ -90,7 +90,7 @@ pub use age_clock::AgeClock;
 pub use append::Appended;
 pub use error::{AppendError, Fenced, OpenError, ReadError};
 pub use group_times::GroupTimes;
-pub use key_query::KeyQuery;
+pub use key_query::{KeyFound, KeyLimits, KeyQuery};
 pub use log::{Counters, Log, Stats};
 pub use lookup::TimeBoundary;
 pub use options::{FlushPolicy, LogOptions, PAGE_BYTES, Repair};

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{TINY_SEGMENT_BYTES, consume, message, older_than, tiny_options};
+use common::{TINY_SEGMENT_BYTES, WIDE_SEARCH, consume, message, older_than, tiny_options};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{
@@ -68,8 +68,15 @@ async fn check_full(log: &Log, taken: u64) {
     let seen = consume(log, "topic", 0).await;
     assert_eq!(seen.len() as u64, taken);
     let key = format!("key{}", taken - 1);
-    let query = KeyQuery { topic: "topic", key: &key, from_ms: 0, until_ms: i64::MAX, count: 10 };
-    assert_eq!(log.query_by_key(query).await.expect("readable").len(), 1);
+    let query = KeyQuery {
+        topic: "topic",
+        key: &key,
+        from_ms: 0,
+        until_ms: i64::MAX,
+        count: 10,
+        limits: WIDE_SEARCH,
+    };
+    assert_eq!(log.query_by_key(query).await.expect("readable").records.len(), 1);
 }
 
 #[test]

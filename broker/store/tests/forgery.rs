@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{message, tiny_options};
+use common::{WIDE_SEARCH, message, tiny_options};
 use ringmq_protocol::record::{Placement, encode, encoded_len};
 use ringmq_runtime::sim::World;
 use ringmq_store::{
@@ -73,8 +73,15 @@ fn a_lookup_by_key_takes_no_more_memory_than_an_answer() {
             }
         });
     }
-    let query = KeyQuery { topic: "topic", key: "k", from_ms: 0, until_ms: 99, count: 1000 };
-    let found = world.run(log.query_by_key(query)).expect("readable");
+    let query = KeyQuery {
+        topic: "topic",
+        key: "k",
+        from_ms: 0,
+        until_ms: 99,
+        count: 1000,
+        limits: WIDE_SEARCH,
+    };
+    let found = world.run(log.query_by_key(query)).expect("readable").records;
     assert!((4..8).contains(&found.len()), "{} messages of 4 MiB", found.len());
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{message, older_than, tiny_options};
+use common::{WIDE_SEARCH, message, older_than, tiny_options};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, KeyQuery, Log, LogId, LogOptions};
@@ -50,8 +50,15 @@ fn what_is_larger_than_the_settings_allow_now_is_found_and_tells_its_age() {
 
         let log = open(&world, 24 << 10).await;
         assert!(log.record_at(second).await.expect("readable").is_some());
-        let query = KeyQuery { topic: "topic", key: "k", from_ms: 0, until_ms: 9999, count: 1 };
-        assert_eq!(log.query_by_key(query).await.expect("readable").len(), 1);
+        let query = KeyQuery {
+            topic: "topic",
+            key: "k",
+            from_ms: 0,
+            until_ms: 9999,
+            count: 1,
+            limits: WIDE_SEARCH,
+        };
+        assert_eq!(log.query_by_key(query).await.expect("readable").records.len(), 1);
         task::sleep(Duration::from_secs(1)).await;
         let expired = log.expire(5000, older_than(Duration::from_secs(1))).await;
         assert_eq!(expired.expect("removable").segments, 1, "by the age of its messages");

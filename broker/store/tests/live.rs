@@ -5,7 +5,7 @@ mod common;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{WIDE, consume, message, older_than, tiny_options};
+use common::{WIDE, WIDE_SEARCH, consume, message, older_than, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
 use ringmq_store::{
@@ -125,13 +125,20 @@ fn a_small_log_rolls_expires_and_answers_every_kind_of_lookup() {
         let last = by_time(99_999, TimeBoundary::Upper).await.expect("readable");
         assert_eq!(last, Some(QueueOffset(199)));
 
-        let query = KeyQuery { topic: "topic", key: "k1", from_ms: 0, until_ms: 99_999, count: 64 };
-        let found = log.query_by_key(query).await.expect("readable");
+        let query = KeyQuery {
+            topic: "topic",
+            key: "k1",
+            from_ms: 0,
+            until_ms: 99_999,
+            count: 64,
+            limits: WIDE_SEARCH,
+        };
+        let found = log.query_by_key(query).await.expect("readable").records;
         assert_eq!(found.len(), 64);
         let newest = common::parse_all(&found[0]);
         assert_eq!(newest[0].offset, 199);
         let none = KeyQuery { key: "k9", ..query };
-        assert!(log.query_by_key(none).await.expect("readable").is_empty());
+        assert!(log.query_by_key(none).await.expect("readable").records.is_empty());
 
         let an_hour = older_than(Duration::from_secs(3600));
         let expired = log.expire(10_000 + 3_600_000 + 150, an_hour).await.expect("deleted");

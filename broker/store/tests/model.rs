@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WIDE, consume, memory_bytes, message, parse_all, tiny_options};
+use common::{WIDE, WIDE_SEARCH, consume, memory_bytes, message, parse_all, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::sim::World;
 use ringmq_store::metadata::Document;
@@ -87,8 +87,15 @@ fn what_is_not_safe_yet_is_not_shown() {
         let (result, _) = read(&log, 1, WIDE, |_| true).await;
         assert_eq!(result.status, ReadStatus::OffsetOverflowOne);
         assert_eq!(log.queue_range("t", 1).map(|(_, max)| max.0), Some(0));
-        let query = KeyQuery { topic: "t", key: "k", from_ms: 0, until_ms: 9999, count: 1 };
-        assert!(log.query_by_key(query).await.expect("readable").is_empty());
+        let query = KeyQuery {
+            topic: "t",
+            key: "k",
+            from_ms: 0,
+            until_ms: 9999,
+            count: 1,
+            limits: WIDE_SEARCH,
+        };
+        assert!(log.query_by_key(query).await.expect("readable").records.is_empty());
     });
 }
 
@@ -221,9 +228,15 @@ fn a_lost_index_is_rebuilt_from_the_log() {
         let (log, report) = opened.expect("the log opens");
         assert_eq!((report.rebuilt_index, report.scanned_records), (true, 150));
         assert_eq!(consume(&log, "t", 1).await.len(), 75);
-        let query =
-            KeyQuery { topic: "t", key: "word", from_ms: 0, until_ms: 9999, count: usize::MAX };
-        assert_eq!(log.query_by_key(query).await.expect("readable").len(), 150);
+        let query = KeyQuery {
+            topic: "t",
+            key: "word",
+            from_ms: 0,
+            until_ms: 9999,
+            count: usize::MAX,
+            limits: WIDE_SEARCH,
+        };
+        assert_eq!(log.query_by_key(query).await.expect("readable").records.len(), 150);
     });
 }
 
@@ -306,8 +319,15 @@ fn a_start_after_a_crash_keeps_a_bounded_number_of_keys_in_memory() {
         let saves = log.stats().counters.checkpoints;
         assert!(saves >= 5, "{saves} checkpoints for 1500 keys, of which 256 may be in memory");
         for key in ["a0", "b250", "a499"] {
-            let query = KeyQuery { topic: "t", key, from_ms: 0, until_ms: 9999, count: 9 };
-            assert_eq!(log.query_by_key(query).await.expect("readable").len(), 1, "{key}");
+            let query = KeyQuery {
+                topic: "t",
+                key,
+                from_ms: 0,
+                until_ms: 9999,
+                count: 9,
+                limits: WIDE_SEARCH,
+            };
+            assert_eq!(log.query_by_key(query).await.expect("readable").records.len(), 1, "{key}");
         }
         assert_eq!(consume(&log, "t", 0).await.len(), 500);
     });

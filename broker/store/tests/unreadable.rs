@@ -5,7 +5,7 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{WIDE, memory_bytes, message, parse_all, tiny_options};
+use common::{WIDE, WIDE_SEARCH, memory_bytes, message, parse_all, tiny_options};
 use ringmq_runtime::net::{Listener, Reuse, Stream};
 use ringmq_runtime::sim::{PageCache, World};
 use ringmq_runtime::{clock, task};
@@ -187,8 +187,15 @@ fn a_lookup_by_key_leaves_out_what_cannot_be_read_unless_that_is_all_there_is() 
         let (log, sent) = filled(&world, options(), 1).await;
         spoil(&world, &sent[BAD as usize]);
         let find = async |key: &str| {
-            let query = KeyQuery { topic: "t", key, from_ms: 0, until_ms: 9000, count: 1000 };
-            log.query_by_key(query).await.map(|found| found.len() as u64)
+            let query = KeyQuery {
+                topic: "t",
+                key,
+                from_ms: 0,
+                until_ms: 9000,
+                count: 1000,
+                limits: WIDE_SEARCH,
+            };
+            log.query_by_key(query).await.map(|found| found.records.len() as u64)
         };
         assert_eq!(find("all").await.expect("most of them"), MESSAGES - 1);
         assert!(find(&format!("k{BAD}")).await.is_err());

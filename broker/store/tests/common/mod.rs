@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use ringmq_protocol::record::{NewRecord, Record};
 use ringmq_store::{
-    BatchLimit, FlushPolicy, Log, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow, ReadQuery,
-    ReadStatus, Retention,
+    BatchLimit, FlushPolicy, KeyLimits, Log, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow,
+    ReadQuery, ReadStatus, Retention,
 };
 
 pub const HOST: SocketAddr =
@@ -23,6 +23,9 @@ pub const WIDE: ReadLimits = ReadLimits {
     in_memory: BatchLimit { count: 1000, bytes: 8 << 20 },
     on_disk: BatchLimit { count: 1000, bytes: 8 << 20 },
 };
+
+/// The same for lookups by key.
+pub const WIDE_SEARCH: KeyLimits = KeyLimits { bytes: 17 << 20, reads: 1 << 20 };
 
 pub fn message<'a>(
     topic: &'a str,

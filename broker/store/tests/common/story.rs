@@ -11,7 +11,7 @@ use ringmq_store::{
     TimeBoundary,
 };
 
-use super::{Seen, consume, message, parse_all, tiny_options};
+use super::{Seen, WIDE_SEARCH, consume, message, parse_all, tiny_options};
 
 pub const TOPICS: [&str; 3] = ["orders", "payments", "%RETRY%group"];
 pub const QUEUES: u64 = 3;
@@ -324,8 +324,9 @@ impl Story {
                 from_ms: sent.appended.stored_at_ms,
                 until_ms: sent.appended.stored_at_ms,
                 count: 10,
+                limits: WIDE_SEARCH,
             };
-            let found = self.world.run(log.query_by_key(query)).expect("readable");
+            let found = self.world.run(log.query_by_key(query)).expect("readable").records;
             assert_eq!(found.len(), 1, "{} is found by its key", sent.key);
             assert_eq!(parse_all(&found[0]), [as_seen(sent)]);
         }
@@ -363,8 +364,9 @@ impl Story {
             from_ms: 0,
             until_ms: i64::MAX,
             count: usize::MAX,
+            limits: WIDE_SEARCH,
         };
-        let found = self.world.run(log.query_by_key(shared)).expect("readable");
+        let found = self.world.run(log.query_by_key(shared)).expect("readable").records;
         let keyed = |sent: &&Sent| sent.topic == TOPICS[0] && !sent.key.is_empty();
         let from = |byte| {
             let behind = |sent: &&Sent| sent.appended.position.byte() >= byte;
