@@ -24,7 +24,7 @@ use crate::index_files::IndexFiles;
 use crate::index_load::LoadedIndex;
 use crate::keys::KeyIndex;
 use crate::options::LogOptions;
-use crate::position::{LogId, LogPosition, QueueOffset};
+use crate::position::{LogId, LogPosition, QueueKey, QueueOffset};
 use crate::queue_index::QueueIndex;
 use crate::recovery::RecoveryReport;
 use crate::retention::{Dead, Early};
@@ -281,11 +281,23 @@ impl Log {
         QueueOffset(queue.map_or(0, |queue| queue.next()))
     }
 
-    /// Calls `visit` with topic, queue id, oldest and visible end offset of each queue.
-    pub fn for_each_queue(&self, mut visit: impl FnMut(&str, i32, QueueOffset, QueueOffset)) {
-        for (_, queue) in self.inner.state.borrow().queues.iter() {
+    /// Calls `visit` with topic, queue id, oldest and visible end offset of queues: of those in the
+    /// next `count` slots. Begin with a `slot` of 0; it moves behind them. False when those were
+    /// the last.
+    pub fn visit_queues(
+        &self,
+        slot: &mut u32,
+        count: u32,
+        mut visit: impl FnMut(&str, i32, QueueOffset, QueueOffset),
+    ) -> bool {
+        let queues = &self.inner.state.borrow().queues;
+        let slots = u32::try_from(queues.slots()).expect("slots are numbered in 32 bits");
+        let end = slot.saturating_add(count).min(slots);
+        for queue in (*slot..end).filter_map(|slot| queues.get(QueueKey(slot))) {
             visit(&queue.topic, queue.queue_id, QueueOffset(queue.min), QueueOffset(queue.visible));
         }
+        *slot = end;
+        end < slots
     }
 
     /// Numbers about this log.

@@ -154,12 +154,27 @@ impl OffsetTable {
         }
     }
 
-    /// Calls `visit` with `topic@group` and the sum of its offsets: how many messages the group is
-    /// past, over all queues. Copies nothing, whatever the number of queues.
-    pub fn for_each_group(&self, mut visit: impl FnMut(&str, u64)) {
-        for (key, queues) in &self.groups {
+    /// Calls `visit` with `topic@group` and the sum of its offsets, for the next slice of the
+    /// table: how many messages the group is past, over all queues. At most `count` groups follow
+    /// `behind`, which becomes the last of them; begin with `None`. False when that was the last
+    /// slice.
+    pub fn visit_groups(
+        &self,
+        behind: &mut Option<Box<str>>,
+        count: usize,
+        mut visit: impl FnMut(&str, u64),
+    ) -> bool {
+        let from = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut visited, mut last) = (0, None);
+        for (key, queues) in self.groups.range::<str, _>((from, Bound::Unbounded)).take(count) {
             visit(key, queues.values().fold(0, |sum: u64, offset| sum.saturating_add(*offset)));
+            visited += 1;
+            last = Some(key);
         }
+        if let Some(last) = last {
+            *behind = Some(last.clone());
+        }
+        visited == count
     }
 
     /// Forgets what `keep` answers false for, by group and topic.
@@ -240,11 +255,31 @@ mod tests {
         for queue_id in 0..3 {
             table.commit("x", "t", queue_id, QueueOffset(1 << 63));
         }
-        let mut sums = Vec::new();
-        table.for_each_group(|name, sum| sums.push((name.to_owned(), sum)));
-        sums.sort();
         let expected = [("t@g", 11), ("t@h", 7), ("t@x", u64::MAX)];
-        assert_eq!(sums, expected.map(|(name, sum)| (name.to_owned(), sum)));
+        for count in 1..5 {
+            let (mut sums, mut behind) = (Vec::new(), None);
+            while table.visit_groups(&mut behind, count, |name, sum| {
+                sums.push((name.to_owned(), sum));
+            }) {
+                assert_eq!(sums.len() % count, 0, "slices are full but for the last");
+            }
+            assert_eq!(sums, expected.map(|(name, sum)| (name.to_owned(), sum)));
+        }
+    }
+
+    #[test]
+    fn a_visit_in_slices_sees_each_group_that_stays_once() {
+        let mut table = OffsetTable::default();
+        let name = |number: u64| format!("{number:03}");
+        (0..100).for_each(|number| {
+            table.commit(&name(number), "topic", 0, QueueOffset(number));
+        });
+        let (mut seen, mut behind) = (Vec::new(), None);
+        assert!(table.visit_groups(&mut behind, 50, |_, sum| seen.push(sum)));
+        // The next would begin behind one that is gone.
+        table.retain(|group, _| !("040".."060").contains(&group));
+        while table.visit_groups(&mut behind, 7, |_, sum| seen.push(sum)) {}
+        assert_eq!(seen, (0..50).chain(60..100).collect::<Vec<_>>());
     }
 
     #[test]

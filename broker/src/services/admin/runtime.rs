@@ -83,7 +83,7 @@ impl RuntimeInfo {
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
             let mut sums = gather::messages_by_topic(&data).await;
             sums.extend(gather::consumed_by_group(&data).await);
-            self.samples.borrow_mut().sample(clock_ms, &totals, sums);
+            Samples::sample(&self.samples, clock_ms, &totals, sums).await;
             task::sleep(Duration::from_millis(SAMPLE_PERIOD_MS)).await;
         }
     }

@@ -4,6 +4,7 @@
 //! group's progress in them, is sampled every ten seconds, and the differences are the counts. A
 //! group that goes back counts as zero for that sample.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use ringmq_protocol::bodies::stats::{BrokerStatsData, BrokerStatsItem};
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::BrokerStatsRequest;
 use ringmq_runtime::random::HashMap;
+use ringmq_runtime::task;
 
 use super::super::control::{Answer, decode, json_answer};
 use super::Parts;
@@ -47,33 +49,62 @@ struct Series {
 /// Samples of all topics and groups, and of the broker.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
-    /// By `topic`, and by `topic@group`: neither name can contain the other's `@`.
-    series: HashMap<String, Series>,
+    /// By `topic`, and by `topic@group`: neither name can contain the other's `@`. With the round
+    /// in which each was last seen.
+    series: HashMap<String, (u64, Series)>,
+    /// Counts samples.
+    round: u64,
     messages_in: Series,
     messages_out: Series,
 }
 
 impl Samples {
     /// Takes the counts of the broker and the sums of one moment; times are monotonic milliseconds.
-    /// Names that are missing are dropped.
-    pub(super) fn sample(&mut self, clock_ms: u64, totals: &Totals, sums: HashMap<String, u64>) {
+    /// Names that are missing are dropped. The shard does other work between two names, of which
+    /// there may be many.
+    pub(super) async fn sample(
+        samples: &RefCell<Self>,
+        clock_ms: u64,
+        totals: &Totals,
+        sums: HashMap<String, u64>,
+    ) {
+        let round = samples.borrow_mut().begin_round(clock_ms, totals);
+        let mut unknown = Vec::new();
+        for (name, sum) in sums {
+            match samples.borrow_mut().series.get_mut(&name) {
+                Some((seen_in, series)) => {
+                    *seen_in = round;
+                    series.sample(clock_ms, sum);
+                }
+                None if unknown.len() < SERIES_MAX => unknown.push((name, sum)),
+                None => {}
+            }
+            task::yield_if_needed().await;
+        }
+        samples.borrow_mut().series.retain(|_, (seen_in, _)| *seen_in == round);
+        let free = SERIES_MAX - samples.borrow().series.len();
+        for (name, sum) in unknown.into_iter().take(free) {
+            let mut series = Series::default();
+            series.sample(clock_ms, sum);
+            samples.borrow_mut().series.insert(name, (round, series));
+            task::yield_if_needed().await;
+        }
+    }
+
+    fn begin_round(&mut self, clock_ms: u64, totals: &Totals) -> u64 {
         self.messages_in.sample(clock_ms, totals.messages_in);
         self.messages_out.sample(clock_ms, totals.messages_out);
-        self.series.retain(|name, _| sums.contains_key(name));
-        for (name, sum) in sums {
-            if self.series.len() < SERIES_MAX || self.series.contains_key(&name) {
-                self.series.entry(name).or_default().sample(clock_ms, sum);
-            }
-        }
+        self.round += 1;
+        self.round
     }
 
     /// Messages per second over the last minute; 0 for unknown names.
     pub(super) fn rate(&self, name: &str) -> f64 {
-        self.series.get(name).map_or(0.0, |series| difference(&series.minute).tps)
+        self.series.get(name).map_or(0.0, |(_, series)| difference(&series.minute).tps)
     }
 
     fn view(&self, name: &str) -> Option<BrokerStatsData> {
-        self.series.get(name).map(Series::view)
+        self.series.get(name).map(|(_, series)| series.view())
     }
 }
 
@@ -136,19 +167,30 @@ pub(super) fn view(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, R
 
 #[cfg(test)]
 mod tests {
+    use ringmq_runtime::shards;
+
     use super::*;
 
     fn sums(pairs: &[(&str, u64)]) -> HashMap<String, u64> {
         pairs.iter().map(|(name, sum)| ((*name).to_owned(), *sum)).collect()
     }
 
+    /// The samples of these moments.
+    fn sampled(moments: impl IntoIterator<Item = (u64, Totals, HashMap<String, u64>)>) -> Samples {
+        let samples = RefCell::new(Samples::default());
+        shards::block_on(async {
+            for (clock_ms, totals, sums) in moments {
+                Samples::sample(&samples, clock_ms, &totals, sums).await;
+            }
+        });
+        samples.into_inner()
+    }
+
     #[test]
     fn a_minute_an_hour_and_a_day_see_their_own_span() {
-        let mut samples = Samples::default();
         // 10 messages per second for two hours.
-        for step in 0..=720u64 {
-            samples.sample(step * 10_000, &Totals::default(), sums(&[("t", step * 100)]));
-        }
+        let moment = |step: u64| (step * 10_000, Totals::default(), sums(&[("t", step * 100)]));
+        let samples = sampled((0..=720).map(moment));
         let view = samples.view("t").expect("known");
         assert_eq!((view.stats_minute.sum, view.stats_minute.tps), (600, 10.0));
         assert_eq!((view.stats_hour.sum, view.stats_hour.tps), (36_000, 10.0));
@@ -157,28 +199,38 @@ mod tests {
 
     #[test]
     fn an_hour_of_the_broker_is_an_hour_and_what_is_missing_is_not_guessed() {
-        let mut samples = Samples::default();
-        let at = |messages_in| Totals { messages_in, ..Totals::default() };
-        for step in 0..=3 {
-            samples.sample(step * 10_000, &at(step * 100), HashMap::default());
-        }
-        assert_eq!(samples.messages_in.view().stats_hour.sum, 0, "one sample of ten minutes");
-        for step in 4..=720 {
-            samples.sample(step * 10_000, &at(step * 100), HashMap::default());
-        }
-        let view = samples.messages_in.view();
+        let moment = |step: u64| {
+            let totals = Totals { messages_in: step * 100, ..Totals::default() };
+            (step * 10_000, totals, HashMap::default())
+        };
+        let begun = sampled((0..=3).map(moment));
+        assert_eq!(begun.messages_in.view().stats_hour.sum, 0, "one sample of ten minutes");
+        let view = sampled((0..=720).map(moment)).messages_in.view();
         let sums = [&view.stats_minute, &view.stats_hour, &view.stats_day].map(|item| item.sum);
         assert_eq!(sums, [600, 36_000, 72_000]);
     }
 
     #[test]
     fn progress_that_goes_back_and_names_that_vanish_count_nothing() {
-        let mut samples = Samples::default();
-        samples.sample(0, &Totals::default(), sums(&[("t@g", 100)]));
-        samples.sample(10_000, &Totals::default(), sums(&[("t@g", 40)]));
-        assert_eq!(samples.view("t@g").expect("known").stats_minute.sum, 0);
-        samples.sample(20_000, &Totals::default(), sums(&[]));
+        let at = |clock_ms, pairs| (clock_ms, Totals::default(), sums(pairs));
+        let back = [at(0, &[("t@g", 100)]), at(10_000, &[("t@g", 40)])];
+        assert_eq!(sampled(back.clone()).view("t@g").expect("known").stats_minute.sum, 0);
+        let samples = sampled(back.into_iter().chain([at(20_000, &[])]));
         assert_eq!(samples.view("t@g"), None);
         assert_eq!(samples.rate("t@g"), 0.0);
+    }
+
+    #[test]
+    fn a_name_that_vanishes_makes_room_for_a_new_one_in_the_same_sample() {
+        let names = |range: std::ops::Range<usize>| -> HashMap<String, u64> {
+            range.map(|number| (number.to_string(), 1)).collect()
+        };
+        let first = (0, Totals::default(), names(0..SERIES_MAX));
+        let second = (10_000, Totals::default(), names(1..SERIES_MAX + 2));
+        let samples = sampled([first, second]);
+        assert_eq!(samples.series.len(), SERIES_MAX);
+        assert!(samples.view("0").is_none());
+        let new = [SERIES_MAX, SERIES_MAX + 1].map(|number| samples.view(&number.to_string()));
+        assert_eq!(new.iter().flatten().count(), 1, "room for one");
     }
 }
