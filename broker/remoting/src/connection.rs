@@ -424,9 +424,10 @@ impl Connection {
         self.out.borrow_mut().release_memory();
     }
 
-    /// Ends what a closed connection still holds: calls fail, output is dropped.
+    /// Ends what a closed connection still holds: its socket, calls, which fail, and output.
     pub(crate) fn finish(&self) {
         let reason = self.closed.get().expect("finished after it was closed");
+        self.writer.release_socket();
         self.out.borrow_mut().clear();
         let open = self.calls.borrow().opaques();
         for opaque in open {

@@ -56,10 +56,12 @@ impl Flusher {
 
 /// The write side of a connection.
 pub(crate) struct WriterState {
-    stream: Stream,
+    /// To shut the socket down, until the connection has ended.
+    stream: RefCell<Option<Stream>>,
     /// Flushes this connection, as long as it has a server.
     flusher: Weak<Flusher>,
     /// The writer task takes the half while it waits for the socket; nobody else may write then.
+    /// None is left when the connection has ended.
     half: RefCell<Option<WriteHalf>>,
     /// Wakes the writer task.
     wake: Notify,
@@ -86,7 +88,7 @@ enum Attempt {
 impl WriterState {
     pub(crate) fn new(stream: Stream, half: WriteHalf, flusher: Weak<Flusher>) -> Self {
         Self {
-            stream,
+            stream: RefCell::new(Some(stream)),
             flusher,
             half: RefCell::new(Some(half)),
             wake: Notify::new(),
@@ -123,9 +125,19 @@ impl WriterState {
 
     /// The connection is closed: the socket too, and whoever waits for it.
     pub(crate) fn end(&self) {
-        self.stream.shutdown();
+        if let Some(stream) = &*self.stream.borrow() {
+            stream.shutdown();
+        }
         self.wake.notify_one();
         self.room.notify_all();
+    }
+
+    /// Gives the descriptor of the closed socket back, at the latest when a helper has left it that
+    /// sends a file: requests that wait keep their connection for minutes, and peers that leave
+    /// such ones behind would take all descriptors of the process.
+    pub(crate) fn release_socket(&self) {
+        self.half.take();
+        self.stream.take();
     }
 }
 
@@ -245,7 +257,9 @@ async fn send_all(conn: &Rc<Connection>, spare: &mut OutQueue) -> io::Result<()>
     }
     writer.taken_bytes.set(0);
     writer.taken_copied_bytes.set(0);
-    writer.half.replace(Some(half));
+    if !conn.is_closed() {
+        writer.half.replace(Some(half));
+    }
     writer.room.notify_all();
     result
 }
