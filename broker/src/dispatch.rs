@@ -21,6 +21,7 @@ use crate::outcome::Refusal;
 use crate::peer::{Peer, push_piece};
 use crate::router::{HashedQueue, Place, place};
 use crate::services::produce::{self, Destination};
+use crate::services::pull::held;
 use crate::services::{self, Request};
 use crate::shard::DataPlane;
 
@@ -276,8 +277,9 @@ impl Service for Front {
     }
 
     fn on_close(&self, connection: &Rc<Connection>) {
+        let key = ConnectionKey { shard: self.0.shard(), id: connection.id() };
+        held::connection_closed(&self.0, key);
         if self.0.inbound.forget(connection.id()) {
-            let key = ConnectionKey { shard: self.0.shard(), id: connection.id() };
             self.0.link.send(0, ShardMessage::Closed(key));
         }
     }

@@ -93,6 +93,28 @@ fn a_pull_whose_time_is_up_is_told_that_nothing_was_found() {
 }
 
 #[test]
+fn pulls_whose_connection_ended_leave_long_before_their_time_is_up() {
+    let dir = temp_dir();
+    Setup::new(1, 1).run(dir.path(), |bench| async move {
+        let (gone, here) = (bench.client().await, bench.client().await);
+        let header = PullRequest { suspend_timeout_ms: 100_000, ..waiting("T", 0, 0, "*") };
+        let mut lost = Vec::new();
+        for _ in 0..10 {
+            lost.push(gone.connection.call(request::PULL_MESSAGE, &header, &[], support::TIMEOUT));
+        }
+        let kept = start(&here, &header);
+        until_held(&bench, 11).await;
+        gone.connection.close("the test leaves");
+        until_held(&bench, 1).await;
+        for call in lost {
+            call.await.expect_err("nobody answers");
+        }
+        here.store("T", 0, b"a message").await;
+        assert_eq!(kept.await.messages.len(), 1);
+    });
+}
+
+#[test]
 fn pulls_that_wait_are_answered_when_the_broker_stops() {
     let dir = temp_dir();
     let (sender, receiver) = std::sync::mpsc::channel();

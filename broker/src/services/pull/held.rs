@@ -47,8 +47,8 @@ const WOKEN_AT_ONCE_MAX: usize = 256;
 const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 
 /// Time between two searches for pulls that make way: 2 ms each, and about 100 ms to answer the
-/// 32,768 that a crowd may lose. Those of connections that are gone are kept until then, since a
-/// client that stops leaves a few for seconds only.
+/// 32,768 that a crowd may lose. Those of connections of this shard that end are kept for so long,
+/// and searched for together.
 const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes of the frames that held pulls keep, all together. Connections have [`Shares`] of them: one
@@ -72,6 +72,8 @@ pub(super) struct Held {
     sleeps_until: Cell<Option<Instant>>,
     /// When pulls that make way were last searched for.
     searched_at: Cell<Option<Instant>>,
+    /// Pulls of connections that ended will be searched for.
+    is_search_due: Cell<bool>,
     /// Those that a wake-up takes out, while they are executed.
     woken: RefCell<Vec<Kept>>,
 }
@@ -84,6 +86,7 @@ impl Default for Held {
             earlier: Notify::default(),
             sleeps_until: Cell::new(None),
             searched_at: Cell::new(None),
+            is_search_due: Cell::new(false),
             woken: RefCell::default(),
         }
     }
@@ -119,12 +122,38 @@ impl Held {
                     is_above
                 })
         };
-        let mut taken = Vec::new();
-        self.table.borrow_mut().take_chosen(is_chosen, &mut taken);
-        taken.iter().for_each(|kept| self.give_back(kept));
+        let mut taken = self.take_chosen(is_chosen);
         taken.retain(|kept| !kept.peer().is_closed());
         taken
     }
+
+    fn take_chosen(&self, is_chosen: impl FnMut(&Kept) -> bool) -> Vec<Kept> {
+        let mut taken = Vec::new();
+        self.table.borrow_mut().take_chosen(is_chosen, &mut taken);
+        taken.iter().for_each(|kept| self.give_back(kept));
+        taken
+    }
+}
+
+/// A connection of this shard has ended: nobody will take the answers to its pulls, which keep it
+/// in memory, so they leave within [`SEARCH_PAUSE`].
+pub fn connection_closed(data: &Rc<DataPlane>, connection: ConnectionKey) {
+    let held = &data.services().pull.held;
+    if held.shares.borrow().of(connection) == 0 || held.is_search_due.replace(true) {
+        return;
+    }
+    let data = Rc::clone(data);
+    let search = async move {
+        task::sleep(SEARCH_PAUSE).await;
+        let held = &data.services().pull.held;
+        held.is_search_due.set(false);
+        for gone in held.take_chosen(|kept| kept.peer().is_closed()) {
+            drop(gone);
+            // A hundred thousand may have gone, each with its connection.
+            task::yield_if_needed().await;
+        }
+    };
+    task::spawn("pulls of closed connections", search).detach();
 }
 
 /// Takes a place for one more pull of a connection, if it may have one.
