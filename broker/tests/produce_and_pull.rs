@@ -92,12 +92,18 @@ fn a_send_that_breaks_a_rule_is_refused_with_its_code() {
         let long = format!("a\u{1}{}\u{2}", "v".repeat(33_000));
         let delayed = "DELAY\u{1}3\u{2}";
         let prepared = "TRAN_MSG\u{1}true\u{2}";
-        let cases: [(&str, i32, &[u8], &str, i32); 10] = [
+        // What Java cannot read as an `int` fails the send there.
+        let unreadable = ["DELAY\u{1} 3\u{2}", "DELAY\u{1}99999999999\u{2}"];
+        let inner_batch = "INNER_NUM\u{1}2\u{2}";
+        let cases: [(&str, i32, &[u8], &str, i32); 13] = [
             ("T", 4, b"x", "", response::INVALID_PARAMETER),
             ("T", 0, b"", "", response::MESSAGE_ILLEGAL),
             ("T", 0, &large, "", response::MESSAGE_ILLEGAL),
             ("T", 0, b"x", &long, response::MESSAGE_ILLEGAL),
             ("T", 0, b"x", delayed, response::MESSAGE_ILLEGAL),
+            ("T", 0, b"x", unreadable[0], response::MESSAGE_ILLEGAL),
+            ("T", 0, b"x", unreadable[1], response::MESSAGE_ILLEGAL),
+            ("T", 0, b"x", inner_batch, response::MESSAGE_ILLEGAL),
             ("T", 0, b"x", prepared, response::NO_PERMISSION),
             ("not a topic", 0, b"x", "", response::INVALID_PARAMETER),
             ("", 0, b"x", "", response::INVALID_PARAMETER),
@@ -109,6 +115,9 @@ fn a_send_that_breaks_a_rule_is_refused_with_its_code() {
             assert_eq!(answer.code(), code, "{topic} {queue} {properties:?}");
             assert!(!answer.command().remark().unwrap_or_default().is_empty(), "{topic} {queue}");
         }
+        let inner_batch = SendRequest { sys_flag: 0x80, ..send_header("T", 0, "") };
+        let answer = client.call(request::SEND_MESSAGE_V2, &inner_batch, b"x").await;
+        assert_eq!(answer.code(), response::MESSAGE_ILLEGAL);
         assert_eq!(client.store("T", 0, &large[1..]).await, 0, "exactly 4 MiB is allowed");
         assert_eq!(client.pull("T", 0, 0).await.messages[0].body.len(), 4 << 20);
     });

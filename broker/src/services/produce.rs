@@ -21,6 +21,7 @@ use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::ids::{IdText, OffsetMessageId, UniqueKeys};
 use ringmq_protocol::names::{group_of_retry_topic, perm};
 use ringmq_protocol::properties::PROPERTIES_SIZE_MAX_BYTES;
+use ringmq_protocol::record::sys_flag;
 use ringmq_protocol::{Command, Header};
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::process;
@@ -41,6 +42,10 @@ use crate::view::Topic;
 
 const DELAYED_REMARK: &str =
     "delayed messages (DELAY, TIMER_*) are not supported by this broker yet; send without a delay";
+const UNREADABLE_DELAY_REMARK: &str =
+    "the delay level of the message (DELAY) is not a whole number of 32 bits";
+const INNER_BATCH_REMARK: &str = "INNER_NUM and sysFlag 0x80 mark a whole batch in one record, \
+     which no topic of this broker keeps; send an ordinary message, or a batch";
 const TRANSACTION_REMARK: &str =
     "transactional messages are not supported by this broker yet; send an ordinary message";
 
@@ -265,6 +270,12 @@ fn check_size(settings: &Settings, header: &SendRequest<'_>, body: &[u8]) -> Res
 fn check_kind(header: &SendRequest<'_>, topic: &Topic, facts: &Facts<'_>) -> Result<(), Refusal> {
     if facts.is_prepared {
         return Err(Refusal::no_permission(TRANSACTION_REMARK));
+    }
+    if facts.has_unreadable_delay {
+        return Err(Refusal::illegal_message(UNREADABLE_DELAY_REMARK));
+    }
+    if facts.is_inner_batch || header.sys_flag & sys_flag::INNER_BATCH != 0 {
+        return Err(Refusal::illegal_message(INNER_BATCH_REMARK));
     }
     // A send that goes elsewhere than it says is a retry that became a dead letter.
     let keeps_delay = facts.is_delayed && topic.name == *header.topic;

@@ -21,10 +21,14 @@ pub struct Facts<'a> {
     pub is_impatient: bool,
     /// A delay level above 0: the message must not be seen yet.
     pub is_delayed: bool,
+    /// A delay level that Java cannot read as an `int`, which fails the send there.
+    pub has_unreadable_delay: bool,
     /// A delivery time: the message must not be seen yet.
     pub is_timed: bool,
     /// A half message of a transaction.
     pub is_prepared: bool,
+    /// The mark of a whole batch in one record, which the broker alone sets.
+    pub is_inner_batch: bool,
     /// The text holds names that the broker writes itself.
     pub needs_cleaning: bool,
 }
@@ -39,9 +43,11 @@ impl<'a> Facts<'a> {
                 keys::TAGS => facts.tag = Some(value),
                 keys::UNIQUE_KEY => facts.unique_key = Some(value),
                 keys::WAIT_STORE_MSG_OK => facts.is_impatient = value == "false",
-                keys::DELAY_TIME_LEVEL => {
-                    facts.is_delayed |= is_delay(value);
-                }
+                keys::DELAY_TIME_LEVEL => match value.parse::<i32>() {
+                    Ok(level) => facts.is_delayed |= level > 0,
+                    Err(_) => facts.has_unreadable_delay = true,
+                },
+                keys::INNER_NUM => facts.is_inner_batch = true,
                 keys::TIMER_DELAY_SEC | keys::TIMER_DELAY_MS | keys::TIMER_DELIVER_MS => {
                     facts.is_timed = true;
                 }
@@ -174,6 +180,11 @@ mod tests {
         }
         assert!(!Facts::read("DELAY\u{1}0\u{2}").is_delayed);
         assert!(!Facts::read("DELAY\u{1}-1\u{2}").is_delayed);
+        for level in [" 3", "3 ", "x", "2147483648"] {
+            let facts = format!("DELAY\u{1}{level}\u{2}");
+            assert!(Facts::read(&facts).has_unreadable_delay, "{facts:?}");
+        }
+        assert!(!Facts::read("DELAY\u{1}+3\u{2}").has_unreadable_delay);
     }
 
     #[test]

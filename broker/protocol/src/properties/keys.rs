@@ -28,6 +28,8 @@ pub const MAX_RECONSUME_TIMES: &str = "MAX_RECONSUME_TIMES";
 pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
 /// Handle of a popped message.
 pub const POP_CK: &str = "POP_CK";
+/// Messages inside an inner batch, added by the broker.
+pub const INNER_NUM: &str = "INNER_NUM";
 /// Delay in s.
 pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
 /// Delay in ms.

@@ -12,5 +12,7 @@ pub const TRANSACTION_ROLLBACK: i32 = 0xC;
 pub const BORN_HOST_V6: i32 = 0x10;
 /// The store host is an IPv6 address.
 pub const STORE_HOST_V6: i32 = 0x20;
+/// The body is an inner batch: messages of a topic that keeps whole batches (`queue.type=BatchCQ`).
+pub const INNER_BATCH: i32 = 0x80;
 /// Mask of the compression type.
 pub const COMPRESSION_MASK: i32 = 0x700;

@@ -11,7 +11,7 @@ use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_store::Appended;
 
-use super::{DELAYED_REMARK, Failure, Produce};
+use super::{DELAYED_REMARK, Failure, Produce, UNREADABLE_DELAY_REMARK};
 use crate::config::Settings;
 use crate::logs::{OwnedLog, Sender};
 use crate::outcome::Refusal;
@@ -86,6 +86,9 @@ impl Incoming<'_, '_> {
             })?;
         let facts: Vec<_> =
             items.iter().map(|item| Facts::read(item.properties.as_text())).collect();
+        if facts.iter().any(|facts| facts.has_unreadable_delay) {
+            return Err(Refusal::illegal_message(UNREADABLE_DELAY_REMARK).into());
+        }
         if facts.iter().any(|facts| facts.is_delayed || facts.is_timed || facts.is_prepared) {
             return Err(Refusal::illegal_message(DELAYED_REMARK).into());
         }
