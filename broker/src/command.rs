@@ -12,7 +12,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards;
 use ringmq_runtime::signal::Signal;
 use ringmq_runtime::start;
-use ringmq_settings::template;
+use ringmq_settings::{Scope, template};
 use ringmq_store::metadata::Document;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,12 +29,35 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ringmq_program::end("mqbroker", run(&arguments))
 }
 
-fn failure(error: BrokerError) -> Failure {
-    match error {
+/// `changes` is what to say of changes of earlier runs, which may be why a start fails.
+fn failure(error: BrokerError, changes: &str) -> Failure {
+    let failure = match error {
         BrokerError::Shards(_) | BrokerError::Start(_) => Failure::machine(error),
         BrokerError::Store(_) => Failure::store(error),
-        BrokerError::Stop(_) => Failure::loss(error),
+        BrokerError::Stop(_) => return Failure::loss(error),
+    };
+    with_changes(failure, changes)
+}
+
+fn with_changes(failure: Failure, changes: &str) -> Failure {
+    if changes.is_empty() { failure } else { failure.with_line(changes) }
+}
+
+/// What changes of earlier runs bring a start, if anything.
+fn text_of_changes(overrides: &BTreeMap<String, String>) -> String {
+    let of_start = |key: &str| {
+        let mut rows = config::ROWS.iter().filter(|row| row.scope == Scope::Restart);
+        rows.any(|row| row.key == key)
+    };
+    let changes = overrides.iter().filter(|(key, _)| of_start(key));
+    let changes: Vec<_> = changes.map(|(key, value)| format!("{key}={value}")).collect();
+    if changes.is_empty() {
+        return String::new();
     }
+    format!(
+        "note: {OVERRIDES_FILE} in the store, changes made while a broker ran, sets {}",
+        changes.join(", ")
+    )
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -43,7 +66,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let Loaded { settings, overrides, namesrv_from } = settings(arguments)?;
-    let setup = Setup::new(settings, overrides).map_err(Failure::configuration)?;
+    let changes = text_of_changes(&overrides);
+    let setup = Setup::new(settings, overrides)
+        .map_err(|error| with_changes(Failure::configuration(error), &changes))?;
     if arguments.print_all || arguments.print_important {
         print(&template::listing(&*setup.settings, !arguments.print_all));
         return Ok(());
@@ -52,7 +77,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (success, broker) = (success_text(&setup), broker_text(&setup));
     let stopped = format!("{broker} has stopped, everything is on disk.\n");
     let stopping = move |signal| print(&stopping_text(&broker, signal));
-    server::run(&setup, move || print(&success), stopping).map_err(failure)?;
+    server::run(&setup, move || print(&success), stopping)
+        .map_err(|error| failure(error, &changes))?;
     print(&stopped);
     Ok(())
 }

@@ -24,6 +24,7 @@ pub mod locks;
 pub mod logs;
 pub mod metrics;
 pub mod names;
+mod next_start;
 pub mod outcome;
 pub mod peer;
 pub mod register;

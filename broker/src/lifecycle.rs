@@ -36,7 +36,7 @@ const RETENTION_PERIOD: Duration = Duration::from_secs(10);
 const FILES_PER_CONNECTION_MIN: usize = 2;
 
 /// The second port, for clients that send through the "VIP channel": so far below the first.
-const VIP_PORT_BELOW: u16 = 2;
+pub(crate) const VIP_PORT_BELOW: u16 = 2;
 
 impl DataPlane {
     /// Opens the logs of this shard and starts what serves them.

@@ -9,6 +9,7 @@ use crate::clients::Clients;
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
 use crate::control::ControlPlane;
 use crate::directory::{Directory, Identity, Tables};
+use crate::next_start;
 use crate::register::Registrar;
 use crate::services::admin::{Admin, RuntimeInfo};
 use crate::services::control::BODY_MAX_BYTES;
@@ -57,7 +58,7 @@ impl Setup {
     /// Fills in what the machine knows: host name, address, name server.
     ///
     /// # Errors
-    /// An address that is none.
+    /// An address that is none, or one port for two.
     pub fn new(
         mut settings: Settings,
         overrides: BTreeMap<String, String>,
@@ -82,7 +83,13 @@ impl Setup {
             settings.namesrv_addr = format!("127.0.0.1:{port}");
             namesrv_addresses = name_servers(&settings.namesrv_addr);
         }
-        namesrv_addresses.iter().try_for_each(|address| check_name_server(address))?;
+        let of_address = |address: &String| next_start::problem_of_name_server(address);
+        let of_ports = || is_embedded.then(|| next_start::problem_of_equal_ports(&settings));
+        if let Some(problem) =
+            namesrv_addresses.iter().find_map(of_address).or_else(|| of_ports().flatten())
+        {
+            return Err(problem);
+        }
         let identity = Identity {
             cluster: settings.broker_cluster_name.clone(),
             name: settings.broker_name.clone(),
@@ -119,14 +126,6 @@ fn host_and_port(host: &str, port: u16) -> String {
         Ok(address) => SocketAddr::new(address.into(), port).to_string(),
         Err(_) => format!("{host}:{port}"),
     }
-}
-
-/// Name servers have no port of their own that could be assumed.
-fn check_name_server(address: &str) -> Result<(), String> {
-    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    port.filter(|&port| port != 0).map(|_| ()).ok_or_else(|| {
-        format!("namesrvAddr = \"{address}\": expected host:port, such as 10.0.0.1:9876")
-    })
 }
 
 /// An IP address needs no executor; a host name does.
@@ -250,12 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn a_name_server_without_a_port_is_refused() {
+    fn a_name_server_without_a_port_of_its_own_is_refused() {
         for address in ["localhost", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:70000"] {
             let namesrv_addr = format!("a:9876;{address}");
             let settings = Settings { namesrv_addr, ..Settings::default() };
             let refusal = Setup::new(settings, BTreeMap::new()).expect_err(address);
             assert!(refusal.contains(address) && refusal.contains("host:port"), "{refusal}");
+        }
+        for embedded_namesrv_port in [10911, 10909] {
+            let settings = Settings { embedded_namesrv_port, ..Settings::default() };
+            let refusal = Setup::new(settings.clone(), BTreeMap::new()).expect_err("one port");
+            assert!(refusal.contains("embeddedNamesrvPort"), "{refusal}");
+            let elsewhere = Settings { namesrv_addr: "a:9876".into(), ..settings };
+            assert!(Setup::new(elsewhere, BTreeMap::new()).is_ok(), "no name server here");
         }
         let v6 = setup(|settings| settings.namesrv_addr = "[::1]:9876".into());
         assert_eq!(v6.namesrv_addresses, ["[::1]:9876"]);

@@ -58,6 +58,14 @@ impl Failure {
     pub fn store(text: impl ToString) -> Self {
         Self { status: 5, text: text.to_string() }
     }
+
+    /// The same with a further line.
+    #[must_use]
+    pub fn with_line(mut self, line: &str) -> Self {
+        self.text.push_str("\n  ");
+        self.text.push_str(line);
+        self
+    }
 }
 
 /// How the server of this name ends; it says why if it failed.

@@ -76,7 +76,7 @@ pub enum ConfigError {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UpdateError {
     /// The key must not be changed through the network.
-    #[error("the key {0} cannot be changed by a request")]
+    #[error("the key {0} cannot be changed by a request, only in the configuration file")]
     Forbidden(String),
     /// The value does not fit.
     #[error(transparent)]
@@ -144,10 +144,15 @@ pub trait Rules: Table {
         self.check()
     }
 
-    /// Applies changes of an earlier run, by key. One that this version refuses is left out with a
-    /// warning.
+    /// Applies changes of an earlier run, by key. One that this version refuses, as a value or as
+    /// a change by request, is left out with a warning.
     fn apply_overrides(&mut self, overrides: &BTreeMap<String, String>, notes: &mut Notes) {
         for (key, value) in overrides {
+            if self.is_forbidden(key) {
+                let error = UpdateError::Forbidden(key.clone());
+                notes.warnings.push(format!("a change of an earlier run: {key}={value}: {error}"));
+                continue;
+            }
             let entry = Entry { key: key.clone(), value: value.clone(), line: 0 };
             let mut changed = self.clone();
             match apply_entry(&mut changed, &entry, notes).and_then(|()| changed.check()) {
@@ -457,7 +462,12 @@ mod tests {
         let overrides = [("limit", "7"), ("on", "true"), ("port", "4")];
         let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned()));
         sample.apply_overrides(&BTreeMap::from(overrides), &mut notes);
-        assert_eq!((sample.limit, sample.on, sample.port), (5, true, 4));
-        assert_eq!(notes.warnings, ["a change of an earlier run: port and limit are equal"]);
+        assert_eq!((sample.limit, sample.on, sample.port), (5, false, 4));
+        let expected = [
+            "a change of an earlier run: port and limit are equal",
+            "a change of an earlier run: on=true: the key on cannot be changed by a request, only \
+             in the configuration file",
+        ];
+        assert_eq!(notes.warnings, expected);
     }
 }

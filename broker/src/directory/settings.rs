@@ -3,6 +3,7 @@
 use super::Directory;
 use crate::config::{ConfigError, Notes, Rules as _, Settings, UpdateError};
 use crate::documents;
+use crate::next_start;
 use crate::view::Change;
 use ringmq_protocol::bodies::topic::DataVersion;
 use ringmq_runtime::clock;
@@ -14,14 +15,20 @@ impl Directory {
     /// requester should know: unknown keys, and keys that take effect only then.
     ///
     /// # Errors
-    /// A key or value that is refused; nothing is changed then.
+    /// A key or value that is refused, also because the next start would fail with it; nothing is
+    /// changed then.
     pub fn update_settings(&self, text: &[u8]) -> Result<Vec<String>, UpdateError> {
         let properties =
             Properties::parse(text).map_err(|error| ConfigError::Combination(error.to_string()))?;
         let mut notes = Notes::default();
         let mut settings = Settings::clone(&self.settings());
-        let next = &mut *self.next_settings.borrow_mut();
-        let needs_restart = settings.update(next, &properties, &mut notes)?;
+        let mut next = self.next_settings.borrow().clone();
+        let needs_restart = settings.update(&mut next, &properties, &mut notes)?;
+        let problem = next_start::problem(&self.settings(), &self.next_settings.borrow(), &next);
+        if let Some(problem) = problem {
+            return Err(ConfigError::Combination(problem).into());
+        }
+        self.next_settings.replace(next);
         let mut told = notes.warnings;
         if !needs_restart.is_empty() {
             told.push(format!("in force after the next start: {}", needs_restart.join(", ")));

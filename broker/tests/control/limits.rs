@@ -1,5 +1,6 @@
 //! Requests that ask for more than one client may have, and changes that have to wait.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
@@ -10,9 +11,12 @@ use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::json;
+use ringmq_runtime::net::{Listener, Reuse};
 
-use crate::support::temp_dir;
+use crate::support::{free_port, temp_dir};
 use crate::world::{Client, beat, check, create};
+
+const ANY_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
 #[test]
 fn a_heartbeat_with_too_many_topics_is_refused_with_the_limit_and_others_go_on() {
@@ -159,6 +163,48 @@ fn a_key_that_waits_for_the_next_start_keeps_its_value_until_then() {
         }
         let kept = std::fs::read_to_string(&overrides).expect("a file");
         assert!(kept.contains("maxMessageSize"), "{kept}");
+    });
+}
+
+#[test]
+fn changes_with_which_no_broker_could_start_here_are_refused() {
+    let dir = temp_dir();
+    let overrides = dir.path().join("config/overrides.json");
+    check(1, dir.path(), &[], move |world| async move {
+        let client = Client::connect(world.broker).await;
+        let (own, taken) = (world.broker.port(), Listener::bind(ANY_PORT.into(), Reuse::No));
+        let taken = taken.expect("a free port");
+        let port = taken.local_addr().expect("bound").port();
+        let (forbidden, invalid) = (response::NO_PERMISSION, response::INVALID_PARAMETER);
+        let cases = [
+            ("storePathRootDir", "/elsewhere".to_owned(), forbidden),
+            ("commitLogCount", "3".to_owned(), forbidden),
+            ("mappedFileSizeCommitLog", (16 << 20).to_string(), forbidden),
+            ("shardCores", "8191".to_owned(), invalid),
+            // Reserved for documentation: no machine has it.
+            ("bindAddress", "192.0.2.1".to_owned(), invalid),
+            ("brokerIP1", "nonsense".to_owned(), invalid),
+            ("namesrvAddr", "localhost".to_owned(), invalid),
+            ("embeddedNamesrvPort", own.to_string(), invalid),
+            ("embeddedNamesrvPort", (own - 2).to_string(), invalid),
+            ("embeddedNamesrvPort", port.to_string(), invalid),
+            ("listenPort", world.namesrv.port().to_string(), invalid),
+            ("listenPort", (port + 2).to_string(), invalid),
+        ];
+        for (key, value, code) in cases {
+            let change = format!("{key}={value}\n");
+            let answer = client.call(request::UPDATE_BROKER_CONFIG, &(), change.as_bytes()).await;
+            let remark = answer.command().remark().unwrap_or_default().to_owned();
+            assert_eq!(answer.code(), code, "{change}{remark}");
+            assert!(remark.contains(key), "{change}{remark}");
+        }
+        assert!(!overrides.exists(), "nothing is kept of them");
+        let free = free_port();
+        for value in [free, own] {
+            let change = format!("listenPort={value}\nbrokerIP1=::1\nbindAddress=127.0.0.1\n");
+            client.ask(request::UPDATE_BROKER_CONFIG, &(), change.as_bytes()).await;
+        }
+        assert!(overrides.exists());
     });
 }
 

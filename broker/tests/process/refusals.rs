@@ -142,6 +142,26 @@ fn damaged_changes_of_an_earlier_run_are_named_with_the_way_on() {
 }
 
 #[test]
+fn a_start_that_fails_names_the_changes_of_an_earlier_run() {
+    block_on(async {
+        let node = Node::new("commitLogCount=2");
+        let child = node.boot().await;
+        node.client().await.store("Mine", 0, b"kept").await;
+        child.stop("TERM").await;
+        let overrides = node.store().join("config/overrides.json");
+        let keep = |text: &str| std::fs::write(&overrides, text).expect("written");
+        keep("{\"shardCores\":\"8191\",\"traceOn\":\"false\"}");
+        let facts = ["core 8191 is not usable", "config/overrides.json", "sets shardCores=8191"];
+        node.refused().await.expect(4, &facts);
+        // Earlier versions kept such changes, and did not start any more.
+        keep("{\"commitLogCount\":\"3\",\"storePathRootDir\":\"/elsewhere\"}");
+        let child = node.boot().await;
+        assert_eq!(node.client().await.pull_all("Mine", 0).await[0].body, b"kept");
+        child.stop("TERM").await;
+    });
+}
+
+#[test]
 fn a_damaged_document_of_the_store_is_named_and_has_the_status_of_the_store() {
     block_on(async {
         let documents = [
