@@ -12,7 +12,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{ReadHalf, Stream};
 
 use crate::calls::{Call, CallError, Calls};
-use crate::limits::{ConnectionLimits, InFlight, Permit};
+use crate::limits::{ConnectionLimits, Growth, InFlight, Permit};
 use crate::out::OutQueue;
 use crate::timekeeper::Timekeeper;
 use crate::writer::{Flusher, WriterState};
@@ -51,6 +51,7 @@ pub struct Connection {
     local: SocketAddr,
     limits: ConnectionLimits,
     in_flight: Rc<InFlight>,
+    growth: Rc<Growth>,
     closed: Cell<Option<&'static str>>,
     /// Why it is to be closed when its calls have ended.
     retired: Cell<Option<&'static str>>,
@@ -96,6 +97,7 @@ impl Connection {
         stream: Stream,
         limits: ConnectionLimits,
         in_flight: Rc<InFlight>,
+        growth: Rc<Growth>,
         flusher: Weak<Flusher>,
     ) -> (Rc<Self>, ReadHalf) {
         // Unique in the process, so that shards can name each other's connections. One atomic add
@@ -113,6 +115,7 @@ impl Connection {
             calls: RefCell::new(Calls::new(limits.calls_max)),
             limits,
             in_flight,
+            growth,
             closed: Cell::new(None),
             retired: Cell::new(None),
             draining: Cell::new(false),
@@ -200,7 +203,9 @@ impl Connection {
         if self.is_closed() {
             return;
         }
+        let before = self.out.borrow().copied_bytes();
         append(&mut self.out.borrow_mut());
+        self.growth.add(self.out.borrow().copied_bytes() - before);
         if self.out_copied_bytes() > self.limits.out_copied_max_bytes {
             self.close_overfull();
         }
@@ -217,7 +222,8 @@ impl Connection {
     }
 
     pub(crate) fn set_unfinished_bytes(&self, bytes: usize) {
-        self.unfinished_bytes.set(bytes);
+        let before = self.unfinished_bytes.replace(bytes);
+        self.growth.add(bytes.saturating_sub(before) as u64);
     }
 
     /// Closes a connection that has the most of too many unfinished bytes.

@@ -12,6 +12,7 @@ use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
+use crate::limits::Growth;
 use crate::{Connection, ConnectionLimits, InFlight, Service, reader, writer};
 
 /// Pause after the first failed attempt to reach an address; doubles with each further one.
@@ -69,7 +70,8 @@ pub async fn dial<S: Service>(
     let stream = Stream::connect(address, timeout).await?;
     // What we asked for ourselves needs no gate: the limit of open calls bounds it.
     let in_flight = InFlight::new(u64::MAX);
-    let (conn, read_half) = Connection::new(stream, limits, in_flight, Weak::new());
+    let growth = Growth::unwatched();
+    let (conn, read_half) = Connection::new(stream, limits, in_flight, growth, Weak::new());
     task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
     task::spawn("connection reader", reader::run(Rc::clone(&conn), read_half, service)).detach();
     Ok(conn)

@@ -68,11 +68,11 @@ pub struct ServerLimits {
     /// read (256 KiB) per connection can come on top. Default 256 MiB.
     pub in_flight_max_bytes: u64,
     /// Output copied for all peers together. Past it those that have the most are closed, looked at
-    /// every 5 s: many peers that take nothing must not add up to more than the machine has.
-    /// Default 512 MiB.
+    /// whenever an eighth of it was added, and every 5 s: many peers that take nothing must not add
+    /// up to more than the machine has. Default 512 MiB.
     pub out_copied_total_max_bytes: u64,
     /// Memory that the frames of all peers take which have begun and not ended. Past it the
-    /// connections that have the most are closed, looked at every 5 s: no permit counts a request
+    /// connections that have the most are closed, looked at as above: no permit counts a request
     /// before it is whole. Default 512 MiB: 128 peers in the middle of Apache's largest message.
     pub unfinished_total_max_bytes: u64,
     /// A connection on which neither direction moved for so long is closed. Default 120 s, as in
@@ -91,6 +91,45 @@ impl Default for ServerLimits {
             unfinished_total_max_bytes: 512 << 20,
             idle_timeout: Duration::from_secs(120),
         }
+    }
+}
+
+/// Says when memory that no permit counts may have passed its limits: what was added is counted,
+/// and what became of it is looked at once in a while. A look takes 10 ns for each connection.
+pub(crate) struct Growth {
+    look_after_bytes: u64,
+    added_bytes: Cell<u64>,
+    look: Notify,
+}
+
+impl Growth {
+    /// Wants a look for every eighth of the smaller limit.
+    pub(crate) fn new(limits: &ServerLimits) -> Rc<Self> {
+        let limit = limits.out_copied_total_max_bytes.min(limits.unfinished_total_max_bytes);
+        Self::every(limit / 8)
+    }
+
+    /// Wants no look.
+    pub(crate) fn unwatched() -> Rc<Self> {
+        Self::every(u64::MAX)
+    }
+
+    fn every(look_after_bytes: u64) -> Rc<Self> {
+        Rc::new(Self { look_after_bytes, added_bytes: Cell::new(0), look: Notify::new() })
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        let added_bytes = self.added_bytes.get().saturating_add(bytes);
+        self.added_bytes.set(added_bytes);
+        if added_bytes > self.look_after_bytes {
+            self.added_bytes.set(0);
+            self.look.notify_one();
+        }
+    }
+
+    /// Waits until it is time to look.
+    pub(crate) async fn look(&self) {
+        self.look.notified().await;
     }
 }
 

@@ -11,6 +11,7 @@ use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
+use crate::limits::Growth;
 use crate::writer::Flusher;
 use crate::{Connection, InFlight, ServerLimits, Service, reader, writer};
 
@@ -35,6 +36,7 @@ pub struct Server<S> {
     service: Rc<S>,
     limits: ServerLimits,
     in_flight: Rc<InFlight>,
+    growth: Rc<Growth>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     /// Wakes a stop that waits for the last connection.
     emptied: Notify,
@@ -101,6 +103,7 @@ impl<S: Service> Server<S> {
             _flushing: task::spawn("connection flusher", Rc::clone(&flusher).run()),
             flusher,
             in_flight: InFlight::new(limits.in_flight_max_bytes),
+            growth: Growth::new(&limits),
             limits,
             connections: RefCell::default(),
             emptied: Notify::new(),
@@ -113,7 +116,8 @@ impl<S: Service> Server<S> {
             stopping: Cell::new(false),
         });
         let sweep = task::spawn("connection sweep", Rc::clone(&server).sweep());
-        server.tasks.borrow_mut().push(sweep);
+        let relief = task::spawn("connection relief", Rc::clone(&server).relieve_in_time());
+        server.tasks.borrow_mut().extend([sweep, relief]);
         server
     }
 
@@ -210,7 +214,8 @@ impl<S: Service> Server<S> {
         let limits = self.limits.connection.clone();
         let in_flight = Rc::clone(&self.in_flight);
         let flusher = Rc::downgrade(&self.flusher);
-        let (conn, read_half) = Connection::new(stream, limits, in_flight, flusher);
+        let growth = Rc::clone(&self.growth);
+        let (conn, read_half) = Connection::new(stream, limits, in_flight, growth, flusher);
         self.connections.borrow_mut().insert(conn.id(), Rc::clone(&conn));
         task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
         let server = Rc::clone(self);
@@ -222,6 +227,14 @@ impl<S: Service> Server<S> {
             }
         };
         task::spawn("connection reader", read).detach();
+    }
+
+    /// Relieves the server between sweeps: memory may grow by gigabytes in a second.
+    async fn relieve_in_time(self: Rc<Self>) {
+        loop {
+            self.growth.look().await;
+            self.relieve();
+        }
     }
 
     /// Closes connections whose peers take the least, or finish the least, while all of them

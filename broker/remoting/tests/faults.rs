@@ -116,6 +116,9 @@ fn calls_time_out_in_a_partition_and_go_on_after_it() {
     }
 }
 
+/// Long before the next sweep.
+const SOON: Duration = Duration::from_secs(1);
+
 #[test]
 fn many_peers_that_take_nothing_do_not_add_up() {
     const PEERS: usize = 6;
@@ -142,7 +145,7 @@ fn many_peers_that_take_nothing_do_not_add_up() {
                 let push = vec![7; BYTES];
                 conn.send_oneway(1, &(), &push);
             });
-            task::sleep(Duration::from_secs(20)).await;
+            task::sleep(SOON).await;
             let left = server.stats().connections;
             assert!(left >= 3, "{left} connections are within the limit");
             assert!(left < PEERS, "all were kept");
@@ -170,10 +173,12 @@ fn frames_that_never_end_do_not_add_up() {
             let (read, mut write) = stream.split();
             let mut begun = (15_i32 << 20).to_be_bytes().to_vec();
             begun.resize(sent, 0);
-            write.write_all(&mut [IoSlice::new(&begun)]).await.expect("sent");
+            // The largest is closed in the middle of it.
+            let written = write.write_all(&mut [IoSlice::new(&begun)]).await;
+            assert!(written.is_ok() || sent == SENT[3], "{sent}");
             peers.push((read, write));
         }
-        task::sleep(Duration::from_secs(20)).await;
+        task::sleep(SOON).await;
         // Without the largest of them the others are within the limit.
         assert_eq!(server.stats().connections, SENT.len() - 1);
         let (mut largest, _writer) = peers.pop().expect("the last one");
