@@ -82,8 +82,7 @@ impl BrokerControl {
         loop {
             task::sleep(EXPIRY_SCAN).await;
             let limit_ms = self.directory.settings().channel_expired_timeout_ms;
-            let left = self.clients.expire(Duration::from_millis(limit_ms));
-            self.heartbeats.after_leaving(&left);
+            self.heartbeats.expire(Duration::from_millis(limit_ms)).await;
         }
     }
 
@@ -93,7 +92,7 @@ impl BrokerControl {
             request::UNREGISTER_CLIENT => self.heartbeats.unregister(peer, command).into(),
             request::GET_CONSUMER_LIST_BY_GROUP => self.heartbeats.consumer_list(command).into(),
             request::CHECK_CLIENT_CONFIG => self.heartbeats.check_client(command).into(),
-            request::LOCK_BATCH_MQ => self.locks.lock(command).into(),
+            request::LOCK_BATCH_MQ => self.locks.lock(peer, command).into(),
             request::UNLOCK_BATCH_MQ => self.locks.unlock(command).into(),
             _ => self.admin.react(peer, command),
         }
@@ -108,8 +107,9 @@ impl ControlPlane for BrokerControl {
     }
 
     fn on_connection_closed(&self, connection: ConnectionKey) {
-        let left = self.clients.connection_closed(connection);
-        self.heartbeats.after_leaving(&left);
+        let heartbeats = self.heartbeats.clone();
+        let leave = async move { heartbeats.connection_closed(connection).await };
+        task::spawn("clients leave", leave).detach();
     }
 
     fn topic_for_send(self: Rc<Self>, wanted: TopicWanted) -> LocalFuture<Result<(), Refusal>> {

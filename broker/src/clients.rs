@@ -56,13 +56,19 @@ impl Clients {
         }
     }
 
-    /// A connection was closed: its clients are gone.
+    /// Whether the way to a client is kept: its connection has not ended.
+    pub fn is_known(&self, connection: ConnectionKey) -> bool {
+        self.peers.borrow().contains_key(&connection)
+    }
+
+    /// A connection was closed: its clients are gone, some at a time, until nobody left.
     pub fn connection_closed(&self, connection: ConnectionKey) -> Left {
         self.peers.borrow_mut().remove(&connection);
         self.members.borrow_mut().connection_closed(connection)
     }
 
-    /// Removes clients that were silent for longer than `limit`; their connections are closed.
+    /// Removes clients that were silent for longer than `limit`, some at a time, until nobody left;
+    /// their connections are closed.
     pub fn expire(&self, limit: Duration) -> Left {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let (left, silent) =
@@ -72,8 +78,12 @@ impl Clients {
                 peer.close("no heartbeat");
             }
         }
-        self.locks.borrow_mut().expire(clock::monotonic_ms());
         left
+    }
+
+    /// Drops locks that lapsed.
+    pub fn expire_locks(&self) {
+        self.locks.borrow_mut().expire(clock::monotonic_ms());
     }
 
     /// How to reach a member of a consumer group.

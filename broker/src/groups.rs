@@ -25,6 +25,7 @@ use ringmq_protocol::bodies::heartbeat::{
 use ringmq_runtime::random::HashSet;
 
 use crate::link::ConnectionKey;
+use crate::shares::is_fair;
 use subscriptions::Subscriptions;
 use table::{Group, Table};
 
@@ -33,6 +34,12 @@ mod table;
 
 /// Group entries of all clients together; a heartbeat beyond it is refused. About 300 MiB.
 pub const MEMBERS_MAX: usize = 1_000_000;
+
+/// The part of the free entries that the clients of one connection may have: alone 111,111.
+const MEMBERS_PART: usize = 8;
+
+/// Members of a table that leave in one step, about 1 ms.
+const LEAVING_AT_ONCE_MAX: usize = 1 << 10;
 
 /// A client as its heartbeats describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,8 +143,11 @@ pub struct Members {
 /// Why a heartbeat's group was not taken; nothing of the group has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BeatError {
-    /// No room for a further member: [`MEMBERS_MAX`].
-    #[error("{MEMBERS_MAX} members of groups are connected to this broker")]
+    /// No room for a further member of this connection: [`MEMBERS_MAX`].
+    #[error(
+        "of {MEMBERS_MAX} members of groups that this broker has room for, one connection may have \
+         a {MEMBERS_PART}th part of what is free"
+    )]
     Members,
     /// The group subscribes to more than [`subscriptions::TOPICS_MAX`] topics.
     #[error(
@@ -162,6 +172,13 @@ pub struct Left {
     pub producers: Vec<String>,
 }
 
+impl Left {
+    /// Whether nobody left.
+    pub fn is_empty(&self) -> bool {
+        self.consumers.is_empty() && self.producers.is_empty()
+    }
+}
+
 impl Members {
     /// A producer group of a heartbeat.
     ///
@@ -173,7 +190,7 @@ impl Members {
         client: &Client,
         clock_ms: u64,
     ) -> Result<(), BeatError> {
-        let has_room = self.has_room();
+        let has_room = self.has_room(client.connection);
         self.producers.beat(group, client, clock_ms, has_room).map(drop)
     }
 
@@ -190,7 +207,7 @@ impl Members {
         is_short: bool,
         clock_ms: u64,
     ) -> Result<Registered, BeatError> {
-        let has_room = self.has_room();
+        let has_room = self.has_room(client.connection);
         let wanted = if is_short { None } else { Some(self.subscriptions_after(data)?) };
         let (group, is_new) = self.consumers.beat(&data.group_name, client, clock_ms, has_room)?;
         // A group exists while it has members.
@@ -219,8 +236,9 @@ impl Members {
         Ok(after)
     }
 
-    fn has_room(&self) -> bool {
-        self.len() < MEMBERS_MAX
+    fn has_room(&self, of: ConnectionKey) -> bool {
+        let has = self.consumers.members_of(of) + self.producers.members_of(of);
+        is_fair(has + 1, MEMBERS_PART, self.len() + 1, MEMBERS_MAX)
     }
 
     /// Entries of all groups.
@@ -258,22 +276,20 @@ impl Members {
         Left { consumers: names(consumers), producers: names(producers) }
     }
 
-    /// Removes everyone who was last heard of on this connection.
+    /// Removes those who were last heard of on this connection, some at a time: until nobody was.
     pub fn connection_closed(&mut self, connection: ConnectionKey) -> Left {
-        Left {
-            consumers: self.consumers.remove_connection(connection),
-            producers: self.producers.remove_connection(connection),
-        }
+        let consumers = self.consumers.remove_connection(connection, LEAVING_AT_ONCE_MAX);
+        let producers = self.producers.remove_connection(connection, LEAVING_AT_ONCE_MAX);
+        Left { consumers, producers }
     }
 
-    /// Removes entries that were not heard of since `before_clock_ms`, and names the connections
-    /// that carried nothing else: their owner closes them.
+    /// Removes entries that were not heard of since `before_clock_ms`, some at a time: until nobody
+    /// was. Names the connections that carried nothing else: their owner closes them.
     pub fn expire(&mut self, before_clock_ms: u64) -> (Left, Vec<ConnectionKey>) {
         let mut silent = HashSet::default();
-        let left = Left {
-            consumers: self.consumers.expire(before_clock_ms, &mut silent),
-            producers: self.producers.expire(before_clock_ms, &mut silent),
-        };
+        let consumers = self.consumers.expire(before_clock_ms, LEAVING_AT_ONCE_MAX, &mut silent);
+        let producers = self.producers.expire(before_clock_ms, LEAVING_AT_ONCE_MAX, &mut silent);
+        let left = Left { consumers, producers };
         let mut silent: Vec<_> =
             silent.into_iter().filter(|connection| !self.is_registered(*connection)).collect();
         silent.sort_unstable();

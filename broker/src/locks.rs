@@ -5,13 +5,16 @@
 //! s, so a lapse means a dead or stalled owner. Locks live in memory only: after a restart all
 //! queues are free, and the owners renew theirs within 20 s.
 //!
-//! Invariants: at most one owner per queue and group; at most [`LOCKS_MAX`] locks, beyond that
-//! nothing new is granted (renewals are) and the caller may try again when others lapsed. Closing a
-//! connection releases nothing: the client may be reconnecting, and the messages it holds are still
-//! in order.
+//! Invariants: at most one owner per queue and group; at most [`LOCKS_MAX`] locks, of which each
+//! connection has a share; beyond that nothing new is granted (renewals are) and the caller may try
+//! again when others lapsed. A lock counts for the connection that it was last asked for over,
+//! unless that has its share already: then it counts where it did. Closing a connection releases
+//! nothing: the client may be reconnecting, and the messages it holds are still in order.
 //!
 //! `clock_ms` is the monotonic clock's: a jump of the wall clock must not move locks.
 
+use crate::link::ConnectionKey;
+use crate::shares::Shares;
 use ringmq_runtime::random::HashMap;
 use std::hash::Hash;
 
@@ -21,9 +24,13 @@ pub const LOCK_HELD_MS: u64 = 60_000;
 /// Locks held at most, all groups together: about 100 MiB.
 pub const LOCKS_MAX: usize = 1_000_000;
 
+/// The part of the free locks that one connection may have: alone it has 111,111.
+const LOCKS_PART: usize = 8;
+
 #[derive(Debug)]
 struct Lock {
     client: String,
+    connection: ConnectionKey,
     renewed_at_clock_ms: u64,
 }
 
@@ -38,17 +45,27 @@ impl Lock {
 pub struct QueueLocks<Q> {
     groups: HashMap<String, HashMap<Q, Lock>>,
     count: usize,
+    shares: Shares,
 }
 
 impl<Q> Default for QueueLocks<Q> {
     fn default() -> Self {
-        Self { groups: HashMap::default(), count: 0 }
+        let shares = Shares::new(LOCKS_MAX, LOCKS_PART);
+        Self { groups: HashMap::default(), count: 0, shares }
     }
 }
 
 impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
-    /// Takes or renews the locks of `queues` and returns those that `client` now owns.
-    pub fn lock(&mut self, group: &str, client: &str, queues: &[Q], clock_ms: u64) -> Vec<Q> {
+    /// Takes or renews the locks of `queues` over `connection` and returns those that `client` now
+    /// owns.
+    pub fn lock(
+        &mut self,
+        connection: ConnectionKey,
+        group: &str,
+        client: &str,
+        queues: &[Q],
+        clock_ms: u64,
+    ) -> Vec<Q> {
         let held = self.groups.entry(group.to_owned()).or_default();
         let mut owned = Vec::with_capacity(queues.len());
         for queue in queues {
@@ -58,8 +75,13 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
                 }
                 client.clone_into(&mut lock.client);
                 lock.renewed_at_clock_ms = clock_ms;
-            } else if self.count < LOCKS_MAX {
-                let lock = Lock { client: client.to_owned(), renewed_at_clock_ms: clock_ms };
+                if lock.connection != connection && self.shares.take(connection, 1) {
+                    self.shares.give_back(lock.connection, 1);
+                    lock.connection = connection;
+                }
+            } else if self.shares.take(connection, 1) {
+                let client = client.to_owned();
+                let lock = Lock { client, connection, renewed_at_clock_ms: clock_ms };
                 held.insert(queue.clone(), lock);
                 self.count += 1;
             } else {
@@ -77,8 +99,10 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
     pub fn unlock(&mut self, group: &str, client: &str, queues: &[Q]) {
         let Some(held) = self.groups.get_mut(group) else { return };
         for queue in queues {
-            if held.get(queue).is_some_and(|lock| lock.client == client) {
-                held.remove(queue);
+            if held.get(queue).is_some_and(|lock| lock.client == client)
+                && let Some(lock) = held.remove(queue)
+            {
+                self.shares.give_back(lock.connection, 1);
                 self.count -= 1;
             }
         }
@@ -90,9 +114,14 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
     /// Drops lapsed locks, which bounds memory to the live ones.
     pub fn expire(&mut self, clock_ms: u64) {
         self.groups.retain(|_, held| {
-            let before = held.len();
-            held.retain(|_, lock| !lock.has_lapsed(clock_ms));
-            self.count -= before - held.len();
+            held.retain(|_, lock| {
+                let has_lapsed = lock.has_lapsed(clock_ms);
+                if has_lapsed {
+                    self.shares.give_back(lock.connection, 1);
+                    self.count -= 1;
+                }
+                !has_lapsed
+            });
             !held.is_empty()
         });
     }
@@ -122,11 +151,14 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
 mod tests {
     use super::*;
 
+    const OVER: ConnectionKey = ConnectionKey { shard: 0, id: 1 };
+
     struct World(QueueLocks<u32>);
 
     impl World {
         fn check_lock(&mut self, client: &str, queues: &[u32], clock_ms: u64, owned: &[u32]) {
-            assert_eq!(self.0.lock("g", client, queues, clock_ms), owned, "{client} at {clock_ms}");
+            let locked = self.0.lock(OVER, "g", client, queues, clock_ms);
+            assert_eq!(locked, owned, "{client} at {clock_ms}");
         }
     }
 
@@ -167,18 +199,35 @@ mod tests {
     #[test]
     fn groups_do_not_disturb_each_other() {
         let mut locks = QueueLocks::default();
-        assert_eq!(locks.lock("g1", "a", &[0], 0), [0]);
-        assert_eq!(locks.lock("g2", "b", &[0], 0), [0]);
+        assert_eq!(locks.lock(OVER, "g1", "a", &[0], 0), [0]);
+        assert_eq!(locks.lock(OVER, "g2", "b", &[0], 0), [0]);
         assert_eq!(locks.len(), 2);
     }
 
     #[test]
     fn lapsed_locks_leave_the_table() {
         let mut locks = QueueLocks::default();
-        locks.lock("g1", "a", &[0, 1], 0);
-        locks.lock("g2", "b", &[0], 30_000);
+        locks.lock(OVER, "g1", "a", &[0, 1], 0);
+        locks.lock(OVER, "g2", "b", &[0], 30_000);
         locks.expire(LOCK_HELD_MS + 1);
         assert_eq!(locks.len(), 1);
         assert_eq!(locks.held_for_ms("g1", LOCK_HELD_MS + 1), 0);
+    }
+
+    #[test]
+    fn one_connection_has_its_share_and_gets_it_back_in_every_way_a_lock_ends() {
+        let mut locks = QueueLocks { shares: Shares::new(90, LOCKS_PART), ..QueueLocks::default() };
+        let all: Vec<u32> = (0..90).collect();
+        let other = ConnectionKey { shard: 0, id: 2 };
+        assert_eq!(locks.lock(OVER, "g", "a", &all, 0), all[..10]);
+        assert_eq!(locks.lock(other, "h", "b", &all[..5], 0), all[..5], "others find room");
+        assert_eq!(locks.lock(OVER, "g", "a", &all, 1), all[..10], "renewals are granted");
+        // A client that reconnected has its locks, and they count for its new connection.
+        assert_eq!(locks.lock(other, "g", "a", &all[..10], 2), all[..10]);
+        assert!(locks.shares.of(other) > 5);
+        locks.unlock("g", "a", &all);
+        assert_eq!((locks.len(), locks.shares.of(OVER), locks.shares.of(other)), (5, 0, 5));
+        locks.expire(LOCK_HELD_MS + 3);
+        assert_eq!(locks.shares.of(other), 0);
     }
 }

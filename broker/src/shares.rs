@@ -35,7 +35,7 @@ impl Shares {
     #[must_use]
     pub fn take(&mut self, connection: ConnectionKey, amount: usize) -> bool {
         let has = self.of(connection) + amount;
-        if has * self.part + self.taken + amount > self.total {
+        if !is_fair(has, self.part, self.taken + amount, self.total) {
             return false;
         }
         self.taken += amount;
@@ -81,6 +81,12 @@ impl Shares {
             self.of.insert(connection, has - amount);
         }
     }
+}
+
+/// Whether one that then `has` so much has no more than its `part` of what is left free, once
+/// `taken` of `total` is.
+pub fn is_fair(has: usize, part: usize, taken: usize, total: usize) -> bool {
+    has * part + taken <= total
 }
 
 #[cfg(test)]

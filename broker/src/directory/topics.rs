@@ -9,7 +9,7 @@ use crate::view::{self, Change};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::topic::TopicConfig;
 use ringmq_protocol::names::retry_topic;
-use ringmq_runtime::clock;
+use ringmq_runtime::{clock, task};
 use std::sync::Arc;
 
 impl Directory {
@@ -77,6 +77,7 @@ impl Directory {
         let (settings, now_ms) = (self.settings(), clock::unix_ms());
         let (mut made, mut refused) = (Touched::new(), None);
         for (group, sys_flag) in groups {
+            task::yield_if_needed().await;
             let name = retry_topic(&group.group_name);
             self.deletions.ended(&name).await;
             let mut topics = self.tables.topics.borrow_mut();
@@ -121,6 +122,7 @@ impl Directory {
             if is_changed {
                 self.unregistered.add(&name);
             }
+            task::yield_if_needed().await;
         }
         Ok(())
     }

@@ -16,10 +16,17 @@ pub(super) trait Group: Default {
 #[derive(Debug)]
 pub(super) struct Table<G> {
     groups: HashMap<String, G>,
-    /// How many members of which groups were last heard of on a connection.
-    by_connection: HashMap<ConnectionKey, HashMap<String, usize>>,
+    by_connection: HashMap<ConnectionKey, Carried>,
     len: usize,
     weight: usize,
+}
+
+/// Whom a connection speaks for.
+#[derive(Debug, Default)]
+struct Carried {
+    /// How many members of which groups were last heard of on it.
+    groups: HashMap<String, usize>,
+    members: usize,
 }
 
 impl<G> Default for Table<G> {
@@ -61,6 +68,11 @@ impl<G: Group> Table<G> {
         self.by_connection.contains_key(&connection)
     }
 
+    /// How many members were last heard of on this connection.
+    pub(super) fn members_of(&self, connection: ConnectionKey) -> usize {
+        self.by_connection.get(&connection).map_or(0, |carried| carried.members)
+    }
+
     /// Enters a client into a group, or takes note that it lives, maybe on another connection.
     /// Returns the group, and whether the client is new there.
     pub(super) fn beat(
@@ -83,8 +95,9 @@ impl<G: Group> Table<G> {
         };
         if former != Some(client.connection) {
             former.into_iter().for_each(|former| self.forget(former, group));
-            let groups = self.by_connection.entry(client.connection).or_default();
-            *groups.entry(group.to_owned()).or_default() += 1;
+            let carried = self.by_connection.entry(client.connection).or_default();
+            *carried.groups.entry(group.to_owned()).or_default() += 1;
+            carried.members += 1;
         }
         // Twice looked up rather than copied: the name is in the table nearly always.
         if !self.groups.contains_key(group) {
@@ -114,23 +127,33 @@ impl<G: Group> Table<G> {
         true
     }
 
-    /// Removes everyone who was last heard of on a connection; returns their groups, sorted.
-    pub(super) fn remove_connection(&mut self, connection: ConnectionKey) -> Vec<String> {
-        let groups = self.by_connection.get(&connection).into_iter().flat_map(HashMap::keys);
-        let gone = groups.flat_map(|group| {
-            let members = self.groups.get(group).into_iter().flat_map(|of| of.members().values());
-            let gone = members.filter(|member| member.client.connection == connection);
-            gone.map(|member| (group.clone(), member.client.id.clone()))
-        });
-        let gone = gone.collect();
+    /// Removes those who were last heard of on a connection, whole groups, until `members_max`
+    /// members were looked at; returns their groups, sorted.
+    pub(super) fn remove_connection(
+        &mut self,
+        connection: ConnectionKey,
+        members_max: usize,
+    ) -> Vec<String> {
+        let carried = self.by_connection.get(&connection);
+        let (mut gone, mut looked_at) = (Vec::new(), 0);
+        for group in carried.into_iter().flat_map(|carried| carried.groups.keys()) {
+            let members = self.groups.get(group).map(Group::members).expect("it has members");
+            looked_at += members.len();
+            let leave = members.values().filter(|member| member.client.connection == connection);
+            gone.extend(leave.map(|member| (group.clone(), member.client.id.clone())));
+            if looked_at >= members_max {
+                break;
+            }
+        }
         self.remove_all(gone)
     }
 
-    /// Removes who was not heard of since `before_clock_ms`; returns their groups, sorted, and adds
-    /// their connections to `silent`.
+    /// Removes those who were not heard of since `before_clock_ms`, whole groups, until there are
+    /// `members_max`; returns their groups, sorted, and adds their connections to `silent`.
     pub(super) fn expire(
         &mut self,
         before_clock_ms: u64,
+        members_max: usize,
         silent: &mut HashSet<ConnectionKey>,
     ) -> Vec<String> {
         let mut gone = Vec::new();
@@ -139,6 +162,9 @@ impl<G: Group> Table<G> {
             for member in members.filter(|member| member.seen_at_clock_ms < before_clock_ms) {
                 silent.insert(member.client.connection);
                 gone.push((group.clone(), member.client.id.clone()));
+            }
+            if gone.len() >= members_max {
+                break;
             }
         }
         self.remove_all(gone)
@@ -157,13 +183,14 @@ impl<G: Group> Table<G> {
 
     /// A connection speaks for one member less of a group.
     fn forget(&mut self, connection: ConnectionKey, group: &str) {
-        let groups = self.by_connection.get_mut(&connection).expect("a member was heard of on it");
-        let members = groups.get_mut(group).expect("a member of this group was");
+        let carried = self.by_connection.get_mut(&connection).expect("a member was heard of on it");
+        let members = carried.groups.get_mut(group).expect("a member of this group was");
         *members -= 1;
         if *members == 0 {
-            groups.remove(group);
+            carried.groups.remove(group);
         }
-        if groups.is_empty() {
+        carried.members -= 1;
+        if carried.members == 0 {
             self.by_connection.remove(&connection);
         }
     }

@@ -233,3 +233,40 @@ fn beyond_the_memory_for_subscriptions_only_those_who_grow_none_are_taken() {
     beat_of(&mut members, "g", long(2)).expect("a newer version of the same size");
     beat_of(&mut members, "h", vec![subscription("t", 1)]).expect("a short one fits");
 }
+
+/// How many producer groups a connection gets into, one after the other.
+fn fill(members: &mut Members, connection: u64, groups: usize) -> usize {
+    let client = client(&format!("c{connection}"), connection);
+    let taken = (0..groups)
+        .take_while(|number| members.producer_beat(&format!("p{number}"), &client, 0).is_ok());
+    taken.count()
+}
+
+#[test]
+fn one_connection_has_its_share_of_members_and_leaves_in_parts() {
+    let mut members = Members::default();
+    let share = MEMBERS_MAX / (MEMBERS_PART + 1);
+    assert_eq!(fill(&mut members, 1, MEMBERS_MAX), share);
+    assert_eq!(fill(&mut members, 1, share), share, "those it has are renewed");
+    assert_eq!(fill(&mut members, 2, 1_000), 1_000, "others find room");
+    let mut parts = 0;
+    loop {
+        let left = members.connection_closed(key(1));
+        if left.is_empty() {
+            break;
+        }
+        assert!(left.producers.len() <= LEAVING_AT_ONCE_MAX);
+        parts += 1;
+    }
+    assert!(parts >= share / LEAVING_AT_ONCE_MAX, "{parts}");
+    assert!(!members.is_registered(key(1)));
+    assert_eq!((members.len(), fill(&mut members, 3, 2_000)), (1_000, 2_000));
+    let mut silent = Vec::new();
+    while !members.is_empty() {
+        let (left, connections) = members.expire(1);
+        assert!(left.producers.len() <= LEAVING_AT_ONCE_MAX && !left.is_empty());
+        silent.extend(connections);
+    }
+    silent.sort_unstable();
+    assert_eq!(silent, [key(2), key(3)]);
+}

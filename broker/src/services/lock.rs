@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ringmq_protocol::Command;
+use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_runtime::clock;
 
@@ -11,6 +12,7 @@ use crate::clients::Clients;
 use crate::directory::Directory;
 use crate::names;
 use crate::outcome::Refusal;
+use crate::peer::Peer;
 
 /// Serves lock requests.
 pub struct Locks {
@@ -24,15 +26,18 @@ impl Locks {
         Self { directory, clients }
     }
 
-    /// Takes or renews locks; answers those that the client now owns.
-    pub fn lock(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
-        let request: LockBatchRequest = read_body(command)?;
+    /// Takes or renews locks; answers those that the client now owns. Queues that do not exist
+    /// nobody owns.
+    pub fn lock(&self, peer: &Peer, command: &Command<'_>) -> Result<Answer, Refusal> {
+        let mut request: LockBatchRequest = read_body(command)?;
         names::check_member(&request.client_id, [request.consumer_group.as_str()])
             .map_err(Refusal::invalid_parameter)?;
         if request.mq_set.iter().any(|queue| names::check_topic(&queue.topic).is_err()) {
             return Err(Refusal::invalid_parameter("a queue to lock has a topic of no legal name"));
         }
+        request.mq_set.retain(|queue| self.exists(queue));
         let owned = self.clients.locks().lock(
+            peer.key(),
             &request.consumer_group,
             &request.client_id,
             &request.mq_set,
@@ -40,6 +45,14 @@ impl Locks {
         );
         self.directory.publish_group_if_known(&request.consumer_group);
         Ok(json_answer(&LockBatchResponse { locked: owned }))
+    }
+
+    fn exists(&self, queue: &MessageQueue) -> bool {
+        let topics = self.directory.topics();
+        let queues = topics
+            .get(&queue.topic)
+            .map_or(0, |topic| topic.read_queue_nums.max(topic.write_queue_nums));
+        (0..queues).contains(&queue.queue_id)
     }
 
     /// Gives locks back.

@@ -5,15 +5,20 @@ use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
 use ringmq_broker::services::control::BODY_MAX_BYTES;
+use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::heartbeat::ConsumerData;
+use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_protocol::bodies::register::RegisterBrokerBody;
 use ringmq_protocol::bodies::stats::ConsumeStatsList;
 use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
+use ringmq_protocol::headers::client::ConsumerGroupRequest;
 use ringmq_protocol::json;
 use ringmq_runtime::net::{Listener, Reuse};
+use ringmq_runtime::task;
 
-use crate::support::{free_port, temp_dir};
+use crate::support::{TIMEOUT, free_port, temp_dir};
 use crate::world::{Client, beat, check, create};
 
 const ANY_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
@@ -32,6 +37,52 @@ fn a_heartbeat_with_too_many_topics_is_refused_with_the_limit_and_others_go_on()
         assert!(remark.contains(&TOPICS_MAX.to_string()), "{remark}");
         client.beat("c", &names[..TOPICS_MAX]).await;
         assert_eq!(client.members().await, ["c"]);
+    });
+}
+
+/// A heartbeat of one client in so many groups that consume.
+fn wide_beat(groups: usize) -> Vec<u8> {
+    let mut wide = beat("c", &["T"]);
+    let group = wide.consumer_data_set.remove(0);
+    wide.producer_data_set.clear();
+    let name = |number| ConsumerData { group_name: format!("g{number}"), ..group.clone() };
+    wide.consumer_data_set = (0..groups).map(name).collect();
+    json::to_vec(&wide)
+}
+
+async fn has_members(client: &Client, group: &str) -> bool {
+    let header = ConsumerGroupRequest { consumer_group: group };
+    client.call(request::GET_CONSUMER_LIST_BY_GROUP, &header, &[]).await.code() == response::SUCCESS
+}
+
+#[test]
+fn a_heartbeat_of_many_groups_is_taken_whole_or_not_at_all() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |world| async move {
+        let (client, other) =
+            (Client::connect(world.broker).await, Client::connect(world.broker).await);
+        let refused = client.call(request::HEART_BEAT, &(), &wide_beat(10_001)).await;
+        assert_eq!(refused.code(), response::INVALID_PARAMETER);
+        client.ask(request::HEART_BEAT, &(), &wide_beat(1_000)).await;
+        for group in ["g0", "g64", "g999"] {
+            assert!(has_members(&other, group).await, "{group}");
+        }
+        client.connection.close("the test leaves");
+
+        // Gone while its groups are being taken, or soon after.
+        let gone = Client::connect(world.broker).await;
+        let beat = gone.connection.call(request::HEART_BEAT, &(), &wide_beat(1_000), TIMEOUT);
+        gone.connection.flush();
+        gone.connection.close("the test leaves");
+        assert!(beat.await.is_err());
+        let nobody_left = async {
+            for number in 0..1_000 {
+                while has_members(&other, &format!("g{number}")).await {
+                    task::yield_now().await;
+                }
+            }
+        };
+        task::timeout(TIMEOUT, nobody_left).await.expect("all members leave with the connection");
     });
 }
 
@@ -205,6 +256,32 @@ fn changes_with_which_no_broker_could_start_here_are_refused() {
             client.ask(request::UPDATE_BROKER_CONFIG, &(), change.as_bytes()).await;
         }
         assert!(overrides.exists());
+    });
+}
+
+#[test]
+fn only_queues_that_exist_are_locked() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let uneven = CreateTopicRequest { read_queue_nums: 8, ..create("T") };
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &uneven, &[]).await;
+        let queue = |topic: &str, queue_id| MessageQueue {
+            topic: topic.to_owned(),
+            broker_name: "broker-a".to_owned(),
+            queue_id,
+        };
+        let asked =
+            vec![queue("T", 0), queue("T", 7), queue("T", 8), queue("T", -1), queue("U", 0)];
+        let wanted = LockBatchRequest {
+            consumer_group: "g".to_owned(),
+            client_id: "c".to_owned(),
+            mq_set: asked,
+            ..LockBatchRequest::default()
+        };
+        let answer = client.ask(request::LOCK_BATCH_MQ, &(), &json::to_vec(&wanted)).await;
+        let locked: LockBatchResponse = json::from_slice(answer.body()).expect("locks");
+        assert_eq!(locked.locked, [queue("T", 0), queue("T", 7)]);
     });
 }
 

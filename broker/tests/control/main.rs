@@ -142,6 +142,7 @@ fn a_retry_too_many_or_of_an_ordered_group_is_a_dead_letter_without_a_delay() {
     let dir = temp_dir();
     check(2, dir.path(), &[], |world| async move {
         let client = Client::connect(world.broker).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         client.beat("c", &["T"]).await;
         // One that is to come again, later: there is nobody who could wait with it.
         assert_eq!(client.send_retry(1).await, response::MESSAGE_ILLEGAL);
@@ -165,6 +166,7 @@ fn a_queue_is_locked_for_one_client_until_it_unlocks() {
     let dir = temp_dir();
     check(1, dir.path(), &[], |world| async move {
         let client = Client::connect(world.broker).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         let owned = |answer: OwnedCommand| {
             json::from_slice::<LockBatchResponse>(answer.body()).expect("locks").locked.len()
         };
