@@ -216,8 +216,14 @@ pub fn offsets_file(log: usize) -> PathBuf {
     }
 }
 
+/// Memory of all logs for what readers behind the tail want; a single log has all of it.
+const EXTENTS_BYTES: u64 = 96 << 20;
+
+/// What of that each of many logs has at least: of them each queue has another.
+const EXTENTS_OF_LOG_MIN_BYTES: u64 = 32 << 20;
+
 /// What the settings mean for one of `logs` logs.
-pub fn log_options(settings: &Settings) -> LogOptions {
+pub fn log_options(settings: &Settings, logs: usize) -> LogOptions {
     let interval = Duration::from_millis(settings.flush_interval_commit_log_ms.into());
     let flush = match settings.flush_disk_type {
         FlushDiskType::Sync => FlushPolicy::Sync,
@@ -235,6 +241,7 @@ pub fn log_options(settings: &Settings) -> LogOptions {
         unwritten_max_bytes: defaults.unwritten_max_bytes.max(record as u64),
         unflushed_max_bytes: defaults.unflushed_max_bytes.max(record as u64),
         tail_window_bytes: settings.tail_memory_bytes as usize,
+        extents_bytes: (EXTENTS_BYTES / logs as u64).max(EXTENTS_OF_LOG_MIN_BYTES),
         ..defaults
     }
 }
@@ -325,7 +332,7 @@ mod tests {
     fn every_size_of_message_that_is_accepted_makes_a_log() {
         for max_message_size in [1, 4 << 20, (16 << 20) + 1, 64 << 20] {
             let settings = Settings { max_message_size, ..Settings::default() };
-            assert_eq!(log_options(&settings).problem(), None, "{max_message_size}");
+            assert_eq!(log_options(&settings, 1).problem(), None, "{max_message_size}");
             assert_eq!(problem_of_sizes(&settings), None);
         }
         let settings = Settings { mapped_file_size_commit_log: 64 << 10, ..Settings::default() };

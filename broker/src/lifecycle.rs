@@ -45,7 +45,8 @@ impl DataPlane {
     /// The first log that cannot be opened, with what a person can do.
     pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
         self.local.trace_sends();
-        let options = layout::log_options(self.local.view().settings());
+        let options =
+            layout::log_options(self.local.view().settings(), self.local.placement.logs());
         if self.shard() == 0 {
             self.warn_of_few_descriptors(options.segment_size_bytes).await;
         }

@@ -6,7 +6,7 @@
 //! cache costs a system call, 0.3 us; a whole extent with 64 records of 1 KiB costs 5 us.
 //!
 //! So an extent is taken whole when it is wanted for the second time; a record that nobody else is
-//! near is read alone. Extents have places by their position, [`PLACES`] in turn: reads that follow
+//! near is read alone. Extents have places by their position, all in turn: reads that follow
 //! each other along the log do not push each other's extents out. Only bytes that never change are
 //! kept, so an extent never becomes stale.
 //!
@@ -23,10 +23,6 @@ use crate::segments::Segment;
 
 /// Bytes of an extent: taking it holds up the shard for 5 us, and more would mostly be for nobody.
 const EXTENT_BYTES: u64 = pool::BLOCK_BYTES as u64;
-
-/// Extents of one log in memory, 32 MiB in all: seven pulls of 1024 messages of 1 KiB from a topic
-/// of four queues. With 8 MiB, readers that drift apart take them again and again.
-const PLACES: usize = 512;
 
 /// Blocks that answers may hold slices of beside the extents that are in their places, 16 MiB: 14
 /// answers of 1024 messages of 1 KiB. When answers hold more, there is no memory for extents.
@@ -53,9 +49,11 @@ struct Place {
 }
 
 impl Extents {
-    pub(crate) fn new() -> Self {
-        let places = std::iter::repeat_with(Place::default).take(PLACES).collect();
-        Self { places, pool: Pool::new(PLACES + HELD_MAX) }
+    /// Room for so many bytes, one extent at least.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let count = (bytes / EXTENT_BYTES).max(1) as usize;
+        let places = std::iter::repeat_with(Place::default).take(count).collect();
+        Self { places, pool: Pool::new(count + HELD_MAX) }
     }
 
     /// The bytes `range` of the log, all of `segment`, if they lie in one extent that is here or is
@@ -121,7 +119,7 @@ impl Extents {
 
     /// The extent at `start`, if it is here.
     fn here(&self, start: u64) -> Option<&Block> {
-        let place = &self.places[place_of(start)];
+        let place = &self.places[self.place_of(start)];
         place.block.as_ref().filter(|_| place.start == start)
     }
 
@@ -133,7 +131,8 @@ impl Extents {
         start: u64,
         wants: u32,
     ) -> Option<&Block> {
-        let place = &mut self.places[place_of(start)];
+        let index = self.place_of(start);
+        let place = &mut self.places[index];
         if place.start == start && place.block.is_some() {
             return place.block.as_ref();
         }
@@ -199,7 +198,8 @@ impl Extents {
     pub(crate) fn keep(&mut self, first: u64, blocks: Vec<Block>) {
         for (start, block) in (first..).step_by(EXTENT_BYTES as usize).zip(blocks) {
             assert_eq!(block.len() as u64, EXTENT_BYTES, "an extent at {start}");
-            let place = &mut self.places[place_of(start)];
+            let index = self.place_of(start);
+            let place = &mut self.places[index];
             if place.start == start && place.block.is_some() {
                 self.pool.give(Some(block));
                 continue;
@@ -207,6 +207,10 @@ impl Extents {
             self.pool.give(place.block.take());
             *place = Place { start, wants: 0, block: Some(block) };
         }
+    }
+
+    fn place_of(&self, start: u64) -> usize {
+        (start / EXTENT_BYTES) as usize % self.places.len()
     }
 
     /// Memory for copies.
@@ -235,10 +239,6 @@ fn extents_of(bytes: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     (extent_of(bytes.start)..bytes.end).step_by(EXTENT_BYTES as usize)
 }
 
-fn place_of(start: u64) -> usize {
-    (start / EXTENT_BYTES) as usize % PLACES
-}
-
 #[cfg(test)]
 mod tests {
     use ringmq_runtime::buffer::DmaBuffer;
@@ -247,6 +247,7 @@ mod tests {
 
     use super::*;
 
+    const SIZE_BYTES: u64 = EXTENT_BYTES * 512;
     const BASE: u64 = EXTENT_BYTES * 10;
     const LEN: u64 = EXTENT_BYTES * 4;
 
@@ -292,7 +293,7 @@ mod tests {
         let world = World::new(1);
         let disk = world.disk(0);
         world.run(async {
-            let (segment, mut extents) = (segment(&disk).await, Extents::new());
+            let (segment, mut extents) = (segment(&disk).await, Extents::new(SIZE_BYTES));
             for bytes in [BASE + 5..BASE + 700, BASE + 60_000..BASE + 200_000, BASE..BASE + LEN] {
                 for _ in 0..4 {
                     let expected: Vec<u8> = bytes.clone().map(byte_at).collect();
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn bytes_of_several_extents_are_handed_out_when_all_of_them_are_here() {
-        let mut extents = Extents::new();
+        let mut extents = Extents::new(SIZE_BYTES);
         let bytes = BASE..BASE + 3 * EXTENT_BYTES;
         let mut blocks = extents.room(&bytes).expect("room");
         for (at, block) in (BASE..).step_by(EXTENT_BYTES as usize).zip(&mut blocks) {
@@ -339,7 +340,7 @@ mod tests {
         let world = World::new(2);
         let disk = world.disk(0);
         world.run(async {
-            let (segment, mut extents) = (segment(&disk).await, Extents::new());
+            let (segment, mut extents) = (segment(&disk).await, Extents::new(SIZE_BYTES));
             // The last byte of the extent is not settled.
             let settled_to = BASE + EXTENT_BYTES - 1;
             for value in [7, 8, 9] {
@@ -358,7 +359,7 @@ mod tests {
         let world = World::new(3);
         let disk = world.disk(0);
         world.run(async {
-            let (segment, mut extents) = (segment(&disk).await, Extents::new());
+            let (segment, mut extents) = (segment(&disk).await, Extents::new(SIZE_BYTES));
             let settled_to = BASE + LEN;
             read(&mut extents, &segment, settled_to, BASE..BASE + 1);
             // As often as it takes to find it in the page cache.
@@ -368,7 +369,7 @@ mod tests {
             write(&segment, BASE..BASE + 4096, |_| 0).await;
             let kept = read(&mut extents, &segment, settled_to, BASE + 1..BASE + 3);
             assert_eq!(kept, [byte_at(BASE + 1), byte_at(BASE + 2)]);
-            let other = Segment { base: BASE + EXTENT_BYTES * PLACES as u64, ..segment.clone() };
+            let other = Segment { base: BASE + SIZE_BYTES, ..segment.clone() };
             let settled = other.base..other.base + LEN;
             while extents.share(&other, &settled, other.base..other.base + 600, None).is_none() {}
             assert_eq!(read(&mut extents, &segment, settled_to, BASE + 1..BASE + 3), [0, 0]);

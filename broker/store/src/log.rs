@@ -382,7 +382,7 @@ impl Inner {
             no_space: None,
             counters: Counters::default(),
         };
-        let blocks_bytes = options.index_cache_bytes;
+        let (blocks_bytes, extents_bytes) = (options.index_cache_bytes, options.extents_bytes);
         Self {
             id,
             disk,
@@ -391,7 +391,7 @@ impl Inner {
             state: RefCell::new(state),
             index_files: RefCell::new(index_files),
             blocks: RefCell::new(Cache::new(blocks_bytes)),
-            extents: RefCell::new(Extents::new()),
+            extents: RefCell::new(Extents::new(extents_bytes)),
             wanted: RefCell::default(),
             cold: ColdReads::default(),
             unreadable: RefCell::default(),

@@ -77,6 +77,12 @@ pub struct LogOptions {
     pub snapshot_max_bytes: usize,
     /// Queue index blocks kept for readers.
     pub index_cache_bytes: usize,
+    /// Extents of the log that are kept for readers behind the tail (`extents.rs`), taken as they
+    /// are wanted. By default 96 MiB: twenty pulls of 1,024 messages of 1 KiB from topics of four
+    /// queues, each from a place of its own, span 94. With 32 MiB sixteen such readers, who drift
+    /// apart within seconds, took them from the page cache again and again: 0.81 us of CPU by
+    /// message instead of 0.64.
+    pub extents_bytes: u64,
     /// Cold reads so many bytes behind the end of the log, and farther, go past the page cache the
     /// first time (`cold_plan.rs`): a catch-up that long would use up what the page cache can keep
     /// for others, and mostly nobody comes after it. 128 MiB are 0.1 s of a fast device.
@@ -120,6 +126,7 @@ impl Default for LogOptions {
             index_segment_size_bytes: 16 << 20,
             snapshot_max_bytes: 1 << 30,
             index_cache_bytes: 8 << 20,
+            extents_bytes: 96 << 20,
             fill_rate_bytes_per_s: 64 << 20,
             fill_step_bytes: 8 << 20,
             scrub_bytes_per_s: 4 << 20, // 100 GB in 7 hours, below 1 % of a core

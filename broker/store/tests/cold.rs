@@ -28,6 +28,7 @@ fn options() -> LogOptions {
         unflushed_max_bytes: 16 << 20,
         queue_block_entries: BLOCK_ENTRIES as usize,
         index_cache_bytes: 1 << 20,
+        extents_bytes: 32 << 20,
         key_run_entries: 40_000,
         index_segment_size_bytes: 1 << 20,
         scrub_bytes_per_s: 0,
