@@ -65,6 +65,11 @@ pub struct Assembler {
 }
 
 impl Assembler {
+    /// Bytes that the frame lacks whose beginning has come, as far as its length is known.
+    pub fn missing_bytes(&self) -> usize {
+        frame::missing_bytes(&self.partial, FRAME_SIZE_MAX_BYTES)
+    }
+
     /// Takes bytes and hands over every command that is complete.
     ///
     /// # Errors

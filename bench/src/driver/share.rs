@@ -294,6 +294,7 @@ impl Share {
     async fn read_answers(self: Rc<Self>, lane: Rc<Lane>, mut read: ReadHalf) {
         let mut assembler = Assembler::default();
         loop {
+            read.expect(assembler.missing_bytes());
             let outcome = read.read_with(|bytes| self.on_bytes(&lane, &mut assembler, bytes)).await;
             if !matches!(outcome, Ok(true)) || lane.is_closed() {
                 break;

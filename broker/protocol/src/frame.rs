@@ -107,6 +107,15 @@ pub fn announced_len(input: &[u8], max_len: usize) -> Result<Option<usize>, Fram
     Ok(Some(len))
 }
 
+/// Bytes that the frame which starts `input` still lacks; 0 where nothing is begun, or its length
+/// is not known yet, or wrong.
+///
+/// Lets a reader wait for many at once.
+pub fn missing_bytes(input: &[u8], max_len: usize) -> usize {
+    let len = announced_len(input, max_len).ok().flatten();
+    len.map_or(0, |len| len.saturating_sub(input.len()))
+}
+
 /// The frame `whole` once more, with U+FFFD wherever its JSON header is not UTF-8, as Java reads
 /// it: clients in C++ and PHP send keys as they got them. `None` where nothing is to be mended, or
 /// the header would become too long for its word.
@@ -150,6 +159,17 @@ mod tests {
         for len in 0..whole.len() {
             check(&whole[..len], Ok(None));
         }
+    }
+
+    #[test]
+    fn what_a_frame_lacks_is_known_once_its_length_is() {
+        let whole = [0, 0, 0, 7, 1, 0, 0, 2, b'{', b'}', 9];
+        for len in 0..=whole.len() {
+            let missing = if len < 4 { 0 } else { whole.len() - len };
+            assert_eq!(missing_bytes(&whole[..len], 64), missing);
+        }
+        assert_eq!(missing_bytes(&[0, 0, 0, 61], 64), 0, "too long");
+        assert_eq!(missing_bytes(&[0, 0, 0, 4, 0, 0, 0, 0, 0, 0], 64), 0, "more than one");
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl Assembler {
         if capacity > KEPT_CAPACITY_BYTES { capacity } else { 0 }
     }
 
+    /// Bytes that the unfinished frame lacks, as far as its length is known.
+    pub(crate) fn missing_bytes(&self) -> usize {
+        frame::missing_bytes(&self.pending[self.done..], self.frame_size_max)
+    }
+
     /// Moves bytes until the unfinished frame is whole; false when `bytes` ran out before.
     fn complete_pending(&mut self, bytes: &mut &[u8]) -> Result<bool, FrameError> {
         debug_assert_eq!(self.done, 0);

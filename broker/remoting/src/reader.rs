@@ -55,6 +55,7 @@ impl<S: Service> Reader<'_, S> {
             if let Some(reason) = self.conn.close_reason() {
                 return reason;
             }
+            half.expect(self.assembler.missing_bytes());
             let mut turn = match half.read_with(|bytes| self.take(bytes)).await {
                 Ok(turn) => turn,
                 Err(error) => return self.read_failed(&error),

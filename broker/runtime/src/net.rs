@@ -239,6 +239,17 @@ impl ReadHalf {
         in_world!(&*self.inner, stream => stream.read_with(take).await)
     }
 
+    /// Tells that nothing can be done before `bytes` more have come, for all reads until the next
+    /// call: where they are many, a read may wait until a good part of them is there, or the stream
+    /// ends, instead of being woken for each packet. 0 when that is not known.
+    pub fn expect(&self, bytes: usize) {
+        match &*self.inner {
+            AnyStream::Live(stream) => stream.expect(bytes),
+            #[cfg(feature = "sim")]
+            AnyStream::Sim(_) => {}
+        }
+    }
+
     /// Ends both directions, as [`Stream::shutdown`].
     pub fn shutdown(&self) {
         in_world!(&*self.inner, stream => stream.shutdown());

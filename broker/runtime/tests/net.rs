@@ -119,6 +119,53 @@ fn a_full_socket_says_so() {
 }
 
 #[test]
+fn a_reader_that_expects_many_bytes_gets_all_of_them() {
+    const LEN: usize = 3 << 20;
+    in_both_worlds(|| async {
+        let (client, server) = pair().await;
+        let (mut from_server, _to_server) = client.split();
+        let (_from_client, mut to_client) = server.split();
+        let sent: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        let all = sent.clone();
+        let writer = task::spawn("writer", async move {
+            write_everything(&mut to_client, &all).await;
+            to_client
+        });
+        let mut got = Vec::new();
+        while got.len() < LEN {
+            from_server.expect(LEN - got.len());
+            let more = from_server.read_with(|bytes| got.extend_from_slice(bytes));
+            task::timeout(LIMIT, more).await.expect("in time").expect("read");
+        }
+        assert!(got == sent);
+        let _to_client = writer.await;
+    });
+}
+
+#[test]
+fn few_bytes_are_read_when_no_more_are_expected_and_so_is_the_end() {
+    in_both_worlds(|| async {
+        let (client, server) = pair().await;
+        let (mut from_server, _to_server) = client.split();
+        let (from_client, mut to_client) = server.split();
+        for _ in 0..3 {
+            from_server.expect(1 << 20);
+            write_everything(&mut to_client, b"less than that").await;
+            let mut got = Vec::new();
+            let early = from_server.read_with(|bytes| got.extend_from_slice(bytes));
+            // It may wait, and need not.
+            let _ = poll_once(Box::pin(early)).await;
+            from_server.expect(0);
+            got.extend(read_exactly(&mut from_server, 14 - got.len()).await);
+            assert_eq!(got, b"less than that");
+        }
+        from_server.expect(1 << 20);
+        drop((from_client, to_client));
+        assert!(at_end(&mut from_server).await, "the end is no matter of bytes");
+    });
+}
+
+#[test]
 fn shutdown_wakes_a_waiting_reader() {
     in_both_worlds(|| async {
         let (client, _server) = pair().await;
