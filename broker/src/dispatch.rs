@@ -86,6 +86,8 @@ impl DataPlane {
     }
 
     fn on_foreign_frames(self: &Rc<Self>, connection: RemoteConnection, frames: Vec<u8>, hops: u8) {
+        // Its shard reads from a connection only while that has room for answers.
+        self.link.found_room(connection.key);
         let peer = Peer::remote(connection, &self.link);
         let (mut rest, bytes) = (frames.as_slice(), frames.len());
         // The rest of what a connection asked for that will be closed is not worth the work.
