@@ -2,8 +2,8 @@
 //!
 //! A connection's own shard sees its output and stops reading when that is full. Another shard sees
 //! nothing of it: pulls that wait there and are woken one after the other would send the peer what
-//! they find, turn by turn, however slowly it reads. So it counts what it sent since the last request
-//! came, before which there was room, and past a limit asks first.
+//! they find, turn by turn, however slowly it reads. So it counts what it sent since the last
+//! request came, before which there was room, and past a limit asks first.
 
 use ringmq_runtime::random::HashMap;
 
