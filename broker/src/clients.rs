@@ -56,11 +56,6 @@ impl Clients {
         }
     }
 
-    /// Whether the way to a client is kept: its connection has not ended.
-    pub fn is_known(&self, connection: ConnectionKey) -> bool {
-        self.peers.borrow().contains_key(&connection)
-    }
-
     /// A connection was closed: its clients are gone, some at a time, until nobody left.
     pub fn connection_closed(&self, connection: ConnectionKey) -> Left {
         self.peers.borrow_mut().remove(&connection);

@@ -146,7 +146,7 @@ pub enum BeatError {
     /// No room for a further member of this connection: [`MEMBERS_MAX`].
     #[error(
         "of {MEMBERS_MAX} members of groups that this broker has room for, one connection may have \
-         a {MEMBERS_PART}th part of what is free"
+         one part in {MEMBERS_PART} of what is free"
     )]
     Members,
     /// The group subscribes to more than [`subscriptions::TOPICS_MAX`] topics.
