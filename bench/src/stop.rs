@@ -67,7 +67,7 @@ async fn until_dropped() {
             return future::pending().await;
         }
     };
-    eprintln!("stopping: {} came; a second one ends bench at once", name(signal));
+    eprintln!("stopping: {} came; a second SIGTERM or Ctrl-C ends bench at once", name(signal));
     // A closed pipe may have asked before.
     let _ = REQUESTED.set(signal);
     let table_follows = STATE.with(|state| {

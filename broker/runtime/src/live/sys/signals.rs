@@ -42,11 +42,16 @@ fn tell_event() {
 
 /// Ends the process by this signal, as if nobody had caught it.
 fn end_by(signal: libc::c_int) {
-    // SAFETY: all three calls are allowed in signal handlers, and the buffer is readable. Whatever
-    // becomes of the line, the signal ends the process when its handler returns.
+    // SAFETY: all four calls are allowed in signal handlers, the structure is ours, and the buffer
+    // is readable. The line is written only where that waits for nobody: a reader of the standard
+    // error that does not read may be what the first signal waits for.
     unsafe {
-        libc::write(libc::STDERR_FILENO, ENDED.as_ptr().cast(), ENDED.len());
         libc::signal(signal, libc::SIG_DFL);
+        let mut stderr =
+            libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+        if libc::poll(&raw mut stderr, 1, 0) == 1 && stderr.revents == libc::POLLOUT {
+            libc::write(libc::STDERR_FILENO, ENDED.as_ptr().cast(), ENDED.len());
+        }
         libc::raise(signal);
     }
 }
