@@ -31,6 +31,23 @@ pub struct Ended {
     pub errors: String,
 }
 
+/// The same command with SIGHUP as it is by default: whoever runs the tests under `nohup` has it
+/// ignored, and programs inherit that.
+fn with_sighup(command: &Command) -> Command {
+    let mut same = Command::new("env");
+    same.arg("--default-signal=HUP").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => same.env(name, value),
+            None => same.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        same.current_dir(directory);
+    }
+    same
+}
+
 impl Child {
     /// Starts it with an environment of its own, so that the tester's does not count.
     pub fn start(command: &mut Command) -> Self {
@@ -40,6 +57,7 @@ impl Child {
 
     /// As [`Child::start`], with the environment that `command` has.
     pub fn start_as_is(command: &mut Command) -> Self {
+        let mut command = with_sighup(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the program can be started");
         let output = process.stdout.take().map(BufReader::new);
