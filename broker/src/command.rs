@@ -99,8 +99,8 @@ fn settings(arguments: &Arguments) -> Result<Loaded, Failure> {
         let apply = ringmq_program::apply_file(&mut settings, path);
         shards::try_block_on("settings", apply).map_err(Failure::machine)??;
     }
-    let overrides = overrides(&settings.store_path_root_dir)?;
-    settings.apply_overrides(&overrides, &mut notes);
+    let mut overrides = overrides(&settings.store_path_root_dir)?;
+    settings.apply_overrides(&mut overrides, &mut notes);
     if !overrides.is_empty() {
         let keys = overrides.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::warn!(

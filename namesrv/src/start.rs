@@ -144,9 +144,9 @@ async fn open_overrides(
     };
     let file = Properties::parse(&contents).map_err(|error| failed(error.to_string()))?;
     let entries = file.entries().iter();
-    let overrides = entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+    let mut overrides = entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect();
     let mut notes = Notes::default();
-    config.apply_overrides(&overrides, &mut notes);
+    config.apply_overrides(&mut overrides, &mut notes);
     for warning in notes.warnings {
         tracing::warn!("{}: {warning}", path.display());
     }

@@ -144,15 +144,18 @@ pub trait Rules: Table {
         self.check()
     }
 
-    /// Applies changes of an earlier run, by key. One that this version refuses, as a value or as
-    /// a change by request, is left out with a warning.
-    fn apply_overrides(&mut self, overrides: &BTreeMap<String, String>, notes: &mut Notes) {
-        for (key, value) in overrides {
+    /// Applies changes of an earlier run, by key. One that this version refuses as a value is left
+    /// out with a warning; one that nobody may make by request is forgotten as well.
+    fn apply_overrides(&mut self, overrides: &mut BTreeMap<String, String>, notes: &mut Notes) {
+        overrides.retain(|key, value| {
             if self.is_forbidden(key) {
                 let error = UpdateError::Forbidden(key.clone());
                 notes.warnings.push(format!("a change of an earlier run: {key}={value}: {error}"));
-                continue;
+                return false;
             }
+            true
+        });
+        for (key, value) in overrides {
             let entry = Entry { key: key.clone(), value: value.clone(), line: 0 };
             let mut changed = self.clone();
             match apply_entry(&mut changed, &entry, notes).and_then(|()| changed.check()) {
@@ -461,13 +464,15 @@ mod tests {
         let (mut sample, mut notes) = (Sample::default(), Notes::default());
         let overrides = [("limit", "7"), ("on", "true"), ("port", "4")];
         let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        sample.apply_overrides(&BTreeMap::from(overrides), &mut notes);
+        let mut overrides = BTreeMap::from(overrides);
+        sample.apply_overrides(&mut overrides, &mut notes);
         assert_eq!((sample.limit, sample.on, sample.port), (5, false, 4));
         let expected = [
-            "a change of an earlier run: port and limit are equal",
             "a change of an earlier run: on=true: the key on cannot be changed by a request, only \
              in the configuration file",
+            "a change of an earlier run: port and limit are equal",
         ];
         assert_eq!(notes.warnings, expected);
+        assert_eq!(overrides.into_keys().collect::<Vec<_>>(), ["limit", "port"]);
     }
 }
