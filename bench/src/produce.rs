@@ -42,13 +42,14 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
         Ok(load)
     })
     .await?;
-    if let Some(profile) = profile {
-        profile.finish().await?;
-    }
     let workload = format!("produce: {}", args.load.describe());
     let mut report = Report::new(workload, limits::SENDS, &runs);
     report.limits = limits;
     report.finish(&args.load.output, &target, &runs).await?;
+    if let Some(profile) = profile {
+        // Who stops the run does not wait for a picture of it.
+        stop::or_dropped(profile.finish()).await.unwrap_or(Ok(()))?;
+    }
     if let Some(acks) = acks.filter(|_| !stop::is_requested()) {
         if acks.is_full() {
             return Err(BenchError::TooManyToVerify(ACKS_MAX));

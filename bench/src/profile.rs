@@ -41,8 +41,9 @@ const FOLDED: &str = "folded";
 pub struct Profile {
     file: PathBuf,
     pids: String,
-    scratch: Scratch,
+    /// Before its directory, in which it writes until it is dropped.
     recording: RefCell<Option<Task<Result<String, BenchError>>>>,
+    scratch: Scratch,
 }
 
 impl Profile {

@@ -111,8 +111,8 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let mut race = Race::new(args, apache, times, &output);
     let raced = stop::or_dropped(race.run(&plan, &mut results)).await;
     if !results.runs.is_empty() {
-        archive::write(&results, &output).await?;
         print(&results, &race.left_out(), args.json);
+        archive::write(&results, &output).await?;
     }
     raced.unwrap_or(Ok(()))?;
     Ok(match results.ending() {
