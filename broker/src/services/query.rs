@@ -178,10 +178,13 @@ impl Newest {
 }
 
 fn answer(newest: Newest) -> Result<slow::Answer<QueryMessageResponse>, Refusal> {
-    let remark = newest.unread_ms.map(|unread_ms| {
+    // What is older than a full answer nobody misses.
+    let full_from_ms = newest.full_from_ms;
+    let is_missed = |unread_ms: &_| full_from_ms.is_none_or(|from_ms| from_ms <= *unread_ms);
+    let remark = newest.unread_ms.filter(is_missed).map(|unread_ms| {
         format!(
-            "the look-up ended after {READS_MAX} reads, before it came to messages stored at \
-             {unread_ms}: ask again for the time up to then"
+            "the look-up ended after as many reads as it may take, before it came to messages \
+             stored at {unread_ms}: ask again for the time up to then"
         )
     });
     if newest.records.is_empty() {
