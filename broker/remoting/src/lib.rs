@@ -20,7 +20,7 @@
 //! | `out_copied_total_max_bytes` of it for all peers | those with the most are closed |
 //! | `unfinished_total_max_bytes` of frames that have not ended | those with the most are closed |
 //! | `out_hard_limit_bytes`, nothing taken for `write_timeout` | connection closed |
-//! | `idle_timeout` without a byte in either direction | connection closed |
+//! | `idle_timeout` without a read (of a large frame: 128 KiB) or a write | connection closed |
 //! | `calls_max` open calls | [`CallError::TooMany`] |
 
 mod assemble;
