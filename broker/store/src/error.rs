@@ -122,6 +122,18 @@ pub enum OpenError {
         /// What was expected and found.
         problem: String,
     },
+    /// The index is built anew from messages of more queues than a log has at once.
+    #[error(
+        "log {log}: the message at {at} is the first of a further queue, but all slots, 16 million, \
+         are taken: the messages of queues that were deleted count while the index is built anew. \
+         Restore queueindex from a copy, which knows what was deleted"
+    )]
+    OutOfSlots {
+        /// The log.
+        log: LogId,
+        /// Where the record stands.
+        at: LogPosition,
+    },
 }
 
 /// Why bytes could not be read.

@@ -72,6 +72,7 @@ mod queue_index;
 mod read;
 mod recovery;
 mod rehearsal;
+mod reindex;
 mod retention;
 mod scan;
 mod scrub;

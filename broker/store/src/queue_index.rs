@@ -147,6 +147,18 @@ impl QueueIndex {
         }
     }
 
+    /// Lets a queue that was deleted begin at offset 0 again, in the slot that it has: a start may,
+    /// as nobody has keys of the queue that it was.
+    pub(crate) fn begin_anew(&mut self, key: QueueKey) {
+        let Some(before) = self.get(key) else { return };
+        let mut queue = Queue::new(&before.topic, before.queue_id, 0);
+        // The slot may be on the list already, and must not be on it twice.
+        queue.is_dirty = before.is_dirty;
+        self.delete(key);
+        self.put(key.slot(), queue);
+        self.mark_dirty(key);
+    }
+
     /// Forgets a queue that the index stream says is gone. Entries are counted when all of the
     /// stream is read ([`QueueIndex::recount`]).
     pub(crate) fn restore_deletion(&mut self, key: QueueKey) {

@@ -13,6 +13,8 @@
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
 //! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
 //! | a sound record that its queue cannot have | the same: no crash makes one |
+//! | more queues than slots, in a rebuild | refused, as no message of them is damaged |
+//! | bytes behind the end that cannot be read | refused; torn ones in the torn window |
 //! | crash while opening, or refusal | the same again: no byte of the log has changed |
 //!
 //! The index may have grown by then: the scan of a long log saves what it has found so far.
@@ -21,7 +23,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringmq_protocol::record::Record;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::task;
@@ -29,21 +30,20 @@ use ringmq_runtime::task;
 use crate::abort::{self, Crash};
 use crate::checkpoint;
 use crate::cut;
-use crate::entry::{Entry, KeyEntry, key_hash};
 use crate::error::OpenError;
 use crate::flush::Watermarks;
 use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
 use crate::index_proof;
-use crate::log::{INDEX_DIR, Inner, Parts, State};
+use crate::log::{INDEX_DIR, Inner, Parts};
 use crate::options::{LogOptions, PAGE_BYTES, Repair};
 use crate::position::{LOG_MAX_BYTES, LogId, LogPosition};
 use crate::rehearsal;
+use crate::reindex::{Unfit, index_record};
 use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
 use crate::settle::settle_end;
 use crate::tail::Tail;
-use crate::terms::{Terms, is_keyed, is_queued};
 
 /// The file name of Apache's CommitLog directory.
 const LOG_DIR: &str = "commitlog";
@@ -122,13 +122,13 @@ pub(crate) async fn open(
     let is_new = segments.len() == 0;
     let mut files =
         open_index(&disk, dir, log, &options).await.map_err(at(log, "opening the index"))?;
-    let loaded = index_load::load(&disk, dir, &mut files, &options, segments.min())
+    let mut loaded = index_load::load(&disk, dir, &mut files, &options, segments.min())
         .await
         .map_err(at(log, "loading the index"))?;
-    if !loaded.leftovers.is_empty() {
+    let leftovers = std::mem::take(&mut loaded.leftovers);
+    // A stream that is whole needs no other part of the log than a snapshot does.
+    if !leftovers.is_empty() && loaded.log_byte.is_none() {
         rehearsal::demand(&segments, &options, crash).await?;
-        let removed = index_load::remove_leftovers(&disk, dir, &loaded.leftovers).await;
-        removed.map_err(at(log, "removing what is of no use of the index"))?;
     }
     if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crash.is_some()) {
         let rewritten = index_files::rewrite(&files, at_byte).await;
@@ -165,6 +165,10 @@ pub(crate) async fn open(
     let scanner = Scanner::new(log, has_checksums);
     let window = crash.map_or(0, |crash| crash.torn_window);
     index_proof::demand(&inner).await?;
+    if !leftovers.is_empty() {
+        let removed = index_load::remove_leftovers(&inner.disk, dir, &leftovers).await;
+        removed.map_err(at(log, "removing what is of no use of the index"))?;
+    }
     let end = scan_log(&inner, scanner, from, window, &mut report).await?;
     settle_end(&inner, end, crash, &mut report).await?;
     finish(&inner, from, end, crash).await.map_err(at(log, "making the recovered log durable"))?;
@@ -256,8 +260,12 @@ async fn scan_log(
         match scanner.look(&segments, end).await.map_err(&scanning)? {
             Found::Record(bytes) => {
                 let indexed = index_record(&mut inner.state.borrow_mut(), end, &bytes);
-                if let Err(problem) = indexed {
-                    let at = inner.id.at(end);
+                if let Err(unfit) = indexed {
+                    let (log, at) = (inner.id, inner.id.at(end));
+                    let problem = match unfit {
+                        Unfit::Contradiction(problem) => problem,
+                        Unfit::NoSlot => return Err(OpenError::OutOfSlots { log, at }),
+                    };
                     report.damage = Some(contradiction(&inner.options, at, problem)?);
                     break;
                 }
@@ -330,51 +338,6 @@ impl Saving {
 pub(crate) fn take_segments(inner: &Inner) -> Segments {
     let empty = Segments::new(inner.id, PathBuf::new(), inner.options.segment_size_bytes);
     std::mem::replace(&mut inner.state.borrow_mut().segments, empty)
-}
-
-/// Enters a record into the indexes, as the append step did.
-fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), String> {
-    let record = Record::parse(bytes).map_err(|error| error.to_string())?;
-    let stored_ms = u64::try_from(record.stored_at_ms).map_err(|_| "negative store time")?;
-    let terms = Terms::of_stored(&record);
-    if is_queued(record.sys_flag) {
-        let entry = Entry::new(byte, bytes.len() as u32, stored_ms, terms.tag_hash());
-        let found = state.queues.find(record.topic, record.queue_id);
-        let next = found.and_then(|key| state.queues.get(key)).map(|queue| queue.next());
-        let offset = check_offset(&record, next)?;
-        let key = match found {
-            Some(key) if next == Some(offset) => Some(key),
-            // The queue was deleted and began anew.
-            Some(key) => {
-                state.queues.delete(key);
-                state.queues.open(record.topic, record.queue_id, 0)
-            }
-            None => state.queues.open(record.topic, record.queue_id, offset),
-        };
-        let key = key.ok_or("no further queue slots")?;
-        state.queues.push(key, entry);
-        state.queues.show_all(key);
-    }
-    if is_keyed(record.sys_flag) {
-        for key in terms.keys() {
-            state.keys.push(KeyEntry::new(key_hash(record.topic, key), byte, stored_ms));
-        }
-    }
-    state.last_store_ms = state.last_store_ms.max(stored_ms);
-    Ok(())
-}
-
-/// The offset of a record in a queue whose next one is `next`, if it is known. A queue that was
-/// deleted begins anew.
-pub(crate) fn check_offset(record: &Record<'_>, next: Option<u64>) -> Result<u64, String> {
-    let offset = u64::try_from(record.queue_offset).map_err(|_| "negative queue offset")?;
-    match next {
-        Some(next) if offset != next && offset != 0 => Err(format!(
-            "queue {} of {} has offset {offset} where {next} was expected",
-            record.queue_id, record.topic
-        )),
-        _ => Ok(offset),
-    }
 }
 
 /// Writes `from..to` once more and flushes it.

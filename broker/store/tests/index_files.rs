@@ -104,3 +104,18 @@ fn a_snapshot_longer_than_a_start_reads_is_neither_written_nor_believed() {
         assert_eq!(consume(&log, "topic", 0).await.len(), SENT + SENT / 4);
     });
 }
+
+#[test]
+fn damage_in_an_old_message_is_no_matter_of_a_start_whose_index_stream_is_whole() {
+    let world = World::new(3);
+    let disk = world.disk(0);
+    world.run(async {
+        index_of_a_long_log(&disk).await;
+        for (name, _) in snapshots(&disk).await {
+            world.flip_bit(0, &format!("log/queueindex/{name}"), 20, 1);
+        }
+        world.flip_bit(0, &format!("log/commitlog/{:020}", 0), 100, 1);
+        let (_, report) = open(&disk).await;
+        assert_eq!(report.scanned_records, 0, "{report:?}");
+    });
+}
