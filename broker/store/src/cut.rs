@@ -35,7 +35,7 @@ const READ_BYTES: u64 = 1 << 20;
 /// As the file system says; `StorageFull` also when the space that a start may need for its indexes
 /// would go.
 pub(crate) async fn keep(inner: &Inner, from: u64, to: u64) -> io::Result<Option<PathBuf>> {
-    let bytes = read(inner, from, to.min(from + FILE_MAX_BYTES)).await;
+    let bytes = read(inner, from, to.min(from + FILE_MAX_BYTES)).await?;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -77,7 +77,7 @@ pub(crate) async fn kept(inner: &Inner, end: u64) -> Option<PathBuf> {
     files.max().map(|(_, _, name)| dir.join(name))
 }
 
-async fn read(inner: &Inner, from: u64, to: u64) -> Vec<u8> {
+async fn read(inner: &Inner, from: u64, to: u64) -> io::Result<Vec<u8>> {
     let (mut bytes, mut unread) = (Vec::new(), 0);
     let mut at = from;
     while at < to {
@@ -86,9 +86,13 @@ async fn read(inner: &Inner, from: u64, to: u64) -> Vec<u8> {
         let segment_end = segment.base + inner.options.segment_size_bytes;
         let stop = (at - at % PAGE_BYTES + READ_BYTES).min(to).min(segment_end);
         let len = (stop - at) as usize;
-        let count = |pages: Range<u64>| unread += pages.end - pages.start;
+        // No more than the look at the end of the log allowed.
+        let count = |sector: Range<u64>, _| {
+            unread += sector.end - sector.start;
+            Ok(())
+        };
         let read = segments::read_readable(&segment.file, at - segment.base, len, count);
-        bytes.extend_from_slice(&read.await[..len]);
+        bytes.extend_from_slice(&read.await?[..len]);
         at = stop;
     }
     if unread > 0 {
@@ -99,7 +103,7 @@ async fn read(inner: &Inner, from: u64, to: u64) -> Vec<u8> {
     }
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     bytes.truncate(used);
-    bytes
+    Ok(bytes)
 }
 
 /// Removes the oldest files, and unfinished ones, until one more may come.

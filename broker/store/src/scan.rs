@@ -13,8 +13,15 @@ use crate::segments::{SECTOR_BYTES, Segments, fits_log, read_padded, read_readab
 /// How much is read at once.
 const READ_BYTES: usize = 1 << 20;
 
+/// Sectors that the device may fail to read behind the end of a log, as a torn write leaves them:
+/// where there are more it is the device that fails, and each may take it seconds.
+const UNREAD_SECTORS_MAX: usize = 128;
+
 /// Largest record that is looked at, whatever the settings say now: the limit of Apache's reads.
 pub(crate) const RECORD_MAX_BYTES: usize = 128 << 20;
+
+/// What nobody can tell of a place that is not read.
+const MAYBE_A_MESSAGE: &str = "whether a message stands";
 
 /// First byte of both magics as it stands on disk.
 const MAGIC_FIRST_BYTE: u8 = 0xDA;
@@ -43,11 +50,13 @@ pub(crate) struct Scanner {
     has_checksums: bool,
     window: Shared,
     window_at: u64,
+    /// A read up to here has failed.
+    failed_until: u64,
 }
 
 impl Scanner {
     pub(crate) fn new(log: LogId, has_checksums: bool) -> Self {
-        Self { log, has_checksums, window: Shared::empty(), window_at: 0 }
+        Self { log, has_checksums, window: Shared::empty(), window_at: 0, failed_until: 0 }
     }
 
     /// What stands at `at`.
@@ -89,14 +98,22 @@ impl Scanner {
         if at < self.window_at || at + len as u64 > window_end {
             let segment = segments.find(at).expect("looked up before");
             let left = segment.base + segments.size - at;
-            let want = len.max(READ_BYTES).min(left as usize);
-            let pos = at - segment.base;
-            self.window = match read_padded(&segment.file, pos, want).await {
-                // A bad sector farther on is not this record's.
-                Err(_) if want > len => read_padded(&segment.file, pos, len).await,
-                read => read,
+            let mut want = len.max(READ_BYTES).min(left as usize);
+            // Half of the way to a bad sector, so that few reads meet it.
+            if at < self.failed_until {
+                want = want.min(((self.failed_until - at) / 2) as usize).max(len);
             }
-            .map_err(|error| unreadable(segments, at, &error))?;
+            self.window = loop {
+                match read_padded(&segment.file, at - segment.base, want).await {
+                    Ok(bytes) => break bytes,
+                    Err(_) if want > len => {
+                        // A bad sector farther on is not this record's.
+                        self.failed_until = at + want as u64;
+                        want = (want / 2).max(len);
+                    }
+                    Err(error) => return Err(unreadable(segments, at, "the message", &error)),
+                }
+            };
             self.window_at = at;
         }
         let from = (at - self.window_at) as usize;
@@ -104,12 +121,12 @@ impl Scanner {
     }
 }
 
-/// Says which message the device cannot read. Without its length nobody knows where the next one
-/// begins, and it may have been acknowledged.
-fn unreadable(segments: &Segments, at: u64, error: &io::Error) -> io::Error {
+/// Says what the device cannot read. Without the length of a message nobody knows where the next
+/// one begins, and it may have been acknowledged.
+fn unreadable(segments: &Segments, at: u64, what: &str, error: &io::Error) -> io::Error {
     let base = segments.base_of(at);
     let message = format!(
-        "the device cannot read the message at byte {} of {}: {error}",
+        "the device cannot read {what} at byte {} of {}: {error}",
         at - base,
         segments.path(base).display()
     );
@@ -174,11 +191,21 @@ pub(crate) struct Rest {
 }
 
 /// Looks at the bytes from `end` to `until`, and at the first record of each later segment. Sectors
-/// that the device cannot read show no record and are not zeros: the sectors of a write that the
-/// power left unfinished may be like that.
-pub(crate) async fn survey(segments: &Segments, end: u64, window: u64, until: u64) -> Rest {
+/// of the torn window that the device cannot read show no record and are not zeros: those of a
+/// write that the power left unfinished may be like that.
+///
+/// # Errors
+/// When the device cannot read others, where messages may stand that were acknowledged, or more
+/// than [`UNREAD_SECTORS_MAX`].
+pub(crate) async fn survey(
+    segments: &Segments,
+    end: u64,
+    window: u64,
+    until: u64,
+) -> io::Result<Rest> {
     let mut rest = Rest::default();
     let near_until = end.saturating_add(window);
+    let mut unread_sectors = 0;
     let mut at = end;
     while let Some(segment) = segments.find(at).filter(|_| at < until) {
         let segment_end = segment.base + segments.size;
@@ -186,21 +213,28 @@ pub(crate) async fn survey(segments: &Segments, end: u64, window: u64, until: u6
         // The overlap shows heads that cross the border of two reads.
         let len = (stop + PEEK_SIZE_MAX_BYTES as u64).min(segment_end) - at;
         let pos = at - segment.base;
-        let bytes = read_readable(&segment.file, pos, len as usize, |unread| {
-            rest.touch(segment.base + unread.start, segment.base + unread.end);
+        let bytes = read_readable(&segment.file, pos, len as usize, |unread, error| {
+            let (from, to) = (segment.base + unread.start, segment.base + unread.end);
+            rest.touch(from, to);
+            unread_sectors += 1;
+            match to <= near_until && unread_sectors <= UNREAD_SECTORS_MAX {
+                true => Ok(()),
+                false => Err(unreadable(segments, from, MAYBE_A_MESSAGE, &error)),
+            }
         })
-        .await;
+        .await?;
         note(&mut rest, segments.log, at, &bytes, (stop - at) as usize, near_until);
         at = stop;
     }
     // What was read may end where a segment begins, which nobody has looked at then.
     let mut base = at.next_multiple_of(segments.size);
     while let Some(segment) = segments.find(base) {
-        let bytes = read_readable(&segment.file, 0, PEEK_SIZE_MAX_BYTES, |_| {}).await;
+        let bytes = read_padded(&segment.file, 0, PEEK_SIZE_MAX_BYTES).await;
+        let bytes = bytes.map_err(|error| unreadable(segments, base, MAYBE_A_MESSAGE, &error))?;
         note_heads(&mut rest, segments.log, base, &bytes, 1, near_until);
         base += segments.size;
     }
-    rest
+    Ok(rest)
 }
 
 impl Rest {

@@ -91,7 +91,7 @@ async fn pass(inner: &Inner, step: Duration) {
 /// then what follows it is told of, too.
 async fn next_record(inner: &Inner, segments: &Segments, at: u64) -> Option<u64> {
     let until = at + 1 + 2 * inner.options.record_size_max_bytes as u64;
-    scan::survey(segments, at + 1, u64::MAX, until).await.near
+    scan::survey(segments, at + 1, u64::MAX, until).await.ok()?.near
 }
 
 /// The segment of `at`, alone; `None` behind `until`. Moves `at` up to the oldest one.

@@ -257,19 +257,22 @@ pub(crate) async fn read_padded(file: &File, at: u64, len: usize) -> io::Result<
 }
 
 /// As [`read_padded`] where the device cannot read all of it: sectors that it cannot read are zeros
-/// in what is given back, and told to `unread`.
+/// in what is given back, and told to `unread`, which may end the reading.
+///
+/// # Errors
+/// Those of `unread`.
 pub(crate) async fn read_readable(
     file: &File,
     at: u64,
     len: usize,
-    mut unread: impl FnMut(Range<u64>),
-) -> Shared {
+    mut unread: impl FnMut(Range<u64>, io::Error) -> io::Result<()>,
+) -> io::Result<Shared> {
     let read = async |range: &Range<u64>| {
         read_padded(file, range.start, (range.end - range.start) as usize).await
     };
     let all = at..at + len as u64;
     if let Ok(bytes) = read(&all).await {
-        return bytes;
+        return Ok(bytes);
     }
     let mut bytes = Vec::with_capacity(len);
     for page in parts(all, PAGE_BYTES) {
@@ -280,14 +283,14 @@ pub(crate) async fn read_readable(
         for sector in parts(page, SECTOR_BYTES) {
             match read(&sector).await {
                 Ok(part) => bytes.extend_from_slice(&part),
-                Err(_) => {
+                Err(error) => {
                     bytes.resize((sector.end - at) as usize, 0);
-                    unread(sector);
+                    unread(sector, error)?;
                 }
             }
         }
     }
-    Shared::from(bytes)
+    Ok(Shared::from(bytes))
 }
 
 /// Cuts a range at all multiples of `unit`.

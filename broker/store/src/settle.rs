@@ -53,7 +53,7 @@ pub(crate) async fn settle_end(
 /// What stands behind the last good record, and the verdict on it, which is not to refuse.
 ///
 /// # Errors
-/// When the verdict is to refuse.
+/// When the verdict is to refuse, or the device cannot read what would decide.
 pub(crate) async fn examine(
     segments: &Segments,
     options: &LogOptions,
@@ -68,7 +68,10 @@ pub(crate) async fn examine(
         (None, None) => page_end,
         _ => end + window + 2 * options.record_size_max_bytes as u64,
     };
-    let mut rest = scan::survey(segments, end, window, until).await;
+    // What cannot be read behind the end of a log that was closed, and shows no damage, is nothing.
+    let window = if crash.is_none() && damage.is_none() { u64::MAX } else { window };
+    let rest = scan::survey(segments, end, window, until).await;
+    let mut rest = rest.map_err(at(segments.log, "looking behind the last sound message"))?;
     // Zeros that were written before may not be on the device.
     if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
         let dirty_until = rest.dirty.map_or(0, |(_, to)| to);

@@ -70,3 +70,38 @@ fn messages_of_any_later_segment_prove_that_a_hole_is_damage() {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_read_behind_a_hole_is_not_taken_for_nothing() {
+    let world = World::new(1);
+    world.run(async {
+        log_with_a_hole(&world, 2, PAGES - 2..PAGES).await;
+        let later = format!("log/commitlog/{TINY_SEGMENT_BYTES:020}");
+        world.make_unreadable(0, &later, 0, 1);
+        let refused = try_open(&world).await.err().expect("messages may stand there");
+        assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
+        assert!(refused.to_string().contains(&later), "{refused}");
+        world.make_readable(0, &later);
+        let refused = try_open(&world).await.err().expect("they do");
+        assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+    });
+}
+
+#[test]
+fn what_cannot_be_read_behind_damage_of_a_closed_log_is_not_cut_off() {
+    let world = World::new(1);
+    world.run(async {
+        log_with_a_hole(&world, 1, 0..0).await;
+        let segment = format!("log/commitlog/{:020}", 0);
+        let damaged = 3 * PAGE_BYTES;
+        // The magic: the head shows no longer.
+        world.flip_bit(0, &segment, damaged + 4, 1);
+        let rest = (TINY_SEGMENT_BYTES - damaged - PAGE_BYTES) as usize;
+        world.make_unreadable(0, &segment, damaged + PAGE_BYTES, rest);
+        let refused = try_open(&world).await.err().expect("messages may stand there");
+        assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
+        world.make_readable(0, &segment);
+        let refused = try_open(&world).await.err().expect("they do");
+        assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+    });
+}
