@@ -154,6 +154,8 @@ struct Newest {
     full_from_ms: Option<i64>,
     /// Store time of the newest message that was not looked at, when the reads did not suffice.
     unread_ms: Option<i64>,
+    /// Why some of a log could not be read.
+    problem: Option<String>,
 }
 
 impl Newest {
@@ -162,6 +164,7 @@ impl Newest {
         let stored_ms =
             |bytes: &Shared| Record::parse(bytes).expect("look-ups prove records").stored_at_ms;
         self.unread_ms = self.unread_ms.max(found.unread_ms);
+        self.problem = self.problem.take().or(found.problem);
         self.records.extend(found.records);
         self.records.sort_by_cached_key(|bytes| Reverse(stored_ms(bytes)));
         let mut bytes = 0;
@@ -187,7 +190,16 @@ fn answer(newest: Newest) -> Result<slow::Answer<QueryMessageResponse>, Refusal>
              stored at {unread_ms}: ask again for the time up to then"
         )
     });
+    let left_out = newest
+        .problem
+        .as_ref()
+        .map(|problem| format!("messages that may carry the key are left out: {problem}"));
+    let remark = remark.or(left_out);
     if newest.records.is_empty() {
+        // What is not there and what cannot be read are two answers.
+        if let Some(problem) = newest.problem {
+            return Err(Refusal::failed(problem));
+        }
         let remark = remark
             .unwrap_or_else(|| "no message of this topic and time carries the key".to_owned());
         return Err(Refusal::new(response::QUERY_NOT_FOUND, remark));

@@ -15,6 +15,7 @@
 use std::rc::Rc;
 
 use ringmq_runtime::buffer::{Block, Shared};
+use ringmq_runtime::clock::Instant;
 
 use crate::cold;
 use crate::cold_plan::Chunk;
@@ -22,7 +23,7 @@ use crate::error::ReadError;
 use crate::log::{Inner, State};
 use crate::pool::{BLOCK_BYTES, Pool};
 use crate::read::Piece;
-use crate::unreadable::read_apart;
+use crate::unreadable::Apart;
 use crate::walk::Wanted;
 
 /// From here on a range leaves by `sendfile`. Measured with the example `sendfile_crossover` of
@@ -63,12 +64,14 @@ pub(crate) fn fetch_now(
             } else if let Some(shared) = extents.share(segment, &settled, byte..byte + len, next) {
                 out.extend(copies.take());
                 out.push(Piece::Memory(shared));
+                inner.unreadable.borrow_mut().forget(byte..byte + len);
             } else {
                 let room = copies.room(len as usize, &wanted[fetched..], extents.pool(), out);
                 if !extents.copy(segment, &settled, byte, next, room) {
                     break;
                 }
                 copies.advance(len as usize);
+                inner.unreadable.borrow_mut().forget(byte..byte + len);
             }
         }
         fetched += run.len();
@@ -96,7 +99,7 @@ pub(crate) async fn fetch(
     wanted: &[Wanted],
     out: &mut Vec<Piece>,
 ) -> Result<Fetched, ReadError> {
-    let mut lost = Vec::new();
+    let mut apart = Apart::default();
     let are_sparse = cold::are_sparse(wanted);
     let mut rest = wanted;
     let mut is_followed = false;
@@ -112,21 +115,29 @@ pub(crate) async fn fetch(
             let segment = state.segments.find(byte).ok_or_else(|| gone(inner, byte))?;
             (fetched, first.len(), segment.file.tells_cached())
         };
-        if tells_cached && (fetched > 0 || !was_brought) {
+        let sound = count_sound(inner, rest, are_sparse);
+        if sound > 0 && tells_cached && (fetched > 0 || !was_brought) {
             if !std::mem::replace(&mut is_followed, true) {
                 cold::follow(inner, wanted, true);
             }
-            cold::bring(inner, rest, first, are_sparse).await;
+            cold::bring(inner, &rest[..sound], first.min(sound), are_sparse).await;
             was_brought = true;
             continue;
         }
         // The page cache has lost it again, or nobody can tell.
         cold::forget(inner, rest[0].byte);
         let together = &rest[..count_together(inner, rest, are_sparse)];
-        let (read, problem) = match read_together(inner, together, out).await {
-            Ok(()) => (together.len(), None),
-            Err(ReadError::Io { .. }) => read_apart(inner, together, out, &mut lost).await,
-            Err(error) => (0, Some(error)),
+        let read = match sound {
+            // The device is not asked for all of a place where it has failed.
+            0 => None,
+            _ => Some(read_together(inner, together, out).await),
+        };
+        let (read, problem) = match read {
+            Some(Ok(())) => (together.len(), None),
+            None | Some(Err(ReadError::Io { .. })) => {
+                apart.read(inner, rest, together.len(), out).await
+            }
+            Some(Err(error)) => (0, Some(error)),
         };
         rest = &rest[read..];
         match problem {
@@ -135,7 +146,7 @@ pub(crate) async fn fetch(
             None => was_brought = false,
         }
     }
-    Ok(Fetched { settled: wanted.len() - rest.len(), lost })
+    Ok(Fetched { settled: wanted.len() - rest.len(), lost: apart.lost })
 }
 
 /// Neighbours, of which each group becomes one piece: all in one block of the tail, or none in it.
@@ -204,6 +215,25 @@ impl Copies {
         pool.give(self.block);
         last
     }
+}
+
+/// How many of the front lie where the device has not failed lately: a read of their chunks asks it
+/// for no record that it could not read.
+fn count_sound(inner: &Inner, wanted: &[Wanted], are_sparse: bool) -> usize {
+    let (state, unreadable) = (inner.state.borrow(), inner.unreadable.borrow());
+    let now = Instant::now();
+    let is_unsound = |record: &Wanted| {
+        let end = record.byte + record.len;
+        let bytes = match are_sparse {
+            true => record.byte..end,
+            false => {
+                let chunk_of = |byte| Chunk::of(&state.segments, byte);
+                chunk_of(record.byte).from..chunk_of(end - 1).to
+            }
+        };
+        unreadable.touches(&bytes, now)
+    };
+    wanted.iter().position(is_unsound).unwrap_or(wanted.len())
 }
 
 /// How many of the records, the first at least, are read in one go: unless they are sparse, all

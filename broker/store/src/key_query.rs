@@ -44,8 +44,8 @@ pub struct KeyQuery<'a> {
 pub struct KeyLimits {
     /// Most bytes of messages found; the first one may be larger.
     pub bytes: usize,
-    /// Most reads: of runs of the key index on disk, of which a key that does not exist takes all
-    /// of the time that is asked for, and of messages that may carry the key, found or not.
+    /// Most reads: of runs of the key index on disk, and of messages that may carry the key, found
+    /// or not. A key that does not exist costs a read of every run of the time asked for.
     pub reads: usize,
 }
 
@@ -59,6 +59,9 @@ pub struct KeyFound {
     /// When they did not suffice: the store time of the newest that was not looked at, Unix
     /// milliseconds.
     pub unread_ms: Option<i64>,
+    /// Why messages that may carry the key are not among these: they, or a part of the key index,
+    /// could not be read.
+    pub problem: Option<String>,
 }
 
 impl Log {
@@ -66,7 +69,7 @@ impl Log {
     /// Every record is read and compared, so collisions of hashes do not show.
     ///
     /// # Errors
-    /// When the device can read none of several, or the index is damaged there.
+    /// When a message that the index names is damaged.
     pub async fn query_by_key(&self, query: KeyQuery<'_>) -> Result<KeyFound, ReadError> {
         let inner = &*self.inner;
         let mut search = Search::new(self, query);
@@ -94,11 +97,15 @@ impl Log {
             if search.is_full() || !search.may_read(run.max_ms) {
                 break;
             }
-            let mut candidates = search_run(inner, run, search.hash).await?;
-            candidates.reverse();
-            search.check(candidates).await?;
+            match search_run(inner, run, search.hash).await {
+                Ok(mut candidates) => {
+                    candidates.reverse();
+                    search.check(candidates).await?;
+                }
+                Err(error) => search.problem = Some(error.to_string()),
+            }
         }
-        search.end()
+        Ok(search.end())
     }
 }
 
@@ -116,7 +123,7 @@ struct Search<'a> {
     reads: usize,
     unread_ms: Option<u64>,
     /// Why a candidate could not be read.
-    problem: Option<ReadError>,
+    problem: Option<String>,
 }
 
 impl<'a> Search<'a> {
@@ -198,8 +205,9 @@ impl<'a> Search<'a> {
                 Ok(Some(record)) => self.take(record),
                 Ok(None) => {}
                 Err(error @ ReadError::Io { .. }) => {
-                    unreadable::warn(&self.log.inner, entry.byte(), &error.to_string());
-                    self.problem = Some(error);
+                    let problem = format!("could not be read just now: {error}");
+                    unreadable::warn(&self.log.inner, entry.byte(), &problem);
+                    self.problem = Some(error.to_string());
                 }
                 Err(error) => return Err(error),
             }
@@ -219,12 +227,13 @@ impl<'a> Search<'a> {
         Ok(carries.then_some(bytes))
     }
 
-    fn end(self) -> Result<KeyFound, ReadError> {
-        if let Some(problem) = self.problem.filter(|_| self.found.is_empty()) {
-            return Err(problem);
+    fn end(self) -> KeyFound {
+        KeyFound {
+            records: self.found,
+            reads: self.reads,
+            unread_ms: self.unread_ms.map(|ms| ms as i64),
+            problem: self.problem,
         }
-        let unread_ms = self.unread_ms.map(|ms| ms as i64);
-        Ok(KeyFound { records: self.found, reads: self.reads, unread_ms })
     }
 }
 

@@ -11,15 +11,19 @@
 //!
 //! The last line needs a device that reads other parts of the log. So a device that fails for a
 //! moment, or fails altogether, makes nobody pass over a message, and a message that is lost does
-//! not keep its queue from going on for ever. Lookups by key leave out what cannot be read, unless
-//! that is all there is. Warnings tell of lost records, not more often than every
+//! not keep its queue from going on for ever. The records right behind one that fails are tried
+//! with it, so that a run of them is lost in the time of one. The device is not asked for any of
+//! them in between ([`RETRY_AFTER`]), and seldom for what is lost. Lookups by key leave out what
+//! cannot be read, and say so. Warnings tell of lost records, not more often than every
 //! [`WARNING_PERIOD`]; nothing on the device is changed.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::clock::Instant;
 
 use crate::error::ReadError;
@@ -35,8 +39,18 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How long the device is not asked again: a bad sector may take it seconds each time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Places that are remembered: 4 MiB of the smallest sectors. The oldest of the log is forgotten
-/// for a further one, and would have to be unreadable for as long again.
+/// The same for a record that is lost. A read tries one of them at most.
+const LOST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// A record that nobody has tried for so long may have been read meanwhile, from the page cache or
+/// by `sendfile`: when it fails again, that is the first time.
+const FORGET_AFTER: Duration = Duration::from_secs(15);
+
+/// Records that are tried behind one that could not be read.
+const BEHIND_MAX: usize = 15;
+
+/// Places that are remembered: 4 MiB of the smallest sectors. The one that was not tried for
+/// longest is forgotten for a further one, and would have to be unreadable for as long again.
 const PLACES_MAX: usize = 8192;
 
 /// Warnings are at least so far apart; the next one says how many were left out.
@@ -54,32 +68,53 @@ pub(crate) struct Unreadable {
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
+    /// Behind the record.
+    end: u64,
     since: Instant,
     tried: Instant,
     is_lost: bool,
 }
 
+impl Place {
+    /// Whether the device is not to be asked again yet.
+    fn is_early(&self, now: Instant) -> bool {
+        let pause = if self.is_lost { LOST_RETRY_AFTER } else { RETRY_AFTER };
+        now.saturating_since(self.tried) < pause
+    }
+}
+
 impl Unreadable {
-    /// What has failed so lately that the device need not be asked again.
-    fn just_failed(&self, byte: u64, now: Instant) -> Option<Place> {
-        let place = self.places.get(&byte).copied();
-        place.filter(|place| now.saturating_since(place.tried) < RETRY_AFTER)
+    /// Whether a record that touches these bytes is lost or could not be read just now.
+    pub(crate) fn touches(&self, bytes: &Range<u64>, now: Instant) -> bool {
+        // Records do not overlap.
+        let from_behind = self.places.range(..bytes.end).rev();
+        let mut touching = from_behind.take_while(|(_, place)| place.end > bytes.start);
+        touching.any(|(_, place)| place.is_lost || place.is_early(now))
     }
 
-    /// The device has read it.
-    fn forget(&mut self, byte: u64) {
-        self.places.remove(&byte);
+    /// The device, or memory, has given these bytes.
+    pub(crate) fn forget(&mut self, bytes: Range<u64>) {
+        while let Some((&byte, _)) = self.places.range(bytes.clone()).next() {
+            self.places.remove(&byte);
+        }
     }
 
-    /// The device has failed to read it; tells whether it has for so long that the record may be
-    /// lost.
-    fn note(&mut self, byte: u64, now: Instant) -> bool {
-        let place = Place { since: now, tried: now, is_lost: false };
-        let place = self.places.entry(byte).or_insert(place);
+    /// The device has failed to read a record, which it was asked for at `began`; tells whether it
+    /// has for so long that the record may be lost.
+    fn note(&mut self, record: Range<u64>, began: Instant, now: Instant) -> bool {
+        let first = Place { end: record.end, since: now, tried: now, is_lost: false };
+        let place = self.places.entry(record.start).or_insert(first);
+        if !place.is_lost && began.saturating_since(place.tried) > FORGET_AFTER {
+            *place = first;
+        }
         place.tried = now;
         let has_lasted = now.saturating_since(place.since) >= LOST_AFTER;
         if self.places.len() > PLACES_MAX {
-            self.places.pop_first();
+            let others = self.places.iter().filter(|(byte, _)| **byte != record.start);
+            let oldest = others.min_by_key(|(_, place)| place.tried).map(|(byte, _)| *byte);
+            if let Some(oldest) = oldest {
+                self.places.remove(&oldest);
+            }
         }
         has_lasted
     }
@@ -101,53 +136,99 @@ impl Unreadable {
     }
 }
 
-/// Reads the records one by one, adds those that can be read to `out`, and those that are lost to
-/// `lost`. How many of the front these are together, and why it is not all.
-pub(crate) async fn read_apart(
-    inner: &Rc<Inner>,
-    records: &[Wanted],
-    out: &mut Vec<Piece>,
-    lost: &mut Vec<Wanted>,
-) -> (usize, Option<ReadError>) {
-    for (index, record) in records.iter().enumerate() {
-        match read_one(inner, record).await {
-            Ok(Some(bytes)) => out.push(bytes),
-            Ok(None) => lost.push(*record),
-            Err(error) => return (index, Some(error)),
-        }
-    }
-    (records.len(), None)
+/// The part of one read of a queue that is done record by record.
+#[derive(Debug, Default)]
+pub(crate) struct Apart {
+    /// Records that are lost.
+    pub(crate) lost: Vec<Wanted>,
+    /// One that was lost before has been tried once more.
+    has_retried: bool,
 }
 
-/// One record; `None` if it is lost.
-async fn read_one(inner: &Inner, record: &Wanted) -> Result<Option<Piece>, ReadError> {
-    let just_failed = inner.unreadable.borrow().just_failed(record.byte, Instant::now());
-    match just_failed {
-        Some(Place { is_lost: true, .. }) => return Ok(None),
-        Some(_) => {
-            let source = io::Error::other("the device could not read it just now");
-            return Err(ReadError::Io { log: inner.id, what: "a segment", source });
+/// What came of a record.
+enum Came {
+    Read(Shared),
+    Lost,
+    /// It may yet be read.
+    Failed(ReadError),
+    /// The same, and the device was not asked.
+    Spared(ReadError),
+}
+
+impl Apart {
+    /// Reads the first `count` records, adds those that can be read to `out`, and notes those that
+    /// are lost. How many of the front these are together, and why it is not all.
+    pub(crate) async fn read(
+        &mut self,
+        inner: &Rc<Inner>,
+        records: &[Wanted],
+        count: usize,
+        out: &mut Vec<Piece>,
+    ) -> (usize, Option<ReadError>) {
+        for (index, record) in records[..count].iter().enumerate() {
+            let began = Instant::now();
+            match self.read_one(inner, record).await {
+                Came::Read(bytes) => out.push(Piece::Memory(bytes)),
+                Came::Lost => self.lost.push(*record),
+                Came::Failed(error) => {
+                    self.try_behind(inner, &records[index + 1..], began).await;
+                    return (index, Some(error));
+                }
+                Came::Spared(error) => return (index, Some(error)),
+            }
         }
-        None => {}
+        (count, None)
     }
-    match fetch::bytes(inner, record.byte, record.len).await {
-        Ok(bytes) => {
-            inner.unreadable.borrow_mut().forget(record.byte);
-            Ok(Some(Piece::Memory(bytes)))
+
+    /// Tries the records behind one that failed, up to the first that can be read, unless that
+    /// takes the device long.
+    async fn try_behind(&mut self, inner: &Rc<Inner>, records: &[Wanted], began: Instant) {
+        for record in &records[..records.len().min(BEHIND_MAX)] {
+            let can_be_read = matches!(self.read_one(inner, record).await, Came::Read(_));
+            if can_be_read || began.elapsed() >= RETRY_AFTER {
+                return;
+            }
         }
-        Err(ReadError::Io { source, .. }) if is_lost(inner, record.byte, &source).await => Ok(None),
-        Err(error) => Err(error),
+    }
+
+    async fn read_one(&mut self, inner: &Rc<Inner>, record: &Wanted) -> Came {
+        let began = Instant::now();
+        let known = inner.unreadable.borrow().places.get(&record.byte).copied();
+        if let Some(place) = known {
+            let is_early = place.is_early(began);
+            if place.is_lost && (is_early || std::mem::replace(&mut self.has_retried, true)) {
+                return Came::Lost;
+            }
+            if is_early {
+                let source = io::Error::other("the device could not read it just now");
+                return Came::Spared(ReadError::Io { log: inner.id, what: "a segment", source });
+            }
+        }
+        let place = record.byte..record.byte + record.len;
+        match fetch::bytes(inner, record.byte, record.len).await {
+            Ok(bytes) => {
+                inner.unreadable.borrow_mut().forget(place);
+                Came::Read(bytes)
+            }
+            Err(ReadError::Io { source, .. }) if is_lost(inner, place, began, &source).await => {
+                Came::Lost
+            }
+            Err(error) => Came::Failed(error),
+        }
     }
 }
 
 /// Notes that a record could not be read; tells whether it counts as lost.
-async fn is_lost(inner: &Inner, byte: u64, error: &io::Error) -> bool {
-    let has_lasted = inner.unreadable.borrow_mut().note(byte, Instant::now());
+async fn is_lost(inner: &Inner, record: Range<u64>, began: Instant, error: &io::Error) -> bool {
+    let byte = record.start;
+    let has_lasted = inner.unreadable.borrow_mut().note(record, began, Instant::now());
     if !has_lasted || !device_reads(inner, byte).await {
         return false;
     }
     if inner.unreadable.borrow_mut().lose(byte) {
-        warn(inner, byte, &format!("{error}; pulls go on behind it"));
+        let problem =
+            format!("cannot be read: {error}; pulls go on behind it; restore the file from a copy");
+        warn(inner, byte, &problem);
     }
     true
 }
@@ -179,8 +260,51 @@ pub(crate) fn warn(inner: &Inner, byte: u64, problem: &str) {
     };
     tracing::warn!(
         log = inner.id.0,
-        "the message at byte {pos} of {} cannot be read: {problem}; restore the file from a copy \
-         ({unsaid} further such warnings were left out before)",
+        "the message at byte {pos} of {} {problem} ({unsaid} further such warnings were left out \
+         before)",
         path.display()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::sim::World;
+
+    use super::*;
+
+    #[test]
+    fn the_place_that_was_not_tried_for_longest_makes_way() {
+        World::new(1).run(async {
+            let (mut places, began) = (Unreadable::default(), Instant::now());
+            for number in 0..PLACES_MAX as u64 {
+                let now = began + Duration::from_millis(number);
+                let byte = 1000 * (number + 1);
+                assert!(!places.note(byte..byte + 100, now, now));
+            }
+            let now = began + LOST_AFTER;
+            places.note(0..100, now, now);
+            let is_known = |byte: u64| places.places.contains_key(&byte);
+            assert!(is_known(0), "the newest, though it is the first of the log");
+            assert!(!is_known(1000), "the oldest");
+            let touches = |bytes| places.touches(&bytes, now);
+            assert!(touches(99..100) && !touches(100..2000), "not just now");
+        });
+    }
+
+    #[test]
+    fn what_was_not_tried_for_long_fails_for_the_first_time() {
+        World::new(1).run(async {
+            let (mut places, began) = (Unreadable::default(), Instant::now());
+            let hour = began + Duration::from_secs(3600);
+            for start in [began, hour] {
+                for after in [0, 10, 20] {
+                    let now = start + Duration::from_secs(after);
+                    assert!(!places.note(0..100, now, now));
+                }
+            }
+            // A device that takes its time to fail was asked all the while.
+            let asked = hour + Duration::from_secs(25);
+            assert!(places.note(0..100, asked, asked + Duration::from_secs(20)));
+        });
+    }
 }

@@ -223,6 +223,8 @@ fn a_read_that_fails_is_told_to_who_needs_it_and_to_nobody_else() {
         assert!(log.read(&query, &mut |_| true, &mut pieces).await.is_err());
         assert!(pieces.is_empty());
         fails(Chance::NEVER);
+        // So long it is not asked again for what it did not read.
+        task::sleep(Duration::from_secs(5)).await;
         assert_eq!(pull(&log, 0, 1500, 100).await.0, 100);
     });
 }
@@ -272,6 +274,7 @@ fn reads_past_the_page_cache_that_fail_are_told_and_leave_nothing_wrong() {
     });
     assert!(failures > 0);
     world.disk_faults(0, |faults| faults.read_error = Chance::NEVER);
+    world.run(async { task::sleep(Duration::from_secs(5)).await });
     catch_up(&world, &log, MESSAGES_OF_QUEUE, 400);
 }
 

@@ -61,7 +61,15 @@ fn spoil(world: &World, sent: &Appended) {
 }
 
 async fn pull(log: &Log, from: u64) -> Result<(Vec<Piece>, QueueOffset), ReadError> {
-    let limits = ReadLimits { count: 100, ..WIDE };
+    pull_some(log, from, 100).await
+}
+
+async fn pull_some(
+    log: &Log,
+    from: u64,
+    count: usize,
+) -> Result<(Vec<Piece>, QueueOffset), ReadError> {
+    let limits = ReadLimits { count, ..WIDE };
     let query = ReadQuery { topic: "t", queue_id: 0, from: QueueOffset(from), limits };
     let mut pieces = Vec::new();
     let result = match log.read_now(&query, &mut |_| true, &mut pieces) {
@@ -144,6 +152,71 @@ fn nobody_passes_over_a_message_because_the_device_failed_for_a_moment_or_fails_
     });
 }
 
+#[test]
+fn a_record_that_was_read_in_between_has_not_been_unreadable_for_long() {
+    let world = World::new(1);
+    world.disk_faults(0, |faults| faults.page_cache = PageCache::Untold);
+    world.run(async {
+        let (log, sent) = filled(&world, options(), 2).await;
+        let bad = &sent[2 * BAD as usize];
+        spoil(&world, bad);
+        assert!(pull(&log, BAD).await.is_err());
+        world.make_readable(0, SEGMENT);
+        task::sleep(2 * RETRY).await;
+        pull(&log, BAD).await.expect("it can be read again");
+        task::sleep(Duration::from_secs(3600)).await;
+        spoil(&world, bad);
+        for _ in 0..8 {
+            assert!(pull(&log, BAD).await.is_err());
+            task::sleep(RETRY).await;
+        }
+    });
+}
+
+/// Reads that the disk was asked for by a pull from the first bad message on.
+async fn reads_of_pull(world: &World, log: &Log, count: usize) -> u64 {
+    let before = world.disk_reads(0).count;
+    drop(pull_some(log, BAD, count).await);
+    world.disk_reads(0).count - before
+}
+
+#[test]
+fn a_run_of_bad_sectors_is_passed_over_in_the_time_of_one_and_seldom_tried_again() {
+    const RUN: u64 = 12;
+    let world = World::new(1);
+    world.disk_faults(0, |faults| faults.page_cache = PageCache::Brought);
+    world.run(async {
+        let (log, sent) = filled(&world, options(), 2).await;
+        (BAD..BAD + RUN).for_each(|bad| spoil(&world, &sent[2 * bad as usize]));
+        let (offsets, refused) = consume(&log).await;
+        let good = (0..MESSAGES).filter(|offset| !(BAD..BAD + RUN).contains(offset));
+        assert_eq!(offsets, good.collect::<Vec<_>>(), "refused for {refused:?}");
+        assert!(refused < Duration::from_secs(50), "refused for {refused:?}");
+        for pause in [10, 60, 400] {
+            task::sleep(Duration::from_secs(pause)).await;
+            let reads = reads_of_pull(&world, &log, RUN as usize).await;
+            assert!(reads <= 2, "{reads} reads after {pause} s");
+        }
+        world.make_readable(0, SEGMENT);
+        task::sleep(Duration::from_secs(400)).await;
+        let (pieces, _) = pull(&log, BAD).await.expect("all of it can be read");
+        assert_eq!(parse_all(&memory_bytes(&pieces))[0].offset, BAD, "it is back");
+    });
+}
+
+#[test]
+fn a_device_that_failed_just_now_is_not_asked_again_for_the_same_record() {
+    let world = World::new(1);
+    world.disk_faults(0, |faults| faults.page_cache = PageCache::Brought);
+    world.run(async {
+        let (log, sent) = filled(&world, options(), 2).await;
+        spoil(&world, &sent[2 * BAD as usize]);
+        assert!(reads_of_pull(&world, &log, 100).await > 0);
+        task::sleep(Duration::from_secs(1)).await;
+        assert_eq!(reads_of_pull(&world, &log, 100).await, 0);
+    });
+}
+
 /// The pieces, as a connection sends them.
 async fn send(world: &World, pieces: Vec<Piece>) -> std::io::Result<()> {
     let addr = SocketAddr::new(world.ip(0), 10911);
@@ -181,7 +254,7 @@ fn a_file_that_could_not_be_sent_is_read_record_by_record_the_next_time() {
 }
 
 #[test]
-fn a_lookup_by_key_leaves_out_what_cannot_be_read_unless_that_is_all_there_is() {
+fn a_lookup_by_key_leaves_out_what_cannot_be_read_and_says_so() {
     let world = World::new(1);
     world.run(async {
         let (log, sent) = filled(&world, options(), 1).await;
@@ -195,10 +268,12 @@ fn a_lookup_by_key_leaves_out_what_cannot_be_read_unless_that_is_all_there_is() 
                 count: 1000,
                 limits: WIDE_SEARCH,
             };
-            log.query_by_key(query).await.map(|found| found.records.len() as u64)
+            let found = log.query_by_key(query).await.expect("no damage");
+            (found.records.len() as u64, found.problem.is_some())
         };
-        assert_eq!(find("all").await.expect("most of them"), MESSAGES - 1);
-        assert!(find(&format!("k{BAD}")).await.is_err());
+        assert_eq!(find("all").await, (MESSAGES - 1, true));
+        assert_eq!(find(&format!("k{BAD}")).await, (0, true), "it is not said to be missing");
+        assert_eq!(find("missing").await, (0, false));
     });
 }
 
@@ -260,5 +335,32 @@ fn a_start_is_refused_that_cannot_read_a_message_and_says_which() {
         world.make_readable(0, SEGMENT);
         let (_, report) = open(&world, options).await.expect("the device reads it again");
         assert_eq!(report.scanned_records, MESSAGES, "nothing was cut");
+    });
+}
+
+#[test]
+fn a_start_does_not_ask_a_failing_device_for_the_same_place_over_and_over() {
+    let (world, options, sent) = killed();
+    spoil(&world, &sent[MESSAGES as usize - 20]);
+    world.run(async {
+        let before = world.disk_reads(0).count;
+        assert!(open(&world, options).await.is_err(), "it may have been acknowledged");
+        let reads = world.disk_reads(0).count - before;
+        assert!(reads < MESSAGES / 4, "{reads} reads");
+    });
+}
+
+#[test]
+fn a_start_gives_up_on_a_device_that_reads_nothing_behind_the_end() {
+    let (world, options, sent) = killed();
+    let end = sent.last().expect("messages").end.byte();
+    world.flip_bit(0, SEGMENT, sent[MESSAGES as usize - 1].position.byte() + 1000, 1);
+    world.make_unreadable(0, SEGMENT, end + 10_000, 1 << 20);
+    world.run(async {
+        let before = world.disk_reads(0).count;
+        let refused = open(&world, options).await.err().expect("nobody knows what stands there");
+        assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
+        let reads = world.disk_reads(0).count - before;
+        assert!(reads < 600, "{reads} reads");
     });
 }
