@@ -12,7 +12,7 @@ use ringmq_protocol::headers::offset::{
     TimestampResponse, UpdateOffsetRequest,
 };
 use ringmq_protocol::{Command, Header, WriteHeader};
-use ringmq_store::{QueueOffset, ReadError, ReadLimits, ReadQuery, TimeBoundary};
+use ringmq_store::{QueueOffset, ReadError, ReadLimits, ReadQuery, ReadStatus, TimeBoundary};
 
 use crate::logs::OwnedLog;
 use crate::names;
@@ -96,7 +96,9 @@ async fn is_young(owned: &OwnedLog, topic: &str, queue_id: i32) -> Result<bool, 
     let (from, limits) = (QueueOffset(0), ReadLimits::asked(1));
     let query = ReadQuery { topic, queue_id, from, limits };
     let read = owned.log.read(&query, &mut |_| true, &mut Vec::new()).await?;
-    Ok(read.count > 0 && read.behind_bytes <= YOUNG_BYTES)
+    // A message that is lost is passed over, and is as old as one that is found.
+    let has_passed = matches!(read.status, ReadStatus::Found | ReadStatus::NoMatchedMessage);
+    Ok(has_passed && read.next_offset > from && read.behind_bytes <= YOUNG_BYTES)
 }
 
 fn no_progress(group: &str) -> Refusal {
