@@ -84,6 +84,11 @@ impl Place {
 }
 
 impl Unreadable {
+    /// Whether the device has failed nowhere that is remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Whether a record that touches these bytes is lost or could not be read just now.
     pub(crate) fn touches(&self, bytes: &Range<u64>, now: Instant) -> bool {
         // Records do not overlap.
