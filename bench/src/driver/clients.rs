@@ -138,14 +138,6 @@ impl Place {
         }
     }
 
-    /// The share, which is here.
-    pub fn share(&self) -> &Rc<Share> {
-        match self {
-            Self::Here(share) => share,
-            Self::There(..) => panic!("connections of client cores are made on their threads"),
-        }
-    }
-
     /// How far it is.
     pub fn progress(&self) -> &Progress {
         match self {

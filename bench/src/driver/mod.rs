@@ -27,7 +27,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::net::ReadHalf;
 use ringmq_runtime::task;
 
 use crate::driver::clients::{Clients, Place};
@@ -102,12 +101,6 @@ impl Load {
         place.run(connect).await?;
         self.lanes.set(self.lanes.get() + 1);
         Ok(())
-    }
-
-    /// Adds a connection of this thread and starts to read its answers.
-    pub fn add_lane(&self, lane: Rc<Lane>, read: ReadHalf) {
-        self.places[0].share().add_lane(lane, read);
-        self.lanes.set(self.lanes.get() + 1);
     }
 
     /// Ends the run as soon as `messages` are counted, those of the warm-up included. Said before

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringmq_protocol::{Command, RequestHead, SerializeType, write_request};
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::net::{Listener, Reuse, Stream};
+use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
@@ -83,6 +83,13 @@ async fn serve(listener: Listener, stall: std::ops::Range<u64>) {
     }
 }
 
+/// Gives a connection to a place of this thread.
+fn add_lane(load: &Load, place: usize, lane: Rc<Lane>, read: ReadHalf) {
+    let Place::Here(share) = &load.places[place] else { panic!("this thread drives it") };
+    share.add_lane(lane, read);
+    load.lanes.set(load.lanes.get() + 1);
+}
+
 /// Runs `work` for two seconds, with a server that stalls (in ms of its life); returns the archive
 /// and the start.
 fn run(
@@ -111,7 +118,7 @@ fn run_for(
         let step = |rate| vec![Step { length: Duration::from_secs(2), rate }];
         let schedule = rate.map(|rate| Schedule::new(step(rate), Arrivals::Constant, 0));
         let load = Load::new(schedule);
-        load.add_lane(Lane::new(work, write, depth), read);
+        add_lane(&load, 0, Lane::new(work, write, depth), read);
         load.stop_after(messages);
         let start = Instant::now();
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
@@ -155,8 +162,7 @@ fn run_on_two_threads(
             .detach();
             let stream = Stream::connect(addr, Duration::from_secs(1)).await.unwrap();
             let (read, write) = stream.split();
-            load.places[number % 2].share().add_lane(Lane::new(work.clone(), write, 4), read);
-            load.lanes.set(number + 1);
+            add_lane(&load, number % 2, Lane::new(work.clone(), write, 4), read);
         }
         load.stop_after(messages);
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };

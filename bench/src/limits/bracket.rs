@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::load::MessageArgs;
 use crate::error::BenchError;
 use crate::limits::device::{Device, Writes};
+use crate::limits::null_server::Ends;
 use crate::limits::{WRITE_SIZE_BYTES, floor};
 
 /// Medians, in microseconds.
@@ -15,7 +16,8 @@ use crate::limits::{WRITE_SIZE_BYTES, floor};
 pub struct Bracket {
     /// One O_DIRECT write of 4 KiB with a flush of the device, one at a time.
     pub write_and_flush_us: f64,
-    /// The round trip over loopback to a server that answers at once, one in flight.
+    /// The round trip over loopback to a server that answers at once, one in flight, both ends on
+    /// one core.
     pub round_trip_us: f64,
 }
 
@@ -36,6 +38,7 @@ pub async fn measure(
         Ok(latencies.percentile_us(50.0))
     };
     let write_and_flush_us = flush_us.await.map_err(|error| BenchError::file(directory, error))?;
-    let round_trips = floor::send_round_trips(message, measured / 2).await?;
+    let ends = Ends::on_one_core()?;
+    let round_trips = floor::send_round_trips(&ends, message, measured / 2).await?;
     Ok(Bracket { write_and_flush_us, round_trip_us: round_trips.percentile_us(50.0) })
 }

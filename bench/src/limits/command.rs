@@ -14,6 +14,7 @@ use crate::error::BenchError;
 use crate::limits::device::{self, Device, READS, Writes};
 use crate::limits::memory::{self, Bandwidth};
 use crate::limits::null_load::NullLoad;
+use crate::limits::null_server::Ends;
 use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::{MEASURED, SENDS, floor};
 use crate::record::archive::Archive;
@@ -94,7 +95,8 @@ pub async fn run(args: &LimitsArgs) -> Result<Ending, BenchError> {
 }
 
 async fn network(addrs: &[String], args: &LimitsArgs) -> Result<Ending, BenchError> {
-    let loopback = floor::send_round_trips(&args.message, MEASURED).await?.summary();
+    let ends = Ends::on_one_core()?;
+    let loopback = floor::send_round_trips(&ends, &args.message, MEASURED).await?.summary();
     let mut brokers = Vec::new();
     for addr in addrs {
         brokers.push(RoundTrip::measure(addr).await?);
@@ -122,7 +124,8 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
         device_rows(&directory).await.map_err(|error| BenchError::file(&directory, error))?;
     eprintln!("memory and loopback");
     let memory = BLOCK_SIZES_BYTES.map(memory::measure).to_vec();
-    let round_trip = floor::send_round_trips(&args.message, MEASURED).await?.summary();
+    let ends = Ends::of_run(args.core, &clients);
+    let round_trip = floor::send_round_trips(&ends, &args.message, MEASURED).await?.summary();
     let null = NullLoad {
         directory: &directory,
         core: args.core,

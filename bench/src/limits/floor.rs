@@ -10,6 +10,7 @@ use crate::args::load::MessageArgs;
 use crate::args::target::Flush;
 use crate::error::BenchError;
 use crate::limits::device::{self, Device, READS, Writes};
+use crate::limits::null_server::Ends;
 use crate::limits::prepared::Prepared;
 use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::sample::Sample;
@@ -68,11 +69,12 @@ impl SendFloor {
     /// # Errors
     /// The directory cannot be written, or loopback connections fail.
     pub async fn measure(
+        ends: &Ends,
         message: &MessageArgs,
         store: &Path,
         flush: Flush,
     ) -> Result<Self, BenchError> {
-        let round_trips = send_round_trips(message, MEASURED).await?;
+        let round_trips = send_round_trips(ends, message, MEASURED).await?;
         let null_server_us = round_trips.percentile_us(50.0);
         let (write_us, write_and_flush_us) =
             device_us(store).await.map_err(|error| BenchError::file(store, error))?;
@@ -94,13 +96,15 @@ impl PullFloor {
     /// # Errors
     /// As for [`SendFloor::measure`].
     pub async fn measure(
+        ends: &Ends,
         plan: &PullPlan,
         sample: &Sample,
         store: &Path,
     ) -> Result<Self, BenchError> {
-        let work = null_load::pulls(&Rc::new(null_load::pull_plan(plan)), 1);
+        let plan = null_load::pull_plan(plan);
+        let work = move || null_load::pulls(&Rc::new(plan), 1);
         let prepared = Prepared::to_pull(sample.bytes.clone());
-        let round_trips = null_server::round_trips(work, prepared, MEASURED).await?;
+        let round_trips = null_server::round_trips(ends, work, prepared, MEASURED).await?;
         let read = device::read_bytes_per_s(store).await;
         Ok(Self {
             null_server_us: round_trips.percentile_us(50.0),
@@ -179,11 +183,13 @@ impl PullFloor {
 /// # Errors
 /// Loopback connections fail.
 pub async fn send_round_trips(
+    ends: &Ends,
     message: &MessageArgs,
     measured: Duration,
 ) -> Result<Latencies, BenchError> {
-    let work = SendWork::new(0, null_load::plan(message), None, 1);
-    null_server::round_trips(work, Prepared::to_send(), measured).await
+    let plan = null_load::plan(message);
+    let work = move || SendWork::new(0, plan, None, 1);
+    null_server::round_trips(ends, work, Prepared::to_send(), measured).await
 }
 
 /// Medians of a write, and of a write with a flush, one at a time.

@@ -35,6 +35,7 @@ use crate::args::load::{LoadArgs, PaceArgs};
 use crate::error::BenchError;
 use crate::limits::beside::NullBroker;
 use crate::limits::floor::{Floor, PullFloor, SendFloor};
+use crate::limits::null_server::Ends;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::sample::Sample;
 use crate::measure::Measured;
@@ -117,7 +118,8 @@ impl Limits {
         announce();
         target.rest().await;
         let flush = load.target.broker.flush;
-        let floor = SendFloor::measure(&load.message, store, flush).await?;
+        let ends = Ends::of_run(NULL_BROKER_CORE, target.clients());
+        let floor = SendFloor::measure(&ends, &load.message, store, flush).await?;
         let (null_broker, null_beside) = null_broker(store).await?;
         let null_broker = Some(null_broker);
         Ok(Self { floor: Floor::Send(floor), null_broker, null_beside }.unless_stopped())
@@ -165,7 +167,8 @@ impl Limits {
         let Some(sample) = Sample::like(target, runs).await? else { return Ok(None) };
         announce();
         target.rest().await;
-        let floor = PullFloor::measure(plan, &sample, store).await?;
+        let ends = Ends::of_run(NULL_BROKER_CORE, target.clients());
+        let floor = PullFloor::measure(&ends, plan, &sample, store).await?;
         let pace = &load.pace;
         let null_broker = match cold {
             true => NullBroker::under_cold_pulls(target, store, pace, plan, &sample, runs).await?,

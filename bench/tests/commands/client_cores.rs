@@ -1,5 +1,6 @@
 //! Clients that are bound to cores: one or several threads, one report.
 
+use super::signals::Running;
 use super::{assert_counted, bench, folder, report};
 
 /// The first cores that this process may use, two where there are as many.
@@ -85,4 +86,27 @@ fn a_core_of_clients_and_broker_is_warned_of() {
     let is_shared = first == 0;
     assert_eq!(errors.contains("warning: clients and broker share core 0"), is_shared, "{errors}");
     assert!(table.contains(&format!("client: a thread bound to core {first}")), "{table}");
+}
+
+#[test]
+fn both_ends_of_the_round_trip_that_brackets_the_runs_of_a_race_have_one_core() {
+    let race = ["versus", "--quick", "--scenarios", "sync-1x1", "--against", "null"];
+    let mut running = Running::start(&race, "raw data in");
+    for end in ["null server", "bench client"] {
+        running.wait_for_bound(end, cores()[0]);
+    }
+    running.signal("TERM", false);
+    running.ended();
+}
+
+#[test]
+fn the_round_trip_of_a_floor_goes_from_the_core_of_the_clients_to_that_of_the_broker() {
+    let core = *cores().last().unwrap();
+    let words = ["produce", "--client-cores", &core.to_string(), "--shards", "1"];
+    let mut running = Running::start(&words, "measuring the limits");
+    running.wait_for_bound("bench client", core);
+    // The broker that bench starts has core 0 first.
+    running.wait_for_bound("null server", 0);
+    running.signal("TERM", false);
+    running.ended();
 }

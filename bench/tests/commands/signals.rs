@@ -5,6 +5,7 @@
     reason = "a test that watches a real process from outside, with no executor of its own"
 )]
 
+use std::fs::DirEntry;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -75,6 +76,25 @@ impl Running {
         let to = if to_group { format!("-{pid}") } else { pid };
         let sent = Command::new("kill").args(["-s", name, "--", &to]).status();
         assert!(sent.expect("kill").success(), "{name} is sent to {to}");
+    }
+
+    /// Waits until the process has a thread of this name that is bound to this core.
+    pub fn wait_for_bound(&self, thread: &str, core: usize) {
+        let started = Instant::now();
+        while !self.has_bound(thread, core) {
+            assert!(started.elapsed() < PATIENCE, "{thread:?} is bound to core {core}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn has_bound(&self, thread: &str, core: usize) -> bool {
+        let (name, cores) = (format!("Name:\t{thread}"), format!("Cpus_allowed_list:\t{core}"));
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let status = |thread: DirEntry| std::fs::read_to_string(thread.path().join("status")).ok();
+        let is_it = |status: String| {
+            [&name, &cores].iter().all(|it| status.lines().any(|line| line == **it))
+        };
+        threads.flatten().filter_map(status).any(is_it)
     }
 
     /// Waits for its end; its status and what it printed.
