@@ -6,8 +6,8 @@
 //! disk.
 //!
 //! ```text
-//! append ──> tail ──> writer ──> segments  append tail flush writer segments maker pace lifetime
-//!    ├──> queue index ─┐                   group_times tempo queue queue_index entry
+//! append ──> tail ──> writer ──> segments  append tail watermarks writer segments maker pace
+//!    ├──> queue index ─┐                   lifetime group_times tempo queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
 //! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
@@ -49,7 +49,6 @@ mod error;
 mod extents;
 mod fetch;
 mod first_reads;
-mod flush;
 mod frame;
 mod group_times;
 mod index_files;
@@ -85,6 +84,7 @@ mod terms;
 mod unreadable;
 mod verdict;
 mod walk;
+mod watermarks;
 mod writer;
 
 pub use age_clock::AgeClock;

@@ -18,7 +18,6 @@ use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
 use crate::extents::Extents;
-use crate::flush::Watermarks;
 use crate::group_times::GroupClock;
 use crate::index_files::IndexFiles;
 use crate::index_load::LoadedIndex;
@@ -32,6 +31,7 @@ use crate::segments::Segments;
 use crate::tail::Tail;
 use crate::unreadable::Unreadable;
 use crate::walk::Wanted;
+use crate::watermarks::Watermarks;
 use crate::{checkpoint, maker, recovery, scrub, writer};
 
 /// Where a log keeps its index stream, beside `commitlog/`.

@@ -31,7 +31,6 @@ use crate::abort::{self, Crash};
 use crate::checkpoint;
 use crate::cut;
 use crate::error::OpenError;
-use crate::flush::Watermarks;
 use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
 use crate::index_proof;
@@ -44,6 +43,7 @@ use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
 use crate::settle::settle_end;
 use crate::tail::Tail;
+use crate::watermarks::Watermarks;
 
 /// The file name of Apache's CommitLog directory.
 const LOG_DIR: &str = "commitlog";

@@ -18,11 +18,11 @@ use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::net;
 use ringmq_runtime::task::{self, Task};
 
-use crate::flush::Group;
 use crate::log::Inner;
 use crate::maker::growth_flushed;
 use crate::options::{FlushPolicy, GROUP_MAX_BYTES, PAGE_BYTES};
 use crate::segments::Segment;
+use crate::watermarks::Group;
 
 /// A group that waits with less than this is small: below some 50 messages of 1 KiB. A direct write
 /// takes about 16 us of CPU, 0.3 us for each of so many and 1 us for each of 16.
