@@ -18,14 +18,16 @@ const ABORT_FILE: &str = "abort";
 const TORN_WINDOW: &str = "torn_window_bytes=";
 const ZERO_UNTIL: &str = "zero_until=";
 const RECORD_CHECKSUM: &str = "record_checksum=";
-/// What is known of a run that did not end cleanly.
+
+/// What a run notes down when it begins; found by the next start, it is of a run that did not end
+/// cleanly.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Crash {
-    /// How far behind the end it may have left records.
+pub(crate) struct RunNote {
+    /// How far behind the end it may leave records, in bytes.
     pub(crate) torn_window: u64,
-    /// A recovery that did not end either had begun to zero the log up to here.
+    /// The start that wrote this had begun to zero the log up to here.
     pub(crate) zero_until: Option<u64>,
-    /// Every record it appended carries the whole-record checksum.
+    /// Every record it appends carries the whole-record checksum.
     pub(crate) has_checksums: bool,
 }
 
@@ -37,7 +39,7 @@ pub(crate) async fn read(
     disk: &Disk,
     dir: &Path,
     options: &LogOptions,
-) -> io::Result<Option<Crash>> {
+) -> io::Result<Option<RunNote>> {
     match disk.read_all(dir.join(ABORT_FILE), 4096).await {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
@@ -47,7 +49,7 @@ pub(crate) async fn read(
             };
             let torn_window = number(TORN_WINDOW).unwrap_or(options.torn_window_bytes());
             let has_checksums = number(RECORD_CHECKSUM) == Some(1);
-            Ok(Some(Crash { torn_window, zero_until: number(ZERO_UNTIL), has_checksums }))
+            Ok(Some(RunNote { torn_window, zero_until: number(ZERO_UNTIL), has_checksums }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -58,10 +60,10 @@ pub(crate) async fn read(
 ///
 /// # Errors
 /// As the file system says.
-pub(crate) async fn write(inner: &Inner, run: Crash) -> io::Result<()> {
-    let checksum = u8::from(run.has_checksums);
-    let mut text = format!("{TORN_WINDOW}{}\n{RECORD_CHECKSUM}{checksum}\n", run.torn_window);
-    if let Some(until) = run.zero_until {
+pub(crate) async fn write(inner: &Inner, note: RunNote) -> io::Result<()> {
+    let checksum = u8::from(note.has_checksums);
+    let mut text = format!("{TORN_WINDOW}{}\n{RECORD_CHECKSUM}{checksum}\n", note.torn_window);
+    if let Some(until) = note.zero_until {
         text.push_str(&format!("{ZERO_UNTIL}{until}\n"));
     }
     inner.disk.replace(inner.dir.join(ABORT_FILE), text).await

@@ -27,7 +27,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::task;
 
-use crate::abort::{self, Crash};
+use crate::abort::{self, RunNote};
 use crate::checkpoint;
 use crate::cut;
 use crate::error::OpenError;
@@ -117,7 +117,7 @@ pub(crate) async fn open(
 ) -> Result<(Inner, RecoveryReport), OpenError> {
     let started = Instant::now();
     make_directories(&disk, dir).await.map_err(at(log, "making the directories"))?;
-    let crash = abort::read(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
+    let crashed = abort::read(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
     let mut segments = open_segments(&disk, dir, log, &options).await?;
     let is_new = segments.len() == 0;
     let mut files =
@@ -128,9 +128,9 @@ pub(crate) async fn open(
     let leftovers = std::mem::take(&mut loaded.leftovers);
     // A stream that is whole needs no other part of the log than a snapshot does.
     if !leftovers.is_empty() && loaded.log_byte.is_none() {
-        rehearsal::demand(&segments, &options, crash).await?;
+        rehearsal::demand(&segments, &options, crashed).await?;
     }
-    if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crash.is_some()) {
+    if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crashed.is_some()) {
         let rewritten = index_files::rewrite(&files, at_byte).await;
         rewritten.map_err(at(log, "making the index durable"))?;
     }
@@ -149,7 +149,7 @@ pub(crate) async fn open(
 
     let mut report = RecoveryReport {
         is_new,
-        was_clean: crash.is_none(),
+        was_clean: crashed.is_none(),
         rebuilt_index,
         scanned_from: log.at(from),
         scanned_records: 0,
@@ -161,17 +161,19 @@ pub(crate) async fn open(
         took: Duration::ZERO,
     };
     // Records of earlier runs, which only a rebuild looks at, may lack what the last run wrote.
-    let has_checksums = crash.is_some_and(|crash| crash.has_checksums) && !rebuilt_index;
+    let has_checksums = crashed.is_some_and(|run| run.has_checksums) && !rebuilt_index;
     let scanner = Scanner::new(log, has_checksums);
-    let window = crash.map_or(0, |crash| crash.torn_window);
+    let window = crashed.map_or(0, |run| run.torn_window);
     index_proof::demand(&inner).await?;
     if !leftovers.is_empty() {
         let removed = index_load::remove_leftovers(&inner.disk, dir, &leftovers).await;
         removed.map_err(at(log, "removing what is of no use of the index"))?;
     }
     let end = scan_log(&inner, scanner, from, window, &mut report).await?;
-    settle_end(&inner, end, crash, &mut report).await?;
-    finish(&inner, from, end, crash).await.map_err(at(log, "making the recovered log durable"))?;
+    settle_end(&inner, end, crashed, &mut report).await?;
+    finish(&inner, from, end, crashed)
+        .await
+        .map_err(at(log, "making the recovered log durable"))?;
     report.end = log.at(end);
     report.took = started.elapsed();
     Ok((inner, report))
@@ -363,10 +365,10 @@ async fn sync_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
 }
 
 /// Makes what was found durable, sets tail and watermarks to the end, and marks the log as open.
-async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io::Result<()> {
+async fn finish(inner: &Inner, from: u64, end: u64, crashed: Option<RunNote>) -> io::Result<()> {
     // All of it counts as safe from here on, and a flush of its end may have failed before the
     // crash, unnoticed by this kernel: only a write makes that good.
-    let doubtful = crash.map_or(end, |crash| end.saturating_sub(crash.torn_window).max(from));
+    let doubtful = crashed.map_or(end, |run| end.saturating_sub(run.torn_window).max(from));
     for (segment, from, to) in parts(inner, from, end) {
         let from = from.max(doubtful.saturating_sub(segment.base));
         if from < to {
@@ -376,7 +378,7 @@ async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io:
     }
     complete_page(inner).await?;
     ensure_segment(inner, end).await?;
-    if crash.is_some() {
+    if crashed.is_some() {
         settle_growth(inner, end).await?;
     }
     let segment = inner.state.borrow().segments.find(end).cloned().expect("ensured above");
@@ -395,12 +397,12 @@ async fn finish(inner: &Inner, from: u64, end: u64, crash: Option<Crash>) -> io:
         checkpoint::save(inner, end).await?;
     }
     // Last, so that it speaks of records behind the last mark only.
-    let run = Crash {
+    let note = RunNote {
         torn_window: inner.options.torn_window_bytes(),
         zero_until: None,
         has_checksums: inner.options.record_checksum,
     };
-    abort::write(inner, run).await
+    abort::write(inner, note).await
 }
 
 /// The segments of `from..=end`, each with the part of it that lies in there.

@@ -9,7 +9,7 @@ use ringmq_protocol::record::Record;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::task;
 
-use crate::abort::Crash;
+use crate::abort::RunNote;
 use crate::error::OpenError;
 use crate::options::LogOptions;
 use crate::recovery::{at, contradiction};
@@ -29,7 +29,7 @@ type NextOffsets = HashMap<(Box<str>, i32), u64>;
 pub(crate) async fn demand(
     segments: &Segments,
     options: &LogOptions,
-    crash: Option<Crash>,
+    crashed: Option<RunNote>,
 ) -> Result<(), OpenError> {
     let log = segments.log;
     let (mut scanner, mut queues) = (Scanner::new(log, false), NextOffsets::default());
@@ -49,7 +49,7 @@ pub(crate) async fn demand(
         }
         task::yield_if_needed().await;
     };
-    settle::examine(segments, options, end, crash, damage.as_deref()).await.map(drop)
+    settle::examine(segments, options, end, crashed, damage.as_deref()).await.map(drop)
 }
 
 fn check(queues: &mut NextOffsets, bytes: &[u8]) -> Result<(), String> {

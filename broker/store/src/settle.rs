@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ringmq_runtime::buffer::DmaBuffer;
 
-use crate::abort::{self, Crash};
+use crate::abort::{self, RunNote};
 use crate::cut;
 use crate::error::OpenError;
 use crate::log::Inner;
@@ -23,13 +23,13 @@ use crate::verdict::{Evidence, Verdict, judge};
 pub(crate) async fn settle_end(
     inner: &Inner,
     end: u64,
-    crash: Option<Crash>,
+    crashed: Option<RunNote>,
     report: &mut RecoveryReport,
 ) -> Result<(), OpenError> {
     let log = inner.id;
     let segments = take_segments(inner);
     let damage = report.damage.as_deref();
-    let examined = examine(&segments, &inner.options, end, crash, damage).await;
+    let examined = examine(&segments, &inner.options, end, crashed, damage).await;
     inner.state.borrow_mut().segments = segments;
     let (verdict, rest) = examined?;
     if matches!(verdict, Verdict::Cut | Verdict::CutAll) {
@@ -39,12 +39,12 @@ pub(crate) async fn settle_end(
         Verdict::Continue => Ok(()),
         Verdict::Cut => {
             report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
-            report.kept_in = keep_rest(inner, end, rest, crash).await;
-            zero_rest(inner, end, rest, crash).await.map_err(at(log, "zeroing a torn tail"))
+            report.kept_in = keep_rest(inner, end, rest, crashed).await;
+            zero_rest(inner, end, rest, crashed).await.map_err(at(log, "zeroing a torn tail"))
         }
         Verdict::CutAll => {
             report.cut_bytes = inner.state.borrow().segments.end() - end;
-            cut_all(inner, end, crash).await.map_err(at(log, "cutting the log"))
+            cut_all(inner, end, crashed).await.map_err(at(log, "cutting the log"))
         }
         Verdict::Refuse => unreachable!("an error of the look at the end"),
     }
@@ -58,27 +58,27 @@ pub(crate) async fn examine(
     segments: &Segments,
     options: &LogOptions,
     end: u64,
-    crash: Option<Crash>,
+    crashed: Option<RunNote>,
     damage: Option<&str>,
 ) -> Result<(Verdict, Rest), OpenError> {
-    let window = crash.map_or(0, |crash| crash.torn_window);
+    let window = crashed.map_or(0, |run| run.torn_window);
     let page_end = end - end % PAGE_BYTES + PAGE_BYTES;
     // Behind damage that no crash explains, the largest record may hide the next head.
-    let until = match (crash, damage) {
+    let until = match (crashed, damage) {
         (None, None) => page_end,
         _ => end + window + 2 * options.record_size_max_bytes as u64,
     };
     // What cannot be read behind the end of a log that was closed, and shows no damage, is nothing.
-    let window = if crash.is_none() && damage.is_none() { u64::MAX } else { window };
+    let window = if crashed.is_none() && damage.is_none() { u64::MAX } else { window };
     let rest = scan::survey(segments, end, window, until).await;
     let mut rest = rest.map_err(at(segments.log, "looking behind the last sound message"))?;
     // Zeros that were written before may not be on the device.
-    if let Some(until) = crash.and_then(|crash| crash.zero_until).filter(|until| *until > end) {
+    if let Some(until) = crashed.and_then(|run| run.zero_until).filter(|until| *until > end) {
         let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
         rest.dirty = Some((end, until.max(dirty_until)));
     }
     let evidence = Evidence {
-        was_clean: crash.is_none(),
+        was_clean: crashed.is_none(),
         has_rest: rest.dirty.is_some(),
         has_near_record: rest.near.is_some(),
         has_far_record: rest.far.is_some(),
@@ -97,10 +97,15 @@ pub(crate) async fn examine(
 
 /// Keeps what is going to be zeroed, where that can be done: a log must start without it too. The
 /// file, if there is one.
-async fn keep_rest(inner: &Inner, end: u64, rest: Rest, crash: Option<Crash>) -> Option<PathBuf> {
+async fn keep_rest(
+    inner: &Inner,
+    end: u64,
+    rest: Rest,
+    crashed: Option<RunNote>,
+) -> Option<PathBuf> {
     let (from, to) = rest.dirty?;
     // A start before this one kept it, and some of it may be zeros by now.
-    if crash.is_some_and(|crash| crash.zero_until.is_some()) {
+    if crashed.is_some_and(|run| run.zero_until.is_some()) {
         return cut::kept(inner, end).await;
     }
     let kept = cut::keep(inner, from.max(end), to).await;
@@ -112,27 +117,33 @@ async fn keep_rest(inner: &Inner, end: u64, rest: Rest, crash: Option<Crash>) ->
 
 /// Leaves word for the next start that zeros were being written: a failed flush would not show
 /// later.
-async fn note_zeroing(inner: &Inner, until: u64, crash: Option<Crash>) -> io::Result<()> {
-    let run = crash.unwrap_or(Crash { torn_window: 0, zero_until: None, has_checksums: false });
-    abort::write(inner, Crash { zero_until: Some(until), ..run }).await
+async fn note_zeroing(inner: &Inner, until: u64, crashed: Option<RunNote>) -> io::Result<()> {
+    let note =
+        crashed.unwrap_or(RunNote { torn_window: 0, zero_until: None, has_checksums: false });
+    abort::write(inner, RunNote { zero_until: Some(until), ..note }).await
 }
 
 /// Zeroes what a crash left behind the end.
-async fn zero_rest(inner: &Inner, end: u64, rest: Rest, crash: Option<Crash>) -> io::Result<()> {
+async fn zero_rest(
+    inner: &Inner,
+    end: u64,
+    rest: Rest,
+    crashed: Option<RunNote>,
+) -> io::Result<()> {
     let Some((from, to)) = rest.dirty else { return Ok(()) };
-    note_zeroing(inner, to, crash).await?;
+    note_zeroing(inner, to, crashed).await?;
     zero(inner, from.max(end), to).await
 }
 
 /// Zeroes the rest of the segment of `end` and removes all later ones.
-async fn cut_all(inner: &Inner, end: u64, crash: Option<Crash>) -> io::Result<()> {
+async fn cut_all(inner: &Inner, end: u64, crashed: Option<RunNote>) -> io::Result<()> {
     let (later, segment_end) = {
         let mut state = inner.state.borrow_mut();
         let base = state.segments.base_of(end);
         let size = state.segments.size;
         (state.segments.split_off(base + 1), base + size)
     };
-    note_zeroing(inner, segment_end, crash).await?;
+    note_zeroing(inner, segment_end, crashed).await?;
     for segment in later.into_iter().rev() {
         let path = inner.state.borrow().segments.path(segment.base);
         inner.disk.remove_file(path).await?;
