@@ -136,6 +136,13 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Adds which log and what was tried to an error of the file system.
+    pub(crate) fn io(log: LogId, what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io { log, what: what.to_owned(), source }
+    }
+}
+
 /// Why bytes could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -35,10 +35,10 @@ use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
 use crate::index_proof;
 use crate::log::{INDEX_DIR, Inner, Parts};
-use crate::options::{LogOptions, PAGE_BYTES, Repair};
+use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LOG_MAX_BYTES, LogId, LogPosition};
 use crate::rehearsal;
-use crate::reindex::{Unfit, index_record};
+use crate::reindex::{Unfit, contradiction, index_record};
 use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
 use crate::settle::settle_end;
@@ -103,11 +103,6 @@ impl RecoveryReport {
     }
 }
 
-/// Adds which log and what was tried to an error of the file system.
-pub(crate) fn at<'a>(log: LogId, what: &'a str) -> impl Fn(io::Error) -> OpenError + 'a {
-    move |source| OpenError::Io { log, what: what.to_owned(), source }
-}
-
 /// See [`crate::Log::open`].
 pub(crate) async fn open(
     disk: Disk,
@@ -116,15 +111,17 @@ pub(crate) async fn open(
     options: LogOptions,
 ) -> Result<(Inner, RecoveryReport), OpenError> {
     let started = Instant::now();
-    make_directories(&disk, dir).await.map_err(at(log, "making the directories"))?;
-    let crashed = abort::read(&disk, dir, &options).await.map_err(at(log, "reading abort"))?;
+    make_directories(&disk, dir).await.map_err(OpenError::io(log, "making the directories"))?;
+    let crashed =
+        abort::read(&disk, dir, &options).await.map_err(OpenError::io(log, "reading abort"))?;
     let mut segments = open_segments(&disk, dir, log, &options).await?;
     let is_new = segments.len() == 0;
-    let mut files =
-        open_index(&disk, dir, log, &options).await.map_err(at(log, "opening the index"))?;
+    let mut files = open_index(&disk, dir, log, &options)
+        .await
+        .map_err(OpenError::io(log, "opening the index"))?;
     let mut loaded = index_load::load(&disk, dir, &mut files, &options, segments.min())
         .await
-        .map_err(at(log, "loading the index"))?;
+        .map_err(OpenError::io(log, "loading the index"))?;
     let leftovers = std::mem::take(&mut loaded.leftovers);
     // A stream that is whole needs no other part of the log than a snapshot does.
     if !leftovers.is_empty() && loaded.log_byte.is_none() {
@@ -132,7 +129,7 @@ pub(crate) async fn open(
     }
     if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crashed.is_some()) {
         let rewritten = index_files::rewrite(&files, at_byte).await;
-        rewritten.map_err(at(log, "making the index durable"))?;
+        rewritten.map_err(OpenError::io(log, "making the index durable"))?;
     }
     let rebuilt_index = loaded.log_byte.is_none() && !is_new;
     let from = scan_start(&mut segments, &loaded)?;
@@ -167,13 +164,13 @@ pub(crate) async fn open(
     index_proof::demand(&inner).await?;
     if !leftovers.is_empty() {
         let removed = index_load::remove_leftovers(&inner.disk, dir, &leftovers).await;
-        removed.map_err(at(log, "removing what is of no use of the index"))?;
+        removed.map_err(OpenError::io(log, "removing what is of no use of the index"))?;
     }
     let end = scan_log(&inner, scanner, from, window, &mut report).await?;
     settle_end(&inner, end, crashed, &mut report).await?;
     finish(&inner, from, end, crashed)
         .await
-        .map_err(at(log, "making the recovered log durable"))?;
+        .map_err(OpenError::io(log, "making the recovered log durable"))?;
     report.end = log.at(end);
     report.took = started.elapsed();
     Ok((inner, report))
@@ -201,7 +198,7 @@ async fn open_segments(
     let size = options.segment_size_bytes;
     let found = segments::find_files(disk, &dir, log, size)
         .await
-        .map_err(at(log, "listing the segments"))?
+        .map_err(OpenError::io(log, "listing the segments"))?
         .map_err(|found| OpenError::Layout {
             log,
             found,
@@ -211,7 +208,7 @@ async fn open_segments(
     let mut segments = Segments::new(log, dir, size);
     for file in found {
         let opened = disk.open(segments.path(file.base), Access::ReadWrite).await;
-        let opened = opened.map_err(at(log, "opening a segment"))?;
+        let opened = opened.map_err(OpenError::io(log, "opening a segment"))?;
         let filled = file.len - file.len % PAGE_BYTES;
         segments.push(Segment { base: file.base, file: opened, filled, is_reopened: false });
     }
@@ -232,7 +229,8 @@ fn scan_start(segments: &mut Segments, loaded: &LoadedIndex) -> Result<u64, Open
     let from = loaded.log_byte.unwrap_or(0).max(segments.min());
     let newest =
         segments.newest_mut().map(|newest| Ok::<_, io::Error>((newest.base, newest.file.len()?)));
-    let newest = newest.transpose().map_err(at(segments.log, "looking at the newest segment"))?;
+    let newest =
+        newest.transpose().map_err(OpenError::io(segments.log, "looking at the newest segment"))?;
     let end = newest.map_or(0, |(base, len)| base + len);
     if from > end || from >= LOG_MAX_BYTES {
         return Err(OpenError::Layout {
@@ -253,7 +251,7 @@ async fn scan_log(
     torn_window: u64,
     report: &mut RecoveryReport,
 ) -> Result<u64, OpenError> {
-    let scanning = at(inner.id, "scanning the log");
+    let scanning = OpenError::io(inner.id, "scanning the log");
     let mut end = from;
     let mut saving = Saving { saved: from, candidate: None, torn_window };
     // Nobody else knows the log yet, so the segments can be looked at in peace.
@@ -286,18 +284,6 @@ async fn scan_log(
     }
     inner.state.borrow_mut().segments = segments;
     Ok(end)
-}
-
-/// A sound record that contradicts its queue: refused, or if damage is cut, the damage.
-pub(crate) fn contradiction(
-    options: &LogOptions,
-    at: LogPosition,
-    problem: String,
-) -> Result<String, OpenError> {
-    match options.repair {
-        Repair::Refuse => Err(OpenError::Contradiction { log: at.log(), at, problem }),
-        Repair::Truncate => Ok(problem),
-    }
 }
 
 /// What a scan has saved: a log whose index is rebuilt may be far larger than memory.

@@ -12,8 +12,7 @@ use ringmq_runtime::task;
 use crate::abort::RunNote;
 use crate::error::OpenError;
 use crate::options::LogOptions;
-use crate::recovery::{at, contradiction};
-use crate::reindex::check_offset;
+use crate::reindex::{check_offset, contradiction};
 use crate::scan::{Found, Scanner};
 use crate::segments::Segments;
 use crate::settle;
@@ -36,7 +35,7 @@ pub(crate) async fn demand(
     let mut end = segments.min();
     let damage = loop {
         let found = scanner.look(segments, end).await;
-        match found.map_err(at(log, "scanning the log"))? {
+        match found.map_err(OpenError::io(log, "scanning the log"))? {
             Found::Record(bytes) => {
                 if let Err(problem) = check(&mut queues, &bytes) {
                     break Some(contradiction(options, log.at(end), problem)?);

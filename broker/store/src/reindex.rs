@@ -3,7 +3,10 @@
 use ringmq_protocol::record::Record;
 
 use crate::entry::{Entry, KeyEntry, key_hash};
+use crate::error::OpenError;
 use crate::log::State;
+use crate::options::{LogOptions, Repair};
+use crate::position::LogPosition;
 use crate::queue_index::QueueIndex;
 use crate::terms::{Terms, is_keyed, is_queued};
 
@@ -72,6 +75,18 @@ pub(crate) fn check_offset(record: &Record<'_>, next: Option<u64>) -> Result<u64
             record.queue_id, record.topic
         )),
         _ => Ok(offset),
+    }
+}
+
+/// A sound record that contradicts its queue: refused, or if damage is cut, the damage.
+pub(crate) fn contradiction(
+    options: &LogOptions,
+    at: LogPosition,
+    problem: String,
+) -> Result<String, OpenError> {
+    match options.repair {
+        Repair::Refuse => Err(OpenError::Contradiction { log: at.log(), at, problem }),
+        Repair::Truncate => Ok(problem),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cut;
 use crate::error::OpenError;
 use crate::log::Inner;
 use crate::options::{LogOptions, PAGE_BYTES};
-use crate::recovery::{RecoveryReport, at, take_segments};
+use crate::recovery::{RecoveryReport, take_segments};
 use crate::scan::{self, Rest};
 use crate::segments::{self, Segment, Segments};
 use crate::verdict::{Evidence, Verdict, judge};
@@ -40,11 +40,13 @@ pub(crate) async fn settle_end(
         Verdict::Cut => {
             report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
             report.kept_in = keep_rest(inner, end, rest, crashed).await;
-            zero_rest(inner, end, rest, crashed).await.map_err(at(log, "zeroing a torn tail"))
+            zero_rest(inner, end, rest, crashed)
+                .await
+                .map_err(OpenError::io(log, "zeroing a torn tail"))
         }
         Verdict::CutAll => {
             report.cut_bytes = inner.state.borrow().segments.end() - end;
-            cut_all(inner, end, crashed).await.map_err(at(log, "cutting the log"))
+            cut_all(inner, end, crashed).await.map_err(OpenError::io(log, "cutting the log"))
         }
         Verdict::Refuse => unreachable!("an error of the look at the end"),
     }
@@ -71,7 +73,8 @@ pub(crate) async fn examine(
     // What cannot be read behind the end of a log that was closed, and shows no damage, is nothing.
     let window = if crashed.is_none() && damage.is_none() { u64::MAX } else { window };
     let rest = scan::survey(segments, end, window, until).await;
-    let mut rest = rest.map_err(at(segments.log, "looking behind the last sound message"))?;
+    let mut rest =
+        rest.map_err(OpenError::io(segments.log, "looking behind the last sound message"))?;
     // Zeros that were written before may not be on the device.
     if let Some(until) = crashed.and_then(|run| run.zero_until).filter(|until| *until > end) {
         let dirty_until = rest.dirty.map_or(0, |(_, to)| to);
