@@ -25,7 +25,7 @@ use crate::keys::KeyIndex;
 use crate::options::LogOptions;
 use crate::position::{LogId, LogPosition, QueueKey, QueueOffset};
 use crate::queue_index::QueueIndex;
-use crate::recovery::RecoveryReport;
+use crate::report::RecoveryReport;
 use crate::retention::{Dead, Early};
 use crate::segments::Segments;
 use crate::tail::Tail;
