@@ -20,7 +20,7 @@
 //! The index may have grown by then: the scan of a long log saves what it has found so far.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
@@ -199,8 +199,8 @@ async fn scan_log(
     let scanning = OpenError::io(inner.id, "scanning the log");
     let mut end = from;
     let mut saving = Saving { saved: from, candidate: None, torn_window };
-    // Nobody else knows the log yet, so the segments can be looked at in peace.
-    let segments = take_segments(inner);
+    // Nobody else knows the log yet, so the row stays as it is.
+    let segments = inner.state.borrow().segments.clone();
     loop {
         match scanner.look(&segments, end).await.map_err(&scanning)? {
             Found::Record(bytes) => {
@@ -227,7 +227,6 @@ async fn scan_log(
         saving.save_if_due(inner, &segments, end).await.map_err(&scanning)?;
         task::yield_if_needed().await;
     }
-    inner.state.borrow_mut().segments = segments;
     Ok(end)
 }
 
@@ -265,12 +264,6 @@ impl Saving {
         }
         Ok(())
     }
-}
-
-/// Takes the segments out of the state, so that they can be used between awaits.
-pub(crate) fn take_segments(inner: &Inner) -> Segments {
-    let empty = Segments::new(inner.id, PathBuf::new(), inner.options.segment_size_bytes);
-    std::mem::replace(&mut inner.state.borrow_mut().segments, empty)
 }
 
 /// Writes `from..to` once more and flushes it.

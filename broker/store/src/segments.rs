@@ -37,8 +37,8 @@ pub(crate) struct Segment {
     pub(crate) is_reopened: bool,
 }
 
-/// The files of one log, oldest first.
-#[derive(Debug)]
+/// The files of one log, oldest first. A clone has the same files, and the row as it is now.
+#[derive(Clone, Debug)]
 pub(crate) struct Segments {
     pub(crate) log: LogId,
     pub(crate) dir: PathBuf,

@@ -11,7 +11,6 @@ use crate::cut;
 use crate::error::OpenError;
 use crate::log::Inner;
 use crate::options::{LogOptions, PAGE_BYTES};
-use crate::recovery::take_segments;
 use crate::report::RecoveryReport;
 use crate::scan::{self, Rest};
 use crate::segments::{self, Segment, Segments};
@@ -28,11 +27,9 @@ pub(crate) async fn settle_end(
     report: &mut RecoveryReport,
 ) -> Result<(), OpenError> {
     let log = inner.id;
-    let segments = take_segments(inner);
+    let segments = inner.state.borrow().segments.clone();
     let damage = report.damage.as_deref();
-    let examined = examine(&segments, &inner.options, end, crashed, damage).await;
-    inner.state.borrow_mut().segments = segments;
-    let (verdict, rest) = examined?;
+    let (verdict, rest) = examine(&segments, &inner.options, end, crashed, damage).await?;
     if matches!(verdict, Verdict::Cut | Verdict::CutAll) {
         report.cut_heads = rest.heads;
     }
