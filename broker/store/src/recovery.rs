@@ -20,6 +20,7 @@
 //! The index may have grown by then: the scan of a long log saves what it has found so far.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -250,14 +251,15 @@ impl Saving {
         end: u64,
     ) -> io::Result<()> {
         if inner.state.borrow().keys.is_full() {
-            rewrite_range(segments, self.saved, end).await?;
+            rewrite_range(segments, self.saved..end).await?;
+            sync_range(segments, self.saved..end).await?;
             checkpoint::save(inner, end).await?;
             (self.saved, self.candidate) = (end, None);
         }
         if end - self.saved >= inner.options.checkpoint_bytes {
             let below = *self.candidate.get_or_insert(end);
             if end - below >= self.torn_window {
-                sync_range(segments, self.saved, below).await?;
+                sync_range(segments, self.saved..below).await?;
                 checkpoint::save(inner, below).await?;
                 (self.saved, self.candidate) = (below, None);
             }
@@ -266,24 +268,18 @@ impl Saving {
     }
 }
 
-/// Writes `from..to` once more and flushes it.
-async fn rewrite_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
-    let mut at = from;
-    while let Some(segment) = segments.find(at).filter(|_| at < to) {
-        let stop = to.min(segment.base + segments.size);
-        segments::rewrite(&segment.file, at - segment.base, stop - segment.base).await?;
-        segment.file.sync_data().await?;
-        at = stop;
+/// Writes the bytes of `range` once more, as they are.
+async fn rewrite_range(segments: &Segments, range: Range<u64>) -> io::Result<()> {
+    for (segment, part) in segments.parts_of(range) {
+        segments::rewrite(&segment.file, part.start, part.end).await?;
     }
     Ok(())
 }
 
-/// Flushes the files of `from..to`.
-async fn sync_range(segments: &Segments, from: u64, to: u64) -> io::Result<()> {
-    let mut base = segments.base_of(from);
-    while let Some(segment) = segments.find(base).filter(|_| base < to) {
+/// Flushes the files that have bytes of `range`.
+async fn sync_range(segments: &Segments, range: Range<u64>) -> io::Result<()> {
+    for (segment, _) in segments.parts_of(range) {
         segment.file.sync_data().await?;
-        base += segments.size;
     }
     Ok(())
 }
@@ -293,13 +289,10 @@ async fn finish(inner: &Inner, from: u64, end: u64, crashed: Option<RunNote>) ->
     // All of it counts as safe from here on, and a flush of its end may have failed before the
     // crash, unnoticed by this kernel: only a write makes that good.
     let doubtful = crashed.map_or(end, |run| end.saturating_sub(run.torn_window).max(from));
-    for (segment, from, to) in parts(inner, from, end) {
-        let from = from.max(doubtful.saturating_sub(segment.base));
-        if from < to {
-            segments::rewrite(&segment.file, from, to).await?;
-        }
-        segment.file.sync_data().await?;
-    }
+    let segments = inner.state.borrow().segments.clone();
+    rewrite_range(&segments, doubtful..end).await?;
+    // And the file that the log goes on in, though it may have none of these bytes.
+    sync_range(&segments, from..end + 1).await?;
     complete_page(inner).await?;
     ensure_segment(inner, end).await?;
     if crashed.is_some() {
@@ -327,20 +320,6 @@ async fn finish(inner: &Inner, from: u64, end: u64, crashed: Option<RunNote>) ->
         has_checksums: inner.options.record_checksum,
     };
     abort::write(inner, note).await
-}
-
-/// The segments of `from..=end`, each with the part of it that lies in there.
-fn parts(inner: &Inner, from: u64, end: u64) -> Vec<(Segment, u64, u64)> {
-    let state = inner.state.borrow();
-    let first = state.segments.base_of(from);
-    (first..=end)
-        .step_by(state.segments.size as usize)
-        .filter_map(|base| state.segments.find(base))
-        .map(|segment| {
-            let to = (end - segment.base).min(state.segments.size);
-            (segment.clone(), from.saturating_sub(segment.base), to)
-        })
-        .collect()
 }
 
 /// Writes the last zeros of a segment that was growing once more: a flush of them, and of the

@@ -106,6 +106,19 @@ impl Segments {
         self.files.get(usize::try_from(index).ok()?)
     }
 
+    /// The segments that have bytes of `range`, each with where they are in its file.
+    pub(crate) fn parts_of(
+        &self,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = (&Segment, Range<u64>)> {
+        let first = self.files.partition_point(|segment| segment.base + self.size <= range.start);
+        let parts = self.files.range(first..).map(move |segment| {
+            let in_file = |byte: u64| byte.saturating_sub(segment.base).min(self.size);
+            (segment, in_file(range.start)..in_file(range.end))
+        });
+        parts.take_while(|(_, part)| !part.is_empty())
+    }
+
     pub(crate) fn newest_mut(&mut self) -> Option<&mut Segment> {
         self.files.back_mut()
     }
@@ -321,6 +334,31 @@ mod tests {
             world.crash(0);
             assert!(world.run(disk.exists("dir/0")).expect("known"), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_range_has_a_part_in_each_file_that_has_bytes_of_it() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        let mut segments = Segments::new(LogId(0), "".into(), 4096);
+        world.run(async {
+            for base in [8192, 12288, 16384] {
+                let made = create(&disk, &segments.path(base), base, 4096).await;
+                segments.push(made.expect("room"));
+            }
+        });
+        let parts = |range| {
+            let parts = segments.parts_of(range);
+            parts.map(|(segment, part)| (segment.base, part.start, part.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(9000..9000), []);
+        assert_eq!(parts(9000..9001), [(8192, 808, 809)]);
+        assert_eq!(parts(9000..12288), [(8192, 808, 4096)]);
+        assert_eq!(parts(12287..12289), [(8192, 4095, 4096), (12288, 0, 1)]);
+        assert_eq!(parts(0..16400), [(8192, 0, 4096), (12288, 0, 4096), (16384, 0, 16)]);
+        assert_eq!(parts(16384..1 << 20), [(16384, 0, 4096)]);
+        assert_eq!(parts(0..8192), []);
+        assert_eq!(parts(20480..1 << 20), []);
     }
 
     fn file(base: u64, len: u64) -> FoundFile {

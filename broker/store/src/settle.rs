@@ -2,6 +2,7 @@
 //! be found.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use ringmq_runtime::buffer::DmaBuffer;
@@ -133,7 +134,8 @@ async fn zero_rest(
 ) -> io::Result<()> {
     let Some((from, to)) = rest.dirty else { return Ok(()) };
     note_zeroing(inner, to, crashed).await?;
-    zero(inner, from.max(end), to).await
+    let segments = inner.state.borrow().segments.clone();
+    zero(&segments, from.max(end)..to).await
 }
 
 /// Zeroes the rest of the segment of `end` and removes all later ones.
@@ -149,25 +151,19 @@ async fn cut_all(inner: &Inner, end: u64, crashed: Option<RunNote>) -> io::Resul
         let path = inner.state.borrow().segments.path(segment.base);
         inner.disk.remove_file(path).await?;
     }
-    let dir = inner.state.borrow().segments.dir.clone();
-    inner.disk.sync_dir(dir).await?;
-    zero(inner, end, segment_end).await
+    let segments = inner.state.borrow().segments.clone();
+    inner.disk.sync_dir(&segments.dir).await?;
+    zero(&segments, end..segment_end).await
 }
 
-/// Zeroes `from..to`, durably, where files have these bytes. `to` is a page border.
-async fn zero(inner: &Inner, from: u64, to: u64) -> io::Result<()> {
-    let mut at = from;
-    while at < to {
-        let found = inner.state.borrow().segments.find(at).cloned();
-        let Some(segment) = found else { return Ok(()) };
-        let len = segment.file.len()?.next_multiple_of(PAGE_BYTES);
-        let stop = (to - segment.base).min(inner.options.segment_size_bytes).min(len);
-        let start = at - segment.base;
-        if start < stop {
-            zero_in_file(&segment, start, stop).await?;
+/// Zeroes the bytes of `range`, durably, where files have them. It ends at a page border.
+async fn zero(segments: &Segments, range: Range<u64>) -> io::Result<()> {
+    for (segment, part) in segments.parts_of(range) {
+        let stop = part.end.min(segment.file.len()?.next_multiple_of(PAGE_BYTES));
+        if part.start < stop {
+            zero_in_file(segment, part.start, stop).await?;
             segment.file.sync_data().await?;
         }
-        at = segment.base + inner.options.segment_size_bytes;
     }
     Ok(())
 }

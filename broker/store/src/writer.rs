@@ -281,12 +281,8 @@ pub(crate) async fn flush_written(inner: &Inner) -> io::Result<()> {
     let (segments, to) = {
         let state = inner.state.borrow();
         let (from, to) = (state.marks.durable(), state.marks.written());
-        let first = state.segments.base_of(from);
-        let segments: Vec<Segment> = (first..to)
-            .step_by(state.segments.size as usize)
-            .filter_map(|base| state.segments.find(base).cloned())
-            .collect();
-        (segments, to)
+        let parts = state.segments.parts_of(from..to);
+        (parts.map(|(segment, _)| segment.clone()).collect::<Vec<_>>(), to)
     };
     for segment in &segments {
         segment.file.sync_data().await?;
