@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ringmq_runtime::{clock, task};
 
+use super::assigned::Assigned;
 use super::consumption::{Consumption, Outcome};
 use super::listener::ConsumeStatus;
-use super::member::{Assigned, Member};
+use super::member::Member;
 use crate::received::ReceivedMessage;
 
 /// Pause before a message that could not be sent back is consumed here again (Java: 5 s).

@@ -9,10 +9,10 @@ use std::time::Duration;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::{remote, task};
 
+use super::assigned::Assigned;
 use super::listener::{
     ConcurrentListener, ConsumeStatus, OrderlyContext, OrderlyListener, OrderlyStatus,
 };
-use super::member::Assigned;
 use super::polled::Polled;
 use super::workers::Workers;
 use crate::error::ClientError;

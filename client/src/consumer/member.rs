@@ -9,17 +9,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ringmq_protocol::names::{self, MASTER_ID};
+use ringmq_protocol::names;
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::{Notify, Turn};
 
+use super::assigned::Assigned;
 use super::consumption::Consumption;
 use super::offsets::OffsetTable;
-use super::polled::UnderWay;
-use super::process_queue::{FlowLimits, ProcessQueue};
+use super::process_queue::FlowLimits;
 use super::subscription::{Filter, Subscription};
 use crate::config::{ConsumerConfig, MessageModel};
 use crate::error::ClientError;
@@ -60,88 +58,6 @@ pub(crate) struct Member {
     stop_turn: Turn,
     /// No heartbeat names it any more: brokers hear its goodbye.
     pub(crate) has_left: Cell<bool>,
-}
-
-/// One queue that is ours.
-pub(crate) struct Assigned {
-    pub(crate) queue: MessageQueue,
-    pub(crate) held: RefCell<ProcessQueue>,
-    /// Offset of the next pull.
-    pub(crate) next_offset: Cell<i64>,
-    /// Broker id that the last answer suggested.
-    pub(crate) source: Cell<i64>,
-    /// Tells results of this assignment from those of an earlier one.
-    pub(crate) id: u64,
-    pub(crate) is_dropped: Cell<bool>,
-    /// Read by listener threads: work that has not begun is skipped.
-    pub(crate) skip: Arc<AtomicBool>,
-    pub(crate) is_paused: Cell<bool>,
-    /// Orderly: entered by a batch from its begin to its end, so that a batch of an assignment that
-    /// was dropped ends before one of the next begins.
-    pub(crate) batch_turn: Rc<Turn>,
-    /// Orderly: when we last asked for a lock that the broker granted, on the monotonic clock in
-    /// milliseconds.
-    pub(crate) locked_at_ms: Cell<Option<u64>>,
-    /// Lite pull: one past the newest message that was handed to a poll, or is not for one; `None`
-    /// before the first.
-    pub(crate) polled_to: Cell<Option<i64>>,
-    /// Lite pull: batches that were handed to polls and may not have arrived.
-    pub(crate) under_way: RefCell<Vec<UnderWay>>,
-    /// Turn of the last poll that it served.
-    pub(crate) polled_turn: Cell<u64>,
-    pub(crate) pulled_at_ms: Cell<i64>,
-    pub(crate) consumed_at_ms: Cell<i64>,
-    /// Ends a long poll.
-    pub(crate) dropped: Notify,
-    /// Wakes the pull loop: there may be room.
-    pub(crate) room: Notify,
-    /// Wakes the orderly loop: messages arrived.
-    pub(crate) ready: Notify,
-}
-
-impl Assigned {
-    pub(crate) fn new(
-        queue: MessageQueue,
-        next_offset: i64,
-        batch_turn: Rc<Turn>,
-        locked_at_ms: Option<u64>,
-    ) -> Rc<Self> {
-        let now_ms = clock::unix_ms();
-        Rc::new(Self {
-            queue,
-            held: RefCell::default(),
-            next_offset: Cell::new(next_offset),
-            source: Cell::new(MASTER_ID),
-            id: next_id(),
-            is_dropped: Cell::new(false),
-            skip: Arc::default(),
-            is_paused: Cell::new(false),
-            batch_turn,
-            locked_at_ms: Cell::new(locked_at_ms),
-            polled_to: Cell::new(None),
-            under_way: RefCell::default(),
-            polled_turn: Cell::new(0),
-            pulled_at_ms: Cell::new(now_ms),
-            consumed_at_ms: Cell::new(now_ms),
-            dropped: Notify::new(),
-            room: Notify::new(),
-            ready: Notify::new(),
-        })
-    }
-
-    /// Ends its loops.
-    pub(crate) fn drop_it(&self) {
-        self.is_dropped.set(true);
-        self.skip.store(true, Ordering::Relaxed);
-        self.dropped.notify_one();
-        self.room.notify_one();
-        self.ready.notify_one();
-    }
-}
-
-fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Member {
@@ -305,7 +221,7 @@ impl Member {
         if self.consumption.is_orderly() {
             self.unlock_all(&assigned).await;
         }
-        assigned.iter().for_each(|assigned| assigned.drop_it());
+        assigned.iter().for_each(|assigned| assigned.give_up());
         self.assigned.borrow_mut().clear();
         // First: a heartbeat behind the goodbye would make us a member again.
         self.has_left.set(true);

@@ -1,6 +1,7 @@
 //! Consumers: push (concurrent, orderly, broadcasting) and lite pull.
 
 pub mod allocation;
+pub(crate) mod assigned;
 mod at_brokers;
 mod concurrent;
 mod consumption;

@@ -15,10 +15,11 @@ use std::time::Duration;
 use ringmq_runtime::sync::Turn;
 use ringmq_runtime::{clock, task};
 
+use super::assigned::Assigned;
 use super::at_brokers::at_brokers;
 use super::consumption::Consumption;
 use super::listener::{OrderlyContext, OrderlyStatus};
-use super::member::{Assigned, Member};
+use super::member::Member;
 use crate::queue::MessageQueue;
 use crate::received::ReceivedMessage;
 
@@ -178,7 +179,7 @@ impl Member {
             return;
         }
         tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");
-        assigned.drop_it();
+        assigned.give_up();
         self.assigned.borrow_mut().remove(queue);
         self.offsets.borrow_mut().remove(queue);
         self.rebalance_now.notify_one();

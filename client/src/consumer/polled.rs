@@ -21,8 +21,9 @@ use std::time::Duration;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::{remote, task};
 
+use super::assigned::Assigned;
 use super::consumption::Consumption;
-use super::member::{Assigned, Member};
+use super::member::Member;
 use super::progress::First;
 use crate::error::Fault;
 use crate::queue::MessageQueue;

@@ -9,7 +9,8 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::names::MASTER_ID;
 use ringmq_runtime::{clock, task};
 
-use super::member::{Assigned, Member};
+use super::assigned::Assigned;
+use super::member::Member;
 use super::progress::Due;
 use super::subscription::{Filter, Subscription};
 use crate::error::Fault;

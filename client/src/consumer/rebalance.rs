@@ -8,8 +8,9 @@ use std::time::Duration;
 use ringmq_protocol::names::RETRY_PREFIX;
 use ringmq_runtime::task;
 
+use super::assigned::Assigned;
 use super::at_brokers::at_brokers;
-use super::member::{Assigned, Member};
+use super::member::Member;
 use super::progress::Due;
 use crate::error::{ClientError, Fault};
 use crate::instance::{Commit, Server};
@@ -127,7 +128,7 @@ impl Member {
         }
         let mut due = Vec::new();
         for assigned in &lost {
-            assigned.drop_it();
+            assigned.give_up();
             let offset = self.offsets.borrow().get(&assigned.queue);
             let offset = offset.filter(|_| self.commits_by_itself());
             due.extend(offset.map(|offset| Due::Left(assigned.queue.clone(), offset)));
@@ -245,7 +246,7 @@ impl Member {
     pub(crate) fn begin_anew(self: &Rc<Self>, queue: &MessageQueue, offset: i64) {
         let old = self.assigned.borrow_mut().remove(queue);
         let Some(old) = old else { return };
-        old.drop_it();
+        old.give_up();
         // Nobody confirmed the lock anew.
         if self.begin(queue.clone(), offset, old.locked_at_ms.get()).is_some()
             && let Some(new) = self.find(queue)

@@ -13,6 +13,7 @@ use ringmq_remoting::{Connection, ReplyTo, Service};
 
 use super::Instance;
 use super::heartbeat::to_data;
+use crate::consumer::assigned::Assigned;
 use crate::consumer::member::Member;
 use crate::queue::MessageQueue;
 
@@ -116,7 +117,7 @@ fn running_info(instance: &Instance, command: &Command<'_>) -> Result<Vec<u8>, S
     Ok(json::to_vec(&info))
 }
 
-fn queue_info(member: &Member, assigned: &crate::consumer::member::Assigned) -> ProcessQueueInfo {
+fn queue_info(member: &Member, assigned: &Assigned) -> ProcessQueueInfo {
     let held = assigned.held.borrow();
     ProcessQueueInfo {
         cached_msg_count: i32::try_from(held.len()).unwrap_or(i32::MAX),
