@@ -7,6 +7,7 @@ mod concurrent;
 mod consumption;
 mod listener;
 mod lite_pull;
+mod locks;
 pub(crate) mod member;
 mod membership;
 pub mod offsets;

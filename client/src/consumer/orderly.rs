@@ -1,194 +1,24 @@
 //! Consumption in order: one batch of a queue at a time, under a lock that the broker keeps.
 //!
-//! The broker forgets a lock 60 s after it was last confirmed; we stop trusting ours after 30 s. A
-//! queue whose lock turns out to be lost is dropped and divided anew, with its offset asked again,
-//! since somebody else may have consumed it meanwhile.
-//!
-//! A queue that is dropped may have a batch at work. Its listener cannot be stopped, so the lock is
-//! given back when it has returned, and an assignment of the same queue to this client begins its
-//! first batch then. What a dropped queue's listener says is ignored: its batch comes again.
+//! An assignment of a queue to this client begins its first batch when the one of an earlier
+//! assignment has returned. What a dropped queue's listener says is ignored: its batch comes again.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringmq_runtime::sync::Turn;
 use ringmq_runtime::{clock, task};
 
 use super::assigned::Assigned;
-use super::at_brokers::at_brokers;
 use super::consumption::Consumption;
 use super::listener::{OrderlyContext, OrderlyStatus};
 use super::member::Member;
-use crate::queue::MessageQueue;
 use crate::received::ReceivedMessage;
 
-/// How often locks are confirmed.
-const LOCK_INTERVAL: Duration = Duration::from_secs(20);
-/// A lock not confirmed for so long is not trusted (half of what the broker grants).
-const LOCK_TRUSTED_MS: u64 = 30_000;
-/// A queue that was given up is unlocked after this long, whatever its batch does (Java: 20 s).
-/// With [`LOCK_INTERVAL`] before it this stays below the minute that the broker grants.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause while the lock is not trusted or nothing is held.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a broker says when it is asked for the lock of a queue.
-pub(crate) struct LockAnswer {
-    pub(crate) queue: MessageQueue,
-    /// From when the lock counts: from the question, since the broker counts from before its
-    /// answer. `None`: somebody else has it.
-    pub(crate) granted_at_ms: Option<u64>,
-}
-
 impl Member {
-    /// Whether the queue may be consumed in order now.
-    pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
-        self.is_broadcasting()
-            || assigned
-                .locked_at_ms
-                .get()
-                .is_some_and(|at| clock::monotonic_ms() - at < LOCK_TRUSTED_MS)
-    }
-
-    /// Asks brokers, all at once, to lock queues for us or to confirm our locks. Queues of a broker
-    /// that does not answer are not in what comes back.
-    ///
-    /// Who calls it holds a turn that a stop waits for, or the stop would miss what is granted.
-    pub(crate) async fn lock(self: &Rc<Self>, queues: Vec<MessageQueue>) -> Vec<LockAnswer> {
-        let lock = |broker_name, queues| self.clone().lock_at_broker(broker_name, queues);
-        let answers = at_brokers("lock", queues, |queue| queue, lock).await;
-        answers.into_iter().flatten().collect()
-    }
-
-    async fn lock_at_broker(
-        self: Rc<Self>,
-        broker_name: Arc<str>,
-        queues: Vec<MessageQueue>,
-    ) -> Vec<LockAnswer> {
-        let asked_at_ms = clock::monotonic_ms();
-        let answer = match self.instance.master(&broker_name) {
-            Ok(broker) => self.instance.lock(&broker, &self.config.group, &queues).await,
-            Err(fault) => Err(fault),
-        };
-        match answer {
-            Ok(granted) => {
-                let is_granted = |queue: &MessageQueue| granted.contains(queue);
-                let answered = queues.into_iter().map(|queue| LockAnswer {
-                    granted_at_ms: is_granted(&queue).then_some(asked_at_ms),
-                    queue,
-                });
-                answered.collect()
-            }
-            Err(fault) => {
-                tracing::warn!(%broker_name, %fault, "queues not locked");
-                Vec::new()
-            }
-        }
-    }
-
-    /// Releases locks; a broker that does not hear it forgets them after a minute.
-    async fn unlock(self: &Rc<Self>, queues: Vec<MessageQueue>) {
-        let unlock = |broker_name, queues| self.clone().unlock_at_broker(broker_name, queues);
-        at_brokers("unlock", queues, |queue| queue, unlock).await;
-    }
-
-    async fn unlock_at_broker(self: Rc<Self>, broker_name: Arc<str>, queues: Vec<MessageQueue>) {
-        let Ok(broker) = self.instance.master(&broker_name) else { return };
-        if self.has_successor() {
-            return;
-        }
-        if let Err(fault) = self.instance.unlock(&broker, &self.config.group, &queues).await {
-            tracing::warn!(%broker_name, %fault, "queues not unlocked");
-        }
-    }
-
-    /// Whether this client has left the group and joined it again. Brokers cannot tell its members
-    /// apart, so what is locked may be the other's.
-    fn has_successor(&self) -> bool {
-        let member = self.instance.member(&self.config.group);
-        member.is_some_and(|member| !std::ptr::eq(&*member, self))
-    }
-
-    /// Unlocks those of these queues that have no batch at work; the broker forgets the locks of
-    /// the others after a minute.
-    pub(crate) async fn unlock_idle(self: &Rc<Self>, mut queues: Vec<MessageQueue>) {
-        queues.retain(|queue| !self.batch_turn(queue).is_taken());
-        self.unlock(queues).await;
-    }
-
-    /// Unlocks queues that are [leaving](Member::leaving): at once, or when the batch at work has
-    /// returned.
-    pub(crate) async fn hand_over(self: &Rc<Self>, lost: Vec<Rc<Assigned>>) {
-        let (busy, idle): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|assigned| assigned.batch_turn.is_taken());
-        for assigned in busy {
-            task::spawn("hand-over", self.clone().hand_over_later(assigned)).detach();
-        }
-        let idle: Vec<_> = idle.iter().map(|idle| idle.queue.clone()).collect();
-        self.unlock(idle.clone()).await;
-        self.leaving.borrow_mut().retain(|queue| !idle.contains(queue));
-    }
-
-    /// Unlocks, for a stop, what is still locked: queues that are ours and queues that are leaving.
-    pub(crate) async fn unlock_all(self: &Rc<Self>, assigned: &[Rc<Assigned>]) {
-        // Behind what is being asked for; a member that stops asks for nothing more.
-        drop(self.take_turn.enter().await);
-        drop(self.confirm_turn.enter().await);
-        let mut locked: Vec<_> = assigned.iter().map(|assigned| assigned.queue.clone()).collect();
-        locked.extend(self.leaving.borrow().iter().cloned());
-        self.unlock_idle(locked).await;
-    }
-
-    async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {
-        let (queue, group) = (&assigned.queue, &self.config.group);
-        if task::timeout(HAND_OVER_TIMEOUT, assigned.batch_turn.enter()).await.is_err() {
-            tracing::warn!(%queue, group, "given up while its listener is still at work");
-        }
-        self.unlock(vec![queue.clone()]).await;
-        self.leaving.borrow_mut().remove(queue);
-        self.rebalance_now.notify_one();
-    }
-
-    /// The turn of a queue's batches.
-    pub(crate) fn batch_turn(&self, queue: &MessageQueue) -> Rc<Turn> {
-        self.instance.batch_turns.of(&self.config.group, queue)
-    }
-
-    /// Confirms locks until the member stops.
-    pub(crate) async fn lock_loop(self: Rc<Self>) {
-        while !self.is_stopping.get() {
-            task::sleep(LOCK_INTERVAL).await;
-            let _turn = self.confirm_turn.enter().await;
-            if self.is_stopping.get() {
-                return;
-            }
-            // No answer: trust ends by itself, and a later confirmation restores it.
-            for answer in self.lock(self.assigned_queues()).await {
-                self.lock_answered(&answer);
-            }
-        }
-    }
-
-    fn lock_answered(&self, answer: &LockAnswer) {
-        let LockAnswer { queue, granted_at_ms } = answer;
-        let Some(assigned) = self.find(queue) else { return };
-        if granted_at_ms.is_some() && self.holds_lock(&assigned) {
-            // The queue may have been taken anew meanwhile.
-            assigned.locked_at_ms.set(assigned.locked_at_ms.get().max(*granted_at_ms));
-            return;
-        }
-        tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");
-        assigned.give_up();
-        self.assigned.borrow_mut().remove(queue);
-        self.offsets.borrow_mut().remove(queue);
-        self.rebalance_now.notify_one();
-    }
-
-    fn assigned_queues(&self) -> Vec<MessageQueue> {
-        self.assigned.borrow().keys().cloned().collect()
-    }
-
     /// Consumes one queue in order until it is dropped.
     pub(crate) async fn orderly_loop(self: Rc<Self>, assigned: Rc<Assigned>) {
         let Consumption::Orderly(orderly) = &self.consumption else { return };
@@ -253,11 +83,6 @@ impl Member {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::pin::pin;
-
-    use futures_lite::future::poll_once;
-    use ringmq_runtime::shards;
-
     use super::*;
     use crate::config::{ClientConfig, ConsumerConfig};
     use crate::consumer::consumption::Orderly;
@@ -269,19 +94,5 @@ pub(super) mod tests {
         let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
         let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
         Member::new(instance, ConsumerConfig::new("g"), Consumption::Orderly(orderly))
-    }
-
-    #[test]
-    fn a_stop_gives_locks_back_when_those_being_asked_for_are_answered() {
-        shards::block_on(async {
-            let member = member();
-            for asking in [&member.take_turn, &member.confirm_turn] {
-                let asked = asking.enter().await;
-                let mut given_back = pin!(member.unlock_all(&[]));
-                assert!(poll_once(given_back.as_mut()).await.is_none(), "granted behind it");
-                drop(asked);
-                given_back.await;
-            }
-        });
     }
 }
