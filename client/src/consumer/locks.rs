@@ -36,9 +36,14 @@ pub(crate) struct LockAnswer {
 }
 
 impl Member {
-    /// Whether the queue may be consumed in order now.
+    /// Whether its queues are consumed under locks: in order, and each by one client of the group.
+    pub(crate) fn needs_locks(&self) -> bool {
+        self.consumption.is_orderly() && !self.is_broadcasting()
+    }
+
+    /// Whether the queue may be consumed now, as far as locks go.
     pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
-        self.is_broadcasting()
+        !self.needs_locks()
             || assigned
                 .locked_at_ms
                 .get()
@@ -149,8 +154,11 @@ impl Member {
         self.instance.batch_turns.of(&self.config.group, queue)
     }
 
-    /// Confirms locks until the member stops.
+    /// Confirms locks, if there are any, until the member stops.
     pub(crate) async fn lock_loop(self: Rc<Self>) {
+        if !self.needs_locks() {
+            return;
+        }
         while !self.is_stopping.get() {
             task::sleep(LOCK_INTERVAL).await;
             let _turn = self.confirm_turn.enter().await;
@@ -191,7 +199,8 @@ mod tests {
     use futures_lite::future::poll_once;
     use ringmq_runtime::shards;
 
-    use crate::consumer::orderly::tests::member;
+    use crate::config::{ConsumerConfig, MessageModel};
+    use crate::consumer::orderly::tests::{member, member_with};
 
     #[test]
     fn a_stop_gives_locks_back_when_those_being_asked_for_are_answered() {
@@ -204,6 +213,19 @@ mod tests {
                 drop(asked);
                 given_back.await;
             }
+        });
+    }
+
+    #[test]
+    fn a_broadcasting_group_confirms_no_locks() {
+        shards::block_on(async {
+            let confirms = async |model| {
+                let config = ConsumerConfig { model, ..ConsumerConfig::new("g") };
+                poll_once(pin!(member_with(config).lock_loop())).await.is_none()
+            };
+            assert!(confirms(MessageModel::Clustering).await);
+            // The others of its group have the same queues: one alone would be granted their locks.
+            assert!(!confirms(MessageModel::Broadcasting).await);
         });
     }
 }

@@ -218,7 +218,7 @@ impl Member {
             // What is not stored is told by the log; its next owner gets it again.
             let _ = self.persist_all().await;
         }
-        if self.consumption.is_orderly() {
+        if self.needs_locks() {
             self.unlock_all(&assigned).await;
         }
         assigned.iter().for_each(|assigned| assigned.give_up());

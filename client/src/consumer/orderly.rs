@@ -90,9 +90,13 @@ pub(super) mod tests {
 
     /// A member of group `g` whose name server nobody is.
     pub(in crate::consumer) fn member() -> Rc<Member> {
+        member_with(ConsumerConfig::new("g"))
+    }
+
+    pub(in crate::consumer) fn member_with(config: ConsumerConfig) -> Rc<Member> {
         let instance = Instance::new(ClientConfig::new("127.0.0.1:1"));
         let listener = |_: &[Arc<ReceivedMessage>], _: &OrderlyContext| OrderlyStatus::Success;
         let orderly = Orderly::new(Arc::new(listener), 1, 1).expect("a thread");
-        Member::new(instance, ConsumerConfig::new("g"), Consumption::Orderly(orderly))
+        Member::new(instance, config, Consumption::Orderly(orderly))
     }
 }

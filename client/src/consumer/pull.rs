@@ -63,8 +63,7 @@ impl Member {
     }
 
     fn may_pull(&self, assigned: &Assigned) -> bool {
-        let is_locked = !self.consumption.is_orderly() || self.holds_lock(assigned);
-        is_locked
+        self.holds_lock(assigned)
             && !assigned.is_paused.get()
             && assigned.held.borrow().full(&self.flow_limits()).is_none()
             && !self.is_buffer_full()

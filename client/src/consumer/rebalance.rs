@@ -118,8 +118,7 @@ impl Member {
             });
             lost
         };
-        let is_locked = self.consumption.is_orderly() && !self.is_broadcasting();
-        if is_locked {
+        if self.needs_locks() {
             // Now: the member may stop before they are handed over.
             self.leaving.borrow_mut().extend(lost.iter().map(|lost| lost.queue.clone()));
         }
@@ -141,7 +140,7 @@ impl Member {
         // The next owner moves them on: what we knew is history.
         queues.iter().for_each(|queue| self.offsets.borrow_mut().remove(queue));
         tracing::info!(group = self.config.group, ?queues, "queues given up");
-        if is_locked {
+        if self.needs_locks() {
             self.hand_over(lost).await;
         }
     }
@@ -150,7 +149,7 @@ impl Member {
     async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Pass {
         let wanted = queues.len();
         queues.retain(|queue| !self.leaving.borrow().contains(queue));
-        let taken = match self.consumption.is_orderly() && !self.is_broadcasting() {
+        let taken = match self.needs_locks() {
             true => self.lock_and_take(queues).await,
             false => self.take_all(queues.into_iter().map(|queue| (queue, None)).collect()).await,
         };
