@@ -13,6 +13,7 @@ use super::assigned::Assigned;
 use super::listener::{
     ConcurrentListener, ConsumeStatus, OrderlyContext, OrderlyListener, OrderlyStatus,
 };
+use super::locks::Locks;
 use super::polled::Polled;
 use super::workers::Workers;
 use crate::error::ClientError;
@@ -101,6 +102,7 @@ pub(crate) struct Orderly {
     listener: Arc<dyn OrderlyListener>,
     workers: Workers,
     pub(crate) batch: usize,
+    pub(super) locks: Locks,
     under_way: Cell<usize>,
     idle: Notify,
 }
@@ -113,7 +115,8 @@ impl Orderly {
     ) -> Result<Self, ClientError> {
         let workers = Workers::start(threads)?;
         let (under_way, idle) = (Cell::new(0), Notify::new());
-        Ok(Self { listener, workers, batch: batch.max(1), under_way, idle })
+        let (batch, locks) = (batch.max(1), Locks::default());
+        Ok(Self { listener, workers, batch, locks, under_way, idle })
     }
 
     /// Has the listener consume one batch and waits for its verdict.

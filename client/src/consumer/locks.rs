@@ -7,6 +7,8 @@
 //! A queue that is dropped may have a batch at work. Its listener cannot be stopped, so the lock is
 //! given back when it has returned.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use ringmq_runtime::{clock, task};
 
 use super::assigned::Assigned;
 use super::at_brokers::at_brokers;
+use super::consumption::Consumption;
 use super::member::Member;
 use crate::queue::MessageQueue;
 
@@ -27,6 +30,37 @@ const LOCK_TRUSTED_MS: u64 = 30_000;
 /// With [`LOCK_INTERVAL`] before it this stays below the minute that the broker grants.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What is under way with the locks of a member.
+#[derive(Default)]
+pub(super) struct Locks {
+    /// Queues given up whose locks are still ours: their offsets are being stored, or a batch of
+    /// theirs is at work.
+    leaving: RefCell<BTreeSet<MessageQueue>>,
+    /// Entered from the question for locks until each is with a queue that is ours, or is given
+    /// back.
+    pub(super) take_turn: Turn,
+    /// Entered while locks are confirmed. Not the turn above: while one broker does not say where
+    /// its queues begin, the locks of others would expire.
+    confirm_turn: Turn,
+}
+
+impl Locks {
+    /// These queues are given up; their locks stay ours until they are handed over.
+    pub(super) fn begin_leaving(&self, given_up: &[Rc<Assigned>]) {
+        self.leaving.borrow_mut().extend(given_up.iter().map(|it| it.queue.clone()));
+    }
+
+    /// Whether the queue was given up, and its lock is still ours.
+    pub(super) fn is_leaving(&self, queue: &MessageQueue) -> bool {
+        self.leaving.borrow().contains(queue)
+    }
+
+    /// The lock of the queue is given back.
+    fn has_left(&self, queue: &MessageQueue) {
+        self.leaving.borrow_mut().remove(queue);
+    }
+}
+
 /// What a broker says when it is asked for the lock of a queue.
 pub(crate) struct LockAnswer {
     pub(crate) queue: MessageQueue,
@@ -36,14 +70,18 @@ pub(crate) struct LockAnswer {
 }
 
 impl Member {
-    /// Whether its queues are consumed under locks: in order, and each by one client of the group.
-    pub(crate) fn needs_locks(&self) -> bool {
-        self.consumption.is_orderly() && !self.is_broadcasting()
+    /// The locks, if its queues are consumed under any: in order, and each by one client of the
+    /// group.
+    pub(super) fn locks(&self) -> Option<&Locks> {
+        match &self.consumption {
+            Consumption::Orderly(orderly) if !self.is_broadcasting() => Some(&orderly.locks),
+            _ => None,
+        }
     }
 
     /// Whether the queue may be consumed now, as far as locks go.
     pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
-        !self.needs_locks()
+        self.locks().is_none()
             || assigned
                 .locked_at_ms
                 .get()
@@ -116,9 +154,9 @@ impl Member {
         self.unlock(queues).await;
     }
 
-    /// Unlocks queues that are [leaving](Member::leaving): at once, or when the batch at work has
+    /// Unlocks queues that are [leaving](Locks::leaving): at once, or when the batch at work has
     /// returned.
-    pub(crate) async fn hand_over(self: &Rc<Self>, lost: Vec<Rc<Assigned>>) {
+    pub(super) async fn hand_over(self: &Rc<Self>, locks: &Locks, lost: Vec<Rc<Assigned>>) {
         let (busy, idle): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|assigned| assigned.batch_turn.is_taken());
         for assigned in busy {
@@ -126,26 +164,27 @@ impl Member {
         }
         let idle: Vec<_> = idle.iter().map(|idle| idle.queue.clone()).collect();
         self.unlock(idle.clone()).await;
-        self.leaving.borrow_mut().retain(|queue| !idle.contains(queue));
+        idle.iter().for_each(|queue| locks.has_left(queue));
     }
 
     /// Unlocks, for a stop, what is still locked: queues that are ours and queues that are leaving.
-    pub(crate) async fn unlock_all(self: &Rc<Self>, assigned: &[Rc<Assigned>]) {
+    pub(super) async fn unlock_all(self: &Rc<Self>, locks: &Locks, assigned: &[Rc<Assigned>]) {
         // Behind what is being asked for; a member that stops asks for nothing more.
-        drop(self.take_turn.enter().await);
-        drop(self.confirm_turn.enter().await);
+        drop(locks.take_turn.enter().await);
+        drop(locks.confirm_turn.enter().await);
         let mut locked: Vec<_> = assigned.iter().map(|assigned| assigned.queue.clone()).collect();
-        locked.extend(self.leaving.borrow().iter().cloned());
+        locked.extend(locks.leaving.borrow().iter().cloned());
         self.unlock_idle(locked).await;
     }
 
     async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {
+        let Some(locks) = self.locks() else { return };
         let (queue, group) = (&assigned.queue, &self.config.group);
         if task::timeout(HAND_OVER_TIMEOUT, assigned.batch_turn.enter()).await.is_err() {
             tracing::warn!(%queue, group, "given up while its listener is still at work");
         }
         self.unlock(vec![queue.clone()]).await;
-        self.leaving.borrow_mut().remove(queue);
+        locks.has_left(queue);
         self.rebalance_now.notify_one();
     }
 
@@ -156,12 +195,10 @@ impl Member {
 
     /// Confirms locks, if there are any, until the member stops.
     pub(crate) async fn lock_loop(self: Rc<Self>) {
-        if !self.needs_locks() {
-            return;
-        }
+        let Some(locks) = self.locks() else { return };
         while !self.is_stopping.get() {
             task::sleep(LOCK_INTERVAL).await;
-            let _turn = self.confirm_turn.enter().await;
+            let _turn = locks.confirm_turn.enter().await;
             if self.is_stopping.get() {
                 return;
             }
@@ -206,9 +243,10 @@ mod tests {
     fn a_stop_gives_locks_back_when_those_being_asked_for_are_answered() {
         shards::block_on(async {
             let member = member();
-            for asking in [&member.take_turn, &member.confirm_turn] {
+            let locks = member.locks().expect("it consumes in order");
+            for asking in [&locks.take_turn, &locks.confirm_turn] {
                 let asked = asking.enter().await;
-                let mut given_back = pin!(member.unlock_all(&[]));
+                let mut given_back = pin!(member.unlock_all(locks, &[]));
                 assert!(poll_once(given_back.as_mut()).await.is_none(), "granted behind it");
                 drop(asked);
                 given_back.await;

@@ -7,7 +7,7 @@
 //! never overwrites the progress of the next owner.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ringmq_protocol::names;
@@ -33,9 +33,6 @@ pub(crate) struct Member {
     pub(crate) subscriptions: RefCell<BTreeMap<String, Subscription>>,
     pub(crate) offsets: RefCell<OffsetTable>,
     pub(crate) assigned: RefCell<BTreeMap<MessageQueue, Rc<Assigned>>>,
-    /// Orderly: queues given up whose locks are still ours: their offsets are being stored, or a
-    /// batch of theirs is at work.
-    pub(crate) leaving: RefCell<BTreeSet<MessageQueue>>,
     /// Lite pull: queues that were named instead of divided.
     pub(crate) named: RefCell<Option<Vec<MessageQueue>>>,
     /// Wakes the rebalance loop.
@@ -48,12 +45,6 @@ pub(crate) struct Member {
     /// Entered by a pass of dividing queues: one that asks where its queues begin must not go on
     /// behind a later one that wants others.
     pub(crate) rebalance_turn: Turn,
-    /// Orderly: entered from the question for locks until each is with a queue that is ours, or is
-    /// given back.
-    pub(crate) take_turn: Turn,
-    /// Orderly: entered while locks are confirmed. Not the turn above: while one broker does not
-    /// say where its queues begin, the locks of others would expire.
-    pub(crate) confirm_turn: Turn,
     /// Entered by who stops the member: whoever comes later waits until that is done.
     stop_turn: Turn,
     /// No heartbeat names it any more: brokers hear its goodbye.
@@ -74,15 +65,12 @@ impl Member {
             subscriptions: RefCell::default(),
             offsets: RefCell::default(),
             assigned: RefCell::default(),
-            leaving: RefCell::default(),
             named: RefCell::default(),
             rebalance_now: Notify::new(),
             arrived: Notify::new(),
             turn: Cell::new(0),
             is_stopping: Cell::new(false),
             rebalance_turn: Turn::default(),
-            take_turn: Turn::default(),
-            confirm_turn: Turn::default(),
             stop_turn: Turn::default(),
             has_left: Cell::new(false),
         })
@@ -218,8 +206,8 @@ impl Member {
             // What is not stored is told by the log; its next owner gets it again.
             let _ = self.persist_all().await;
         }
-        if self.needs_locks() {
-            self.unlock_all(&assigned).await;
+        if let Some(locks) = self.locks() {
+            self.unlock_all(locks, &assigned).await;
         }
         assigned.iter().for_each(|assigned| assigned.give_up());
         self.assigned.borrow_mut().clear();

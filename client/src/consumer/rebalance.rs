@@ -10,6 +10,7 @@ use ringmq_runtime::task;
 
 use super::assigned::Assigned;
 use super::at_brokers::at_brokers;
+use super::locks::Locks;
 use super::member::Member;
 use super::progress::Due;
 use crate::error::{ClientError, Fault};
@@ -118,12 +119,13 @@ impl Member {
             });
             lost
         };
-        if self.needs_locks() {
-            // Now: the member may stop before they are handed over.
-            self.leaving.borrow_mut().extend(lost.iter().map(|lost| lost.queue.clone()));
-        }
         if lost.is_empty() {
             return;
+        }
+        let locks = self.locks();
+        if let Some(locks) = locks {
+            // Now: the member may stop before they are handed over.
+            locks.begin_leaving(&lost);
         }
         let mut due = Vec::new();
         for assigned in &lost {
@@ -140,18 +142,17 @@ impl Member {
         // The next owner moves them on: what we knew is history.
         queues.iter().for_each(|queue| self.offsets.borrow_mut().remove(queue));
         tracing::info!(group = self.config.group, ?queues, "queues given up");
-        if self.needs_locks() {
-            self.hand_over(lost).await;
+        if let Some(locks) = locks {
+            self.hand_over(locks, lost).await;
         }
     }
 
     /// Begins to consume queues. Those without a lock or an offset wait for the next pass.
-    async fn take(self: &Rc<Self>, mut queues: Vec<MessageQueue>) -> Pass {
+    async fn take(self: &Rc<Self>, queues: Vec<MessageQueue>) -> Pass {
         let wanted = queues.len();
-        queues.retain(|queue| !self.leaving.borrow().contains(queue));
-        let taken = match self.needs_locks() {
-            true => self.lock_and_take(queues).await,
-            false => self.take_all(queues.into_iter().map(|queue| (queue, None)).collect()).await,
+        let taken = match self.locks() {
+            Some(locks) => self.lock_and_take(locks, queues).await,
+            None => self.take_all(queues.into_iter().map(|queue| (queue, None)).collect()).await,
         };
         if !taken.is_empty() {
             tracing::info!(group = self.config.group, queues = ?taken, "queues taken");
@@ -159,10 +160,16 @@ impl Member {
         if taken.len() == wanted { Pass::Complete } else { Pass::Incomplete }
     }
 
-    /// Begins to consume queues whose locks we get. A lock that is of no use is given back: the
-    /// queue may be another member's by the next pass, and we may be about to leave.
-    async fn lock_and_take(self: &Rc<Self>, queues: Vec<MessageQueue>) -> Vec<MessageQueue> {
-        let _turn = self.take_turn.enter().await;
+    /// Begins to consume queues whose locks we get, but for those that are leaving. A lock that is
+    /// of no use is given back: the queue may be another member's by the next pass, and we may be
+    /// about to leave.
+    async fn lock_and_take(
+        self: &Rc<Self>,
+        locks: &Locks,
+        mut queues: Vec<MessageQueue>,
+    ) -> Vec<MessageQueue> {
+        queues.retain(|queue| !locks.is_leaving(queue));
+        let _turn = locks.take_turn.enter().await;
         if self.is_stopping.get() {
             return Vec::new();
         }
