@@ -147,27 +147,33 @@ impl Consumption {
     }
 
     pub(crate) fn is_polled(&self) -> bool {
-        matches!(self, Self::Polled(_))
+        self.polled().is_some()
+    }
+
+    /// What polls share, if it is polled.
+    pub(super) fn polled(&self) -> Option<&Polled> {
+        match self {
+            Self::Polled(polled) => Some(polled),
+            Self::Concurrent(_) | Self::Orderly(_) => None,
+        }
     }
 
     /// New messages of a queue are held.
     pub(crate) fn start(&self, assigned: &Assigned, messages: &[Arc<ReceivedMessage>]) {
-        if let Self::Concurrent(concurrent) = self {
-            concurrent.start(assigned, messages);
+        match self {
+            Self::Concurrent(concurrent) => concurrent.start(assigned, messages),
+            Self::Orderly(_) => assigned.ready.notify_one(),
+            Self::Polled(polled) => polled.arrived.notify_one(),
         }
     }
 
-    /// Has listeners begin nothing more of these queues, and waits for those at work.
+    /// Has nobody begin anything more of these queues, and waits for listeners at work.
     pub(crate) async fn drain(&self, assigned: &[Rc<Assigned>]) {
         assigned.iter().for_each(|assigned| assigned.skip.store(true, Ordering::Relaxed));
         let (under_way, idle) = match self {
             Self::Concurrent(concurrent) => (&concurrent.under_way, &concurrent.idle),
             Self::Orderly(orderly) => (&orderly.under_way, &orderly.idle),
-            Self::Polled(polled) => {
-                // Ends the loop that reads them, and with it the last owner of the member.
-                polled.returned.close();
-                return;
-            }
+            Self::Polled(polled) => return polled.end(),
         };
         let all_ended = async {
             while under_way.get() > 0 {

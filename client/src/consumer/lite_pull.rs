@@ -48,7 +48,7 @@ impl LitePullConsumer {
         let (topic, filter) = (topic.to_owned(), Filter::tags(expression));
         self.membership
             .run(move |member| async move {
-                if member.named.borrow().is_some() {
+                if member.named().is_some() {
                     return Err(ClientError::invalid(
                         "queues were assigned; subscribe is for others",
                     ));
@@ -75,7 +75,9 @@ impl LitePullConsumer {
                     // Brokers are found through the route of the topic.
                     member.instance.route(&queue.topic).await?;
                 }
-                *member.named.borrow_mut() = Some(queues);
+                if let Some(polled) = member.consumption.polled() {
+                    *polled.named.borrow_mut() = Some(queues.into());
+                }
                 member.rebalance().await;
                 Ok(())
             })
@@ -171,7 +173,9 @@ impl LitePullConsumer {
                     assigned.is_paused.set(is_paused);
                     assigned.room.notify_one();
                 }
-                member.arrived.notify_one();
+                if let Some(polled) = member.consumption.polled() {
+                    polled.arrived.notify_one();
+                }
                 Ok(())
             })
             .await

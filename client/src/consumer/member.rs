@@ -33,14 +33,8 @@ pub(crate) struct Member {
     pub(crate) subscriptions: RefCell<BTreeMap<String, Subscription>>,
     pub(crate) offsets: RefCell<OffsetTable>,
     pub(crate) assigned: RefCell<BTreeMap<MessageQueue, Rc<Assigned>>>,
-    /// Lite pull: queues that were named instead of divided.
-    pub(crate) named: RefCell<Option<Vec<MessageQueue>>>,
     /// Wakes the rebalance loop.
     pub(crate) rebalance_now: Notify,
-    /// Wakes whoever polls: messages arrived.
-    pub(crate) arrived: Notify,
-    /// Counts polls, to serve queues in turn.
-    pub(crate) turn: Cell<u64>,
     pub(crate) is_stopping: Cell<bool>,
     /// Entered by a pass of dividing queues: one that asks where its queues begin must not go on
     /// behind a later one that wants others.
@@ -65,10 +59,7 @@ impl Member {
             subscriptions: RefCell::default(),
             offsets: RefCell::default(),
             assigned: RefCell::default(),
-            named: RefCell::default(),
             rebalance_now: Notify::new(),
-            arrived: Notify::new(),
-            turn: Cell::new(0),
             is_stopping: Cell::new(false),
             rebalance_turn: Turn::default(),
             stop_turn: Turn::default(),
@@ -125,10 +116,15 @@ impl Member {
         self.rebalance_now.notify_one();
     }
 
+    /// The queues that were named instead of divided, if any were.
+    pub(super) fn named(&self) -> Option<Rc<[MessageQueue]>> {
+        self.consumption.polled()?.named.borrow().clone()
+    }
+
     /// What we want of `topic`: all of it if queues were named; `None`: nothing, until a rebalance
     /// drops its queues.
     pub(crate) fn wanted(&self, topic: &str) -> Option<Subscription> {
-        if self.named.borrow().is_some() {
+        if self.named().is_some() {
             let (topic, filter) = (topic.to_owned(), Filter::all());
             return Some(Subscription { topic, filter, version: 0 });
         }
@@ -137,7 +133,7 @@ impl Member {
 
     /// Whether the queue may still become ours: it is named, or its topic subscribed.
     pub(crate) fn is_wanted(&self, queue: &MessageQueue) -> bool {
-        match &*self.named.borrow() {
+        match self.named() {
             Some(named) => named.contains(queue),
             None => self.subscriptions.borrow().contains_key(&*queue.topic),
         }
@@ -146,8 +142,8 @@ impl Member {
     /// Topics that are subscribed or named.
     pub(crate) fn topics(&self) -> Vec<String> {
         let mut topics: Vec<String> = self.subscriptions.borrow().keys().cloned().collect();
-        let named = self.named.borrow();
-        topics.extend(named.iter().flatten().map(|queue| queue.topic.to_string()));
+        let named = self.named().unwrap_or_default();
+        topics.extend(named.iter().map(|queue| queue.topic.to_string()));
         topics.sort();
         topics.dedup();
         topics
@@ -196,7 +192,6 @@ impl Member {
             return;
         }
         self.rebalance_now.notify_all();
-        self.arrived.notify_all();
         let assigned = self.all_assigned();
         if self.commits_by_itself() {
             self.settle_polled();

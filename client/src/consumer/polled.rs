@@ -14,15 +14,17 @@
 //! above a message that is held. A queue that is given up loses what was polled and not processed
 //! to its next owner, who gets it again.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
+use ringmq_runtime::sync::Notify;
 use ringmq_runtime::{remote, task};
 
 use super::assigned::Assigned;
-use super::consumption::Consumption;
 use super::member::Member;
 use super::progress::First;
 use crate::error::Fault;
@@ -32,17 +34,32 @@ use crate::received::ReceivedMessage;
 /// A poll that waits looks this often whether it was given up.
 const GIVEN_UP_CHECK: Duration = Duration::from_secs(1);
 
-/// The way back for messages that were handed to nobody.
+/// What polls of a member share.
 pub(crate) struct Polled {
+    /// Queues that were named instead of divided.
+    pub(super) named: RefCell<Option<Rc<[MessageQueue]>>>,
+    /// Wakes whoever polls: messages arrived.
+    pub(super) arrived: Notify,
+    /// Counts polls, to serve queues in turn.
+    turn: Cell<u64>,
+    /// The way back for messages that were handed to nobody.
     returns: async_channel::Sender<Batch>,
-    pub(super) returned: async_channel::Receiver<Batch>,
+    returned: async_channel::Receiver<Batch>,
 }
 
 impl Polled {
     pub(crate) fn new() -> Self {
         // Unbounded like what is polled: what comes back was held before.
         let (returns, returned) = async_channel::unbounded();
-        Self { returns, returned }
+        let (named, arrived, turn) = (RefCell::default(), Notify::new(), Cell::new(0));
+        Self { named, arrived, turn, returns, returned }
+    }
+
+    /// Whoever polls shall wait no longer, nor the loop that takes messages back: it is the last
+    /// owner of the member.
+    pub(super) fn end(&self) {
+        self.arrived.notify_all();
+        self.returned.close();
     }
 }
 
@@ -91,7 +108,7 @@ impl Drop for HandOver {
 impl Member {
     /// Hands up to `max` messages of one queue `to` whoever polls, or nothing after `timeout`.
     pub(super) async fn poll(&self, max: usize, timeout: Duration, to: remote::Sender<HandOver>) {
-        let Consumption::Polled(polled) = &self.consumption else { return };
+        let Some(polled) = self.consumption.polled() else { return };
         if self.commits_by_itself() {
             self.settle_polled();
         }
@@ -102,7 +119,7 @@ impl Member {
         loop {
             if to.is_closed() {
                 // The wake-up that came here is for another one who polls.
-                return self.arrived.notify_one();
+                return polled.arrived.notify_one();
             }
             if let Some(hand_over) = self.hand_out(polled, max) {
                 return to.send(hand_over);
@@ -111,7 +128,7 @@ impl Member {
             if left.is_zero() || self.is_stopping.get() {
                 return;
             }
-            let _ = task::timeout(left.min(GIVEN_UP_CHECK), self.arrived.notified()).await;
+            let _ = task::timeout(left.min(GIVEN_UP_CHECK), polled.arrived.notified()).await;
         }
     }
 
@@ -123,14 +140,14 @@ impl Member {
             .iter()
             .filter(|assigned| !assigned.is_paused.get() && !assigned.held.borrow().is_empty());
         let next = ready.min_by_key(|assigned| assigned.polled_turn.get())?;
-        self.turn.set(self.turn.get() + 1);
-        next.polled_turn.set(self.turn.get());
+        polled.turn.set(polled.turn.get() + 1);
+        next.polled_turn.set(polled.turn.get());
         let messages = next.held.borrow_mut().take(max);
         let has_arrived = next.hand_over_from(messages.first()?.queue_offset);
         next.polled_to.set(next.held.borrow_mut().commit_taken());
         next.room.notify_one();
         // There may be more for others who poll.
-        self.arrived.notify_one();
+        polled.arrived.notify_one();
         let (queue, assignment) = (next.queue.clone(), next.id);
         let batch = Some(Batch { queue, assignment, messages, has_arrived });
         Some(HandOver { batch, returns: polled.returns.clone() })
@@ -153,11 +170,11 @@ impl Member {
     }
 
     /// Takes back what was handed to nobody, for polls that wait, until the member stops.
-    pub(super) async fn return_loop(self: std::rc::Rc<Self>) {
-        let Consumption::Polled(polled) = &self.consumption else { return };
+    pub(super) async fn return_loop(self: Rc<Self>) {
+        let Some(polled) = self.consumption.polled() else { return };
         while let Ok(batch) = polled.returned.recv().await {
             self.hold_again(batch);
-            self.arrived.notify_one();
+            polled.arrived.notify_one();
         }
     }
 
@@ -177,7 +194,7 @@ impl Member {
 
     /// What was polled and has arrived is processed.
     pub(super) fn settle_polled(&self) {
-        let Consumption::Polled(polled) = &self.consumption else { return };
+        let Some(polled) = self.consumption.polled() else { return };
         self.take_back(polled);
         let mut offsets = self.offsets.borrow_mut();
         for assigned in self.assigned.borrow().values() {
@@ -222,12 +239,11 @@ impl UnderWay {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use ringmq_runtime::shards;
 
     use super::*;
     use crate::config::{ClientConfig, ConsumerConfig};
+    use crate::consumer::consumption::Consumption;
     use crate::instance::Instance;
 
     /// A member with one queue that holds the messages 0..10, nothing of which is processed.
@@ -303,7 +319,8 @@ mod tests {
             let (sender, receiver) = remote::oneshot();
             member.poll(0, Duration::from_millis(100), sender).await;
             assert!(offsets(receiver).await.is_empty());
-            assert_eq!(member.turn.get(), 0, "no queue was asked, let alone over and over");
+            let polled = member.consumption.polled().expect("it is polled");
+            assert_eq!(polled.turn.get(), 0, "no queue was asked, let alone over and over");
         });
     }
 }

@@ -142,8 +142,6 @@ impl Member {
             self.skip_to(assigned, next);
         } else {
             self.consumption.start(assigned, &new);
-            assigned.ready.notify_one();
-            self.arrived.notify_one();
         }
         next
     }

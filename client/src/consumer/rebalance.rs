@@ -74,7 +74,7 @@ impl Member {
 
     /// Our queues of one topic.
     async fn share_of(&self, topic: &str) -> Result<Vec<MessageQueue>, ClientError> {
-        if let Some(named) = &*self.named.borrow() {
+        if let Some(named) = self.named() {
             return Ok(named.iter().filter(|queue| &*queue.topic == topic).cloned().collect());
         }
         let route = self.instance.route(topic).await?;
