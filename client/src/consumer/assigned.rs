@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ringmq_protocol::names::MASTER_ID;
 use ringmq_runtime::clock;
-use ringmq_runtime::sync::{Notify, Turn};
+use ringmq_runtime::sync::Notify;
 
-use super::polled::UnderWay;
+use super::locks::QueueLock;
+use super::poll_state::PollState;
 use super::process_queue::ProcessQueue;
 use crate::queue::MessageQueue;
 
@@ -26,37 +27,20 @@ pub(crate) struct Assigned {
     pub(crate) is_dropped: Cell<bool>,
     /// Read by listener threads: work that has not begun is skipped.
     pub(crate) skip: Arc<AtomicBool>,
-    pub(crate) is_paused: Cell<bool>,
-    /// Orderly: entered by a batch from its begin to its end, so that a batch of an assignment that
-    /// was dropped ends before one of the next begins.
-    pub(crate) batch_turn: Rc<Turn>,
-    /// Orderly: when we last asked for a lock that the broker granted, on the monotonic clock in
-    /// milliseconds.
-    pub(crate) locked_at_ms: Cell<Option<u64>>,
-    /// Lite pull: one past the newest message that was handed to a poll, or is not for one; `None`
-    /// before the first.
-    pub(crate) polled_to: Cell<Option<i64>>,
-    /// Lite pull: batches that were handed to polls and may not have arrived.
-    pub(crate) under_way: RefCell<Vec<UnderWay>>,
-    /// Turn of the last poll that it served.
-    pub(crate) polled_turn: Cell<u64>,
+    /// Of use where it is consumed in order.
+    pub(crate) lock: QueueLock,
+    /// Of use where it is polled.
+    pub(super) poll: PollState,
     pub(crate) pulled_at_ms: Cell<i64>,
     pub(crate) consumed_at_ms: Cell<i64>,
     /// Ends a long poll.
     pub(crate) dropped: Notify,
     /// Wakes the pull loop: there may be room.
     pub(crate) room: Notify,
-    /// Wakes the orderly loop: messages arrived.
-    pub(crate) ready: Notify,
 }
 
 impl Assigned {
-    pub(crate) fn new(
-        queue: MessageQueue,
-        next_offset: i64,
-        batch_turn: Rc<Turn>,
-        locked_at_ms: Option<u64>,
-    ) -> Rc<Self> {
+    pub(crate) fn new(queue: MessageQueue, next_offset: i64, lock: QueueLock) -> Rc<Self> {
         let now_ms = clock::unix_ms();
         Rc::new(Self {
             queue,
@@ -66,17 +50,12 @@ impl Assigned {
             id: next_id(),
             is_dropped: Cell::new(false),
             skip: Arc::default(),
-            is_paused: Cell::new(false),
-            batch_turn,
-            locked_at_ms: Cell::new(locked_at_ms),
-            polled_to: Cell::new(None),
-            under_way: RefCell::default(),
-            polled_turn: Cell::new(0),
+            lock,
+            poll: PollState::default(),
             pulled_at_ms: Cell::new(now_ms),
             consumed_at_ms: Cell::new(now_ms),
             dropped: Notify::new(),
             room: Notify::new(),
-            ready: Notify::new(),
         })
     }
 
@@ -86,7 +65,7 @@ impl Assigned {
         self.skip.store(true, Ordering::Relaxed);
         self.dropped.notify_one();
         self.room.notify_one();
-        self.ready.notify_one();
+        self.lock.ready.notify_one();
     }
 }
 

@@ -162,7 +162,7 @@ impl Consumption {
     pub(crate) fn start(&self, assigned: &Assigned, messages: &[Arc<ReceivedMessage>]) {
         match self {
             Self::Concurrent(concurrent) => concurrent.start(assigned, messages),
-            Self::Orderly(_) => assigned.ready.notify_one(),
+            Self::Orderly(_) => assigned.lock.ready.notify_one(),
             Self::Polled(polled) => polled.arrived.notify_one(),
         }
     }

@@ -170,7 +170,7 @@ impl LitePullConsumer {
         self.membership
             .run(move |member| async move {
                 for assigned in queues.iter().filter_map(|queue| member.find(queue)) {
-                    assigned.is_paused.set(is_paused);
+                    assigned.poll.is_paused.set(is_paused);
                     assigned.room.notify_one();
                 }
                 if let Some(polled) = member.consumption.polled() {

@@ -7,13 +7,13 @@
 //! A queue that is dropped may have a batch at work. Its listener cannot be stopped, so the lock is
 //! given back when it has returned.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringmq_runtime::sync::Turn;
+use ringmq_runtime::sync::{Notify, Turn};
 use ringmq_runtime::{clock, task};
 
 use super::assigned::Assigned;
@@ -61,6 +61,31 @@ impl Locks {
     }
 }
 
+/// The lock of one queue, and the turn of its batches.
+#[derive(Default)]
+pub(crate) struct QueueLock {
+    /// Entered by a batch from its begin to its end, so that a batch of an assignment that was
+    /// dropped ends before one of the next begins.
+    pub(super) batch_turn: Rc<Turn>,
+    /// When we last asked for a lock that the broker granted, on the monotonic clock in
+    /// milliseconds.
+    pub(crate) locked_at_ms: Cell<Option<u64>>,
+    /// Wakes the orderly loop: messages arrived.
+    pub(super) ready: Notify,
+}
+
+impl QueueLock {
+    /// The lock that counts from `locked_at_ms`, if there is one.
+    pub(super) fn new(batch_turn: Rc<Turn>, locked_at_ms: Option<u64>) -> Self {
+        Self { batch_turn, locked_at_ms: Cell::new(locked_at_ms), ready: Notify::new() }
+    }
+
+    fn is_trusted(&self) -> bool {
+        let at = self.locked_at_ms.get();
+        at.is_some_and(|at| clock::monotonic_ms() - at < LOCK_TRUSTED_MS)
+    }
+}
+
 /// What a broker says when it is asked for the lock of a queue.
 pub(crate) struct LockAnswer {
     pub(crate) queue: MessageQueue,
@@ -81,11 +106,7 @@ impl Member {
 
     /// Whether the queue may be consumed now, as far as locks go.
     pub(crate) fn holds_lock(&self, assigned: &Assigned) -> bool {
-        self.locks().is_none()
-            || assigned
-                .locked_at_ms
-                .get()
-                .is_some_and(|at| clock::monotonic_ms() - at < LOCK_TRUSTED_MS)
+        self.locks().is_none() || assigned.lock.is_trusted()
     }
 
     /// Asks brokers, all at once, to lock queues for us or to confirm our locks. Queues of a broker
@@ -158,7 +179,7 @@ impl Member {
     /// returned.
     pub(super) async fn hand_over(self: &Rc<Self>, locks: &Locks, lost: Vec<Rc<Assigned>>) {
         let (busy, idle): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|assigned| assigned.batch_turn.is_taken());
+            lost.into_iter().partition(|assigned| assigned.lock.batch_turn.is_taken());
         for assigned in busy {
             task::spawn("hand-over", self.clone().hand_over_later(assigned)).detach();
         }
@@ -180,7 +201,7 @@ impl Member {
     async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {
         let Some(locks) = self.locks() else { return };
         let (queue, group) = (&assigned.queue, &self.config.group);
-        if task::timeout(HAND_OVER_TIMEOUT, assigned.batch_turn.enter()).await.is_err() {
+        if task::timeout(HAND_OVER_TIMEOUT, assigned.lock.batch_turn.enter()).await.is_err() {
             tracing::warn!(%queue, group, "given up while its listener is still at work");
         }
         self.unlock(vec![queue.clone()]).await;
@@ -214,7 +235,8 @@ impl Member {
         let Some(assigned) = self.find(queue) else { return };
         if granted_at_ms.is_some() && self.holds_lock(&assigned) {
             // The queue may have been taken anew meanwhile.
-            assigned.locked_at_ms.set(assigned.locked_at_ms.get().max(*granted_at_ms));
+            let locked_at_ms = &assigned.lock.locked_at_ms;
+            locked_at_ms.set(locked_at_ms.get().max(*granted_at_ms));
             return;
         }
         tracing::warn!(%queue, group = self.config.group, "lock lost, queue divided anew");

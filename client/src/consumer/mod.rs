@@ -12,6 +12,7 @@ pub(crate) mod member;
 mod membership;
 pub mod offsets;
 mod orderly;
+mod poll_state;
 mod polled;
 pub mod process_queue;
 mod progress;

@@ -24,7 +24,7 @@ impl Member {
         let Consumption::Orderly(orderly) = &self.consumption else { return };
         let mut attempt = 0;
         while !assigned.is_dropped.get() && !self.is_stopping.get() {
-            let turn = assigned.batch_turn.enter().await;
+            let turn = assigned.lock.batch_turn.enter().await;
             let is_over = assigned.is_dropped.get() || self.is_stopping.get();
             let batch = match self.holds_lock(&assigned) && !is_over {
                 true => assigned.held.borrow_mut().take(orderly.batch),
@@ -32,7 +32,7 @@ impl Member {
             };
             if batch.is_empty() {
                 drop(turn);
-                let _ = task::timeout(IDLE_PAUSE, assigned.ready.notified()).await;
+                let _ = task::timeout(IDLE_PAUSE, assigned.lock.ready.notified()).await;
                 continue;
             }
             let context = OrderlyContext { queue: assigned.queue.clone(), attempt };

@@ -2,7 +2,7 @@
 //!
 //! A message of a queue that is polled is, one after the other,
 //! - *held*: pulled, in the process queue;
-//! - *polled*: handed to whoever asked. The queue's [`Assigned::polled_to`] stands behind it. One
+//! - *polled*: handed to whoever asked. The queue's [`PollState::polled_to`] stands behind it. One
 //!   that is handed to a poll which was given up meanwhile is seen by nobody and is held again,
 //!   before all newer ones;
 //! - *arrived*: whoever asked has it;
@@ -24,7 +24,6 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::{remote, task};
 
-use super::assigned::Assigned;
 use super::member::Member;
 use super::progress::First;
 use crate::error::Fault;
@@ -69,14 +68,6 @@ pub(super) struct Batch {
     /// [`Assigned::id`] of the assignment that they belong to.
     assignment: u64,
     messages: Vec<Arc<ReceivedMessage>>,
-    has_arrived: Arc<AtomicBool>,
-}
-
-/// A batch that was handed out, as its queue knows it.
-pub(crate) struct UnderWay {
-    /// Offset of its first message.
-    first: i64,
-    /// Set by whoever polled, on whichever thread.
     has_arrived: Arc<AtomicBool>,
 }
 
@@ -136,15 +127,15 @@ impl Member {
     fn hand_out(&self, polled: &Polled, max: usize) -> Option<HandOver> {
         self.take_back(polled);
         let assigned = self.all_assigned();
-        let ready = assigned
-            .iter()
-            .filter(|assigned| !assigned.is_paused.get() && !assigned.held.borrow().is_empty());
-        let next = ready.min_by_key(|assigned| assigned.polled_turn.get())?;
+        let ready = assigned.iter().filter(|assigned| {
+            !assigned.poll.is_paused.get() && !assigned.held.borrow().is_empty()
+        });
+        let next = ready.min_by_key(|assigned| assigned.poll.turn.get())?;
         polled.turn.set(polled.turn.get() + 1);
-        next.polled_turn.set(polled.turn.get());
+        next.poll.turn.set(polled.turn.get());
         let messages = next.held.borrow_mut().take(max);
-        let has_arrived = next.hand_over_from(messages.first()?.queue_offset);
-        next.polled_to.set(next.held.borrow_mut().commit_taken());
+        let first = messages.first()?.queue_offset;
+        let has_arrived = next.poll.begin_batch(first, next.held.borrow_mut().commit_taken());
         next.room.notify_one();
         // There may be more for others who poll.
         polled.arrived.notify_one();
@@ -163,10 +154,8 @@ impl Member {
     fn hold_again(&self, batch: Batch) {
         let assigned = self.find(&batch.queue).filter(|found| found.id == batch.assignment);
         let Some(assigned) = assigned else { return };
-        let is_it = |known: &UnderWay| Arc::ptr_eq(&known.has_arrived, &batch.has_arrived);
-        assigned.under_way.borrow_mut().retain(|known| !is_it(known));
         assigned.held.borrow_mut().put(batch.messages);
-        assigned.polled_to.set(assigned.held.borrow().commit_offset());
+        assigned.poll.take_back(&batch.has_arrived, assigned.held.borrow().commit_offset());
     }
 
     /// Takes back what was handed to nobody, for polls that wait, until the member stops.
@@ -182,7 +171,7 @@ impl Member {
     pub(super) async fn position(&self, queue: &MessageQueue) -> Result<i64, Fault> {
         if let Some(assigned) = self.find(queue) {
             let held = || assigned.held.borrow().commit_offset();
-            let next = assigned.polled_to.get().or_else(held);
+            let next = assigned.poll.polled_to().or_else(held);
             return Ok(next.unwrap_or(assigned.next_offset.get()));
         }
         let kept = self.offsets.borrow().get(queue).filter(|_| self.is_broadcasting());
@@ -198,42 +187,10 @@ impl Member {
         self.take_back(polled);
         let mut offsets = self.offsets.borrow_mut();
         for assigned in self.assigned.borrow().values() {
-            if let Some(offset) = assigned.arrived_to() {
+            if let Some(offset) = assigned.poll.arrived_to() {
                 offsets.reset(&assigned.queue, offset);
             }
         }
-    }
-}
-
-impl Assigned {
-    /// Nothing below `next` is for whoever polls.
-    pub(super) fn pass_to(&self, next: i64) {
-        self.polled_to.set(self.polled_to.get().max(Some(next)));
-    }
-
-    /// A batch that begins with this offset is handed out; returns what is set when it arrives.
-    fn hand_over_from(&self, first: i64) -> Arc<AtomicBool> {
-        let has_arrived = Arc::<AtomicBool>::default();
-        let mut under_way = self.under_way.borrow_mut();
-        // Nobody may ever ask how far they count.
-        under_way.retain(UnderWay::is_open);
-        under_way.push(UnderWay { first, has_arrived: has_arrived.clone() });
-        has_arrived
-    }
-
-    /// The offset below which all that was polled has arrived; `None` before the first poll.
-    fn arrived_to(&self) -> Option<i64> {
-        let polled_to = self.polled_to.get()?;
-        let mut under_way = self.under_way.borrow_mut();
-        under_way.retain(UnderWay::is_open);
-        let firsts = under_way.iter().map(|batch| batch.first);
-        firsts.chain([polled_to]).min()
-    }
-}
-
-impl UnderWay {
-    fn is_open(&self) -> bool {
-        !self.has_arrived.load(Ordering::Acquire)
     }
 }
 
@@ -243,7 +200,9 @@ mod tests {
 
     use super::*;
     use crate::config::{ClientConfig, ConsumerConfig};
+    use crate::consumer::assigned::Assigned;
     use crate::consumer::consumption::Consumption;
+    use crate::consumer::locks::QueueLock;
     use crate::instance::Instance;
 
     /// A member with one queue that holds the messages 0..10, nothing of which is processed.
@@ -252,7 +211,7 @@ mod tests {
         let consumption = Consumption::Polled(Polled::new());
         let member = Member::new(instance, ConsumerConfig::new("g"), consumption);
         let queue = MessageQueue::new("T", "b", 0);
-        let assigned = Assigned::new(queue.clone(), 0, Rc::default(), None);
+        let assigned = Assigned::new(queue.clone(), 0, QueueLock::default());
         let messages = (0..10).map(|at| Arc::new(ReceivedMessage::sample(at, b"x")));
         assigned.held.borrow_mut().put(messages.collect());
         member.assigned.borrow_mut().insert(queue.clone(), assigned);

@@ -64,7 +64,7 @@ impl Member {
 
     fn may_pull(&self, assigned: &Assigned) -> bool {
         self.holds_lock(assigned)
-            && !assigned.is_paused.get()
+            && !assigned.poll.is_paused.get()
             && assigned.held.borrow().full(&self.flow_limits()).is_none()
             && !self.is_buffer_full()
     }
@@ -168,7 +168,7 @@ impl Member {
             return;
         }
         match self.consumption.is_polled() {
-            true => assigned.pass_to(next),
+            true => assigned.poll.pass_to(next),
             false => self.offsets.borrow_mut().advance(&assigned.queue, next),
         }
     }

@@ -10,7 +10,7 @@ use ringmq_runtime::task;
 
 use super::assigned::Assigned;
 use super::at_brokers::at_brokers;
-use super::locks::Locks;
+use super::locks::{Locks, QueueLock};
 use super::member::Member;
 use super::progress::Due;
 use crate::error::{ClientError, Fault};
@@ -230,8 +230,8 @@ impl Member {
         if self.is_stopping.get() || self.find(&queue).is_some() {
             return None;
         }
-        let turn = self.batch_turn(&queue);
-        let assigned = Assigned::new(queue.clone(), offset, turn, locked_at_ms);
+        let lock = QueueLock::new(self.batch_turn(&queue), locked_at_ms);
+        let assigned = Assigned::new(queue.clone(), offset, lock);
         self.assigned.borrow_mut().insert(queue.clone(), assigned.clone());
         task::spawn("pull loop", self.clone().pull_loop(assigned.clone())).detach();
         if self.consumption.is_orderly() {
@@ -254,11 +254,11 @@ impl Member {
         let Some(old) = old else { return };
         old.give_up();
         // Nobody confirmed the lock anew.
-        if self.begin(queue.clone(), offset, old.locked_at_ms.get()).is_some()
+        if self.begin(queue.clone(), offset, old.lock.locked_at_ms.get()).is_some()
             && let Some(new) = self.find(queue)
         {
-            new.is_paused.set(old.is_paused.get());
-            new.polled_to.set(Some(offset));
+            new.poll.is_paused.set(old.poll.is_paused.get());
+            new.poll.begin_at(offset);
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
             let member = member();
             let queue = MessageQueue::new("T", "b", 0);
             member.begin(queue.clone(), 0, Some(7));
-            let locked_at_ms = || member.find(&queue).expect("ours").locked_at_ms.get();
+            let locked_at_ms = || member.find(&queue).expect("ours").lock.locked_at_ms.get();
             assert_eq!(locked_at_ms(), Some(7));
             member.begin_anew(&queue, 5);
             assert_eq!(locked_at_ms(), Some(7), "nobody confirmed it anew");

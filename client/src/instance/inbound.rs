@@ -124,7 +124,7 @@ fn queue_info(member: &Member, assigned: &Assigned) -> ProcessQueueInfo {
         cached_msg_min_offset: held.commit_offset().unwrap_or(0),
         cached_msg_max_offset: assigned.next_offset.get().saturating_sub(1).max(0),
         commit_offset: member.offsets.borrow().get(&assigned.queue).unwrap_or(-1),
-        locked: assigned.locked_at_ms.get().is_some(),
+        locked: assigned.lock.locked_at_ms.get().is_some(),
         last_pull_timestamp: assigned.pulled_at_ms.get(),
         last_consume_timestamp: assigned.consumed_at_ms.get(),
         ..ProcessQueueInfo::default()
