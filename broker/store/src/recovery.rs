@@ -22,7 +22,6 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Access, Disk};
@@ -38,7 +37,7 @@ use crate::log::{INDEX_DIR, Inner, Parts};
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LOG_MAX_BYTES, LogId};
 use crate::rehearsal;
-use crate::reindex::{Unfit, contradiction, index_record};
+use crate::reindex::index_record;
 use crate::report::RecoveryReport;
 use crate::scan::{Found, Scanner};
 use crate::segments::{self, Segment, Segments};
@@ -57,69 +56,77 @@ pub(crate) async fn open(
     options: LogOptions,
 ) -> Result<(Inner, RecoveryReport), OpenError> {
     let started = Instant::now();
-    make_directories(&disk, dir).await.map_err(OpenError::io(log, "making the directories"))?;
-    let crashed =
-        abort::read(&disk, dir, &options).await.map_err(OpenError::io(log, "reading abort"))?;
-    let mut segments = open_segments(&disk, dir, log, &options).await?;
+    let Loaded { inner, crashed, is_new, rebuilt_index, from } =
+        load(disk, dir, log, options).await?;
+    // Records of earlier runs, which only a rebuild looks at, may lack what the last run wrote.
+    let has_checksums = crashed.is_some_and(|run| run.has_checksums) && !rebuilt_index;
+    let torn_window = crashed.map_or(0, |run| run.torn_window);
+    let scanned = scan_log(&inner, Scanner::new(log, has_checksums), from, torn_window).await?;
+    let end = scanned.end;
+    let settled = settle_end(&inner, end, crashed, scanned.damage.as_deref()).await?;
+    let finished = finish(&inner, from, end, crashed).await;
+    finished.map_err(OpenError::io(log, "making the recovered log durable"))?;
+    let report = RecoveryReport {
+        is_new,
+        was_clean: crashed.is_none(),
+        rebuilt_index,
+        scanned_from: log.at(from),
+        scanned_records: scanned.records,
+        end: log.at(end),
+        damage: scanned.damage,
+        cut_bytes: settled.cut_bytes,
+        cut_heads: settled.cut_heads,
+        kept_in: settled.kept_in,
+        took: started.elapsed(),
+    };
+    Ok((inner, report))
+}
+
+/// A log that knows what its index tells, and what is known of it so far.
+struct Loaded {
+    inner: Inner,
+    /// The note of the last run, unless it ended cleanly.
+    crashed: Option<RunNote>,
+    is_new: bool,
+    rebuilt_index: bool,
+    /// Log byte where the scan begins.
+    from: u64,
+}
+
+/// Opens the files of the log and loads its index. What is of no use of the index goes when nothing
+/// before the scan can refuse the log any more.
+async fn load(
+    disk: Disk,
+    dir: &Path,
+    log: LogId,
+    options: LogOptions,
+) -> Result<Loaded, OpenError> {
+    let made = make_directories(&disk, dir).await;
+    made.map_err(OpenError::io(log, "making the directories"))?;
+    let crashed = abort::read(&disk, dir, &options).await;
+    let crashed = crashed.map_err(OpenError::io(log, "reading abort"))?;
+    let segments = open_segments(&disk, dir, log, &options).await?;
+    let (index_files, mut index) = load_index(&disk, dir, &segments, &options, crashed).await?;
+    let leftovers = std::mem::take(&mut index.leftovers);
     let is_new = segments.len() == 0;
-    let mut files = open_index(&disk, dir, log, &options)
-        .await
-        .map_err(OpenError::io(log, "opening the index"))?;
-    let mut loaded = index_load::load(&disk, dir, &mut files, &options, segments.min())
-        .await
-        .map_err(OpenError::io(log, "loading the index"))?;
-    let leftovers = std::mem::take(&mut loaded.leftovers);
-    // A stream that is whole needs no other part of the log than a snapshot does.
-    if !leftovers.is_empty() && loaded.log_byte.is_none() {
-        rehearsal::demand(&segments, &options, crashed).await?;
-    }
-    if let Some(at_byte) = loaded.last_checkpoint_at.filter(|_| crashed.is_some()) {
-        let rewritten = index_files::rewrite(&files, at_byte).await;
-        rewritten.map_err(OpenError::io(log, "making the index durable"))?;
-    }
-    let rebuilt_index = loaded.log_byte.is_none() && !is_new;
-    let from = scan_start(&mut segments, &loaded)?;
+    let rebuilt_index = index.log_byte.is_none() && !is_new;
+    let from = scan_start(&segments, &index)?;
     let inner = Inner::new(Parts {
         id: log,
         disk,
         dir: dir.to_owned(),
         options,
         segments,
-        index_files: files,
-        index: loaded,
+        index_files,
+        index,
         scan_from: from,
     });
-
-    let mut report = RecoveryReport {
-        is_new,
-        was_clean: crashed.is_none(),
-        rebuilt_index,
-        scanned_from: log.at(from),
-        scanned_records: 0,
-        end: log.at(from),
-        damage: None,
-        cut_bytes: 0,
-        cut_heads: 0,
-        kept_in: None,
-        took: Duration::ZERO,
-    };
-    // Records of earlier runs, which only a rebuild looks at, may lack what the last run wrote.
-    let has_checksums = crashed.is_some_and(|run| run.has_checksums) && !rebuilt_index;
-    let scanner = Scanner::new(log, has_checksums);
-    let window = crashed.map_or(0, |run| run.torn_window);
     index_proof::demand(&inner).await?;
     if !leftovers.is_empty() {
         let removed = index_load::remove_leftovers(&inner.disk, dir, &leftovers).await;
         removed.map_err(OpenError::io(log, "removing what is of no use of the index"))?;
     }
-    let end = scan_log(&inner, scanner, from, window, &mut report).await?;
-    settle_end(&inner, end, crashed, &mut report).await?;
-    finish(&inner, from, end, crashed)
-        .await
-        .map_err(OpenError::io(log, "making the recovered log durable"))?;
-    report.end = log.at(end);
-    report.took = started.elapsed();
-    Ok((inner, report))
+    Ok(Loaded { inner, crashed, is_new, rebuilt_index, from })
 }
 
 /// Makes the directories, durably: one that is there need not be, its maker may have been killed in
@@ -161,23 +168,37 @@ async fn open_segments(
     Ok(segments)
 }
 
-async fn open_index(
+/// Loads the index. A log that a rebuild of it would refuse is refused now.
+async fn load_index(
     disk: &Disk,
     dir: &Path,
-    log: LogId,
+    segments: &Segments,
     options: &LogOptions,
-) -> io::Result<IndexFiles> {
-    IndexFiles::open(disk, dir.join(INDEX_DIR), log, options.index_segment_size_bytes).await
+    crashed: Option<RunNote>,
+) -> Result<(IndexFiles, LoadedIndex), OpenError> {
+    let log = segments.log;
+    let file_bytes = options.index_segment_size_bytes;
+    let files = IndexFiles::open(disk, dir.join(INDEX_DIR), log, file_bytes).await;
+    let mut files = files.map_err(OpenError::io(log, "opening the index"))?;
+    let index = index_load::load(disk, dir, &mut files, options, segments.min()).await;
+    let index = index.map_err(OpenError::io(log, "loading the index"))?;
+    // A stream that is whole needs no other part of the log than a snapshot does.
+    if !index.leftovers.is_empty() && index.log_byte.is_none() {
+        rehearsal::demand(segments, options, crashed).await?;
+    }
+    if let Some(at_byte) = index.last_checkpoint_at.filter(|_| crashed.is_some()) {
+        let rewritten = index_files::rewrite(&files, at_byte).await;
+        rewritten.map_err(OpenError::io(log, "making the index durable"))?;
+    }
+    Ok((files, index))
 }
 
 /// Where the scan begins: behind what the indexes hold, but not before the first file.
-fn scan_start(segments: &mut Segments, loaded: &LoadedIndex) -> Result<u64, OpenError> {
-    let from = loaded.log_byte.unwrap_or(0).max(segments.min());
-    let newest =
-        segments.newest_mut().map(|newest| Ok::<_, io::Error>((newest.base, newest.file.len()?)));
-    let newest =
-        newest.transpose().map_err(OpenError::io(segments.log, "looking at the newest segment"))?;
-    let end = newest.map_or(0, |(base, len)| base + len);
+fn scan_start(segments: &Segments, index: &LoadedIndex) -> Result<u64, OpenError> {
+    let from = index.log_byte.unwrap_or(0).max(segments.min());
+    let newest = segments.newest();
+    let end = newest.map_or(Ok(0), |newest| newest.file.len().map(|len| newest.base + len));
+    let end = end.map_err(OpenError::io(segments.log, "looking at the newest segment"))?;
     if from > end || from >= LOG_MAX_BYTES {
         return Err(OpenError::Layout {
             log: segments.log,
@@ -189,46 +210,45 @@ fn scan_start(segments: &mut Segments, loaded: &LoadedIndex) -> Result<u64, Open
     Ok(from)
 }
 
-/// Enters every sound record from `from` on into the indexes and returns the end of the last.
+/// What a scan of the log found.
+struct Scanned {
+    /// End of the last sound record.
+    end: u64,
+    records: u64,
+    /// What stands there, unless it is zeros or the end of the files.
+    damage: Option<String>,
+}
+
+/// Enters every sound record from `from` on into the indexes.
 async fn scan_log(
     inner: &Inner,
     mut scanner: Scanner,
     from: u64,
     torn_window: u64,
-    report: &mut RecoveryReport,
-) -> Result<u64, OpenError> {
+) -> Result<Scanned, OpenError> {
     let scanning = OpenError::io(inner.id, "scanning the log");
-    let mut end = from;
-    let mut saving = Saving { saved: from, candidate: None, torn_window };
     // Nobody else knows the log yet, so the row stays as it is.
     let segments = inner.state.borrow().segments.clone();
-    loop {
+    let mut saving = Saving { saved: from, candidate: None, torn_window };
+    let (mut end, mut records) = (from, 0);
+    let damage = loop {
         match scanner.look(&segments, end).await.map_err(&scanning)? {
             Found::Record(bytes) => {
                 let indexed = index_record(&mut inner.state.borrow_mut(), end, &bytes);
                 if let Err(unfit) = indexed {
-                    let (log, at) = (inner.id, inner.id.at(end));
-                    let problem = match unfit {
-                        Unfit::Contradiction(problem) => problem,
-                        Unfit::NoSlot => return Err(OpenError::OutOfSlots { log, at }),
-                    };
-                    report.damage = Some(contradiction(&inner.options, at, problem)?);
-                    break;
+                    break Some(unfit.damage(&inner.options, inner.id.at(end))?);
                 }
                 end += bytes.len() as u64;
-                report.scanned_records += 1;
+                records += 1;
             }
             Found::EndMark => end = segments.base_of(end) + segments.size,
-            Found::Nothing | Found::NoFile => break,
-            Found::Damaged(problem) => {
-                report.damage = Some(problem);
-                break;
-            }
+            Found::Nothing | Found::NoFile => break None,
+            Found::Damaged(problem) => break Some(problem),
         }
         saving.save_if_due(inner, &segments, end).await.map_err(&scanning)?;
         task::yield_if_needed().await;
-    }
-    Ok(end)
+    };
+    Ok(Scanned { end, records, damage })
 }
 
 /// What a scan has saved: a log whose index is rebuilt may be far larger than memory.
@@ -325,10 +345,7 @@ async fn finish(inner: &Inner, from: u64, end: u64, crashed: Option<RunNote>) ->
 /// Writes the last zeros of a segment that was growing once more: a flush of them, and of the
 /// length of the file, may have failed before the crash, or not have begun.
 async fn settle_growth(inner: &Inner, end: u64) -> io::Result<()> {
-    let newest = {
-        let mut state = inner.state.borrow_mut();
-        state.segments.newest_mut().expect("ensured before").clone()
-    };
+    let newest = inner.state.borrow().segments.newest().cloned().expect("ensured before");
     let used = end.saturating_sub(newest.base).next_multiple_of(PAGE_BYTES);
     let from = newest.filled.saturating_sub(inner.options.fill_step_bytes).max(used);
     newest.file.fill_zeros(from, newest.filled, 0).await?;
@@ -338,7 +355,7 @@ async fn settle_growth(inner: &Inner, end: u64) -> io::Result<()> {
 /// Fills up the last page of the newest file with zeros: a file that was cut short, as a copy that
 /// broke off, may end within one, and growing goes on at a page. What stands in it is kept.
 async fn complete_page(inner: &Inner) -> io::Result<()> {
-    let newest = inner.state.borrow_mut().segments.newest_mut().cloned();
+    let newest = inner.state.borrow().segments.newest().cloned();
     let Some(Segment { file, filled, .. }) = newest else { return Ok(()) };
     let len = file.len()?;
     if !len.is_multiple_of(PAGE_BYTES) {

@@ -12,7 +12,7 @@ use ringmq_runtime::task;
 use crate::abort::RunNote;
 use crate::error::OpenError;
 use crate::options::LogOptions;
-use crate::reindex::{check_offset, contradiction};
+use crate::reindex::{Unfit, check_offset};
 use crate::scan::{Found, Scanner};
 use crate::segments::Segments;
 use crate::settle;
@@ -37,8 +37,8 @@ pub(crate) async fn demand(
         let found = scanner.look(segments, end).await;
         match found.map_err(OpenError::io(log, "scanning the log"))? {
             Found::Record(bytes) => {
-                if let Err(problem) = check(&mut queues, &bytes) {
-                    break Some(contradiction(options, log.at(end), problem)?);
+                if let Err(unfit) = check(&mut queues, &bytes) {
+                    break Some(unfit.damage(options, log.at(end))?);
                 }
                 end += bytes.len() as u64;
             }
@@ -51,7 +51,7 @@ pub(crate) async fn demand(
     settle::examine(segments, options, end, crashed, damage.as_deref()).await.map(drop)
 }
 
-fn check(queues: &mut NextOffsets, bytes: &[u8]) -> Result<(), String> {
+fn check(queues: &mut NextOffsets, bytes: &[u8]) -> Result<(), Unfit> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
     if is_queued(record.sys_flag) {
         let queue = (Box::from(record.topic), record.queue_id);

@@ -19,6 +19,23 @@ pub(crate) enum Unfit {
     NoSlot,
 }
 
+impl Unfit {
+    /// The damage that the record at `at` is, when damage is cut.
+    ///
+    /// # Errors
+    /// When it is refused. A record without a slot always is: it is not damaged.
+    pub(crate) fn damage(self, options: &LogOptions, at: LogPosition) -> Result<String, OpenError> {
+        let log = at.log();
+        match (self, options.repair) {
+            (Self::Contradiction(problem), Repair::Truncate) => Ok(problem),
+            (Self::Contradiction(problem), Repair::Refuse) => {
+                Err(OpenError::Contradiction { log, at, problem })
+            }
+            (Self::NoSlot, _) => Err(OpenError::OutOfSlots { log, at }),
+        }
+    }
+}
+
 impl From<String> for Unfit {
     fn from(problem: String) -> Self {
         Self::Contradiction(problem)
@@ -75,18 +92,6 @@ pub(crate) fn check_offset(record: &Record<'_>, next: Option<u64>) -> Result<u64
             record.queue_id, record.topic
         )),
         _ => Ok(offset),
-    }
-}
-
-/// A sound record that contradicts its queue: refused, or if damage is cut, the damage.
-pub(crate) fn contradiction(
-    options: &LogOptions,
-    at: LogPosition,
-    problem: String,
-) -> Result<String, OpenError> {
-    match options.repair {
-        Repair::Refuse => Err(OpenError::Contradiction { log: at.log(), at, problem }),
-        Repair::Truncate => Ok(problem),
     }
 }
 

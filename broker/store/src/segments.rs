@@ -119,6 +119,10 @@ impl Segments {
         parts.take_while(|(_, part)| !part.is_empty())
     }
 
+    pub(crate) fn newest(&self) -> Option<&Segment> {
+        self.files.back()
+    }
+
     pub(crate) fn newest_mut(&mut self) -> Option<&mut Segment> {
         self.files.back_mut()
     }

@@ -12,10 +12,20 @@ use crate::cut;
 use crate::error::OpenError;
 use crate::log::Inner;
 use crate::options::{LogOptions, PAGE_BYTES};
-use crate::report::RecoveryReport;
 use crate::scan::{self, Rest};
 use crate::segments::{self, Segment, Segments};
 use crate::verdict::{Evidence, Verdict, judge};
+
+/// What was cut off the end of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// Bytes behind the end that were zeroed.
+    pub(crate) cut_bytes: u64,
+    /// Heads of messages that were seen in there.
+    pub(crate) cut_heads: u64,
+    /// The file that has what these bytes were.
+    pub(crate) kept_in: Option<PathBuf>,
+}
 
 /// Looks at what stands behind the last good record and acts on the verdict.
 ///
@@ -25,30 +35,27 @@ pub(crate) async fn settle_end(
     inner: &Inner,
     end: u64,
     crashed: Option<RunNote>,
-    report: &mut RecoveryReport,
-) -> Result<(), OpenError> {
+    damage: Option<&str>,
+) -> Result<Settled, OpenError> {
     let log = inner.id;
     let segments = inner.state.borrow().segments.clone();
-    let damage = report.damage.as_deref();
     let (verdict, rest) = examine(&segments, &inner.options, end, crashed, damage).await?;
-    if matches!(verdict, Verdict::Cut | Verdict::CutAll) {
-        report.cut_heads = rest.heads;
-    }
-    match verdict {
-        Verdict::Continue => Ok(()),
+    let (cut_bytes, kept_in) = match verdict {
+        Verdict::Continue => return Ok(Settled::default()),
         Verdict::Cut => {
-            report.cut_bytes = rest.dirty.map_or(0, |(from, to)| to - from.max(end));
-            report.kept_in = keep_rest(inner, end, rest, crashed).await;
-            zero_rest(inner, end, rest, crashed)
-                .await
-                .map_err(OpenError::io(log, "zeroing a torn tail"))
+            let kept_in = keep_rest(inner, end, rest, crashed).await;
+            let zeroed = zero_rest(inner, end, rest, crashed).await;
+            zeroed.map_err(OpenError::io(log, "zeroing a torn tail"))?;
+            (rest.dirty.map_or(0, |(from, to)| to - from.max(end)), kept_in)
         }
         Verdict::CutAll => {
-            report.cut_bytes = inner.state.borrow().segments.end() - end;
-            cut_all(inner, end, crashed).await.map_err(OpenError::io(log, "cutting the log"))
+            let cut = cut_all(inner, end, crashed).await;
+            cut.map_err(OpenError::io(log, "cutting the log"))?;
+            (segments.end() - end, None)
         }
         Verdict::Refuse => unreachable!("an error of the look at the end"),
-    }
+    };
+    Ok(Settled { cut_bytes, cut_heads: rest.heads, kept_in })
 }
 
 /// What stands behind the last good record, and the verdict on it, which is not to refuse.
