@@ -15,8 +15,9 @@
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
-//! open    snapshot, stream, scan of the log, verdict     recovery settle abort cut
-//!                                                        index_load index_proof scan verdict
+//! open    snapshot, stream, scan of the log, verdict,    recovery abort index_load rehearsal
+//!         what a running log needs                       index_proof rescan reindex scan settle
+//!                                                        verdict cut ready report
 //! ```
 //!
 //! # What holds at every moment
@@ -69,10 +70,12 @@ mod position;
 mod queue;
 mod queue_index;
 mod read;
+mod ready;
 mod recovery;
 mod rehearsal;
 mod reindex;
 mod report;
+mod rescan;
 mod retention;
 mod scan;
 mod scrub;

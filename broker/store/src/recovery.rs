@@ -20,15 +20,12 @@
 //! The index may have grown by then: the scan of a long log saves what it has found so far.
 
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Access, Disk};
-use ringmq_runtime::task;
 
 use crate::abort::{self, RunNote};
-use crate::checkpoint;
 use crate::error::OpenError;
 use crate::index_files::{self, IndexFiles};
 use crate::index_load::{self, LoadedIndex};
@@ -36,14 +33,13 @@ use crate::index_proof;
 use crate::log::{INDEX_DIR, Inner, Parts};
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::position::{LOG_MAX_BYTES, LogId};
+use crate::ready::make_ready;
 use crate::rehearsal;
-use crate::reindex::index_record;
 use crate::report::RecoveryReport;
-use crate::scan::{Found, Scanner};
+use crate::rescan::scan_log;
+use crate::scan::Scanner;
 use crate::segments::{self, Segment, Segments};
 use crate::settle::settle_end;
-use crate::tail::Tail;
-use crate::watermarks::Watermarks;
 
 /// The file name of Apache's CommitLog directory.
 const LOG_DIR: &str = "commitlog";
@@ -64,8 +60,8 @@ pub(crate) async fn open(
     let scanned = scan_log(&inner, Scanner::new(log, has_checksums), from, torn_window).await?;
     let end = scanned.end;
     let settled = settle_end(&inner, end, crashed, scanned.damage.as_deref()).await?;
-    let finished = finish(&inner, from, end, crashed).await;
-    finished.map_err(OpenError::io(log, "making the recovered log durable"))?;
+    let made = make_ready(&inner, from, end, crashed).await;
+    made.map_err(OpenError::io(log, "making the recovered log durable"))?;
     let report = RecoveryReport {
         is_new,
         was_clean: crashed.is_none(),
@@ -208,176 +204,4 @@ fn scan_start(segments: &Segments, index: &LoadedIndex) -> Result<u64, OpenError
         });
     }
     Ok(from)
-}
-
-/// What a scan of the log found.
-struct Scanned {
-    /// End of the last sound record.
-    end: u64,
-    records: u64,
-    /// What stands there, unless it is zeros or the end of the files.
-    damage: Option<String>,
-}
-
-/// Enters every sound record from `from` on into the indexes.
-async fn scan_log(
-    inner: &Inner,
-    mut scanner: Scanner,
-    from: u64,
-    torn_window: u64,
-) -> Result<Scanned, OpenError> {
-    let scanning = OpenError::io(inner.id, "scanning the log");
-    // Nobody else knows the log yet, so the row stays as it is.
-    let segments = inner.state.borrow().segments.clone();
-    let mut saving = Saving { saved: from, candidate: None, torn_window };
-    let (mut end, mut records) = (from, 0);
-    let damage = loop {
-        match scanner.look(&segments, end).await.map_err(&scanning)? {
-            Found::Record(bytes) => {
-                let indexed = index_record(&mut inner.state.borrow_mut(), end, &bytes);
-                if let Err(unfit) = indexed {
-                    break Some(unfit.damage(&inner.options, inner.id.at(end))?);
-                }
-                end += bytes.len() as u64;
-                records += 1;
-            }
-            Found::EndMark => end = segments.base_of(end) + segments.size,
-            Found::Nothing | Found::NoFile => break None,
-            Found::Damaged(problem) => break Some(problem),
-        }
-        saving.save_if_due(inner, &segments, end).await.map_err(&scanning)?;
-        task::yield_if_needed().await;
-    };
-    Ok(Scanned { end, records, damage })
-}
-
-/// What a scan has saved: a log whose index is rebuilt may be far larger than memory.
-struct Saving {
-    /// Everything below is in the index stream.
-    saved: u64,
-    /// Up to where it is saved next.
-    candidate: Option<u64>,
-    torn_window: u64,
-}
-
-impl Saving {
-    /// Saves the indexes of a scan that has come to `end` when there is much of them. What a failed
-    /// flush may have lost is not saved before it has been written again: the last torn window
-    /// waits for the end, unless its keys alone are too many.
-    async fn save_if_due(
-        &mut self,
-        inner: &Inner,
-        segments: &Segments,
-        end: u64,
-    ) -> io::Result<()> {
-        if inner.state.borrow().keys.is_full() {
-            rewrite_range(segments, self.saved..end).await?;
-            sync_range(segments, self.saved..end).await?;
-            checkpoint::save(inner, end).await?;
-            (self.saved, self.candidate) = (end, None);
-        }
-        if end - self.saved >= inner.options.checkpoint_bytes {
-            let below = *self.candidate.get_or_insert(end);
-            if end - below >= self.torn_window {
-                sync_range(segments, self.saved..below).await?;
-                checkpoint::save(inner, below).await?;
-                (self.saved, self.candidate) = (below, None);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Writes the bytes of `range` once more, as they are.
-async fn rewrite_range(segments: &Segments, range: Range<u64>) -> io::Result<()> {
-    for (segment, part) in segments.parts_of(range) {
-        segments::rewrite(&segment.file, part.start, part.end).await?;
-    }
-    Ok(())
-}
-
-/// Flushes the files that have bytes of `range`.
-async fn sync_range(segments: &Segments, range: Range<u64>) -> io::Result<()> {
-    for (segment, _) in segments.parts_of(range) {
-        segment.file.sync_data().await?;
-    }
-    Ok(())
-}
-
-/// Makes what was found durable, sets tail and watermarks to the end, and marks the log as open.
-async fn finish(inner: &Inner, from: u64, end: u64, crashed: Option<RunNote>) -> io::Result<()> {
-    // All of it counts as safe from here on, and a flush of its end may have failed before the
-    // crash, unnoticed by this kernel: only a write makes that good.
-    let doubtful = crashed.map_or(end, |run| end.saturating_sub(run.torn_window).max(from));
-    let segments = inner.state.borrow().segments.clone();
-    rewrite_range(&segments, doubtful..end).await?;
-    // And the file that the log goes on in, though it may have none of these bytes.
-    sync_range(&segments, from..end + 1).await?;
-    complete_page(inner).await?;
-    ensure_segment(inner, end).await?;
-    if crashed.is_some() {
-        settle_growth(inner, end).await?;
-    }
-    let segment = inner.state.borrow().segments.find(end).cloned().expect("ensured above");
-    let page = end - end % PAGE_BYTES;
-    let lead = (end - page) as usize;
-    let prefix = segments::read_padded(&segment.file, page - segment.base, lead).await?;
-    {
-        let options = &inner.options;
-        let mut state = inner.state.borrow_mut();
-        state.tail = Tail::new(options, page, &prefix);
-        state.marks = Watermarks::new(options.flush, options.segment_size_bytes, end);
-    }
-    let min = inner.state.borrow().segments.min();
-    crate::retention::expire_indexes(inner, min).await;
-    if inner.indexed.get() < end || inner.state.borrow().queues.is_dirty() {
-        checkpoint::save(inner, end).await?;
-    }
-    // Last, so that it speaks of records behind the last mark only.
-    let note = RunNote {
-        torn_window: inner.options.torn_window_bytes(),
-        zero_until: None,
-        has_checksums: inner.options.record_checksum,
-    };
-    abort::write(inner, note).await
-}
-
-/// Writes the last zeros of a segment that was growing once more: a flush of them, and of the
-/// length of the file, may have failed before the crash, or not have begun.
-async fn settle_growth(inner: &Inner, end: u64) -> io::Result<()> {
-    let newest = inner.state.borrow().segments.newest().cloned().expect("ensured before");
-    let used = end.saturating_sub(newest.base).next_multiple_of(PAGE_BYTES);
-    let from = newest.filled.saturating_sub(inner.options.fill_step_bytes).max(used);
-    newest.file.fill_zeros(from, newest.filled, 0).await?;
-    newest.file.sync_data().await
-}
-
-/// Fills up the last page of the newest file with zeros: a file that was cut short, as a copy that
-/// broke off, may end within one, and growing goes on at a page. What stands in it is kept.
-async fn complete_page(inner: &Inner) -> io::Result<()> {
-    let newest = inner.state.borrow().segments.newest().cloned();
-    let Some(Segment { file, filled, .. }) = newest else { return Ok(()) };
-    let len = file.len()?;
-    if !len.is_multiple_of(PAGE_BYTES) {
-        segments::rewrite(&file, filled, len).await?;
-        file.sync_data().await?;
-    }
-    let newest = &mut inner.state.borrow_mut().segments;
-    newest.newest_mut().expect("found above").filled = len.next_multiple_of(PAGE_BYTES);
-    Ok(())
-}
-
-/// Makes the segment of `end` if there is none: quickly, it grows later.
-async fn ensure_segment(inner: &Inner, end: u64) -> io::Result<()> {
-    if inner.state.borrow().segments.find(end).is_some() {
-        return Ok(());
-    }
-    let (base, path) = {
-        let segments = &inner.state.borrow().segments;
-        (segments.base_of(end), segments.path(segments.base_of(end)))
-    };
-    let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
-    let segment = segments::create(&inner.disk, &path, base, len).await?;
-    inner.state.borrow_mut().segments.push(segment);
-    Ok(())
 }

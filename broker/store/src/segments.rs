@@ -119,6 +119,28 @@ impl Segments {
         parts.take_while(|(_, part)| !part.is_empty())
     }
 
+    /// Writes the bytes of `range` once more, as they are.
+    ///
+    /// # Errors
+    /// As the device says.
+    pub(crate) async fn rewrite(&self, range: Range<u64>) -> io::Result<()> {
+        for (segment, part) in self.parts_of(range) {
+            rewrite(&segment.file, part.start, part.end).await?;
+        }
+        Ok(())
+    }
+
+    /// Flushes the files that have bytes of `range`.
+    ///
+    /// # Errors
+    /// As the device says.
+    pub(crate) async fn sync(&self, range: Range<u64>) -> io::Result<()> {
+        for (segment, _) in self.parts_of(range) {
+            segment.file.sync_data().await?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn newest(&self) -> Option<&Segment> {
         self.files.back()
     }
