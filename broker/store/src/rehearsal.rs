@@ -12,7 +12,8 @@ use ringmq_runtime::task;
 use crate::abort::RunNote;
 use crate::error::OpenError;
 use crate::options::LogOptions;
-use crate::reindex::{Unfit, check_offset};
+use crate::queue_index::SLOTS_MAX;
+use crate::reindex::{Unfit, check_offset, check_store_time};
 use crate::scan::{Found, Scanner};
 use crate::segments::Segments;
 use crate::settle;
@@ -51,11 +52,17 @@ pub(crate) async fn demand(
     settle::examine(segments, options, end, crashed, damage.as_deref()).await.map(drop)
 }
 
+/// Refuses what [`index_record`](crate::reindex::index_record) refuses, and keeps no entries.
 fn check(queues: &mut NextOffsets, bytes: &[u8]) -> Result<(), Unfit> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
+    check_store_time(&record)?;
     if is_queued(record.sys_flag) {
         let queue = (Box::from(record.topic), record.queue_id);
-        let offset = check_offset(&record, queues.get(&queue).copied())?;
+        let next = queues.get(&queue).copied();
+        let offset = check_offset(&record, next)?;
+        if next.is_none() && queues.len() == SLOTS_MAX {
+            return Err(Unfit::NoSlot);
+        }
         queues.insert(queue, offset + 1);
     }
     Ok(())

@@ -48,8 +48,7 @@ impl From<String> for Unfit {
 /// When it cannot be entered; nothing of it is in the indexes then.
 pub(crate) fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), Unfit> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
-    let stored_ms =
-        u64::try_from(record.stored_at_ms).map_err(|_| "negative store time".to_owned())?;
+    let stored_ms = check_store_time(&record)?;
     let terms = Terms::of_stored(&record);
     if is_queued(record.sys_flag) {
         let entry = Entry::new(byte, bytes.len() as u32, stored_ms, terms.tag_hash());
@@ -80,6 +79,11 @@ fn index_in_queue(queues: &mut QueueIndex, record: &Record<'_>, entry: Entry) ->
     queues.push(key, entry);
     queues.show_all(key);
     Ok(())
+}
+
+/// When a record was stored: Unix time in milliseconds.
+pub(crate) fn check_store_time(record: &Record<'_>) -> Result<u64, String> {
+    u64::try_from(record.stored_at_ms).map_err(|_| "negative store time".to_owned())
 }
 
 /// The offset of a record in a queue whose next one is `next`, if it is known. A queue that was
@@ -164,6 +168,35 @@ mod tests {
                 let refused = refused.expect("what was deleted counts");
                 assert!(matches!(refused, OpenError::OutOfSlots { .. }), "{refused}");
             }
+        });
+    }
+
+    #[test]
+    fn a_rebuild_without_slots_leaves_the_index_that_was_of_no_use() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        let options = LogOptions { flush: FlushPolicy::Sync, ..LogOptions::default() };
+        world.run(async {
+            let open = async || Log::open(&disk, "log", LogId(0), options.clone()).await;
+            let (log, _) = open().await.expect("the log opens");
+            for queue_id in 0..SLOTS_MAX as i32 {
+                log.append(&message("deleted", queue_id, b"body"), 1000).expect("room");
+            }
+            log.delete_topic("deleted");
+            log.close().await.expect("a clean stop");
+            let (log, _) = open().await.expect("the log opens");
+            log.append(&message("topic", 0, b"body"), 1000).expect("room");
+            log.close().await.expect("a clean stop");
+            let files = async || disk.list(Path::new("log").join(INDEX_DIR)).await;
+            for file in files().await.expect("a directory") {
+                let path = Path::new("log").join(INDEX_DIR).join(file.name);
+                disk.replace(path, b"damaged".to_vec()).await.expect("room");
+            }
+            let before = files().await.expect("a directory");
+            assert!(!before.is_empty());
+            let refused = open().await.err().expect("what was deleted counts");
+            assert!(matches!(refused, OpenError::OutOfSlots { .. }), "{refused}");
+            assert_eq!(files().await.expect("a directory"), before);
         });
     }
 }

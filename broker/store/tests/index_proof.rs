@@ -154,7 +154,13 @@ async fn spoil_snapshots(world: &World, by_others: bool) {
 
 #[test]
 fn an_index_that_is_of_no_use_stays_where_it_is_when_the_log_is_refused() {
-    for (is_foreign, is_forged) in [(false, false), (true, false), (true, true)] {
+    let cases: [(bool, Option<Change>); 4] = [
+        (false, None),
+        (true, None),
+        (true, Some(|_, placement| placement.queue_offset = 30)),
+        (true, Some(|_, placement| placement.stored_at_ms = -1)),
+    ];
+    for (is_foreign, forgery) in cases {
         let world = World::new(1);
         world.run(async {
             live(&world, "log", 0, 40).await;
@@ -165,9 +171,9 @@ fn an_index_that_is_of_no_use_stays_where_it_is_when_the_log_is_refused() {
             let disk = world.disk(0);
             let mut log = disk.read_all(SEGMENT, 1 << 20).await.expect("readable");
             let len = u32::from_be_bytes(*log.first_chunk().expect("a message")) as usize;
-            match is_forged {
-                true => forge(&mut log, len, 12, |_, placement| placement.queue_offset = 30),
-                false => log[12 * len + 200] ^= 1,
+            match forgery {
+                Some(change) => forge(&mut log, len, 12, change),
+                None => log[12 * len + 200] ^= 1,
             }
             disk.replace(SEGMENT, log).await.expect("room");
             let before = index(&world).await;
