@@ -69,7 +69,8 @@ impl Assigned {
     }
 }
 
-fn next_id() -> u64 {
+/// Tells one of ours from those that had its place before.
+pub(super) fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -14,7 +14,7 @@ use ringmq_protocol::names;
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::{Notify, Turn};
 
-use super::assigned::Assigned;
+use super::assigned::{Assigned, next_id};
 use super::consumption::Consumption;
 use super::offsets::OffsetTable;
 use super::process_queue::FlowLimits;
@@ -26,6 +26,8 @@ use crate::queue::MessageQueue;
 
 /// One membership.
 pub(crate) struct Member {
+    /// Tells it from an earlier member of the same group.
+    pub(super) id: u64,
     pub(crate) instance: Rc<Instance>,
     pub(crate) config: ConsumerConfig,
     pub(crate) consumption: Consumption,
@@ -52,6 +54,7 @@ impl Member {
         consumption: Consumption,
     ) -> Rc<Self> {
         Rc::new(Self {
+            id: next_id(),
             instance,
             config,
             consumption,

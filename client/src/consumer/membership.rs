@@ -19,6 +19,8 @@ use crate::instance::Instance;
 pub(super) struct Membership {
     client: Client,
     group: Arc<str>,
+    /// [`Member::id`]: this client may have left the group and joined it again.
+    member_id: u64,
 }
 
 impl Membership {
@@ -30,8 +32,8 @@ impl Membership {
     ) -> Result<Self, ClientError> {
         let group = config.group.as_str().into();
         let join = move |instance| async move { join(instance, config, consumption()?).await };
-        client.run(join).await?;
-        Ok(Self { client, group })
+        let member_id = client.run(join).await?;
+        Ok(Self { client, group, member_id })
     }
 
     /// Runs `work` with the member.
@@ -43,10 +45,10 @@ impl Membership {
         T: Send + 'static,
         F: Future<Output = Result<T, ClientError>> + 'static,
     {
-        let group = self.group.clone();
+        let (group, id) = (self.group.clone(), self.member_id);
         let find = move |instance: Rc<Instance>| async move {
-            let member = instance.member(&group).ok_or(ClientError::ShutDown)?;
-            work(member).await
+            let member = instance.member(&group).filter(|member| member.id == id);
+            work(member.ok_or(ClientError::ShutDown)?).await
         };
         self.client.run(find).await
     }
@@ -62,12 +64,12 @@ impl Membership {
     }
 }
 
-/// Makes this client a member of a group and starts the group's loops.
+/// Makes this client a member of a group and starts the group's loops; returns [`Member::id`].
 async fn join(
     instance: Rc<Instance>,
     config: ConsumerConfig,
     consumption: Consumption,
-) -> Result<(), ClientError> {
+) -> Result<u64, ClientError> {
     if config.group.is_empty() {
         return Err(ClientError::invalid("a consumer needs the name of its group"));
     }
@@ -94,5 +96,5 @@ async fn join(
         Consumption::Orderly(_) => task::spawn("locks", member.clone().lock_loop()).detach(),
         Consumption::Polled(_) => task::spawn("returns", member.clone().return_loop()).detach(),
     }
-    Ok(())
+    Ok(member.id)
 }

@@ -120,3 +120,27 @@ fn a_stop_waits_once_for_a_broker_that_does_not_answer() {
     assert_eq!(asked, 1, "each costs the time of a call");
     assert_eq!(second.state().committed("g", "T"), 4, "the other broker answers");
 }
+
+#[test]
+fn a_handle_of_before_does_not_end_the_group_joined_again() {
+    let broker = FakeBroker::start("a");
+    let (client, seen) = (client_of(&broker), Seen::default());
+    let listener = || {
+        let seen = seen.clone();
+        move |messages: Batch<'_>| {
+            messages.iter().for_each(|message| seen.push(&message.body));
+            ConsumeStatus::Success
+        }
+    };
+    block_on(async {
+        let before = client.push_consumer(group("g"), listener()).await.expect("joined");
+        before.shutdown().await;
+        let now = client.push_consumer(group("g"), listener()).await.expect("joined again");
+        before.shutdown().await;
+        let refused = before.subscribe("Other", "*").await.expect_err("it has left");
+        assert!(matches!(refused, ringmq_client::ClientError::ShutDown), "{refused}");
+        now.subscribe("T", "*").await.expect("still there");
+        send(&producer_of(&client).await, 0, 1).await;
+    });
+    seen.wait(1);
+}
