@@ -20,8 +20,7 @@ use super::offsets::OffsetTable;
 use super::process_queue::FlowLimits;
 use super::subscription::{Filter, Subscription};
 use crate::config::{ConsumerConfig, MessageModel};
-use crate::error::ClientError;
-use crate::instance::{Instance, Server};
+use crate::instance::Instance;
 use crate::queue::MessageQueue;
 
 /// One membership.
@@ -83,33 +82,6 @@ impl Member {
         }
         self.instance.heartbeat().await;
         self.rebalance_now.notify_one();
-    }
-
-    /// Has a broker of the topic look at an expression that only brokers understand.
-    ///
-    /// # Errors
-    /// What the broker says against it; also when there is no broker to ask.
-    pub(crate) async fn check_filter(
-        &self,
-        topic: &str,
-        filter: &Filter,
-    ) -> Result<(), ClientError> {
-        if let Filter::Tags(_) = filter {
-            return Ok(());
-        }
-        let action = format!("check of the subscription of {topic}");
-        let route = self.instance.route(topic).await?;
-        let queue = route.subscribe.first().ok_or_else(|| ClientError::NoRoute {
-            topic: topic.to_owned(),
-            wanted: "readable",
-            answer: "no queue".to_owned(),
-        })?;
-        let unknown = |fault| Server::unknown(&queue.broker_name).failed(&action, fault);
-        let broker = self.instance.broker(queue).map_err(unknown)?;
-        let (topic, filter) = (topic.to_owned(), filter.clone());
-        let subscription = Subscription { topic, filter, version: clock::unix_ms() };
-        let checked = self.instance.check_filter(&broker, &self.config.group, &subscription).await;
-        checked.map_err(|fault| broker.failed(&action, fault))
     }
 
     /// Subscribes nothing of `topic` any more.

@@ -61,7 +61,7 @@ impl PushConsumer {
         let topic = topic.to_owned();
         self.membership
             .run(move |member| async move {
-                member.check_filter(&topic, &filter).await?;
+                filter.check(&member.instance, &member.config.group, &topic).await?;
                 member.subscribe(&topic, filter).await;
                 Ok(())
             })

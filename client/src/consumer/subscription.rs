@@ -2,6 +2,10 @@
 
 use ringmq_protocol::bodies::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG};
 use ringmq_protocol::tags::TagExpression;
+use ringmq_runtime::clock;
+
+use crate::error::ClientError;
+use crate::instance::{Instance, Server};
 
 /// Which messages of a topic are wanted.
 ///
@@ -54,6 +58,35 @@ impl Filter {
             Self::Tags(tags) => tags.tags().collect::<Vec<_>>().join(" || "),
             Self::Sql(text) => text.clone(),
         }
+    }
+
+    /// Has a broker of `topic` look at it before `group` subscribes it, if only brokers understand
+    /// it.
+    ///
+    /// # Errors
+    /// What the broker says against it; also when there is no broker to ask.
+    pub(super) async fn check(
+        &self,
+        instance: &Instance,
+        group: &str,
+        topic: &str,
+    ) -> Result<(), ClientError> {
+        if let Self::Tags(_) = self {
+            return Ok(());
+        }
+        let action = format!("check of the subscription of {topic}");
+        let route = instance.route(topic).await?;
+        let queue = route.subscribe.first().ok_or_else(|| ClientError::NoRoute {
+            topic: topic.to_owned(),
+            wanted: "readable",
+            answer: "no queue".to_owned(),
+        })?;
+        let unknown = |fault| Server::unknown(&queue.broker_name).failed(&action, fault);
+        let broker = instance.broker(queue).map_err(unknown)?;
+        let (topic, filter) = (topic.to_owned(), self.clone());
+        let subscription = Subscription { topic, filter, version: clock::unix_ms() };
+        let checked = instance.check_filter(&broker, group, &subscription).await;
+        checked.map_err(|fault| broker.failed(&action, fault))
     }
 }
 
