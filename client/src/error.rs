@@ -48,6 +48,11 @@ impl ClientError {
         Self::Invalid { what: what.into() }
     }
 
+    /// No queue of `topic` is `wanted`: `writable` or `readable`.
+    pub(crate) fn no_route(topic: &str, wanted: &'static str, answer: impl Into<String>) -> Self {
+        Self::NoRoute { topic: topic.to_owned(), wanted, answer: answer.into() }
+    }
+
     /// One attempt at `action`, which failed.
     pub(crate) fn failed(action: impl Into<String>, attempt: Attempt) -> Self {
         Self::Failed { action: action.into(), attempts: vec![attempt] }

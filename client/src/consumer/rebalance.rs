@@ -101,8 +101,7 @@ impl Member {
             }
         }
         if attempts.is_empty() {
-            let answer = "no broker".to_owned();
-            return Err(ClientError::NoRoute { topic: topic.into(), wanted: "readable", answer });
+            return Err(ClientError::no_route(topic, "readable", "no broker"));
         }
         Err(ClientError::Failed { action, attempts })
     }

@@ -76,11 +76,8 @@ impl Filter {
         }
         let action = format!("check of the subscription of {topic}");
         let route = instance.route(topic).await?;
-        let queue = route.subscribe.first().ok_or_else(|| ClientError::NoRoute {
-            topic: topic.to_owned(),
-            wanted: "readable",
-            answer: "no queue".to_owned(),
-        })?;
+        let no_queue = || ClientError::no_route(topic, "readable", "no queue");
+        let queue = route.subscribe.first().ok_or_else(no_queue)?;
         let unknown = |fault| Server::unknown(&queue.broker_name).failed(&action, fault);
         let broker = instance.broker(queue).map_err(unknown)?;
         let (topic, filter) = (topic.to_owned(), self.clone());

@@ -131,7 +131,7 @@ impl ProducerCore {
         if route.publish.is_empty() {
             let names: Vec<&str> = route.brokers.iter().map(|set| &*set.name).collect();
             let answer = format!("brokers {}, with no queue to write to", names.join(", "));
-            return Err(ClientError::NoRoute { topic: topic.into(), wanted: "writable", answer });
+            return Err(ClientError::no_route(topic, "writable", answer));
         }
         Ok(route)
     }
@@ -151,7 +151,7 @@ impl ProducerCore {
         let found = task::timeout(left, self.route(topic)).await;
         found.unwrap_or_else(|_| {
             let answer = format!("nothing within {} ms", left.as_millis());
-            Err(ClientError::NoRoute { topic: topic.into(), wanted: "writable", answer })
+            Err(ClientError::no_route(topic, "writable", answer))
         })
     }
 
@@ -181,11 +181,7 @@ impl ProducerCore {
     ) -> Result<MessageQueue, ClientError> {
         let walk = self.walk(topic);
         let chosen = walk.choose(&route.publish, last.map(|queue| &*queue.broker_name));
-        chosen.cloned().ok_or_else(|| ClientError::NoRoute {
-            topic: topic.into(),
-            wanted: "writable",
-            answer: "no queue".into(),
-        })
+        chosen.cloned().ok_or_else(|| ClientError::no_route(topic, "writable", "no queue"))
     }
 
     fn walk(&self, topic: &str) -> Rc<RoundRobin> {
