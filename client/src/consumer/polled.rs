@@ -133,9 +133,9 @@ impl Member {
         let next = ready.min_by_key(|assigned| assigned.poll.turn.get())?;
         polled.turn.set(polled.turn.get() + 1);
         next.poll.turn.set(polled.turn.get());
-        let messages = next.held.borrow_mut().take(max);
+        let (messages, polled_to) = next.held.borrow_mut().hand_out(max);
         let first = messages.first()?.queue_offset;
-        let has_arrived = next.poll.begin_batch(first, next.held.borrow_mut().commit_taken());
+        let has_arrived = next.poll.begin_batch(first, polled_to);
         next.room.notify_one();
         // There may be more for others who poll.
         polled.arrived.notify_one();

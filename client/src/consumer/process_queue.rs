@@ -1,8 +1,11 @@
-//! Messages of one queue between the pull that brought them and the end of their consumption.
+//! Messages of one queue between the pull that brought them and the end of their consumption, or
+//! the poll that got them.
 //!
-//! Invariant of the commit offset: every message below it has been consumed. Messages are consumed
-//! in any order by a concurrent listener, so the offset is that of the oldest message still here,
-//! and one past the newest ever seen when none is.
+//! Invariant of the commit offset, where a listener consumes: every message below it has been
+//! consumed. Messages are consumed in any order by a concurrent listener, so the offset is that of
+//! the oldest message still here, and one past the newest ever seen when none is. What a poll got
+//! is here no longer: the offset is then that of the next message for a poll, and says nothing of
+//! what is consumed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +74,13 @@ impl ProcessQueue {
         self.commit_offset()
     }
 
+    /// Hands up to `max` of the oldest messages to a poll: they are held no more. Returns them and
+    /// the offset of the next one, `None` if nothing was ever held.
+    pub fn hand_out(&mut self, max: usize) -> (Vec<Arc<ReceivedMessage>>, Option<i64>) {
+        let messages = self.take(max);
+        (messages, self.commit_taken())
+    }
+
     /// Takes up to `count` of the oldest messages for an orderly listener; exactly those that were
     /// put back, if any were.
     pub fn take(&mut self, count: usize) -> Vec<Arc<ReceivedMessage>> {
@@ -100,7 +110,7 @@ impl ProcessQueue {
         self.waiting.append(&mut self.taken);
     }
 
-    /// Next offset to consume after a restart; `None` if nothing was ever held.
+    /// Offset of the oldest message held, else of the next to come; `None` if nothing was ever held.
     pub fn commit_offset(&self) -> Option<i64> {
         let oldest = |messages: &BTreeMap<i64, _>| messages.first_key_value().map(|(o, _)| *o);
         let held = [oldest(&self.waiting), oldest(&self.taken)];
@@ -179,6 +189,16 @@ mod tests {
         assert_eq!(queue.commit_taken(), Some(2));
         assert_eq!(offsets(queue.take(3)), [2, 3]);
         assert_eq!(queue.commit_taken(), Some(4));
+    }
+
+    #[test]
+    fn what_is_handed_to_a_poll_is_held_no_more() {
+        let mut queue = ProcessQueue::default();
+        assert!(matches!(queue.hand_out(2), (none, None) if none.is_empty()));
+        queue.put(messages(0..3));
+        assert!(matches!(queue.hand_out(2), (two, Some(2)) if two.len() == 2));
+        assert!(matches!(queue.hand_out(2), (one, Some(3)) if one.len() == 1));
+        assert!(queue.is_empty());
     }
 
     #[test]
