@@ -26,8 +26,8 @@
 //! - *Not ours*: another member has it, or nobody. A rebalance gives it to us.
 //! - *Wanted*: ours by the rules, but its lock or offset is still missing; tried a second later.
 //! - *Assigned*: pulled and consumed, its offset is stored every few seconds. A rebalance, a lost
-//!   lock, a reset or the shutdown drop it.
-//! - *Dropped*: its loops end, late results are ignored, offset and lock were given back. Final: a
+//!   lock, a reset or the shutdown give it up.
+//! - *Given up*: its loops end, late results are ignored, offset and lock were given back. Final: a
 //!   queue that comes back is assigned anew.
 //!
 //! Invariants: every message below a stored offset was consumed (or given back to the broker); an

@@ -24,7 +24,7 @@ pub(crate) struct Assigned {
     pub(crate) source: Cell<i64>,
     /// Tells results of this assignment from those of an earlier one.
     pub(crate) id: u64,
-    pub(crate) is_dropped: Cell<bool>,
+    pub(crate) is_given_up: Cell<bool>,
     /// Read by listener threads: work that has not begun is skipped.
     pub(crate) skip: Arc<AtomicBool>,
     /// Of use where it is consumed in order.
@@ -34,7 +34,7 @@ pub(crate) struct Assigned {
     pub(crate) pulled_at_ms: Cell<i64>,
     pub(crate) consumed_at_ms: Cell<i64>,
     /// Ends a long poll.
-    pub(crate) dropped: Notify,
+    pub(crate) given_up: Notify,
     /// Wakes the pull loop: there may be room.
     pub(crate) room: Notify,
 }
@@ -48,22 +48,22 @@ impl Assigned {
             next_offset: Cell::new(next_offset),
             source: Cell::new(MASTER_ID),
             id: next_id(),
-            is_dropped: Cell::new(false),
+            is_given_up: Cell::new(false),
             skip: Arc::default(),
             lock,
             poll: PollState::default(),
             pulled_at_ms: Cell::new(now_ms),
             consumed_at_ms: Cell::new(now_ms),
-            dropped: Notify::new(),
+            given_up: Notify::new(),
             room: Notify::new(),
         })
     }
 
     /// Ends its loops.
     pub(crate) fn give_up(&self) {
-        self.is_dropped.set(true);
+        self.is_given_up.set(true);
         self.skip.store(true, Ordering::Relaxed);
-        self.dropped.notify_one();
+        self.given_up.notify_one();
         self.room.notify_one();
         self.lock.ready.notify_one();
     }

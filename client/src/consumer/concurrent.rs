@@ -63,7 +63,7 @@ impl Member {
         let mut kept = Vec::new();
         for message in messages {
             match self.send_back(&message, level).await {
-                Ok(()) if !assigned.is_dropped.get() => self.done_with(&assigned, &[message]),
+                Ok(()) if !assigned.is_given_up.get() => self.done_with(&assigned, &[message]),
                 Ok(()) => {}
                 Err(error) => {
                     let id = message.message_id();
@@ -77,7 +77,7 @@ impl Member {
         }
         if !kept.is_empty() {
             task::sleep(CONSUME_AGAIN_AFTER).await;
-            if !assigned.is_dropped.get() {
+            if !assigned.is_given_up.get() {
                 self.consumption.start(&assigned, &kept);
             }
         }

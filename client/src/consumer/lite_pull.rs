@@ -9,7 +9,7 @@ use ringmq_runtime::remote;
 use super::consumption::Consumption;
 use super::member::Member;
 use super::membership::Membership;
-use super::polled::{HandOver, Polled};
+use super::polled::{HandedOut, Polled};
 use super::subscription::Filter;
 use crate::client::Client;
 use crate::config::ConsumerConfig;
@@ -127,7 +127,7 @@ impl LitePullConsumer {
             Ok(())
         };
         self.membership.run(poll).await?;
-        Ok(messages.await.map_or_else(|_| Vec::new(), HandOver::accept))
+        Ok(messages.await.map_or_else(|_| Vec::new(), HandedOut::accept))
     }
 
     /// Like [`LitePullConsumer::poll`], for threads that are in no async runtime.

@@ -1,11 +1,11 @@
 //! The locks under which queues are consumed in order.
 //!
 //! The broker forgets a lock 60 s after it was last confirmed; we stop trusting ours after 30 s. A
-//! queue whose lock turns out to be lost is dropped and divided anew, with its offset asked again,
+//! queue whose lock turns out to be lost is given up and divided anew, with its offset asked again,
 //! since somebody else may have consumed it meanwhile.
 //!
-//! A queue that is dropped may have a batch at work. Its listener cannot be stopped, so the lock is
-//! given back when it has returned.
+//! A queue that is given up may have a batch at work. Its listener cannot be stopped, so the lock
+//! is given back when it has returned.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -28,14 +28,14 @@ const LOCK_INTERVAL: Duration = Duration::from_secs(20);
 const LOCK_TRUSTED_MS: u64 = 30_000;
 /// A queue that was given up is unlocked after this long, whatever its batch does (Java: 20 s).
 /// With [`LOCK_INTERVAL`] before it this stays below the minute that the broker grants.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(20);
+const UNLOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is under way with the locks of a member.
 #[derive(Default)]
 pub(super) struct Locks {
     /// Queues given up whose locks are still ours: their offsets are being stored, or a batch of
     /// theirs is at work.
-    leaving: RefCell<BTreeSet<MessageQueue>>,
+    still_locked: RefCell<BTreeSet<MessageQueue>>,
     /// Entered from the question for locks until each is with a queue that is ours, or is given
     /// back.
     pub(super) take_turn: Turn,
@@ -45,19 +45,19 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    /// These queues are given up; their locks stay ours until they are handed over.
-    pub(super) fn begin_leaving(&self, given_up: &[Rc<Assigned>]) {
-        self.leaving.borrow_mut().extend(given_up.iter().map(|it| it.queue.clone()));
+    /// These queues are given up; their locks stay ours until they are unlocked.
+    pub(super) fn stay_with(&self, given_up: &[Rc<Assigned>]) {
+        self.still_locked.borrow_mut().extend(given_up.iter().map(|it| it.queue.clone()));
     }
 
     /// Whether the queue was given up, and its lock is still ours.
-    pub(super) fn is_leaving(&self, queue: &MessageQueue) -> bool {
-        self.leaving.borrow().contains(queue)
+    pub(super) fn is_still_locked(&self, queue: &MessageQueue) -> bool {
+        self.still_locked.borrow().contains(queue)
     }
 
     /// The lock of the queue is given back.
-    fn has_left(&self, queue: &MessageQueue) {
-        self.leaving.borrow_mut().remove(queue);
+    fn unlocked(&self, queue: &MessageQueue) {
+        self.still_locked.borrow_mut().remove(queue);
     }
 }
 
@@ -65,7 +65,7 @@ impl Locks {
 #[derive(Default)]
 pub(crate) struct QueueLock {
     /// Entered by a batch from its begin to its end, so that a batch of an assignment that was
-    /// dropped ends before one of the next begins.
+    /// given up ends before one of the next begins.
     pub(super) batch_turn: Rc<Turn>,
     /// When we last asked for a lock that the broker granted, on the monotonic clock in
     /// milliseconds.
@@ -175,37 +175,41 @@ impl Member {
         self.unlock(queues).await;
     }
 
-    /// Unlocks queues that are [leaving](Locks::leaving): at once, or when the batch at work has
-    /// returned.
-    pub(super) async fn hand_over(self: &Rc<Self>, locks: &Locks, lost: Vec<Rc<Assigned>>) {
+    /// Unlocks queues that are [still locked](Locks::still_locked): at once, or when the batch at
+    /// work has returned.
+    pub(super) async fn unlock_given_up(
+        self: &Rc<Self>,
+        locks: &Locks,
+        given_up: Vec<Rc<Assigned>>,
+    ) {
         let (busy, idle): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|assigned| assigned.lock.batch_turn.is_taken());
+            given_up.into_iter().partition(|assigned| assigned.lock.batch_turn.is_taken());
         for assigned in busy {
-            task::spawn("hand-over", self.clone().hand_over_later(assigned)).detach();
+            task::spawn("unlock later", self.clone().unlock_later(assigned)).detach();
         }
         let idle: Vec<_> = idle.iter().map(|idle| idle.queue.clone()).collect();
         self.unlock(idle.clone()).await;
-        idle.iter().for_each(|queue| locks.has_left(queue));
+        idle.iter().for_each(|queue| locks.unlocked(queue));
     }
 
-    /// Unlocks, for a stop, what is still locked: queues that are ours and queues that are leaving.
+    /// Unlocks, for a stop, what is still locked: queues that are ours, and those given up.
     pub(super) async fn unlock_all(self: &Rc<Self>, locks: &Locks, assigned: &[Rc<Assigned>]) {
         // Behind what is being asked for; a member that stops asks for nothing more.
         drop(locks.take_turn.enter().await);
         drop(locks.confirm_turn.enter().await);
         let mut locked: Vec<_> = assigned.iter().map(|assigned| assigned.queue.clone()).collect();
-        locked.extend(locks.leaving.borrow().iter().cloned());
+        locked.extend(locks.still_locked.borrow().iter().cloned());
         self.unlock_idle(locked).await;
     }
 
-    async fn hand_over_later(self: Rc<Self>, assigned: Rc<Assigned>) {
+    async fn unlock_later(self: Rc<Self>, assigned: Rc<Assigned>) {
         let Some(locks) = self.locks() else { return };
         let (queue, group) = (&assigned.queue, &self.config.group);
-        if task::timeout(HAND_OVER_TIMEOUT, assigned.lock.batch_turn.enter()).await.is_err() {
+        if task::timeout(UNLOCK_TIMEOUT, assigned.lock.batch_turn.enter()).await.is_err() {
             tracing::warn!(%queue, group, "given up while its listener is still at work");
         }
         self.unlock(vec![queue.clone()]).await;
-        locks.has_left(queue);
+        locks.unlocked(queue);
         self.rebalance_now.notify_one();
     }
 

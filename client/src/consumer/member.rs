@@ -1,8 +1,8 @@
 //! This client as a member of one consumer group: what it subscribed, which queues it has, how far
 //! they are consumed. Push and lite pull consumers are built on it.
 //!
-//! A queue is *assigned* (pulled and consumed), *dropped* (its pull loop ends at its next step,
-//! results that come in later are ignored) or not ours. Dropping is final: a queue that comes back
+//! A queue is *assigned* (pulled and consumed), *given up* (its pull loop ends at its next step,
+//! results that come in later are ignored) or not ours. Giving up is final: a queue that comes back
 //! gets a new [`Assigned`]. An offset is committed only while its queue is assigned, so a member
 //! never overwrites the progress of the next owner.
 
@@ -97,7 +97,7 @@ impl Member {
     }
 
     /// What we want of `topic`: all of it if queues were named; `None`: nothing, until a rebalance
-    /// drops its queues.
+    /// gives its queues up.
     pub(crate) fn wanted(&self, topic: &str) -> Option<Subscription> {
         if self.named().is_some() {
             let (topic, filter) = (topic.to_owned(), Filter::all());

@@ -1,7 +1,8 @@
 //! Consumption in order: one batch of a queue at a time, under a lock that the broker keeps.
 //!
 //! An assignment of a queue to this client begins its first batch when the one of an earlier
-//! assignment has returned. What a dropped queue's listener says is ignored: its batch comes again.
+//! assignment has returned. What the listener of a queue that is given up says is ignored: its
+//! batch comes again.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use crate::received::ReceivedMessage;
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Member {
-    /// Consumes one queue in order until it is dropped.
+    /// Consumes one queue in order until it is given up.
     pub(crate) async fn orderly_loop(self: Rc<Self>, assigned: Rc<Assigned>) {
         let Consumption::Orderly(orderly) = &self.consumption else { return };
         let mut attempt = 0;
-        while !assigned.is_dropped.get() && !self.is_stopping.get() {
+        while !assigned.is_given_up.get() && !self.is_stopping.get() {
             let turn = assigned.lock.batch_turn.enter().await;
-            let is_over = assigned.is_dropped.get() || self.is_stopping.get();
+            let is_over = assigned.is_given_up.get() || self.is_stopping.get();
             let batch = match self.holds_lock(&assigned) && !is_over {
                 true => assigned.held.borrow_mut().take(orderly.batch),
                 false => Vec::new(),
@@ -38,9 +39,9 @@ impl Member {
             let context = OrderlyContext { queue: assigned.queue.clone(), attempt };
             let status = orderly.run(batch.clone(), context).await;
             let is_done = status == OrderlyStatus::Success
-                || !assigned.is_dropped.get() && self.is_given_up(attempt, &batch).await;
+                || !assigned.is_given_up.get() && self.make_dead_letters(attempt, &batch).await;
             drop(turn);
-            if assigned.is_dropped.get() {
+            if assigned.is_given_up.get() {
                 return;
             }
             assigned.consumed_at_ms.set(clock::unix_ms());
@@ -64,7 +65,7 @@ impl Member {
 
     /// Sends messages that came too often to the retry topic, where the broker makes dead letters
     /// of them. `false`: they are to be consumed again.
-    async fn is_given_up(&self, attempt: u32, batch: &[Arc<ReceivedMessage>]) -> bool {
+    async fn make_dead_letters(&self, attempt: u32, batch: &[Arc<ReceivedMessage>]) -> bool {
         let Ok(bound) = u32::try_from(self.config.reconsume_times_max) else { return false };
         if attempt < bound {
             return false;
@@ -73,7 +74,7 @@ impl Member {
         let times = self.config.reconsume_times_max;
         for message in batch {
             if let Err(error) = self.send_to_retry_topic(message, times, times).await {
-                tracing::warn!(id = message.message_id(), %error, "not given up, consumed again");
+                tracing::warn!(id = message.message_id(), %error, "no dead letter, consumed again");
                 return false;
             }
         }

@@ -3,7 +3,7 @@
 //! A message of a queue that is polled is, one after the other,
 //! - *held*: pulled, in the process queue;
 //! - *polled*: handed to whoever asked. The queue's [`PollState::polled_to`] stands behind it. One
-//!   that is handed to a poll which was given up meanwhile is seen by nobody and is held again,
+//!   that is handed to a poll which was dropped meanwhile is seen by nobody and is held again,
 //!   before all newer ones;
 //! - *arrived*: whoever asked has it;
 //! - *processed*: its application says so. With `auto_commit` the next poll does, and leaving the
@@ -30,8 +30,8 @@ use crate::error::Fault;
 use crate::queue::MessageQueue;
 use crate::received::ReceivedMessage;
 
-/// A poll that waits looks this often whether it was given up.
-const GIVEN_UP_CHECK: Duration = Duration::from_secs(1);
+/// A poll that waits looks this often whether it was dropped.
+const DROPPED_CHECK: Duration = Duration::from_secs(1);
 
 /// What polls of a member share.
 pub(crate) struct Polled {
@@ -72,12 +72,12 @@ pub(super) struct Batch {
 }
 
 /// Messages on their way to whoever polls, on whichever thread; dropped on the way, they go back.
-pub(crate) struct HandOver {
+pub(crate) struct HandedOut {
     batch: Option<Batch>,
     returns: async_channel::Sender<Batch>,
 }
 
-impl HandOver {
+impl HandedOut {
     /// They have arrived.
     pub(super) fn accept(mut self) -> Vec<Arc<ReceivedMessage>> {
         let Some(batch) = self.batch.take() else { return Vec::new() };
@@ -87,7 +87,7 @@ impl HandOver {
     }
 }
 
-impl Drop for HandOver {
+impl Drop for HandedOut {
     fn drop(&mut self) {
         if let Some(batch) = self.batch.take() {
             // Closed: the member left, and the queue's next owner gets them.
@@ -98,7 +98,7 @@ impl Drop for HandOver {
 
 impl Member {
     /// Hands up to `max` messages of one queue `to` whoever polls, or nothing after `timeout`.
-    pub(super) async fn poll(&self, max: usize, timeout: Duration, to: remote::Sender<HandOver>) {
+    pub(super) async fn poll(&self, max: usize, timeout: Duration, to: remote::Sender<HandedOut>) {
         let Some(polled) = self.consumption.polled() else { return };
         if self.commits_by_itself() {
             self.settle_polled();
@@ -112,19 +112,19 @@ impl Member {
                 // The wake-up that came here is for another one who polls.
                 return polled.arrived.notify_one();
             }
-            if let Some(hand_over) = self.hand_out(polled, max) {
-                return to.send(hand_over);
+            if let Some(handed_out) = self.hand_out(polled, max) {
+                return to.send(handed_out);
             }
             let left = deadline.saturating_since(Instant::now());
             if left.is_zero() || self.is_stopping.get() {
                 return;
             }
-            let _ = task::timeout(left.min(GIVEN_UP_CHECK), polled.arrived.notified()).await;
+            let _ = task::timeout(left.min(DROPPED_CHECK), polled.arrived.notified()).await;
         }
     }
 
     /// Takes messages of the queue that was served longest ago.
-    fn hand_out(&self, polled: &Polled, max: usize) -> Option<HandOver> {
+    fn hand_out(&self, polled: &Polled, max: usize) -> Option<HandedOut> {
         self.take_back(polled);
         let assigned = self.all_assigned();
         let ready = assigned.iter().filter(|assigned| {
@@ -141,7 +141,7 @@ impl Member {
         polled.arrived.notify_one();
         let (queue, assignment) = (next.queue.clone(), next.id);
         let batch = Some(Batch { queue, assignment, messages, has_arrived });
-        Some(HandOver { batch, returns: polled.returns.clone() })
+        Some(HandedOut { batch, returns: polled.returns.clone() })
     }
 
     /// What was handed to nobody is held again.
@@ -218,14 +218,14 @@ mod tests {
         (member, queue)
     }
 
-    async fn poll(member: &Member, max: usize) -> remote::Receiver<HandOver> {
+    async fn poll(member: &Member, max: usize) -> remote::Receiver<HandedOut> {
         let (sender, receiver) = remote::oneshot();
         member.poll(max, Duration::ZERO, sender).await;
         receiver
     }
 
-    async fn offsets(answer: remote::Receiver<HandOver>) -> Vec<i64> {
-        let messages = answer.await.map_or_else(|_| Vec::new(), HandOver::accept);
+    async fn offsets(answer: remote::Receiver<HandedOut>) -> Vec<i64> {
+        let messages = answer.await.map_or_else(|_| Vec::new(), HandedOut::accept);
         messages.iter().map(|message| message.queue_offset).collect()
     }
 

@@ -110,7 +110,8 @@ impl ProcessQueue {
         self.waiting.append(&mut self.taken);
     }
 
-    /// Offset of the oldest message held, else of the next to come; `None` if nothing was ever held.
+    /// Offset of the oldest message held, else of the next to come; `None` if nothing was ever
+    /// held.
     pub fn commit_offset(&self) -> Option<i64> {
         let oldest = |messages: &BTreeMap<i64, _>| messages.first_key_value().map(|(o, _)| *o);
         let held = [oldest(&self.waiting), oldest(&self.taken)];

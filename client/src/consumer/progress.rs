@@ -37,13 +37,13 @@ pub(crate) enum Due {
     /// What is known when its turn comes, if the queue is ours then: another owner moves it on.
     Ours(MessageQueue),
     /// This offset of a queue that was just given up.
-    Left(MessageQueue, i64),
+    GivenUp(MessageQueue, i64),
 }
 
 impl Due {
     fn queue(&self) -> &MessageQueue {
         match self {
-            Self::Ours(queue) | Self::Left(queue, _) => queue,
+            Self::Ours(queue) | Self::GivenUp(queue, _) => queue,
         }
     }
 }
@@ -177,7 +177,7 @@ impl Member {
                 let offset = self.offsets.borrow().get(&queue)?;
                 Some((queue, offset))
             }
-            Due::Left(queue, offset) => Some((queue, offset)),
+            Due::GivenUp(queue, offset) => Some((queue, offset)),
         }
     }
 

@@ -36,22 +36,23 @@ enum Next {
 }
 
 impl Member {
-    /// Pulls `assigned` until it is dropped.
+    /// Pulls `assigned` until it is given up.
     pub(crate) async fn pull_loop(self: Rc<Self>, assigned: Rc<Assigned>) {
-        while !assigned.is_dropped.get() && !self.is_stopping.get() {
+        while !assigned.is_given_up.get() && !self.is_stopping.get() {
             let wanted = self.wanted(&assigned.queue.topic).filter(|_| self.may_pull(&assigned));
             let Some(wanted) = wanted else {
                 let _ = task::timeout(FULL_PAUSE, assigned.room.notified()).await;
                 continue;
             };
             let pulled = async { Some(self.pull_once(&assigned, &wanted).await) };
-            let dropped = async {
-                assigned.dropped.notified().await;
+            let given_up = async {
+                assigned.given_up.notified().await;
                 None
             };
-            // A dropped queue does not wait for the broker to end a long poll: that answer is lost.
-            let Some(outcome) = future::or(pulled, dropped).await else { return };
-            if assigned.is_dropped.get() || self.is_stopping.get() {
+            // A queue that is given up does not wait for the end of a long poll: nobody wants its
+            // answer.
+            let Some(outcome) = future::or(pulled, given_up).await else { return };
+            if assigned.is_given_up.get() || self.is_stopping.get() {
                 return;
             }
             match self.take_in(&assigned, outcome) {

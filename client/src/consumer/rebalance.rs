@@ -64,7 +64,7 @@ impl Member {
         }
         let keep =
             |queue: &MessageQueue| wanted.contains(queue) || undecided.contains(&*queue.topic);
-        self.drop_others(keep).await;
+        self.give_up_others(keep).await;
         let missing = wanted.into_iter().filter(|queue| self.find(queue).is_none()).collect();
         if self.take(missing).await == Pass::Incomplete {
             pass = Pass::Incomplete;
@@ -109,40 +109,41 @@ impl Member {
     /// Gives up all queues that `keep` does not name: stores their offsets, releases their locks.
     ///
     /// A queue whose batch is at work in order keeps its lock until that has returned.
-    async fn drop_others(self: &Rc<Self>, keep: impl Fn(&MessageQueue) -> bool) {
-        let lost: Vec<_> = {
+    async fn give_up_others(self: &Rc<Self>, keep: impl Fn(&MessageQueue) -> bool) {
+        let given_up: Vec<_> = {
             let mut assigned = self.assigned.borrow_mut();
-            let lost: Vec<_> = assigned.values().filter(|a| !keep(&a.queue)).cloned().collect();
-            lost.iter().for_each(|lost| {
-                assigned.remove(&lost.queue);
+            let others = assigned.values().filter(|assigned| !keep(&assigned.queue));
+            let others: Vec<_> = others.cloned().collect();
+            others.iter().for_each(|other| {
+                assigned.remove(&other.queue);
             });
-            lost
+            others
         };
-        if lost.is_empty() {
+        if given_up.is_empty() {
             return;
         }
         let locks = self.locks();
         if let Some(locks) = locks {
-            // Now: the member may stop before they are handed over.
-            locks.begin_leaving(&lost);
+            // Now: the member may stop before they are unlocked.
+            locks.stay_with(&given_up);
         }
         let mut due = Vec::new();
-        for assigned in &lost {
+        for assigned in &given_up {
             assigned.give_up();
             let offset = self.offsets.borrow().get(&assigned.queue);
             let offset = offset.filter(|_| self.commits_by_itself());
-            due.extend(offset.map(|offset| Due::Left(assigned.queue.clone(), offset)));
+            due.extend(offset.map(|offset| Due::GivenUp(assigned.queue.clone(), offset)));
         }
         if self.is_broadcasting() {
             return;
         }
         self.commit(due, Commit::Confirm).await;
-        let queues: Vec<_> = lost.iter().map(|assigned| assigned.queue.clone()).collect();
+        let queues: Vec<_> = given_up.iter().map(|assigned| assigned.queue.clone()).collect();
         // The next owner moves them on: what we knew is history.
         queues.iter().for_each(|queue| self.offsets.borrow_mut().remove(queue));
         tracing::info!(group = self.config.group, ?queues, "queues given up");
         if let Some(locks) = locks {
-            self.hand_over(locks, lost).await;
+            self.unlock_given_up(locks, given_up).await;
         }
     }
 
@@ -159,15 +160,15 @@ impl Member {
         if taken.len() == wanted { Pass::Complete } else { Pass::Incomplete }
     }
 
-    /// Begins to consume queues whose locks we get, but for those that are leaving. A lock that is
-    /// of no use is given back: the queue may be another member's by the next pass, and we may be
-    /// about to leave.
+    /// Begins to consume queues whose locks we get, but for those still locked by us. A lock that
+    /// is of no use is given back: the queue may be another member's by the next pass, and we may
+    /// be about to leave.
     async fn lock_and_take(
         self: &Rc<Self>,
         locks: &Locks,
         mut queues: Vec<MessageQueue>,
     ) -> Vec<MessageQueue> {
-        queues.retain(|queue| !locks.is_leaving(queue));
+        queues.retain(|queue| !locks.is_still_locked(queue));
         let _turn = locks.take_turn.enter().await;
         if self.is_stopping.get() {
             return Vec::new();

@@ -86,7 +86,7 @@ fn assigned_queues_are_sought_paused_and_committed_by_hand() {
 }
 
 #[test]
-fn a_poll_that_is_given_up_takes_no_messages_with_it() {
+fn a_poll_that_is_dropped_takes_no_messages_with_it() {
     let broker = FakeBroker::start("a");
     let client = client_of(&broker);
     block_on(async {
@@ -97,8 +97,8 @@ fn a_poll_that_is_given_up_takes_no_messages_with_it() {
         assert_eq!(poll(&consumer, 1).await, ["0"]);
         for _ in 0..3 {
             // Begun, then dropped: its work in the client goes on.
-            let given_up = std::pin::pin!(consumer.poll(10, Duration::from_secs(10)));
-            assert!(poll_once(given_up).await.is_none(), "nothing is there yet");
+            let dropped = std::pin::pin!(consumer.poll(10, Duration::from_secs(10)));
+            assert!(poll_once(dropped).await.is_none(), "nothing is there yet");
         }
         send(&producer, 1, 8).await;
         let mut bodies = poll(&consumer, 8).await;

@@ -219,7 +219,7 @@ fn a_reset_queue_begins_anew_when_the_batch_at_work_has_returned() {
 }
 
 #[test]
-fn a_stop_gives_back_the_locks_of_queues_that_are_being_handed_over() {
+fn a_stop_gives_back_the_locks_of_queues_that_were_just_given_up() {
     let broker = FakeBroker::start("a");
     let (client, seen) = (client_of(&broker), Seen::default());
     let listener = {
@@ -241,7 +241,7 @@ fn a_stop_gives_back_the_locks_of_queues_that_are_being_handed_over() {
     state.members.entry("g".into()).or_default().insert("somebody else".into());
     drop(state);
     broker.wait_for("a queue to be given up", |state| state.silence.is_none());
-    assert!(!broker.state().locks.is_empty(), "nothing is handed over yet");
+    assert!(!broker.state().locks.is_empty(), "nothing is unlocked yet");
     client.shutdown_blocking();
     assert!(broker.state().locks.is_empty(), "or the other member waits for a minute");
 }
@@ -270,7 +270,7 @@ fn a_stop_gives_back_the_locks_of_queues_that_are_being_taken() {
 }
 
 #[test]
-fn a_message_that_is_given_up_tells_the_broker_how_often_it_came() {
+fn a_dead_letter_tells_the_broker_how_often_it_came() {
     let broker = FakeBroker::start("a");
     let client = client_of(&broker);
     block_on(async {
@@ -284,10 +284,10 @@ fn a_message_that_is_given_up_tells_the_broker_how_often_it_came() {
         let consumer = client.orderly_consumer(config, listener).await.expect("joined");
         consumer.subscribe("T", "*").await.expect("subscribed");
     });
-    broker.wait_for("all to be given up", |state| state.stored("%RETRY%g") == 4);
+    broker.wait_for("all to be sent there", |state| state.stored("%RETRY%g") == 4);
     let state = broker.state();
-    let given_up = state.queues.iter().filter(|((topic, _), _)| topic == "%RETRY%g");
-    for record in given_up.flat_map(|(_, records)| records) {
+    let dead = state.queues.iter().filter(|((topic, _), _)| topic == "%RETRY%g");
+    for record in dead.flat_map(|(_, records)| records) {
         let record = ringmq_protocol::record::Record::parse(record).expect("our own record");
         assert_eq!(record.reconsume_times, 3, "or a 4.x broker delivers it again");
     }

@@ -189,7 +189,7 @@ fn two_members_share_the_queues_and_the_one_that_stays_takes_over() {
             sent += 4;
         }
     });
-    // A hand-over may deliver messages twice, never lose one.
+    // A queue that changes hands may bring messages twice, never lose one.
     all.wait_to_contain(&numbers(sent));
     first.shutdown_blocking();
     let producer = block_on(producer_of(&second));
