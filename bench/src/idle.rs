@@ -59,6 +59,8 @@ impl Waiting {
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
         let percent = |percent: Option<f64>| or_unknown(percent.map(|it| format!("{it:.2}")));
         let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
+        let multiple = |(percent, null): (f64, f64)| format!("{:.1} x", percent / null);
+        let limit = self.null_broker_cpu_percent.filter(|percent| *percent > 0.0);
         let mut rows = table::plain();
         rows.set_header([
             "waiting pulls",
@@ -67,6 +69,7 @@ impl Waiting {
             "answers/s",
             "broker CPU % of a core",
             "null broker %",
+            "of the null broker",
             "RSS MB",
             "grown by MB",
         ]);
@@ -77,6 +80,7 @@ impl Waiting {
             format!("{:.1}", self.answers_per_second),
             percent(self.cpu_percent),
             percent(self.null_broker_cpu_percent),
+            or_unknown(self.cpu_percent.zip(limit).map(multiple)),
             or_unknown(self.rss_bytes.map(|bytes| megabytes(bytes as f64))),
             or_unknown(self.rss_growth_bytes.map(|bytes| megabytes(bytes as f64))),
         ]);
@@ -211,4 +215,30 @@ async fn limits(
 
 fn cpu_percent(from: process::Usage, until: process::Usage, seconds: f64) -> f64 {
     100.0 * until.cpu.saturating_sub(from.cpu).as_secs_f64() / seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waiting_pulls_cost_is_told_as_a_multiple_of_the_null_brokers_cost() {
+        let waiting = |null_broker_cpu_percent| Waiting {
+            pulls: 15,
+            hold_s: 0.3,
+            seconds: 1.0,
+            answers_per_second: 45.0,
+            cpu_percent: Some(4.5),
+            rss_bytes: None,
+            rss_growth_bytes: None,
+            null_broker_cpu_percent,
+            round_trips: Vec::new(),
+        };
+        let told = |null: Option<f64>| waiting(null).table().to_string();
+        assert!(told(Some(3.0)).contains(" 1.5 x "), "{}", told(Some(3.0)));
+        // A limit that is not known, or that the clock of CPU time does not show, has no share.
+        for null in [None, Some(0.0)] {
+            assert!(!told(null).contains(" x "), "{}", told(null));
+        }
+    }
 }
