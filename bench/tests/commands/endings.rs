@@ -55,6 +55,28 @@ fn refused_requests_are_told_by_their_code_in_table_and_json() {
 }
 
 #[test]
+fn the_tables_at_the_end_have_throughput_in_both_units_and_every_percentile() {
+    let output = bench(folder().path(), &[&["produce", "--no-limits"], &BRIEF[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let cells = |name: &str| {
+        let line =
+            text.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{text}"));
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        cells.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("MB/s"), ["messages", "seconds", "msg/s", "MB/s"]);
+    let percentiles = ["p50", "p90", "p95", "p99", "p99.9", "p99.99", "p99.999"];
+    let header = [&["send us", "count", "mean"], &percentiles[..], &["max"]].concat();
+    assert_eq!(cells("p99.999"), header);
+    let latencies = cells("service time");
+    assert_eq!(latencies.len(), header.len(), "{text}");
+    // Nothing lies beyond the highest, so it is not told; the others rest on values.
+    let p90: f64 = latencies[4].parse().unwrap();
+    assert!(p90 > 0.0 && latencies[9] == "-", "{text}");
+}
+
+#[test]
 fn each_second_of_a_run_has_a_line() {
     let folder = folder();
     let words = ["produce", "--no-limits", "--warm-up", "0", "--duration", "2", "--json"];

@@ -4,6 +4,7 @@
 
 use crate::compat;
 use crate::compat::servers::{Cluster, Make, Setup};
+use crate::histograms;
 use crate::process;
 use crate::race;
 use crate::workspace::{Outcome, at, target};
@@ -14,6 +15,9 @@ use std::process::Command;
 /// A topic for each load, so that all of its messages are those of one.
 const SENT: &str = "BenchSent";
 const DELIVERED: &str = "BenchDelivered";
+
+/// What the files begin with that tell of the sends.
+const FILES: &str = "sent";
 
 /// Slow enough for a JVM that has just started on a busy machine.
 const RATE: &str = "1k";
@@ -53,8 +57,9 @@ pub fn run(debug: bool) -> Outcome {
 
 fn measure(bench: &Bench) -> Outcome {
     let paced = [&CONNECTIONS[..], &["--rate", RATE, "--duration", "3"]].concat();
-    let sent =
-        bench.run("produce", SENT, &[&paced[..], &["--warm-up", "0", "--verify"]].concat())?;
+    let proved = ["--warm-up", "0", "--verify", "--output", FILES];
+    let sent = bench.run("produce", SENT, &[&paced[..], &proved].concat())?;
+    histograms::check(bench.folder, FILES, &sent)?;
     // All that were answered, those after the counted time included.
     let sent = count("produce", &sent["response"]["count"])?;
     let one_pass = ["-c", "4", "-d", "1", "--passes", "1", "--warm-up", "0", "--duration", "60"];

@@ -6,6 +6,7 @@ mod compat;
 mod durability;
 mod foreign;
 mod golden;
+mod histograms;
 mod java;
 mod probe;
 mod process;

@@ -119,8 +119,45 @@ impl Race<'_> {
             TOO_SHORT,
         )?;
         let rows = kept["rows"].as_array().into_iter().flatten();
-        rows.into_iter().try_for_each(|row| check_line(row, &text))
+        rows.into_iter().try_for_each(|row| check_line(row, &text))?;
+        check_costs(&kept, &text)
     }
+}
+
+/// The table of costs has a column for each, and each run its value, where this machine tells it.
+fn check_costs(kept: &Value, table: &str) -> Outcome {
+    let header =
+        table.lines().find(|line| line.contains("per message") && line.contains("of null"));
+    let header = header.ok_or(format!("no table of costs:\n{table}"))?;
+    let has_device = kept["environment"]["disk"]["device"].is_string();
+    let known = [
+        ("system calls", "system_calls_per_message", counts_system_calls()),
+        ("context switches", "context_switches_per_message", true),
+        ("device writes", "device_writes_per_message", has_device),
+        ("device bytes", "device_bytes_per_message", has_device),
+        ("device flushes", "device_flushes_per_message", has_device),
+    ];
+    for (column, name, is_known) in known {
+        if !header.contains(column) {
+            return Err(format!("the table of costs has no {column}: {header}"));
+        }
+        let runs = kept["runs"].as_array().into_iter().flatten();
+        let lacking = runs.map(|run| &run["figures"]["broker"]).find(|it| !it[name].is_number());
+        if let Some(broker) = lacking.filter(|_| is_known) {
+            return Err(format!("a run has no {name}: {broker}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `perf` is there and may count them, as a race does.
+fn counts_system_calls() -> bool {
+    let words = ["stat", "-x,", "-e", "raw_syscalls:sys_enter", "true"];
+    let counted = Command::new("perf").args(words).output();
+    counted.is_ok_and(|output| {
+        let told = String::from_utf8_lossy(&output.stderr);
+        told.lines().any(|line| line.starts_with(|first: char| first.is_ascii_digit()))
+    })
 }
 
 /// A row of the document has a line in the table, with its verdict.
@@ -171,7 +208,9 @@ fn check_run(run: &Value) -> Outcome {
     let figures = &run["figures"];
     are_positive(figures, &["seconds", "messages", "messages_per_second", "p50_us", "p99_us"])?;
     are_positive(&figures["broker"], &["cpu_us_per_message", "rss_bytes"])?;
-    are_positive(&run["before"], &["write_and_flush_us", "round_trip_us"])?;
+    for probes in ["before", "after"] {
+        are_positive(&run[probes], &["write_and_flush_us", "round_trip_us"])?;
+    }
     match (&run["error"], figures["failures"].as_u64()) {
         (Value::Null, Some(0)) => Ok(()),
         _ => Err(format!("a run with failures: {run}")),
