@@ -10,6 +10,7 @@ use super::consumption::Consumption;
 use super::member::Member;
 use super::membership::Membership;
 use super::polled::{HandedOut, Polled};
+use super::rebalance::Pass;
 use super::subscription::Filter;
 use crate::client::Client;
 use crate::config::ConsumerConfig;
@@ -78,7 +79,10 @@ impl LitePullConsumer {
                 if let Some(polled) = member.consumption.polled() {
                     *polled.named.borrow_mut() = Some(queues.into());
                 }
-                member.rebalance().await;
+                if member.rebalance().await == Pass::Incomplete {
+                    // The loop, which knows nothing of this pass, tries again.
+                    member.rebalance_now.notify_one();
+                }
                 Ok(())
             })
             .await

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
+use ringmq_client::Client;
 use ringmq_client::admin::{BrokerTarget, TopicSettings};
-use ringmq_client::config::ConsumerConfig;
+use ringmq_client::config::{ClientConfig, ConsumerConfig};
 use ringmq_client::consumer::LitePullConsumer;
 use ringmq_client::message::Message;
 use ringmq_client::producer::Producer;
@@ -82,6 +83,22 @@ fn assigned_queues_are_sought_paused_and_committed_by_hand() {
         consumer.commit().await.expect("stored");
         assert_eq!(broker.state().committed("g", "T"), 10);
         assert_eq!(consumer.position(queue).await.expect("known"), 10);
+    });
+}
+
+#[test]
+fn a_queue_that_could_not_be_assigned_at_once_is_tried_again_soon() {
+    let broker = FakeBroker::start("a");
+    // Rebalances every 20 s.
+    let client = Client::start_blocking(ClientConfig::new(&broker.address)).expect("started");
+    block_on(async {
+        send_to_queue(&producer_of(&client).await, 2, 3).await;
+        let consumer = client.lite_pull_consumer(group("g")).await.expect("joined");
+        broker.state().refused.insert(request::QUERY_CONSUMER_OFFSET);
+        consumer.assign(vec![MessageQueue::new("T", "a", 2)]).await.expect("assigned");
+        assert!(consumer.assignment().await.expect("known").is_empty(), "where does it begin?");
+        broker.state().refused.clear();
+        assert_eq!(poll(&consumer, 3).await, numbers(3));
     });
 }
 
