@@ -131,7 +131,7 @@ impl ProcessQueue {
     /// Why no more should be pulled now, with the number that is over its limit.
     pub fn full(&self, limits: &FlowLimits) -> Option<String> {
         let span = match (self.commit_offset(), self.end) {
-            (Some(first), Some(end)) => end - first,
+            (Some(first), Some(end)) => end.saturating_sub(first),
             _ => 0,
         };
         if self.len() >= limits.messages_max {
@@ -216,6 +216,18 @@ mod tests {
         assert_eq!(full(limits(2, 21, 101)), "2 messages held, limit 2");
         assert_eq!(full(limits(3, 20, 101)), "20 bytes held, limit 20");
         assert_eq!(full(limits(3, 21, 100)), "offsets held span 101, limit 100");
+    }
+
+    #[test]
+    fn offsets_at_both_ends_of_the_range_are_too_far_apart() {
+        let mut queue = ProcessQueue::default();
+        for offset in [i64::MIN, i64::MAX - 1] {
+            let mut message = ReceivedMessage::sample(0, b"x");
+            message.queue_offset = offset;
+            queue.put(vec![Arc::new(message)]);
+        }
+        let full = queue.full(&FlowLimits::default()).unwrap_or_default();
+        assert_eq!(full, format!("offsets held span {}, limit 2000", i64::MAX));
     }
 
     proptest! {
