@@ -2,17 +2,24 @@
 //!
 //! A change marks the document; one task writes it, and what changed while a write was under way
 //! goes into the next. So a hundred topics made at once cost two writes, and each caller still
-//! waits until its own change is on disk. A failed write is reported to those who wait for it and
-//! tried again with the next change: the table in memory stays ahead of the disk, nobody was told
-//! otherwise.
+//! waits until its own change is on disk. A failed write is reported to those who wait for it. The
+//! table in memory stays ahead of the disk, nobody was told otherwise; so a request that is
+//! repeated changes nothing any more, and the write is tried again for whoever waits next, as well
+//! as with the next change.
 
 use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// A failed write is not tried again sooner than this without a change: who waits meanwhile is told
+/// of it. So a disk that stays full costs five attempts a second, however many ask.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Gives a table that changed a version that it never had.
 pub fn advance(version: &mut DataVersion, now_ms: i64) {
@@ -28,13 +35,21 @@ pub struct NotWritten {
     reason: String,
 }
 
+/// The last write, which failed.
+struct Failure {
+    /// Changes that it would have taken along.
+    tried: u64,
+    at: Instant,
+    error: NotWritten,
+}
+
 /// Writes one document.
 pub struct Writer {
     document: &'static str,
     /// Changes so far, and how many of them a write has seen, in success or failure.
     changes: Cell<u64>,
     written: Cell<u64>,
-    failed: RefCell<Option<(u64, NotWritten)>>,
+    failed: RefCell<Option<Failure>>,
     work: Notify,
     done: Notify,
 }
@@ -64,22 +79,34 @@ impl Writer {
         self.work.notify_one();
     }
 
-    /// Waits until every change made so far is on disk.
+    /// Waits until every change made so far is on disk, also those that an earlier write failed to
+    /// bring there.
     ///
     /// # Errors
     /// The write that took them along failed.
     pub async fn settled(&self) -> Result<(), NotWritten> {
+        self.try_again();
         let goal = self.changes.get();
         loop {
             if self.written.get() >= goal {
                 return Ok(());
             }
-            if let Some((tried, error)) = &*self.failed.borrow()
-                && *tried >= goal
+            if let Some(failure) = &*self.failed.borrow()
+                && failure.tried >= goal
             {
-                return Err(error.clone());
+                return Err(failure.error.clone());
             }
             self.done.notified().await;
+        }
+    }
+
+    /// Has a write repeated that failed a while ago, unless one is due anyway.
+    fn try_again(&self) {
+        let is_due = self.failed.borrow().as_ref().is_some_and(|failure| {
+            failure.tried == self.changes.get() && failure.at.elapsed() >= RETRY_PAUSE
+        });
+        if is_due {
+            self.changed();
         }
     }
 
@@ -100,7 +127,8 @@ impl Writer {
                     let reason = error.to_string();
                     let error = NotWritten { document: self.document, reason };
                     tracing::error!("{error}");
-                    *self.failed.borrow_mut() = Some((goal, error));
+                    let failure = Failure { tried: goal, at: Instant::now(), error };
+                    self.failed.replace(Some(failure));
                 }
             }
             self.done.notify_all();
@@ -112,6 +140,7 @@ impl Writer {
 mod tests {
     use super::*;
     use ringmq_runtime::shards::block_on;
+    use ringmq_runtime::sim::World;
 
     /// A disk that takes one turn per write and fails while told to.
     #[derive(Default)]
@@ -179,6 +208,26 @@ mod tests {
             change(&disk, &writer);
             assert_eq!(writer.settled().await, Ok(()));
             assert_eq!(disk.on_disk.get(), 2);
+        });
+    }
+
+    #[test]
+    fn a_failed_write_is_tried_again_for_whoever_waits_but_not_for_each() {
+        World::new(1).run(async {
+            let disk = Rc::new(FakeDisk::default());
+            let writer = writer(&disk);
+            disk.fails.set(true);
+            change(&disk, &writer);
+            for _ in 0..100 {
+                writer.settled().await.expect_err("the disk is full");
+            }
+            assert_eq!(disk.writes.get(), 1);
+            disk.fails.set(false);
+            task::sleep(RETRY_PAUSE).await;
+            for _ in 0..100 {
+                assert_eq!(writer.settled().await, Ok(()));
+            }
+            assert_eq!((disk.on_disk.get(), disk.writes.get()), (1, 2));
         });
     }
 

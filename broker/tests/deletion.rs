@@ -2,73 +2,32 @@
 //!
 //! In a process of its own, since the simulated disks are memory, which other tests measure.
 
+#[path = "control/boot.rs"]
+mod boot;
 mod support;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "control/world.rs"]
 mod world;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::{server, start};
+use boot::{BROKER, boot, connect};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::record::records;
-use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_runtime::task;
 use support::TIMEOUT;
-use world::{Client, create};
-
-const BROKER: u32 = 1;
-const PORT: u16 = 10_911;
+use world::create;
 
 /// Crashes. A broker that is killed never lets its simulated disk go, so each keeps some 120 MiB.
 const SEEDS: u64 = 8;
-
-/// Starts a broker in the simulated world; it runs until it is killed.
-fn boot(world: &World, shards: usize) {
-    let settings = Settings {
-        broker_name: "broker-a".into(),
-        bind_address: [0, 0, 0, 0].into(),
-        broker_ip1: world.ip(BROKER).to_string(),
-        listen_port: PORT,
-        commit_log_count: 2,
-        embedded_namesrv: EmbeddedNamesrv::No,
-        mapped_file_size_commit_log: 8 << 20,
-        ..Settings::default()
-    };
-    let setup = server::Setup::new(settings, BTreeMap::new()).expect("good settings");
-    let mut plan = setup.plan();
-    plan.shards = ShardsConfig::new(Cores::Floating(shards));
-    let disk = world.disk(BROKER);
-    let run = async move {
-        let control = move |data| server::control_plane(setup, data, Box::new(|| ()));
-        let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
-        let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
-        ran.expect("the broker starts");
-    };
-    world.spawn_on(BROKER, "broker", run).detach();
-}
-
-async fn connect(world: &World) -> Client {
-    let address = SocketAddr::new(world.ip(BROKER), PORT);
-    loop {
-        match Client::try_connect(address).await {
-            Ok(client) => return client,
-            Err(_) => task::sleep(Duration::from_millis(5)).await,
-        }
-    }
-}
 
 /// One topic, deleted while the broker crashes, at any step or just behind the answer. The next one
 /// of its name must have neither messages nor progress of groups.
 async fn delete_and_crash(world: &World, seed: u64) {
     let mut random = world.sequence();
-    boot(world, 1 + seed as usize % 3);
+    boot(world, 1 + seed as usize % 3, "broker-a");
     let client = connect(world).await;
     client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
     for number in 0..4 + random.next_u64() % 20 {
@@ -97,7 +56,7 @@ async fn delete_and_crash(world: &World, seed: u64) {
         world.crash(BROKER)
     }
 
-    boot(world, 2);
+    boot(world, 2, "broker-a");
     let client = connect(world).await;
     let found = client.call(request::GET_TOPIC_CONFIG, &header, &[]).await;
     if found.code() == response::SUCCESS {

@@ -64,6 +64,8 @@ impl Directory {
         self.deletions.ended(name).await;
         let (settings, broker) = (self.settings(), &self.identity.name);
         if !self.topics().is_deletable(name, &settings, broker)? {
+            // An earlier deletion of it may have failed to reach the disk, where it is then.
+            self.writers.topics.settled().await?;
             return Ok(false);
         }
         let under_way = self.deletions.begin(name);

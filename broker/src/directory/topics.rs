@@ -82,6 +82,10 @@ impl Directory {
             self.deletions.ended(&name).await;
             let mut topics = self.tables.topics.borrow_mut();
             if topics.get(&name).is_some() {
+                // One that the disk refused before is in the table, and no shard has it.
+                if self.data.local.view().topic(&name).is_none() {
+                    made.insert(name, false);
+                }
                 continue;
             }
             match topics.ensure(&name, group.retry_queue_nums, *sys_flag, &settings, now_ms) {
@@ -118,8 +122,9 @@ impl Directory {
         // Also without a change of our own: another request may have made the topic a moment ago.
         self.writers.topics.settled().await?;
         for (name, is_changed) in touched {
-            self.publish_topic(&name);
-            if is_changed {
+            // A change that the disk refused before is none now, and as new to everybody.
+            let is_news = self.publish_topic(&name);
+            if is_changed || is_news {
                 self.unregistered.add(&name);
             }
             task::yield_if_needed().await;
@@ -127,8 +132,9 @@ impl Directory {
         Ok(())
     }
 
-    /// Publishes a topic as the table has it; one that is being deleted is gone for shards.
-    pub(super) fn publish_topic(&self, name: &str) {
+    /// Publishes a topic as the table has it; one that is being deleted is gone for shards. False:
+    /// they had it so already.
+    pub(super) fn publish_topic(&self, name: &str) -> bool {
         let topics = self.tables.topics.borrow();
         let topic = topics.get(name).filter(|_| !self.deletions.are_under_way(name));
         let topic = topic.map(|topic| Arc::new(topic_view(topic)));
@@ -142,6 +148,7 @@ impl Directory {
             let gone = || Change::TopicGone(name.to_owned());
             self.data.publish(topic.map_or_else(gone, Change::Topic));
         }
+        !is_known
     }
 }
 

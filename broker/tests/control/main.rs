@@ -7,6 +7,7 @@ mod flood;
 mod limits;
 #[path = "../support/mod.rs"]
 mod support;
+mod unwritten;
 mod world;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,55 @@
+//! A whole broker on one machine of a simulated world.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_broker::config::{EmbeddedNamesrv, Settings};
+use ringmq_broker::{server, start};
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task::{self, LocalFuture};
+
+use crate::world::Client;
+
+/// The machine of the broker.
+pub const BROKER: u32 = 1;
+
+const PORT: u16 = 10_911;
+
+/// Starts a broker named `name`; it runs until it is killed.
+pub fn boot(world: &World, shards: usize, name: &str) {
+    let settings = Settings {
+        broker_name: name.into(),
+        bind_address: [0, 0, 0, 0].into(),
+        broker_ip1: world.ip(BROKER).to_string(),
+        listen_port: PORT,
+        commit_log_count: 2,
+        embedded_namesrv: EmbeddedNamesrv::No,
+        mapped_file_size_commit_log: 8 << 20,
+        ..Settings::default()
+    };
+    let setup = server::Setup::new(settings, BTreeMap::new()).expect("good settings");
+    let mut plan = setup.plan();
+    plan.shards = ShardsConfig::new(Cores::Floating(shards));
+    let disk = world.disk(BROKER);
+    let run = async move {
+        let control = move |data| server::control_plane(setup, data, Box::new(|| ()));
+        let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
+        let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
+        ran.expect("the broker starts");
+    };
+    world.spawn_on(BROKER, "broker", run).detach();
+}
+
+/// A connection to the broker, as soon as it listens.
+pub async fn connect(world: &World) -> Client {
+    let address = SocketAddr::new(world.ip(BROKER), PORT);
+    loop {
+        match Client::try_connect(address).await {
+            Ok(client) => return client,
+            Err(_) => task::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Topics and groups when the disk refuses their tables, and when their settings are unusual: whole
+//! brokers in the simulated world.
+
+#[path = "control/boot.rs"]
+mod boot;
+mod support;
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "control/world.rs"]
+mod world;
+
+use boot::{BROKER, boot, connect};
+use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
+use ringmq_protocol::json;
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task;
+use support::TIMEOUT;
+use world::{Client, create, send_header};
+
+const T1: TopicRequest<'_> = TopicRequest { topic: "T1", lo: None };
+
+/// Leaves the disk no room for a table, only for small files.
+async fn fill_disk(world: &World) {
+    let space = world.disk(BROKER).free_space().await.expect("no fault");
+    let used = space.total - space.available;
+    world.disk_faults(BROKER, |faults| faults.capacity_bytes = used + 1024);
+}
+
+fn free_disk(world: &World) {
+    world.disk_faults(BROKER, |faults| faults.capacity_bytes = 1 << 40);
+}
+
+/// Repeats a request, as people and clients do, until its answer is a success.
+async fn repeat(what: &str, ask: impl AsyncFn() -> i32) {
+    let succeeds = async {
+        while ask().await != response::SUCCESS {
+            task::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    task::timeout(TIMEOUT, succeeds).await.unwrap_or_else(|_| panic!("{what} goes on failing"));
+}
+
+async fn send_code(client: &Client, topic: &str) -> i32 {
+    let header = send_header(topic, 0, None);
+    client.call(request::SEND_MESSAGE_V2, &header, b"body").await.code()
+}
+
+#[test]
+fn what_failed_on_a_full_disk_succeeds_when_it_is_repeated_with_room() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        let wider = CreateTopicRequest { read_queue_nums: 8, write_queue_nums: 8, ..create("T1") };
+        let group = SubscriptionGroupConfig {
+            group_name: "g2".into(),
+            ..SubscriptionGroupConfig::default()
+        };
+        let group = json::to_vec(&group);
+        let make_group = async || {
+            client.call(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), &group).await.code()
+        };
+        let widen =
+            async || client.call(request::UPDATE_AND_CREATE_TOPIC, &wider, &[]).await.code();
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+
+        fill_disk(&here).await;
+        assert_ne!(send_code(&client, "New").await, response::SUCCESS);
+        assert_ne!(widen().await, response::SUCCESS);
+        assert_ne!(make_group().await, response::SUCCESS);
+        client.beat("c", &["T1"]).await;
+        free_disk(&here);
+
+        repeat("a group", make_group).await;
+        repeat("the first send to a topic", async || send_code(&client, "New").await).await;
+        repeat("a change of a topic", widen).await;
+        client.send("T1", 7).await;
+        // The group's next heartbeat finds its retry topic in the table, and all shards get it.
+        client.beat("c", &["T1"]).await;
+        assert_ne!(client.pull("%RETRY%g", 0, 0).await.code(), response::TOPIC_NOT_EXIST);
+    });
+}
+
+#[test]
+fn a_deletion_that_the_disk_refused_is_not_confirmed_before_it_is_there() {
+    let world = World::new(2);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 1, "broker-a");
+        let client = connect(&here).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        let delete = async || client.call(request::DELETE_TOPIC_IN_BROKER, &T1, &[]).await.code();
+        fill_disk(&here).await;
+        assert_ne!(delete().await, response::SUCCESS);
+        assert_ne!(delete().await, response::SUCCESS, "the disk is still full");
+        free_disk(&here);
+        repeat("a deletion", delete).await;
+
+        here.kill(BROKER);
+        boot(&here, 1, "broker-a");
+        let client = connect(&here).await;
+        let found = client.call(request::GET_TOPIC_CONFIG, &T1, &[]).await;
+        assert_eq!(found.code(), response::TOPIC_NOT_EXIST, "it is back");
+    });
+}
