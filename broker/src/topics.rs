@@ -88,15 +88,22 @@ impl Topics {
         let table = topics.map(|(name, topic)| (name, Arc::new(topic))).collect();
         let mut topics = Self { table, version: document.data_version };
         let mut is_changed = false;
-        for topic in system::topics(settings, broker_name) {
-            // Queue numbers that a person raised stay; the cluster topic's permission follows the
-            // settings.
-            let known = topics.table.get(&topic.topic_name);
-            let is_current = known.is_some_and(|known| known.perm == topic.perm);
-            if !is_current {
-                topics.table.insert(topic.topic_name.clone(), Arc::new(topic));
-                is_changed = true;
+        for mut topic in system::topics(settings, broker_name) {
+            if let Some(known) = topics.table.get(&topic.topic_name) {
+                if known.perm == topic.perm {
+                    continue;
+                }
+                // The permission follows the settings. All else stays, such as queues with
+                // messages: broker and cluster may be called like a topic.
+                topic = TopicConfig {
+                    read_queue_nums: known.read_queue_nums.max(topic.read_queue_nums),
+                    write_queue_nums: known.write_queue_nums.max(topic.write_queue_nums),
+                    perm: topic.perm,
+                    ..TopicConfig::clone(known)
+                };
             }
+            topics.table.insert(topic.topic_name.clone(), Arc::new(topic));
+            is_changed = true;
         }
         if is_changed {
             advance(&mut topics.version, now_ms);

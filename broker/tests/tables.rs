@@ -105,3 +105,30 @@ fn a_deletion_that_the_disk_refused_is_not_confirmed_before_it_is_there() {
         assert_eq!(found.code(), response::TOPIC_NOT_EXIST, "it is back");
     });
 }
+
+#[test]
+fn a_broker_that_is_named_like_a_topic_leaves_it_its_queues() {
+    let world = World::new(3);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 1, "broker-a");
+        let client = connect(&here).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
+        client.send("T1", 3).await;
+        for key in ["brokerName", "brokerClusterName"] {
+            let change = format!("{key}=T1\n");
+            let refused = client.call(request::UPDATE_BROKER_CONFIG, &(), change.as_bytes()).await;
+            assert_eq!(refused.code(), response::INVALID_PARAMETER);
+            let remark = refused.command().remark().expect("a reason").to_owned();
+            assert!(remark.contains(&format!("{key}=T1")), "{remark}");
+        }
+        let own = b"brokerName=broker-a\nbrokerClusterName=DefaultCluster\n";
+        client.ask(request::UPDATE_BROKER_CONFIG, &(), own).await;
+
+        here.kill(BROKER);
+        boot(&here, 1, "T1");
+        let client = connect(&here).await;
+        assert_eq!(client.pull("T1", 3, 0).await.code(), response::SUCCESS);
+        client.send("T1", 3).await;
+    });
+}

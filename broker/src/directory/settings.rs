@@ -4,6 +4,7 @@ use super::Directory;
 use crate::config::{ConfigError, Notes, Rules as _, Settings, UpdateError};
 use crate::documents;
 use crate::next_start;
+use crate::topics::system;
 use crate::view::Change;
 use ringmq_protocol::bodies::topic::DataVersion;
 use ringmq_runtime::clock;
@@ -25,7 +26,7 @@ impl Directory {
         let mut next = self.next_settings.borrow().clone();
         let needs_restart = settings.update(&mut next, &properties, &mut notes)?;
         let problem = next_start::problem(&self.settings(), &self.next_settings.borrow(), &next);
-        if let Some(problem) = problem {
+        if let Some(problem) = problem.or_else(|| self.problem_of_names(&next)) {
             return Err(ConfigError::Combination(problem).into());
         }
         self.next_settings.replace(next);
@@ -48,6 +49,24 @@ impl Directory {
         self.data.publish(Change::Settings(Arc::clone(&settings)));
         self.after_update(&before, &settings);
         Ok(told)
+    }
+
+    /// Why cluster and broker cannot have the names of `next`, which the system has topics by.
+    fn problem_of_names(&self, next: &Settings) -> Option<String> {
+        let before = self.next_settings.borrow();
+        let names = [
+            ("brokerClusterName", &before.broker_cluster_name, &next.broker_cluster_name),
+            ("brokerName", &before.broker_name, &next.broker_name),
+        ];
+        let (settings, broker, topics) = (self.settings(), &self.identity.name, self.topics());
+        let is_taken =
+            |name: &str| topics.get(name).is_some() && !system::is_system(name, &settings, broker);
+        let (key, _, name) =
+            names.into_iter().find(|(_, before, next)| before != next && is_taken(next))?;
+        Some(format!(
+            "{key}={name}: there is a topic {name}, which would become one of the system; choose \
+             another name, or delete that topic first"
+        ))
     }
 
     /// Identifies the state of the settings.

@@ -43,6 +43,25 @@ fn a_fresh_broker_has_the_topics_that_clients_and_tools_look_for() {
 }
 
 #[test]
+fn a_topic_that_the_broker_is_named_after_keeps_all_but_its_permission() {
+    let settings = Settings::default();
+    let mut before = topics(&settings);
+    let orders = TopicConfig { order: true, ..config("Orders", 8, 6) };
+    before.update(orders, "+message.type=FIFO", &settings, BROKER, NOW).expect("made");
+    let orders = TopicConfig::clone(before.get("Orders").expect("made"));
+    let after = Topics::load(before.document(), &settings, "Orders", NOW);
+    assert_eq!(after.get("Orders").map(|topic| &**topic), Some(&TopicConfig { perm: 7, ..orders }));
+    assert_ne!(after.version(), before.version());
+    // One that was made with fewer queues than the system needs gets them.
+    let few = TopicConfigTable {
+        topic_config_table: [("BenchmarkTest".to_owned(), config("BenchmarkTest", 1, 4))].into(),
+        ..TopicConfigTable::default()
+    };
+    let after = Topics::load(few, &settings, BROKER, NOW);
+    assert_eq!(facts(after.get("BenchmarkTest").expect("there")), (1024, 1024, 6));
+}
+
+#[test]
 fn a_send_makes_the_topic_with_the_smaller_number_of_queues_and_without_the_inherit_bit() {
     let settings = Settings::default();
     let mut topics = topics(&settings);
