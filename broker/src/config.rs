@@ -16,7 +16,8 @@ pub use ringmq_settings::{ConfigError, Notes, Rules, UpdateError};
 pub use rows::{ROWS, Settings};
 pub use value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
 
-use crate::layout;
+use crate::{layout, names};
+use ringmq_protocol::properties;
 use ringmq_settings::{Class, template};
 use std::path::Path;
 
@@ -95,6 +96,16 @@ impl Rules for Settings {
         if !self.broker_name.is_empty() && !is_name(&self.broker_name) {
             return refuse(bad_name("brokerName", &self.broker_name));
         }
+        if !is_region(&self.region_id) {
+            return refuse(format!(
+                "regionId has {} bytes: expected at most {REGION_MAX_BYTES}, none of them 1 or 2, \
+                 which separate the properties of messages",
+                self.region_id.len()
+            ));
+        }
+        if let Err(problem) = names::check_topic(&self.msg_trace_topic_name) {
+            return refuse(format!("msgTraceTopicName: {problem}"));
+        }
         Ok(())
     }
 }
@@ -104,6 +115,15 @@ fn is_name(name: &str) -> bool {
     const NAME_LENGTH_MAX: usize = 127;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '%' | '|');
     !name.is_empty() && name.len() <= NAME_LENGTH_MAX && name.chars().all(allowed)
+}
+
+/// Longest region: it is part of each message and of each answer to a send.
+const REGION_MAX_BYTES: usize = 255;
+
+/// Messages have no property for an empty one.
+fn is_region(region: &str) -> bool {
+    let is_storable = region.is_empty() || properties::is_encodable(region);
+    is_storable && region.len() <= REGION_MAX_BYTES
 }
 
 fn bad_name(key: &str, found: &str) -> String {

@@ -35,7 +35,7 @@ settings! {
         broker_ip2: String = String::new(), "brokerIP2", Allowed::Text, Restart, false,
             "Address that slaves are told; empty takes brokerIP1.";
         region_id: String = "DefaultRegion".into(), "regionId", Allowed::Text, Restart, false,
-            "Region written into each message and each answer to a send.";
+            "Region written into each message and each answer to a send, at most 255 bytes.";
         embedded_namesrv: EmbeddedNamesrv = EmbeddedNamesrv::Auto, "embeddedNamesrv",
             Allowed::Words(EmbeddedNamesrv::WORDS), Restart, true,
             "RingMQ: also run a name server in this process; auto does so when namesrvAddr is empty.";

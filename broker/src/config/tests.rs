@@ -60,6 +60,17 @@ fn what_this_version_can_not_do_is_refused_when_it_would_weaken_a_promise() {
 }
 
 #[test]
+fn texts_that_become_part_of_messages_and_topics_are_checked() {
+    let longest = "r".repeat(REGION_MAX_BYTES);
+    assert_eq!(read(&format!("regionId={longest}")).0, Ok(()));
+    assert_eq!(read("regionId=\nmsgTraceTopicName=my_trace").0, Ok(()));
+    check_refused(&format!("regionId={longest}r"), &["regionId", "256 bytes", "255"]);
+    check_refused("regionId=a\\u0001b", &["regionId"]);
+    check_refused("regionId=a\\u0002b", &["regionId"]);
+    check_refused("msgTraceTopicName=a b%@!", &["msgTraceTopicName", "' '"]);
+}
+
+#[test]
 fn unknown_keys_warn_with_the_nearest_known_name() {
     let (result, _, notes) = read("brokerNmae=x\ntotallyDifferentThing=1\n");
     assert_eq!(result, Ok(()));
