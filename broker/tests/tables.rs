@@ -132,3 +132,27 @@ fn a_broker_that_is_named_like_a_topic_leaves_it_its_queues() {
         client.send("T1", 3).await;
     });
 }
+
+#[test]
+fn a_topic_without_queues_to_write_to_takes_no_message_for_any_queue() {
+    let world = World::new(4);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        let any_queue = send_header("T1", -1, None);
+        let send = async || client.call(request::SEND_MESSAGE_V2, &any_queue, b"body").await;
+        for (read_queue_nums, write_queue_nums) in [(0, 0), (4, 0)] {
+            let draining = CreateTopicRequest { read_queue_nums, write_queue_nums, ..create("T1") };
+            client.ask(request::UPDATE_AND_CREATE_TOPIC, &draining, &[]).await;
+            let refused = send().await;
+            assert_eq!(refused.code(), response::SYSTEM_ERROR);
+            let remark = refused.command().remark().expect("a reason").to_owned();
+            assert!(remark.contains("T1") && remark.contains("writeQueueNums=0"), "{remark}");
+        }
+        let writable =
+            CreateTopicRequest { read_queue_nums: 1, write_queue_nums: 1, ..create("T1") };
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &writable, &[]).await;
+        assert_eq!(send().await.code(), response::SUCCESS);
+    });
+}

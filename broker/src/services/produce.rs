@@ -112,9 +112,8 @@ impl Produce {
     fn choose_queue(&self, local: &Local, owned: &OwnedLog, topic: &Topic) -> i32 {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        let queues = topic.write_queues.max(1);
-        (0..queues)
-            .map(|step| (turn.wrapping_add(step) % queues) as i32)
+        (0..topic.write_queues)
+            .map(|step| (turn.wrapping_add(step) % topic.write_queues) as i32)
             .find(|queue_id| local.owns_queue(owned, HashedQueue::new(&topic.name, *queue_id)))
             .unwrap_or(0)
     }

@@ -28,7 +28,7 @@ const RETRIES_IN_HEADER_SINCE: i32 = 121;
 pub enum Destination {
     /// To this queue of this topic.
     Queue(Arc<Topic>, i32),
-    /// To a queue of this topic that the broker chooses.
+    /// To a queue of this topic that the broker chooses; there is one to write to.
     AnyQueueOf(Arc<Topic>),
     /// To a topic that has to be created first.
     NewTopic(TopicWanted),
@@ -65,6 +65,13 @@ fn in_topic(
         return Err(Refusal::no_permission(format!("topic {name} is written by the broker only")));
     }
     let Ok(number) = u32::try_from(queue_id) else {
+        if topic.write_queues == 0 {
+            // Apache's code (it divides by that number), with which producers try another broker.
+            return Err(Refusal::new(
+                response::SYSTEM_ERROR,
+                format!("topic {name} has no queue to write to on this broker (writeQueueNums=0)"),
+            ));
+        }
         return Ok(Destination::AnyQueueOf(Arc::clone(topic)));
     };
     let queues = topic.write_queues.max(topic.read_queues);
