@@ -22,9 +22,10 @@ use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group
-/// without progress starts at its beginning, so that nothing is skipped that was sent while the
+/// without progress starts at its beginning, so that little is skipped that was sent while the
 /// group came up. Apache asks whether that message is still in the page cache; this is what a small
-/// machine's cache holds.
+/// machine's cache holds. A queue without messages is not young, there as here: its group asks for
+/// the end next, and what is sent between the two questions lies before its start.
 const YOUNG_BYTES: u64 = 1 << 30;
 
 /// Why a request does not say which queue it is about.
