@@ -186,12 +186,18 @@ impl<T> HoldTable<T> {
     /// Takes out the pulls that `is_chosen` names, and appends them to `taken`. Looks at all of
     /// them.
     pub fn take_chosen(&mut self, mut is_chosen: impl FnMut(&T) -> bool, taken: &mut Vec<T>) {
-        let slots: Vec<usize> = self
-            .slots
-            .iter()
-            .filter(|(_, held)| is_chosen(&held.payload))
-            .map(|(slot, _)| slot)
-            .collect();
+        self.take_where(|held| is_chosen(&held.payload), taken);
+    }
+
+    /// Takes out all pulls for the queues of a topic, and appends them to `taken`. Looks at all
+    /// that are parked.
+    pub fn take_topic(&mut self, topic_hash: u64, taken: &mut Vec<T>) {
+        self.take_where(|held| held.wish.queue.topic_hash == topic_hash, taken);
+    }
+
+    fn take_where(&mut self, mut is_chosen: impl FnMut(&Held<T>) -> bool, taken: &mut Vec<T>) {
+        let slots: Vec<usize> =
+            self.slots.iter().filter(|(_, held)| is_chosen(held)).map(|(slot, _)| slot).collect();
         taken.extend(slots.into_iter().map(|slot| self.take(slot)));
     }
 

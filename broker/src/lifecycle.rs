@@ -10,7 +10,7 @@ use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{clock, process, task};
 use ringmq_store::metadata::Document;
-use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
+use ringmq_store::offsets::OffsetSnapshot;
 use ringmq_store::{AgeClock, Expired, Log, LogId};
 
 use crate::descriptors;
@@ -98,7 +98,7 @@ impl DataPlane {
         }
         let file: Document<OffsetSnapshot> = Document::new(&self.disk, layout::offsets_file(id));
         let saved = file.load().await.map_err(|error| error.to_string())?.unwrap_or_default();
-        let owned = OwnedLog::new(log, OffsetTable::from_snapshot(&saved), file);
+        let owned = OwnedLog::new(log, &saved, file);
         // A queue whose messages are all gone is in the index alone, so without it begins anew.
         if !report.was_clean || report.rebuilt_index || report.is_new {
             take_progress_back(&owned).await.map_err(|error| error.to_string())?;

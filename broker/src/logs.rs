@@ -18,11 +18,11 @@ use std::time::Duration;
 use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::{Notify, Turn};
 use ringmq_runtime::task;
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
+use ringmq_store::resets::{Resets, Told};
 use ringmq_store::{Log, QueueOffset};
 
 use crate::outcome::Refusal;
@@ -39,9 +39,6 @@ const STALLED_MAX_BYTES: usize = 64 << 20;
 
 /// Pause before a stalled send that found no room is tried once more.
 const RETRY_AFTER: Duration = Duration::from_millis(1);
-
-/// Resets of one log that wait for their group's next pull; 20 MiB.
-const RESETS_MAX: usize = 100_000;
 
 /// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
 const SNAPSHOT_SLICE: usize = 500;
@@ -70,11 +67,11 @@ pub struct OwnedLog {
     /// Progress of the groups that consume its queues.
     pub offsets: RefCell<OffsetTable>,
     offsets_file: Document<OffsetSnapshot>,
-    /// Version of the progress that is on disk.
-    saved_version: Cell<u64>,
+    /// Versions of the progress and of the resets that are on disk.
+    saved_versions: Cell<(u64, u64)>,
     saving: Turn,
-    /// Progress set by an administrator that its group has not heard of, by group, topic and queue.
-    resets: RefCell<HashMap<(String, String, i32), QueueOffset>>,
+    /// Positions that groups have yet to take.
+    resets: RefCell<Resets>,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
     /// When those came that wait.
@@ -86,15 +83,16 @@ pub struct OwnedLog {
 }
 
 impl OwnedLog {
-    /// Wraps an open log and the progress of its consumers.
-    pub fn new(log: Log, offsets: OffsetTable, file: Document<OffsetSnapshot>) -> Rc<Self> {
+    /// Wraps an open log and the progress of its consumers, which is `saved` in `file`.
+    pub fn new(log: Log, saved: &OffsetSnapshot, file: Document<OffsetSnapshot>) -> Rc<Self> {
+        let (offsets, resets) = (OffsetTable::from_snapshot(saved), Resets::from_snapshot(saved));
         Rc::new(Self {
             log,
-            saved_version: Cell::new(offsets.version()),
+            saved_versions: Cell::new((offsets.version(), resets.version())),
             offsets: RefCell::new(offsets),
             offsets_file: file,
             saving: Turn::default(),
-            resets: RefCell::default(),
+            resets: RefCell::new(resets),
             waiters: RefCell::default(),
             batches: RefCell::default(),
             stalled: RefCell::default(),
@@ -104,60 +102,82 @@ impl OwnedLog {
     }
 
     /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients
-    /// send for "none", are passed over, and so is the progress of a group that a reset has not
-    /// reached yet. False when it is one more than the table takes.
+    /// send for "none", are passed over, and so are other positions than a pending reset's. False
+    /// when it is one more than the table takes.
     pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> bool {
-        if self.pending_reset(group, topic, queue_id).is_some() {
+        let Ok(offset) = u64::try_from(offset).map(QueueOffset) else { return true };
+        let reset = self.resets.borrow_mut().get(group, topic, queue_id);
+        if reset.is_some_and(|to| to != offset) {
             return true;
         }
-        u64::try_from(offset).map_or(true, |offset| {
-            self.offsets.borrow_mut().commit(group, topic, queue_id, QueueOffset(offset))
-        })
+        self.offsets.borrow_mut().commit(group, topic, queue_id, offset)
     }
 
-    /// The progress of a group on a queue of this log.
+    /// The progress of a group on a queue of this log, or where a reset sends it.
     pub fn committed(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        self.offsets.borrow_mut().get(group, topic, queue_id)
+        let reset = self.resets.borrow_mut().get(group, topic, queue_id);
+        reset.or_else(|| self.offsets.borrow_mut().get(group, topic, queue_id))
     }
 
-    /// Sets the progress of a group; its next pull from this queue is sent there. False, and
-    /// nothing is changed, when it is one more than the table takes.
+    /// Sets the progress of a group; its pulls from this queue are sent there. False, and nothing
+    /// is changed, when it is one more than the table takes.
     #[must_use]
     pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
         if !self.offsets.borrow_mut().commit(group, topic, queue_id, offset) {
             return false;
         }
-        let mut resets = self.resets.borrow_mut();
-        // Groups that never pull again stay in the table. Past the limit all are forgotten: a
-        // consumer that runs may then commit its old position over the new one, one that is offline
-        // finds the new one.
-        if resets.len() >= RESETS_MAX {
-            resets.clear();
-        }
-        resets.insert((group.to_owned(), topic.to_owned(), queue_id), offset);
+        self.resets.borrow_mut().set(group, topic, queue_id, offset);
         true
     }
 
-    /// Where a reset sends the group's pull from this queue; told once.
-    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        self.pending_reset(group, topic, queue_id)?;
-        self.resets.borrow_mut().remove(&(group.to_owned(), topic.to_owned(), queue_id))
-    }
-
-    /// Looked at with every pull and commit: costs nothing while there is no reset.
-    fn pending_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        let resets = self.resets.borrow();
-        if resets.is_empty() {
-            return None;
+    /// Where a reset sends a pull of the group that begins at `from`.
+    pub fn moved_by_reset(
+        &self,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+        from: i64,
+    ) -> Option<QueueOffset> {
+        match self.resets.borrow_mut().tell(group, topic, queue_id, from) {
+            Told::Nothing => None,
+            Told::MoveTo(offset) => Some(offset),
+            Told::GivenUp(offset) => {
+                tracing::warn!(
+                    group,
+                    topic,
+                    queue_id,
+                    from,
+                    "the group was sent to {offset} again and again and does not go there: its \
+                     reset is over"
+                );
+                None
+            }
         }
-        resets.get(&(group.to_owned(), topic.to_owned(), queue_id)).copied()
     }
 
-    /// Forgets the queues of a topic and what groups did with them.
+    /// Forgets the queues of a topic and what groups did with them. Groups that were in it begin
+    /// anew in the next topic of that name.
     pub fn delete_topic(&self, topic: &str) {
         self.log.delete_topic(topic);
-        self.offsets.borrow_mut().retain(|_, of| of != topic);
-        self.resets.borrow_mut().retain(|(_, of, _), _| of != topic);
+        let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
+        resets.delete_topic(topic);
+        offsets.for_each(|group, of, queue_id, _| {
+            if of == topic {
+                resets.set(group, topic, queue_id, QueueOffset(0));
+            }
+        });
+        offsets.retain(|_, of| of != topic);
+    }
+
+    /// Lets a group without progress begin anew, too, in a queue of a deleted topic.
+    pub fn begin_anew(&self, group: &str, topic: &str, queue_id: i32) {
+        self.resets.borrow_mut().set(group, topic, queue_id, QueueOffset(0));
+    }
+
+    /// Forgets how far a group is.
+    pub fn delete_group(&self, group: &str) {
+        self.offsets.borrow_mut().retain(|of, _| of != group);
+        self.resets.borrow_mut().delete_group(group);
     }
 
     /// Writes the consumers' progress to disk if it changed.
@@ -167,8 +187,8 @@ impl OwnedLog {
     pub async fn save_offsets(&self) -> std::io::Result<()> {
         // One at a time: both would write the same temporary file.
         let _turn = self.saving.enter().await;
-        let version = self.offsets.borrow().version();
-        if version == self.saved_version.get() {
+        let versions = (self.offsets.borrow().version(), self.resets.borrow().version());
+        if versions == self.saved_versions.get() {
             return Ok(());
         }
         let mut snapshot = OffsetSnapshot::default();
@@ -176,8 +196,11 @@ impl OwnedLog {
         while self.offsets.borrow().copy_next(&mut snapshot, SNAPSHOT_SLICE) {
             task::yield_now().await;
         }
+        while self.resets.borrow().copy_next(&mut snapshot, SNAPSHOT_SLICE) {
+            task::yield_now().await;
+        }
         self.offsets_file.save(snapshot).await?;
-        self.saved_version.set(version);
+        self.saved_versions.set(versions);
         Ok(())
     }
 

@@ -6,9 +6,18 @@
 //! round it would leave queues that no table knows, and the next topic of that name would begin
 //! with their messages.
 //!
+//! Members of groups that run keep their positions in memory, and come with them to the next topic
+//! of that name: they would miss its first messages. So each group with progress in the topic, or
+//! with a pull that is held for it, is reset to 0 in the same step that forgets its progress
+//! (`ringmq_store::resets`). The resets are on disk before the topic is gone from the table, and
+//! outlive a restart; a crash before that finds the old progress and the topic, and nothing was
+//! answered. What this cannot know is a member that has neither committed nor has a pull here at
+//! that moment: it goes on where it was.
+//!
 //! Who wants to make or change the topic meanwhile waits until it is gone.
 
 use super::{Directory, DirectoryError};
+use crate::services::pull::held;
 use crate::shard::DataPlane;
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
@@ -91,6 +100,7 @@ async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> 
         let topic = topic.clone();
         async move {
             data.local.logs().for_each(|owned| owned.delete_topic(&topic));
+            held::topic_deleted(&data, &topic).await;
             for owned in data.local.logs() {
                 owned.log.deletions_last().await.map_err(|error| error.to_string())?;
                 owned.save_offsets().await.map_err(|error| error.to_string())?;

@@ -104,6 +104,11 @@ impl<'a, 'f> Attempt<'a, 'f> {
         if pass == Pass::First {
             self.commit(owned, &pulling.header);
         }
+        let header = &pulling.header;
+        let (group, topic, queue_id) = (header.consumer_group, header.topic, header.queue_id);
+        if let Some(to) = owned.moved_by_reset(group, topic, queue_id, header.queue_offset) {
+            return self.answer(&pulling, &moved(owned, &pulling, Some(to)), &mut Vec::new());
+        }
         // A message can wake all the pulls that a connection has ever sent, each with an answer of
         // its own, and a shard serves a whole read of another shard's connection at once.
         if self.request.peer.has_much_to_send() {
@@ -178,14 +183,8 @@ impl<'a, 'f> Attempt<'a, 'f> {
 /// Reads what is in memory or in the page cache; a pull that has to move elsewhere is told where.
 fn read_now(owned: &OwnedLog, pulling: &Pulling<'_>, pieces: &mut Vec<Piece>) -> ReadNow {
     let header = &pulling.header;
-    let (topic, queue_id) = (header.topic, header.queue_id);
-    // A consumer that began at the new offset needs no telling.
-    let reset = owned
-        .take_reset(header.consumer_group, topic, queue_id)
-        .filter(|offset| offset.wire() != header.queue_offset);
     let accepts = &mut |tag_hash| pulling.filter.accepts(tag_hash);
     match from(header) {
-        _ if reset.is_some() => ReadNow::Done(moved(owned, pulling, reset)),
         Ok(from) => owned.log.read_now(&pulling.query(from), accepts, pieces),
         Err(TooSmall) => ReadNow::Done(moved(owned, pulling, None)),
     }

@@ -76,6 +76,7 @@ mod rehearsal;
 mod reindex;
 mod report;
 mod rescan;
+pub mod resets;
 mod retention;
 mod scan;
 mod scrub;

@@ -1,7 +1,8 @@
 //! How far consumer groups have come: the offset that each group consumes next, per queue.
 //!
-//! Kept in the layout of Apache's `consumerOffset.json`:
-//! `{"offsetTable":{"topic@group":{"0":42}}}`.
+//! Kept in the layout of Apache's `consumerOffset.json`,
+//! `{"offsetTable":{"topic@group":{"0":42}}}`, to which pending [`resets`](crate::resets) are added
+//! in the same form where there are any.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::position::QueueOffset;
 
 /// Between topic and group; neither may contain it.
-const SEPARATOR: char = '@';
+pub(crate) const SEPARATOR: char = '@';
 
 /// Size of the saved table beyond which nothing new is kept. Groups come by the names that clients
 /// send; the table is written whole after each interval in which it changed, and a file of more
@@ -39,8 +40,13 @@ pub struct OffsetTable {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OffsetSnapshot {
     #[serde(rename = "offsetTable", default)]
-    offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+    offset_table: SavedOffsets,
+    #[serde(rename = "pendingResets", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) pending_resets: SavedOffsets,
 }
+
+/// Offsets by `topic@group` and queue, as they are saved.
+type SavedOffsets = BTreeMap<String, BTreeMap<i32, i64>>;
 
 impl OffsetTable {
     /// The table of a snapshot; negative offsets, which older brokers wrote for "none", are left
@@ -70,16 +76,8 @@ impl OffsetTable {
     /// Where the table changes between two slices, [`OffsetTable::version`] does, too; each group
     /// is whole.
     pub fn copy_next(&self, snapshot: &mut OffsetSnapshot, count: usize) -> bool {
-        let queues = |queues: &BTreeMap<i32, u64>| {
-            queues.iter().map(|(queue, offset)| (*queue, QueueOffset(*offset).wire())).collect()
-        };
-        let copied = &mut snapshot.offset_table;
-        let last = copied.last_key_value().map(|(key, _)| key.clone());
-        let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let before = copied.len();
-        let next = self.groups.range::<str, _>((from, Bound::Unbounded)).take(count);
-        copied.extend(next.map(|(key, of_group)| (key.to_string(), queues(of_group))));
-        copied.len() - before == count
+        let offset = |offset: &u64| QueueOffset(*offset);
+        copy_groups(&self.groups, &mut snapshot.offset_table, count, offset)
     }
 
     /// Changes whenever the table does.
@@ -94,14 +92,14 @@ impl OffsetTable {
 
     /// The next offset that a group consumes of a queue; `None` when it never committed one.
     pub fn get(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        self.set_key(group, topic);
+        set_key(&mut self.key, group, topic);
         self.groups.get(self.key.as_str())?.get(&queue_id).copied().map(QueueOffset)
     }
 
     /// Notes the next offset of a group. It may go back: consumers seek. False when the table is
     /// too large for a queue that it does not know.
     pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
-        self.set_key(group, topic);
+        set_key(&mut self.key, group, topic);
         let is_full = self.saved_bytes >= SAVED_MAX_BYTES;
         match self.groups.get_mut(self.key.as_str()) {
             Some(queues) if !is_full || queues.contains_key(&queue_id) => {
@@ -186,13 +184,32 @@ impl OffsetTable {
         self.version += u64::from(before != self.groups.len());
         self.measure();
     }
+}
 
-    fn set_key(&mut self, group: &str, topic: &str) {
-        self.key.clear();
-        self.key.push_str(topic);
-        self.key.push(SEPARATOR);
-        self.key.push_str(group);
-    }
+/// Makes `key` that of a group on a topic.
+pub(crate) fn set_key(key: &mut String, group: &str, topic: &str) {
+    key.clear();
+    key.push_str(topic);
+    key.push(SEPARATOR);
+    key.push_str(group);
+}
+
+/// Copies at most `count` groups behind the last of `copied`; false when those were the last.
+pub(crate) fn copy_groups<V>(
+    groups: &BTreeMap<Box<str>, BTreeMap<i32, V>>,
+    copied: &mut SavedOffsets,
+    count: usize,
+    offset_of: impl Fn(&V) -> QueueOffset,
+) -> bool {
+    let queues = |queues: &BTreeMap<i32, V>| {
+        queues.iter().map(|(queue, value)| (*queue, offset_of(value).wire())).collect()
+    };
+    let last = copied.last_key_value().map(|(key, _)| key.clone());
+    let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let before = copied.len();
+    let next = groups.range::<str, _>((from, Bound::Unbounded)).take(count);
+    copied.extend(next.map(|(key, of_group)| (key.to_string(), queues(of_group))));
+    copied.len() - before == count
 }
 
 fn saved_bytes(key: &str, queues: usize) -> usize {

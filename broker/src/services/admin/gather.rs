@@ -237,26 +237,42 @@ pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Op
     read.await
 }
 
-/// Sets the progress of groups; false when a table had no room for some of it.
-pub(super) async fn set_progress(data: &Rc<DataPlane>, targets: Vec<Progress>) -> bool {
+/// Why progress was not set.
+pub(super) enum NotSet {
+    /// A table had no room for some of it.
+    NoRoom,
+    /// What the disk said; in memory it is set.
+    NotSaved(String),
+}
+
+/// Sets the progress of groups, also on disk: a crash must not bring the old one back.
+///
+/// # Errors
+/// See [`NotSet`].
+pub(super) async fn set_progress(
+    data: &Rc<DataPlane>,
+    targets: Vec<Progress>,
+) -> Result<(), NotSet> {
     let targets = Arc::new(targets);
     let set = data.on_all_shards(move |data| {
         let targets = Arc::clone(&targets);
-        async move {
-            let mut is_all = true;
-            for target in targets.iter() {
-                let Ok(offset) = u64::try_from(target.offset) else { continue };
-                if let Some(owned) = data.local.log_of(&target.topic, target.queue_id) {
-                    let (group, topic, offset) =
-                        (&target.group, &target.topic, QueueOffset(offset));
-                    is_all &= owned.reset(group, topic, target.queue_id, offset);
-                    pull::held::disturb(&data, HashedQueue::new(topic, target.queue_id));
-                }
-            }
-            is_all
-        }
+        async move { set_progress_of_shard(&data, &targets).await }
     });
-    set.await.into_iter().all(|is_all| is_all)
+    set.await.into_iter().collect()
+}
+
+async fn set_progress_of_shard(data: &Rc<DataPlane>, targets: &[Progress]) -> Result<(), NotSet> {
+    let mut is_all = true;
+    for target in targets {
+        let Ok(offset) = u64::try_from(target.offset) else { continue };
+        if let Some(owned) = data.local.log_of(&target.topic, target.queue_id) {
+            let (group, topic) = (&target.group, &target.topic);
+            is_all &= owned.reset(group, topic, target.queue_id, QueueOffset(offset));
+            pull::held::disturb(data, HashedQueue::new(topic, target.queue_id));
+        }
+    }
+    data.save_progress().await.map_err(NotSet::NotSaved)?;
+    if is_all { Ok(()) } else { Err(NotSet::NoRoom) }
 }
 
 /// Forgets how far a group is, everywhere, and on disk: a crash must not bring it back.
@@ -269,7 +285,7 @@ pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) -> Result
         let group = group.clone();
         async move {
             for owned in data.local.logs() {
-                owned.offsets.borrow_mut().retain(|of, _| of != group);
+                owned.delete_group(&group);
             }
             data.save_progress().await
         }

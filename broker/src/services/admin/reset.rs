@@ -1,12 +1,13 @@
 //! Reset of a group's progress (222), carried out here: no consumer has to be online.
 //!
-//! The new offset is what the group's next pull finds: it is told the offset by PULL_OFFSET_MOVED,
-//! and until then commits of the old position are dropped, so that a running consumer does not undo
-//! the reset.
+//! The new offset is on disk when the tool is answered. Pulls of the group are told it by
+//! PULL_OFFSET_MOVED until one begins there, and until then commits of the old position are
+//! dropped, so that a running consumer does not undo the reset, nor one that never got its answer
+//! (`ringmq_store::resets`).
 
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
-use super::gather::{self, Progress};
+use super::gather::{self, NotSet, Progress};
 use super::groups::no_group;
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
@@ -40,9 +41,12 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let targets = targets(&parts, &wanted).await?;
-        if !gather::set_progress(&parts.data, targets.clone()).await {
-            return Err(Refusal::no_room_for_progress());
-        }
+        gather::set_progress(&parts.data, targets.clone()).await.map_err(
+            |reason| match reason {
+                NotSet::NoRoom => Refusal::no_room_for_progress(),
+                NotSet::NotSaved(problem) => Refusal::failed(problem),
+            },
+        )?;
         tracing::info!(group = wanted.group, topic = wanted.topic, "progress reset by request");
         let mut body = ResetOffsetBody::default();
         for target in targets {

@@ -2,8 +2,8 @@
 //!
 //! What they wait for is in a [`HoldTable`]; here is what becomes of those that leave it. A held
 //! pull is executed once more when a message it wants becomes visible ([`wake`]), something else
-//! concerns its queue ([`disturb`]), its time is up ([`run_deadlines`]), or the shard stops
-//! ([`release_all`]); then it is answered whatever it finds.
+//! concerns its queue ([`disturb`], [`topic_deleted`]), its time is up ([`run_deadlines`]), or the
+//! shard stops ([`release_all`]); then it is answered whatever it finds.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use super::{Attempt, Pass, grid};
 use crate::hold::{HoldTable, LineLimits, Wish};
 use crate::link::ConnectionKey;
 use crate::outcome::PullOutcome;
-use crate::router::HashedQueue;
+use crate::router::{HashedQueue, topic_hash};
 use crate::services::kept::Kept;
 use crate::shard::DataPlane;
 use crate::shares::Shares;
@@ -284,6 +284,27 @@ pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
     let mut woken = Vec::new();
     data.services().pull.held.table.borrow_mut().disturb(queue, &mut woken);
     all_again(data, &mut woken);
+}
+
+/// A topic is deleted: answers the pulls that are held for its queues, which no message of the next
+/// topic of that name may wake at their old position. Their groups begin anew there; those that
+/// have not committed anything yet are known from nothing else.
+pub async fn topic_deleted(data: &Rc<DataPlane>, topic: &str) {
+    let mut taken = Vec::new();
+    data.services().pull.held.table.borrow_mut().take_topic(topic_hash(topic), &mut taken);
+    for kept in taken {
+        kept.lend(|request| {
+            let Ok(header) = PullRequest::decode(&request.command.fields) else { return };
+            // Two names may have one hash.
+            let is_beyond = header.topic == topic && header.queue_offset > 0;
+            let owned = data.local.log_of(topic, header.queue_id);
+            if let Some(owned) = owned.filter(|_| is_beyond) {
+                owned.begin_anew(header.consumer_group, topic, header.queue_id);
+            }
+        });
+        again(data, kept);
+        task::yield_if_needed().await;
+    }
 }
 
 /// Answers pulls whose time is up, until the shard stops. One timer for all.

@@ -1,0 +1,234 @@
+//! Positions that groups have yet to take: set by an administrator, or void since the topic was
+//! deleted.
+//!
+//! Members of a group keep their positions in memory and commit them, so a new position that is
+//! only stored is overwritten by the next commit. Each is therefore *pending* until the group
+//! obeys:
+//!
+//! - set: commits of any other position are dropped, and pulls from elsewhere are told to move;
+//! - told: once more with every such pull, since an answer may be lost with its connection, or
+//!   reach a member that has just lost the queue. After [`TOLD_MAX`] times the client is one that
+//!   goes its own way, and the reset ends: a group must not starve;
+//! - obeyed, and forgotten: a pull begins at the new position. A commit of it does not suffice: the
+//!   member that lost the queue commits what it was told, too.
+//!
+//! With a topic end the positions of all its groups, while members that run keep theirs and go on
+//! there in the next topic of that name. They are sent to 0; a topic that does not come back leaves
+//! its resets here. So do groups that never pull again: beyond [`RESETS_MAX`] the older half is
+//! forgotten. What is pending is saved with the progress, as the members outlive the broker.
+
+use std::collections::BTreeMap;
+
+use crate::offsets::{OffsetSnapshot, SEPARATOR, copy_groups, set_key};
+use crate::position::QueueOffset;
+
+/// Resets that are pending at once; 20 MiB.
+const RESETS_MAX: usize = 100_000;
+
+/// Times that a group is told. Clients obey the first answer that reaches them, or with their next
+/// assignment; what is left covers lost answers and members that lose the queue.
+const TOLD_MAX: u8 = 16;
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    offset: QueueOffset,
+    told: u8,
+    /// Rises from one to the next that was set.
+    number: u64,
+}
+
+/// What a pull has to do with a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing, or it begins where the reset says.
+    Nothing,
+    /// It is sent there.
+    MoveTo(QueueOffset),
+    /// The group was told often enough, and goes its own way.
+    GivenUp(QueueOffset),
+}
+
+/// The pending resets of one log. Lookups allocate nothing.
+#[derive(Debug, Default)]
+pub struct Resets {
+    /// By `topic@group`, then by queue. Ordered, so that a copy can be made in slices.
+    groups: BTreeMap<Box<str>, BTreeMap<i32, Pending>>,
+    count: usize,
+    next_number: u64,
+    /// Rises with each change, so that what is unchanged need not be saved.
+    version: u64,
+    key: String,
+}
+
+impl Resets {
+    /// Those of a snapshot.
+    pub fn from_snapshot(snapshot: &OffsetSnapshot) -> Self {
+        let mut resets = Self::default();
+        for (key, queues) in &snapshot.pending_resets {
+            for (queue_id, offset) in queues {
+                if let Ok(offset) = u64::try_from(*offset) {
+                    resets.insert(key.as_str(), *queue_id, QueueOffset(offset));
+                }
+            }
+        }
+        resets
+    }
+
+    /// Copies the next slice, as [`crate::offsets::OffsetTable::copy_next`] does.
+    pub fn copy_next(&self, snapshot: &mut OffsetSnapshot, count: usize) -> bool {
+        copy_groups(&self.groups, &mut snapshot.pending_resets, count, |reset| reset.offset)
+    }
+
+    /// Changes whenever what is saved does.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The group shall go on at `offset` of a queue.
+    pub fn set(&mut self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) {
+        let mut key = std::mem::take(&mut self.key);
+        set_key(&mut key, group, topic);
+        self.insert(&key, queue_id, offset);
+        self.key = key;
+    }
+
+    fn insert(&mut self, key: &str, queue_id: i32, offset: QueueOffset) {
+        if self.count >= RESETS_MAX {
+            let kept_from = self.next_number - (RESETS_MAX / 2) as u64;
+            self.retain(|_, reset| reset.number >= kept_from);
+        }
+        let reset = Pending { offset, told: 0, number: self.next_number };
+        self.next_number += 1;
+        let queues = match self.groups.get_mut(key) {
+            Some(queues) => queues,
+            None => self.groups.entry(key.into()).or_default(),
+        };
+        self.count += usize::from(queues.insert(queue_id, reset).is_none());
+        self.version += 1;
+    }
+
+    /// Where the group shall go on; looked at with every commit.
+    pub fn get(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
+        self.pending(group, topic, queue_id).map(|reset| reset.offset)
+    }
+
+    fn pending(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<&mut Pending> {
+        if self.groups.is_empty() {
+            return None;
+        }
+        set_key(&mut self.key, group, topic);
+        self.groups.get_mut(self.key.as_str())?.get_mut(&queue_id)
+    }
+
+    /// What a pull of the group that begins at `from` is told.
+    pub fn tell(&mut self, group: &str, topic: &str, queue_id: i32, from: i64) -> Told {
+        let Some(reset) = self.pending(group, topic, queue_id) else { return Told::Nothing };
+        let offset = reset.offset;
+        if offset.wire() != from && reset.told < TOLD_MAX {
+            reset.told += 1;
+            return Told::MoveTo(offset);
+        }
+        self.remove(queue_id);
+        if offset.wire() == from { Told::Nothing } else { Told::GivenUp(offset) }
+    }
+
+    /// Forgets what was just found.
+    fn remove(&mut self, queue_id: i32) {
+        let queues = self.groups.get_mut(self.key.as_str()).expect("its group was just found");
+        queues.remove(&queue_id);
+        if queues.is_empty() {
+            self.groups.remove(self.key.as_str());
+        }
+        self.count -= 1;
+        self.version += 1;
+    }
+
+    /// Sends those to 0 that are for a topic which is deleted.
+    pub fn delete_topic(&mut self, topic: &str) {
+        for (key, queues) in &mut self.groups {
+            if key.split_once(SEPARATOR).is_some_and(|(of, _)| of == topic) {
+                let reset = |reset: &mut Pending| (reset.offset, reset.told) = (QueueOffset(0), 0);
+                queues.values_mut().for_each(reset);
+            }
+        }
+        self.version += 1;
+    }
+
+    /// Forgets those of a group that is deleted.
+    pub fn delete_group(&mut self, group: &str) {
+        self.retain(|key, _| key.split_once(SEPARATOR).is_some_and(|(_, of)| of != group));
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&str, &Pending) -> bool) {
+        self.groups.retain(|key, queues| {
+            queues.retain(|_, reset| keep(key, reset));
+            !queues.is_empty()
+        });
+        self.count = self.groups.values().map(BTreeMap::len).sum();
+        self.version += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TO: QueueOffset = QueueOffset(3);
+
+    fn one() -> Resets {
+        let mut resets = Resets::default();
+        resets.set("g", "t", 1, TO);
+        resets
+    }
+
+    #[test]
+    fn a_group_is_told_until_it_begins_where_it_was_sent() {
+        let mut resets = one();
+        for other in [resets.tell("g", "t", 0, 9), resets.tell("h", "t", 1, 9)] {
+            assert_eq!(other, Told::Nothing);
+        }
+        for _ in 0..3 {
+            assert_eq!(resets.tell("g", "t", 1, 9), Told::MoveTo(TO));
+        }
+        assert_eq!(resets.get("g", "t", 1), Some(TO));
+        assert_eq!(resets.tell("g", "t", 1, 3), Told::Nothing);
+        assert_eq!(resets.get("g", "t", 1), None);
+        assert_eq!(resets.tell("g", "t", 1, 9), Told::Nothing);
+    }
+
+    #[test]
+    fn a_client_that_goes_its_own_way_is_let_go() {
+        let mut resets = one();
+        for _ in 0..TOLD_MAX {
+            assert_eq!(resets.tell("g", "t", 1, 9), Told::MoveTo(TO));
+        }
+        assert_eq!(resets.tell("g", "t", 1, 9), Told::GivenUp(TO));
+        assert_eq!(resets.tell("g", "t", 1, 9), Told::Nothing);
+    }
+
+    #[test]
+    fn beyond_the_limit_the_older_half_is_forgotten() {
+        let mut resets = Resets::default();
+        let total = RESETS_MAX as i32 + 1;
+        (0..total).for_each(|queue_id| resets.set("g", "t", queue_id, TO));
+        assert_eq!(resets.count, RESETS_MAX / 2 + 1);
+        assert_eq!(resets.get("g", "t", total / 2 - 1), None);
+        assert_eq!(resets.get("g", "t", total / 2), Some(TO));
+        assert_eq!(resets.get("g", "t", total - 1), Some(TO));
+    }
+
+    #[test]
+    fn what_is_pending_is_saved_and_goes_with_its_group() {
+        let mut resets = one();
+        resets.set("h", "t", 2, QueueOffset(0));
+        let mut snapshot = OffsetSnapshot::default();
+        while resets.copy_next(&mut snapshot, 1) {}
+        let mut again = Resets::from_snapshot(&snapshot);
+        assert_eq!((again.get("g", "t", 1), again.count), (Some(TO), 2));
+        let version = again.version();
+        again.delete_group("g");
+        assert_eq!((again.get("g", "t", 1), again.count), (None, 1));
+        assert_eq!(again.get("h", "t", 2), Some(QueueOffset(0)));
+        assert!(again.version() > version);
+    }
+}
