@@ -95,8 +95,7 @@ pub enum OpenError {
     /// Valid records follow a damaged place, farther away than a crash can tear.
     #[error(
         "log {log}: the record at {at} is damaged ({damage}), but valid records follow at \
-         {valid_at}: this is no torn tail. Restore the file from a copy, or open with the repair \
-         option to cut the log at {at} and lose what follows"
+         {valid_at}: this is no torn tail. Restore the file from a copy"
     )]
     Corrupt {
         /// The log.

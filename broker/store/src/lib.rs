@@ -99,7 +99,7 @@ pub use group_times::GroupTimes;
 pub use key_query::{KeyFound, KeyLimits, KeyQuery};
 pub use log::{Counters, Log, Stats};
 pub use lookup::TimeBoundary;
-pub use options::{FlushPolicy, LogOptions, PAGE_BYTES, Repair};
+pub use options::{FlushPolicy, LogOptions, PAGE_BYTES};
 pub use position::{LOG_BYTE_BITS, LOG_MAX_BYTES, LogId, LogPosition, QueueOffset};
 pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadQuery, ReadResult, ReadStatus};
 pub use report::RecoveryReport;

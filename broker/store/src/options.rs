@@ -28,15 +28,6 @@ pub enum FlushPolicy {
     },
 }
 
-/// What to do when valid records follow a damaged place that no crash explains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// Refuse to open, so that a person decides.
-    Refuse,
-    /// Cut the log at the damaged place and lose everything behind it.
-    Truncate,
-}
-
 /// Settings of one log. `Default` gives Apache's values where Apache has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -101,8 +92,6 @@ pub struct LogOptions {
     /// Space of the disk that zeros ahead of the log leave alone: indexes, progress and settings
     /// are saved there, and a start needs some of it (four index files).
     pub space_kept_bytes: u64,
-    /// What to do about damage.
-    pub repair: Repair,
 }
 
 impl Default for LogOptions {
@@ -132,7 +121,6 @@ impl Default for LogOptions {
             scrub_bytes_per_s: 4 << 20, // 100 GB in 7 hours, below 1 % of a core
             scrub_pause: Duration::from_secs(3600),
             space_kept_bytes: 64 << 20,
-            repair: Repair::Refuse,
         }
     }
 }

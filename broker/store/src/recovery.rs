@@ -11,7 +11,7 @@
 //! | index of no use, log that is refused | refused, and the index stays (`rehearsal.rs`) |
 //! | torn tail | kept aside (`cut.rs`) and zeroed, so that none of it passes for a record later |
 //! | a flush that had failed | what it covered is written again, so that it is durable before use |
-//! | good records behind damage | refused, or cut when the options say so (`verdict.rs`) |
+//! | good records behind damage | refused (`verdict.rs`) |
 //! | a sound record that its queue cannot have | the same: no crash makes one |
 //! | more queues than slots, in a rebuild | refused, as no message of them is damaged |
 //! | bytes behind the end that cannot be read | refused; torn ones in the torn window |

@@ -39,7 +39,7 @@ pub(crate) async fn demand(
         match found.map_err(OpenError::io(log, "scanning the log"))? {
             Found::Record(bytes) => {
                 if let Err(unfit) = check(&mut queues, &bytes) {
-                    break Some(unfit.damage(options, log.at(end))?);
+                    return Err(unfit.at(log.at(end)));
                 }
                 end += bytes.len() as u64;
             }

@@ -5,7 +5,6 @@ use ringmq_protocol::record::Record;
 use crate::entry::{Entry, KeyEntry, key_hash};
 use crate::error::OpenError;
 use crate::log::State;
-use crate::options::{LogOptions, Repair};
 use crate::position::LogPosition;
 use crate::queue_index::QueueIndex;
 use crate::terms::{Terms, is_keyed, is_queued};
@@ -20,18 +19,12 @@ pub(crate) enum Unfit {
 }
 
 impl Unfit {
-    /// The damage that the record at `at` is, when damage is cut.
-    ///
-    /// # Errors
-    /// When it is refused. A record without a slot always is: it is not damaged.
-    pub(crate) fn damage(self, options: &LogOptions, at: LogPosition) -> Result<String, OpenError> {
+    /// Why a log with that record at `at` is not opened.
+    pub(crate) fn at(self, at: LogPosition) -> OpenError {
         let log = at.log();
-        match (self, options.repair) {
-            (Self::Contradiction(problem), Repair::Truncate) => Ok(problem),
-            (Self::Contradiction(problem), Repair::Refuse) => {
-                Err(OpenError::Contradiction { log, at, problem })
-            }
-            (Self::NoSlot, _) => Err(OpenError::OutOfSlots { log, at }),
+        match self {
+            Self::Contradiction(problem) => OpenError::Contradiction { log, at, problem },
+            Self::NoSlot => OpenError::OutOfSlots { log, at },
         }
     }
 }
@@ -109,7 +102,7 @@ mod tests {
     use crate::append::tests::message;
     use crate::error::OpenError;
     use crate::log::{INDEX_DIR, Log};
-    use crate::options::{FlushPolicy, LogOptions, Repair};
+    use crate::options::{FlushPolicy, LogOptions};
     use crate::position::LogId;
     use crate::queue_index::SLOTS_MAX;
 
@@ -163,11 +156,8 @@ mod tests {
                 log.close().await.expect("a clean stop");
             }
             remove_index(&disk).await;
-            for repair in [Repair::Refuse, Repair::Truncate] {
-                let refused = open(LogOptions { repair, ..options.clone() }).await.err();
-                let refused = refused.expect("what was deleted counts");
-                assert!(matches!(refused, OpenError::OutOfSlots { .. }), "{refused}");
-            }
+            let refused = open(options.clone()).await.err().expect("what was deleted counts");
+            assert!(matches!(refused, OpenError::OutOfSlots { .. }), "{refused}");
         });
     }
 

@@ -40,9 +40,7 @@ pub(crate) async fn scan_log(
         match scanner.look(&segments, end).await.map_err(&scanning)? {
             Found::Record(bytes) => {
                 let indexed = index_record(&mut inner.state.borrow_mut(), end, &bytes);
-                if let Err(unfit) = indexed {
-                    break Some(unfit.damage(&inner.options, inner.id.at(end))?);
-                }
+                indexed.map_err(|unfit| unfit.at(inner.id.at(end)))?;
                 end += bytes.len() as u64;
                 records += 1;
             }

@@ -163,12 +163,6 @@ impl Segments {
     pub(crate) fn pop_oldest(&mut self) -> Option<Segment> {
         if self.files.len() < 2 { None } else { self.files.pop_front() }
     }
-
-    /// Takes segments that start at or behind `byte` out.
-    pub(crate) fn split_off(&mut self, byte: u64) -> Vec<Segment> {
-        let keep = self.files.partition_point(|segment| segment.base < byte);
-        self.files.split_off(keep).into()
-    }
 }
 
 /// Whether the positions of a segment that starts at `base` are ones that a log can have.

@@ -48,11 +48,6 @@ pub(crate) async fn settle_end(
             zeroed.map_err(OpenError::io(log, "zeroing a torn tail"))?;
             (rest.dirty.map_or(0, |(from, to)| to - from.max(end)), kept_in)
         }
-        Verdict::CutAll => {
-            let cut = cut_all(inner, end, crashed).await;
-            cut.map_err(OpenError::io(log, "cutting the log"))?;
-            (segments.end() - end, None)
-        }
         Verdict::Refuse => unreachable!("an error of the look at the end"),
     };
     Ok(Settled { cut_bytes, cut_heads: rest.heads, kept_in })
@@ -93,7 +88,7 @@ pub(crate) async fn examine(
         has_far_record: rest.far.is_some(),
     };
     let log = segments.log;
-    match judge(evidence, options.repair) {
+    match judge(evidence) {
         Verdict::Refuse => Err(OpenError::Corrupt {
             log,
             at: log.at(end),
@@ -143,24 +138,6 @@ async fn zero_rest(
     note_zeroing(inner, to, crashed).await?;
     let segments = inner.state.borrow().segments.clone();
     zero(&segments, from.max(end)..to).await
-}
-
-/// Zeroes the rest of the segment of `end` and removes all later ones.
-async fn cut_all(inner: &Inner, end: u64, crashed: Option<RunNote>) -> io::Result<()> {
-    let (later, segment_end) = {
-        let mut state = inner.state.borrow_mut();
-        let base = state.segments.base_of(end);
-        let size = state.segments.size;
-        (state.segments.split_off(base + 1), base + size)
-    };
-    note_zeroing(inner, segment_end, crashed).await?;
-    for segment in later.into_iter().rev() {
-        let path = inner.state.borrow().segments.path(segment.base);
-        inner.disk.remove_file(path).await?;
-    }
-    let segments = inner.state.borrow().segments.clone();
-    inner.disk.sync_dir(&segments.dir).await?;
-    zero(&segments, end..segment_end).await
 }
 
 /// Zeroes the bytes of `range`, durably, where files have them. It ends at a page border.

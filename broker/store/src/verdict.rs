@@ -5,8 +5,6 @@
 //! reached (the torn window of the run that crashed). Nothing but damage explains good records
 //! farther on, or any behind the end of a log that was closed.
 
-use crate::options::Repair;
-
 /// What stands behind the last good record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evidence {
@@ -30,21 +28,18 @@ pub(crate) enum Verdict {
     /// The zeros matter: a whole record left there would come back to life once new records end
     /// exactly where it begins.
     Cut,
-    /// Damage; a person has to decide.
+    /// Damage; a person has to restore the file.
     Refuse,
-    /// Damage, and a person has decided: everything behind goes.
-    CutAll,
 }
 
 /// The decision.
-pub(crate) fn judge(evidence: Evidence, repair: Repair) -> Verdict {
+pub(crate) fn judge(evidence: Evidence) -> Verdict {
     let Evidence { was_clean, has_rest, has_near_record, has_far_record } = evidence;
     let is_damage = has_far_record || (was_clean && has_near_record);
-    match (is_damage, repair) {
-        (true, Repair::Refuse) => Verdict::Refuse,
-        (true, Repair::Truncate) => Verdict::CutAll,
-        (false, _) if has_rest => Verdict::Cut,
-        (false, _) => Verdict::Continue,
+    match (is_damage, has_rest) {
+        (true, _) => Verdict::Refuse,
+        (false, true) => Verdict::Cut,
+        (false, false) => Verdict::Continue,
     }
 }
 
@@ -54,26 +49,25 @@ mod tests {
 
     #[test]
     fn every_combination_has_one_answer_and_only_a_crash_is_forgiven() {
-        use Verdict::{Continue, Cut, CutAll, Refuse};
-        // clean, rest, near, far, answer when damage is refused, answer when it is cut
+        use Verdict::{Continue, Cut, Refuse};
+        // clean, rest, near, far, answer
         let table = [
-            (false, false, false, false, Continue, Continue),
-            (false, true, false, false, Cut, Cut),
-            (false, true, true, false, Cut, Cut),
-            (false, true, false, true, Refuse, CutAll),
-            (false, true, true, true, Refuse, CutAll),
-            (false, false, false, true, Refuse, CutAll),
-            (true, false, false, false, Continue, Continue),
-            (true, true, false, false, Cut, Cut),
-            (true, true, true, false, Refuse, CutAll),
-            (true, true, false, true, Refuse, CutAll),
-            (true, true, true, true, Refuse, CutAll),
-            (true, false, false, true, Refuse, CutAll),
+            (false, false, false, false, Continue),
+            (false, true, false, false, Cut),
+            (false, true, true, false, Cut),
+            (false, true, false, true, Refuse),
+            (false, true, true, true, Refuse),
+            (false, false, false, true, Refuse),
+            (true, false, false, false, Continue),
+            (true, true, false, false, Cut),
+            (true, true, true, false, Refuse),
+            (true, true, false, true, Refuse),
+            (true, true, true, true, Refuse),
+            (true, false, false, true, Refuse),
         ];
-        for (was_clean, has_rest, has_near_record, has_far_record, refused, cut) in table {
+        for (was_clean, has_rest, has_near_record, has_far_record, answer) in table {
             let evidence = Evidence { was_clean, has_rest, has_near_record, has_far_record };
-            assert_eq!(judge(evidence, Repair::Refuse), refused, "{evidence:?}");
-            assert_eq!(judge(evidence, Repair::Truncate), cut, "{evidence:?}");
+            assert_eq!(judge(evidence), answer, "{evidence:?}");
         }
     }
 }
