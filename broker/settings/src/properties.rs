@@ -27,7 +27,7 @@ pub struct Entry {
     pub key: String,
     /// The value, unescaped; leading white space is cut, trailing white space is kept, as in Java.
     pub value: String,
-    /// Line number of the key, counted from 1.
+    /// Line number of the key, counted from 1; 0 when it did not come from a file.
     pub line: u32,
 }
 
@@ -64,7 +64,7 @@ pub enum PropertiesError {
 
 /// A value that does not fit its key: names key, line, what was found and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {key} = \"{found}\": expected {expected}")]
+#[error("{}{key} = \"{found}\": expected {expected}", at_line(*line))]
 pub struct ValueError {
     /// The key as written.
     pub key: String,
@@ -74,6 +74,11 @@ pub struct ValueError {
     pub found: String,
     /// What would have been accepted, for a person.
     pub expected: String,
+}
+
+/// How a text about an entry begins: with its line, if it has one.
+pub(crate) fn at_line(line: u32) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
 }
 
 impl Properties {

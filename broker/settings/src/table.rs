@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::properties::{Entry, Properties, ValueError, write_entry};
+use crate::properties::{Entry, Properties, ValueError, at_line, write_entry};
 use crate::value::Allowed;
 
 /// Unknown keys of one file or request that are named in warnings; beyond that they are counted.
@@ -260,21 +260,19 @@ fn apply_entry<T: Rules>(
 }
 
 fn unknown_key<T: Rules>(entry: &Entry) -> String {
-    if entry.key.len() > UNKNOWN_SHOWN_MAX_BYTES {
-        let len = entry.key.len();
-        return format!("line {}: unknown key of {len} bytes, ignored", entry.line);
+    let (at, key) = (at_line(entry.line), &entry.key);
+    if key.len() > UNKNOWN_SHOWN_MAX_BYTES {
+        return format!("{at}unknown key of {} bytes, ignored", key.len());
     }
     let known = T::rows().iter().map(|row| row.key).chain(T::accepted());
     // A distance above a third of the word is another word.
     let nearest = known
-        .map(|key| (strsim::damerau_levenshtein(key, &entry.key), key))
+        .map(|known| (strsim::damerau_levenshtein(known, key), known))
         .min()
-        .filter(|(distance, key)| distance * 3 <= key.len());
+        .filter(|(distance, known)| distance * 3 <= known.len());
     match nearest {
-        Some((_, key)) => {
-            format!("line {}: unknown key {}, ignored; did you mean {key}?", entry.line, entry.key)
-        }
-        None => format!("line {}: unknown key {}, ignored", entry.line, entry.key),
+        Some((_, known)) => format!("{at}unknown key {key}, ignored; did you mean {known}?"),
+        None => format!("{at}unknown key {key}, ignored"),
     }
 }
 
@@ -462,7 +460,8 @@ mod tests {
     #[test]
     fn changes_of_an_earlier_run_that_do_not_fit_any_more_are_left_out() {
         let (mut sample, mut notes) = (Sample::default(), Notes::default());
-        let overrides = [("limit", "7"), ("on", "true"), ("port", "4")];
+        let overrides =
+            [("limit", "7"), ("on", "true"), ("port", "4"), ("aclEnable", "on"), ("limt", "1")];
         let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut overrides = BTreeMap::from(overrides);
         sample.apply_overrides(&mut overrides, &mut notes);
@@ -470,9 +469,15 @@ mod tests {
         let expected = [
             "a change of an earlier run: on=true: the key on cannot be changed by a request, only \
              in the configuration file",
+            "a change of an earlier run: aclEnable = \"on\": expected false: this version does not \
+             have it",
             "a change of an earlier run: port and limit are equal",
+            "unknown key limt, ignored; did you mean limit?",
         ];
         assert_eq!(notes.warnings, expected);
-        assert_eq!(overrides.into_keys().collect::<Vec<_>>(), ["limit", "port"]);
+        assert_eq!(
+            overrides.into_keys().collect::<Vec<_>>(),
+            ["aclEnable", "limit", "limt", "port"]
+        );
     }
 }
