@@ -21,9 +21,9 @@ settings! {
         broker_name: String = String::new(), "brokerName", Allowed::Text, Restart, true,
             "Name of this broker within the cluster; empty takes the host name.";
         broker_id: i64 = 0, "brokerId", Allowed::number(0, i64::MAX, "id"), Restart, true,
-            "0 is the master of its name; other values are slaves.";
-        broker_role: BrokerRole = BrokerRole::AsyncMaster, "brokerRole", Allowed::Words(BrokerRole::WORDS), Restart, true,
-            "Part in replication; without slaves SYNC_MASTER behaves as ASYNC_MASTER.";
+            "Id within the broker's name: 0, the master; this version runs as a master only and refuses others.";
+        broker_role: BrokerRole = BrokerRole::AsyncMaster, "brokerRole", Allowed::Words(BrokerRole::TAKEN), Restart, true,
+            "Part in replication; this version has no slaves, so SYNC_MASTER behaves as ASYNC_MASTER.";
         namesrv_addr: String = String::new(), "namesrvAddr", Allowed::Text, Restart, true,
             "Name servers as ip:port;ip:port; the environment's NAMESRV_ADDR when empty.";
         listen_port: u16 = 10911, "listenPort", Allowed::number(3, 65535, "port"), Restart, true,

@@ -24,6 +24,11 @@ word_value! {
     }
 }
 
+impl BrokerRole {
+    /// What this version takes. `SLAVE` is read all the same, so that its refusal can say why.
+    pub const TAKEN: &'static [&'static str] = &["ASYNC_MASTER", "SYNC_MASTER"];
+}
+
 word_value! {
     /// Whether this process also runs a name server.
     EmbeddedNamesrv {
