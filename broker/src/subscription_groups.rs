@@ -59,10 +59,14 @@ pub enum GroupError {
     #[error("the settings of a group have {0} bytes, at most {GROUP_MAX_BYTES} are allowed")]
     TooLarge(usize),
     /// The table is full.
-    #[error("{have} groups exist, the limit subscriptionGroupsMax={have} is reached")]
+    #[error(
+        "{have} groups exist, the limit is subscriptionGroupsMax={limit}: raise it or delete unused ones"
+    )]
     Full {
         /// Groups in the table.
         have: usize,
+        /// How many there may be: less than there are when it was lowered since.
+        limit: usize,
     },
 }
 
@@ -235,8 +239,9 @@ impl SubscriptionGroups {
     ) -> Result<Arc<SubscriptionGroupConfig>, GroupError> {
         names::check_group(&group.group_name).map_err(GroupError::IllegalName)?;
         let is_new = !self.table.contains_key(&group.group_name);
-        if is_new && self.table.len() >= settings.groups_max as usize {
-            return Err(GroupError::Full { have: self.table.len() });
+        let (have, limit) = (self.table.len(), settings.groups_max as usize);
+        if is_new && have >= limit {
+            return Err(GroupError::Full { have, limit });
         }
         let group = Arc::new(group);
         self.table.insert(group.group_name.clone(), Arc::clone(&group));
@@ -290,8 +295,12 @@ mod tests {
             let refused = groups.ensure(name, &settings, NOW);
             assert!(matches!(refused, Err(GroupError::IllegalName(_))), "{refused:?}");
         }
-        settings.groups_max = u32::try_from(groups.len()).expect("small");
-        assert!(matches!(groups.ensure("g", &settings, NOW), Err(GroupError::Full { .. })));
+        let have = groups.len();
+        for limit in [have, have - 1] {
+            settings.groups_max = u32::try_from(limit).expect("small");
+            let refused = groups.ensure("g", &settings, NOW).err();
+            assert_eq!(refused, Some(GroupError::Full { have, limit }));
+        }
     }
 
     #[test]

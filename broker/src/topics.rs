@@ -49,10 +49,12 @@ pub enum TopicError {
         why: &'static str,
     },
     /// The table is full.
-    #[error("{have} topics exist, the limit topicsMax={have} is reached")]
+    #[error("{have} topics exist, the limit is topicsMax={limit}: raise it or delete unused ones")]
     Full {
         /// Topics in the table.
         have: usize,
+        /// How many there may be: less than there are when it was lowered since.
+        limit: usize,
     },
 }
 
@@ -297,8 +299,9 @@ impl Topics {
         now_ms: i64,
     ) -> Result<Arc<TopicConfig>, TopicError> {
         let is_new = !self.table.contains_key(&topic.topic_name);
-        if is_new && self.table.len() >= settings.topics_max as usize {
-            return Err(TopicError::Full { have: self.table.len() });
+        let (have, limit) = (self.table.len(), settings.topics_max as usize);
+        if is_new && have >= limit {
+            return Err(TopicError::Full { have, limit });
         }
         let topic = Arc::new(topic);
         self.table.insert(topic.topic_name.clone(), Arc::clone(&topic));
