@@ -85,7 +85,7 @@ impl From<AppendError> for Refusal {
             AppendError::NoSpace(_) | AppendError::Fenced(_) | AppendError::OutOfPositions => {
                 response::SERVICE_NOT_AVAILABLE
             }
-            AppendError::Exhausted(_) => response::SYSTEM_ERROR,
+            AppendError::OutOfSlots => response::SYSTEM_ERROR,
         };
         Self::new(code, error.to_string())
     }

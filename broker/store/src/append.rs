@@ -130,7 +130,7 @@ impl State {
         if free >= messages.len() || messages.iter().filter(|one| !is_known(one)).count() <= free {
             return Ok(());
         }
-        Err(AppendError::Exhausted("queue slots"))
+        Err(AppendError::OutOfSlots)
     }
 
     /// Finds the place for `size` bytes, in the next segment when this one is too short; refuses
@@ -335,7 +335,7 @@ pub(crate) mod tests {
                 let end = log.end_position();
                 let body = [7; 20 << 10];
                 let refused = log.append(&message("topic", new, &body), 1).expect_err("no slot");
-                assert!(matches!(refused, AppendError::Exhausted(_)), "{refused}");
+                assert!(matches!(refused, AppendError::OutOfSlots), "{refused}");
                 let batch = [message("topic", 0, &body), message("topic", new, b"")];
                 log.append_batch(&batch, 1, &mut Vec::new()).expect_err("no slot");
                 assert_eq!(log.end_position(), end);

@@ -52,7 +52,7 @@ impl Log {
     /// Forgets all queues of a topic; a new queue of the same name starts at offset 0. Returns how
     /// many there were. A crash may undo it until [`Log::deletions_last`] has returned. Their slots
     /// are given out again after the next start: see
-    /// [`AppendError::Exhausted`](crate::AppendError::Exhausted).
+    /// [`AppendError::OutOfSlots`](crate::AppendError::OutOfSlots).
     pub fn delete_topic(&self, topic: &str) -> usize {
         let inner = &self.inner;
         let mut state = inner.state.borrow_mut();

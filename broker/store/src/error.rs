@@ -39,8 +39,11 @@ pub enum AppendError {
     OutOfPositions,
     /// The log has handed out all of its 16 million slots of queues. Those of queues that were
     /// deleted since it was opened count: a start frees them.
-    #[error("the log has no further {0}")]
-    Exhausted(&'static str),
+    #[error(
+        "all 16 million slots for queues of the log are taken: delete unused topics and restart the \
+         broker, which frees their slots, or send to another broker"
+    )]
+    OutOfSlots,
     /// See [`Fenced`].
     #[error(transparent)]
     Fenced(#[from] Fenced),
