@@ -76,8 +76,8 @@ pub(crate) async fn read_stream(
 ) -> Result<ringmq_runtime::buffer::Shared, ReadError> {
     let found = inner.index_files.borrow().file_of(at);
     let Some((base, file)) = found else {
-        let what = format!("the index stream: no file holds byte {at}");
-        return Err(ReadError::Damaged { log: inner.id, what });
+        let what = format!("the index file with byte {at} of the stream");
+        return Err(ReadError::Gone { log: inner.id, what });
     };
     file.read_at(at - base, len).await.map_err(|source| ReadError::Io {
         log: inner.id,

@@ -158,6 +158,14 @@ pub enum ReadError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file that should hold it is not there, or too short.
+    #[error("log {log}: {what} is gone")]
+    Gone {
+        /// The log.
+        log: LogId,
+        /// What.
+        what: String,
+    },
     /// What was read is not what was written.
     #[error("log {log}: {what} is damaged")]
     Damaged {

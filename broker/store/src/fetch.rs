@@ -305,8 +305,8 @@ pub(crate) async fn bytes(inner: &Inner, byte: u64, len: u64) -> Result<Shared, 
         .await
         .map_err(|source| ReadError::Io { log: inner.id, what: "a segment", source })?;
     if read.len() as u64 != in_file {
-        let what = format!("the segment at {}: it ends early", segment.base);
-        return Err(ReadError::Damaged { log: inner.id, what });
+        let what = format!("the end of the segment at {}", segment.base);
+        return Err(ReadError::Gone { log: inner.id, what });
     }
     if in_file == len {
         return Ok(read);
@@ -317,6 +317,6 @@ pub(crate) async fn bytes(inner: &Inner, byte: u64, len: u64) -> Result<Shared, 
 }
 
 fn gone(inner: &Inner, byte: u64) -> ReadError {
-    let what = format!("the log at byte {byte}: its segment is gone");
-    ReadError::Damaged { log: inner.id, what }
+    let what = format!("the segment with byte {byte}");
+    ReadError::Gone { log: inner.id, what }
 }
