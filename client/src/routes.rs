@@ -164,14 +164,14 @@ impl BrokerTable {
     }
 
     /// Where to read from: broker `preferred` (what the last answer suggested), else the one after
-    /// it if it is a slave, else any; with `only` nothing but `preferred`.
-    pub fn reader(&self, name: &str, preferred: i64, only: bool) -> Option<BrokerAddress> {
+    /// it if it is a slave, else any.
+    pub fn reader(&self, name: &str, preferred: i64) -> Option<BrokerAddress> {
         let addresses = &self.sets.get(name)?.addresses;
         let mut found = addresses.get_key_value(&preferred);
         if found.is_none() && preferred != MASTER_ID {
             found = addresses.get_key_value(&(preferred + 1));
         }
-        if found.is_none() && !only {
+        if found.is_none() {
             found = addresses.iter().next();
         }
         found.map(|(id, address)| BrokerAddress {
@@ -185,11 +185,6 @@ impl BrokerTable {
         self.sets.values().flat_map(|set| {
             set.addresses.iter().map(|(id, address)| (&set.name, *id, address.as_str()))
         })
-    }
-
-    /// The name of the set that a broker at `address` belongs to.
-    pub fn name_of(&self, address: &str) -> Option<&Arc<str>> {
-        self.all().find(|(_, _, known)| *known == address).map(|(name, _, _)| name)
     }
 }
 
@@ -265,12 +260,10 @@ mod tests {
         let mut table = BrokerTable::default();
         let route = TopicRoute::new("T", &two_brokers()).expect("fits");
         assert!(table.learn(&route) && !table.learn(&route), "new once");
-        let reader = |name, id, only| table.reader(name, id, only).map(|found| found.address);
-        assert_eq!(reader("b1", 1, false).as_deref(), Some("10.0.0.2:10911"));
-        assert_eq!(reader("b1", 7, false).as_deref(), Some("10.0.0.1:10911"));
-        assert_eq!(reader("b1", 7, true), None);
-        assert_eq!(reader("b2", 0, false).as_deref(), Some("10.0.0.3:10911"));
+        let reader = |name, id| table.reader(name, id).map(|found| found.address);
+        assert_eq!(reader("b1", 1).as_deref(), Some("10.0.0.2:10911"));
+        assert_eq!(reader("b1", 7).as_deref(), Some("10.0.0.1:10911"));
+        assert_eq!(reader("b2", 0).as_deref(), Some("10.0.0.3:10911"));
         assert_eq!(table.master("b2"), None);
-        assert_eq!(table.name_of("10.0.0.3:10911").map(|name| &**name), Some("b2"));
     }
 }

@@ -242,7 +242,7 @@ impl Instance {
         preferred: i64,
     ) -> Result<(Server, bool), Fault> {
         let brokers = self.brokers.borrow();
-        let found = brokers.reader(&queue.broker_name, preferred, false);
+        let found = brokers.reader(&queue.broker_name, preferred);
         let unknown = || format!("no address of {} is known", queue.broker_name);
         let found = found.ok_or_else(|| Fault::silence(unknown()))?;
         Ok((Server::new(&queue.broker_name, &found.address), found.is_slave))
