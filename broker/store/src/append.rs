@@ -36,7 +36,7 @@ impl Log {
     pub fn append(&self, message: &NewRecord<'_>, now_ms: i64) -> Result<Appended, AppendError> {
         let inner = &self.inner;
         let mut state = inner.state.borrow_mut();
-        let message = NewRecord { with_record_crc: inner.options.record_checksum, ..*message };
+        let message = inner.checksummed(message);
         let size = encoded_len(&message)?;
         state.check_slots(&[message])?;
         let at = state.admit(inner, size)?;
@@ -211,8 +211,8 @@ impl State {
         stored_ms: u64,
     ) -> Appended {
         let queue = self.queue_of(message);
-        let shown = queue.and_then(|key| self.queues.get(key));
-        let queue_offset = QueueOffset(shown.map_or(0, |queue| queue.next()));
+        let known = queue.and_then(|key| self.queues.get(key));
+        let queue_offset = QueueOffset(known.map_or(0, |queue| queue.next()));
         let position = inner.id.at(at);
         let placement = Placement {
             queue_offset: queue_offset.wire(),

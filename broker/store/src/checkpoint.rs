@@ -267,7 +267,7 @@ fn write_queues(
     for slot in slots {
         let key = QueueKey(slot as u32);
         // Queues that the stream does not know yet follow in its next frames.
-        if let Some(queue) = state.queues.get(key).filter(|queue| queue.is_announced()) {
+        if let Some(queue) = state.queues.get(key).filter(|queue| queue.is_announced) {
             writer.queue(key.0, queue, head.log_byte);
         }
     }

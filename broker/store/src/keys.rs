@@ -88,12 +88,6 @@ impl KeyIndex {
         self.recent.len()
     }
 
-    /// Whether a checkpoint would write something.
-    #[cfg(test)]
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.saved < self.recent.len()
-    }
-
     /// Whether enough entries for a run are in memory.
     pub(crate) fn is_crowded(&self) -> bool {
         self.recent.len() >= self.run_entries
@@ -250,7 +244,7 @@ mod tests {
         let mut index = index_with(25, 10);
         let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
         save(&mut index, &mut out, 230);
-        assert_eq!((index.runs().len(), index.recent_entries(), index.is_dirty()), (2, 5, true));
+        assert_eq!((index.runs().len(), index.recent_entries(), index.saved), (2, 5, 3));
 
         let (bytes, _) = out.finish();
         let head = FrameHead::parse(&bytes).expect("a frame");
@@ -262,7 +256,7 @@ mod tests {
 
         let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
         save(&mut index, &mut out, 250);
-        assert!(!index.is_dirty());
+        assert_eq!(index.saved, index.recent_entries());
         let (bytes, _) = out.finish();
         let head = FrameHead::parse(&bytes).expect("a frame");
         assert_eq!((head.kind, head.payload_len), (FrameKind::Keys, 2 * KEY_ENTRY_SIZE));
@@ -273,7 +267,7 @@ mod tests {
         let mut index = index_with(600, 10);
         let mut out = FrameWriter::new(0, 1 << 20, 0, Vec::new());
         save(&mut index, &mut out, 5950);
-        assert_eq!((index.runs().len(), index.recent_entries(), index.is_dirty()), (59, 10, true));
+        assert_eq!((index.runs().len(), index.recent_entries(), index.saved), (59, 10, 5));
         assert_eq!(index.recent(), (590..600).map(entry).collect::<Vec<_>>());
         assert!(index.recent.capacity() <= 40, "{} entries", index.recent.capacity());
     }

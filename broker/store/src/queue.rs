@@ -90,11 +90,6 @@ impl Queue {
         Some(Found::Block { block, count: (end - block.first) as usize })
     }
 
-    /// Whether the index stream knows the queue.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.is_announced
-    }
-
     /// Takes over a block: from disk at start, or after a checkpoint wrote entries that are in
     /// `recent`.
     ///

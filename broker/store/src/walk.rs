@@ -21,9 +21,9 @@ const SCAN_ENTRIES_MIN: usize = 800;
 /// them.
 const SCAN_ENTRIES_MAX: usize = 16 << 10;
 
-/// Bytes that the entries of a full scan take: stated here because the index cache should hold some
-/// of them.
-const _: () = assert!(SCAN_ENTRIES_MIN * ENTRY_SIZE < 32 << 10);
+/// Bytes that the entries of the longest scan take: stated here because the index cache should hold
+/// some of them.
+const _: () = assert!(SCAN_ENTRIES_MAX * ENTRY_SIZE < 512 << 10);
 
 /// Hard limit of one answer.
 const READ_MAX_BYTES: u64 = 128 << 20;
