@@ -39,12 +39,7 @@ pub(crate) async fn keep(inner: &Inner, from: u64, to: u64) -> io::Result<Option
     if bytes.is_empty() {
         return Ok(None);
     }
-    let needed = bytes.len() as u64 + inner.options.space_kept_bytes;
-    let available = inner.disk.free_space().await?.available;
-    if available < needed {
-        let message = format!("{available} bytes are free, {needed} are needed");
-        return Err(io::Error::new(io::ErrorKind::StorageFull, message));
-    }
+    inner.demand_space(bytes.len() as u64).await?;
     let dir = inner.dir.join(CUT_DIR);
     inner.disk.create_dir_all(&dir).await?;
     let entries = inner.disk.list(&dir).await?;

@@ -103,7 +103,7 @@ async fn grow(inner: &Inner, pace: &mut Pace) -> Result<(), Failed> {
         (newest.file.clone(), newest.filled, lead, left)
     };
     let to = from + step.min(left);
-    leave_space(inner, to - from).await.map_err(Failed::Zeros)?;
+    inner.demand_space(to - from).await.map_err(Failed::Zeros)?;
     let rate = pace.fill_rate(lead, step, inner.options.fill_rate_bytes_per_s);
     inner.state.borrow_mut().is_growth_unproven = true;
     // A failed attempt may have left anything behind `from`; all of it is written again.
@@ -177,7 +177,7 @@ async fn begin(inner: &Inner) -> Result<(), Failed> {
         (state.segments.path(base), base)
     };
     let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
-    leave_space(inner, len).await.map_err(Failed::Zeros)?;
+    inner.demand_space(len).await.map_err(Failed::Zeros)?;
     let created = segments::create(&inner.disk, &path, base, len).await;
     let segment = created.map_err(Failed::Zeros)?;
     inner.state.borrow_mut().segments.push(segment);
@@ -185,17 +185,25 @@ async fn begin(inner: &Inner) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Refuses to take the last space of the disk with `len` zeros that nobody may ever need.
-async fn leave_space(inner: &Inner, len: u64) -> io::Result<()> {
-    let kept = inner.options.space_kept_bytes;
-    // Where the space cannot be told, the attempt itself will show.
-    let Ok(space) = inner.disk.free_space().await else { return Ok(()) };
-    if space.available >= len + kept {
-        return Ok(());
+impl Inner {
+    /// Asks for `len` bytes that a log can do without: they must not take the last space of the
+    /// disk, which indexes and settings need.
+    ///
+    /// # Errors
+    /// `StorageFull` when they would.
+    pub(crate) async fn demand_space(&self, len: u64) -> io::Result<()> {
+        let kept = self.options.space_kept_bytes;
+        // Where the space cannot be told, the attempt itself will show.
+        let Ok(space) = self.disk.free_space().await else { return Ok(()) };
+        let free = space.available;
+        if free >= len + kept {
+            return Ok(());
+        }
+        let message = format!(
+            "{free} bytes are free, {len} are wanted, and {kept} are kept for indexes and settings"
+        );
+        Err(io::Error::new(io::ErrorKind::StorageFull, message))
     }
-    let free = space.available;
-    let message = format!("{free} bytes are free, and {kept} are kept for indexes and settings");
-    Err(io::Error::new(io::ErrorKind::StorageFull, message))
 }
 
 /// Keeps the reason for those who need the space.
