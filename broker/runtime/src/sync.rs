@@ -85,6 +85,18 @@ impl Notify {
         }
         Notified { notify: self, key: Some(key) }
     }
+
+    /// Waits until `look` finds something: it looks at once, and again after each notification.
+    /// None is missed that comes between a look and the wait.
+    pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        loop {
+            let notified = self.notified();
+            if let Some(found) = look() {
+                return found;
+            }
+            notified.await;
+        }
+    }
 }
 
 impl Waiters {
@@ -288,6 +300,24 @@ mod tests {
         notify.notify_all();
         assert!(is_ready(&mut first) && is_ready(&mut second));
         assert!(!is_ready(&mut Box::pin(notify.notified())));
+    }
+
+    #[test]
+    fn until_looks_at_once_and_after_each_notification_and_keeps_none_that_it_did_not_need() {
+        let (notify, value) = (Notify::new(), Cell::new(None));
+        let mut waiting = Box::pin(notify.until(|| value.get()));
+        let mut is_ready = || block_on(poll_once(waiting.as_mut()));
+        assert_eq!(is_ready(), None);
+        notify.notify_one();
+        assert_eq!(is_ready(), None);
+        value.set(Some(5));
+        assert_eq!(is_ready(), None, "nobody said so");
+        notify.notify_one();
+        assert_eq!(is_ready(), Some(5));
+
+        notify.notify_one();
+        assert_eq!(block_on(poll_once(Box::pin(notify.until(|| value.get())))), Some(5));
+        assert!(self::is_ready(&mut Box::pin(notify.notified())), "passed on");
     }
 
     #[test]

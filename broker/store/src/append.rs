@@ -90,13 +90,8 @@ impl Log {
 
     /// Waits until half of the room for unwritten bytes is free, or the log is fenced.
     pub async fn room(&self) {
-        loop {
-            let changed = self.inner.signals.room.notified();
-            if self.has_room() || self.inner.is_fenced() {
-                return;
-            }
-            changed.await;
-        }
+        let is_over = || (self.has_room() || self.inner.is_fenced()).then_some(());
+        self.inner.signals.room.until(is_over).await;
     }
 }
 

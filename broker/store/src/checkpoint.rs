@@ -83,23 +83,18 @@ fn is_due(inner: &Inner) -> bool {
 
 /// Lets entries collect, but not more than a start should scan or a run should hold.
 async fn pause(inner: &Inner) {
-    let enough = async {
-        loop {
-            let unsaved = inner.signals.unsaved.notified();
-            let is_enough = {
-                let state = inner.state.borrow();
-                let behind = state.marks.durable() - inner.indexed.get();
-                behind >= inner.options.checkpoint_bytes || state.keys.is_crowded()
-            };
-            let is_over = inner.is_closing() || inner.is_fenced();
-            if is_enough || is_over || inner.is_deletion_waiting() {
-                return;
-            }
-            unsaved.await;
-        }
+    let is_urgent = || {
+        let is_enough = {
+            let state = inner.state.borrow();
+            let behind = state.marks.durable() - inner.indexed.get();
+            behind >= inner.options.checkpoint_bytes || state.keys.is_crowded()
+        };
+        let is_over = inner.is_closing() || inner.is_fenced();
+        (is_enough || is_over || inner.is_deletion_waiting()).then_some(())
     };
     // An elapsed pause is the usual case.
-    let _ = task::timeout(inner.options.checkpoint_interval, enough).await;
+    let early = inner.signals.unsaved.until(is_urgent);
+    let _ = task::timeout(inner.options.checkpoint_interval, early).await;
 }
 
 async fn checkpoint(inner: &Inner) -> io::Result<()> {

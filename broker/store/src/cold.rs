@@ -58,13 +58,11 @@ pub(crate) async fn bring(inner: &Rc<Inner>, records: &[Wanted], count: usize, a
         records[..count].iter().flat_map(chunks).collect()
     };
     begin_reads(inner);
-    loop {
-        let ended = inner.cold.ended.notified();
-        if !first.iter().any(|&chunk| inner.cold.plan.borrow().is_pending(chunk)) {
-            return;
-        }
-        ended.await;
-    }
+    let are_read = || {
+        let plan = inner.cold.plan.borrow();
+        (!first.iter().any(|&chunk| plan.is_pending(chunk))).then_some(())
+    };
+    inner.cold.ended.until(are_read).await;
 }
 
 /// Notes that somebody reads these records and will probably go on behind them; tells whether

@@ -74,16 +74,11 @@ impl Log {
     /// [`Fenced`] when a write or flush failed, or the log was closed before.
     pub async fn deletions_last(&self) -> Result<(), Fenced> {
         let inner = &self.inner;
-        loop {
-            let saved = inner.signals.saved.notified();
-            if inner.deletions.are_lasting(inner.indexed.get()) {
-                return Ok(());
-            }
-            if let Some(fenced) = &inner.state.borrow().fenced {
-                return Err(fenced.clone());
-            }
-            saved.await;
-        }
+        let outcome = || match inner.deletions.are_lasting(inner.indexed.get()) {
+            true => Some(Ok(())),
+            false => inner.state.borrow().fenced.clone().map(Err),
+        };
+        inner.signals.saved.until(outcome).await
     }
 }
 

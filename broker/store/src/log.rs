@@ -234,20 +234,11 @@ impl Log {
     /// # Errors
     /// [`Fenced`] when a write or flush failed: what lies above the last answer is not safe.
     pub async fn progress(&self, after: LogPosition) -> Result<LogPosition, Fenced> {
-        loop {
-            let changed = self.inner.signals.progress.notified();
-            {
-                let state = self.inner.state.borrow();
-                let acknowledged = self.inner.id.at(state.marks.acknowledged());
-                if acknowledged > after {
-                    return Ok(acknowledged);
-                }
-                if let Some(fenced) = &state.fenced {
-                    return Err(fenced.clone());
-                }
-            }
-            changed.await;
-        }
+        let outcome = || match self.acknowledged() {
+            acknowledged if acknowledged > after => Some(Ok(acknowledged)),
+            _ => self.inner.state.borrow().fenced.clone().map(Err),
+        };
+        self.inner.signals.progress.until(outcome).await
     }
 
     /// First byte that the log still has.

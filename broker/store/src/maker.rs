@@ -139,16 +139,12 @@ fn set_growth_flush(inner: &Inner, is_flushing: bool) {
 /// that succeeded at the same time proves nothing before the other has succeeded too. False when
 /// the log was fenced.
 pub(crate) async fn growth_flushed(inner: &Inner, base: u64) -> bool {
-    loop {
-        let ended = inner.signals.segment_ready.notified();
-        {
-            let state = inner.state.borrow();
-            if state.fenced.is_some() || state.growth_flush != Some(base) {
-                return state.fenced.is_none();
-            }
-        }
-        ended.await;
-    }
+    let outcome = || {
+        let state = inner.state.borrow();
+        let is_over = state.fenced.is_some() || state.growth_flush != Some(base);
+        is_over.then_some(state.fenced.is_none())
+    };
+    inner.signals.segment_ready.until(outcome).await
 }
 
 /// Opens the newest segment once more, since a file knows its pages in the page cache only as far
@@ -214,14 +210,6 @@ fn note_no_space(inner: &Inner, error: &io::Error) {
 
 /// Waits a while before the next attempt; not when nobody will need it.
 async fn wait_for_retry(inner: &Inner) {
-    let no_longer_needed = async {
-        loop {
-            let wanted = inner.signals.segment_wanted.notified();
-            if is_done(inner) {
-                return;
-            }
-            wanted.await;
-        }
-    };
+    let no_longer_needed = inner.signals.segment_wanted.until(|| is_done(inner).then_some(()));
     let _ = task::timeout(RETRY_PAUSE, no_longer_needed).await;
 }

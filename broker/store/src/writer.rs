@@ -258,22 +258,14 @@ fn written_and_durable(inner: &Inner) -> (u64, u64) {
 async fn pause(inner: &Inner, interval: std::time::Duration) {
     let is_urgent = || {
         let (written, durable) = written_and_durable(inner);
-        inner.is_closing()
+        let is_urgent = inner.is_closing()
             || inner.is_fenced()
             || written - durable >= inner.options.unflushed_max_bytes / 2
-            || inner.deletions.wants_flush(durable)
-    };
-    let early = async {
-        loop {
-            let unflushed = inner.signals.unflushed.notified();
-            if is_urgent() {
-                return;
-            }
-            unflushed.await;
-        }
+            || inner.deletions.wants_flush(durable);
+        is_urgent.then_some(())
     };
     // An elapsed pause is the usual case.
-    let _ = task::timeout(interval, early).await;
+    let _ = task::timeout(interval, inner.signals.unflushed.until(is_urgent)).await;
 }
 
 /// Flushes everything that is written now, also in segments that are full meanwhile.
