@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use futures_lite::future::poll_once;
 use ringmq_runtime::shards::{Cores, ShardsConfig, block_on, run, run_with};
 use ringmq_runtime::signal::{Signal, terminate};
 use ringmq_runtime::{mesh, start, task};
@@ -137,8 +138,8 @@ fn a_signal_to_end_is_seen_as_such() {
     });
     if is_child {
         block_on(async {
-            let waiter = task::spawn("signal", terminate());
-            task::sleep(Duration::from_millis(10)).await;
+            let mut waiter = Box::pin(terminate());
+            assert!(poll_once(waiter.as_mut()).await.is_none(), "signals are caught from now on");
             println!("ready");
             let signal = task::timeout(Duration::from_secs(10), waiter).await.expect("in time");
             assert_eq!(signal.expect("installed"), Signal::Terminate);
