@@ -21,7 +21,7 @@ enum End {
 }
 
 /// What one read, or one resumed turn, came to.
-type Turn = Result<Progress, End>;
+type TurnEnd = Result<Progress, End>;
 
 /// Serves a connection until either side closes it; then ends what it still holds.
 pub(crate) async fn run<S: Service>(conn: Rc<Connection>, mut half: ReadHalf, service: Rc<S>) {
@@ -76,7 +76,7 @@ impl<S: Service> Reader<'_, S> {
     }
 
     /// Takes the bytes of one read.
-    fn take(&mut self, bytes: &[u8]) -> Turn {
+    fn take(&mut self, bytes: &[u8]) -> TurnEnd {
         if bytes.is_empty() {
             return Err(End::OfStream);
         }
@@ -95,7 +95,7 @@ impl<S: Service> Reader<'_, S> {
 
     /// Decides what a connection starts with. `start` holds everything received so far: at most a
     /// PROXY header's limit and one read.
-    fn take_preface(&mut self, start: Vec<u8>) -> Turn {
+    fn take_preface(&mut self, start: Vec<u8>) -> TurnEnd {
         match preface::examine(&start) {
             Preface::NeedBytes => {
                 self.preface = Some(start);
@@ -122,7 +122,7 @@ impl<S: Service> Reader<'_, S> {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Turn {
+    fn feed(&mut self, bytes: &[u8]) -> TurnEnd {
         let conn = self.conn;
         self.turn(|assembler, on_frame| {
             conn.note_read();
@@ -134,7 +134,7 @@ impl<S: Service> Reader<'_, S> {
     fn turn(
         &mut self,
         step: impl FnOnce(&mut Assembler, OnFrame<'_>) -> Result<Progress, FrameError>,
-    ) -> Turn {
+    ) -> TurnEnd {
         let (conn, service) = (self.conn, self.service);
         let mut refusal = None;
         conn.begin_turn();

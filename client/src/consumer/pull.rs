@@ -14,7 +14,7 @@ use super::member::Member;
 use super::progress::Due;
 use super::subscription::{Filter, Subscription};
 use crate::error::Fault;
-use crate::instance::{Commit, PullAnswer, PullRequest};
+use crate::instance::{Commit, Pull, PullAnswer};
 use crate::received::{DecodeError, Pulled, ReceivedMessage};
 
 /// Pause when a limit is reached and nothing wakes us earlier (Java: 50 ms).
@@ -87,7 +87,7 @@ impl Member {
         // A slave does not take commits.
         let can_commit = !self.is_broadcasting() && !is_slave && self.commits_by_itself();
         let commit = self.offsets.borrow().get(queue).filter(|offset| can_commit && *offset > 0);
-        let request = PullRequest {
+        let request = Pull {
             group: &self.config.group,
             queue,
             offset: assigned.next_offset.get(),

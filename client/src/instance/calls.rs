@@ -24,7 +24,7 @@ use crate::received::ReceivedMessage;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One pull.
-pub(crate) struct PullRequest<'a> {
+pub(crate) struct Pull<'a> {
     pub(crate) group: &'a str,
     pub(crate) queue: &'a MessageQueue,
     pub(crate) offset: i64,
@@ -58,7 +58,7 @@ impl Instance {
     pub(crate) async fn pull(
         &self,
         broker: &Server,
-        wanted: &PullRequest<'_>,
+        wanted: &Pull<'_>,
     ) -> Result<PullAnswer, Fault> {
         let mut sys_flag = pull_flag::SUBSCRIPTION;
         let flags = [

@@ -29,7 +29,7 @@ use ringmq_runtime::random;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::{Notify, Turn};
 
-pub(crate) use calls::{PullAnswer, PullRequest};
+pub(crate) use calls::{Pull, PullAnswer};
 pub(crate) use identity::Identity;
 pub(crate) use name_servers::read_json;
 pub(crate) use offsets::{Commit, Place};
