@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use ringmq_protocol::codes::response;
+use ringmq_remoting::unsupported_remark;
 use ringmq_store::{AppendError, ReadStatus};
 
 use crate::directory::DirectoryError;
@@ -37,6 +38,11 @@ impl Refusal {
     /// The message cannot be stored as it is.
     pub fn illegal_message(remark: impl Into<Cow<'static, str>>) -> Self {
         Self::new(response::MESSAGE_ILLEGAL, remark)
+    }
+
+    /// No service handles this code.
+    pub fn unsupported(code: i32) -> Self {
+        Self::new(response::REQUEST_CODE_NOT_SUPPORTED, unsupported_remark(code))
     }
 
     /// A parameter is out of range.

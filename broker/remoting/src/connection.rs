@@ -72,6 +72,11 @@ pub struct Connection {
     pub(crate) timekeeper: Timekeeper,
 }
 
+/// What a client reads whose request no service handles, as Apache words it.
+pub fn unsupported_remark(code: i32) -> String {
+    format!(" request type {code} not supported")
+}
+
 /// Where an answer goes: what must be remembered of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
@@ -262,10 +267,9 @@ impl Connection {
         self.flush_soon();
     }
 
-    /// Answers that no service handles this code, as Apache words it.
+    /// Answers that no service handles this code.
     pub fn reply_unsupported(&self, command: &Command<'_>) {
-        let remark = format!(" request type {} not supported", command.code);
-        let to = ReplyTo::of(command);
+        let (to, remark) = (ReplyTo::of(command), unsupported_remark(command.code));
         self.reply(&to, response::REQUEST_CODE_NOT_SUPPORTED, Some(&remark), &(), &[]);
     }
 

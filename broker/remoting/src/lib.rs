@@ -38,7 +38,7 @@ mod timekeeper;
 mod writer;
 
 pub use calls::{CALLS_MAX, Call, CallError};
-pub use connection::{Connection, NoService, ReplyTo, Service};
+pub use connection::{Connection, NoService, ReplyTo, Service, unsupported_remark};
 pub use dial::{DialError, Dialer, dial};
 pub use limits::{ConnectionLimits, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits};
 pub use out::OutQueue;

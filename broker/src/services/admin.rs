@@ -22,7 +22,7 @@ use crate::peer::Peer;
 use crate::register::Registrar;
 use crate::shard::DataPlane;
 use ringmq_protocol::Command;
-use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::codes::request;
 use ringmq_runtime::sync::Turn;
 use std::rc::Rc;
 use std::time::Duration;
@@ -107,8 +107,7 @@ impl Admin {
 
 fn unsupported(peer: &Peer, code: i32) -> Refusal {
     tracing::debug!("{} asked for code {code}, which this broker does not serve", peer.peer_addr());
-    let remark = format!(" request type {code} not supported");
-    Refusal::new(response::REQUEST_CODE_NOT_SUPPORTED, remark)
+    Refusal::unsupported(code)
 }
 
 impl Parts {

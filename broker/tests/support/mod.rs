@@ -173,10 +173,7 @@ impl ControlPlane for TestControl {
                 self.released.notify_one();
                 peer.reply(&to, response::SUCCESS, None, &(), &[]);
             }
-            code => {
-                let remark = format!(" request type {code} not supported");
-                peer.refuse(&to, &Refusal::new(response::REQUEST_CODE_NOT_SUPPORTED, remark));
-            }
+            code => peer.refuse(&to, &Refusal::unsupported(code)),
         }
     }
 
