@@ -4,7 +4,7 @@
 use crate::config::cli::Arguments;
 use crate::config::{self, EmbeddedNamesrv, Notes, Rules as _, Settings};
 use crate::directory::OVERRIDES_FILE;
-use crate::server::{self, Setup};
+use crate::setup::{self, Setup};
 use crate::start::BrokerError;
 use clap::Parser;
 use ringmq_program::{Failure, SERVER_LOG};
@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (success, broker) = (success_text(&setup), broker_text(&setup));
     let stopped = format!("{broker} has stopped, everything is on disk.\n");
     let stopping = move |signal| print(&stopping_text(&broker, signal));
-    server::run(&setup, move || print(&success), stopping)
+    setup::run(&setup, move || print(&success), stopping)
         .map_err(|error| failure(error, &changes))?;
     print(&stopped);
     Ok(())

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::{server, start};
+use ringmq_broker::{setup, start};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task::{self, LocalFuture};
@@ -30,12 +30,12 @@ pub fn boot(world: &World, shards: usize, name: &str) {
         mapped_file_size_commit_log: 8 << 20,
         ..Settings::default()
     };
-    let setup = server::Setup::new(settings, BTreeMap::new()).expect("good settings");
+    let setup = setup::Setup::new(settings, BTreeMap::new()).expect("good settings");
     let mut plan = setup.plan();
     plan.shards = ShardsConfig::new(Cores::Floating(shards));
     let disk = world.disk(BROKER);
     let run = async move {
-        let control = move |data| server::control_plane(setup, data, Box::new(|| ()));
+        let control = move |data| setup::control_plane(setup, data, Box::new(|| ()));
         let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
         let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
         ran.expect("the broker starts");

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::support::free_port;
 use futures_lite::FutureExt;
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::server::{self, Setup};
+use ringmq_broker::setup::{self, Setup};
 use ringmq_broker::start;
 use ringmq_protocol::bodies::heartbeat::{
     ConsumerData, ConsumerList, HeartbeatData, ProducerData, SubscriptionData,
@@ -302,7 +302,7 @@ where
             *report.lock().expect("not poisoned") = run.await.err();
         }) as LocalFuture<()>
     };
-    let control = move |data| server::control_plane(setup, data, Box::new(|| ()));
+    let control = move |data| setup::control_plane(setup, data, Box::new(|| ()));
     let ran = start::run(&plan, Box::new(control), Box::new(until));
     if let Some(panic) = panicked.lock().expect("not poisoned").take() {
         std::panic::resume_unwind(panic);
