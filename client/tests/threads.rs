@@ -1,6 +1,11 @@
 //! The threads of a client, counted: alone in its process, since others would count too. No server
 //! is needed for them.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

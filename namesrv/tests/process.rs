@@ -1,5 +1,10 @@
 //! The program `mqnamesrv`, as people and service managers start and stop it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 // One helper for the processes of both servers; the broker's folder holds what they share.
 #[path = "../../broker/tests/support/child.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]

@@ -1,5 +1,10 @@
 //! The name server as brokers and clients see it: requests over loopback sockets.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::future::Future;
 use std::path::Path;
 use std::rc::Rc;

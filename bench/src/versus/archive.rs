@@ -84,6 +84,10 @@ fn unpacked(bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests that make files and look at them from outside"
+)]
 mod tests {
     use super::*;
     use crate::versus::results::tests::race;

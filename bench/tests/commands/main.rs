@@ -1,5 +1,10 @@
 //! The commands as a user runs them: a broker of their own, real files, exit codes, JSON.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 mod client_cores;
 mod endings;
 mod limits;

@@ -1,6 +1,11 @@
 //! Bytes made by the Java classes of RocketMQ 4.9.7 and 5.5.0 (`cargo xtask golden`, see
 //! `tools/compat/golden/README.md`): what we read of them, and that we write the same.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,6 +1,11 @@
 //! What is left of connections that are gone while somebody keeps them. One test, as it counts the
 //! descriptors of its process.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! Facts about this process, and what another one uses.
 
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,6 +45,15 @@ pub fn ends_with_this(command: &mut Command) {
 /// It is no child, or has been collected.
 pub fn kill_group(pid: u32) -> io::Result<()> {
     live::sys::signals::kill_group(pid)
+}
+
+/// Removes a directory and all that is in it, on this thread and without an executor: for a process
+/// that is about to end.
+///
+/// # Errors
+/// As the file system says.
+pub fn remove_dir_all(path: &Path) -> io::Result<()> {
+    std::fs::remove_dir_all(path)
 }
 
 /// CPU time used so far, by all threads. No system call on current kernels is avoided here: ask

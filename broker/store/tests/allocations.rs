@@ -1,5 +1,9 @@
 //! A warm append and a warm read from memory allocate nothing.
 #![allow(unsafe_code, reason = "a counting allocator")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
 
 mod common;
 

@@ -1,5 +1,10 @@
 //! The store on a real directory: io_uring, direct I/O, real files.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 mod common;
 
 use std::path::PathBuf;

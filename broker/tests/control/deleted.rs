@@ -1,5 +1,10 @@
 //! What is left of a topic that was deleted.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{DeleteGroupRequest, TopicRequest};
 use ringmq_protocol::record::records;

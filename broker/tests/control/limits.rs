@@ -1,5 +1,10 @@
 //! Requests that ask for more than one client may have, and changes that have to wait.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 

@@ -1,5 +1,10 @@
 //! Topics whose table the disk refused for a while.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::fs;
 use std::time::Duration;
 

@@ -1,5 +1,10 @@
 //! A broker in a process of its own, on free ports and a directory of its own.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

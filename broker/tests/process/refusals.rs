@@ -1,5 +1,10 @@
 //! Starts that are refused: the exit status, and the text that tells what to change.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that makes files and looks at them from outside"
+)]
+
 use std::process::Command;
 
 use ringmq_runtime::shards::block_on;
