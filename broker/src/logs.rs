@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::response;
-use ringmq_remoting::ReplyTo;
+use ringmq_remoting::{ReplyTo, Seldom};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::{Notify, Turn};
 use ringmq_runtime::task;
@@ -72,6 +72,7 @@ pub struct OwnedLog {
     saving: Turn,
     /// Positions that groups have yet to take.
     resets: RefCell<Resets>,
+    dropped_reports: Seldom,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
     /// When those came that wait.
@@ -93,6 +94,7 @@ impl OwnedLog {
             offsets_file: file,
             saving: Turn::default(),
             resets: RefCell::new(resets),
+            dropped_reports: Seldom::default(),
             waiters: RefCell::default(),
             batches: RefCell::default(),
             stalled: RefCell::default(),
@@ -111,6 +113,18 @@ impl OwnedLog {
             return true;
         }
         self.offsets.borrow_mut().commit(group, topic, queue_id, offset)
+    }
+
+    /// The same for progress that comes with a pull, whose answer cannot say that it was dropped.
+    pub fn commit_or_warn(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        if !self.commit(group, topic, queue_id, offset) && self.dropped_reports.is_due() {
+            tracing::warn!(
+                log = %self.log.id(),
+                group,
+                topic,
+                "progress is dropped: that of too many groups is kept, delete those that nobody uses"
+            );
+        }
     }
 
     /// The progress of a group on a queue of this log, or where a reset sends it.

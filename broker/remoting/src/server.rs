@@ -12,6 +12,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 
 use crate::limits::Growth;
+use crate::seldom::Seldom;
 use crate::writer::Flusher;
 use crate::{Connection, InFlight, ServerLimits, Service, reader, writer};
 
@@ -24,9 +25,6 @@ const QUIET_TIME: Duration = Duration::from_secs(10);
 /// Wait after a failed accept, so that a shortage of file descriptors does not spin. Who wants to
 /// connect meanwhile waits in the kernel's backlog.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// Time between two lines in the log that say the same.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a stopping server looks whether everything has been answered.
 const DRAIN_CHECK: Duration = Duration::from_millis(2);
@@ -50,21 +48,6 @@ pub struct Server<S> {
     /// Flushes as long as there is a connection, also while the server stops.
     _flushing: Task<()>,
     stopping: Cell<bool>,
-}
-
-/// Lets one line into the log at a time.
-#[derive(Default)]
-struct Seldom(Cell<Option<Instant>>);
-
-impl Seldom {
-    fn is_due(&self) -> bool {
-        let now = Instant::now();
-        let is_due = self.0.get().is_none_or(|last| now.saturating_since(last) >= REPORT_INTERVAL);
-        if is_due {
-            self.0.set(Some(now));
-        }
-        is_due
-    }
 }
 
 /// What a server has done so far.

@@ -130,7 +130,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
     fn commit(&self, owned: &OwnedLog, header: &PullRequest<'_>) {
         let group = header.consumer_group;
         if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
-            owned.commit(group, header.topic, header.queue_id, header.commit_offset);
+            owned.commit_or_warn(group, header.topic, header.queue_id, header.commit_offset);
         }
         if self.data.local.view().group(group).is_none() {
             self.data.want_group(group);
