@@ -309,6 +309,20 @@ impl Shared {
         })
     }
 
+    /// Takes in `next` if its bytes follow these in the same memory; gives it back otherwise.
+    ///
+    /// # Errors
+    /// `next`, where it is not the next slice.
+    pub fn join(&mut self, next: Self) -> Result<(), Self> {
+        let (Some(own), Some(other)) = (&self.memory, &next.memory) else { return Err(next) };
+        let end = self.start.as_ptr().wrapping_add(self.len);
+        if !Arc::ptr_eq(own, other) || end != next.start.as_ptr() {
+            return Err(next);
+        }
+        self.len += next.len;
+        Ok(())
+    }
+
     /// A part of these bytes, sharing the memory.
     ///
     /// # Panics
@@ -432,6 +446,19 @@ mod tests {
         let copy = Shared::copy_of(b"abc");
         assert!(copy.slice(1..2).is_private() && copy.is_private());
         assert!(!Shared::empty().is_private());
+    }
+
+    #[test]
+    fn slices_that_follow_each_other_in_one_memory_are_joined() {
+        let (block, other) = (filled(b"abcdef", 8), filled(b"cd", 8));
+        let mut joined = block.share(0..2);
+        assert_eq!(joined.join(block.share(3..4)), Err(block.share(3..4)));
+        assert_eq!(joined.join(other.share(0..2)), Err(other.share(0..2)));
+        assert_eq!(joined.join(Shared::empty()), Err(Shared::empty()));
+        assert_eq!(joined.join(block.share(2..4)), Ok(()));
+        assert_eq!(joined.join(block.share(4..6)), Ok(()));
+        assert_eq!(&*joined, b"abcdef");
+        assert_eq!(joined.slice(1..5), block.share(1..5));
     }
 
     #[test]

@@ -10,6 +10,9 @@
 //! each other along the log do not push each other's extents out. Only bytes that never change are
 //! kept, so an extent never becomes stale.
 //!
+//! An extent that is taken from the page cache is sorted by queues (`order.rs`); one that the device
+//! reads into its place stays as it is, since nobody knows where in it a record begins.
+//!
 //! Answers are slices of extents; small records are copied. An extent that makes way while answers
 //! hold slices of it goes to the pool, which has its memory again when they have left. When answers
 //! hold all that the pool has, no further extents are taken, and answers are copies.
@@ -18,6 +21,7 @@ use std::ops::Range;
 
 use ringmq_runtime::buffer::{Block, Shared};
 
+use crate::order::Order;
 use crate::pool::{self, Pool};
 use crate::segments::Segment;
 
@@ -35,6 +39,8 @@ const SHARED_MIN_BYTES: u64 = 512;
 pub(crate) struct Extents {
     places: Vec<Place>,
     pool: Pool,
+    /// Where an extent that is sorted is read from.
+    scratch: Vec<u8>,
 }
 
 /// Where extents of some positions are kept, one at a time.
@@ -45,7 +51,35 @@ struct Place {
     /// How often it was wanted while it was not here.
     wants: u32,
     /// The extent, if it is here.
-    block: Option<Block>,
+    extent: Option<Extent>,
+}
+
+/// An extent in memory.
+struct Extent {
+    block: Block,
+    order: Order,
+}
+
+impl Extent {
+    /// Its bytes `range`, if they are together in memory.
+    fn share(&self, range: Range<usize>) -> Option<Shared> {
+        let place = self.order.place(range.clone());
+        (place.len() == range.len()).then(|| self.block.share(place))
+    }
+
+    /// Hands out its bytes `range` in the order of the log.
+    fn share_all(&self, range: Range<usize>, part: &mut impl FnMut(Shared)) {
+        self.order.places(range).for_each(|place| part(self.block.share(place)));
+    }
+
+    /// Fills `out` with its bytes from `from` on.
+    fn copy(&self, from: usize, mut out: &mut [u8]) {
+        for place in self.order.places(from..from + out.len()) {
+            let (part, rest) = out.split_at_mut(place.len());
+            part.copy_from_slice(&self.block.as_slice()[place]);
+            out = rest;
+        }
+    }
 }
 
 impl Extents {
@@ -53,7 +87,7 @@ impl Extents {
     pub(crate) fn new(bytes: u64) -> Self {
         let count = (bytes / EXTENT_BYTES).max(1) as usize;
         let places = std::iter::repeat_with(Place::default).take(count).collect();
-        Self { places, pool: Pool::new(count + HELD_MAX) }
+        Self { places, pool: Pool::new(count + HELD_MAX), scratch: Vec::new() }
     }
 
     /// The bytes `range` of the log, all of `segment`, if they lie in one extent that is here or is
@@ -70,8 +104,8 @@ impl Extents {
         if range.end - range.start < SHARED_MIN_BYTES || range.end > start + EXTENT_BYTES {
             return None;
         }
-        let extent = self.take(segment, settled, start, wants(start, next))?;
-        Some(extent.share((range.start - start) as usize..(range.end - start) as usize))
+        let extent = self.take(segment, settled, range.start, next)?;
+        extent.share((range.start - start) as usize..(range.end - start) as usize)
     }
 
     /// Hands out the bytes `range` of the log, extent by extent, if all of them are here.
@@ -82,7 +116,7 @@ impl Extents {
         for start in extents_of(&range) {
             let (from, to) = (range.start.max(start), range.end.min(start + EXTENT_BYTES));
             let extent = self.here(start).expect("looked for just now");
-            part(extent.share((from - start) as usize..(to - start) as usize));
+            extent.share_all((from - start) as usize..(to - start) as usize, &mut part);
         }
         true
     }
@@ -97,9 +131,8 @@ impl Extents {
         next: Option<u64>,
         out: &mut [u8],
     ) -> bool {
-        let start = extent_of(byte);
         if (out.len() as u64) < SHARED_MIN_BYTES {
-            self.take(segment, settled, start, wants(start, next));
+            self.take(segment, settled, byte, next);
         }
         let (mut at, mut out) = (byte, out);
         while !out.is_empty() {
@@ -107,7 +140,7 @@ impl Extents {
             let from = (at - start) as usize;
             let (part, rest) = out.split_at_mut(out.len().min(EXTENT_BYTES as usize - from));
             if let Some(extent) = self.here(start) {
-                part.copy_from_slice(&extent.as_slice()[from..from + part.len()]);
+                extent.copy(from, part);
             } else if !segment.file.read_cached(at - segment.base, part) {
                 return false;
             }
@@ -118,34 +151,36 @@ impl Extents {
     }
 
     /// The extent at `start`, if it is here.
-    fn here(&self, start: u64) -> Option<&Block> {
+    fn here(&self, start: u64) -> Option<&Extent> {
         let place = &self.places[self.place_of(start)];
-        place.block.as_ref().filter(|_| place.start == start)
+        place.extent.as_ref().filter(|_| place.start == start)
     }
 
-    /// The extent at `start`, if it is here, or is wanted often enough and the page cache has it.
+    /// The extent of the record at `byte`, if it is here, or is wanted often enough and the page
+    /// cache has it.
     fn take(
         &mut self,
         segment: &Segment,
         settled: &Range<u64>,
-        start: u64,
-        wants: u32,
-    ) -> Option<&Block> {
+        byte: u64,
+        next: Option<u64>,
+    ) -> Option<&Extent> {
+        let start = extent_of(byte);
         let index = self.place_of(start);
         let place = &mut self.places[index];
-        if place.start == start && place.block.is_some() {
-            return place.block.as_ref();
+        if place.start == start && place.extent.is_some() {
+            return place.extent.as_ref();
         }
         if start < settled.start || settled.end < start + EXTENT_BYTES {
             return None;
         }
         if place.start != start {
             (place.start, place.wants) = (start, 0);
-            self.pool.give(place.block.take());
+            self.pool.give(place.extent.take().map(|it| it.block));
         }
         // Where the page cache lacks a part of it, it is tried ever more seldom.
         let before = place.wants;
-        place.wants = before.saturating_add(wants);
+        place.wants = before.saturating_add(wants(start, next));
         if place.wants < 2 || before.max(1).ilog2() == place.wants.ilog2() {
             return None;
         }
@@ -154,9 +189,11 @@ impl Extents {
             self.pool.give(Some(block));
             return None;
         }
+        self.scratch.resize(EXTENT_BYTES as usize, 0);
+        let order = Order::sort(block.spare(), (byte - start) as usize, &mut self.scratch);
         block.advance(EXTENT_BYTES as usize);
-        place.block = Some(block);
-        place.block.as_ref()
+        place.extent = Some(Extent { block, order });
+        place.extent.as_ref()
     }
 
     /// Whether bytes of the log are extents, whole ones.
@@ -200,12 +237,13 @@ impl Extents {
             assert_eq!(block.len() as u64, EXTENT_BYTES, "an extent at {start}");
             let index = self.place_of(start);
             let place = &mut self.places[index];
-            if place.start == start && place.block.is_some() {
+            if place.start == start && place.extent.is_some() {
                 self.pool.give(Some(block));
                 continue;
             }
-            self.pool.give(place.block.take());
-            *place = Place { start, wants: 0, block: Some(block) };
+            self.pool.give(place.extent.take().map(|it| it.block));
+            let extent = Extent { block, order: Order::default() };
+            *place = Place { start, wants: 0, extent: Some(extent) };
         }
     }
 
@@ -363,7 +401,7 @@ mod tests {
             let settled_to = BASE + LEN;
             read(&mut extents, &segment, settled_to, BASE..BASE + 1);
             // As often as it takes to find it in the page cache.
-            while extents.memory_bytes() == 0 || extents.places[10].block.is_none() {
+            while extents.memory_bytes() == 0 || extents.places[10].extent.is_none() {
                 read(&mut extents, &segment, settled_to, BASE + 1000..BASE + 1001);
             }
             write(&segment, BASE..BASE + 4096, |_| 0).await;

@@ -63,7 +63,7 @@ pub(crate) fn fetch_now(
                 }
             } else if let Some(shared) = extents.share(segment, &settled, byte..byte + len, next) {
                 out.extend(copies.take());
-                out.push(Piece::Memory(shared));
+                push_joined(out, shared);
                 inner.unreadable.borrow_mut().forget(byte..byte + len);
             } else {
                 let room = copies.room(len as usize, &wanted[fetched..], extents.pool(), out);
@@ -78,6 +78,15 @@ pub(crate) fn fetch_now(
     }
     out.extend(copies.finish(extents.pool()));
     fetched
+}
+
+/// Adds a slice, as a part of the last one where it follows that in memory.
+fn push_joined(out: &mut Vec<Piece>, shared: Shared) {
+    let own = match out.last_mut() {
+        Some(Piece::Memory(last)) => last.join(shared),
+        _ => Err(shared),
+    };
+    out.extend(own.err().map(Piece::Memory));
 }
 
 /// What came of the records that a read wanted.

@@ -64,6 +64,7 @@ mod maker;
 pub mod metadata;
 pub mod offsets;
 mod options;
+mod order;
 mod pace;
 mod pool;
 mod position;

@@ -119,6 +119,11 @@ pub(crate) async fn readable(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Congestion control of connections that do not leave the machine. BBR, the default on many, looks
+/// for the rate of a line and sets timers to keep to it; memory has no line (`bench/NOTES.md`).
+/// Every kernel has this one.
+const WITHIN_THE_MACHINE: &[u8] = b"reno";
+
 #[derive(Debug)]
 pub(crate) struct Stream {
     /// Before the socket, so that it is dropped before.
@@ -165,6 +170,10 @@ impl Stream {
         // Without NODELAY a short sendfile waits 40 ms for the peer's delayed acknowledgement.
         options.set_tcp_nodelay(true)?;
         let (peer, local) = (address(options.peer_addr()?)?, address(options.local_addr()?)?);
+        if peer.ip() == local.ip() {
+            // Where it is refused the connection works all the same.
+            options.set_tcp_congestion(WITHIN_THE_MACHINE).ok();
+        }
         Ok(Self { watch, socket, low_water: Cell::new(1), peer, local })
     }
 
