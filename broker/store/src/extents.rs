@@ -10,8 +10,8 @@
 //! each other along the log do not push each other's extents out. Only bytes that never change are
 //! kept, so an extent never becomes stale.
 //!
-//! An extent that is taken from the page cache is sorted by queues (`order.rs`); one that the device
-//! reads into its place stays as it is, since nobody knows where in it a record begins.
+//! An extent that is taken from the page cache is sorted by queues (`order.rs`); one that the
+//! device reads into its place stays as it is, since nobody knows where in it a record begins.
 //!
 //! Answers are slices of extents; small records are copied. An extent that makes way while answers
 //! hold slices of it goes to the pool, which has its memory again when they have left. When answers

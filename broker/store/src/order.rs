@@ -121,9 +121,8 @@ fn chains(extent: &[u8], first: usize) -> Option<(Vec<Chain>, Vec<Link>)> {
         if head.len > extent.len() - at {
             break;
         }
-        let is_next = |it: &Chain| {
-            (it.queue_id, it.next_offset) == (head.queue_id, head.queue_offset)
-        };
+        let is_next =
+            |it: &Chain| (it.queue_id, it.next_offset) == (head.queue_id, head.queue_offset);
         let chain = chains.iter().position(is_next).unwrap_or(chains.len());
         if chain == CHAINS_MAX {
             return None;
@@ -221,10 +220,10 @@ mod tests {
             let mut log = sound.clone();
             for (number, (_, bytes)) in records.iter().enumerate() {
                 let mix = (seed * 7919 + number * 104_729) % 65_521;
-                if mix.is_multiple_of(4) {
+                if mix.is_multiple_of(32) {
                     let size = (mix % 3000) as u32;
                     log[bytes.start..bytes.start + 4].copy_from_slice(&size.to_be_bytes());
-                } else if mix.is_multiple_of(5) {
+                } else if mix.is_multiple_of(17) {
                     log[bytes.start + 20..bytes.start + 28].fill(mix as u8);
                 }
             }
