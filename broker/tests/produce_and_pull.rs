@@ -95,7 +95,8 @@ fn a_send_that_breaks_a_rule_is_refused_with_its_code() {
         // What Java cannot read as an `int` fails the send there.
         let unreadable = ["DELAY\u{1} 3\u{2}", "DELAY\u{1}99999999999\u{2}"];
         let inner_batch = "INNER_NUM\u{1}2\u{2}";
-        let cases: [(&str, i32, &[u8], &str, i32); 13] = [
+        let request = "CORRELATION_ID\u{1}i\u{2}REPLY_TO_CLIENT\u{1}c\u{2}TTL\u{1}3000\u{2}";
+        let cases: [(&str, i32, &[u8], &str, i32); 14] = [
             ("T", 4, b"x", "", response::INVALID_PARAMETER),
             ("T", 0, b"", "", response::MESSAGE_ILLEGAL),
             ("T", 0, &large, "", response::MESSAGE_ILLEGAL),
@@ -104,6 +105,7 @@ fn a_send_that_breaks_a_rule_is_refused_with_its_code() {
             ("T", 0, b"x", unreadable[0], response::MESSAGE_ILLEGAL),
             ("T", 0, b"x", unreadable[1], response::MESSAGE_ILLEGAL),
             ("T", 0, b"x", inner_batch, response::MESSAGE_ILLEGAL),
+            ("T", 0, b"x", request, response::MESSAGE_ILLEGAL),
             ("T", 0, b"x", prepared, response::NO_PERMISSION),
             ("not a topic", 0, b"x", "", response::INVALID_PARAMETER),
             ("", 0, b"x", "", response::INVALID_PARAMETER),

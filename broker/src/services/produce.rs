@@ -5,7 +5,8 @@
 //! in the log and leaves its answer with the log's waiters, in one synchronous step. A refused
 //! message leaves no trace.
 //!
-//! Delayed and transactional messages are refused: delivering them at once would be wrong. The one
+//! Delayed and transactional messages are refused: delivering them at once would be wrong. So are
+//! requests, whose replies this broker does not carry: their senders would wait in vain. The one
 //! exception: a consumer sends its last retry with the delay of a retry, and nobody waits for a
 //! dead letter.
 
@@ -48,6 +49,8 @@ const INNER_BATCH_REMARK: &str = "INNER_NUM and sysFlag 0x80 mark a whole batch 
      which no topic of this broker keeps; send an ordinary message, or a batch";
 const TRANSACTION_REMARK: &str =
     "transactional messages are not supported by this broker yet; send an ordinary message";
+const REQUEST_REMARK: &str = "request-reply (CORRELATION_ID, REPLY_TO_CLIENT, TTL) is not \
+     supported by this broker yet: no reply would come; send an ordinary message";
 
 /// How much older than its turn the store time of a message may be. Times are in milliseconds, and
 /// a look at the clock takes as long as the hashes of a message's queue.
@@ -277,9 +280,12 @@ fn check_kind(header: &SendRequest<'_>, topic: &Topic, facts: &Facts<'_>) -> Res
         return Err(Refusal::illegal_message(INNER_BATCH_REMARK));
     }
     // A send that goes elsewhere than it says is a retry that became a dead letter.
-    let keeps_delay = facts.is_delayed && topic.name == *header.topic;
-    if facts.is_timed || keeps_delay {
+    let is_dead_letter = topic.name != *header.topic;
+    if facts.is_timed || (facts.is_delayed && !is_dead_letter) {
         return Err(Refusal::illegal_message(DELAYED_REMARK));
+    }
+    if facts.is_request && !is_dead_letter {
+        return Err(Refusal::illegal_message(REQUEST_REMARK));
     }
     if !header.batch {
         return Ok(());

@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub is_timed: bool,
     /// A half message of a transaction.
     pub is_prepared: bool,
+    /// A request whose sender waits for a reply.
+    pub is_request: bool,
     /// The mark of a whole batch in one record, which the broker alone sets.
     pub is_inner_batch: bool,
     /// The text holds names that the broker writes itself.
@@ -37,6 +39,7 @@ impl<'a> Facts<'a> {
     /// Reads a sender's text.
     pub fn read(text: &'a str) -> Self {
         let mut facts = Self::default();
+        let (mut correlation, mut reply_to, mut reply_in) = (false, false, false);
         for (name, value) in Properties::new(text).iter() {
             match name {
                 keys::KEYS => facts.keys = Some(value),
@@ -54,9 +57,14 @@ impl<'a> Facts<'a> {
                 keys::TRANSACTION_PREPARED => {
                     facts.is_prepared = value.eq_ignore_ascii_case("true");
                 }
+                keys::CORRELATION_ID => correlation = true,
+                keys::REPLY_TO_CLIENT => reply_to = true,
+                keys::REPLY_TTL => reply_in = true,
                 _ => facts.needs_cleaning |= is_ours(name),
             }
         }
+        // Clients set all three for a request, and a user may well have one of them alone.
+        facts.is_request = correlation && reply_to && reply_in;
         facts
     }
 
@@ -185,6 +193,16 @@ mod tests {
             assert!(Facts::read(&facts).has_unreadable_delay, "{facts:?}");
         }
         assert!(!Facts::read("DELAY\u{1}+3\u{2}").has_unreadable_delay);
+    }
+
+    #[test]
+    fn a_request_is_told_by_all_that_a_requester_sets() {
+        let (id, client) = ("CORRELATION_ID\u{1}i\u{2}", "REPLY_TO_CLIENT\u{1}c\u{2}");
+        let is_request = |text: &str| Facts::read(text).is_request;
+        assert!(is_request(&format!("{client}TAGS\u{1}A\u{2}TTL\u{1}3000\u{2}{id}")));
+        for text in [id, client, "TTL\u{1}3000\u{2}", &format!("{id}TTL\u{1}1\u{2}")] {
+            assert!(!is_request(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -204,9 +204,10 @@ pub fn run_folder(name: &str, keep: bool) -> Outcome<PathBuf> {
 /// only, and lists a deleted group again. A message given back comes when the consumer has found
 /// the route of its retry topic, up to 30 s later. Of topics changed at the same moment some do not
 /// reach the name server. A body too large is refused late on a busy machine. A request with a
-/// binary header is answered in the encoding of the broker's own settings.
-const NOT_OF_APACHE: &str =
-    "admin-progress,admin-groups,reconsume-later,admin-topics-at-once,body-oversize,binary-headers";
+/// binary header is answered in the encoding of the broker's own settings. Requests for a reply are
+/// taken, and get one.
+const NOT_OF_APACHE: &str = "admin-progress,admin-groups,reconsume-later,dead-letter-concurrent,\
+     admin-topics-at-once,body-oversize,binary-headers,request-refused";
 
 /// Names of topics that stay readable when the store is opened again.
 const KEPT: &str = "kept";

@@ -26,6 +26,12 @@ pub const RECONSUME_TIME: &str = "RECONSUME_TIME";
 pub const MAX_RECONSUME_TIMES: &str = "MAX_RECONSUME_TIMES";
 /// `true` on a half message.
 pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
+/// Id of a request and of its reply, set by who requests.
+pub const CORRELATION_ID: &str = "CORRELATION_ID";
+/// Client id of who requests.
+pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
+/// How long who requests waits for the reply, ms.
+pub const REPLY_TTL: &str = "TTL";
 /// Handle of a popped message.
 pub const POP_CK: &str = "POP_CK";
 /// Messages inside an inner batch, added by the broker.

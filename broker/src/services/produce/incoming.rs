@@ -11,7 +11,7 @@ use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_store::Appended;
 
-use super::{DELAYED_REMARK, Failure, Produce, UNREADABLE_DELAY_REMARK};
+use super::{DELAYED_REMARK, Failure, Produce, REQUEST_REMARK, UNREADABLE_DELAY_REMARK};
 use crate::config::Settings;
 use crate::logs::{OwnedLog, Sender};
 use crate::outcome::Refusal;
@@ -91,6 +91,9 @@ impl Incoming<'_, '_> {
         }
         if facts.iter().any(|facts| facts.is_delayed || facts.is_timed || facts.is_prepared) {
             return Err(Refusal::illegal_message(DELAYED_REMARK).into());
+        }
+        if facts.iter().any(|facts| facts.is_request) {
+            return Err(Refusal::illegal_message(REQUEST_REMARK).into());
         }
         let records: Vec<_> = items
             .iter()

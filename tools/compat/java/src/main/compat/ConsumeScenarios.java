@@ -39,6 +39,7 @@ final class ConsumeScenarios {
         all.put("reconsume-later", ConsumeScenarios::reconsumeLater);
         all.put("reconsume-orderly", ConsumeScenarios::reconsumeOrderly);
         all.put("dead-letter-orderly", ConsumeScenarios::deadLetterOrderly);
+        all.put("dead-letter-concurrent", ConsumeScenarios::deadLetterConcurrent);
     }
 
     /** 2,000 messages of random sizes arrive unchanged, exactly once, in the order of their sending per queue. */
@@ -349,7 +350,37 @@ final class ConsumeScenarios {
         inbox.awaitExactly(wanted);
         World.equal(wanted, inbox.all().stream().map(Inbox::body).toList(), "bodies in their order");
         World.equal(3, tries.get(), "tries of the refused one");
+        awaitDeadLetter(world);
+    }
 
+    /** As with an orderly listener, but that the message is out of nobody's way while it is tried again. */
+    private static void deadLetterConcurrent(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        MessageQueue queue = world.createTopic(producer, 1).get(0);
+        DefaultMQPushConsumer consumer = world.pushConsumer(world.group("reader"));
+        consumer.setMaxReconsumeTimes(1);
+        consumer.subscribe(world.topic(), "*");
+        AtomicInteger tries = new AtomicInteger();
+        consumer.registerMessageListener((MessageListenerConcurrently) (received, context) -> {
+            context.setDelayLevelWhenNextConsume(1);
+            if (isRefused(received.get(0))) {
+                tries.incrementAndGet();
+                return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        for (int i = 0; i < 6; i++) {
+            producer.send(Texts.message(world.topic(), i), queue);
+        }
+        // Clients look for a topic that was not there yet only every 30 s.
+        World.await(() -> progress(consumer) == 6, () -> "progress is " + progress(consumer));
+        World.equal(2, tries.get(), "tries of the refused one");
+        awaitDeadLetter(world);
+    }
+
+    /** The refused message, and no other, lies in the dead-letter topic of the readers. */
+    private static void awaitDeadLetter(World world) throws Exception {
         DefaultMQPushConsumer undertaker = world.pushConsumer(world.group("undertaker"));
         undertaker.subscribe("%DLQ%" + world.group("reader"), "*");
         Inbox dead = new Inbox();

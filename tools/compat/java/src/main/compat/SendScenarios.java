@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.producer.SendCallback;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
@@ -27,6 +28,7 @@ final class SendScenarios {
         all.put("batch", SendScenarios::batch);
         all.put("queue-selector", SendScenarios::selector);
         all.put("vip-channel", SendScenarios::vip);
+        all.put("request-refused", SendScenarios::request);
     }
 
     /** On an auto-created topic; everything a message carries arrives. */
@@ -148,6 +150,33 @@ final class SendScenarios {
             World.equal(SendStatus.SEND_OK, producer.send(Texts.message(world.topic(), i)).getSendStatus(), "status");
         }
         receive(world, producer, Texts.texts(0, 10));
+    }
+
+    /** A broker that carries no replies (ours) refuses a request at once and says so; nobody ever gets it. */
+    private static void request(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        producer.send(Texts.message(world.topic(), 0));
+        ConcurrentLinkedQueue<String> outcomes = new ConcurrentLinkedQueue<>();
+        // Whoever waits for the answer itself gets a failure at once, too, but Java loses its reason now and then.
+        producer.request(Texts.message(world.topic(), 1), new RequestCallback() {
+            @Override
+            public void onSuccess(Message answer) {
+                outcomes.add("answered");
+            }
+
+            @Override
+            public void onException(Throwable reason) {
+                outcomes.add(String.valueOf(reason));
+            }
+        }, 2 * World.WAIT_MS);
+        World.await(() -> !outcomes.isEmpty(), () -> "neither an answer nor a refusal");
+        String outcome = outcomes.remove();
+        World.check(outcome.contains("CODE: 13") && outcome.contains("request-reply"), "refused with: " + outcome);
+        // A user may have a property of such a name.
+        Message plain = Texts.message(world.topic(), 2);
+        plain.getProperties().put("CORRELATION_ID", "mine");
+        producer.send(plain);
+        receive(world, producer, List.of(Texts.text(0), Texts.text(2)));
     }
 
     /** A new group receives exactly these bodies. */
