@@ -42,14 +42,14 @@ pub struct BrokerControl {
     locks: Locks,
     admin: Admin,
     unanswered: Unanswered,
-    /// Called once, when clients can connect and find us.
+    /// Called once, when clients can connect.
     booted: Cell<Option<Booted>>,
     /// The name server of this process.
     namesrv: Cell<Option<ringmq_namesrv::Running>>,
 }
 
-/// What happens when the broker serves.
-pub type Booted = Box<dyn FnOnce()>;
+/// What happens when the broker serves; gets a name server where clients find it, if there is one.
+pub type Booted = Box<dyn FnOnce(Option<&str>)>;
 
 impl BrokerControl {
     /// Puts the control plane together and starts what it does by the clock.
@@ -146,7 +146,7 @@ impl ControlPlane for BrokerControl {
         let (registrar, booted) = (Rc::clone(&self.registrar), self.booted.take());
         let tell = async move {
             registrar.settled(FIRST_REGISTRATION_WAIT).await;
-            booted.into_iter().for_each(|booted| booted());
+            booted.into_iter().for_each(|booted| booted(registrar.reached()));
         };
         task::spawn("boot message", tell).detach();
     }

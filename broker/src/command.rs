@@ -74,11 +74,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     print(&namesrv_text(&setup, namesrv_from));
-    let (success, broker) = (success_text(&setup), broker_text(&setup));
+    let (broker, servers) = (broker_text(&setup), setup.namesrv_addresses.join(";"));
+    let booted_text = boot_text(&broker, &servers);
     let stopped = format!("{broker} has stopped, everything is on disk.\n");
     let stopping = move |signal| print(&stopping_text(&broker, signal));
-    setup::run(&setup, move || print(&success), stopping)
-        .map_err(|error| failure(error, &changes))?;
+    let booted = move |reached: Option<&str>| print(&(booted_text + &next_text(&servers, reached)));
+    setup::run(&setup, booted, stopping).map_err(|error| failure(error, &changes))?;
     print(&stopped);
     Ok(())
 }
@@ -150,17 +151,25 @@ fn namesrv_text(setup: &Setup, namesrv_from: Option<&str>) -> String {
     }
 }
 
-/// The line that people and scripts wait for, and what to do next.
-fn success_text(setup: &Setup) -> String {
-    let servers = setup.namesrv_addresses.join(";");
+/// The line that people and scripts wait for.
+fn boot_text(broker: &str, servers: &str) -> String {
     let and_servers =
         if servers.is_empty() { String::new() } else { format!(" and name server is {servers}") };
-    let broker = broker_text(setup);
-    let mut text = format!("{broker} boot success. serializeType=JSON{and_servers}\n");
-    if let Some(server) = setup.namesrv_addresses.first() {
-        text += &format!("Next: point a client at {server}, or run: bench produce -n {server}\n");
+    format!("{broker} boot success. serializeType=JSON{and_servers}\n")
+}
+
+/// What to do next; `reached` is a name server where clients find this broker.
+fn next_text(servers: &str, reached: Option<&str>) -> String {
+    match reached {
+        Some(server) => {
+            format!("Next: point a client at {server}, or run: bench produce -n {server}\n")
+        }
+        None if servers.is_empty() => String::new(),
+        None => format!(
+            "No client finds this broker yet: no name server has answered at {servers}. Next: start \
+             one there (mqnamesrv), and this broker registers; or start it with another -n\n"
+        ),
     }
-    text
 }
 
 fn broker_text(setup: &Setup) -> String {

@@ -12,7 +12,9 @@
 //! meanwhile would use up the version of one that is not.
 //!
 //! The connection stays open between registrations: a name server forgets a broker when its
-//! connection closes. At the end the broker takes itself out before it stops serving.
+//! connection closes. So does one that starts again, and a connection that closes is therefore
+//! followed by attempts, as at the start. At the end the broker takes itself out before it stops
+//! serving.
 //!
 //! Whoever changes a topic waits until the name servers know of it, but for those that cannot be
 //! reached, and only once for one that does not answer: it is awaited again when it has answered.
@@ -28,8 +30,10 @@ use ringmq_protocol::headers::namesrv::{
     BrokerRequest, QueryDataVersionResponse, RegisterBrokerRequest,
 };
 use ringmq_protocol::names::perm;
-use ringmq_protocol::{Header, WriteHeader, json};
-use ringmq_remoting::{ConnectionLimits, Dialer, NoService, OwnedCommand};
+use ringmq_protocol::{Command, Header, WriteHeader, json};
+use ringmq_remoting::{
+    CallError, Connection, ConnectionLimits, Dialer, MALFORMED_FRAME, OwnedCommand, Service,
+};
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
@@ -55,7 +59,6 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Registers this broker with every name server it was given.
 pub struct Registrar {
     directory: Rc<Directory>,
-    dialer: Dialer<NoService>,
     servers: Vec<Rc<Server>>,
     /// Counts changes that the name servers should hear of.
     generation: Cell<u64>,
@@ -68,14 +71,29 @@ pub struct Registrar {
 /// One name server.
 struct Server {
     address: String,
+    dialer: Dialer<Wake>,
     due: RefCell<Due>,
-    wake: Notify,
+    wake: Rc<Wake>,
     /// The newest generation that it acknowledged.
     acknowledged: Cell<u64>,
     /// Whether the last attempt succeeded; `None` before the first ended.
     is_reachable: Cell<Option<bool>>,
     /// Somebody waited in vain for it to hear of a change, and it has not answered since.
     is_late: Cell<bool>,
+}
+
+/// Ends the pause between two registrations: something changed, or the connection closed.
+#[derive(Default)]
+struct Wake(Notify);
+
+impl Service for Wake {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
+        connection.reply_unsupported(command);
+    }
+
+    fn on_close(&self, _: &Rc<Connection>) {
+        self.0.notify_one();
+    }
 }
 
 /// What a name server has to be told.
@@ -88,10 +106,8 @@ impl Registrar {
     /// A registrar for these name servers; it does nothing before [`Registrar::start`].
     pub fn new(directory: &Rc<Directory>, addresses: &[String]) -> Rc<Self> {
         let servers = addresses.iter().map(|address| Rc::new(Server::new(address))).collect();
-        let limits = ConnectionLimits::default();
         Rc::new(Self {
             directory: Rc::clone(directory),
-            dialer: Dialer::new(Rc::new(NoService), limits, CONNECT_TIMEOUT),
             servers,
             generation: Cell::new(1),
             made_at_ms: clock::unix_ms(),
@@ -133,13 +149,20 @@ impl Registrar {
         }
     }
 
+    /// A name server that knows of this broker, if there is one.
+    pub fn reached(&self) -> Option<&str> {
+        let mut servers = self.servers.iter();
+        let reached = servers.find(|server| server.is_reachable.get() == Some(true));
+        reached.map(|server| server.address.as_str())
+    }
+
     /// Takes this broker out of every name server it is registered with, and ends.
     pub async fn unregister(&self) {
         self.tasks.borrow_mut().clear();
         let calls: Vec<_> = self
             .servers
             .iter()
-            .filter_map(|server| self.dialer.get_open(&server.address))
+            .filter_map(|server| server.dialer.get_open(&server.address))
             .map(|connection| {
                 let timeout = UNREGISTER_TIMEOUT;
                 connection.call(request::UNREGISTER_BROKER, &self.broker_header(), &[], timeout)
@@ -150,7 +173,9 @@ impl Registrar {
                 tracing::warn!("a name server was not told that this broker stops: {error}");
             }
         }
-        self.dialer.close_all("the broker stops");
+        for server in &self.servers {
+            server.dialer.close_all("the broker stops");
+        }
     }
 
     /// Hands the directory's changes to all servers.
@@ -162,7 +187,7 @@ impl Registrar {
         self.generation.set(self.generation.get() + 1);
         for server in &self.servers {
             server.due.borrow_mut().add(&topics);
-            server.wake.notify_one();
+            server.wake.0.notify_one();
         }
     }
 
@@ -175,30 +200,26 @@ impl Registrar {
 
     async fn run(self: Rc<Self>, server: Rc<Server>) {
         loop {
-            let pause = match self.register(&server).await {
+            match self.register(&server).await {
                 Ok(()) => {
                     server.is_late.set(false);
                     if server.is_reachable.replace(Some(true)) != Some(true) {
                         tracing::info!("registered with name server {}", server.address);
                     }
-                    self.period()
                 }
-                Err(error) => {
-                    if server.is_reachable.replace(Some(false)) != Some(false) {
-                        let address = &server.address;
-                        tracing::warn!("name server {address}: {error}; trying on");
-                    }
-                    *server.due.borrow_mut() = Due::Everything;
-                    RETRY_PAUSE
-                }
-            };
+                Err(error) => server.lost(&error),
+            }
             self.answered.notify_all();
             if server.is_reachable.get() == Some(true) {
-                if task::timeout(pause, server.wake.notified()).await.is_err() {
+                let woken = task::timeout(self.period(), server.wake.0.notified()).await;
+                if server.dialer.get_open(&server.address).is_none() {
+                    server.lost("the connection closed, and it forgets this broker with it");
+                } else if woken.is_err() {
                     *server.due.borrow_mut() = Due::Everything;
                 }
-            } else {
-                task::sleep(pause).await;
+            }
+            if server.is_reachable.get() != Some(true) {
+                task::sleep(RETRY_PAUSE).await;
             }
         }
     }
@@ -271,15 +292,19 @@ impl Registrar {
         body: &[u8],
     ) -> Result<OwnedCommand, String> {
         let connection =
-            self.dialer.get(&server.address).await.map_err(|error| error.to_string())?;
+            server.dialer.get(&server.address).await.map_err(|error| error.to_string())?;
         let timeout_ms = u64::from(self.directory.settings().register_broker_timeout_ms);
         let call = connection.call(code, header, body, Duration::from_millis(timeout_ms));
-        let answer = call.await.map_err(|error| error.to_string())?;
-        if answer.code() == response::SUCCESS {
-            return Ok(answer);
+        let answer = call.await.map_err(|error| match error {
+            CallError::Closed { reason: MALFORMED_FRAME } => no_name_server("in another protocol"),
+            error => error.to_string(),
+        })?;
+        let remark = || answer.command().remark().unwrap_or("no remark").trim().to_owned();
+        match answer.code() {
+            response::SUCCESS => Ok(answer),
+            response::REQUEST_CODE_NOT_SUPPORTED => Err(no_name_server(&remark())),
+            other => Err(format!("it answered {code} with code {other}: {}", remark())),
         }
-        let remark = answer.command().remark().unwrap_or("no remark").to_owned();
-        Err(format!("it answered {code} with code {}: {remark}", answer.code()))
     }
 
     /// The topics that are due, as they are now, with the version under which they are registered.
@@ -315,14 +340,24 @@ impl Registrar {
 
 impl Server {
     fn new(address: &str) -> Self {
+        let wake = Rc::new(Wake::default());
         Self {
             address: address.to_owned(),
+            dialer: Dialer::new(Rc::clone(&wake), ConnectionLimits::default(), CONNECT_TIMEOUT),
             due: RefCell::new(Due::Everything),
-            wake: Notify::new(),
+            wake,
             acknowledged: Cell::new(0),
             is_reachable: Cell::new(None),
             is_late: Cell::new(false),
         }
+    }
+
+    /// It has to be told everything; the first time this is said.
+    fn lost(&self, reason: &str) {
+        if self.is_reachable.replace(Some(false)) != Some(false) {
+            tracing::warn!("name server {}: {reason}; trying on", self.address);
+        }
+        *self.due.borrow_mut() = Due::Everything;
     }
 
     /// Whether who made the changes up to `goal` waits for it.
@@ -338,6 +373,14 @@ impl Due {
             topics.extend(more.iter().cloned());
         }
     }
+}
+
+/// What answers there is something else, such as a broker or a web server.
+fn no_name_server(found: &str) -> String {
+    format!(
+        "something answers, and it is no name server ({found}): give the address of one \
+         (mqnamesrv, port 9876 by default), with -n or namesrvAddr"
+    )
 }
 
 /// A topic as clients may use it: with no more than the broker's own permission.

@@ -137,14 +137,15 @@ fn resolve(address: &str) -> Result<SocketAddr, String> {
     resolved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
-/// Runs the broker until SIGTERM, SIGHUP or Ctrl-C; `booted` is called when clients can find it,
-/// `stopping` with the signal when it begins to stop.
+/// Runs the broker until SIGTERM, SIGHUP or Ctrl-C; `booted` is called when it serves, with a name
+/// server where clients find it, if there is one; `stopping` with the signal when it begins to
+/// stop.
 ///
 /// # Errors
 /// Why it could not start, or what was lost when it stopped.
 pub fn run(
     setup: &Setup,
-    booted: impl FnOnce() + Send + 'static,
+    booted: impl FnOnce(Option<&str>) + Send + 'static,
     stopping: impl FnOnce(Signal) + Send + 'static,
 ) -> Result<(), BrokerError> {
     let for_control = setup.clone();
@@ -161,7 +162,7 @@ pub fn run(
 }
 
 /// The control plane of a broker, made on shard 0 when its logs are open; `booted` is called when
-/// clients can find the broker.
+/// the broker serves.
 pub fn control_plane(
     setup: Setup,
     data: Rc<DataPlane>,

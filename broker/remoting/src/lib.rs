@@ -44,5 +44,6 @@ pub use dial::{DialError, Dialer, dial};
 pub use limits::{ConnectionLimits, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits};
 pub use out::OutQueue;
 pub use owned::OwnedCommand;
+pub use reader::MALFORMED_FRAME;
 pub use seldom::Seldom;
 pub use server::{Server, ServerStats, serve};

@@ -12,6 +12,9 @@ use crate::assemble::{Assembler, Next, OnFrame, Progress};
 use crate::preface::{self, Preface};
 use crate::{Connection, OwnedCommand, Service};
 
+/// Reason for which a connection is closed when its peer does not speak the protocol.
+pub const MALFORMED_FRAME: &str = "malformed frame";
+
 /// Why reading goes no further.
 enum End {
     /// The peer closed its side.
@@ -154,7 +157,7 @@ impl<S: Service> Reader<'_, S> {
             (Some(end), _) => Err(end),
             (None, Ok(progress)) => Ok(progress),
             (None, Err(error)) => {
-                Err(End::Refused { reason: "malformed frame", detail: error.to_string() })
+                Err(End::Refused { reason: MALFORMED_FRAME, detail: error.to_string() })
             }
         }
     }
@@ -164,7 +167,13 @@ impl<S: Service> Reader<'_, S> {
             End::OfStream => "closed by the peer",
             End::Refused { reason, detail } => {
                 let (id, peer) = (self.conn.id(), self.conn.peer_addr());
-                tracing::warn!(connection = id, %peer, "connection closed: {reason}: {detail}");
+                if self.conn.calls.borrow().are_answered() {
+                    tracing::warn!(connection = id, %peer, "connection closed: {reason}: {detail}");
+                } else {
+                    // Those who asked over it are told, and say so themselves: once, where they
+                    // ask again and again.
+                    tracing::debug!(connection = id, %peer, "connection closed: {reason}: {detail}");
+                }
                 reason
             }
         }
@@ -182,7 +191,7 @@ fn refused(reason: &'static str, detail: &str) -> End {
 
 /// Handles one whole frame.
 fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Result<(), End> {
-    let malformed = |detail: String| End::Refused { reason: "malformed frame", detail };
+    let malformed = |detail: String| End::Refused { reason: MALFORMED_FRAME, detail };
     let cut = frame::cut(bytes, bytes.len()).map_err(|error| malformed(error.to_string()))?;
     let (frame, _) = cut.expect("a whole frame was assembled");
     let parsed = Command::parse(frame);

@@ -35,7 +35,7 @@ pub fn boot(world: &World, shards: usize, name: &str) {
     plan.shards = ShardsConfig::new(Cores::Floating(shards));
     let disk = world.disk(BROKER);
     let run = async move {
-        let control = move |data| setup::control_plane(setup, data, Box::new(|| ()));
+        let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
         let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
         let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
         ran.expect("the broker starts");

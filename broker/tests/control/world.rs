@@ -302,7 +302,7 @@ where
             *report.lock().expect("not poisoned") = run.await.err();
         }) as LocalFuture<()>
     };
-    let control = move |data| setup::control_plane(setup, data, Box::new(|| ()));
+    let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
     let ran = start::run(&plan, Box::new(control), Box::new(until));
     if let Some(panic) = panicked.lock().expect("not poisoned").take() {
         std::panic::resume_unwind(panic);

@@ -1,17 +1,19 @@
 //! How clients and name servers reach a broker: two name servers, IPv6.
 
-use std::io::{Write, stderr};
+use std::io::{IoSlice, Write, stderr};
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::block_on;
+use ringmq_runtime::task;
 
 use crate::node::{Node, client, name_server, route, wait_for_route};
 use crate::support::child::Child;
-use crate::support::{Client, TIMEOUT, field, free_port, messages};
+use crate::support::{Client, TIMEOUT, field, free_port, in_time, messages};
 
 #[test]
 fn one_of_two_name_servers_may_die_and_come_back() {
@@ -46,6 +48,34 @@ fn one_of_two_name_servers_may_die_and_come_back() {
         }
         revived.stop(TIMEOUT).await;
         steady.stop(TIMEOUT).await;
+    });
+}
+
+#[test]
+fn a_name_server_that_is_none_is_named_once_and_clients_are_not_sent_there() {
+    block_on(async {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(any, Reuse::No).expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let node = Node::new("");
+        let mut child = Child::start(node.command().args(["-n", &address]));
+        // It has heard of each failure but perhaps the last.
+        for _ in 0..3 {
+            let accepted = in_time("the broker tries on", listener.accept()).await;
+            let (mut read, mut write) = accepted.expect("a connection").0.split();
+            read.read_with(|_| ()).await.expect("a request");
+            let mut answer = [IoSlice::new(b"HTTP/1.1 400 Bad Request\r\n\r\n")];
+            write.write_all(&mut answer).await.expect("answered");
+            task::sleep(Duration::from_millis(10)).await;
+        }
+        let booted = child.booted().await;
+        assert!(booted.contains(&format!("and name server is {address}")), "{booted}");
+        child.says("No client finds this broker yet").await.expect("it says so");
+        child.signal("TERM");
+        let ended = child.ended().await;
+        let told = format!("name server {address}: something answers, and it is no name server");
+        assert_eq!(ended.errors.matches(&told).count(), 1, "{ended:?}");
+        assert!(!ended.errors.contains("malformed frame"), "{ended:?}");
     });
 }
 

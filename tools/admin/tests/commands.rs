@@ -92,7 +92,7 @@ fn run_with_broker(dir: &Path, scenario: impl FnOnce(u16) + Send + 'static) {
     let setup = Setup::new(settings, BTreeMap::new()).expect("good settings");
     let mut plan = setup.plan();
     plan.shards = ShardsConfig::new(Cores::Floating(1));
-    let control = move |data| setup::control_plane(setup, data, Box::new(|| ()));
+    let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
     let panicked = Arc::new(Mutex::new(None));
     let report = Arc::clone(&panicked);
     let until = move |_| {

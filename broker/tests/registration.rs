@@ -1,0 +1,110 @@
+//! A broker and a name server that starts again, in the simulated world.
+//!
+//! In a process of its own, since the simulated disks are memory, which other tests measure.
+
+mod support;
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "control/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_broker::config::{EmbeddedNamesrv, Settings};
+use ringmq_broker::{setup, start};
+use ringmq_protocol::bodies::register::REGISTER_SIZE_MAX_BYTES;
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::sim::World;
+use ringmq_runtime::task::{self, LocalFuture};
+use world::{Client, route};
+
+const BROKER: u32 = 1;
+const NAMESRV: u32 = 2;
+
+/// Three attempts: far below the 30 s after which a broker registers in any case.
+const SOON: Duration = Duration::from_secs(4);
+
+fn name_server_address(world: &World) -> SocketAddr {
+    SocketAddr::new(world.ip(NAMESRV), 9876)
+}
+
+/// Starts the name server; it runs until it is killed.
+fn boot_name_server(world: &World) {
+    let config = ringmq_namesrv::Config {
+        listen_port: name_server_address(world).port(),
+        bind_address: world.ip(NAMESRV),
+        kv_config_path: "namesrv/kvConfig.json".to_owned(),
+        ..ringmq_namesrv::Config::default()
+    };
+    let disk = world.disk(NAMESRV);
+    let run = async move {
+        let started = ringmq_namesrv::start_on(disk, config, REGISTER_SIZE_MAX_BYTES).await;
+        let _running = started.expect("started");
+        std::future::pending::<()>().await;
+    };
+    world.spawn_on(NAMESRV, "name server", run).detach();
+}
+
+/// Starts the broker; it runs until the world ends.
+fn boot_broker(world: &World) {
+    let settings = Settings {
+        namesrv_addr: name_server_address(world).to_string(),
+        broker_name: "broker-a".into(),
+        bind_address: [0, 0, 0, 0].into(),
+        broker_ip1: world.ip(BROKER).to_string(),
+        embedded_namesrv: EmbeddedNamesrv::No,
+        commit_log_count: 1,
+        mapped_file_size_commit_log: 8 << 20,
+        ..Settings::default()
+    };
+    let setup = setup::Setup::new(settings, BTreeMap::new()).expect("good settings");
+    let mut plan = setup.plan();
+    plan.shards = ShardsConfig::new(Cores::Floating(1));
+    let disk = world.disk(BROKER);
+    let run = async move {
+        let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
+        let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
+        let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
+        ran.expect("the broker starts");
+    };
+    world.spawn_on(BROKER, "broker", run).detach();
+}
+
+/// Waits until the name server knows the broker, at most `limit`.
+async fn wait_for_broker(world: &World, limit: Duration) {
+    let known = async {
+        let namesrv = loop {
+            match Client::try_connect(name_server_address(world)).await {
+                Ok(client) => break client,
+                Err(_) => task::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        while route(&namesrv, "TBW102").await.is_none() {
+            task::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    task::timeout(limit, known).await.expect("the name server knows the broker in time");
+}
+
+#[test]
+fn a_name_server_that_starts_again_at_once_soon_knows_the_broker() {
+    for seed in 0..8 {
+        let world = World::new(seed);
+        let here = world.clone();
+        world.run(async move {
+            boot_name_server(&here);
+            boot_broker(&here);
+            wait_for_broker(&here, support::TIMEOUT).await;
+            let mut random = here.sequence();
+            for _ in 0..3 {
+                task::sleep(Duration::from_millis(random.next_u64() % 5_000)).await;
+                here.kill(NAMESRV);
+                task::sleep(Duration::from_millis(random.next_u64() % 500)).await;
+                boot_name_server(&here);
+                wait_for_broker(&here, SOON).await;
+            }
+        });
+    }
+}
