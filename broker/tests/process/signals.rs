@@ -2,9 +2,11 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use ringmq_protocol::codes::request;
 use ringmq_runtime::shards::block_on;
+use ringmq_runtime::task;
 
 use crate::node::Node;
 use crate::support::child::Child;
@@ -31,10 +33,26 @@ fn a_second_signal_ends_it_at_once_and_says_so() {
     block_on(async {
         let node = Node::new("");
         let (child, _silent) = stopping(&node).await;
+        // Sooner it would be the same one.
+        task::sleep(Duration::from_millis(150)).await;
         child.signal("TERM");
         let ended = child.ended().await;
         assert_eq!(ended.status.signal(), Some(15), "{ended:?}");
         assert!(ended.errors.contains("second signal: ended at once"), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_signal_that_is_sent_twice_at_once_is_one() {
+    block_on(async {
+        let node = Node::new("");
+        let child = node.boot().await;
+        // As `timeout` does, to its child and to the group of its child; often, since two may meet
+        // before either is handled. Within a millisecond, all told.
+        let often = "i=0; while [ $i -lt 100 ]; do kill -TERM $0; i=$((i + 1)); done";
+        let sent = Command::new("sh").args(["-c", often, &child.pid().to_string()]).output();
+        sent.expect("a shell");
+        child.ended().await.expect(0, &[]);
     });
 }
 

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::check;
+use super::clocks::monotonic_ns;
 
 /// Descriptor that the signal handler writes to, -1 before there is one.
 static SIGNAL_EVENT: AtomicI32 = AtomicI32::new(-1);
@@ -17,19 +18,30 @@ static SIGNAL_EVENT: AtomicI32 = AtomicI32::new(-1);
 /// The first signal handled, 0 before.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// A bit for each signal that was handled.
-static SEEN: AtomicU64 = AtomicU64::new(0);
+/// When each signal was handled first, by its number: nanoseconds, 0 before.
+static FIRST_AT_NS: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
+
+/// Signals of a kind that are no further apart are one: `timeout` sends its own to the process and
+/// then to the group that it is in.
+const SAME_NS: u64 = 100_000_000;
 
 /// What a second signal of a kind says.
 const ENDED: &[u8] = b"second signal: ended at once; what was under way is not finished\n";
 
 extern "C" fn on_signal(signal: libc::c_int) {
-    let bit = 1 << signal;
-    let is_second = SEEN.fetch_or(bit, Ordering::AcqRel) & bit != 0;
+    let is_second = is_second(&FIRST_AT_NS[signal.unsigned_abs() as usize % 32], monotonic_ns());
     match SIGNAL.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => tell_event(),
         Err(_) if is_second && signal != libc::SIGHUP => end_by(signal),
         Err(_) => {}
+    }
+}
+
+/// Whether there was a signal of the kind before this one; allowed in signal handlers.
+fn is_second(first_at_ns: &AtomicU64, now_ns: u64) -> bool {
+    match first_at_ns.compare_exchange(0, now_ns, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => false,
+        Err(first_at_ns) => now_ns.saturating_sub(first_at_ns) > SAME_NS,
     }
 }
 
@@ -56,8 +68,9 @@ fn end_by(signal: libc::c_int) {
     }
 }
 
-/// Makes `event` readable when the first of `signals` arrives; a second one of its kind ends the
-/// process, but for SIGHUP; that stays ignored if it is. `event` stays open for good.
+/// Makes `event` readable when the first of `signals` arrives; a second one of its kind, not the
+/// same once more, ends the process, but for SIGHUP; that stays ignored if it is. `event` stays
+/// open for good.
 pub(crate) fn catch_signals(event: OwnedFd, signals: &[libc::c_int]) -> io::Result<()> {
     SIGNAL_EVENT.store(event.into_raw_fd(), Ordering::Release);
     for signal in signals {
@@ -127,4 +140,17 @@ fn look_for_end(pid: libc::pid_t, options: libc::c_int) -> io::Result<()> {
 /// The signal that was caught first.
 pub(crate) fn caught_signal() -> Option<libc::c_int> {
     Some(SIGNAL.load(Ordering::Acquire)).filter(|signal| *signal != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_comes_twice_at_once_is_one() {
+        let first_at_ns = AtomicU64::new(0);
+        assert!(!is_second(&first_at_ns, 7));
+        assert!(!is_second(&first_at_ns, 7 + SAME_NS));
+        assert!(is_second(&first_at_ns, 8 + SAME_NS), "counted from the first one");
+    }
 }
