@@ -239,7 +239,10 @@ impl<S: Service> Dialer<S> {
     async fn connect(&self, address: &str) -> Result<Rc<Connection>, DialError> {
         let resolved = net::resolve(address).await.map_err(|error| DialError::Resolve {
             address: address.to_owned(),
-            detail: error.to_string(),
+            detail: match error.kind() {
+                io::ErrorKind::InvalidInput => "expected host:port, such as 10.0.0.1:9876".into(),
+                _ => error.to_string(),
+            },
         })?;
         let service = Rc::clone(&self.service);
         let dialed = dial(resolved, self.connect_timeout, service, self.limits.clone()).await;

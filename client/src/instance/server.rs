@@ -132,7 +132,9 @@ fn unreachable(error: CallError) -> Fault {
 
 /// The code and the words of an answer that refuses.
 pub(crate) fn refusal(answer: &Command<'_>) -> Fault {
-    Fault::Refused { code: answer.code, remark: answer.remark().unwrap_or_default().to_owned() }
+    // Some of Apache's begin with a blank.
+    let remark = answer.remark().unwrap_or_default().trim().to_owned();
+    Fault::Refused { code: answer.code, remark }
 }
 
 /// Passes answers with code 0 and turns others into faults.

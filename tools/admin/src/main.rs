@@ -40,14 +40,14 @@ Exit status:
   2  the command line is wrong
 
 Environment:
-  NAMESRV_ADDR   name servers, when -n does not give them
+  NAMESRV_ADDR   name servers, when -n does not give them; without both 127.0.0.1:9876
   TZ             time zone of the times that are read and printed";
 
 /// Administration of a RocketMQ cluster.
 #[derive(Debug, Parser)]
 #[command(name = "mqadmin", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
-    /// Name servers: ip:port;ip:port.
+    /// Name servers: ip:port;ip:port [default: NAMESRV_ADDR, else 127.0.0.1:9876].
     #[arg(short = 'n', long = "namesrvAddr", global = true, value_name = "ADDRESSES")]
     namesrv_addr: Option<String>,
 
@@ -77,6 +77,9 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             let _ = writeln!(io::stderr(), "mqadmin: {failure}");
+            if let Some(hint) = failure.hint() {
+                let _ = writeln!(io::stderr(), "  {hint}");
+            }
             ExitCode::FAILURE
         }
     }

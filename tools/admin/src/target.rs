@@ -2,7 +2,9 @@
 
 use ringmq_client::ClientError;
 use ringmq_client::admin::BrokerTarget;
+use ringmq_client::error::Fault;
 use ringmq_protocol::bodies::route::TopicRouteData;
+use ringmq_protocol::codes::response;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,26 @@ impl Failure {
     /// Anything with a text of its own.
     pub fn other(text: impl Into<String>) -> Self {
         Self::Other(text.into())
+    }
+}
+
+/// What the two options for addresses are for.
+const ADDRESSES: &str =
+    "-n takes the address of a name server (by default port 9876), -b that of a broker (10911)";
+
+impl Failure {
+    /// What to look at, where an address may be the reason.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Client(ClientError::Failed { attempts, .. }) = self else { return None };
+        match &attempts.last()?.fault {
+            Fault::Refused { code: response::REQUEST_CODE_NOT_SUPPORTED, .. } => {
+                Some(format!("who answers there does not serve this: {ADDRESSES}"))
+            }
+            Fault::Unreachable { is_silent: true, .. } => {
+                Some(format!("start it, or name another: {ADDRESSES}"))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,7 +57,10 @@ impl Ended {
 fn mqadmin(namesrv: u16, words: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
     command.args(words).arg("-n").arg(format!("127.0.0.1:{namesrv}"));
-    let done = command.output().expect("mqadmin starts");
+    ended(command.output().expect("mqadmin starts"))
+}
+
+fn ended(done: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ended { status: done.status.code(), out: text(done.stdout), err: text(done.stderr) }
 }
@@ -388,8 +391,12 @@ fn groups_and_settings_change_and_mistakes_are_told() {
         assert_eq!(all[address]["brokerPermission"], "4");
         let bad = run(&["updateBrokerConfig", "-b", address, "-k", "brokerPermission", "-v", "9"]);
         assert!(bad.failure(1).contains("0 to 7"), "{}", bad.err);
-        let unknown = run(&["updateBrokerConfig", "-b", address, "-k", "frobnicate", "-v", "9"]);
-        assert!(unknown.text().contains("unknown key frobnicate, ignored"), "{}", unknown.out);
+        let unknown = run(&["updateBrokerConfig", "-b", address, "-k", "traceOm", "-v", "false"]);
+        let told = unknown.failure(1);
+        assert!(told.contains("unknown key traceOm, ignored; did you mean traceOn?"), "{told}");
+        // One of Apache's that nothing follows from here is taken, and read back.
+        let idle = ["updateBrokerConfig", "-b", address, "-k", "sendMessageThreadPoolNums"];
+        run(&[&idle[..], &["-v", "9"]].concat()).text();
         let status = run(&["brokerStatus", "-b", address, "--json"]).json();
         assert!(status[address]["bootTimestamp"].is_string(), "{status}");
         assert!(run(&["brokerStatus", "-c", "DefaultCluster"]).text().contains("bootTimestamp"));
@@ -410,6 +417,36 @@ fn groups_and_settings_change_and_mistakes_are_told() {
             told.contains("no cluster NoSuchCluster") && told.contains("DefaultCluster"),
             "{told}"
         );
+    });
+}
+
+/// Runs `mqadmin` as it is, without a name server.
+fn mqadmin_alone(words: &[&str]) -> Ended {
+    let done = Command::new(env!("CARGO_BIN_EXE_mqadmin")).args(words).output();
+    ended(done.expect("mqadmin starts"))
+}
+
+#[test]
+fn a_wrong_address_is_told_with_what_is_expected_there() {
+    check(|namesrv, broker| {
+        let told = |words: &[&str]| mqadmin_alone(words).failure(1).to_owned();
+        for words in [["clusterList", "-n", "127.0.0.1"], ["brokerStatus", "-b", "127.0.0.1"]] {
+            let told = told(&words);
+            assert!(told.contains("\"127.0.0.1\": expected host:port, such as "), "{told}");
+        }
+        let namesrv = format!("127.0.0.1:{namesrv}");
+        for words in [["clusterList", "-n", broker], ["brokerStatus", "-b", &namesrv]] {
+            let told = told(&words);
+            assert!(
+                told.contains("(3): request type ") && told.contains("not supported"),
+                "{told}"
+            );
+            assert!(told.contains("-n takes the address of a name server (by default "), "{told}");
+        }
+        let free = free_ports(1).expect("a port")[0];
+        let refused = told(&["clusterList", "-n", &format!("127.0.0.1:{free}")]);
+        assert!(refused.contains("Connection refused"), "{refused}");
+        assert!(refused.contains("start it, or name another: -n takes"), "{refused}");
     });
 }
 

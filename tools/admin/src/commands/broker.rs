@@ -193,14 +193,21 @@ pub struct UpdateBrokerConfig {
 
 impl UpdateBrokerConfig {
     pub async fn run(&self, admin: &Admin) -> Result<Report, Failure> {
-        let (mut lines, mut done) = (Vec::new(), Vec::new());
+        let (mut lines, mut done, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         let target = self.which.target();
         for broker in admin.update_broker_config(&target, &self.key, &self.value).await? {
-            lines.push(format!("update broker config success, {}", broker.address));
-            lines.extend(broker.note);
-            done.push(broker.address);
+            let (address, note) = (broker.address, broker.note);
+            // Brokers say yes to keys that they do not know, and pass over them.
+            if !admin.broker_config(&address).await?.contains_key(&self.key) {
+                let why = note.unwrap_or_else(|| format!("it has no key {}", self.key));
+                failures.push(format!("{address} has changed nothing: {why}"));
+                continue;
+            }
+            lines.push(format!("update broker config success, {address}"));
+            lines.extend(note);
+            done.push(address);
         }
-        Ok(Report::lines(lines, json!({ "updated": done })))
+        Ok(Report::lines(lines, json!({ "updated": done })).with_failures(failures))
     }
 }
 
