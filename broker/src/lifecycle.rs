@@ -266,11 +266,9 @@ fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, Stri
 /// After a crash or the loss of an index, before anything is served: what is on disk then holds for
 /// the next crash too.
 async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
-    let log = &owned.log;
-    let end_of = |topic: &str, queue_id| log.next_offset(topic, queue_id);
-    let limited = owned.offsets.borrow_mut().limit(end_of);
+    let limited = owned.take_progress_back();
     if limited > 0 {
-        let log = log.id().0;
+        let log = owned.log.id().0;
         tracing::warn!(log, limited, "progress lay behind the end of queues: messages were lost");
     }
     owned.save_offsets().await

@@ -188,6 +188,22 @@ impl OwnedLog {
         self.resets.borrow_mut().set(group, topic, queue_id, QueueOffset(0));
     }
 
+    /// Takes progress and resets back to the end of each queue, after a crash that may have taken
+    /// messages; returns how many entries of progress that were. Members that run are behind the
+    /// end, too, and may come back when new messages lie before them: they are sent to the end.
+    pub fn take_progress_back(&self) -> usize {
+        let end_of = |topic: &str, queue_id| self.log.next_offset(topic, queue_id);
+        let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
+        resets.limit(end_of);
+        offsets.for_each(|group, topic, queue_id, offset| {
+            let end = end_of(topic, queue_id);
+            if offset > end && resets.get(group, topic, queue_id).is_none() {
+                resets.set(group, topic, queue_id, end);
+            }
+        });
+        offsets.limit(end_of)
+    }
+
     /// Forgets how far a group is.
     pub fn delete_group(&self, group: &str) {
         self.offsets.borrow_mut().retain(|of, _| of != group);

@@ -124,16 +124,20 @@ async fn reset_group(world: &World) -> Client {
     client.commit("T1", QUEUE, 90).await;
     // Longer than progress stays in memory alone.
     task::sleep(Duration::from_secs(10)).await;
+    reset(&client, 0).await;
+    client
+}
+
+async fn reset(client: &Client, offset: i64) {
     let reset = ResetOffsetRequest {
         topic: "T1",
         group: "g",
         queue_id: QUEUE,
-        offset: Some(0),
+        offset: Some(offset),
         timestamp_ms: 0,
         is_force: true,
     };
     client.ask(request::INVOKE_BROKER_TO_RESET_OFFSET, &reset, &[]).await;
-    client
 }
 
 #[test]
@@ -150,6 +154,38 @@ fn a_reset_that_was_answered_outlives_a_kill_of_the_broker_and_the_members_that_
         assert_eq!(client.committed("T1", QUEUE).await, "0");
         let moved = pull(&client, "g", 90, false).await;
         assert_eq!((moved.code(), next(&moved)), (response::PULL_OFFSET_MOVED, 0));
+    });
+}
+
+#[test]
+fn positions_at_messages_that_a_crash_takes_skip_none_of_those_in_their_places() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        client.beat("c", &["T1"]).await;
+        create_topic(&client, 60).await;
+        // Longer than messages stay in memory alone, but for those that follow.
+        task::sleep(Duration::from_secs(10)).await;
+        for _ in 60..100 {
+            client.send("T1", QUEUE).await;
+        }
+        pull(&client, "h", 100, false).await;
+        // Saves what the other has consumed, too.
+        reset(&client, 100).await;
+        here.crash(BROKER);
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        let end: i64 = client.committed("T1", QUEUE).await.parse().expect("a number");
+        assert!((60..100).contains(&end), "{end}");
+        for _ in end..110 {
+            client.send("T1", QUEUE).await;
+        }
+        for group in ["g", "h"] {
+            let got = consume(&client, group, 100).await;
+            assert_eq!(got, (end..110).collect::<Vec<_>>(), "{group}");
+        }
     });
 }
 

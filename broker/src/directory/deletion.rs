@@ -12,7 +12,8 @@
 //! (`ringmq_store::resets`). The resets are on disk before the topic is gone from the table, and
 //! outlive a restart; a crash before that finds the old progress and the topic, and nothing was
 //! answered. What this cannot know is a member that has neither committed nor has a pull here at
-//! that moment: it goes on where it was.
+//! that moment: it goes on where it was. So do members of a broadcasting group but for the first
+//! that comes back: a reset is of a group, and ends with that one.
 //!
 //! Who wants to make or change the topic meanwhile waits until it is gone.
 
