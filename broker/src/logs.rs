@@ -152,8 +152,17 @@ impl OwnedLog {
         queue_id: i32,
         from: i64,
     ) -> Option<QueueOffset> {
-        match self.resets.borrow_mut().tell(group, topic, queue_id, from) {
+        let told = self.resets.borrow_mut().tell(group, topic, queue_id, from);
+        match told {
             Told::Nothing => None,
+            Told::Obeyed(offset) => {
+                // Of a deleted topic there is none, and until the group has consumed something the
+                // next member that asks would have to choose where it begins.
+                if self.committed(group, topic, queue_id).is_none() {
+                    self.commit_or_warn(group, topic, queue_id, offset.wire());
+                }
+                None
+            }
             Told::MoveTo(offset) => Some(offset),
             Told::GivenUp(offset) => {
                 tracing::warn!(

@@ -32,8 +32,8 @@ async fn pull(client: &Client, group: &str, at: i64, waits: bool) -> OwnedComman
     let header = PullRequest {
         consumer_group: group,
         sys_flag: pull_flag::SUBSCRIPTION | pull_flag::COMMIT_OFFSET | wait,
-        // A new group has nothing to commit yet.
-        commit_offset: if group == "new" { -1 } else { at },
+        // A new group has nothing to commit yet, and Apache's clients commit no 0.
+        commit_offset: if group == "new" || at == 0 { -1 } else { at },
         ..support::pull_header("T1", QUEUE, at)
     };
     client.call(request::PULL_MESSAGE, &header, &[]).await
@@ -113,6 +113,24 @@ fn who_waits_in_a_deleted_topic_gets_every_message_of_the_next_one() {
             world.run(async move { next_topic(&here, shards, restarts).await });
         }
     }
+}
+
+#[test]
+fn a_group_that_begins_anew_in_an_empty_topic_has_progress_there() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        create_topic(&client, 10).await;
+        client.commit("T1", QUEUE, 10).await;
+        delete_topic(&client).await;
+        create_topic(&client, 0).await;
+        let moved = pull(&client, "g", 10, false).await;
+        assert_eq!((moved.code(), next(&moved)), (response::PULL_OFFSET_MOVED, 0));
+        pull(&client, "g", 0, false).await;
+        assert_eq!(client.committed("T1", QUEUE).await, "0", "for the next owner of the queue");
+    });
 }
 
 /// A group that has consumed 90 of 100 messages, and is sent to 0.

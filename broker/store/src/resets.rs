@@ -51,8 +51,10 @@ struct Pending {
 /// What a pull has to do with a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// Nothing, or it begins where the reset says.
+    /// Nothing: no reset is pending.
     Nothing,
+    /// Nothing: it begins where the reset says, which is over with that.
+    Obeyed(QueueOffset),
     /// It is sent there.
     MoveTo(QueueOffset),
     /// The group was told often enough, and goes its own way.
@@ -140,7 +142,7 @@ impl Resets {
             return Told::MoveTo(offset);
         }
         self.remove(queue_id);
-        if offset.wire() == from { Told::Nothing } else { Told::GivenUp(offset) }
+        if offset.wire() == from { Told::Obeyed(offset) } else { Told::GivenUp(offset) }
     }
 
     /// Forgets what was just found.
@@ -217,7 +219,7 @@ mod tests {
             assert_eq!(resets.tell("g", "t", 1, 9), Told::MoveTo(TO));
         }
         assert_eq!(resets.get("g", "t", 1), Some(TO));
-        assert_eq!(resets.tell("g", "t", 1, 3), Told::Nothing);
+        assert_eq!(resets.tell("g", "t", 1, 3), Told::Obeyed(TO));
         assert_eq!(resets.get("g", "t", 1), None);
         assert_eq!(resets.tell("g", "t", 1, 9), Told::Nothing);
     }
