@@ -13,7 +13,8 @@
 //!
 //! The connection stays open between registrations: a name server forgets a broker when its
 //! connection closes. So does one that starts again, and a connection that closes is therefore
-//! followed by attempts, as at the start. At the end the broker takes itself out before it stops
+//! followed by attempts, as at the start; ever more seldom where connections close at once, since
+//! each of them costs a whole table. At the end the broker takes itself out before it stops
 //! serving.
 //!
 //! Whoever changes a topic waits until the name servers know of it, but for those that cannot be
@@ -34,7 +35,7 @@ use ringmq_protocol::{Command, Header, WriteHeader, json};
 use ringmq_remoting::{
     CallError, Connection, ConnectionLimits, Dialer, MALFORMED_FRAME, OwnedCommand, Service,
 };
-use ringmq_runtime::clock;
+use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 use std::cell::{Cell, RefCell};
@@ -48,6 +49,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause after a failed registration; the dialer paces connection attempts on top.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause where each connection closes within [`SHORT_LIVED`]; every pause is twice the one
+/// before.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A name server that starts again lives longer.
+const SHORT_LIVED: Duration = Duration::from_secs(2);
 
 /// Topics of one registration. A larger table goes out in portions: a name server reads 16 MiB at
 /// most, which 50,000 topics exceed, and 2,000 are written as JSON (400 KB) in about 1 ms.
@@ -199,11 +207,13 @@ impl Registrar {
     }
 
     async fn run(self: Rc<Self>, server: Rc<Server>) {
+        let (mut reached_at, mut pause) = (Instant::now(), RETRY_PAUSE);
         loop {
             match self.register(&server).await {
                 Ok(()) => {
                     server.is_late.set(false);
                     if server.is_reachable.replace(Some(true)) != Some(true) {
+                        reached_at = Instant::now();
                         tracing::info!("registered with name server {}", server.address);
                     }
                 }
@@ -214,12 +224,13 @@ impl Registrar {
                 let woken = task::timeout(self.period(), server.wake.0.notified()).await;
                 if server.dialer.get_open(&server.address).is_none() {
                     server.lost("the connection closed, and it forgets this broker with it");
+                    pause = pause_after(reached_at.elapsed(), pause);
                 } else if woken.is_err() {
                     *server.due.borrow_mut() = Due::Everything;
                 }
             }
             if server.is_reachable.get() != Some(true) {
-                task::sleep(RETRY_PAUSE).await;
+                task::sleep(pause).await;
             }
         }
     }
@@ -373,6 +384,11 @@ impl Due {
             topics.extend(more.iter().cloned());
         }
     }
+}
+
+/// The pause after a connection that lived so long, and whose pause was `before`.
+fn pause_after(lived: Duration, before: Duration) -> Duration {
+    if lived < SHORT_LIVED { (before * 2).min(RETRY_PAUSE_MAX) } else { RETRY_PAUSE }
 }
 
 /// What answers there is something else, such as a broker or a web server.

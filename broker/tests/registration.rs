@@ -7,6 +7,7 @@ mod support;
 #[path = "control/world.rs"]
 mod world;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,7 +15,11 @@ use std::time::Duration;
 
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
 use ringmq_broker::{setup, start};
+use ringmq_protocol::Command;
 use ringmq_protocol::bodies::register::REGISTER_SIZE_MAX_BYTES;
+use ringmq_protocol::codes::{request, response};
+use ringmq_remoting::{Connection, ReplyTo, ServerLimits, Service, serve};
+use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task::{self, LocalFuture};
@@ -107,4 +112,47 @@ fn a_name_server_that_starts_again_at_once_soon_knows_the_broker() {
             }
         });
     }
+}
+
+/// A name server that closes each connection as soon as the answer to a registration has left.
+#[derive(Default)]
+struct Closing {
+    registrations: Cell<usize>,
+}
+
+impl Service for Closing {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
+        connection.reply(&ReplyTo::of(command), response::SUCCESS, None, &(), &[]);
+        if command.code != request::REGISTER_BROKER {
+            return;
+        }
+        self.registrations.set(self.registrations.get() + 1);
+        let connection = Rc::clone(connection);
+        let close = async move {
+            task::sleep(Duration::from_millis(50)).await;
+            connection.close("as the test wants it");
+        };
+        task::spawn("close", close).detach();
+    }
+}
+
+#[test]
+fn a_name_server_that_closes_every_connection_is_told_ever_more_seldom() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let service = Rc::new(Closing::default());
+        let (counted, address) = (Rc::clone(&service), name_server_address(&here));
+        let run = async move {
+            let listener = Listener::bind(address, Reuse::No).expect("a free port");
+            let _server = serve(listener, service, ServerLimits::default());
+            std::future::pending::<()>().await;
+        };
+        here.spawn_on(NAMESRV, "closes", run).detach();
+        boot_broker(&here);
+        task::sleep(Duration::from_secs(120)).await;
+        // After 2, 4, 8, 16, 30, 30 s and what connecting takes.
+        let registrations = counted.registrations.get();
+        assert!((5..=8).contains(&registrations), "{registrations} registrations in two minutes");
+    });
 }
