@@ -135,7 +135,8 @@ impl Log {
     /// `out`.
     ///
     /// `wants` decides by tag hash. A read from memory allocates nothing, unless it is larger than
-    /// all before it or `out` has to grow; one from the page cache allocates for its copies.
+    /// all before it or `out` has to grow; one from the page cache allocates for its copies, and
+    /// for an extent that it takes from there.
     pub fn read_now(
         &self,
         query: &ReadQuery<'_>,
@@ -166,19 +167,24 @@ impl Log {
         ReadNow::Done(walk.result(&state))
     }
 
-    /// Reads, from the device where needed, and adds the messages to `out`. Ends before a message
-    /// that the device cannot read, and leaves out what has been unreadable for long
-    /// (`unreadable.rs`).
+    /// Reads, from the device where needed, and puts the messages into `out`, which is empty. Ends
+    /// before a message that the device cannot read, and leaves out what has been unreadable for
+    /// long (`unreadable.rs`).
     ///
     /// # Errors
-    /// When the device cannot read the first message or the index is damaged there; `out` is as
-    /// before then.
+    /// When the device cannot read the first message or the index is damaged there; `out` is empty
+    /// then.
+    ///
+    /// # Panics
+    /// When there is something in `out`: what is read may become a part of its last piece, and
+    /// could not be taken out again.
     pub async fn read(
         &self,
         query: &ReadQuery<'_>,
         wants: &mut dyn FnMut(i64) -> bool,
         out: &mut Vec<Piece>,
     ) -> Result<ReadResult, ReadError> {
+        assert!(out.is_empty(), "{} pieces of another answer", out.len());
         let inner = &self.inner;
         let start = Walk::start(&inner.state.borrow(), query);
         let mut walk = match start {
@@ -200,7 +206,6 @@ impl Log {
             return Ok(result);
         }
         blocks::load_ahead(inner, walk.next_block(inner));
-        let pieces_before = out.len();
         match fetch::fetch(inner, &wanted, out).await {
             Ok(fetched) if fetched.settled == wanted.len() && fetched.lost.is_empty() => Ok(result),
             Ok(fetched) => {
@@ -209,7 +214,7 @@ impl Log {
                 Ok(walk.result(&inner.state.borrow()))
             }
             Err(error) => {
-                out.truncate(pieces_before);
+                out.clear();
                 // Retention was faster.
                 if wanted[0].byte < inner.state.borrow().segments.min() {
                     return Ok(walk.removed(&inner.state.borrow()));
