@@ -279,11 +279,13 @@ fn extents_of(bytes: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
 
 #[cfg(test)]
 mod tests {
+    use ringmq_protocol::record::{Placement, encode};
     use ringmq_runtime::buffer::DmaBuffer;
     use ringmq_runtime::disk::{Access, Disk};
     use ringmq_runtime::sim::World;
 
     use super::*;
+    use crate::append::tests::message;
 
     const SIZE_BYTES: u64 = EXTENT_BYTES * 512;
     const BASE: u64 = EXTENT_BYTES * 10;
@@ -371,6 +373,82 @@ mod tests {
             share(&extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1).map(|all| all.len()),
             Some(2 * EXTENT_BYTES as usize - 4)
         );
+    }
+
+    /// A segment at [`BASE`] full of records of three queues, with its bytes and the places of the
+    /// records in them; what no record fits into is 0.
+    async fn records(disk: &Disk) -> (Segment, Vec<u8>, Vec<(i32, Range<usize>)>) {
+        let (mut bytes, mut records) = (vec![0; LEN as usize], Vec::new());
+        let (mut at, mut next) = (0, [0; 3]);
+        loop {
+            let queue = records.len() * records.len() % 3;
+            let body = vec![records.len() as u8; 900 + at % 300];
+            let physical_offset = (BASE as usize + at) as i64;
+            let placement =
+                Placement { queue_offset: next[queue], physical_offset, stored_at_ms: 1 };
+            let record = message("topic", queue as i32, &body);
+            let Ok(len) = encode(&mut bytes[at..], &record, placement) else { break };
+            next[queue] += 1;
+            records.push((queue as i32, at..at + len));
+            at += len;
+        }
+        let segment = segment(disk).await;
+        write(&segment, BASE..BASE + LEN, |byte| bytes[(byte - BASE) as usize]).await;
+        (segment, bytes, records)
+    }
+
+    #[test]
+    fn records_and_ranges_of_sorted_and_other_extents_come_as_they_are() {
+        let world = World::new(4);
+        let disk = world.disk(0);
+        world.run(async {
+            let (segment, log, records) = records(&disk).await;
+            let mut extents = Extents::new(SIZE_BYTES);
+            // The third of four was read by the device, and stays as it is.
+            let unsorted = BASE + 2 * EXTENT_BYTES..BASE + 3 * EXTENT_BYTES;
+            let mut blocks = extents.room(&unsorted).expect("room");
+            let kept = (unsorted.start - BASE) as usize..(unsorted.end - BASE) as usize;
+            blocks[0].spare().copy_from_slice(&log[kept]);
+            blocks[0].advance(EXTENT_BYTES as usize);
+            extents.keep(unsorted.start, blocks);
+            let in_log = |bytes: &Range<usize>| BASE + bytes.start as u64..BASE + bytes.end as u64;
+            // Until the simulated page cache has had everything.
+            while !extents.has(&(BASE..BASE + LEN)) {
+                for (_, bytes) in &records {
+                    let seen = read(&mut extents, &segment, BASE + LEN, in_log(bytes));
+                    assert!(seen == log[bytes.clone()], "{bytes:?}");
+                }
+            }
+            // In a sorted one a record lies behind the one before of its queue.
+            let settled = BASE..BASE + LEN;
+            let mut followers = 0;
+            for queue in 0..3 {
+                let own = records.iter().filter(|(it, _)| *it == queue);
+                let slices = own.map(|(_, bytes)| {
+                    let shared = extents.share(&segment, &settled, in_log(bytes), None)?;
+                    assert!(shared[..] == log[bytes.clone()], "{bytes:?}");
+                    Some(shared)
+                });
+                let slices: Vec<_> = slices.flatten().collect();
+                let ends =
+                    slices.windows(2).map(|pair| (pair[0].as_ptr_range().end, pair[1].as_ptr()));
+                followers += ends.filter(|(end, start)| end == start).count();
+            }
+            assert!(followers > records.len() / 2, "{followers} of {} records", records.len());
+            for from in (0..log.len()).step_by(9973) {
+                for len in [1, 600, 20_000, 70_000, 140_000, log.len()] {
+                    let bytes = from..log.len().min(from + len);
+                    let mut shared = Vec::new();
+                    assert!(
+                        extents.share_all(in_log(&bytes), |part| shared.extend_from_slice(&part))
+                    );
+                    assert!(shared == log[bytes.clone()], "shared {bytes:?}");
+                    let mut copy = vec![0; bytes.len()];
+                    assert!(extents.copy(&segment, &settled, BASE + from as u64, None, &mut copy));
+                    assert!(copy == log[bytes.clone()], "copied {bytes:?}");
+                }
+            }
+        });
     }
 
     #[test]
