@@ -22,9 +22,9 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// Waits for SIGTERM, SIGINT, or SIGHUP unless whoever started the process ignores that (`nohup`),
 /// as Java does. Once per process, from any executor; signals are caught from the first poll on.
 ///
-/// A second SIGTERM or SIGINT ends the process at once, with a line on standard error. A terminal
-/// that closes sends SIGHUP more than once, and service managers send it after SIGTERM: after the
-/// first signal it does nothing.
+/// A second SIGTERM or SIGINT ends the process at once, with a line on standard error; one that
+/// comes within 100 ms of the first is the same. A terminal that closes sends SIGHUP more than
+/// once, and service managers send it after SIGTERM: after the first signal it does nothing.
 ///
 /// # Errors
 /// If the kernel refuses to install the handler.
