@@ -27,13 +27,14 @@
 //! - *Wanted*: ours by the rules, but its lock or offset is still missing; tried a second later.
 //! - *Assigned*: pulled and consumed, its offset is stored every few seconds. A rebalance, a lost
 //!   lock, a reset or the shutdown give it up.
-//! - *Given up*: its loops end, late results are ignored, offset and lock were given back. Final: a
-//!   queue that comes back is assigned anew.
+//! - *Given up*: its loops end, late results are ignored. Its offset is stored, its lock goes back
+//!   when its batch has returned, unless it is lost. Final: a queue that comes back is assigned
+//!   anew.
 //!
 //! Invariants: every message below a stored offset was consumed (or given back to the broker); an
-//! offset is stored only while the queue is assigned; what a poll returns counts as consumed when
-//! the consumer polls again, commits or leaves; an orderly queue is consumed only while its
-//! lock was confirmed within the last 30 s.
+//! offset is stored only while the queue is assigned, and once when it is given up; what a poll
+//! returns counts as consumed when the consumer polls again, commits or leaves; an orderly queue is
+//! consumed only while its lock was confirmed within the last 30 s.
 //!
 //! # When things fail
 //! - A broker refuses for now, or cannot be reached: the send is tried on another one, within its

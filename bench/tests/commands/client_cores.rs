@@ -91,7 +91,8 @@ fn a_core_of_clients_and_broker_is_warned_of() {
 #[test]
 fn both_ends_of_the_round_trip_that_brackets_the_runs_of_a_race_have_one_core() {
     let race = ["versus", "--quick", "--scenarios", "sync-1x1", "--against", "null"];
-    let mut running = Running::start(&race, "raw data in");
+    // The file systems are synced by then, and the first probe is over.
+    let mut running = Running::start(&race, "run 1:");
     for end in ["null server", "bench client"] {
         running.wait_for_bound(end, cores()[0]);
     }
@@ -100,7 +101,7 @@ fn both_ends_of_the_round_trip_that_brackets_the_runs_of_a_race_have_one_core() 
 }
 
 #[test]
-fn the_round_trip_of_a_floor_goes_from_the_core_of_the_clients_to_that_of_the_broker() {
+fn the_round_trip_of_a_floor_goes_to_the_core_of_the_broker() {
     let core = *cores().last().unwrap();
     let words = ["produce", "--client-cores", &core.to_string(), "--shards", "1"];
     let mut running = Running::start(&words, "measuring the limits");

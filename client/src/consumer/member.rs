@@ -3,8 +3,8 @@
 //!
 //! A queue is *assigned* (pulled and consumed), *given up* (its pull loop ends at its next step,
 //! results that come in later are ignored) or not ours. Giving up is final: a queue that comes back
-//! gets a new [`Assigned`]. An offset is committed only while its queue is assigned, so a member
-//! never overwrites the progress of the next owner.
+//! gets a new [`Assigned`]. An offset is committed only while its queue is assigned, and once when
+//! it is given up, so a member never overwrites the progress of the next owner.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

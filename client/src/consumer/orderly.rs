@@ -1,4 +1,5 @@
-//! Consumption in order: one batch of a queue at a time, under a lock that the broker keeps.
+//! Consumption in order: one batch of a queue at a time, in a clustering group under a lock that
+//! the broker keeps.
 //!
 //! An assignment of a queue to this client begins its first batch when the one of an earlier
 //! assignment has returned. What the listener of a queue that is given up says is ignored: its

@@ -37,7 +37,7 @@ impl Failure {
                 Some(format!("who answers there does not serve this: {ADDRESSES}"))
             }
             Fault::Unreachable { is_silent: true, .. } => {
-                Some(format!("start it, or name another: {ADDRESSES}"))
+                Some(format!("nobody answered there in time; is it running? {ADDRESSES}"))
             }
             _ => None,
         }

@@ -52,18 +52,20 @@ fn summary(latencies: &Value) -> Option<String> {
     Some(format!("#[Max     = {max_us:>12.3}, Total count    = {count:>12}]"))
 }
 
-/// The program, which Maven fetches unless it is there.
+/// The program, which Maven fetches unless it is there. What was fetched in part does not count.
 fn fetch() -> Outcome<PathBuf> {
-    let folder = compat_target().join("hdrhistogram");
-    let jar = folder.join(format!("HdrHistogram-{VERSION}.jar"));
+    let (folder, name) =
+        (compat_target().join("hdrhistogram"), format!("HdrHistogram-{VERSION}.jar"));
+    let (jar, arriving) = (folder.join(&name), folder.join("arriving"));
     if !jar.exists() {
         println!("fetching HdrHistogram {VERSION}");
         process::quiet(
             Command::new("mvn")
                 .args(["-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"])
                 .arg(format!("-Dartifact=org.hdrhistogram:HdrHistogram:{VERSION}"))
-                .arg(format!("-DoutputDirectory={}", folder.display())),
+                .arg(format!("-DoutputDirectory={}", arriving.display())),
         )?;
+        std::fs::rename(arriving.join(&name), &jar).map_err(at(&jar))?;
     }
     Ok(jar)
 }

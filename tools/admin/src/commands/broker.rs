@@ -198,7 +198,16 @@ impl UpdateBrokerConfig {
         for broker in admin.update_broker_config(&target, &self.key, &self.value).await? {
             let (address, note) = (broker.address, broker.note);
             // Brokers say yes to keys that they do not know, and pass over them.
-            if !admin.broker_config(&address).await?.contains_key(&self.key) {
+            let settings = match admin.broker_config(&address).await {
+                Ok(settings) => settings,
+                Err(error) => {
+                    failures.push(format!(
+                        "{address} said yes, and does not tell its settings: {error}"
+                    ));
+                    continue;
+                }
+            };
+            if !settings.contains_key(&self.key) {
                 let why = note.unwrap_or_else(|| format!("it has no key {}", self.key));
                 failures.push(format!("{address} has changed nothing: {why}"));
                 continue;
