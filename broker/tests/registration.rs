@@ -2,30 +2,29 @@
 //!
 //! In a process of its own, since the simulated disks are memory, which other tests measure.
 
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "control/boot.rs"]
+mod boot;
 mod support;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "control/world.rs"]
 mod world;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_broker::config::{EmbeddedNamesrv, Settings};
-use ringmq_broker::{setup, start};
+use ringmq_broker::config::Settings;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::register::REGISTER_SIZE_MAX_BYTES;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::{Connection, ReplyTo, ServerLimits, Service, serve};
 use ringmq_runtime::net::{Listener, Reuse};
-use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_runtime::task;
 use world::{Client, route};
 
-const BROKER: u32 = 1;
 const NAMESRV: u32 = 2;
 
 /// Three attempts: far below the 30 s after which a broker registers in any case.
@@ -56,25 +55,10 @@ fn boot_name_server(world: &World) {
 fn boot_broker(world: &World) {
     let settings = Settings {
         namesrv_addr: name_server_address(world).to_string(),
-        broker_name: "broker-a".into(),
-        bind_address: [0, 0, 0, 0].into(),
-        broker_ip1: world.ip(BROKER).to_string(),
-        embedded_namesrv: EmbeddedNamesrv::No,
         commit_log_count: 1,
-        mapped_file_size_commit_log: 8 << 20,
-        ..Settings::default()
+        ..boot::settings(world, "broker-a")
     };
-    let setup = setup::Setup::new(settings, BTreeMap::new()).expect("good settings");
-    let mut plan = setup.plan();
-    plan.shards = ShardsConfig::new(Cores::Floating(1));
-    let disk = world.disk(BROKER);
-    let run = async move {
-        let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
-        let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
-        let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
-        ran.expect("the broker starts");
-    };
-    world.spawn_on(BROKER, "broker", run).detach();
+    boot::boot_with(world, 1, settings);
 }
 
 /// Waits until the name server knows the broker, at most `limit`.

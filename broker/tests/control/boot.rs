@@ -20,7 +20,12 @@ const PORT: u16 = 10_911;
 
 /// Starts a broker named `name`; it runs until it is killed.
 pub fn boot(world: &World, shards: usize, name: &str) {
-    let settings = Settings {
+    boot_with(world, shards, settings(world, name));
+}
+
+/// Small files on two logs, and no name server in the process.
+pub fn settings(world: &World, name: &str) -> Settings {
+    Settings {
         broker_name: name.into(),
         bind_address: [0, 0, 0, 0].into(),
         broker_ip1: world.ip(BROKER).to_string(),
@@ -29,7 +34,11 @@ pub fn boot(world: &World, shards: usize, name: &str) {
         embedded_namesrv: EmbeddedNamesrv::No,
         mapped_file_size_commit_log: 8 << 20,
         ..Settings::default()
-    };
+    }
+}
+
+/// Starts a broker with these settings; it runs until it is killed.
+pub fn boot_with(world: &World, shards: usize, settings: Settings) {
     let setup = setup::Setup::new(settings, BTreeMap::new()).expect("good settings");
     let mut plan = setup.plan();
     plan.shards = ShardsConfig::new(Cores::Floating(shards));
