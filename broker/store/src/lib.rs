@@ -10,6 +10,7 @@
 //!    ├──> queue index ─┐                   lifetime group_times tempo queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
+//! life    open, close, fence; what it tells              log signals stats
 //! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
 //!         files                                           cold_plan first_reads blocks cache
 //! lookup  by position, time, key                         lookup terms
@@ -83,7 +84,9 @@ mod scan;
 mod scrub;
 mod segments;
 mod settle;
+mod signals;
 mod snapshot;
+mod stats;
 mod tail;
 mod tempo;
 mod terms;
@@ -98,10 +101,11 @@ pub use append::Appended;
 pub use error::{AppendError, Fenced, OpenError, ReadError};
 pub use group_times::GroupTimes;
 pub use key_query::{KeyFound, KeyLimits, KeyQuery};
-pub use log::{Counters, Log, Stats};
+pub use log::Log;
 pub use lookup::TimeBoundary;
 pub use options::{FlushPolicy, LogOptions, PAGE_BYTES};
 pub use position::{LOG_BYTE_BITS, LOG_MAX_BYTES, LogId, LogPosition, QueueOffset};
 pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadQuery, ReadResult, ReadStatus};
 pub use report::RecoveryReport;
 pub use retention::{Expired, Retention};
+pub use stats::{Counters, Stats};

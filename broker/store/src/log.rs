@@ -1,15 +1,20 @@
-//! One message log: its parts, its life from open to close, and what it tells about itself.
+//! One message log: its parts, and its life from open to close.
 //!
 //! A log belongs to one shard. Every operation that changes what the log holds is one synchronous
-//! step on [`State`]; the tasks that talk to the device (`writer`, `checkpoint`, the maker of
-//! segments) borrow it between their awaits, never across them.
+//! step on [`State`]; the tasks that talk to the device (`writer`, `checkpoint`, the
+//! maker of segments, the scrubber) borrow it between their awaits, never across them.
+//!
+//! A log is *opened* by recovery, without tasks; it *serves* once they run; when it is *closed*
+//! they end what they have begun, one after the other. While it serves or closes, a failed write
+//! or flush *fences* it, as the end of a close does: appends are refused, whoever waits gets the
+//! reason, and the first reason stays. Only another open leads out of that.
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::sync::{Notify, Turn};
+use ringmq_runtime::sync::Turn;
 use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
@@ -23,11 +28,13 @@ use crate::index_files::IndexFiles;
 use crate::index_load::LoadedIndex;
 use crate::keys::KeyIndex;
 use crate::options::LogOptions;
-use crate::position::{LogId, LogPosition, QueueKey, QueueOffset};
+use crate::position::{LogId, LogPosition};
 use crate::queue_index::QueueIndex;
 use crate::report::RecoveryReport;
 use crate::retention::{Dead, Early};
 use crate::segments::Segments;
+use crate::signals::Signals;
+use crate::stats::Counters;
 use crate::tail::Tail;
 use crate::unreadable::Unreadable;
 use crate::walk::Wanted;
@@ -93,100 +100,6 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
 }
 
-/// What was done since the log was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Records appended.
-    pub records: u64,
-    /// Groups written: one or more writes, acknowledged together.
-    pub groups: u64,
-    /// Flushes.
-    pub flushes: u64,
-    /// Bytes written to segments, padding and repeated pages included.
-    pub bytes_written: u64,
-    /// Checkpoints of the index.
-    pub checkpoints: u64,
-    /// Bytes that the scrubber has checked.
-    pub scrubbed_bytes: u64,
-    /// Places that it found damaged, once per pass.
-    pub damages: u64,
-    /// Groups that waited for a segment to be made or to grow.
-    pub segment_waits: u64,
-}
-
-/// What the tasks of a log wait for.
-#[derive(Default)]
-pub(crate) struct Signals {
-    /// Something was appended.
-    pub(crate) appended: Notify,
-    /// The acknowledged watermark moved, or the log was fenced.
-    pub(crate) progress: Notify,
-    /// Written bytes left memory.
-    pub(crate) room: Notify,
-    /// Something was written that is not flushed.
-    pub(crate) unflushed: Notify,
-    /// The durable watermark moved.
-    pub(crate) flushed: Notify,
-    /// The index has something to save.
-    pub(crate) unsaved: Notify,
-    /// A checkpoint was written.
-    pub(crate) saved: Notify,
-    /// A segment was added, or grew.
-    pub(crate) segment_ready: Notify,
-    /// The newest segment is to grow, or the next one to be begun.
-    pub(crate) segment_wanted: Notify,
-    /// The log is being closed, or was fenced.
-    pub(crate) ended: Notify,
-}
-
-impl Signals {
-    pub(crate) fn wake_everybody(&self) {
-        for signal in [
-            &self.appended,
-            &self.room,
-            &self.unflushed,
-            &self.flushed,
-            &self.unsaved,
-            &self.segment_ready,
-            &self.segment_wanted,
-            &self.ended,
-        ] {
-            // The tasks of the log wait one by one and must not miss it; everybody else is woken as
-            // a crowd.
-            signal.notify_all();
-            signal.notify_one();
-        }
-        self.progress.notify_all();
-        self.saved.notify_all();
-    }
-}
-
-/// Numbers about an open log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// First byte that the log still has.
-    pub min: LogPosition,
-    /// First byte behind the newest record.
-    pub end: LogPosition,
-    /// First byte that is not known to survive a power loss.
-    pub durable: LogPosition,
-    /// Files of the log.
-    pub segments: usize,
-    /// Queues.
-    pub queues: usize,
-    /// Memory of the tail, what readers hold of its former blocks, extents of what came before, the
-    /// cached and the newest index entries, in bytes.
-    pub memory_bytes: usize,
-    /// Bytes not written yet.
-    pub unwritten_bytes: u64,
-    /// What was done since the log was opened.
-    pub counters: Counters,
-    /// Why appends are refused, if they are.
-    pub fenced: Option<Fenced>,
-    /// Why the next segment could not be made, while that is so.
-    pub no_space: Option<String>,
-}
-
 impl Log {
     /// Opens the log in directory `dir` of `disk`, or makes a new one there.
     ///
@@ -249,69 +162,6 @@ impl Log {
     /// First byte behind the newest appended record.
     pub fn end_position(&self) -> LogPosition {
         self.inner.id.at(self.inner.state.borrow().marks.appended())
-    }
-
-    /// Store time of the newest message there ever was, Unix milliseconds: store times never fall.
-    pub fn newest_store_ms(&self) -> Option<i64> {
-        let newest_ms = self.inner.state.borrow().last_store_ms;
-        i64::try_from(newest_ms).ok().filter(|newest_ms| *newest_ms > 0)
-    }
-
-    /// Oldest offset of a queue, and the offset behind the newest message that consumers may see.
-    /// `None` for a queue that never had a message.
-    pub fn queue_range(&self, topic: &str, queue_id: i32) -> Option<(QueueOffset, QueueOffset)> {
-        let state = self.inner.state.borrow();
-        let queue = state.queues.get(state.queues.find(topic, queue_id)?)?;
-        Some((QueueOffset(queue.min), QueueOffset(queue.visible)))
-    }
-
-    /// The offset that the next message of a queue will get; 0 for a queue that never had one.
-    pub fn next_offset(&self, topic: &str, queue_id: i32) -> QueueOffset {
-        let state = self.inner.state.borrow();
-        let queue = state.queues.find(topic, queue_id).and_then(|key| state.queues.get(key));
-        QueueOffset(queue.map_or(0, |queue| queue.next()))
-    }
-
-    /// Calls `visit` with topic, queue id, oldest and visible end offset of queues: of those in the
-    /// next `count` slots. Begin with a `slot` of 0; it moves behind them. False when those were
-    /// the last.
-    pub fn visit_queues(
-        &self,
-        slot: &mut u32,
-        count: u32,
-        mut visit: impl FnMut(&str, i32, QueueOffset, QueueOffset),
-    ) -> bool {
-        let queues = &self.inner.state.borrow().queues;
-        let slots = u32::try_from(queues.slots()).expect("slots are numbered in 32 bits");
-        let end = slot.saturating_add(count).min(slots);
-        for queue in (*slot..end).filter_map(|slot| queues.get(QueueKey(slot))) {
-            visit(&queue.topic, queue.queue_id, QueueOffset(queue.min), QueueOffset(queue.visible));
-        }
-        *slot = end;
-        end < slots
-    }
-
-    /// Numbers about this log.
-    pub fn stats(&self) -> Stats {
-        let state = self.inner.state.borrow();
-        let entries = (state.queues.recent_entries() + state.keys.recent_entries())
-            * crate::entry::ENTRY_SIZE;
-        Stats {
-            min: self.inner.id.at(state.segments.min()),
-            end: self.inner.id.at(state.marks.appended()),
-            durable: self.inner.id.at(state.marks.durable()),
-            segments: state.segments.len(),
-            queues: state.queues.len(),
-            memory_bytes: state.tail.capacity_bytes()
-                + state.tail.lent_bytes()
-                + self.inner.extents.borrow().memory_bytes()
-                + self.inner.blocks.borrow().weight()
-                + entries,
-            unwritten_bytes: state.marks.unwritten(),
-            counters: state.counters,
-            fenced: state.fenced.clone(),
-            no_space: state.no_space.clone(),
-        }
     }
 
     /// Refuses further appends, writes and flushes what is there, saves the indexes and stops all
