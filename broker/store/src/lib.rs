@@ -6,8 +6,8 @@
 //! disk.
 //!
 //! ```text
-//! append ──> tail ──> writer ──> segments  append tail watermarks writer segments maker pace
-//!    ├──> queue index ─┐                   lifetime group_times tempo queue queue_index entry
+//! append ──> tail ──> writer ──> segments  append tail watermarks writer flusher segments maker
+//!    ├──> queue index ─┐                   pace lifetime group_times tempo queue queue_index entry
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
 //!
 //! life    open, close, fence; what it tells              log signals stats
@@ -51,6 +51,7 @@ mod error;
 mod extents;
 mod fetch;
 mod first_reads;
+mod flusher;
 mod frame;
 mod group_times;
 mod index_files;

@@ -1,7 +1,7 @@
 //! One message log: its parts, and its life from open to close.
 //!
 //! A log belongs to one shard. Every operation that changes what the log holds is one synchronous
-//! step on [`State`]; the tasks that talk to the device (`writer`, `checkpoint`, the
+//! step on [`State`]; the tasks that talk to the device (`writer`, `flusher`, `checkpoint`, the
 //! maker of segments, the scrubber) borrow it between their awaits, never across them.
 //!
 //! A log is *opened* by recovery, without tasks; it *serves* once they run; when it is *closed*
@@ -39,7 +39,7 @@ use crate::tail::Tail;
 use crate::unreadable::Unreadable;
 use crate::walk::Wanted;
 use crate::watermarks::Watermarks;
-use crate::{checkpoint, maker, recovery, scrub, writer};
+use crate::{checkpoint, flusher, maker, recovery, scrub, writer};
 
 /// Where a log keeps its index stream, beside `commitlog/`.
 pub(crate) const INDEX_DIR: &str = "queueindex";
@@ -126,7 +126,7 @@ impl Log {
     fn start_tasks(&self) {
         let mut tasks = self.inner.tasks.borrow_mut();
         tasks.push(writer::start(&self.inner));
-        tasks.extend(writer::start_flushing(&self.inner));
+        tasks.extend(flusher::start(&self.inner));
         tasks.push(checkpoint::start(&self.inner));
         tasks.push(maker::start(&self.inner));
         tasks.extend(scrub::start(&self.inner));

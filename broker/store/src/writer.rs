@@ -1,5 +1,5 @@
-//! The two tasks that bring bytes to the device: the writer, group by group, and the background
-//! flusher.
+//! The writer: brings what was appended to the device, group by group. With [`FlushPolicy::Sync`]
+//! each group is flushed with its last write; otherwise the `flusher` follows.
 //!
 //! One write is in flight. What arrives meanwhile is the next group, taken as late as possible:
 //! when a write has ended and the next group is small, the shard first reads what its sockets have,
@@ -220,76 +220,6 @@ fn buffer_size(need: usize) -> usize {
     let power = pages.next_power_of_two();
     let between = power / 4 * 3;
     (if between >= pages { between } else { power }) * PAGE_BYTES as usize
-}
-
-/// Starts the background flusher, when groups are not flushed one by one.
-pub(crate) fn start_flushing(inner: &Rc<Inner>) -> Option<Task<()>> {
-    let interval = inner.options.flush_interval()?;
-    let inner = inner.clone();
-    Some(task::spawn("log-flusher", async move {
-        loop {
-            let unflushed = inner.signals.unflushed.notified();
-            if inner.is_fenced() {
-                return;
-            }
-            let (written, durable) = written_and_durable(&inner);
-            if written == durable {
-                if inner.is_closing() && inner.state.borrow().marks.next_group().is_none() {
-                    return;
-                }
-                unflushed.await;
-                continue;
-            }
-            drop(unflushed);
-            pause(&inner, interval).await;
-            if let Err(error) = flush_written(&inner).await {
-                return inner.fail("a flush of the log", &error);
-            }
-        }
-    }))
-}
-
-fn written_and_durable(inner: &Inner) -> (u64, u64) {
-    let state = inner.state.borrow();
-    (state.marks.written(), state.marks.durable())
-}
-
-/// Lets writes collect for `interval`, but not beyond half of what may be unflushed.
-async fn pause(inner: &Inner, interval: std::time::Duration) {
-    let is_urgent = || {
-        let (written, durable) = written_and_durable(inner);
-        let is_urgent = inner.is_closing()
-            || inner.is_fenced()
-            || written - durable >= inner.options.unflushed_max_bytes / 2
-            || inner.deletions.wants_flush(durable);
-        is_urgent.then_some(())
-    };
-    // An elapsed pause is the usual case.
-    let _ = task::timeout(interval, inner.signals.unflushed.until(is_urgent)).await;
-}
-
-/// Flushes everything that is written now, also in segments that are full meanwhile.
-pub(crate) async fn flush_written(inner: &Inner) -> io::Result<()> {
-    let (segments, to) = {
-        let state = inner.state.borrow();
-        let (from, to) = (state.marks.durable(), state.marks.written());
-        let parts = state.segments.parts_of(from..to);
-        (parts.map(|(segment, _)| segment.clone()).collect::<Vec<_>>(), to)
-    };
-    for segment in &segments {
-        segment.file.sync_data().await?;
-        if !growth_flushed(inner, segment.base).await {
-            return Ok(());
-        }
-    }
-    {
-        let mut state = inner.state.borrow_mut();
-        state.marks.synced(to);
-        state.counters.flushes += segments.len() as u64;
-    }
-    inner.signals.flushed.notify_all();
-    inner.signals.unsaved.notify_one();
-    Ok(())
 }
 
 #[cfg(test)]
