@@ -2,54 +2,32 @@
 //! only the log behind.
 //!
 //! A checkpoint contains nothing about records that a power loss could take back, so no index entry
-//! ever outlives its record. It is written in one go and counts when its mark is durable. Snapshots
-//! bound the part of the stream that a start reads.
+//! ever outlives its record. It is *encoded* in turns with the rest of the shard, *written* in one
+//! go, and counts when its mark is durable; only then do the indexes *note* what it has. One that
+//! finds no space for its file waits and is none yet; one whose write fails fences the log.
+//! [`snapshots`] bound the part of the stream that a start reads.
 
-use std::cell::RefCell;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_runtime::task::{self, Task};
 
 use crate::abort;
-use crate::entry::ENTRY_SIZE;
+use crate::cache::Cache;
+use crate::entry::{ENTRY_SIZE, Entry};
 use crate::frame::{FrameKind, FrameWriter};
 use crate::index_files;
-use crate::keys::{self, KeyRun};
-use crate::log::{INDEX_DIR, Inner, State};
-use crate::position::QueueKey;
-use crate::snapshot::{self, SnapshotHead, SnapshotWriter};
-
-/// Index stream after which a new snapshot is due: a start replays this much in about 30 ms.
-const SNAPSHOT_STREAM_BYTES: u64 = 32 << 20;
+use crate::keys::{self, KeyRun, KeysSaved};
+use crate::log::{Inner, State};
+use crate::queue_index::QueueSaved;
+use crate::snapshots;
 
 /// Pause after an attempt to make an index file failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Queues written to a snapshot before other tasks get a turn.
-const SNAPSHOT_STEP: usize = 256;
-
 /// Queues written to a checkpoint before other tasks get a turn: mostly a block each, 1 ms in all.
-const CHECKPOINT_STEP: usize = 32;
-
-/// What is known of the snapshot files.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Snapshots {
-    pub(crate) generation: u64,
-    /// Place of the stream at the newest snapshot, and at the one before.
-    pub(crate) stream_at: u64,
-    pub(crate) previous_stream_at: u64,
-    pub(crate) len: u64,
-    /// Place of the stream when the newest one turned out too long.
-    pub(crate) refused_at: u64,
-}
-
-/// Path of the snapshot file of a generation.
-pub(crate) fn snapshot_path(dir: &Path, generation: u64) -> PathBuf {
-    dir.join(INDEX_DIR).join(format!("snapshot.{}", generation % 2))
-}
+const STEP_QUEUES: usize = 32;
 
 /// Starts the checkpoints of a log.
 pub(crate) fn start(inner: &Rc<Inner>) -> Task<()> {
@@ -100,13 +78,9 @@ async fn pause(inner: &Inner) {
 async fn checkpoint(inner: &Inner) -> io::Result<()> {
     let durable = inner.state.borrow().marks.durable();
     save(inner, durable).await?;
-    let due = {
-        let snapshots = inner.snapshots.borrow();
-        let tried_at = snapshots.stream_at.max(snapshots.refused_at);
-        let grown = inner.index_files.borrow().end - tried_at;
-        grown >= SNAPSHOT_STREAM_BYTES.max(2 * snapshots.len)
-    };
-    if due && let Err(error) = snapshot(inner).await {
+    if snapshots::is_due(inner)
+        && let Err(error) = snapshots::write(inner).await
+    {
         // The stream has everything, only longer; the next checkpoint tries again.
         tracing::warn!(log = inner.id.0, "no snapshot of the indexes: {error}");
     }
@@ -120,6 +94,34 @@ async fn checkpoint(inner: &Inner) -> io::Result<()> {
 /// fenced.
 pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
     let deletions = inner.deletions.made();
+    let Checkpoint { bytes, chain, queues, keys } = encode(inner, below).await;
+    make_files(inner, bytes.len() as u64).await?;
+    index_files::write(&inner.index_files, &bytes).await?;
+    {
+        let mut files = inner.index_files.borrow_mut();
+        files.end += bytes.len() as u64;
+        files.chain = chain;
+    }
+    note(&mut inner.state.borrow_mut(), &mut inner.blocks.borrow_mut(), queues, keys);
+    inner.indexed.set(below);
+    inner.deletions.saved(deletions);
+    inner.signals.saved.notify_all();
+    Ok(())
+}
+
+/// A checkpoint that is to be written.
+struct Checkpoint {
+    bytes: Vec<u8>,
+    /// The CRC that the next frame behind it names.
+    chain: u32,
+    /// What is in it, for the indexes to take note of when it is durable.
+    queues: Vec<QueueSaved>,
+    keys: KeysSaved,
+}
+
+/// Encodes in turns; what goes on in between only takes entries below `below` away, and adds others
+/// above it.
+async fn encode(inner: &Inner, below: u64) -> Checkpoint {
     let (mut out, mut saving) = {
         let state = &mut *inner.state.borrow_mut();
         let files = inner.index_files.borrow();
@@ -128,40 +130,32 @@ pub(crate) async fn save(inner: &Inner, below: u64) -> io::Result<()> {
         let saving = state.queues.begin_save(&mut out, below, limit);
         (out, saving)
     };
-    // What goes on in between only takes entries below `below` away, and adds others above it.
-    while inner.state.borrow_mut().queues.save_next(&mut saving, CHECKPOINT_STEP, &mut out) {
+    while inner.state.borrow_mut().queues.save_next(&mut saving, STEP_QUEUES, &mut out) {
         task::yield_if_needed().await;
     }
     let key_runs = put_key_runs(inner, below, &mut out).await;
-    let (bytes, chain, keys) = {
-        let state = &mut *inner.state.borrow_mut();
-        state.queues.save_deletions(&mut out);
-        let keys = state.keys.save(&mut out, below, key_runs);
-        out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
-        let (bytes, chain) = out.finish();
-        (bytes, chain, keys)
-    };
-    let queues = saving.into_saved();
-    make_files(inner, bytes.len() as u64).await?;
-    index_files::write(&inner.index_files, &bytes).await?;
-    {
-        let mut files = inner.index_files.borrow_mut();
-        files.end += bytes.len() as u64;
-        files.chain = chain;
-    }
-    let mut state = inner.state.borrow_mut();
-    let mut blocks = inner.blocks.borrow_mut();
-    // Readers that are near the end go on without a look at the device.
+    let state = &mut *inner.state.borrow_mut();
+    state.queues.save_deletions(&mut out);
+    let keys = state.keys.save(&mut out, below, key_runs);
+    out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
+    let (bytes, chain) = out.finish();
+    Checkpoint { bytes, chain, queues: saving.into_saved(), keys }
+}
+
+/// Has the indexes let go of what is durable in the stream; readers that are near the end find it
+/// in the cache, without a look at the device.
+fn note(
+    state: &mut State,
+    blocks: &mut Cache<Rc<[Entry]>>,
+    queues: Vec<QueueSaved>,
+    keys: KeysSaved,
+) {
     state.queues.saved(queues, |block, entries| {
         let weight = entries.len() * ENTRY_SIZE;
         blocks.put(block.at, entries.into(), weight);
     });
     state.keys.saved(keys);
     state.counters.checkpoints += 1;
-    inner.indexed.set(below);
-    inner.deletions.saved(deletions);
-    inner.signals.saved.notify_all();
-    Ok(())
 }
 
 /// Writes the full runs of the key index one by one: there may be 100 MB of them.
@@ -191,83 +185,6 @@ async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
     }
 }
 
-/// Writes a snapshot of what the stream holds, unless it would be longer than a start reads.
-///
-/// # Errors
-/// As the file system says; the older snapshot is still there then.
-pub(crate) async fn snapshot(inner: &Inner) -> io::Result<()> {
-    let head = {
-        let files = inner.index_files.borrow();
-        SnapshotHead {
-            log: Some(inner.id),
-            generation: inner.snapshots.borrow().generation + 1,
-            stream_at: files.end,
-            chain: files.chain,
-            log_byte: inner.indexed.get(),
-            last_store_ms: inner.state.borrow().last_store_ms,
-        }
-    };
-    let Some(bytes) = encode_snapshot(inner, head).await else {
-        refuse_snapshot(inner, head);
-        return Ok(());
-    };
-    let bytes = snapshot::seal(bytes).await;
-    let len = bytes.len() as u64;
-    inner.disk.replace(snapshot_path(&inner.dir, head.generation), bytes).await?;
-    let mut snapshots = inner.snapshots.borrow_mut();
-    *snapshots = Snapshots {
-        generation: head.generation,
-        previous_stream_at: snapshots.stream_at,
-        stream_at: head.stream_at,
-        len,
-        ..*snapshots
-    };
-    Ok(())
-}
-
-/// The bytes of a snapshot; `None` when it gets longer than a start reads.
-async fn encode_snapshot(inner: &Inner, head: SnapshotHead) -> Option<Vec<u8>> {
-    let max_bytes = inner.options.snapshot_max_bytes;
-    let mut writer = SnapshotWriter::new(head);
-    let slots = inner.state.borrow().queues.slots();
-    for from in (0..slots).step_by(SNAPSHOT_STEP) {
-        write_queues(&mut writer, &inner.state, from..slots.min(from + SNAPSHOT_STEP), head);
-        if writer.len() > max_bytes {
-            return None;
-        }
-        task::yield_if_needed().await;
-    }
-    let bytes = writer.finish(&inner.state.borrow().keys, head.log_byte);
-    (bytes.len() <= max_bytes).then_some(bytes)
-}
-
-/// Keeps the snapshots that are there: their part of the stream stays with them.
-fn refuse_snapshot(inner: &Inner, head: SnapshotHead) {
-    let limit = inner.options.snapshot_max_bytes;
-    tracing::warn!(
-        log = inner.id.0,
-        "a snapshot of the indexes would be longer than {limit} bytes, so none is written: the \
-         next start reads the index from the one before on, and takes longer"
-    );
-    inner.snapshots.borrow_mut().refused_at = head.stream_at;
-}
-
-fn write_queues(
-    writer: &mut SnapshotWriter,
-    state: &RefCell<State>,
-    slots: std::ops::Range<usize>,
-    head: SnapshotHead,
-) {
-    let state = state.borrow();
-    for slot in slots {
-        let key = QueueKey(slot as u32);
-        // Queues that the stream does not know yet follow in its next frames.
-        if let Some(queue) = state.queues.get(key).filter(|queue| queue.is_announced) {
-            writer.queue(key.0, queue, head.log_byte);
-        }
-    }
-}
-
 /// The end of a clean stop: everything is durable; saves the rest, and takes the abort file away,
 /// but after a growth that failed: its file looks filled further than a flush has proven, which the
 /// next start makes good as after a crash.
@@ -280,7 +197,7 @@ pub(crate) async fn finish(inner: &Inner) -> io::Result<()> {
         save(inner, end).await?;
     }
     if inner.index_files.borrow().end != inner.snapshots.borrow().stream_at {
-        snapshot(inner).await?;
+        snapshots::write(inner).await?;
     }
     if inner.state.borrow().is_growth_unproven {
         return Ok(());
@@ -303,7 +220,7 @@ mod tests {
     use crate::position::LogId;
 
     /// Of two topics, fewer than there are slots.
-    const QUEUES: i32 = 2 * CHECKPOINT_STEP as i32;
+    const QUEUES: i32 = 2 * STEP_QUEUES as i32;
 
     async fn send_to_all(log: &Log) {
         for queue_id in 0..QUEUES {
@@ -314,31 +231,6 @@ mod tests {
         while log.acknowledged() < log.end_position() {
             log.progress(log.acknowledged()).await.expect("no fault");
         }
-    }
-
-    #[test]
-    fn after_a_start_the_stream_of_the_older_snapshot_is_still_wanted() {
-        let world = World::new(1);
-        let disk = world.disk(0);
-        let options = LogOptions { flush: FlushPolicy::Sync, ..LogOptions::default() };
-        let open = || Log::open(&disk, "log", LogId(0), options.clone());
-        let wanted_from = |log: &Log| log.inner.snapshots.borrow().previous_stream_at;
-        let before = world.run(async {
-            let (log, _) = open().await.expect("the log opens");
-            for _ in 0..2 {
-                send_to_all(&log).await;
-                let durable = log.inner.state.borrow().marks.durable();
-                save(&log.inner, durable).await.expect("saved");
-                snapshot(&log.inner).await.expect("written");
-            }
-            wanted_from(&log)
-        });
-        assert!(before > 0);
-        world.kill(0);
-        world.run(async {
-            let (log, _) = open().await.expect("the log opens");
-            assert_eq!(wanted_from(&log), before);
-        });
     }
 
     #[test]

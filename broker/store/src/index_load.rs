@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::Disk;
 
-use crate::checkpoint::{Snapshots, snapshot_path};
 use crate::entry::{ENTRY_SIZE, KEY_ENTRY_SIZE, read_entries, read_key_entries};
 use crate::frame::FrameKind;
 use crate::index_files::{IndexFiles, Replay, ReplayedFrame, is_mark};
@@ -16,6 +15,7 @@ use crate::position::{LogId, QueueKey, parse_segment_name};
 use crate::queue::{BlockRef, Queue};
 use crate::queue_index::QueueIndex;
 use crate::snapshot::{self, SnapshotHead};
+use crate::snapshots::{Snapshots, snapshot_path};
 
 /// What the index files told.
 pub(crate) struct LoadedIndex {

@@ -8,7 +8,7 @@
 //! ```text
 //! append ──> tail ──> writer ──> segments  append tail watermarks writer flusher segments maker
 //!    ├──> queue index ─┐                   pace lifetime group_times tempo queue queue_index entry
-//!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshot frame index_files
+//!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshots snapshot frame index_files
 //!
 //! life    open, close, fence; what it tells              log signals stats
 //! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
@@ -87,6 +87,7 @@ mod segments;
 mod settle;
 mod signals;
 mod snapshot;
+mod snapshots;
 mod stats;
 mod tail;
 mod tempo;

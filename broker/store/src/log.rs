@@ -34,6 +34,7 @@ use crate::report::RecoveryReport;
 use crate::retention::{Dead, Early};
 use crate::segments::Segments;
 use crate::signals::Signals;
+use crate::snapshots::Snapshots;
 use crate::stats::Counters;
 use crate::tail::Tail;
 use crate::unreadable::Unreadable;
@@ -71,7 +72,7 @@ pub(crate) struct Inner {
     /// Log byte below which the index stream holds everything.
     pub(crate) indexed: Cell<u64>,
     pub(crate) deletions: Deletions,
-    pub(crate) snapshots: RefCell<checkpoint::Snapshots>,
+    pub(crate) snapshots: RefCell<Snapshots>,
     /// Set once retention has met a segment whose times lie in the future.
     pub(crate) early: Cell<Option<Early>>,
     /// Deleted segments that are still being read.

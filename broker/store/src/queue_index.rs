@@ -11,6 +11,8 @@ use crate::entry::Entry;
 use crate::position::QueueKey;
 use crate::queue::Queue;
 
+pub(crate) use self::save::QueueSaved;
+
 /// Slots of one log: 16 M queues, of which each costs about 200 bytes. A file that names more is
 /// broken. Few enough to be filled in unit tests.
 pub(crate) const SLOTS_MAX: usize = if cfg!(test) { 256 } else { 1 << 24 };
