@@ -1,5 +1,9 @@
+use std::net::SocketAddr;
+
+use ringmq_remoting::OUT_COPIED_MAX_BYTES;
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::{mesh, shards};
+use ringmq_store::Piece;
 
 use super::*;
 
