@@ -15,6 +15,7 @@ use crate::services::admin::Admin;
 use crate::services::control::{Reaction, Unanswered};
 use crate::services::heartbeat::Heartbeats;
 use crate::services::lock::Locks;
+use crate::services::send_back::SendBacks;
 use crate::topics::Wanted;
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::request;
@@ -40,6 +41,7 @@ pub struct BrokerControl {
     registrar: Rc<Registrar>,
     heartbeats: Heartbeats,
     locks: Locks,
+    send_backs: SendBacks,
     admin: Admin,
     unanswered: Unanswered,
     /// Called once, when clients can connect.
@@ -69,6 +71,7 @@ impl BrokerControl {
             registrar,
             heartbeats,
             locks,
+            send_backs: SendBacks::default(),
             admin,
             unanswered: Unanswered::default(),
             booted: Cell::new(Some(booted)),
@@ -94,6 +97,7 @@ impl BrokerControl {
             request::CHECK_CLIENT_CONFIG => self.heartbeats.check_client(command).into(),
             request::LOCK_BATCH_MQ => self.locks.lock(peer, command).into(),
             request::UNLOCK_BATCH_MQ => self.locks.unlock(command).into(),
+            request::CONSUMER_SEND_MSG_BACK => self.send_backs.refuse(peer, command),
             _ => self.admin.react(peer, command),
         }
     }

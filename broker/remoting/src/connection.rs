@@ -21,7 +21,8 @@ use crate::writer::{Flusher, WriterState};
 /// must not block; what takes longer continues in a task and answers later.
 pub trait Service: 'static {
     /// One request: `frame` is all of it with its length word, `command` borrows from it. Answer
-    /// with [`Connection::reply`] now or later, or not at all when it is one-way.
+    /// with [`Connection::reply`] now, later or, as all one-way ones are, never: nothing is kept
+    /// until then.
     fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, frame: &[u8]);
 
     /// All frames of one read were handed over: flush work that was batched. Replies made so far

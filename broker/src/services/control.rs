@@ -51,6 +51,8 @@ pub enum Reaction {
     Relayed(LocalFuture<Result<Answer, Refusal>>),
     /// The same, when it is its turn: the answer may be large.
     Gathered(LocalFuture<Result<Answer, Refusal>>),
+    /// It is never answered, as its client loses something by any answer.
+    Silence,
 }
 
 impl Reaction {
@@ -69,13 +71,14 @@ impl Reaction {
         Self::Gathered(Box::pin(answer))
     }
 
-    /// Answers a request of `bytes`, now or later.
+    /// Answers a request of `bytes`, now, later or never.
     pub fn send(self, unanswered: &Unanswered, peer: &Peer, to: ReplyTo, bytes: usize) {
         match self {
             Self::Now(result) => reply(peer, &to, result),
             Self::Later(answer) => unanswered.later.spawn(peer, to, bytes, answer),
             Self::Relayed(answer) => unanswered.relayed.spawn(peer, to, bytes, answer),
             Self::Gathered(answer) => unanswered.gathered.join(peer, to, answer),
+            Self::Silence => {}
         }
     }
 }

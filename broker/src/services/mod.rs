@@ -30,6 +30,7 @@ pub mod offset;
 pub mod produce;
 pub mod pull;
 pub mod query;
+pub mod send_back;
 mod slow;
 pub mod stamp;
 mod turns;

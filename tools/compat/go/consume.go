@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ const (
 	// A heartbeat under way while a client leaves its group brings it back for a moment; the next one gets all queues
 	// with its second rebalance, after 20 s.
 	goneWaitAtMost = 45 * time.Second
+	// This client waits 3 s for the answer to a message that it gives back, and 5 s more before it consumes it again by
+	// itself; one that Apache's broker took back comes when the route of the retry topic is found, after up to 30 s.
+	againWaitAtMost = 60 * time.Second
 )
 
 // intact: 2,000 messages of random sizes arrive unchanged, exactly once, in the order of sending per queue.
@@ -136,6 +140,53 @@ func resume(w *world) {
 		await("the progress of the last message", func() bool { return reader.GetOffsetDiffMap()[w.topic()] == 0 })
 		must(reader.Shutdown())
 	}
+}
+
+// reconsumeLater: a message that a listener refuses comes again, and the progress of the group waits for it.
+func reconsumeLater(w *world) {
+	w.createTopic(4)
+	through := w.producer()
+	box, tries := &inbox{}, &tally{}
+	reader, _ := w.pushConsumer(w.group("reader"))
+	listen := func(ctx context.Context, received ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+		again, _ := primitive.GetConcurrentlyCtx(ctx)
+		again.DelayLevelWhenNextConsume = 1 // The least delay that there is.
+		for _, message := range received {
+			if tries.add(string(message.Body)) == 1 && isRefused(message) {
+				return consumer.ConsumeRetryLater, nil
+			}
+		}
+		return box.listen(ctx, received...)
+	}
+	must(reader.Subscribe(w.topic(), consumer.MessageSelector{}, listen))
+	must(reader.Start())
+	for number := 0; number < 40; number++ {
+		send(through, w.message(number))
+	}
+	awaitUpTo(againWaitAtMost, "40 messages", func() bool { return box.size() >= 40 })
+	box.awaitExactly(texts(0, 40))
+	for _, message := range box.all() {
+		expected := 0
+		if isRefused(message) {
+			expected = 1
+		}
+		equal(int32(expected), message.ReconsumeTimes, fmt.Sprintf("how often %s came before", message.Body))
+		equal(expected+1, tries.of(string(message.Body)), fmt.Sprintf("tries of %s", message.Body))
+	}
+	// Only then has the group nothing left: progress never passes a message that is still to come again.
+	await("the progress of the last message", func() bool { return reader.GetOffsetDiffMap()[w.topic()] == 0 })
+	must(reader.Shutdown())
+	send(through, w.message(40))
+	rest := &inbox{}
+	next, _ := w.pushConsumer(w.group("reader"))
+	must(next.Subscribe(w.topic(), consumer.MessageSelector{}, rest.listen))
+	must(next.Start())
+	awaitUpTo(goneWaitAtMost, "the message after those", func() bool { return rest.size() > 0 })
+	rest.awaitExactly(texts(40, 41))
+}
+
+func isRefused(message *primitive.MessageExt) bool {
+	return strings.HasSuffix(string(message.Body), "3")
 }
 
 // longPoll: a consumer that waits for messages gets one at once.

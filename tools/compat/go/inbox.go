@@ -67,6 +67,29 @@ func (i *inbox) byQueue() map[int][]*primitive.MessageExt {
 	return queues
 }
 
+// tally counts how often something happened.
+type tally struct {
+	mutex  sync.Mutex
+	counts map[string]int
+}
+
+// add counts it once more and tells how often it has happened.
+func (t *tally) add(what string) int {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.counts == nil {
+		t.counts = map[string]int{}
+	}
+	t.counts[what]++
+	return t.counts[what]
+}
+
+func (t *tally) of(what string) int {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	return t.counts[what]
+}
+
 func text(number int) string { return fmt.Sprintf("m%05d", number) }
 
 func texts(from, to int) []string {

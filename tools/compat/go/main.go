@@ -31,7 +31,8 @@ func scenarios() map[string]scenario {
 		"precreated-topic": precreatedTopic, "batch": batch, "queue-selector": queueSelector,
 		"intact-2000": intact, "orderly": orderly, "broadcasting": broadcasting, "resume": resume,
 		"long-poll": longPoll, "tag-filter": tagFilter, "clustering": clustering, "rebalance": rebalance,
-		"pull-seek": pullSeek, "body-4-mib": largestBody, "body-oversize": oversizeBody, "compression-zlib": compressed,
+		"reconsume-later": reconsumeLater, "pull-seek": pullSeek, "body-4-mib": largestBody, "body-oversize": oversizeBody,
+		"compression-zlib": compressed,
 	}
 }
 

@@ -1,0 +1,65 @@
+//! Messages that consumers give back, which this broker does not take.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+
+use ringmq_protocol::codes::response;
+use ringmq_protocol::{Command, frame};
+use ringmq_runtime::net::Stream;
+use ringmq_runtime::task;
+
+use crate::support::{TIMEOUT, temp_dir};
+use crate::world::check;
+
+/// A message given back, in the form of the Go client.
+fn send_back(language: &str, opaque: i32) -> Vec<u8> {
+    let header = format!(
+        r#"{{"code":36,"language":"{language}","version":317,"opaque":{opaque},"flag":0,"remark":"",
+        "extFields":{{"group":"g","offset":"0","delayLevel":"0","originMsgId":"id","originTopic":"T",
+        "unitMode":"false","maxReconsumeTimes":"16"}}}}"#
+    );
+    let header_len = header.len() as u32;
+    let mut bytes = (header_len + 4).to_be_bytes().to_vec();
+    bytes.extend_from_slice(&header_len.to_be_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes
+}
+
+/// Opaques and codes of what is answered to `requests`, up to the answer to `last`.
+async fn answers(broker: SocketAddr, requests: Vec<u8>, last: i32) -> Vec<(i32, i32)> {
+    let stream = Stream::connect(broker, TIMEOUT).await.expect("the broker listens");
+    let (mut read, mut write) = stream.split();
+    write.write_all(&mut [IoSlice::new(&requests)]).await.expect("an open connection");
+    let (mut bytes, mut found) = (Vec::new(), Vec::new());
+    while found.last().is_none_or(|(opaque, _)| *opaque != last) {
+        let more = read.read_with(|read| {
+            bytes.extend_from_slice(read);
+            !read.is_empty()
+        });
+        assert!(more.await.expect("an open connection"), "the broker closed the connection");
+        while let Some((frame, len)) = frame::cut(&bytes, 1 << 20).expect("whole frames") {
+            let answer = Command::parse(frame).map(|answer| (answer.opaque, answer.code));
+            found.push(answer.expect("an answer"));
+            bytes.drain(..len);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_go_client_gets_no_answer_since_it_takes_any_for_success_and_others_are_refused() {
+    for shards in [1, 2] {
+        let dir = temp_dir();
+        check(shards, dir.path(), &[], |world| async move {
+            // Twice: a connection may be on either shard.
+            for _ in 0..2 {
+                let languages = ["GO", "JAVA", "GO", "RUST"].into_iter().zip(1..);
+                let requests = languages.flat_map(|(language, opaque)| send_back(language, opaque));
+                let answered = answers(world.broker, requests.collect(), 4);
+                let answered = task::timeout(TIMEOUT, answered).await.expect("others are answered");
+                let refused = response::REQUEST_CODE_NOT_SUPPORTED;
+                assert_eq!(answered, [(2, refused), (4, refused)]);
+            }
+        });
+    }
+}
