@@ -18,7 +18,7 @@ pub use value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
 
 use crate::{layout, names};
 use ringmq_protocol::properties;
-use ringmq_settings::{Class, template};
+use ringmq_settings::{Clash, Class, template};
 use std::path::Path;
 
 /// Keys that a request may never change: they name files of this machine, or what was fixed when
@@ -67,46 +67,62 @@ impl Rules for Settings {
         waits_for_nobody.then(|| text.to_owned()).into_iter().collect()
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |text: String| Err(ConfigError::Combination(text));
-        if self.broker_role == BrokerRole::Slave || self.broker_id != 0 {
-            return refuse(format!(
+    fn clashes(&self) -> Vec<Clash> {
+        let sizes = layout::problem_of_sizes(self).map(|text| Clash { keys: SIZES, text });
+        let found = [self.clash_of_role(), self.clash_of_paths(), sizes];
+        found.into_iter().flatten().chain(self.clashes_of_names()).collect()
+    }
+}
+
+/// The keys that [`layout::problem_of_sizes`] looks at.
+const SIZES: &[&str] = &["mappedFileSizeCommitLog", "maxMessageSize"];
+
+impl Settings {
+    fn clash_of_role(&self) -> Option<Clash> {
+        let is_master = self.broker_role != BrokerRole::Slave && self.broker_id == 0;
+        (!is_master).then(|| Clash {
+            keys: &["brokerRole", "brokerId"],
+            text: format!(
                 "brokerRole={}, brokerId={}: this version runs as a master only (brokerId 0); \
                  replication to slaves is not part of it",
                 self.broker_role.name(),
                 self.broker_id
-            ));
-        }
-        let log_dir = self.without_effect.get("storePathCommitLog");
+            ),
+        })
+    }
+
+    fn clash_of_paths(&self) -> Option<Clash> {
+        let log_dir = self.without_effect.get("storePathCommitLog")?.trim();
         let expected = Path::new(&self.store_path_root_dir).join("commitlog");
-        if log_dir.is_some_and(|dir| !dir.trim().is_empty() && Path::new(dir.trim()) != expected) {
-            return refuse(format!(
-                "storePathCommitLog={}: the message log lies in commitlog under storePathRootDir, \
-                 that is {}; remove the key or set storePathRootDir",
-                log_dir.map_or("", String::as_str),
+        (!log_dir.is_empty() && Path::new(log_dir) != expected).then(|| Clash {
+            keys: &["storePathRootDir", "storePathCommitLog"],
+            text: format!(
+                "storePathCommitLog={log_dir}: the message log lies in commitlog under \
+                 storePathRootDir, that is {}; remove the key or set storePathRootDir",
                 expected.display()
-            ));
-        }
-        if let Some(text) = layout::problem_of_sizes(self) {
-            return refuse(text);
-        }
-        if !is_name(&self.broker_cluster_name) {
-            return refuse(bad_name("brokerClusterName", &self.broker_cluster_name));
-        }
-        if !self.broker_name.is_empty() && !is_name(&self.broker_name) {
-            return refuse(bad_name("brokerName", &self.broker_name));
-        }
-        if !is_region(&self.region_id) {
-            return refuse(format!(
+            ),
+        })
+    }
+
+    /// Texts that become topics, file names, or part of messages.
+    fn clashes_of_names(&self) -> impl Iterator<Item = Clash> {
+        let (cluster, broker, region) =
+            (&self.broker_cluster_name, &self.broker_name, &self.region_id);
+        let cluster = (!is_name(cluster)).then(|| bad_name("brokerClusterName", cluster));
+        let broker =
+            (!broker.is_empty() && !is_name(broker)).then(|| bad_name("brokerName", broker));
+        let region = (!is_region(region)).then(|| {
+            format!(
                 "regionId has {} bytes: expected at most {REGION_MAX_BYTES}, none of them 1 or 2, \
                  which separate the properties of messages",
-                self.region_id.len()
-            ));
-        }
-        if let Err(problem) = names::check_topic(&self.msg_trace_topic_name) {
-            return refuse(format!("msgTraceTopicName: {problem}"));
-        }
-        Ok(())
+                region.len()
+            )
+        });
+        let trace = names::check_topic(&self.msg_trace_topic_name).err();
+        let trace = trace.map(|problem| format!("msgTraceTopicName: {problem}"));
+        // Of one key each, and so about no other.
+        let clash = |text| Clash { keys: &[], text };
+        [cluster, broker, region, trace].into_iter().flatten().map(clash)
     }
 }
 

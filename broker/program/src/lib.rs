@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::start::explain_settings_file;
 use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
-use ringmq_settings::{Notes, Rules};
+use ringmq_settings::{ConfigError, Notes, Rules};
 use tracing_subscriber::EnvFilter;
 
 /// The variable of the environment that chooses what a server logs.
@@ -84,16 +84,25 @@ pub fn end(name: &str, ended: Result<(), Failure>) -> ExitCode {
 /// log.
 ///
 /// # Errors
-/// It cannot be read, or something in it is refused: the text names file, key, line and what is
-/// allowed.
+/// It cannot be read, or something in it is refused: the text names the file, and each such key
+/// with its line and what is allowed.
 pub async fn apply_file<T: Rules>(settings: &mut T, path: &str) -> Result<(), Failure> {
-    let refuse = |error: &dyn std::error::Error| Failure::configuration(format!("{path}: {error}"));
     let bytes = read(Path::new(path)).await?;
-    let properties = Properties::parse(&bytes).map_err(|error| refuse(&error))?;
+    let properties = Properties::parse(&bytes)
+        .map_err(|error| Failure::configuration(format!("{path}: {error}")))?;
     let mut notes = Notes::default();
-    settings.apply(&properties, &mut notes).map_err(|error| refuse(&error))?;
+    settings.apply(&properties, &mut notes).map_err(|error| refused(path, &error))?;
     log_notes(path, notes);
     Ok(())
+}
+
+/// One line for each setting that is refused.
+fn refused(path: &str, error: &ConfigError) -> Failure {
+    let text = match &error.lines()[..] {
+        [only] => format!("{path}: {only}"),
+        lines => format!("{path}: several settings are refused:\n  {}", lines.join("\n  ")),
+    };
+    Failure::configuration(text)
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -208,9 +208,20 @@ fn explain_directory(path: &Path, source: io::Error, kind: impl FnOnce() -> Stri
         Some(libc::EACCES | libc::EPERM) => "give this user the directory, or choose another",
         Some(libc::ENOSPC | libc::EDQUOT) => "free some space",
         Some(libc::EROFS) => "mount the file system for writing",
+        Some(libc::EEXIST | libc::ENOTDIR) => return not_a_directory(path, source),
         _ => "choose another directory",
     };
     StartError::Directory { path, source, fix: fix.to_owned() }
+}
+
+/// The file may be the path itself, or stand in the way to it.
+fn not_a_directory(path: PathBuf, source: io::Error) -> StartError {
+    let file = path.ancestors().find(|place| place.exists() && !place.is_dir()).unwrap_or(&path);
+    let fix = format!(
+        "{} is a file and has to be a directory: move it away, or name another directory",
+        file.display()
+    );
+    StartError::Directory { path, source, fix }
 }
 
 /// The settings that move a listener, for messages to people.
@@ -306,6 +317,7 @@ mod tests {
         check(&explain(libc::EACCES), &["/data", "give this user"]);
         check(&explain(libc::ENOSPC), &["free some space"]);
         check(&explain(libc::EIO), &["os error 5"]);
+        check(&explain(libc::EEXIST), &["/data is a file and has to be a directory"]);
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! here (accepted in silence), a key of Apache's whose feature this version lacks (accepted, named
 //! in an informational line; refused when it would break a promise), or unknown (a warning with the
 //! nearest known name). A value that a row does not allow is refused with its key and line, what
-//! was found and what is allowed: a server that guesses is worse than one that does not start.
+//! was found and what is allowed, together with all others that are: a server that guesses is worse
+//! than one that does not start.
 
 #![forbid(unsafe_code)]
 
@@ -21,5 +22,5 @@ pub mod tls;
 pub mod value;
 
 pub use properties::{Entry, Properties, ValueError};
-pub use table::{Class, ConfigError, Notes, Row, Rules, Scope, Table, UpdateError};
+pub use table::{Clash, Class, ConfigError, Notes, Row, Rules, Scope, Table, UpdateError};
 pub use value::{Allowed, Value};

@@ -41,9 +41,9 @@ pub struct Properties {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PropertiesError {
     /// A `\u` that four hexadecimal digits do not follow.
-    #[error("line {line}: '\\u' needs four hexadecimal digits, found \"{found}\"")]
+    #[error("{}'\\u' needs four hexadecimal digits, found \"{found}\"", at_line(*line))]
     BadUnicodeEscape {
-        /// Line of the escape, from 1.
+        /// Line of the escape, from 1; 0 when it did not come from a file.
         line: u32,
         /// What stood there.
         found: String,
@@ -55,11 +55,21 @@ pub enum PropertiesError {
         have: usize,
     },
     /// The text has more than [`PROPERTIES_ENTRIES_MAX`] entries.
-    #[error("line {line}: more than {PROPERTIES_ENTRIES_MAX} entries")]
+    #[error("{}more than {PROPERTIES_ENTRIES_MAX} entries", at_line(*line))]
     TooMany {
-        /// Line of the first one that is too many, from 1.
+        /// Line of the first one that is too many, from 1; 0 when it did not come from a file.
         line: u32,
     },
+}
+
+impl PropertiesError {
+    fn without_line(mut self) -> Self {
+        match &mut self {
+            Self::BadUnicodeEscape { line, .. } | Self::TooMany { line } => *line = 0,
+            Self::TooLarge { .. } => {}
+        }
+        self
+    }
 }
 
 /// A value that does not fit its key: names key, line, what was found and what is allowed.
@@ -82,7 +92,18 @@ pub(crate) fn at_line(line: u32) -> String {
 }
 
 impl Properties {
-    /// Parses a whole file or request body.
+    /// Parses the body of a request: nothing that is said of it has a line, since who sent it
+    /// wrote no file.
+    ///
+    /// # Errors
+    /// As for [`Properties::parse`].
+    pub fn of_request(body: &[u8]) -> Result<Self, PropertiesError> {
+        let Self { entries } = Self::parse(body).map_err(PropertiesError::without_line)?;
+        let entries = entries.into_iter().map(|entry| Entry { line: 0, ..entry });
+        Ok(Self { entries: entries.collect() })
+    }
+
+    /// Parses a whole file.
     ///
     /// # Errors
     /// A malformed `\u` escape, more than [`PROPERTIES_SIZE_MAX_BYTES`], or more than
@@ -334,6 +355,16 @@ mod tests {
             .map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.line))
             .collect();
         assert_eq!(found, expected, "text {text:?}");
+    }
+
+    #[test]
+    fn of_a_request_nothing_has_a_line() {
+        let entries = Properties::of_request(b"a=1\nb=2").expect("readable").entries;
+        assert_eq!(entries.iter().map(|entry| entry.line).collect::<Vec<_>>(), [0, 0]);
+        let error = |body: &[u8]| Properties::of_request(body).expect_err("refused").to_string();
+        assert!(error(b"a=\\u12").starts_with("'\\u' needs four"), "{}", error(b"a=\\u12"));
+        let many = "a=1\n".repeat(PROPERTIES_ENTRIES_MAX + 1);
+        assert!(error(many.as_bytes()).starts_with("more than"), "{}", error(many.as_bytes()));
     }
 
     #[test]

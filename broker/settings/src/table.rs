@@ -8,6 +8,9 @@ use crate::value::Allowed;
 /// Unknown keys of one file or request that are named in warnings; beyond that they are counted.
 const UNKNOWN_NAMED_MAX: usize = 16;
 
+/// Refused settings of one file or request that are named; beyond that they are counted.
+const REFUSED_NAMED_MAX: usize = 16;
+
 /// Longest unknown key that is shown and for which a known one that looks alike is sought: twice
 /// Apache's longest.
 const UNKNOWN_SHOWN_MAX_BYTES: usize = 128;
@@ -70,6 +73,53 @@ pub enum ConfigError {
     /// Values that fit their keys but not each other.
     #[error("{0}")]
     Combination(String),
+    /// Several of these, so that a person mends all of them at once.
+    #[error("{}", self.lines().join("; "))]
+    Several {
+        /// The first 16.
+        named: Vec<ConfigError>,
+        /// How many there are besides.
+        more: usize,
+    },
+}
+
+impl ConfigError {
+    /// One error for all that is wrong.
+    ///
+    /// # Errors
+    /// Anything is.
+    fn of(mut found: Vec<Self>) -> Result<(), Self> {
+        let more = found.len().saturating_sub(REFUSED_NAMED_MAX);
+        found.truncate(REFUSED_NAMED_MAX);
+        match found.pop() {
+            None => Ok(()),
+            Some(only) if found.is_empty() => Err(only),
+            Some(last) => {
+                found.push(last);
+                Err(Self::Several { named: found, more })
+            }
+        }
+    }
+
+    /// A sentence for each refused setting.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Several { named, more } => {
+                let more = (*more > 0).then(|| format!("{more} more"));
+                named.iter().map(Self::to_string).chain(more).collect()
+            }
+            only => vec![only.to_string()],
+        }
+    }
+}
+
+/// Values that fit their keys but not each other, or not what this version can do.
+#[derive(Debug)]
+pub struct Clash {
+    /// The keys that it is about: where one has a value that was refused, nothing is known of it.
+    pub keys: &'static [&'static str],
+    /// What was expected and what was found.
+    pub text: String,
 }
 
 /// Why a change at run time was refused.
@@ -116,12 +166,18 @@ pub trait Rules: Table {
     /// Whether no request may change the key.
     fn is_forbidden(&self, key: &str) -> bool;
 
-    /// Rules that join several keys.
+    /// What breaks a rule that joins several keys, or is more than a row can say of one.
+    fn clashes(&self) -> Vec<Clash> {
+        Vec::new()
+    }
+
+    /// That there is none of these.
     ///
     /// # Errors
-    /// Values that do not go together.
+    /// Values that do not go together, all of them.
     fn check(&self) -> Result<(), ConfigError> {
-        Ok(())
+        let texts = self.clashes().into_iter().map(|clash| clash.text);
+        ConfigError::of(texts.map(ConfigError::Combination).collect())
     }
 
     /// What is allowed and asks for a person's attention.
@@ -132,16 +188,20 @@ pub trait Rules: Table {
     /// Applies every entry of a file in order, then checks the values against each other.
     ///
     /// # Errors
-    /// The first value that is refused, with its key and line.
+    /// All values that are refused, with their keys and lines, and all that do not go together.
     fn apply(&mut self, properties: &Properties, notes: &mut Notes) -> Result<(), ConfigError> {
+        let mut refused = Vec::new();
         for entry in properties.entries() {
-            apply_entry(self, entry, notes)?;
+            refused.extend(apply_entry(self, entry, notes).err());
         }
         if let Some(more) = notes.unknown.checked_sub(UNKNOWN_NAMED_MAX).filter(|more| *more > 0) {
             notes.warnings.push(format!("{more} more unknown keys, ignored"));
         }
         notes.warnings.extend(self.warnings());
-        self.check()
+        let is_refused = |key: &&str| refused.iter().any(|error| error.key == **key);
+        let clashes = self.clashes().into_iter().filter(|it| !it.keys.iter().any(is_refused));
+        let clashes = clashes.map(|clash| ConfigError::Combination(clash.text)).collect::<Vec<_>>();
+        ConfigError::of(refused.into_iter().map(ConfigError::from).chain(clashes).collect())
     }
 
     /// Applies changes of an earlier run, by key. One that this version refuses as a value is left
@@ -158,7 +218,8 @@ pub trait Rules: Table {
         for (key, value) in overrides {
             let entry = Entry { key: key.clone(), value: value.clone(), line: 0 };
             let mut changed = self.clone();
-            match apply_entry(&mut changed, &entry, notes).and_then(|()| changed.check()) {
+            let applied = apply_entry(&mut changed, &entry, notes).map_err(ConfigError::from);
+            match applied.and_then(|()| changed.check()) {
                 Ok(()) => *self = changed,
                 Err(error) => notes.warnings.push(format!("a change of an earlier run: {error}")),
             }
@@ -234,7 +295,7 @@ fn apply_entry<T: Rules>(
     table: &mut T,
     entry: &Entry,
     notes: &mut Notes,
-) -> Result<(), ConfigError> {
+) -> Result<(), ValueError> {
     if table.assign(entry)? {
         return Ok(());
     }
@@ -251,7 +312,7 @@ fn apply_entry<T: Rules>(
         Some(Class::Promise(off)) => {
             if !off.iter().any(|word| entry.value.trim().eq_ignore_ascii_case(word)) {
                 let expected = format!("{}: this version does not have it", off.join(" or "));
-                return Err(entry.refused(expected).into());
+                return Err(entry.refused(expected));
             }
         }
     }
@@ -376,9 +437,10 @@ mod tests {
             key == "on"
         }
 
-        fn check(&self) -> Result<(), ConfigError> {
-            let refused = || ConfigError::Combination("port and limit are equal".to_owned());
-            if u64::from(self.port) == self.limit { Err(refused()) } else { Ok(()) }
+        fn clashes(&self) -> Vec<Clash> {
+            let text = "port and limit are equal".to_owned();
+            let clash = Clash { keys: &["port", "limit"], text };
+            (u64::from(self.port) == self.limit).then_some(clash).into_iter().collect()
         }
 
         fn warnings(&self) -> Vec<String> {
@@ -431,6 +493,26 @@ mod tests {
             let refused = read(text).0.expect_err("refused");
             assert!(refused.starts_with(expected), "{refused}");
         }
+    }
+
+    #[test]
+    fn all_that_is_refused_is_named_at_once() {
+        let refused = |text: &str| read(text).0.expect_err("refused");
+        let port = "expected a whole number from 1 to 9";
+        assert_eq!(
+            refused("port=10\non=yes\naclEnable=true\nlimit=7"),
+            format!(
+                "line 1: port = \"10\": {port}; line 2: on = \"yes\": expected true or false; \
+                 line 3: aclEnable = \"true\": expected false: this version does not have it"
+            ),
+            "limit is 7 as the port is by default, of which nobody spoke"
+        );
+        let both = refused("on=yes\nport=4\nlimit=4");
+        assert!(both.starts_with("line 1: on = "), "{both}");
+        assert!(both.ends_with("; port and limit are equal"), "{both}");
+        let many = refused(&"on=yes\n".repeat(20));
+        assert_eq!(many.matches("true or false").count(), REFUSED_NAMED_MAX, "{many}");
+        assert!(many.ends_with("; 4 more"), "{many}");
     }
 
     #[test]

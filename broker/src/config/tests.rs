@@ -60,6 +60,16 @@ fn what_this_version_can_not_do_is_refused_when_it_would_weaken_a_promise() {
 }
 
 #[test]
+fn all_that_is_wrong_is_named_at_once() {
+    let lines = "listenPort=x\nflushDiskType=MAYBE\nbrokerId=3\nregionId=a\\u0001b";
+    let facts = ["line 1: listenPort", "line 2: flushDiskType", "brokerId=3: ", "regionId has"];
+    check_refused(lines, &facts);
+    let (result, ..) = read("maxMessageSize=much\nmappedFileSizeCommitLog=65536");
+    let message = result.expect_err("refused");
+    assert!(!message.contains("65536"), "whether that is enough, nobody knows: {message}");
+}
+
+#[test]
 fn texts_that_become_part_of_messages_and_topics_are_checked() {
     let longest = "r".repeat(REGION_MAX_BYTES);
     assert_eq!(read(&format!("regionId={longest}")).0, Ok(()));

@@ -19,8 +19,8 @@ impl Directory {
     /// A key or value that is refused, also because the next start would fail with it; nothing is
     /// changed then.
     pub fn update_settings(&self, text: &[u8]) -> Result<Vec<String>, UpdateError> {
-        let properties =
-            Properties::parse(text).map_err(|error| ConfigError::Combination(error.to_string()))?;
+        let properties = Properties::of_request(text)
+            .map_err(|error| ConfigError::Combination(error.to_string()))?;
         let mut notes = Notes::default();
         let mut settings = Settings::clone(&self.settings());
         let mut next = self.next_settings.borrow().clone();

@@ -26,6 +26,12 @@ fn a_wrong_value_is_named_with_file_line_key_found_and_allowed() {
     check("brokerRole=SLAVE", 3, &["broker.conf: brokerRole=SLAVE", "master only"]);
     let facts = ["broker.conf: line 9: tlsEnable = \"true\": expected false", "not have it"];
     check("tlsEnable=true", 3, &facts);
+    let facts = [
+        "broker.conf: several settings are refused:\n  line 9: maxMessageSize = \"much\"",
+        "\n  line 10: bindAddress = \"elsewhere\"",
+        "\n  brokerRole=SLAVE",
+    ];
+    check("maxMessageSize=much\nbindAddress=elsewhere\nbrokerRole=SLAVE", 3, &facts);
     check("a=\\u12", 3, &["broker.conf: line 9: '\\u' needs four hexadecimal digits"]);
 }
 
@@ -75,6 +81,10 @@ fn an_address_of_another_machine_is_named_with_the_setting() {
 fn what_the_machine_does_not_give_is_named_with_the_way_to_get_it() {
     check("shardCores=8191", 4, &["core 8191 is not usable", "fix: choose among ["]);
     check("storePathRootDir=/proc/here", 4, &["cannot write in /proc/here", "fix: "]);
+    let file = env!("CARGO_BIN_EXE_mqbroker");
+    let fix = format!("fix: {file} is a file and has to be a directory: move it away, or name");
+    check(&format!("storePathRootDir={file}"), 4, &[&fix]);
+    check(&format!("storePathRootDir={file}/store"), 4, &[&fix]);
     block_on(async {
         let node = Node::new("");
         let mut limited = Command::new("sh");

@@ -52,7 +52,7 @@ impl NameServer {
     }
 
     pub(crate) fn update_config(&self, request: Request<'_, '_>) -> Handled {
-        let change = Properties::parse(request.command.body).map_err(Refusal::error)?;
+        let change = Properties::of_request(request.command.body).map_err(Refusal::error)?;
         let known: Vec<_> =
             change.entries().iter().filter(|entry| Config::is_known(&entry.key)).collect();
         let mut overrides = self.overrides.borrow().clone();
