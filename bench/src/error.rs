@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use ringmq_runtime::start::StartError;
 use thiserror::Error;
 
+use crate::documents::WrongFile;
+
 /// A run that failed; the text tells what was tried.
 #[derive(Debug, Error)]
 pub enum BenchError {
@@ -99,28 +101,9 @@ pub enum BenchError {
         /// The key, what was found and what is allowed.
         what: String,
     },
-    /// A file that holds something else.
-    #[error("{path} is no result of bench: {error}")]
-    NoResult {
-        /// Which.
-        path: PathBuf,
-        /// What was expected in it.
-        error: serde_json::Error,
-    },
-    /// The document of a race where that of a run is wanted.
-    #[error(
-        "{0} is that of a whole race: `bench versus --show` prints its table; what is \
-         compared and drawn are its runs, NNNN-*.json beside it"
-    )]
-    IsARace(PathBuf),
-    /// Something else where a race is wanted.
-    #[error("{path} has no race: name the versus.json of one, or its versus.json.gz: {error}")]
-    NotARace {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: serde_json::Error,
-    },
+    /// A file that is not what a command reads.
+    #[error("{0}")]
+    WrongFile(Box<WrongFile>),
     /// Two results that say nothing about each other.
     #[error("cannot compare: {0}")]
     NotComparable(String),

@@ -8,6 +8,7 @@ mod cold_log;
 mod compare;
 mod consume;
 mod crash;
+mod documents;
 mod driver;
 mod end_to_end;
 mod ending;
@@ -41,6 +42,7 @@ use ringmq_runtime::shards;
 
 use crate::args::commands::RunArgs;
 use crate::args::{Cli, Command, scenario};
+use crate::documents::Wanted;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::null_broker;
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Ok(Ok(ending)) => ending.code(),
         // A scenario is a command line.
         Ok(Err(error @ BenchError::Scenario { .. })) => fail(2, &error),
+        Ok(Err(BenchError::WrongFile(file))) if file.wanted == Wanted::Scenario => fail(2, &file),
         Ok(Err(error)) => fail(1, &error),
         Err(error) => fail(1, &error),
     }

@@ -211,6 +211,7 @@ impl Command {
             Self::Mixed(args) => &args.load.output,
             Self::Knee(args) => &args.load.output,
             Self::Idle(args) => return document(args.output.as_deref()).collect(),
+            Self::Report(args) => return vec![args.output.clone()],
             _ => return Vec::new(),
         };
         document(output.output.as_deref()).chain(output.report.clone()).chain(more).collect()

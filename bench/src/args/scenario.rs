@@ -11,12 +11,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use ringmq_runtime::disk::Disk;
 use toml::{Spanned, Value};
 
 use crate::args::Cli;
+use crate::documents::{self, Wanted};
 use crate::error::BenchError;
-use crate::report::files;
 
 /// Largest scenario file.
 const SCENARIO_MAX_BYTES: usize = 1 << 20;
@@ -28,9 +27,10 @@ const SCENARIO_MAX_BYTES: usize = 1 << 20;
 /// The file cannot be read, or is no scenario: with the line, the key, what was found and what is
 /// allowed.
 pub async fn words(path: &Path) -> Result<Vec<String>, BenchError> {
-    let (directory, name) = files::split(path);
-    let read = async { Disk::live(directory)?.read_all(name, SCENARIO_MAX_BYTES).await }.await;
-    let bytes = read.map_err(|error| BenchError::file(path, error))?;
+    let bytes = documents::bytes(path, Wanted::Scenario, SCENARIO_MAX_BYTES).await?;
+    if let Some(found) = documents::json_for_scenario(&bytes) {
+        return Err(documents::wrong(path, Wanted::Scenario, found));
+    }
     let text = String::from_utf8_lossy(&bytes);
     words_of(&text).map_err(|Fault { line, what }| {
         let path = path.display();
@@ -70,7 +70,7 @@ impl Fault {
 
 fn words_of(text: &str) -> Result<Vec<String>, Fault> {
     let table: BTreeMap<String, Spanned<Value>> =
-        toml::from_str(text).map_err(|error| Fault::at(text, error.span(), error.message()))?;
+        toml::from_str(text).map_err(|error| Fault::at(text, error.span(), no_toml(&error)))?;
     let mut entries: Vec<_> = table.iter().collect();
     // The first fault of the file is the one to tell.
     entries.sort_by_key(|(_, value)| value.span().start);
@@ -82,6 +82,11 @@ fn words_of(text: &str) -> Result<Vec<String>, Fault> {
         words.extend(word);
     }
     Ok(words)
+}
+
+fn no_toml(error: &toml::de::Error) -> String {
+    let what = error.message();
+    format!("no TOML ({what}): a scenario has a line per flag, and `command = \"produce\"`")
 }
 
 fn command_of(text: &str, found: Option<&Spanned<Value>>) -> Result<String, Fault> {
@@ -184,6 +189,7 @@ fn word(value: &Value) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::args::Command;
+    use ringmq_runtime::disk::Disk;
     use ringmq_runtime::shards;
 
     #[test]

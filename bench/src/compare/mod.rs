@@ -14,11 +14,12 @@ use crate::compare::counted::Counted;
 use crate::compare::metric::{Judgement, METRICS, Metric, judge};
 use crate::compare::student::Interval;
 use crate::compare::units::{RUNS_MIN, SECONDS_MIN, Unit, samples};
+use crate::documents::{self, Wanted};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::idle::Waiting;
-use crate::report::{Beside, Outcome, files, table};
+use crate::report::{Beside, Outcome, table};
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]
@@ -92,8 +93,8 @@ struct Row {
 /// # Errors
 /// A file cannot be read, is no result of bench, or the two measured different things.
 pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
-    let (a, b): (Document, Document) =
-        (files::read_run(&args.first).await?, files::read_run(&args.second).await?);
+    let a: Document = documents::read(&args.first, Wanted::Result).await?;
+    let b: Document = documents::read(&args.second, Wanted::Result).await?;
     let refusal = alike::refusal(&a, &b, args.anyway);
     refusal.map_or(Ok(()), |what| Err(BenchError::NotComparable(what)))?;
     let unit = units::of_both(&a.runs, &b.runs);

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::args::commands::ReportArgs;
+use crate::documents::{self, Wanted};
 use crate::ending::Ending;
 use crate::error::BenchError;
-use crate::report::{Report, files, html};
+use crate::report::{Report, html};
 
 /// Reads the results and writes their page.
 ///
@@ -14,7 +15,7 @@ use crate::report::{Report, files, html};
 pub async fn run(args: &ReportArgs) -> Result<Ending, BenchError> {
     let mut reports: Vec<Report> = Vec::new();
     for path in &args.results {
-        reports.push(files::read_run(path).await?);
+        reports.push(documents::read(path, Wanted::Result).await?);
     }
     let names = names(&args.results);
     let shown: Vec<_> = names

@@ -6,8 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ringmq_runtime::disk::{Disk, Space};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::BenchError;
 use crate::measure::Measured;
@@ -24,9 +23,6 @@ const SUB_BUCKETS: u32 = 2_048;
 
 /// Nanoseconds in the unit of a percentile file, which is microseconds.
 const VALUE_UNIT_NS: f64 = 1e3;
-
-/// Largest result that is read: a day of seconds has 20 MB.
-pub const DOCUMENT_MAX_BYTES: usize = 256 << 20;
 
 /// Writes all files of a run; returns their names.
 ///
@@ -87,39 +83,6 @@ pub async fn replace(path: &Path, contents: &[u8]) -> Result<(), BenchError> {
     let (directory, name) = split(path);
     let written = async { Disk::live(directory)?.replace(name, contents).await }.await;
     written.map_err(|error| BenchError::file(path, error))
-}
-
-/// Reads a result, or the part of it that `T` has.
-///
-/// # Errors
-/// The file cannot be read or is no result of bench.
-pub async fn read<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
-    let (directory, name) = split(path);
-    let read = async { Disk::live(directory)?.read_all(name, DOCUMENT_MAX_BYTES).await }.await;
-    let bytes = read.map_err(|error| BenchError::file(path, error))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| BenchError::NoResult { path: path.to_owned(), error })
-}
-
-/// Reads the result of a run.
-///
-/// # Errors
-/// As for [`read`]; a race has a document of another kind.
-pub async fn read_run<T: DeserializeOwned>(path: &Path) -> Result<T, BenchError> {
-    /// What tells the document of a race.
-    #[derive(Deserialize)]
-    struct Race {
-        #[serde(rename = "conditions")]
-        _conditions: IgnoredAny,
-        #[serde(rename = "rows")]
-        _rows: IgnoredAny,
-    }
-    match read(path).await {
-        Err(BenchError::NoResult { .. }) if read::<Race>(path).await.is_ok() => {
-            Err(BenchError::IsARace(path.to_owned()))
-        }
-        outcome => outcome,
-    }
 }
 
 /// Space of the file system of a directory.

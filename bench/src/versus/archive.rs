@@ -3,17 +3,17 @@
 //! the seconds stay where the race ran; they are most of its raw data.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use ringmq_runtime::disk::Disk;
 use serde::Serialize;
 
+use crate::documents::{self, Wanted};
 use crate::error::BenchError;
-use crate::report::files::{self, DOCUMENT_MAX_BYTES};
+use crate::report::files;
 use crate::versus::results::{Kept, Results};
 
 /// The file beside the document.
@@ -24,9 +24,6 @@ const PACKED: [&str; 2] = [".csv", ".broker.conf"];
 
 /// Largest file that goes in: an hour of seconds has 300 KB.
 const FILE_MAX_BYTES: usize = 16 << 20;
-
-/// With what a packed file begins.
-const PACKED_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// What is packed; what is read of it is what is read of the document.
 #[derive(Serialize)]
@@ -65,22 +62,7 @@ pub async fn write(results: &Results, folder: &Path) -> Result<(), BenchError> {
 /// # Errors
 /// The file cannot be read, or has no race.
 pub async fn read(path: &Path) -> Result<Results, BenchError> {
-    let (directory, name) = files::split(path);
-    let read = async { Disk::live(directory)?.read_all(name, DOCUMENT_MAX_BYTES).await }.await;
-    let bytes = read.and_then(unpacked).map_err(|error| BenchError::file(path, error))?;
-    let kept: Result<Kept, _> = serde_json::from_slice(&bytes);
-    kept.map(Results::of).map_err(|error| BenchError::NotARace { path: path.to_owned(), error })
-}
-
-fn unpacked(bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    if !bytes.starts_with(&PACKED_MAGIC) {
-        return Ok(bytes);
-    }
-    let mut unpacked = Vec::new();
-    // What does not fit is cut off, and no whole document any more.
-    let bound = u64::try_from(DOCUMENT_MAX_BYTES).expect("it fits");
-    GzDecoder::new(&bytes[..]).take(bound).read_to_end(&mut unpacked)?;
-    Ok(unpacked)
+    documents::read::<Kept>(path, Wanted::Race).await.map(Results::of)
 }
 
 #[cfg(test)]
@@ -109,7 +91,7 @@ mod tests {
             write(&results, folder).await.unwrap();
             let again = read(&folder.join(ARCHIVE)).await.unwrap();
             assert_eq!(tables::describe(&again), tables::describe(&results));
-            let packed = unpacked(std::fs::read(folder.join(ARCHIVE)).unwrap()).unwrap();
+            let packed = documents::unpacked(std::fs::read(folder.join(ARCHIVE)).unwrap()).unwrap();
             let text = String::from_utf8(packed).unwrap();
             assert!(text.contains("second,msg/s") && !text.contains("much"), "{text}");
         });

@@ -38,6 +38,7 @@ use serde_json::Value;
 
 use crate::args::values::Cores;
 use crate::args::versus::{Times, VersusArgs};
+use crate::documents::{self, Found, Wanted};
 use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::environment::Environment;
@@ -162,11 +163,9 @@ fn print(results: &Results, left_out: &str, as_json: bool) {
 /// The race whose data are in a directory.
 async fn kept(output: &Path) -> Result<Option<Kept>, BenchError> {
     let document = output.join(DOCUMENT);
-    match files::read::<Kept>(&document).await {
+    match documents::read::<Kept>(&document, Wanted::Race).await {
         Ok(kept) => Ok(Some(kept)),
-        Err(BenchError::File { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(None)
-        }
+        Err(BenchError::WrongFile(it)) if matches!(it.found, Found::Nothing) => Ok(None),
         Err(error) => Err(error),
     }
 }

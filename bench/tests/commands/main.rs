@@ -254,13 +254,16 @@ fn results_are_compared_and_the_exit_code_tells() {
     let same = code(&["compare", "fast.json", "fast.json", "--tolerance", "90"]);
     assert!(matches!(same, Some(0 | 6)), "{same:?}");
     assert_eq!(code(&["compare", "fast.json", "fast.csv"]), Some(1));
-    std::fs::write(folder.path().join("versus.json"), "{\"conditions\": {}, \"rows\": []}")
-        .unwrap();
+    std::fs::write(
+        folder.path().join("versus.json"),
+        "{\"conditions\": {}, \"runs\": [], \"rows\": []}",
+    )
+    .unwrap();
     for words in [["compare", "fast.json", "versus.json"], ["report", "versus.json", "fast.json"]] {
         let output = bench(folder.path(), &words);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{errors}");
-        assert!(errors.contains("versus.json is that of a whole race: "), "{errors}");
+        assert!(errors.contains("versus.json: expected the result of a run, "), "{errors}");
     }
     let compared = bench(folder.path(), &["compare", "fast.json", "brief.json", "--anyway"]);
     let table = String::from_utf8_lossy(&compared.stdout);
