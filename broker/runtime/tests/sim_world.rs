@@ -117,6 +117,26 @@ fn the_end_of_a_world_drops_its_tasks() {
 }
 
 #[test]
+fn a_task_that_holds_its_world_does_not_keep_it() {
+    let world = World::new(1);
+    let held = Rc::new(());
+    world.run(async {
+        let kept = (world.clone(), world.disk(1), held.clone());
+        let forever = async move {
+            let _kept = kept;
+            std::future::pending::<()>().await;
+        };
+        world.spawn_on(1, "keeper", forever).detach();
+        task::yield_now().await;
+    });
+    let clone = world.clone();
+    drop(clone);
+    assert_eq!(Rc::strong_count(&held), 2, "the end of a clone is none of the world");
+    drop(world);
+    assert_eq!(Rc::strong_count(&held), 1);
+}
+
+#[test]
 #[should_panic(expected = "deadlock")]
 fn a_world_in_which_nothing_can_happen_is_reported() {
     World::new(1).run(std::future::pending::<()>());

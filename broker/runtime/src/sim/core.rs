@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -68,13 +68,15 @@ struct ReadyQueue(Mutex<Vec<Arc<TaskWaker>>>);
 struct TaskWaker {
     number: u64,
     is_queued: AtomicBool,
-    queue: Arc<ReadyQueue>,
+    /// Of its world, which may be over: what is queued there must not keep it.
+    queue: Weak<ReadyQueue>,
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        if !self.is_queued.swap(true, Ordering::Relaxed) {
-            let queue = self.queue.clone();
+        if let Some(queue) = self.queue.upgrade()
+            && !self.is_queued.swap(true, Ordering::Relaxed)
+        {
             queue.0.lock().unwrap_or_else(PoisonError::into_inner).push(self);
         }
     }
@@ -175,7 +177,7 @@ impl Core {
     }
 
     fn waker(&self, number: u64) -> Waker {
-        let queue = self.ready.clone();
+        let queue = Arc::downgrade(&self.ready);
         Waker::from(Arc::new(TaskWaker { number, is_queued: AtomicBool::new(false), queue }))
     }
 
@@ -312,5 +314,24 @@ impl Drop for Entered {
         if std::thread::panicking() {
             eprintln!("simulated world: seed {}", self.seed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_that_is_over_leaves_no_queue_of_tasks_behind() {
+        let core = Core::new(1);
+        let queue = Arc::downgrade(&core.ready);
+        core.clone().run(async {
+            crate::task::spawn("waits", std::future::pending::<()>()).detach();
+            crate::task::yield_now().await;
+        });
+        // Its tasks are woken to find that they are gone, and nobody takes them from the queue.
+        core.end();
+        drop(core);
+        assert!(queue.upgrade().is_none());
     }
 }

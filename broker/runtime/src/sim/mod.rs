@@ -43,22 +43,27 @@ use crate::disk::Disk;
 use crate::random::Sequence;
 use crate::task::Task;
 
-/// A world of its own, with any number of machines ("nodes"). Cheap to clone: one world.
+/// A world of its own, with any number of machines ("nodes").
 ///
-/// Dropping the last handle drops all tasks that are left.
-#[derive(Clone)]
+/// Clones are the same world, for its tasks and helpers. It ends, and drops all tasks that are
+/// left, with the one that [`World::new`] gave: tasks may hold clones, so it would not end with the
+/// last.
 pub struct World {
-    handle: Rc<Handle>,
-}
-
-/// Ends the world with its last handle: tasks hold the core too, so it would not end by itself.
-struct Handle {
     core: Rc<Core>,
+    is_clone: bool,
 }
 
-impl Drop for Handle {
+impl Clone for World {
+    fn clone(&self) -> Self {
+        Self { core: self.core.clone(), is_clone: true }
+    }
+}
+
+impl Drop for World {
     fn drop(&mut self) {
-        self.core.end();
+        if !self.is_clone {
+            self.core.end();
+        }
     }
 }
 
@@ -66,7 +71,7 @@ impl World {
     /// A world in which everything follows from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { handle: Rc::new(Handle { core: Core::new(seed) }) }
+        Self { core: Core::new(seed), is_clone: false }
     }
 
     /// Runs `future`, and the tasks there are, until it is done. Node 0 is where it runs: tasks
@@ -78,7 +83,7 @@ impl World {
     /// With the panics of tasks; if nothing can ever happen again; if tasks only keep each other
     /// busy. The seed is printed.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        self.handle.core.clone().run(future)
+        self.core.clone().run(future)
     }
 
     /// Starts a task on a node, from within [`World::run`].
@@ -86,13 +91,13 @@ impl World {
     where
         F: Future + 'static,
     {
-        self.handle.core.on_node(node, || crate::task::spawn(name, future))
+        self.core.on_node(node, || crate::task::spawn(name, future))
     }
 
     /// The disk of a node. Each node has one; it is made, empty, by the first call.
     #[must_use]
     pub fn disk(&self, node: NodeId) -> Disk {
-        Disk::simulated(self.handle.core.disk(node))
+        Disk::simulated(self.core.disk(node))
     }
 
     /// The address of a node: `10.0.0.0` plus its number. Loopback addresses mean the node itself.
@@ -107,35 +112,35 @@ impl World {
     ///
     /// The future given to [`World::run`] goes on, so that it can look at the ruins.
     pub fn crash(&self, node: NodeId) {
-        self.handle.core.crash(node);
+        self.core.crash(node);
     }
 
     /// Crashes the kernel of a node: as [`World::crash`], but the device keeps its power, so direct
     /// writes that were completed are there. What only the kernel knew is lost: the lengths of
     /// files that were not synced since they grew, and names.
     pub fn crash_kernel(&self, node: NodeId) {
-        self.handle.core.crash_kernel(node);
+        self.core.crash_kernel(node);
     }
 
     /// Kills the process on a node (`kill -9`): as [`World::crash`], but the kernel lives on and
     /// finishes what was written. Writes on their way happen or not.
     pub fn kill(&self, node: NodeId) {
-        self.handle.core.kill(node);
+        self.core.kill(node);
     }
 
     /// Changes what goes wrong with the disk of a node, from now on.
     pub fn disk_faults(&self, node: NodeId, change: impl FnOnce(&mut DiskFaults)) {
-        self.handle.core.disk(node).change_faults(change);
+        self.core.disk(node).change_faults(change);
     }
 
     /// The reads that the disk of a node was asked for so far.
     pub fn disk_reads(&self, node: NodeId) -> DiskReads {
-        self.handle.core.disk(node).reads()
+        self.core.disk(node).reads()
     }
 
     /// Changes what goes wrong in the network, from now on.
     pub fn net_faults(&self, change: impl FnOnce(&mut NetFaults)) {
-        self.handle.core.net().change_faults(change);
+        self.core.net().change_faults(change);
     }
 
     /// Flips one bit of a file, as a dying device does: at once and for good.
@@ -143,7 +148,7 @@ impl World {
     /// # Panics
     /// If the file or the position does not exist.
     pub fn flip_bit(&self, node: NodeId, path: &str, pos: u64, bit: u8) {
-        self.handle.core.disk(node).flip_bit(path, pos, bit);
+        self.core.disk(node).flip_bit(path, pos, bit);
     }
 
     /// Reads of the device that touch the sectors of these bytes of a file fail from now on, until
@@ -152,7 +157,7 @@ impl World {
     /// # Panics
     /// If the file does not exist.
     pub fn make_unreadable(&self, node: NodeId, path: &str, pos: u64, len: usize) {
-        self.handle.core.disk(node).make_unreadable(path, pos, len);
+        self.core.disk(node).make_unreadable(path, pos, len);
     }
 
     /// Ends all that [`World::make_unreadable`] did to a file.
@@ -160,24 +165,24 @@ impl World {
     /// # Panics
     /// If the file does not exist.
     pub fn make_readable(&self, node: NodeId, path: &str) {
-        self.handle.core.disk(node).make_readable(path);
+        self.core.disk(node).make_readable(path);
     }
 
     /// Moves the wall clock, not the monotonic one, as an operator or NTP does.
     pub fn step_wall_clock(&self, milliseconds: i64) {
-        self.handle.core.step_wall_clock(milliseconds);
+        self.core.step_wall_clock(milliseconds);
     }
 
     /// Virtual time since the world began.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.handle.core.age()
+        self.core.age()
     }
 
     /// A stream of numbers for the test itself: it follows from the seed too, but drawing from it
     /// changes nothing else.
     #[must_use]
     pub fn sequence(&self) -> Sequence {
-        Sequence::new(self.handle.core.seed() ^ 0x7465_7374)
+        Sequence::new(self.core.seed() ^ 0x7465_7374)
     }
 }
