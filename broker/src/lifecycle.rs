@@ -138,7 +138,8 @@ impl DataPlane {
         for (addr, key) in self.addresses() {
             server.listen(bind(addr, key, Reuse::Port)?);
         }
-        assert!(self.running.server.set(server).is_ok(), "a shard listens once");
+        let before = self.running.server.replace(Some(server));
+        assert!(before.is_none(), "a shard listens once");
         Ok(())
     }
 
@@ -162,7 +163,7 @@ impl DataPlane {
     pub async fn stop_reading(self: Rc<Self>, deadline: Instant) {
         // Nothing is deleted any more while the logs close.
         self.running.retention.borrow_mut().take();
-        if let Some(server) = self.running.server.get() {
+        if let Some(server) = &*self.running.server.borrow() {
             server.stop_reading();
         }
         // At the deadline the stop goes on without those whom it did not come to, here and below.
@@ -193,7 +194,8 @@ impl DataPlane {
     /// # Errors
     /// What could not be saved; everything else was.
     pub async fn stop(self: Rc<Self>, deadline: Instant) -> Result<(), String> {
-        if let Some(server) = self.running.server.get() {
+        let server = self.running.server.borrow().clone();
+        if let Some(server) = server {
             server.stop(until(deadline).max(LEAVE_TIME)).await;
         }
         let saved = self.save_progress().await;

@@ -63,7 +63,7 @@ pub struct Local {
 /// What lives from the start of a shard to its end.
 #[derive(Default)]
 pub(crate) struct Running {
-    pub(crate) server: OnceCell<Rc<Server<Front>>>,
+    pub(crate) server: RefCell<Option<Rc<Server<Front>>>>,
     /// Tasks that live as long as the shard serves.
     pub(crate) tasks: RefCell<Vec<Task<()>>>,
     pub(crate) retention: RefCell<Option<Task<()>>>,
@@ -169,6 +169,12 @@ impl DataPlane {
             self.link.send(shard, ShardMessage::Change(change.clone()));
         }
         self.local.apply(change);
+    }
+
+    /// Lets go of those that hold this shard while it holds them, so that all of them are dropped.
+    pub(crate) fn let_go(&self) {
+        self.running.server.take();
+        self.control.take();
     }
 
     /// Tells the control plane that a consumer knows a newer subscription of its group than we do.

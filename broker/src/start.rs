@@ -140,6 +140,7 @@ async fn run_shard(
     let services = Services::new(plan.store_host, shard);
     let local = Local::new(placement, view);
     let data = DataPlane::new(local, link, services, disk);
+    let _alive = Alive(Rc::clone(&data));
     let mesh = task::spawn_urgent("mesh", Rc::clone(&data).run_mesh());
     let result = match first {
         Some((make_control, until)) => lead(&data, make_control, until).await,
@@ -151,6 +152,16 @@ async fn run_shard(
     tracing::debug!(shard, "shard ended");
     drop(mesh);
     result
+}
+
+/// A shard that has not ended. It ends also where its task is dropped while it waits: so die the
+/// machines of a simulated world.
+struct Alive(Rc<DataPlane>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
 }
 
 /// What shard 0 does: takes all shards up, runs, and takes them down.

@@ -6,7 +6,7 @@ mod support;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 
 use ringmq_broker::config::FlushDiskType;
@@ -244,6 +244,38 @@ fn who_sent_before_the_stop_is_answered_whatever_shard_holds_the_connection() {
         let world = World::new(seed);
         let here = world.clone();
         world.run(async move { stop_during_a_flush(&here, seed).await });
+    }
+}
+
+#[test]
+fn a_broker_that_was_killed_or_stopped_leaves_no_shard_in_memory() {
+    for is_killed in [true, false] {
+        let world = World::new(1);
+        let here = world.clone();
+        world.run(async move {
+            let stop = Arc::new(AtomicBool::new(false));
+            // All shards share them, so they are gone when no shard is left.
+            let settings = Arc::new(Mutex::new(Weak::new()));
+            let (stopped, shared) = (Arc::clone(&stop), Arc::clone(&settings));
+            let broker = Setup::simulated(2, 3).start_in(&here, move |data| async move {
+                *shared.lock().expect("not poisoned") =
+                    Arc::downgrade(data.local.view().settings());
+                while !stopped.load(Ordering::Relaxed) {
+                    task::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            let client = simulated::connect(&here).await;
+            client.store("T", 0, b"body").await;
+            let are_in_use = || settings.lock().expect("not poisoned").strong_count() > 0;
+            assert!(are_in_use());
+            if is_killed {
+                here.kill(BROKER);
+            } else {
+                stop.store(true, Ordering::Relaxed);
+                broker.await;
+            }
+            assert!(!are_in_use(), "killed: {is_killed}");
+        });
     }
 }
 
