@@ -37,5 +37,6 @@ pub mod stages;
 pub mod start;
 pub mod subscription_groups;
 pub mod topics;
+mod versioned_table;
 pub mod view;
 pub mod waiters;

@@ -6,11 +6,10 @@
 //! `autoCreateSubscriptionGroup` says.
 
 use crate::config::Settings;
-use crate::documents::advance;
 use crate::names;
+use crate::versioned_table::{Full, VersionedTable};
 use ringmq_protocol::bodies::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use ringmq_protocol::bodies::topic::DataVersion;
-use ringmq_runtime::random::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,43 +72,35 @@ pub enum GroupError {
 /// The consumer groups of this broker.
 #[derive(Debug)]
 pub struct SubscriptionGroups {
-    table: HashMap<String, Arc<SubscriptionGroupConfig>>,
+    table: VersionedTable<SubscriptionGroupConfig>,
+    /// Bits by topic by group; a change of them is one of the table.
     forbidden: BTreeMap<String, BTreeMap<String, i32>>,
-    version: DataVersion,
 }
 
 impl SubscriptionGroups {
     /// The table of an earlier run, completed with the built-in groups.
     pub fn load(document: SubscriptionGroupTable, now_ms: i64) -> Self {
-        let groups = document.subscription_group_table.into_iter();
-        let table = groups.map(|(name, group)| (name, Arc::new(group))).collect();
-        let (forbidden, version) = (document.forbidden_table, document.data_version);
-        let mut groups = Self { table, forbidden, version };
-        let before = groups.table.len();
-        for (name, may_broadcast) in BUILT_IN {
-            groups.table.entry((*name).to_owned()).or_insert_with(|| {
-                Arc::new(SubscriptionGroupConfig {
-                    group_name: (*name).to_owned(),
-                    consume_broadcast_enable: *may_broadcast,
-                    ..SubscriptionGroupConfig::default()
-                })
-            });
-        }
-        if groups.table.len() != before {
-            advance(&mut groups.version, now_ms);
-        }
-        groups
+        let entries = document.subscription_group_table;
+        let mut table = VersionedTable::new(entries, document.data_version);
+        let wanted = BUILT_IN.iter().map(|(name, may_broadcast)| {
+            let group = SubscriptionGroupConfig {
+                group_name: (*name).to_owned(),
+                consume_broadcast_enable: *may_broadcast,
+                ..SubscriptionGroupConfig::default()
+            };
+            ((*name).to_owned(), group)
+        });
+        table.complete(wanted, |known, group| known.is_none().then_some(group), now_ms);
+        Self { table, forbidden: document.forbidden_table }
     }
 
     /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`) and sent to
     /// tools.
     pub fn document(&self) -> SubscriptionGroupTable {
-        let copy = |group: &Arc<_>| SubscriptionGroupConfig::clone(group);
-        let table = self.table.iter().map(|(name, group)| (name.clone(), copy(group)));
         SubscriptionGroupTable {
-            data_version: self.version,
+            data_version: self.table.version(),
             forbidden_table: self.forbidden.clone(),
-            subscription_group_table: table.collect(),
+            subscription_group_table: self.table.to_map(),
         }
     }
 
@@ -120,22 +111,12 @@ impl SubscriptionGroups {
 
     /// All groups, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<SubscriptionGroupConfig>> {
-        self.table.values()
-    }
-
-    /// Number of groups.
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Whether there is none; never after [`SubscriptionGroups::load`].
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.table.iter()
     }
 
     /// Identifies this state of the table.
     pub fn version(&self) -> DataVersion {
-        self.version
+        self.table.version()
     }
 
     /// The group of a client that consumes: the existing one, or a new one where the settings allow
@@ -191,12 +172,8 @@ impl SubscriptionGroups {
         if is_system(name) {
             return Err(GroupError::BuiltIn(name.to_owned()));
         }
-        let removed = self.table.remove(name);
         self.forbidden.remove(name);
-        if removed.is_some() {
-            advance(&mut self.version, now_ms);
-        }
-        Ok(removed)
+        Ok(self.table.remove(name, now_ms))
     }
 
     /// Topics that a group may not read.
@@ -226,7 +203,7 @@ impl SubscriptionGroups {
             self.forbidden.remove(group);
         }
         if before != after {
-            advance(&mut self.version, now_ms);
+            self.table.advance(now_ms);
         }
         before != after
     }
@@ -238,15 +215,9 @@ impl SubscriptionGroups {
         now_ms: i64,
     ) -> Result<Arc<SubscriptionGroupConfig>, GroupError> {
         names::check_group(&group.group_name).map_err(GroupError::IllegalName)?;
-        let is_new = !self.table.contains_key(&group.group_name);
-        let (have, limit) = (self.table.len(), settings.groups_max as usize);
-        if is_new && have >= limit {
-            return Err(GroupError::Full { have, limit });
-        }
-        let group = Arc::new(group);
-        self.table.insert(group.group_name.clone(), Arc::clone(&group));
-        advance(&mut self.version, now_ms);
-        Ok(group)
+        let (name, limit) = (group.group_name.clone(), settings.groups_max as usize);
+        let made = self.table.insert(name, group, limit, now_ms);
+        made.map_err(|Full { have, limit }| GroupError::Full { have, limit })
     }
 }
 
@@ -295,7 +266,7 @@ mod tests {
             let refused = groups.ensure(name, &settings, NOW);
             assert!(matches!(refused, Err(GroupError::IllegalName(_))), "{refused:?}");
         }
-        let have = groups.len();
+        let have = groups.iter().count();
         for limit in [have, have - 1] {
             settings.groups_max = u32::try_from(limit).expect("small");
             let refused = groups.ensure("g", &settings, NOW).err();

@@ -1,8 +1,7 @@
 //! The topic table: what exists, how it is made, how it changes.
 //!
 //! Pure: the owner (shard 0) passes the time, writes [`Topics::document`] to disk and publishes the
-//! entry before anyone is told that a change happened. Every change has a data version of its own,
-//! so that a name server never takes two different tables for the same one.
+//! entry before anyone is told that a change happened.
 //!
 //! A topic comes into being as a system topic at start, through a tool, from a template when a
 //! client sends to it (`TBW102` with the inherit bit), or as the retry or dead-letter topic of a
@@ -12,11 +11,10 @@ pub mod attributes;
 pub mod system;
 
 use crate::config::Settings;
-use crate::documents::advance;
 use crate::names;
+use crate::versioned_table::{Full, VersionedTable};
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
 use ringmq_protocol::names::{TEMPLATE_TOPIC, perm};
-use ringmq_runtime::random::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -74,8 +72,7 @@ pub struct Wanted<'a> {
 /// The topics of this broker.
 #[derive(Debug)]
 pub struct Topics {
-    table: HashMap<String, Arc<TopicConfig>>,
-    version: DataVersion,
+    table: VersionedTable<TopicConfig>,
 }
 
 impl Topics {
@@ -86,40 +83,17 @@ impl Topics {
         broker_name: &str,
         now_ms: i64,
     ) -> Self {
-        let topics = document.topic_config_table.into_iter();
-        let table = topics.map(|(name, topic)| (name, Arc::new(topic))).collect();
-        let mut topics = Self { table, version: document.data_version };
-        let mut is_changed = false;
-        for mut topic in system::topics(settings, broker_name) {
-            if let Some(known) = topics.table.get(&topic.topic_name) {
-                if known.perm == topic.perm {
-                    continue;
-                }
-                // The permission follows the settings. All else stays, such as queues with
-                // messages: broker and cluster may be called like a topic.
-                topic = TopicConfig {
-                    read_queue_nums: known.read_queue_nums.max(topic.read_queue_nums),
-                    write_queue_nums: known.write_queue_nums.max(topic.write_queue_nums),
-                    perm: topic.perm,
-                    ..TopicConfig::clone(known)
-                };
-            }
-            topics.table.insert(topic.topic_name.clone(), Arc::new(topic));
-            is_changed = true;
-        }
-        if is_changed {
-            advance(&mut topics.version, now_ms);
-        }
-        topics
+        let mut table = VersionedTable::new(document.topic_config_table, document.data_version);
+        let wanted = system::topics(settings, broker_name).into_iter();
+        table.complete(wanted.map(|topic| (topic.topic_name.clone(), topic)), completed, now_ms);
+        Self { table }
     }
 
     /// The whole table, as it is written to disk (Apache's `topics.json`) and sent to tools.
     pub fn document(&self) -> TopicConfigTable {
-        let table =
-            self.table.iter().map(|(name, topic)| (name.clone(), TopicConfig::clone(topic)));
         TopicConfigTable {
-            data_version: self.version,
-            topic_config_table: table.collect(),
+            data_version: self.table.version(),
+            topic_config_table: self.table.to_map(),
             ..TopicConfigTable::default()
         }
     }
@@ -131,22 +105,12 @@ impl Topics {
 
     /// All topics, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<TopicConfig>> {
-        self.table.values()
-    }
-
-    /// Number of topics.
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Whether there is none; never after [`Topics::load`].
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.table.iter()
     }
 
     /// Identifies this state of the table.
     pub fn version(&self) -> DataVersion {
-        self.version
+        self.table.version()
     }
 
     /// Makes a topic from a template because a client sends to it; the existing one if there is
@@ -263,8 +227,7 @@ impl Topics {
         if !self.is_deletable(name, settings, broker_name)? {
             return Ok(None);
         }
-        advance(&mut self.version, now_ms);
-        Ok(self.table.remove(name))
+        Ok(self.table.remove(name, now_ms))
     }
 
     /// Whether there is a topic of that name to delete.
@@ -280,13 +243,13 @@ impl Topics {
         if system::is_system(name, settings, broker_name) {
             return Err(TopicError::SystemTopic(name.to_owned()));
         }
-        Ok(self.table.contains_key(name))
+        Ok(self.table.contains(name))
     }
 
     /// Puts the template for unknown topics into the table after `autoCreateTopicEnable` was
     /// switched on.
     pub fn add_template(&mut self, settings: &Settings, now_ms: i64) -> Option<Arc<TopicConfig>> {
-        if self.table.contains_key(TEMPLATE_TOPIC) || !settings.auto_create_topic_enable {
+        if self.table.contains(TEMPLATE_TOPIC) || !settings.auto_create_topic_enable {
             return None;
         }
         self.insert(system::template(settings), settings, now_ms).ok()
@@ -298,16 +261,23 @@ impl Topics {
         settings: &Settings,
         now_ms: i64,
     ) -> Result<Arc<TopicConfig>, TopicError> {
-        let is_new = !self.table.contains_key(&topic.topic_name);
-        let (have, limit) = (self.table.len(), settings.topics_max as usize);
-        if is_new && have >= limit {
-            return Err(TopicError::Full { have, limit });
-        }
-        let topic = Arc::new(topic);
-        self.table.insert(topic.topic_name.clone(), Arc::clone(&topic));
-        advance(&mut self.version, now_ms);
-        Ok(topic)
+        let (name, limit) = (topic.topic_name.clone(), settings.topics_max as usize);
+        let made = self.table.insert(name, topic, limit, now_ms);
+        made.map_err(|Full { have, limit }| TopicError::Full { have, limit })
     }
+}
+
+/// What a topic of the system becomes beside the one that an earlier run had: its permission
+/// follows the settings. All else stays, such as queues with messages: broker and cluster may be
+/// called like a topic.
+fn completed(known: Option<&TopicConfig>, topic: TopicConfig) -> Option<TopicConfig> {
+    let Some(known) = known else { return Some(topic) };
+    (known.perm != topic.perm).then(|| TopicConfig {
+        read_queue_nums: known.read_queue_nums.max(topic.read_queue_nums),
+        write_queue_nums: known.write_queue_nums.max(topic.write_queue_nums),
+        perm: topic.perm,
+        ..known.clone()
+    })
 }
 
 fn check_name(name: &str) -> Result<(), TopicError> {
