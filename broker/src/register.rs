@@ -20,32 +20,29 @@
 //! Whoever changes a topic waits until the name servers know of it, but for those that cannot be
 //! reached, and only once for one that does not answer: it is awaited again when it has answered.
 //!
-//! States of one name server: silent (never reached, or the last attempt failed: everything is
-//! due), current (knows everything up to a generation), and gone after `unregister`.
+//! The states of one name server are in [`name_server`]; after [`Registrar::unregister`] none of
+//! them is talked to. What is sent of the table is in [`portions`](self::portions).
 
+mod name_server;
+mod portions;
+
+use self::name_server::{Due, Server};
+use self::portions::{masked, portions, registration_body};
 use crate::directory::Directory;
-use ringmq_protocol::bodies::register::RegisterBrokerBody;
-use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
-use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig};
+use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::namesrv::{
     BrokerRequest, QueryDataVersionResponse, RegisterBrokerRequest,
 };
-use ringmq_protocol::names::perm;
-use ringmq_protocol::{Command, Header, WriteHeader, json};
-use ringmq_remoting::{
-    CallError, Connection, ConnectionLimits, Dialer, MALFORMED_FRAME, OwnedCommand, Service,
-};
+use ringmq_protocol::{Header, json};
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Time for a connection to a name server to come about (Apache's client default).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause after a failed registration; the dialer paces connection attempts on top.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -56,10 +53,6 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A name server that starts again lives longer.
 const SHORT_LIVED: Duration = Duration::from_secs(2);
-
-/// Topics of one registration. A larger table goes out in portions: a name server reads 16 MiB at
-/// most, which 50,000 topics exceed, and 2,000 are written as JSON (400 KB) in about 1 ms.
-const TOPICS_PER_REQUEST: usize = 2_000;
 
 /// Longest wait for a name server while the broker stops.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -74,40 +67,6 @@ pub struct Registrar {
     made_at_ms: i64,
     answered: Notify,
     tasks: RefCell<Vec<Task<()>>>,
-}
-
-/// One name server.
-struct Server {
-    address: String,
-    dialer: Dialer<Wake>,
-    due: RefCell<Due>,
-    wake: Rc<Wake>,
-    /// The newest generation that it acknowledged.
-    acknowledged: Cell<u64>,
-    /// Whether the last attempt succeeded; `None` before the first ended.
-    is_reachable: Cell<Option<bool>>,
-    /// Somebody waited in vain for it to hear of a change, and it has not answered since.
-    is_late: Cell<bool>,
-}
-
-/// Ends the pause between two registrations: something changed, or the connection closed.
-#[derive(Default)]
-struct Wake(Notify);
-
-impl Service for Wake {
-    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
-        connection.reply_unsupported(command);
-    }
-
-    fn on_close(&self, _: &Rc<Connection>) {
-        self.0.notify_one();
-    }
-}
-
-/// What a name server has to be told.
-enum Due {
-    Everything,
-    Topics(BTreeSet<String>),
 }
 
 impl Registrar {
@@ -282,40 +241,17 @@ impl Registrar {
             body_crc32: 0,
             zone_name: None,
         };
-        self.call(server, request::REGISTER_BROKER, &header, &body).await.map(drop)
+        server.call(request::REGISTER_BROKER, &header, &body, self.timeout()).await.map(drop)
     }
 
     /// Whether the name server has another table than ours (322).
     async fn has_changed(&self, server: &Server, version: &DataVersion) -> Result<bool, String> {
         let body = json::to_vec(version);
-        let header = self.broker_header();
-        let answer = self.call(server, request::QUERY_DATA_VERSION, &header, &body).await?;
+        let (header, timeout) = (self.broker_header(), self.timeout());
+        let answer = server.call(request::QUERY_DATA_VERSION, &header, &body, timeout).await?;
         let command = answer.command();
         let header = QueryDataVersionResponse::decode(&command.fields);
         Ok(header.map_or(true, |header| header.changed))
-    }
-
-    async fn call(
-        &self,
-        server: &Server,
-        code: i32,
-        header: &impl WriteHeader,
-        body: &[u8],
-    ) -> Result<OwnedCommand, String> {
-        let connection =
-            server.dialer.get(&server.address).await.map_err(|error| error.to_string())?;
-        let timeout_ms = u64::from(self.directory.settings().register_broker_timeout_ms);
-        let call = connection.call(code, header, body, Duration::from_millis(timeout_ms));
-        let answer = call.await.map_err(|error| match error {
-            CallError::Closed { reason: MALFORMED_FRAME } => no_name_server("in another protocol"),
-            error => error.to_string(),
-        })?;
-        let remark = || answer.command().remark().unwrap_or("no remark").trim().to_owned();
-        match answer.code() {
-            response::SUCCESS => Ok(answer),
-            response::REQUEST_CODE_NOT_SUPPORTED => Err(no_name_server(&remark())),
-            other => Err(format!("it answered {code} with code {other}: {}", remark())),
-        }
     }
 
     /// The topics that are due, as they are now, with the version under which they are registered.
@@ -344,117 +280,17 @@ impl Registrar {
         }
     }
 
+    /// Time for an answer.
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.directory.settings().register_broker_timeout_ms))
+    }
+
     fn period(&self) -> Duration {
         Duration::from_millis(u64::from(self.directory.settings().register_namesrv_period_ms))
-    }
-}
-
-impl Server {
-    fn new(address: &str) -> Self {
-        let wake = Rc::new(Wake::default());
-        Self {
-            address: address.to_owned(),
-            dialer: Dialer::new(Rc::clone(&wake), ConnectionLimits::default(), CONNECT_TIMEOUT),
-            due: RefCell::new(Due::Everything),
-            wake,
-            acknowledged: Cell::new(0),
-            is_reachable: Cell::new(None),
-            is_late: Cell::new(false),
-        }
-    }
-
-    /// It has to be told everything; the first time this is said.
-    fn lost(&self, reason: &str) {
-        if self.is_reachable.replace(Some(false)) != Some(false) {
-            tracing::warn!("name server {}: {reason}; trying on", self.address);
-        }
-        *self.due.borrow_mut() = Due::Everything;
-    }
-
-    /// Whether who made the changes up to `goal` waits for it.
-    fn is_awaited(&self, goal: u64) -> bool {
-        let is_unreachable = self.is_reachable.get() == Some(false);
-        self.acknowledged.get() < goal && !is_unreachable && !self.is_late.get()
-    }
-}
-
-impl Due {
-    fn add(&mut self, more: &BTreeSet<String>) {
-        if let Self::Topics(topics) = self {
-            topics.extend(more.iter().cloned());
-        }
     }
 }
 
 /// The pause after a connection that lived so long, and whose pause was `before`.
 fn pause_after(lived: Duration, before: Duration) -> Duration {
     if lived < SHORT_LIVED { (before * 2).min(RETRY_PAUSE_MAX) } else { RETRY_PAUSE }
-}
-
-/// What answers there is something else, such as a broker or a web server.
-fn no_name_server(found: &str) -> String {
-    format!(
-        "something answers, and it is no name server ({found}): give the address of one \
-         (mqnamesrv, port 9876 by default), with -n or namesrvAddr"
-    )
-}
-
-/// A topic as clients may use it: with no more than the broker's own permission.
-fn masked(topic: &Arc<TopicConfig>, allowed: i32) -> Arc<TopicConfig> {
-    if allowed & perm::READ_WRITE == perm::READ_WRITE {
-        return Arc::clone(topic);
-    }
-    Arc::new(TopicConfig { perm: topic.perm & allowed, ..TopicConfig::clone(topic) })
-}
-
-/// Cuts a table into registrations, each with its version; an empty table is one, too.
-///
-/// A name server passes over a table whose version it has. So only the last portion carries the
-/// table's, and the others one that no table has: what breaks off on the way is not taken for the
-/// whole.
-fn portions(
-    topics: &[Arc<TopicConfig>],
-    version: DataVersion,
-) -> Vec<(&[Arc<TopicConfig>], DataVersion)> {
-    let mut portions: Vec<_> = topics.chunks(TOPICS_PER_REQUEST).collect();
-    let last = portions.pop().unwrap_or_default();
-    let unfinished = (1..).map(|number: i64| DataVersion { counter: -number, ..version });
-    let unfinished = portions.into_iter().zip(unfinished);
-    unfinished.chain([(last, version)]).collect()
-}
-
-fn registration_body(topics: &[Arc<TopicConfig>], version: DataVersion) -> RegisterBrokerBody {
-    let table = topics.iter().map(|topic| (topic.topic_name.clone(), TopicConfig::clone(topic)));
-    RegisterBrokerBody {
-        filter_server_list: Vec::new(),
-        topic_config_serialize_wrapper: TopicConfigTable {
-            data_version: version,
-            mapping_data_version: Some(DataVersion::default()),
-            topic_config_table: table.collect(),
-            topic_queue_mapping_detail_map: Some(BTreeMap::new()),
-            topic_queue_mapping_info_map: Some(BTreeMap::new()),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_table_is_cut_and_only_its_last_portion_has_its_version() {
-        let version = DataVersion { state_version: 0, timestamp: 7, counter: 3 };
-        let counters_of = |topics: usize| -> Vec<_> {
-            let topic = Arc::new(TopicConfig::default());
-            let topics = vec![topic; topics];
-            let portions = portions(&topics, version);
-            assert_eq!(portions.iter().map(|(part, _)| part.len()).sum::<usize>(), topics.len());
-            let is_sized = |part: &[_]| part.len() <= TOPICS_PER_REQUEST;
-            assert!(portions.iter().all(|(part, _)| is_sized(part)));
-            portions.into_iter().map(|(_, version)| version.counter).collect()
-        };
-        assert_eq!(counters_of(0), [3]);
-        assert_eq!(counters_of(TOPICS_PER_REQUEST), [3]);
-        assert_eq!(counters_of(2 * TOPICS_PER_REQUEST + 1), [-1, -2, 3]);
-    }
 }
