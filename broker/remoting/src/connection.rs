@@ -1,47 +1,30 @@
 //! One connection that speaks the protocol, used in both directions.
+//!
+//! It is *open*; it may be *retired*, and then closes when the last of its calls has ended, or
+//! *draining*, and then reads nothing more while answers still leave; it is *closed* once, with a
+//! reason that stays, and *finished* when its reader has seen that: its socket and its output go,
+//! and its calls fail. Output that gathers for a peer has a limit, past which the connection
+//! closes.
+
+mod reading;
+mod requests;
 
 use core::net::SocketAddr;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use ringmq_protocol::codes::response;
-use ringmq_protocol::{Command, RequestHead, ResponseHead, SerializeType, WriteHeader};
+use ringmq_protocol::{Command, ResponseHead, WriteHeader};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{ReadHalf, Stream};
 
-use crate::calls::{Call, CallError, Calls};
-use crate::limits::{ConnectionLimits, Growth, InFlight, Permit};
+use crate::calls::{CallError, Calls};
+use crate::limits::{ConnectionLimits, Growth, InFlight};
 use crate::out::OutQueue;
+use crate::service::{ReplyTo, unsupported_remark};
 use crate::timekeeper::Timekeeper;
 use crate::writer::{Flusher, WriterState};
-
-/// Handles the requests that arrive on a connection. All methods run on the connection's shard and
-/// must not block; what takes longer continues in a task and answers later.
-pub trait Service: 'static {
-    /// One request: `frame` is all of it with its length word, `command` borrows from it. Answer
-    /// with [`Connection::reply`] now, later or, as all one-way ones are, never: nothing is kept
-    /// until then.
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, frame: &[u8]);
-
-    /// All frames of one read were handed over: flush work that was batched. Replies made so far
-    /// leave in one write after this returns.
-    fn on_read_end(&self, _conn: &Rc<Connection>) {}
-
-    /// The connection is gone, for whatever reason; called once, after the last request.
-    fn on_close(&self, _conn: &Rc<Connection>) {}
-}
-
-/// A service for connections on which only answers are expected: every request is answered
-/// "not supported".
-pub struct NoService;
-
-impl Service for NoService {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
-        conn.reply_unsupported(command);
-    }
-}
 
 /// A connection of one shard, in either direction.
 pub struct Connection {
@@ -71,30 +54,6 @@ pub struct Connection {
     pub(crate) calls: RefCell<Calls>,
     pub(crate) writer: WriterState,
     pub(crate) timekeeper: Timekeeper,
-}
-
-/// What a client reads whose request no service handles, as Apache words it.
-pub fn unsupported_remark(code: i32) -> String {
-    format!(" request type {code} not supported")
-}
-
-/// Where an answer goes: what must be remembered of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplyTo {
-    /// The request's correlation id.
-    pub opaque: i32,
-    /// The request's header encoding, which the answer echoes.
-    pub serialize: SerializeType,
-    /// One-way requests are never answered.
-    pub oneway: bool,
-}
-
-impl ReplyTo {
-    /// Remembers `request`.
-    pub fn of(request: &Command<'_>) -> Self {
-        let oneway = request.is_oneway();
-        Self { opaque: request.opaque, serialize: request.serialize, oneway }
-    }
 }
 
 impl Connection {
@@ -168,7 +127,8 @@ impl Connection {
     }
 
     /// Closes the connection now; output that has not left is lost. Calls fail, and
-    /// [`Service::on_close`] runs soon, not within this call. Closing twice does nothing.
+    /// [`on_close`](crate::Service::on_close) runs soon, not within this call. Closing twice does
+    /// nothing.
     pub fn close(&self, reason: &'static str) {
         if self.is_closed() {
             return;
@@ -185,21 +145,6 @@ impl Connection {
     pub(crate) fn retire(&self, reason: &'static str) {
         self.retired.set(Some(reason));
         self.call_ended();
-    }
-
-    /// A call has come to its end: it may be the last one that a retired connection waits for.
-    pub(crate) fn call_ended(&self) {
-        if let Some(reason) = self.retired.get()
-            && self.calls.borrow().are_answered()
-        {
-            self.close(reason);
-        }
-    }
-
-    /// Takes the bytes of a request that will be answered later: past the server's limit reading
-    /// stops until permits are dropped.
-    pub fn admit(&self, bytes: usize) -> Permit {
-        self.in_flight.admit(bytes)
     }
 
     /// Appends output without a copy: reply bytes, shared slices, file ranges, all of one or more
@@ -274,72 +219,6 @@ impl Connection {
         self.reply(&to, response::REQUEST_CODE_NOT_SUPPORTED, Some(&remark), &(), &[]);
     }
 
-    /// Sends a request and gives the future of its answer; the request leaves soon, whether the
-    /// future is polled or not. Dropping the future forgets the answer.
-    pub fn call(
-        self: &Rc<Self>,
-        code: i32,
-        header: &impl WriteHeader,
-        body: &[u8],
-        timeout: Duration,
-    ) -> Call {
-        let now = Instant::now();
-        let opened = self.open_check().and_then(|()| self.calls.borrow_mut().open(now, timeout));
-        match opened {
-            Ok(opaque) => {
-                self.send_request(code, opaque, false, header, body);
-                self.timekeeper.watch_until(self, now + timeout);
-                Call::open(Rc::clone(self), opaque)
-            }
-            Err(error) => Call::failed(error),
-        }
-    }
-
-    /// Sends a request whose answer, or the lack of one, `callback` gets while the answer is still
-    /// in the receive buffer: no task and no copy. It must not block.
-    pub fn call_with(
-        self: &Rc<Self>,
-        code: i32,
-        header: &impl WriteHeader,
-        body: &[u8],
-        timeout: Duration,
-        callback: impl FnOnce(Result<&Command<'_>, CallError>) + 'static,
-    ) {
-        if let Err(error) = self.open_check().and_then(|()| self.calls.borrow().check_room()) {
-            return callback(Err(error));
-        }
-        let now = Instant::now();
-        let opaque = self.calls.borrow_mut().open_with(now, timeout, Box::new(callback));
-        self.send_request(code, opaque, false, header, body);
-        self.timekeeper.watch_until(self, now + timeout);
-    }
-
-    /// Sends a request that nobody answers. Nothing tells whether it arrives.
-    pub fn send_oneway(&self, code: i32, header: &impl WriteHeader, body: &[u8]) {
-        let opaque = self.calls.borrow_mut().next_oneway_opaque();
-        self.send_request(code, opaque, true, header, body);
-    }
-
-    fn open_check(&self) -> Result<(), CallError> {
-        self.closed.get().map_or(Ok(()), |reason| Err(CallError::Closed { reason }))
-    }
-
-    fn send_request(
-        &self,
-        code: i32,
-        opaque: i32,
-        oneway: bool,
-        header: &impl WriteHeader,
-        body: &[u8],
-    ) {
-        let serialize = SerializeType::Json;
-        let head = RequestHead { serialize, code, opaque, oneway, remark: None };
-        self.out(|out| {
-            out.append(|out| ringmq_protocol::write_request(out, head, header, body));
-        });
-        self.flush_soon();
-    }
-
     /// Bytes of output that have not left.
     pub fn out_bytes(&self) -> u64 {
         self.out.borrow().len_bytes() + self.writer.taken_bytes()
@@ -349,48 +228,6 @@ impl Connection {
     /// peer unasked should wait too.
     pub fn is_out_full(&self) -> bool {
         self.out_bytes() >= self.limits.out_limit_bytes
-    }
-
-    /// Whether requests may be read now; the reader waits otherwise.
-    pub(crate) fn may_read(&self) -> bool {
-        !self.draining.get()
-            && !self.paused.get()
-            && self.in_flight.has_room()
-            && !self.is_out_full()
-    }
-
-    /// Reads nothing more from the peer until [`Connection::resume_reading`]; what was read of the
-    /// turn under way waits too.
-    pub fn pause_reading(&self) {
-        self.paused.set(true);
-    }
-
-    /// Ends a pause; without one it does nothing.
-    pub fn resume_reading(&self) {
-        if self.paused.replace(false) {
-            self.writer.wake_reader();
-        }
-    }
-
-    /// Waits until requests may be read, or the connection is closed.
-    pub(crate) async fn wait_to_read(&self) {
-        while !self.is_closed() && !self.may_read() {
-            if self.in_flight.has_room() || self.draining.get() || self.paused.get() {
-                self.writer.room().await;
-            } else {
-                self.in_flight.room().await;
-            }
-        }
-    }
-
-    /// Reads nothing more; answers still leave. For a stop without losses.
-    pub(crate) fn drain(&self) {
-        self.draining.set(true);
-    }
-
-    /// Whether nothing more is taken from the peer.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
     }
 
     pub(crate) fn set_peer(&self, peer: SocketAddr) {
@@ -444,12 +281,5 @@ impl Connection {
         for opaque in open {
             self.fail_call(opaque, CallError::Closed { reason });
         }
-    }
-
-    /// Ends a call without an answer. The borrow of the table ends before foreign code runs.
-    pub(crate) fn fail_call(&self, opaque: i32, error: CallError) {
-        let finished = self.calls.borrow_mut().finish(opaque, || Err(error.clone()));
-        finished.run(Err(error));
-        self.call_ended();
     }
 }

@@ -35,11 +35,12 @@ mod preface;
 mod reader;
 mod seldom;
 mod server;
+mod service;
 mod timekeeper;
 mod writer;
 
 pub use calls::{CALLS_MAX, Call, CallError};
-pub use connection::{Connection, NoService, ReplyTo, Service, unsupported_remark};
+pub use connection::Connection;
 pub use dial::{DialError, Dialer, dial};
 pub use limits::{ConnectionLimits, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits};
 pub use out::OutQueue;
@@ -47,3 +48,4 @@ pub use owned::OwnedCommand;
 pub use reader::MALFORMED_FRAME;
 pub use seldom::Seldom;
 pub use server::{Server, ServerStats, serve};
+pub use service::{NoService, ReplyTo, Service, unsupported_remark};
