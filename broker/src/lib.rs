@@ -36,6 +36,7 @@ mod shares;
 pub mod stages;
 pub mod start;
 pub mod subscription_groups;
+mod survivors;
 pub mod topics;
 mod versioned_table;
 pub mod view;

@@ -103,6 +103,9 @@ impl DataPlane {
         if !report.was_clean || report.rebuilt_index || report.is_new {
             take_progress_back(&owned).await.map_err(|error| error.to_string())?;
         }
+        if !report.was_clean {
+            owned.look_for_survivors();
+        }
         Ok(owned)
     }
 

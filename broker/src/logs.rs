@@ -31,6 +31,7 @@ use crate::services::kept::Kept;
 use crate::services::{Request, produce, pull};
 use crate::shard::DataPlane;
 use crate::stages::{Arrival, Batches};
+use crate::survivors::Survivors;
 use crate::waiters::Waiters;
 
 /// Sends that may wait for room in one log, in bytes of their frames: a second of a device that
@@ -72,6 +73,8 @@ pub struct OwnedLog {
     saving: Turn,
     /// Positions that groups have yet to take.
     resets: RefCell<Resets>,
+    /// Whom the log looks for after a crash that may have taken messages.
+    survivors: RefCell<Option<Survivors>>,
     dropped_reports: Seldom,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
@@ -94,6 +97,7 @@ impl OwnedLog {
             offsets_file: file,
             saving: Turn::default(),
             resets: RefCell::new(resets),
+            survivors: RefCell::default(),
             dropped_reports: Seldom::default(),
             waiters: RefCell::default(),
             batches: RefCell::default(),
@@ -133,6 +137,40 @@ impl OwnedLog {
         reset.or_else(|| self.offsets.borrow_mut().get(group, topic, queue_id))
     }
 
+    /// As [`OwnedLog::committed`], for a member that begins there: it knows nothing from before.
+    pub fn begins_at(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
+        self.meet(group, topic, queue_id);
+        self.committed(group, topic, queue_id)
+    }
+
+    /// Whether a group is met in a queue for the first time since a crash.
+    fn meet(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        let mut survivors = self.survivors.borrow_mut();
+        if survivors.as_ref().is_some_and(|survivors| survivors.is_over(Instant::now())) {
+            *survivors = None;
+        }
+        survivors.as_mut().is_some_and(|survivors| survivors.meet(group, topic, queue_id))
+    }
+
+    /// Sends a group that knows a position behind what a crash has left to the end of that, or to
+    /// its own progress: what it has got since may not be consumed.
+    fn send_back_if_ahead(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) {
+        if self.survivors.borrow().is_none() {
+            return; // Nearly always.
+        }
+        let end = self.log.offset_at_start(topic, queue_id);
+        if at <= end || !self.meet(group, topic, queue_id) {
+            return;
+        }
+        let mut resets = self.resets.borrow_mut();
+        if resets.get(group, topic, queue_id).is_none() {
+            let progress = self.offsets.borrow_mut().get(group, topic, queue_id);
+            let to = progress.map_or(end, |progress| progress.min(end));
+            tracing::warn!(group, topic, queue_id, "at {at}, which a crash took: sent to {to}");
+            resets.set(group, topic, queue_id, to);
+        }
+    }
+
     /// Sets the progress of a group; its pulls from this queue are sent there. False, and nothing
     /// is changed, when it is one more than the table takes.
     #[must_use]
@@ -152,6 +190,10 @@ impl OwnedLog {
         queue_id: i32,
         from: i64,
     ) -> Option<QueueOffset> {
+        if let Ok(from) = u64::try_from(from) {
+            self.send_back_if_ahead(group, topic, queue_id, QueueOffset(from));
+            self.meet(group, topic, queue_id);
+        }
         let told = self.resets.borrow_mut().tell(group, topic, queue_id, from);
         match told {
             Told::Nothing => None,
@@ -211,6 +253,12 @@ impl OwnedLog {
             }
         });
         offsets.limit(end_of)
+    }
+
+    /// After a crash that may have taken messages: groups that are ahead are sent back when they
+    /// come.
+    pub fn look_for_survivors(&self) {
+        self.survivors.replace(Some(Survivors::new(Instant::now())));
     }
 
     /// Forgets how far a group is.

@@ -72,7 +72,7 @@ fn query(
 ) -> Result<(), Refusal> {
     let header: QueryOffsetRequest<'_> = decode(request.command)?;
     let queue_id = header.queue_id;
-    if let Some(offset) = owned.committed(header.consumer_group, header.topic, queue_id) {
+    if let Some(offset) = owned.begins_at(header.consumer_group, header.topic, queue_id) {
         reply_offset(request, offset);
         return Ok(());
     }

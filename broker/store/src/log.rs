@@ -119,6 +119,7 @@ impl Log {
             return Err(OpenError::Options { log: id, problem });
         }
         let (inner, report) = recovery::open(disk.clone(), dir.as_ref(), id, options).await?;
+        inner.state.borrow_mut().queues.note_start();
         let log = Self { inner: Rc::new(inner) };
         log.start_tasks();
         Ok((log, report))

@@ -51,6 +51,8 @@ pub(crate) struct Queue {
     pub(crate) saved_min: u64,
     pub(crate) is_announced: bool,
     pub(crate) is_dirty: bool,
+    /// End of the queue when the log was opened; 0 for a queue that came since.
+    pub(crate) at_start: u64,
 }
 
 impl Queue {
@@ -67,6 +69,7 @@ impl Queue {
             saved_min: first,
             is_announced: false,
             is_dirty: false,
+            at_start: 0,
         }
     }
 

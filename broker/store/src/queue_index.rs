@@ -218,6 +218,13 @@ impl QueueIndex {
         self.recent_entries = self.iter().map(|(_, queue)| queue.recent.len()).sum();
     }
 
+    /// Notes where each queue ends: the log begins to serve.
+    pub(crate) fn note_start(&mut self) {
+        for queue in self.slots.iter_mut().flatten() {
+            queue.at_start = queue.next();
+        }
+    }
+
     /// Number of queues.
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()

@@ -76,6 +76,14 @@ impl Log {
         QueueOffset(queue.map_or(0, |queue| queue.next()))
     }
 
+    /// Where a queue ended when the log was opened: what lies behind it came since. 0 for a queue
+    /// that was not there.
+    pub fn offset_at_start(&self, topic: &str, queue_id: i32) -> QueueOffset {
+        let state = self.inner.state.borrow();
+        let queue = state.queues.find(topic, queue_id).and_then(|key| state.queues.get(key));
+        QueueOffset(queue.map_or(0, |queue| queue.at_start))
+    }
+
     /// Calls `visit` with topic, queue id, oldest and visible end offset of queues: of those in the
     /// next `count` slots. Begin with a `slot` of 0; it moves behind them. False when those were
     /// the last.
