@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ringmq_protocol::codes::request;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{clock, process, shards};
 use ringmq_version::VERSION;
@@ -230,14 +229,7 @@ async fn broker_facts(target: &Target) -> Option<(Facts, Facts)> {
     let table = caller.runtime_information().await.ok()?;
     let told = |name: &&str| Some(((*name).to_owned(), table.get(*name)?.clone()));
     let facts = BROKER_FACTS.iter().filter_map(told).collect();
-    let code = request::GET_BROKER_CONFIG;
-    let body = caller.expect("configuration", code, &(), |c| c.body.to_vec()).await;
-    let text = body.map_or(String::new(), |body| String::from_utf8_lossy(&body).into_owned());
-    let entry = |line: &str| {
-        let (key, value) = line.split_once('=')?;
-        Some((key.trim().to_owned(), value.trim().to_owned()))
-    };
-    Some((facts, text.lines().filter_map(entry).collect()))
+    Some((facts, caller.configuration().await.unwrap_or_default()))
 }
 
 #[cfg(test)]

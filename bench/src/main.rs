@@ -31,6 +31,7 @@ mod record;
 mod report;
 mod stages;
 mod stop;
+mod switch;
 mod target;
 mod versus;
 mod wire;
@@ -81,6 +82,7 @@ async fn run(command: Command) -> Result<Ending, BenchError> {
         Command::Mixed(args) => mixed::run(&args).await,
         Command::Idle(args) => idle::run(&args).await,
         Command::Knee(args) => knee::run(&args).await,
+        Command::Switch(args) => switch::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
         Command::Report(args) => report::command::run(&args).await,
         Command::Versus(args) => versus::run(&args).await,

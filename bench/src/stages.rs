@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use ringmq_protocol::bodies::send_stage::SendStage;
-use ringmq_protocol::codes::request;
 use ringmq_runtime::task::{self, Task};
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +128,5 @@ async fn read(caller: &mut Caller) -> Result<Vec<SendStage>, BenchError> {
 }
 
 async fn switch(caller: &mut Caller, is_on: bool) -> Result<(), BenchError> {
-    let body = format!("{SETTING}={is_on}\n");
-    let code = request::UPDATE_BROKER_CONFIG;
-    caller.expect_with_body("change of a setting", code, &(), body.as_bytes(), |_| ()).await
+    caller.change_setting(SETTING, if is_on { "true" } else { "false" }).await
 }

@@ -5,6 +5,7 @@ pub mod load;
 pub mod rules;
 pub mod said;
 pub mod scenario;
+pub mod switch;
 pub mod target;
 pub mod values;
 pub mod versus;
@@ -19,6 +20,7 @@ use crate::args::commands::{
     ProduceArgs, ReportArgs, RunArgs, ServeArgs, ServeNullArgs,
 };
 use crate::args::said::Said;
+use crate::args::switch::SwitchArgs;
 use crate::args::versus::VersusArgs;
 use crate::report::files::with_extension;
 
@@ -40,6 +42,8 @@ Examples:
   bench compare before.json after.json           is the second one worse? (exit code 5)
   bench produce --rate 10k --report run.html     a page with plots
   bench report before.json after.json -o o.html  saved results side by side
+  bench switch sendStageTracing=false,true -c 64 -d 32
+                                                 what a setting costs, within one run
   bench limits -c 64 -d 1                        what no broker on this machine can beat
   bench limits -n 127.0.0.1:9876                 what the way to a running cluster takes
   bench versus --against tuned,ours --scenarios sync-64x1
@@ -176,6 +180,10 @@ pub enum Command {
     /// time of the broker, is in the table and has no part in the exit code where single runs are
     /// compared by their seconds; three repetitions on both sides (--repeat 3) compare all.
     Compare(CompareArgs),
+    /// Change a setting of a broker to and fro under load, and tell what the second value costs.
+    ///
+    /// Exit code 5: surely more than --at-most. 6: nothing sure. 0: surely no more.
+    Switch(SwitchArgs),
     /// Make a page with plots of saved results, side by side.
     Report(ReportArgs),
     /// Race against Apache RocketMQ 5.5.0, fetched by Maven: pairs of runs on this machine, a
@@ -211,6 +219,7 @@ impl Command {
             Self::Mixed(args) => &args.load.output,
             Self::Knee(args) => &args.load.output,
             Self::Idle(args) => return document(args.output.as_deref()).collect(),
+            Self::Switch(args) => return document(args.output.as_deref()).collect(),
             Self::Report(args) => return vec![args.output.clone()],
             _ => return Vec::new(),
         };

@@ -51,6 +51,12 @@ const RULES: &[Rule] = &[
         instead: "knee tries a rate that is too much once more by itself",
     },
     Rule {
+        commands: &["switch"],
+        flags: &["duration", "messages", "repeat"],
+        when: When::Always,
+        instead: "the slices say how long it takes: --pairs, --slice, --settle",
+    },
+    Rule {
         commands: &["limits"],
         flags: &["repeat"],
         when: When::Always,
@@ -75,7 +81,7 @@ const RULES: &[Rule] = &[
         instead: "of a broker elsewhere only the way there is measured: leave out either",
     },
     Rule {
-        commands: &["produce", "consume", "end-to-end", "mixed", "limits"],
+        commands: &["produce", "consume", "end-to-end", "mixed", "switch", "limits"],
         flags: &["arrivals"],
         when: When::Without("rate"),
         instead: "a closed loop has no arrivals: add --rate",
@@ -191,6 +197,7 @@ mod tests {
         }
         check("knee --rate 5k", &["--rate", "--start up to --max"]);
         check("knee --repeat 2", &["--repeat"]);
+        check("switch a=1,2 --duration 5", &["--duration", "--pairs, --slice, --settle"]);
         check("limits --repeat 2", &["--repeat", "run it again"]);
         check("limits -n h:1 --directory d", &["--directory", "with --namesrv"]);
         check("limits --broker h:1 --core 1", &["--core", "with --broker"]);

@@ -129,6 +129,30 @@ impl Caller {
         Ok(table.table)
     }
 
+    /// The settings of a broker: key to value.
+    ///
+    /// # Errors
+    /// As for [`Caller::expect`].
+    pub async fn configuration(&mut self) -> Result<BTreeMap<String, String>, BenchError> {
+        let code = request::GET_BROKER_CONFIG;
+        let body = self.expect("configuration", code, &(), |answer| answer.body.to_vec()).await?;
+        let text = String::from_utf8_lossy(&body);
+        let entry = |line: &str| {
+            let (key, value) = line.split_once('=')?;
+            Some((key.trim().to_owned(), value.trim().to_owned()))
+        };
+        Ok(text.lines().filter_map(entry).collect())
+    }
+
+    /// Changes a setting of a broker while it runs.
+    ///
+    /// # Errors
+    /// As for [`Caller::expect`].
+    pub async fn change_setting(&mut self, key: &str, value: &str) -> Result<(), BenchError> {
+        let (code, body) = (request::UPDATE_BROKER_CONFIG, format!("{key}={value}\n"));
+        self.expect_with_body("change of a setting", code, &(), body.as_bytes(), |_| ()).await
+    }
+
     /// Asks for something that must succeed; returns what `take` makes of the answer.
     ///
     /// # Errors

@@ -278,6 +278,48 @@ fn results_are_compared_and_the_exit_code_tells() {
 }
 
 #[test]
+fn a_setting_is_switched_within_a_run_and_its_cost_told() {
+    let folder = folder();
+    let brief = ["--pairs", "3", "--slice", "0.1", "--settle", "0.05", "--warm-up", "0.1"];
+    let words = ["switch", "sendStageTracing=false,true", "-c", "2", "--json", "-o", "cost"];
+    let output = bench(folder.path(), &[&words[..], &brief].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "three pairs tell nothing: {errors}");
+    assert!(errors.contains("pair 3 of 3: CPU us/msg "), "{errors}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kept = std::fs::read(folder.path().join("cost.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&kept).unwrap(), told);
+    let slices = told["slices"].as_array().unwrap();
+    for pair in 1..=3 {
+        let of_it = slices.iter().filter(|slice| slice["pair"] == pair);
+        let mut values: Vec<_> = of_it.map(|slice| slice["value"].as_u64().unwrap()).collect();
+        values.sort_unstable();
+        assert_eq!(values, [0, 1], "{told}");
+    }
+    assert!(slices.iter().all(|slice| slice["messages"].as_u64() > Some(0)), "{told}");
+    assert_eq!(told["environment"]["broker_config"]["sendStageTracing"], "false", "as before");
+    let of = |figure: usize, key: &str| told["figures"][figure][key].clone();
+    assert_eq!((of(0, "name"), of(0, "verdict")), ("CPU us/msg".into(), "unclear".into()));
+    assert!(of(1, "cost")["ratio"].as_f64() > Some(0.0), "{told}");
+}
+
+#[test]
+fn what_cannot_be_switched_is_refused_with_what_can() {
+    let folder = folder();
+    for (setting, part) in [
+        ("commitLogs=1,2", "has no setting commitLogs"),
+        ("listenPort=1,20911", "is still "),
+        ("sendStageTracing=false,maybe", "expected true or false"),
+    ] {
+        let output = bench(folder.path(), &["switch", setting]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(part), "{setting}: {errors}");
+    }
+    assert_eq!(bench(folder.path(), &["switch", "sendStageTracing"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_scenario_is_run_with_flags_of_its_own() {
     let folder = folder();
     std::fs::write(folder.path().join("s.toml"), "command = \"produce\"\nno-limits = true\n")

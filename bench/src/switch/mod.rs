@@ -1,0 +1,271 @@
+//! `bench switch`: what a setting costs a broker that goes on meanwhile.
+//!
+//! Two runs of a broker differ by where its files lie, what the host does in that minute, and by
+//! what the first left behind: some percent, so that a cost of 2 % takes dozens of pairs of runs.
+//! Slices of one run share all of that. The setting is changed by request under a load that goes
+//! on, and what the broker spends in the slice behind it is compared with the slice beside it,
+//! which has the other value; which of the two comes first is drawn for each pair, so that what
+//! comes and goes with any rhythm of the broker hits both alike.
+
+mod pairs;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{random, task};
+use serde::Serialize;
+
+use crate::args::switch::{Setting, SwitchArgs};
+use crate::driver::{Load, Timing};
+use crate::ending::Ending;
+use crate::environment::Environment;
+use crate::error::BenchError;
+use crate::observe::Machine;
+use crate::produce::Producers;
+use crate::record::archive::Archive;
+use crate::report::{environment, files};
+use crate::stop;
+use crate::switch::pairs::{Figure, Slice};
+use crate::target::Target;
+use crate::target::caller::Caller;
+
+/// Seeds are short enough to be typed.
+const SEEDS: u64 = 1_000_000;
+
+/// A switch takes milliseconds; with so much for each the load does not end before the slices.
+const SWITCH_MAX: Duration = Duration::from_secs(10);
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    setting: Setting,
+    load: String,
+    seed: u64,
+    at_most_percent: f64,
+    /// Failed requests of the whole run.
+    failures: u64,
+    figures: Vec<Figure>,
+    slices: Vec<Slice>,
+    environment: Environment,
+}
+
+/// Puts the load on the broker, switches, and tells what the second value costs.
+///
+/// # Errors
+/// The broker cannot be started or reached, has no such setting, or takes it only at its start.
+pub async fn run(args: &SwitchArgs) -> Result<Ending, BenchError> {
+    let target = Rc::new(Target::open(&args.target).await?);
+    let mut switches = Switch::all(&target, &args.setting).await?;
+    let seed = args.seed.unwrap_or_else(|| random::seed_u64() % SEEDS);
+    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
+    let load = producers.connect(&target, &args.pace, 0, None).await?;
+    announce(args, seed);
+    let running = {
+        let (load, timing) = (Rc::clone(&load), timing(args));
+        let run = async move { load.run(timing, Archive::default(), |_, _| ()).await };
+        task::spawn("bench switch", run)
+    };
+    stop::table_follows();
+    let before = Machine::look().await;
+    let measured = slices(args, seed, &target, &load, &mut switches).await;
+    let meanwhile = Machine::look().await.since(&before);
+    load.stop_after(0);
+    let archive = running.await;
+    for switch in &mut switches {
+        switch.restore().await?;
+    }
+    let slices = measured?;
+    let figures = pairs::figures(&slices, args.pace.rate.is_empty(), args.at_most);
+    let environment =
+        Environment { meanwhile: Some(meanwhile.strain()), ..Environment::of(&target).await };
+    let (load, failures) = (describe(args), archive.total.errors.total());
+    let (setting, at_most_percent) = (args.setting.clone(), args.at_most);
+    let outcome =
+        Outcome { setting, load, seed, at_most_percent, failures, figures, slices, environment };
+    outcome.tell(args).await?;
+    target.ended_well();
+    Ok(outcome.ending())
+}
+
+fn describe(args: &SwitchArgs) -> String {
+    let topics = args.target.describe_topics(args.message.spread);
+    format!("{}, {}{topics}", args.pace.describe(), args.message.describe())
+}
+
+/// Of the load, which the slices end.
+fn timing(args: &SwitchArgs) -> Timing {
+    let pair = 2 * (args.slice + args.settle + SWITCH_MAX);
+    Timing { warm_up: args.pace.warm_up, duration: args.pairs * pair }
+}
+
+fn announce(args: &SwitchArgs, seed: u64) {
+    let length = args.pace.warm_up + 2 * args.pairs * (args.slice + args.settle);
+    let Setting { key, values: [one, other] } = &args.setting;
+    eprintln!(
+        "seed {seed}: {} pairs of {:?} with {key}={one} and {other}, about {} s",
+        args.pairs,
+        args.slice,
+        length.as_secs()
+    );
+}
+
+/// All slices, or those until a signal came.
+async fn slices(
+    args: &SwitchArgs,
+    seed: u64,
+    target: &Target,
+    load: &Load,
+    switches: &mut [Switch],
+) -> Result<Vec<Slice>, BenchError> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut slices = Vec::new();
+    wait(args.pace.warm_up).await;
+    for pair in 1..=args.pairs {
+        let first = usize::from(random.random_bool(0.5));
+        for value in [first, 1 - first] {
+            for switch in switches.iter_mut() {
+                switch.set(&args.setting.values[value]).await?;
+            }
+            wait(args.settle).await;
+            let from = Look::now(target, load);
+            wait(args.slice).await;
+            if stop::is_requested() {
+                return Ok(slices);
+            }
+            slices.push(Look::now(target, load).since(from, pair, value));
+        }
+        eprintln!("pair {pair} of {}: {}", args.pairs, pairs::describe(&slices));
+    }
+    Ok(slices)
+}
+
+/// Until then, or until a signal comes.
+async fn wait(time: Duration) {
+    let _ = task::timeout(time, stop::requested()).await;
+}
+
+/// What was spent and done at a moment.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Instant,
+    messages: u64,
+    /// CPU time of the broker, where it is on this machine.
+    cpu: Option<Duration>,
+}
+
+impl Look {
+    fn now(target: &Target, load: &Load) -> Self {
+        let cpu = target.usage().map(|usage| usage.cpu);
+        Self { at: Instant::now(), messages: load.messages(), cpu }
+    }
+
+    fn since(self, from: Self, pair: u32, value: usize) -> Slice {
+        let cpu = self.cpu.zip(from.cpu).map(|(now, then)| now.saturating_sub(then));
+        Slice {
+            pair,
+            value,
+            seconds: self.at.saturating_since(from.at).as_secs_f64(),
+            messages: self.messages - from.messages,
+            cpu_s: cpu.map(|cpu| cpu.as_secs_f64()),
+        }
+    }
+}
+
+/// The setting at one broker.
+struct Switch {
+    caller: Caller,
+    key: String,
+    /// What it was before.
+    before: String,
+}
+
+impl Switch {
+    /// At all brokers; each takes the second value, and so will take it again.
+    async fn all(target: &Target, setting: &Setting) -> Result<Vec<Self>, BenchError> {
+        let mut switches = Vec::new();
+        for broker in 0..target.broker_count() {
+            let mut caller = Caller::connect(target.broker_addr(broker)).await?;
+            let before = value_at(&mut caller, &setting.key).await?;
+            let mut switch = Self { caller, key: setting.key.clone(), before };
+            switch.try_out(&setting.values[1]).await?;
+            switches.push(switch);
+        }
+        Ok(switches)
+    }
+
+    async fn set(&mut self, value: &str) -> Result<(), BenchError> {
+        self.caller.change_setting(&self.key, value).await
+    }
+
+    async fn restore(&mut self) -> Result<(), BenchError> {
+        let before = self.before.clone();
+        self.set(&before).await
+    }
+
+    /// A setting of the next start is taken, and nothing comes of it before.
+    async fn try_out(&mut self, value: &str) -> Result<(), BenchError> {
+        self.set(value).await?;
+        let (found, key) = (value_at(&mut self.caller, &self.key).await?, &self.key);
+        if found == value {
+            return Ok(());
+        }
+        let text = format!(
+            "{key}={value} was asked for, and it is still {found}: bench switch takes settings \
+             that a broker changes while it runs, and values as it writes them itself"
+        );
+        self.restore().await?;
+        Err(BenchError::NotComparable(text))
+    }
+}
+
+async fn value_at(caller: &mut Caller, key: &str) -> Result<String, BenchError> {
+    caller.configuration().await?.remove(key).ok_or_else(|| {
+        let text = format!(
+            "the broker at {} has no setting {key}: mqadmin getBrokerConfig lists all",
+            caller.who()
+        );
+        BenchError::NotComparable(text)
+    })
+}
+
+impl Outcome {
+    async fn tell(&self, args: &SwitchArgs) -> Result<(), BenchError> {
+        let json = serde_json::to_string_pretty(self).expect("an outcome is plain data");
+        match args.json {
+            true => println!("{json}"),
+            false => self.print(),
+        }
+        if let Some(prefix) = &args.output {
+            let path = files::with_extension(prefix, "json");
+            files::replace(&path, json.as_bytes()).await?;
+            eprintln!("written: {}", path.display());
+        }
+        Ok(())
+    }
+
+    fn print(&self) {
+        let Setting { key, values: [one, other] } = &self.setting;
+        println!("\n{key}={other} against {key}={one}, under {}", self.load);
+        println!("{}", environment::block(&self.environment));
+        println!("{}", pairs::table(&self.figures));
+        println!(
+            "Slices of one run, in pairs of random order (seed {}); from and to: 95 % interval of \
+             the mean over all pairs.",
+            self.seed
+        );
+        self.figures.iter().filter_map(Figure::note).for_each(|note| println!("{note}"));
+        if self.failures > 0 {
+            println!("{} requests failed", self.failures);
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        match self.failures {
+            0 => pairs::ending(&self.figures),
+            failures => Ending::of(failures),
+        }
+    }
+}
