@@ -1,6 +1,7 @@
 //! Words for people, on standard output and standard error. The macros of the standard library
 //! panic where nobody reads any more, as behind `2>&1 | head`; these end the run instead, as a
-//! signal does.
+//! signal does. They also write what they are given at once: the broker that bench starts has the
+//! same standard error, and its log would stand in the middle of a line that comes in pieces.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -22,12 +23,12 @@ macro_rules! eprintln {
 
 /// Prints on standard output.
 pub fn to_output(words: Arguments<'_>) {
-    heed(io::stdout().write_fmt(words));
+    heed(io::stdout().write_all(words.to_string().as_bytes()));
 }
 
 /// Prints on standard error.
 pub fn to_errors(words: Arguments<'_>) {
-    heed(io::stderr().write_fmt(words));
+    heed(io::stderr().write_all(words.to_string().as_bytes()));
 }
 
 fn heed(written: io::Result<()>) {
