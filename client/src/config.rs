@@ -157,6 +157,10 @@ pub struct ConsumerConfig {
     pub reconsume_times_max: i32,
     /// Pause before an orderly queue is tried again (`suspendCurrentQueueTimeMillis`, 1 s).
     pub orderly_suspend: Duration,
+    /// How long a queue that was given up stays locked for its batch at work
+    /// (`rocketmq.client.unlockDelayTimeMills`, 20 s). More than 40 s makes no difference: the
+    /// broker grants a minute from the last confirmation, which may be 20 s old by then.
+    pub orderly_unlock_delay: Duration,
     /// Lite pull: store by itself what polls returned, once there was another poll after them
     /// (`autoCommit`, on).
     pub auto_commit: bool,
@@ -179,6 +183,7 @@ impl ConsumerConfig {
             consume_threads: 20,
             reconsume_times_max: -1,
             orderly_suspend: Duration::from_secs(1),
+            orderly_unlock_delay: Duration::from_secs(20),
             auto_commit: true,
             buffered_max: 10_000,
         }

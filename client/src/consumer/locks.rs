@@ -26,9 +26,6 @@ use crate::queue::MessageQueue;
 const LOCK_INTERVAL: Duration = Duration::from_secs(20);
 /// A lock not confirmed for so long is not trusted (half of what the broker grants).
 const LOCK_TRUSTED_MS: u64 = 30_000;
-/// A queue that was given up is unlocked after this long, whatever its batch does (Java: 20 s).
-/// With [`LOCK_INTERVAL`] before it this stays below the minute that the broker grants.
-const UNLOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is under way with the locks of a member.
 #[derive(Default)]
@@ -205,7 +202,8 @@ impl Member {
     async fn unlock_later(self: Rc<Self>, assigned: Rc<Assigned>) {
         let Some(locks) = self.locks() else { return };
         let (queue, group) = (&assigned.queue, &self.config.group);
-        if task::timeout(UNLOCK_TIMEOUT, assigned.lock.batch_turn.enter()).await.is_err() {
+        let delay = self.config.orderly_unlock_delay;
+        if task::timeout(delay, assigned.lock.batch_turn.enter()).await.is_err() {
             tracing::warn!(%queue, group, "given up while its listener is still at work");
         }
         self.unlock(vec![queue.clone()]).await;

@@ -140,7 +140,11 @@ impl Work {
 
 /// Joins group `g`, which consumes topic `T`.
 async fn join(client: &Client, work: &Arc<Work>) -> PushConsumer {
-    let consumer = client.orderly_consumer(group("g"), work.listener()).await.expect("joined");
+    join_as(group("g"), client, work).await
+}
+
+async fn join_as(config: ConsumerConfig, client: &Client, work: &Arc<Work>) -> PushConsumer {
+    let consumer = client.orderly_consumer(config, work.listener()).await.expect("joined");
     consumer.subscribe("T", "*").await.expect("subscribed");
     consumer
 }
@@ -183,19 +187,24 @@ fn a_queue_changes_hands_when_the_batch_at_work_has_returned() {
 }
 
 #[test]
-fn a_queue_whose_batch_does_not_return_changes_hands_after_20_seconds() {
+fn a_queue_whose_batch_does_not_return_changes_hands_after_the_unlock_delay() {
+    /// The delay runs from when the queue is given up, which is while the second member joins.
+    const EARLY: Duration = Duration::from_secs(1);
+    const DELAY: Duration = Duration::from_secs(3);
+    /// Long before the delay that is usual.
+    const LATE: Duration = Duration::from_secs(12);
     let broker = FakeBroker::start("a");
     let (first, second) = (client_of(&broker), client_of(&broker));
     let work = Arc::new(Work::default());
+    let config = ConsumerConfig { orderly_unlock_delay: DELAY, ..group("g") };
     block_on(async {
         send_to_all_queues(&first).await;
-        join(&first, &work).await;
+        join_as(config, &first, &work).await;
         assert!(work.wait_for(PATIENCE, |work| work.begun >= 4), "all queues are at work");
         join(&second, &work).await;
     });
-    let early = Duration::from_secs(18);
-    assert!(!work.wait_for(early, |work| work.begun > 4), "nobody begins beside them");
-    assert!(work.wait_for(PATIENCE, |work| work.begun >= 6), "the next owner waits no longer");
+    assert!(!work.wait_for(EARLY, |work| work.begun > 4), "nobody begins beside them");
+    assert!(work.wait_for(LATE, |work| work.begun >= 6), "the next owner waits no longer");
     work.let_go();
 }
 
