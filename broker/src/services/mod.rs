@@ -15,7 +15,8 @@
 //!   the control plane that waits for the disk or for others is answered *later* (`later.rs`).
 //! - A pull is *held* by [`pull::held`] when it found nothing; [`crate::hold`] *parks* its wish,
 //!   without knowing that it is a pull, until a message or its deadline comes.
-//! - A pull is *cold* when its messages are on the device only: it goes to the slow lane.
+//! - A pull is read *later*, in the slow lane, when its messages are on the device only, or readers
+//!   behind it go first.
 //! - A shard is *congested* towards another ([`crate::link`]) while messages to it find no room in
 //!   the mesh; then the *gate* of `inbound.rs` is closed and connections are not read.
 

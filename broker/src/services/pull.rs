@@ -3,15 +3,15 @@
 //! A pull is checked, its progress committed, and the queue read, in one synchronous step when the
 //! messages are in memory or in the page cache. From there it is *answered*; *held* until a
 //! message it wants becomes visible or its time is up, when the client allows that and nothing was
-//! found; or *cold*: what it wants lies on the device, and is read in the slow lane. There it also
-//! waits while its connection has much to send.
+//! found; or read *later*, in the slow lane: what it wants lies on the device, readers behind it go
+//! first, or its connection has much to send.
 //!
 //! A pull that was held is executed once more, from its frame, and is not held again.
 
 mod check;
-mod cold;
 mod grid;
 pub mod held;
+mod later;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -112,7 +112,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
         // A message can wake all the pulls that a connection has ever sent, each with an answer of
         // its own, and a shard serves a whole read of another shard's connection at once.
         if self.request.peer.has_much_to_send() {
-            return cold::read(self.data, self.request);
+            return later::read(self.data, self.request);
         }
         let mut pieces = self.data.services().pull.pieces.borrow_mut();
         pieces.clear();
@@ -122,7 +122,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
                     self.answer(&pulling, &result, &mut pieces);
                 }
             }
-            ReadNow::Cold => cold::read(self.data, self.request),
+            ReadNow::Later => later::read(self.data, self.request),
         }
     }
 

@@ -12,6 +12,7 @@
 //!
 //! The log is written past the page cache, so that its readers have that to themselves.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use ringmq_runtime::buffer::{Block, Shared};
@@ -23,6 +24,7 @@ use crate::error::ReadError;
 use crate::log::{Inner, State};
 use crate::pool::{BLOCK_BYTES, Pool};
 use crate::read::Piece;
+use crate::segments::Segment;
 use crate::unreadable::Apart;
 use crate::walk::Wanted;
 
@@ -30,7 +32,7 @@ use crate::walk::Wanted;
 /// `broker/runtime`, CPU of both ends per KiB, ext4 and loopback on a busy machine: at 32 KiB 0.4
 /// us from memory and 0.55 us by `sendfile`, 0.68 if the page cache has to read; at 8 KiB 0.54 to
 /// 0.92 us.
-const FILE_RUN_MIN_BYTES: u64 = 32 << 10;
+pub(crate) const FILE_RUN_MIN_BYTES: u64 = 32 << 10;
 
 /// Adds the bytes of the first of the wanted records to `out`, as many as are in memory or in the
 /// page cache, or leave from there; tells how many. Never waits for the device.
@@ -53,7 +55,7 @@ pub(crate) fn fetch_now(
             assert!(byte < state.tail.start(), "records of the tail lie in one block");
             let Some(segment) = state.segments.find(byte) else { break };
             let pos = byte - segment.base;
-            let settled = segment.base..state.tail.start().min(segment.base + state.segments.size);
+            let settled = settled(state, segment);
             let next = wanted.get(fetched + run.len()).map(|next| next.byte);
             if len >= FILE_RUN_MIN_BYTES && !segment.file.failed_to_send() {
                 out.extend(copies.take());
@@ -78,6 +80,11 @@ pub(crate) fn fetch_now(
     }
     out.extend(copies.finish(extents.pool()));
     fetched
+}
+
+/// Bytes of a segment that do not change any more.
+pub(crate) fn settled(state: &State, segment: &Segment) -> Range<u64> {
+    segment.base..state.tail.start().min(segment.base + state.segments.size)
 }
 
 /// Adds a slice, as a part of the last one where it follows that in memory.
@@ -159,7 +166,10 @@ pub(crate) async fn fetch(
 }
 
 /// Neighbours, of which each group becomes one piece: all in one block of the tail, or none in it.
-fn runs<'a>(state: &'a State, wanted: &'a [Wanted]) -> impl Iterator<Item = &'a [Wanted]> {
+pub(crate) fn runs<'a>(
+    state: &'a State,
+    wanted: &'a [Wanted],
+) -> impl Iterator<Item = &'a [Wanted]> {
     wanted.chunk_by(|a, b| {
         let is_together = match state.tail.bytes_from(a.byte) {
             Some(bytes) => a.len + b.len <= bytes.len() as u64,

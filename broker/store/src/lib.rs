@@ -11,8 +11,9 @@
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshots snapshot frame index_files
 //!
 //! life    open, close, fence; what it tells              log signals stats
-//! read    entries and bytes from memory, page cache,      read walk fetch extents pool cold
-//!         files                                           cold_plan first_reads blocks cache
+//! read    entries and bytes from memory, page cache,      read walk fetch followers extents order
+//!         files                                           pool cold cold_plan first_reads blocks
+//!                                                         cache
 //! lookup  by position, time, key                         lookup terms
 //! delete  a topic, and until a crash cannot undo it      deletion
 //! scrub   everything once more, slowly                   scrub
@@ -52,6 +53,7 @@ mod extents;
 mod fetch;
 mod first_reads;
 mod flusher;
+mod followers;
 mod frame;
 mod group_times;
 mod index_files;

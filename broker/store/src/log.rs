@@ -23,6 +23,7 @@ use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
 use crate::extents::Extents;
+use crate::followers::Followers;
 use crate::group_times::GroupClock;
 use crate::index_files::IndexFiles;
 use crate::index_load::LoadedIndex;
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) blocks: RefCell<Cache<Rc<[Entry]>>>,
     /// Extents of the log that several reads want.
     pub(crate) extents: RefCell<Extents>,
+    pub(crate) followers: Followers,
     /// What a read that is under way wants, so that none has to allocate it.
     pub(crate) wanted: RefCell<Vec<Wanted>>,
     pub(crate) cold: ColdReads,
@@ -235,6 +237,7 @@ impl Inner {
             index_files: RefCell::new(index_files),
             blocks: RefCell::new(Cache::new(blocks_bytes)),
             extents: RefCell::new(Extents::new(extents_bytes)),
+            followers: Followers::default(),
             wanted: RefCell::default(),
             cold: ColdReads::default(),
             unreadable: RefCell::default(),

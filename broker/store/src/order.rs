@@ -22,6 +22,9 @@ const CHAINS_MAX: usize = 16;
 /// Records of a queue in the mean that make sorting worth it.
 const CHAIN_RECORDS_MIN: usize = 2;
 
+/// Bytes of a record, about: room is made for so many.
+const RECORD_MEAN_BYTES: usize = 1 << 10;
+
 /// Where the bytes of an extent are in its memory.
 #[derive(Default)]
 pub(crate) struct Order {
@@ -55,12 +58,17 @@ struct Link {
 }
 
 impl Order {
-    /// Sorts an extent that is as in the log and has a record at `first`, if that pays. `scratch`
-    /// is as long.
-    pub(crate) fn sort(extent: &mut [u8], first: usize, scratch: &mut [u8]) -> Self {
-        let Some((chains, links)) = chains(extent, first) else { return Self::default() };
-        scratch.copy_from_slice(extent);
-        let mut order = Self { parts: vec![Part { from: 0, at: 0 }] };
+    /// Copies an extent, as it is in the log with a record at `first`, to `out`, which is as long:
+    /// sorted, if that pays.
+    pub(crate) fn sort(extent: &[u8], first: usize, out: &mut [u8]) -> Self {
+        let Some((chains, links)) = chains(extent, first) else {
+            out.copy_from_slice(extent);
+            return Self::default();
+        };
+        out[..first].copy_from_slice(&extent[..first]);
+        // A part for each record, one before the first and one behind the last.
+        let mut order = Self { parts: Vec::with_capacity(links.len() + 2) };
+        order.parts.push(Part { from: 0, at: 0 });
         let mut places = Vec::with_capacity(chains.len());
         let mut end = first;
         for chain in &chains {
@@ -71,10 +79,11 @@ impl Order {
             let at = places[chain];
             places[chain] = at + bytes.len();
             order.add(bytes.start, at);
-            extent[at..at + bytes.len()].copy_from_slice(&scratch[bytes]);
+            out[at..at + bytes.len()].copy_from_slice(&extent[bytes]);
         }
         if end < extent.len() {
             order.add(end, end);
+            out[end..].copy_from_slice(&extent[end..]);
         }
         order
     }
@@ -115,7 +124,8 @@ impl Order {
 /// The records of an extent from `first` on, and the chains they make; none if these are too many,
 /// or too short to sort them.
 fn chains(extent: &[u8], first: usize) -> Option<(Vec<Chain>, Vec<Link>)> {
-    let (mut chains, mut links) = (Vec::<Chain>::new(), Vec::new());
+    let mut chains = Vec::<Chain>::with_capacity(CHAINS_MAX);
+    let mut links = Vec::with_capacity(extent.len() / RECORD_MEAN_BYTES);
     let mut at = first;
     while let Ok(Peek::Message(head)) = record::peek(&extent[at..]) {
         if head.len > extent.len() - at {
@@ -168,8 +178,8 @@ mod tests {
     }
 
     fn sort(log: &[u8]) -> (Order, Vec<u8>) {
-        let mut memory = log.to_vec();
-        let order = Order::sort(&mut memory, FIRST, &mut vec![0; BLOCK_BYTES]);
+        let mut memory = vec![0; BLOCK_BYTES];
+        let order = Order::sort(log, FIRST, &mut memory);
         (order, memory)
     }
 

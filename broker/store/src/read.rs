@@ -1,7 +1,7 @@
 //! Reading a queue: at once from memory and the page cache, else from the device.
 //!
 //! Statuses and next offsets are those of Apache's broker. A read collects the records it wants
-//! (`walk.rs`) and then their bytes (`fetch.rs`).
+//! (`walk.rs`) and then their bytes (`fetch.rs`), and gives way to those behind (`followers.rs`).
 
 use ringmq_runtime::buffer::Shared;
 use ringmq_runtime::disk::FileView;
@@ -10,9 +10,13 @@ use crate::blocks;
 use crate::cold;
 use crate::error::ReadError;
 use crate::fetch;
+use crate::followers;
 use crate::log::Log;
 use crate::position::QueueOffset;
 use crate::walk::{Stop, Walk};
+
+/// Records that a read from files makes room for at once.
+const WANTED_ROOM: usize = 1024;
 
 /// How many messages an answer may hold, and how many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,13 +130,13 @@ pub enum Piece {
 pub enum ReadNow {
     /// It is complete; the pieces are in place.
     Done(ReadResult),
-    /// The device is needed: use [`Log::read`].
-    Cold,
+    /// It has to wait, for the device or for readers behind it: use [`Log::read`].
+    Later,
 }
 
 impl Log {
-    /// Reads if all that is needed is in memory or in the page cache, and adds the messages to
-    /// `out`.
+    /// Reads if all that is needed is in memory or in the page cache, and nobody behind goes first,
+    /// and adds the messages to `out`.
     ///
     /// `wants` decides by tag hash. A read from memory allocates nothing, unless it is larger than
     /// all before it or `out` has to grow; one from the page cache allocates for its copies, and
@@ -152,10 +156,13 @@ impl Log {
         let mut wanted = inner.wanted.borrow_mut();
         wanted.clear();
         let stop = walk.collect(inner, wants, &mut wanted);
+        if followers::is_ahead(inner, &state, &wanted) {
+            return ReadNow::Later;
+        }
         let fetched = fetch::fetch_now(inner, &state, &wanted, out);
         match (stop, wanted.len()) {
-            (Stop::Block(..), 0) => return ReadNow::Cold,
-            (_, wanted) if fetched == 0 && wanted > 0 => return ReadNow::Cold,
+            (Stop::Block(..), 0) => return ReadNow::Later,
+            (_, wanted) if fetched == 0 && wanted > 0 => return ReadNow::Later,
             _ => {}
         }
         // What was found before the cold part is an answer; the next read will ask for the rest.
@@ -191,7 +198,7 @@ impl Log {
             Ok(walk) => walk,
             Err(result) => return Ok(result),
         };
-        let mut wanted = Vec::new();
+        let mut wanted = Vec::with_capacity(query.limits.count.min(WANTED_ROOM));
         loop {
             match walk.collect(inner, wants, &mut wanted) {
                 Stop::Done => break,
@@ -206,6 +213,7 @@ impl Log {
             return Ok(result);
         }
         blocks::load_ahead(inner, walk.next_block(inner));
+        followers::give_way(inner, &wanted).await;
         match fetch::fetch(inner, &wanted, out).await {
             Ok(fetched) if fetched.settled == wanted.len() && fetched.lost.is_empty() => Ok(result),
             Ok(fetched) => {

@@ -86,7 +86,7 @@ async fn try_pull(log: &Log, queue_id: i32, from: u64, count: usize) -> Option<(
     let mut pieces = Vec::new();
     let (result, was_at_once) = match log.read_now(&query, &mut |_| true, &mut pieces) {
         ReadNow::Done(result) => (result, true),
-        ReadNow::Cold => (log.read(&query, &mut |_| true, &mut pieces).await.ok()?, false),
+        ReadNow::Later => (log.read(&query, &mut |_| true, &mut pieces).await.ok()?, false),
     };
     check_messages(&pieces, queue_id, from, result.count);
     Some((result.count as u64, was_at_once))

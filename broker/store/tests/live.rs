@@ -84,7 +84,7 @@ fn appended_messages_become_visible_when_they_are_safe_and_survive_a_clean_resta
         let limits = ReadLimits { count: 20, ..ReadLimits::asked(20) };
         let (query, mut pieces) = (messages(0, limits), Vec::new());
         let now = log.read_now(&query, &mut |_| true, &mut pieces);
-        assert_eq!(now, ReadNow::Cold);
+        assert_eq!(now, ReadNow::Later);
         let read = log.read(&query, &mut |_| true, &mut pieces).await;
         let result = read.expect("a readable log");
         assert_eq!((result.status, result.count), (ReadStatus::Found, 8));

@@ -39,7 +39,7 @@ async fn read(
     let query = ReadQuery { topic: "t", queue_id: 0, from: QueueOffset(from), limits };
     match log.read_now(&query, &mut wants, &mut pieces) {
         ReadNow::Done(result) => (result, pieces),
-        ReadNow::Cold => {
+        ReadNow::Later => {
             let read = log.read(&query, &mut wants, &mut pieces).await;
             (read.expect("a readable log"), pieces)
         }

@@ -74,7 +74,7 @@ async fn pull_some(
     let mut pieces = Vec::new();
     let result = match log.read_now(&query, &mut |_| true, &mut pieces) {
         ReadNow::Done(result) => result,
-        ReadNow::Cold => log.read(&query, &mut |_| true, &mut pieces).await?,
+        ReadNow::Later => log.read(&query, &mut |_| true, &mut pieces).await?,
     };
     assert!(result.next_offset.0 > from, "{result:?}");
     Ok((pieces, result.next_offset))

@@ -134,7 +134,9 @@ pub async fn consume(log: &Log, topic: &str, queue_id: i32) -> Vec<Seen> {
         let now = log.read_now(&query, &mut all, &mut pieces);
         let result = match now {
             ReadNow::Done(result) => result,
-            ReadNow::Cold => log.read(&query, &mut all, &mut pieces).await.expect("a readable log"),
+            ReadNow::Later => {
+                log.read(&query, &mut all, &mut pieces).await.expect("a readable log")
+            }
         };
         assert_eq!(result.status, ReadStatus::Found, "{topic}/{queue_id} at {from}: {result:?}");
         let before = seen.len();

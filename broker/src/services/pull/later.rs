@@ -1,4 +1,5 @@
-//! Pulls of messages that are on the device alone, or whose connection has enough to send.
+//! Pulls of messages that are on the device alone, that let others go first, or whose connection
+//! has enough to send.
 
 use std::rc::Rc;
 
@@ -10,7 +11,7 @@ use crate::services::kept::Kept;
 use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
-/// Reads from the device when it is this pull's turn.
+/// Reads when it is this pull's turn.
 pub(super) fn read(data: &Rc<DataPlane>, request: Request<'_, '_>) {
     let kept = Kept::aside(request);
     let bytes = kept.frame_bytes();

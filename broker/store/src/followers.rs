@@ -1,0 +1,152 @@
+//! Readers of the log that are near each other stay near.
+//!
+//! An extent that the first reader takes from the page cache, which costs 10 us and more, those
+//! behind it find (`extents.rs`), if they come before it makes way. A shard that is busy serves all
+//! its readers equally often, so nothing brings them together, and chance drives them apart: until
+//! each takes nearly all extents for itself, which was 45 % of the time of pulls of 1,024
+//! (`bench/NOTES.md`).
+//!
+//! So a read whose first extent is not in memory is *ahead* if lately others behind it, near enough
+//! to want what it takes, found theirs. It gives way to these, round by round of the executor: it
+//! goes on when a round has passed in which none of them found anything, or after [`ROUNDS_MAX`].
+//! So readers that are together wait until all of them want what is not there, and then the first
+//! takes it for all. A reader alone may take itself for a follower: it waits for a round, in which
+//! nobody is served. One that others are far from does not wait.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::task::yield_now;
+
+use crate::fetch::{FILE_RUN_MIN_BYTES, runs, settled};
+use crate::log::{Inner, State};
+use crate::walk::Wanted;
+
+/// Rounds that a read gives way for, each of them a turn for every reader that is ready. Hot pulls
+/// of 1,024 by 16 readers: none 1.88M/s, 4 2.23M/s, 16 2.32M/s.
+const ROUNDS_MAX: usize = 8;
+
+/// How many reads are remembered: those of a round of so many readers.
+const FINDS_MAX: usize = 32;
+
+/// For how long: several pulls of 1,024. A reader that others have stopped following, or that
+/// follows itself alone with pauses, does not wait.
+const LATELY: Duration = Duration::from_millis(2);
+
+/// A read that found its first extent.
+#[derive(Clone, Copy)]
+struct Find {
+    /// First byte of the first record.
+    byte: u64,
+    at: Instant,
+}
+
+/// Where reads found their first extent lately.
+#[derive(Default)]
+pub(crate) struct Followers {
+    /// The one with number `n` is at `n % FINDS_MAX`.
+    finds: [Cell<Option<Find>>; FINDS_MAX],
+    /// How many there were so far.
+    count: Cell<usize>,
+}
+
+impl Followers {
+    fn note(&self, byte: u64, at: Instant) {
+        let count = self.count.get();
+        self.finds[count % FINDS_MAX].set(Some(Find { byte, at }));
+        self.count.set(count + 1);
+    }
+
+    /// Whether one of the reads after the first `before` was at most `reach_bytes` behind `byte`,
+    /// and [`LATELY`] before `now`. Of very many the last are looked at.
+    fn are_behind(&self, byte: u64, reach_bytes: u64, before: usize, now: Instant) -> bool {
+        let count = self.count.get();
+        let numbers = before.max(count.saturating_sub(FINDS_MAX))..count;
+        let mut finds = numbers.filter_map(|number| self.finds[number % FINDS_MAX].get());
+        finds.any(|find| {
+            let is_near = find.byte <= byte && byte - find.byte <= reach_bytes;
+            is_near && now < find.at + LATELY
+        })
+    }
+}
+
+/// Whether a read would take an extent while others, who are on their way to it, find theirs.
+pub(crate) fn is_ahead(inner: &Inner, state: &State, wanted: &[Wanted]) -> bool {
+    let Some(byte) = first_byte(state, wanted) else { return false };
+    if lacks(inner, state, byte) {
+        return is_followed(inner, byte, 0);
+    }
+    inner.followers.note(byte, Instant::now());
+    false
+}
+
+/// Waits while those who follow find what they want.
+pub(crate) async fn give_way(inner: &Inner, wanted: &[Wanted]) {
+    for _ in 0..ROUNDS_MAX {
+        let byte = {
+            let state = inner.state.borrow();
+            let byte = first_byte(&state, wanted);
+            let Some(byte) = byte.filter(|&byte| lacks(inner, &state, byte)) else { return };
+            byte
+        };
+        let before = inner.followers.count.get();
+        yield_now().await;
+        if !is_followed(inner, byte, before) {
+            return;
+        }
+    }
+}
+
+fn is_followed(inner: &Inner, byte: u64, before: usize) -> bool {
+    let reach_bytes = inner.options.extents_bytes;
+    inner.followers.are_behind(byte, reach_bytes, before, Instant::now())
+}
+
+/// First byte of a read that wants extents: not of one from the tail, or of neighbours that leave
+/// by `sendfile`.
+fn first_byte(state: &State, wanted: &[Wanted]) -> Option<u64> {
+    let Wanted { byte, len, .. } = Wanted::all_of(runs(state, wanted).next()?);
+    (byte < state.tail.start() && len < FILE_RUN_MIN_BYTES).then_some(byte)
+}
+
+fn lacks(inner: &Inner, state: &State, byte: u64) -> bool {
+    let segment = state.segments.find(byte);
+    segment.is_some_and(|segment| inner.extents.borrow().lacks(&settled(state, segment), byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_behind_are_found_and_others_are_not() {
+        let (followers, now) = (Followers::default(), Instant::now());
+        assert!(!followers.are_behind(1000, 1000, 0, now), "nobody has read");
+        followers.note(50, now);
+        followers.note(2000, now);
+        followers.note(400, now);
+        for (byte, reach_bytes, before, expected) in [
+            (1000, 600, 0, true),
+            (1000, 599, 0, false),
+            (400, 0, 0, true),
+            (399, 300, 0, false),
+            (399, 349, 0, true),
+            (399, 349, 1, false),
+            (1000, 600, 3, false),
+        ] {
+            let seen = followers.are_behind(byte, reach_bytes, before, now);
+            assert_eq!(seen, expected, "{byte} {reach_bytes} {before}");
+        }
+        assert!(!followers.are_behind(1000, 1000, 0, now + LATELY), "they have stopped");
+    }
+
+    #[test]
+    fn of_many_the_last_are_remembered() {
+        let (followers, now) = (Followers::default(), Instant::now());
+        (0..100).for_each(|byte| followers.note(byte, now));
+        let oldest = 100 - FINDS_MAX as u64;
+        assert!(followers.are_behind(oldest, 0, 0, now));
+        assert!(!followers.are_behind(oldest - 1, 0, 0, now));
+    }
+}
