@@ -68,10 +68,12 @@ fn legend() -> String {
          itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
          the lower end of the interval, else our value. null: what the null broker has in the same \
          blocks; at most: how many times better than the rival that is, so the highest factor that \
-         this machine allows. Closed loop: each answer sends the next request, so this is no \
-         latency under load. Limited: a goal that is missed, where the whole interval of that \
-         factor, or without x of the null broker's value, misses it as well and ours is \
-         {SHARE_MIN} of the null broker or more."
+         this machine allows; of null: ours by the null broker's, the fraction of that limit, or - \
+         where there is none: memory and restarts, which the machine does not limit, rows of ours \
+         against ours, those whose client is Apache's, and races without --against null. Closed \
+         loop: each answer sends the next request, so this is no latency under load. Limited: a \
+         goal that is missed, where the whole interval of that factor, or without x of the null \
+         broker's value, misses it as well and ours is {SHARE_MIN} of the null broker or more."
     )
 }
 
@@ -140,6 +142,7 @@ fn rows(results: &Results) -> Table {
         "from",
         "to",
         "at most",
+        "of null",
         "pairs",
         "discarded",
         "failed",
@@ -155,7 +158,7 @@ fn rows(results: &Results) -> Table {
     rows
 }
 
-fn cells(row: &Row) -> [String; 17] {
+fn cells(row: &Row) -> [String; 18] {
     let factor = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.3}"));
     let side = |value: Option<f64>, overloaded: usize| match (value, overloaded) {
         (Some(value), _) => figure(value),
@@ -173,6 +176,7 @@ fn cells(row: &Row) -> [String; 17] {
         factor(row.gain.map(|gain| gain.low)),
         factor(row.gain.map(|gain| gain.high)),
         row.limit.map_or(String::new(), |limit| factor(Some(limit.gain.ratio))),
+        of_null(row).map_or("-".to_owned(), |share| factor(Some(share))),
         row.pairs.to_string(),
         row.unsteady.to_string(),
         row.failed.to_string(),
@@ -181,6 +185,15 @@ fn cells(row: &Row) -> [String; 17] {
         row.goal.map_or(String::new(), Goal::describe),
         row.reached.map_or(String::new(), |it| format!("{it:?}").to_lowercase()),
     ]
+}
+
+/// The fraction of the limit: ours by the null broker's, above 1 ours is better.
+fn of_null(row: &Row) -> Option<f64> {
+    let share = match row.rival {
+        Contestant::Null => row.gain,
+        _ => row.limit.and_then(|limit| limit.share),
+    };
+    share.filter(|_| row.figure.has_limit()).map(|share| share.ratio)
 }
 
 /// What a message costs each broker: means over all runs of a scenario, of whatever block; and
@@ -310,6 +323,19 @@ mod tests {
         results.runs.push(null);
         let text = costs(&results).to_string();
         assert!(text.contains("as scheduled") && !text.contains('%'), "{text}");
+    }
+
+    #[test]
+    fn a_row_tells_the_fraction_of_its_limit_and_one_without_a_limit_tells_none() {
+        let results = limited("sync-64x32", 2, 2.8, 3.0);
+        let shares = |figure| {
+            let rows = results.rows.iter().filter(move |row| row.figure == figure);
+            rows.map(|row| cells(row)[10].clone()).collect::<Vec<_>>()
+        };
+        // Against the tuned broker, the null broker, and ours.
+        assert_eq!(shares(Figure::Rate), ["0.933", "0.933", "-"]);
+        assert!(shares(Figure::Rss).iter().all(|share| share == "-"));
+        assert_eq!(cells(&race("sync-64x1", 1, 2.0).rows[0])[10], "-", "nobody raced against it");
     }
 
     #[test]
