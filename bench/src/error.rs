@@ -85,6 +85,19 @@ pub enum BenchError {
         /// Name of the response code, and its remark.
         answer: String,
     },
+    /// A broker has not got back the value that it had before it was measured.
+    #[error(
+        "the broker at {who} may have kept a value of bench switch: set {setting} there \
+         (mqadmin updateBrokerConfig); {error}"
+    )]
+    NotRestored {
+        /// Its address.
+        who: String,
+        /// What it was.
+        setting: String,
+        /// Why.
+        error: Box<BenchError>,
+    },
     /// A peer answered something that is not the protocol.
     #[error("{who} broke the protocol: {what}")]
     Protocol {

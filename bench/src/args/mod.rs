@@ -182,6 +182,11 @@ pub enum Command {
     Compare(CompareArgs),
     /// Change a setting of a broker to and fro under load, and tell what the second value costs.
     ///
+    /// A broker is compared with itself, so that no limit of the machine applies and none is
+    /// measured. However it ends, but for SIGKILL and a second signal, all brokers have the value
+    /// back that they had before, by request: that stands in config/overrides.json of their stores
+    /// and wins over broker.conf from then on.
+    ///
     /// Exit code 5: surely more than --at-most. 6: nothing sure. 0: surely no more.
     Switch(SwitchArgs),
     /// Make a page with plots of saved results, side by side.
@@ -241,15 +246,25 @@ mod tests {
         Cli::grammar().debug_assert();
     }
 
+    /// That the long help of a command has these words.
+    fn check_help(command: &str, parts: &[&str]) {
+        let mut grammar = Cli::grammar();
+        let command = grammar.find_subcommand_mut(command).unwrap();
+        let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        parts.iter().for_each(|part| assert!(help.contains(part), "{part}: {help}"));
+    }
+
     #[test]
     fn the_help_of_compare_says_what_its_exit_code_counts() {
-        let mut grammar = Cli::grammar();
-        let compare = grammar.find_subcommand_mut("compare").unwrap();
-        let help = compare.render_long_help().to_string();
-        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for words in ["Exit code 5: a row is worse", "has no part in the exit code", "--repeat 3"] {
-            assert!(help.contains(words), "{words}: {help}");
-        }
+        let counts = ["Exit code 5: a row is worse", "has no part in the exit code", "--repeat 3"];
+        check_help("compare", &counts);
+    }
+
+    #[test]
+    fn the_help_of_switch_says_what_it_leaves_at_a_broker_and_why_it_has_no_limits() {
+        let parts = ["config/overrides.json", "wins over broker.conf", "no limit of the machine"];
+        check_help("switch", &parts);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! which has the other value; which of the two comes first is drawn for each pair, so that what
 //! comes and goes with any rhythm of the broker hits both alike.
 
+mod brokers;
 mod pairs;
 
 use std::rc::Rc;
@@ -23,14 +24,14 @@ use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::observe::Machine;
+use crate::observe::{Machine, Strain};
 use crate::produce::Producers;
 use crate::record::archive::Archive;
 use crate::report::{environment, files};
 use crate::stop;
+use crate::switch::brokers::Switches;
 use crate::switch::pairs::{Figure, Slice};
 use crate::target::Target;
-use crate::target::caller::Caller;
 
 /// Seeds are short enough to be typed.
 const SEEDS: u64 = 1_000_000;
@@ -58,36 +59,51 @@ struct Outcome {
 /// The broker cannot be started or reached, has no such setting, or takes it only at its start.
 pub async fn run(args: &SwitchArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
-    let mut switches = Switch::all(&target, &args.setting).await?;
+    // From here on a signal lets it come to its end: brokers have their values back by then.
+    stop::table_follows();
+    let brokers: Vec<_> = (0..target.broker_count()).map(|it| target.broker_addr(it)).collect();
+    let measured = async |switches: &mut Switches| {
+        switches.take(&brokers, &args.setting.values[1]).await?;
+        measure(args, &target, switches).await
+    };
+    let measured = brokers::restored(&args.setting.key, measured).await?;
+    let outcome = Outcome::of(args, measured, Environment::of(&target).await);
+    outcome.tell(args).await?;
+    target.ended_well();
+    Ok(outcome.ending())
+}
+
+/// What one run has found.
+struct Measured {
+    seed: u64,
+    slices: Vec<Slice>,
+    /// Failed requests of the whole run.
+    failures: u64,
+    meanwhile: Strain,
+}
+
+/// The whole run under load, with brokers that take the setting.
+async fn measure(
+    args: &SwitchArgs,
+    target: &Rc<Target>,
+    switches: &mut Switches,
+) -> Result<Measured, BenchError> {
     let seed = args.seed.unwrap_or_else(|| random::seed_u64() % SEEDS);
-    let producers = Producers::new(&target, &args.message, args.pace.header.serialize());
-    let load = producers.connect(&target, &args.pace, 0, None).await?;
+    let producers = Producers::new(target, &args.message, args.pace.header.serialize());
+    let load = producers.connect(target, &args.pace, 0, None).await?;
     announce(args, seed);
     let running = {
         let (load, timing) = (Rc::clone(&load), timing(args));
         let run = async move { load.run(timing, Archive::default(), |_, _| ()).await };
         task::spawn("bench switch", run)
     };
-    stop::table_follows();
     let before = Machine::look().await;
-    let measured = slices(args, seed, &target, &load, &mut switches).await;
+    let measured = slices(args, seed, target, &load, switches).await;
     let meanwhile = Machine::look().await.since(&before);
     load.stop_after(0);
     let archive = running.await;
-    for switch in &mut switches {
-        switch.restore().await?;
-    }
-    let slices = measured?;
-    let figures = pairs::figures(&slices, args.pace.rate.is_empty(), args.at_most);
-    let environment =
-        Environment { meanwhile: Some(meanwhile.strain()), ..Environment::of(&target).await };
-    let (load, failures) = (describe(args), archive.total.errors.total());
-    let (setting, at_most_percent) = (args.setting.clone(), args.at_most);
-    let outcome =
-        Outcome { setting, load, seed, at_most_percent, failures, figures, slices, environment };
-    outcome.tell(args).await?;
-    target.ended_well();
-    Ok(outcome.ending())
+    let failures = archive.total.errors.total();
+    Ok(Measured { seed, slices: measured?, failures, meanwhile: meanwhile.strain() })
 }
 
 fn describe(args: &SwitchArgs) -> String {
@@ -118,7 +134,7 @@ async fn slices(
     seed: u64,
     target: &Target,
     load: &Load,
-    switches: &mut [Switch],
+    switches: &mut Switches,
 ) -> Result<Vec<Slice>, BenchError> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut slices = Vec::new();
@@ -126,9 +142,7 @@ async fn slices(
     for pair in 1..=args.pairs {
         let first = usize::from(random.random_bool(0.5));
         for value in [first, 1 - first] {
-            for switch in switches.iter_mut() {
-                switch.set(&args.setting.values[value]).await?;
-            }
+            switches.set(&args.setting.values[value]).await?;
             wait(args.settle).await;
             let from = Look::now(target, load);
             wait(args.slice).await;
@@ -174,64 +188,21 @@ impl Look {
     }
 }
 
-/// The setting at one broker.
-struct Switch {
-    caller: Caller,
-    key: String,
-    /// What it was before.
-    before: String,
-}
-
-impl Switch {
-    /// At all brokers; each takes the second value, and so will take it again.
-    async fn all(target: &Target, setting: &Setting) -> Result<Vec<Self>, BenchError> {
-        let mut switches = Vec::new();
-        for broker in 0..target.broker_count() {
-            let mut caller = Caller::connect(target.broker_addr(broker)).await?;
-            let before = value_at(&mut caller, &setting.key).await?;
-            let mut switch = Self { caller, key: setting.key.clone(), before };
-            switch.try_out(&setting.values[1]).await?;
-            switches.push(switch);
-        }
-        Ok(switches)
-    }
-
-    async fn set(&mut self, value: &str) -> Result<(), BenchError> {
-        self.caller.change_setting(&self.key, value).await
-    }
-
-    async fn restore(&mut self) -> Result<(), BenchError> {
-        let before = self.before.clone();
-        self.set(&before).await
-    }
-
-    /// A setting of the next start is taken, and nothing comes of it before.
-    async fn try_out(&mut self, value: &str) -> Result<(), BenchError> {
-        self.set(value).await?;
-        let (found, key) = (value_at(&mut self.caller, &self.key).await?, &self.key);
-        if found == value {
-            return Ok(());
-        }
-        let text = format!(
-            "{key}={value} was asked for, and it is still {found}: bench switch takes settings \
-             that a broker changes while it runs, and values as it writes them itself"
-        );
-        self.restore().await?;
-        Err(BenchError::NotComparable(text))
-    }
-}
-
-async fn value_at(caller: &mut Caller, key: &str) -> Result<String, BenchError> {
-    caller.configuration().await?.remove(key).ok_or_else(|| {
-        let text = format!(
-            "the broker at {} has no setting {key}: mqadmin getBrokerConfig lists all",
-            caller.who()
-        );
-        BenchError::NotComparable(text)
-    })
-}
-
 impl Outcome {
+    fn of(args: &SwitchArgs, measured: Measured, environment: Environment) -> Self {
+        let Measured { seed, slices, failures, meanwhile } = measured;
+        Self {
+            setting: args.setting.clone(),
+            load: describe(args),
+            seed,
+            at_most_percent: args.at_most,
+            failures,
+            figures: pairs::figures(&slices, args.pace.rate.is_empty(), args.at_most),
+            slices,
+            environment: Environment { meanwhile: Some(meanwhile), ..environment },
+        }
+    }
+
     async fn tell(&self, args: &SwitchArgs) -> Result<(), BenchError> {
         let json = serde_json::to_string_pretty(self).expect("an outcome is plain data");
         match args.json {
@@ -253,7 +224,7 @@ impl Outcome {
         println!("{}", pairs::table(&self.figures));
         println!(
             "Slices of one run, in pairs of random order (seed {}); from and to: 95 % interval of \
-             the mean over all pairs.",
+             the mean over all pairs. A broker against itself: no limit of the machine is beside it.",
             self.seed
         );
         self.figures.iter().filter_map(Figure::note).for_each(|note| println!("{note}"));
