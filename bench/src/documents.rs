@@ -57,6 +57,8 @@ pub enum Found {
     Result,
     /// A race.
     Race,
+    /// What is wanted, as another version of bench writes it, and what it lacks.
+    OtherVersion(String),
     /// The runs of `bench versus --tune`.
     Sweep,
     /// The document of `bench limits`.
@@ -68,13 +70,18 @@ pub enum Found {
 }
 
 impl Found {
-    /// What these bytes are, which `error` says are not what was expected.
-    fn in_bytes(bytes: &[u8], error: &serde_json::Error) -> Self {
+    /// What these bytes are, which `error` says are not what was wanted.
+    fn in_bytes(bytes: &[u8], wanted: Wanted, error: &serde_json::Error) -> Self {
         if bytes.trim_ascii().is_empty() {
             return Self::Empty;
         }
         match serde_json::from_slice(bytes) {
-            Ok(value) => Self::of_json(&value, error.to_string()),
+            Ok(value) => match (wanted, Self::of_json(&value, error.to_string())) {
+                (Wanted::Result, Self::Result) | (Wanted::Race, Self::Race) => {
+                    Self::OtherVersion(error.to_string())
+                }
+                (_, found) => found,
+            },
             Err(_) if is_scenario(bytes) => Self::Scenario,
             Err(error) if error.is_eof() => Self::Cut(error.to_string()),
             Err(error) => Self::NoJson(error.to_string()),
@@ -104,6 +111,7 @@ impl Found {
             Self::Race => "a whole race",
             Self::Sweep => "the runs of a sweep (bench versus --tune)",
             Self::Limits => "the limits of a machine (bench limits --json)",
+            Self::OtherVersion(what) => return format!("one of another version of bench ({what})"),
             Self::OtherJson(what) => return format!("JSON that bench has not written ({what})"),
             Self::NoJson(why) => return format!("no JSON ({why})"),
         };
@@ -125,7 +133,7 @@ impl WrongFile {
     fn what_to_do(&self) -> String {
         let path = self.path.display();
         match (self.wanted, &self.found) {
-            (_, Found::Nothing) => {
+            (_, Found::Nothing) if self.path.is_relative() => {
                 let here = std::env::current_dir().unwrap_or_default();
                 format!("a relative path counts from {}", here.display())
             }
@@ -144,6 +152,7 @@ impl WrongFile {
             (_, Found::Result) => {
                 format!("bench report {path} draws it, bench compare sets it beside another")
             }
+            (_, Found::OtherVersion(_)) => "measure again, or use that version".into(),
             (_, Found::Limits) => {
                 "they are read by people; the commands that measure have them in their own results"
                     .into()
@@ -173,9 +182,12 @@ pub fn wrong(path: &Path, wanted: Wanted, found: Found) -> BenchError {
 /// The file cannot be read, or is no such document.
 pub async fn read<T: DeserializeOwned>(path: &Path, wanted: Wanted) -> Result<T, BenchError> {
     let bytes = bytes(path, wanted, DOCUMENT_MAX_BYTES).await?;
-    let bytes = unpacked(bytes).map_err(|error| BenchError::file(path, error))?;
+    let bytes = unpacked(bytes).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => wrong(path, wanted, Found::Cut(error.to_string())),
+        _ => BenchError::file(path, error),
+    })?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| wrong(path, wanted, Found::in_bytes(&bytes, &error)))
+        .map_err(|error| wrong(path, wanted, Found::in_bytes(&bytes, wanted, &error)))
 }
 
 /// The bytes of a file, at most so many.
@@ -226,8 +238,11 @@ fn is_scenario(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::args::scenario;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
     use ringmq_runtime::shards;
     use serde::Deserialize;
+    use std::io::Write;
 
     /// What a result has that is read.
     #[derive(Debug, Deserialize)]
@@ -236,16 +251,23 @@ mod tests {
         _workload: String,
     }
 
+    /// What is read of a document by a version that has more in it.
+    #[derive(Debug, Deserialize)]
+    struct Newer {
+        #[serde(rename = "new")]
+        _new: u32,
+    }
+
     const RACE: &str = r#"{"conditions": {}, "runs": [], "rows": []}"#;
     const RUN: &str = r#"{"workload": 1, "latency_of": "send us", "runs": []}"#;
 
     /// What is said of a file with these contents, or of none.
-    fn said(wanted: Wanted, contents: Option<&str>) -> String {
-        let contents = contents.map(str::to_owned);
+    fn said(wanted: Wanted, contents: Option<&[u8]>) -> String {
+        let contents = contents.map(<[u8]>::to_vec);
         shards::block_on(async move {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("it");
-            contents.iter().for_each(|text| std::fs::write(&path, text).unwrap());
+            contents.iter().for_each(|bytes| std::fs::write(&path, bytes).unwrap());
             said_of(&path, wanted).await
         })
     }
@@ -261,7 +283,7 @@ mod tests {
     }
 
     fn check(wanted: Wanted, contents: Option<&str>, parts: &[&str]) {
-        let text = said(wanted, contents);
+        let text = said(wanted, contents.map(str::as_bytes));
         parts.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
     }
 
@@ -296,7 +318,37 @@ mod tests {
         check(Wanted::Scenario, Some("[1]"), &[scenario, "not written (a scenario is TOML)"]);
         check(Wanted::Scenario, Some("hello"), &[":1: no TOML (", "command = \"produce\""]);
         for wanted in [Wanted::Result, Wanted::Race, Wanted::Scenario] {
-            check(wanted, None, &[wanted.describe(), "found nothing", "path counts from /"]);
+            check(wanted, None, &[wanted.describe(), "found nothing", "; name such a file"]);
+            let text = shards::block_on(said_of(Path::new("no/such"), wanted));
+            assert!(text.contains("; a relative path counts from /"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_another_version_wrote_is_named_with_what_it_lacks() {
+        let old = r#"{"workload": "x", "latency_of": "send us", "runs": []}"#;
+        for (wanted, text) in [(Wanted::Result, old), (Wanted::Race, RACE)] {
+            let said = shards::block_on(async move {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("it");
+                std::fs::write(&path, text).unwrap();
+                read::<Newer>(&path, wanted).await.unwrap_err().to_string()
+            });
+            let expected = "found one of another version of bench (missing field `new` at line 1";
+            assert!(said.contains(expected), "{said}");
+            assert!(said.ends_with("); measure again, or use that version"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_packed_file_that_is_cut_is_told_as_cut() {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(RACE.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap();
+        for len in [2, 9, 20, packed.len() - 1] {
+            let text = said(Wanted::Race, Some(&packed[..len]));
+            assert!(text.contains("found a document that is cut short ("), "{len}: {text}");
+            assert!(text.contains("do that again"), "{len}: {text}");
         }
     }
 
