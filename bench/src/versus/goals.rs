@@ -113,7 +113,7 @@ const fn times_at_least(scenario: &'static str, figure: Figure, at_least: f64) -
     Goal { scenario, figure, rival, of: Of::Gain, at_least, aim: None }
 }
 
-/// Stated in the rows against the tuned rival, or where there is none against ourselves.
+/// Stated in the rows against the tuned rival alone.
 const fn value(scenario: &'static str, figure: Figure, at_least: f64, aim: f64) -> Goal {
     let rival = Contestant::Tuned;
     Goal { scenario, figure, rival, of: Of::Value, at_least, aim: Some(aim) }
