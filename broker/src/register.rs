@@ -176,7 +176,13 @@ impl Registrar {
                         tracing::info!("registered with name server {}", server.address);
                     }
                 }
-                Err(error) => server.lost(&error),
+                Err(error) => {
+                    pause = match server.is_reachable.get() {
+                        Some(true) => pause_after(reached_at.elapsed(), pause),
+                        _ => RETRY_PAUSE,
+                    };
+                    server.lost(&error);
+                }
             }
             self.answered.notify_all();
             if server.is_reachable.get() == Some(true) {

@@ -22,6 +22,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::{Connection, ReplyTo, ServerLimits, Service, serve};
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::sim::World;
+use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 use world::{Client, route};
 
@@ -98,19 +99,51 @@ fn a_name_server_that_starts_again_at_once_soon_knows_the_broker() {
     }
 }
 
-/// A name server that closes each connection as soon as the answer to a registration has left.
-#[derive(Default)]
+/// A name server that closes connections as soon as the answer to a registration has left.
 struct Closing {
     registrations: Cell<usize>,
+    /// It closes the connections of so many registrations, and none after them.
+    closes: usize,
+    /// It refuses the next registration.
+    refuses: Cell<bool>,
+    refused: Notify,
+}
+
+impl Closing {
+    fn new(closes: usize) -> Rc<Self> {
+        let (registrations, refuses) = (Cell::new(0), Cell::new(false));
+        Rc::new(Self { registrations, closes, refuses, refused: Notify::new() })
+    }
+
+    /// Starts it; it runs until the world ends.
+    fn boot(self: &Rc<Self>, world: &World) {
+        let (service, address) = (Rc::clone(self), name_server_address(world));
+        let run = async move {
+            let listener = Listener::bind(address, Reuse::No).expect("a free port");
+            let _server = serve(listener, service, ServerLimits::default());
+            std::future::pending::<()>().await;
+        };
+        world.spawn_on(NAMESRV, "closes", run).detach();
+    }
 }
 
 impl Service for Closing {
     fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
-        connection.reply(&ReplyTo::of(command), response::SUCCESS, None, &(), &[]);
-        if command.code != request::REGISTER_BROKER {
+        let is_registration = command.code == request::REGISTER_BROKER;
+        let is_refused = is_registration && self.refuses.take();
+        let code = if is_refused { response::SYSTEM_ERROR } else { response::SUCCESS };
+        connection.reply(&ReplyTo::of(command), code, None, &(), &[]);
+        if is_refused {
+            self.refused.notify_one();
+            return;
+        }
+        if !is_registration {
             return;
         }
         self.registrations.set(self.registrations.get() + 1);
+        if self.registrations.get() > self.closes {
+            return;
+        }
         let connection = Rc::clone(connection);
         let close = async move {
             task::sleep(Duration::from_millis(50)).await;
@@ -125,18 +158,32 @@ fn a_name_server_that_closes_every_connection_is_told_ever_more_seldom() {
     let world = World::new(1);
     let here = world.clone();
     world.run(async move {
-        let service = Rc::new(Closing::default());
-        let (counted, address) = (Rc::clone(&service), name_server_address(&here));
-        let run = async move {
-            let listener = Listener::bind(address, Reuse::No).expect("a free port");
-            let _server = serve(listener, service, ServerLimits::default());
-            std::future::pending::<()>().await;
-        };
-        here.spawn_on(NAMESRV, "closes", run).detach();
+        let name_server = Closing::new(usize::MAX);
+        name_server.boot(&here);
         boot_broker(&here);
         task::sleep(Duration::from_secs(120)).await;
         // After 2, 4, 8, 16, 30, 30 s and what connecting takes.
-        let registrations = counted.registrations.get();
+        let registrations = name_server.registrations.get();
         assert!((5..=8).contains(&registrations), "{registrations} registrations in two minutes");
+    });
+}
+
+#[test]
+fn a_name_server_that_once_closed_connections_and_refuses_much_later_is_soon_told_again() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let name_server = Closing::new(6);
+        name_server.boot(&here);
+        boot_broker(&here);
+        task::sleep(Duration::from_secs(600)).await;
+        name_server.refuses.set(true);
+        // At most a period of 30 s from now.
+        let refused = task::timeout(Duration::from_secs(60), name_server.refused.notified());
+        refused.await.expect("a registration in each period");
+        let before = name_server.registrations.get();
+        assert!(before > 6, "the name server kept the seventh connection");
+        task::sleep(SOON).await;
+        assert!(name_server.registrations.get() > before, "the broker tries again soon");
     });
 }
