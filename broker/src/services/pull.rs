@@ -116,7 +116,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
         }
         let mut pieces = self.data.services().pull.pieces.borrow_mut();
         pieces.clear();
-        match read_now(owned, &pulling, &mut pieces) {
+        match read_now(self.data, owned, &pulling, &mut pieces) {
             ReadNow::Done(result) => {
                 if pass == Pass::Again || !held::park(self, &pulling, &result) {
                     self.answer(&pulling, &result, &mut pieces);
@@ -181,11 +181,21 @@ impl<'a, 'f> Attempt<'a, 'f> {
 }
 
 /// Reads what is in memory or in the page cache; a pull that has to move elsewhere is told where.
-fn read_now(owned: &OwnedLog, pulling: &Pulling<'_>, pieces: &mut Vec<Piece>) -> ReadNow {
+/// Others go first only where that costs no place in line behind the device.
+fn read_now(
+    data: &DataPlane,
+    owned: &OwnedLog,
+    pulling: &Pulling<'_>,
+    pieces: &mut Vec<Piece>,
+) -> ReadNow {
     let header = &pulling.header;
     let accepts = &mut |tag_hash| pulling.filter.accepts(tag_hash);
+    let log = &owned.log;
     match from(header) {
-        Ok(from) => owned.log.read_now(&pulling.query(from), accepts, pieces),
+        Ok(from) if data.services().slow.is_free() => {
+            log.read_in_turn(&pulling.query(from), accepts, pieces)
+        }
+        Ok(from) => log.read_now(&pulling.query(from), accepts, pieces),
         Err(TooSmall) => ReadNow::Done(moved(owned, pulling, None)),
     }
 }

@@ -1,4 +1,5 @@
-//! Requests that read the device: a bounded number at a time, the others in line.
+//! Requests that read the device, or wait for other readers: a bounded number at a time, the others
+//! in line.
 //!
 //! A read of a connection can hold thousands of them, each with an answer of megabytes. A request
 //! therefore starts only when its connection has sent most of its earlier answers, and connections
@@ -170,6 +171,11 @@ impl Default for SlowLane {
 }
 
 impl SlowLane {
+    /// Whether a request would start at once.
+    pub fn is_free(&self) -> bool {
+        self.running.get() < RUNNING_MAX && self.line.borrow().len() == 0
+    }
+
     /// Runs a part of another shard's request when there is a place for it.
     ///
     /// Such parts have places of their own: those of the line may all be taken by requests that

@@ -6,12 +6,12 @@
 //! each takes nearly all extents for itself, which was 45 % of the time of pulls of 1,024
 //! (`bench/NOTES.md`).
 //!
-//! So a read whose first extent is not in memory is *ahead* if lately others behind it, near enough
-//! to want what it takes, found theirs. It gives way to these, round by round of the executor: it
-//! goes on when a round has passed in which none of them found anything, or after [`ROUNDS_MAX`].
-//! So readers that are together wait until all of them want what is not there, and then the first
-//! takes it for all. A reader alone may take itself for a follower: it waits for a round, in which
-//! nobody is served. One that others are far from does not wait.
+//! So a read whose first extent is in the page cache alone is *ahead* if lately others behind it,
+//! near enough to want what it takes, found theirs. It gives way to these, round by round of the
+//! executor: it goes on when a round has passed in which none of them found anything, or after
+//! [`ROUNDS_MAX`]. So readers that are together wait until all of them want what is not there, and
+//! then the first takes it for all. A reader alone may take itself for a follower: it waits for a
+//! round, in which nobody is served. One that others are far from does not wait.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use crate::fetch::{FILE_RUN_MIN_BYTES, runs, settled};
 use crate::log::{Inner, State};
 use crate::walk::Wanted;
 
-/// Rounds that a read gives way for, each of them a turn for every reader that is ready. Hot pulls
-/// of 1,024 by 16 readers: none 1.88M/s, 4 2.23M/s, 16 2.32M/s.
+/// Rounds that a read gives way for, each of them a turn for every reader that is ready. 4, 8 and
+/// 16 make no difference that shows (`bench/NOTES.md`).
 const ROUNDS_MAX: usize = 8;
 
 /// How many reads are remembered: those of a round of so many readers.
@@ -73,34 +73,34 @@ impl Followers {
 
 /// Whether a read would take an extent while others, who are on their way to it, find theirs.
 pub(crate) fn is_ahead(inner: &Inner, state: &State, wanted: &[Wanted]) -> bool {
-    let Some(byte) = first_byte(state, wanted) else { return false };
-    if lacks(inner, state, byte) {
-        return is_followed(inner, byte, 0);
-    }
-    inner.followers.note(byte, Instant::now());
-    false
+    judge(inner, state, wanted, 0)
 }
 
 /// Waits while those who follow find what they want.
 pub(crate) async fn give_way(inner: &Inner, wanted: &[Wanted]) {
+    let mut before = 0;
     for _ in 0..ROUNDS_MAX {
-        let byte = {
-            let state = inner.state.borrow();
-            let byte = first_byte(&state, wanted);
-            let Some(byte) = byte.filter(|&byte| lacks(inner, &state, byte)) else { return };
-            byte
-        };
-        let before = inner.followers.count.get();
-        yield_now().await;
-        if !is_followed(inner, byte, before) {
+        if !judge(inner, &inner.state.borrow(), wanted, before) {
             return;
         }
+        before = inner.followers.count.get();
+        yield_now().await;
     }
 }
 
-fn is_followed(inner: &Inner, byte: u64, before: usize) -> bool {
-    let reach_bytes = inner.options.extents_bytes;
-    inner.followers.are_behind(byte, reach_bytes, before, Instant::now())
+/// Whether the read is ahead of one of those after the first `before`; notes it if it finds its
+/// first extent.
+fn judge(inner: &Inner, state: &State, wanted: &[Wanted], before: usize) -> bool {
+    let Some(byte) = first_byte(state, wanted) else { return false };
+    let Some(segment) = state.segments.find(byte) else { return false };
+    let (followers, now) = (&inner.followers, Instant::now());
+    if !inner.extents.borrow().lacks(&settled(state, segment), byte) {
+        followers.note(byte, now);
+        return false;
+    }
+    // What the device has to read is not waited for twice.
+    followers.are_behind(byte, inner.options.extents_bytes, before, now)
+        && segment.file.read_cached(byte - segment.base, &mut [0])
 }
 
 /// First byte of a read that wants extents: not of one from the tail, or of neighbours that leave
@@ -108,11 +108,6 @@ fn is_followed(inner: &Inner, byte: u64, before: usize) -> bool {
 fn first_byte(state: &State, wanted: &[Wanted]) -> Option<u64> {
     let Wanted { byte, len, .. } = Wanted::all_of(runs(state, wanted).next()?);
     (byte < state.tail.start() && len < FILE_RUN_MIN_BYTES).then_some(byte)
-}
-
-fn lacks(inner: &Inner, state: &State, byte: u64) -> bool {
-    let segment = state.segments.find(byte);
-    segment.is_some_and(|segment| inner.extents.borrow().lacks(&settled(state, segment), byte))
 }
 
 #[cfg(test)]

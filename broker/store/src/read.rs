@@ -135,8 +135,8 @@ pub enum ReadNow {
 }
 
 impl Log {
-    /// Reads if all that is needed is in memory or in the page cache, and nobody behind goes first,
-    /// and adds the messages to `out`.
+    /// Reads if all that is needed is in memory or in the page cache, and adds the messages to
+    /// `out`.
     ///
     /// `wants` decides by tag hash. A read from memory allocates nothing, unless it is larger than
     /// all before it or `out` has to grow; one from the page cache allocates for its copies, and
@@ -147,6 +147,27 @@ impl Log {
         wants: &mut dyn FnMut(i64) -> bool,
         out: &mut Vec<Piece>,
     ) -> ReadNow {
+        self.try_read(query, wants, out, false)
+    }
+
+    /// As [`Log::read_now`], but lets readers behind it go first (`followers.rs`), for whoever has
+    /// where to wait.
+    pub fn read_in_turn(
+        &self,
+        query: &ReadQuery<'_>,
+        wants: &mut dyn FnMut(i64) -> bool,
+        out: &mut Vec<Piece>,
+    ) -> ReadNow {
+        self.try_read(query, wants, out, true)
+    }
+
+    fn try_read(
+        &self,
+        query: &ReadQuery<'_>,
+        wants: &mut dyn FnMut(i64) -> bool,
+        out: &mut Vec<Piece>,
+        may_wait: bool,
+    ) -> ReadNow {
         let inner = &self.inner;
         let state = inner.state.borrow();
         let mut walk = match Walk::start(&state, query) {
@@ -156,7 +177,7 @@ impl Log {
         let mut wanted = inner.wanted.borrow_mut();
         wanted.clear();
         let stop = walk.collect(inner, wants, &mut wanted);
-        if followers::is_ahead(inner, &state, &wanted) {
+        if followers::is_ahead(inner, &state, &wanted) && may_wait {
             return ReadNow::Later;
         }
         let fetched = fetch::fetch_now(inner, &state, &wanted, out);
