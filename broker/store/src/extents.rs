@@ -3,7 +3,8 @@
 //!
 //! Queues lie interleaved in the log: the records that a pull wants are no neighbours, and what
 //! lies between them is wanted by the pulls of other queues, mostly soon. One record from the page
-//! cache costs a system call, 0.3 us; a whole extent with 64 records of 1 KiB costs 5 us.
+//! cache costs a system call, 0.3 us; a whole extent with 64 records of 1 KiB costs 5 us, or 20
+//! when the CPU's cache has nothing of it.
 //!
 //! So an extent is taken whole when it is wanted for the second time; a record that nobody else is
 //! near is read alone. Extents have places by their position, all in turn: reads that follow
@@ -25,7 +26,8 @@ use crate::order::Order;
 use crate::pool::{self, Pool};
 use crate::segments::Segment;
 
-/// Bytes of an extent: taking it holds up the shard for 5 us, and more would mostly be for nobody.
+/// Bytes of an extent: taking it holds up the shard for 5 to 20 us, and more would mostly be for
+/// nobody.
 const EXTENT_BYTES: u64 = pool::BLOCK_BYTES as u64;
 
 /// Blocks that answers may hold slices of beside the extents that are in their places, 16 MiB: 14

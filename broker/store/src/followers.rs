@@ -1,6 +1,6 @@
 //! Readers of the log that are near each other stay near.
 //!
-//! An extent that the first reader takes from the page cache, which costs 10 us and more, those
+//! An extent that the first reader takes from the page cache, which costs up to 20 us, those
 //! behind it find (`extents.rs`), if they come before it makes way. A shard that is busy serves all
 //! its readers equally often, so nothing brings them together, and chance drives them apart: until
 //! each takes nearly all extents for itself, which was 45 % of the time of pulls of 1,024
