@@ -103,7 +103,9 @@ impl DataPlane {
         if !report.was_clean || report.rebuilt_index || report.is_new {
             take_progress_back(&owned).await.map_err(|error| error.to_string())?;
         }
-        if !report.was_clean {
+        // Not in a log that is new: most are of a new store, where nobody was before, and whose
+        // progress may be brought along with its messages.
+        if !report.was_clean || report.rebuilt_index {
             owned.look_for_survivors();
         }
         Ok(owned)

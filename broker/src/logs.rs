@@ -31,7 +31,7 @@ use crate::services::kept::Kept;
 use crate::services::{Request, produce, pull};
 use crate::shard::DataPlane;
 use crate::stages::{Arrival, Batches};
-use crate::survivors::Survivors;
+use crate::survivors::{ANYBODY, Survivors};
 use crate::waiters::Waiters;
 
 /// Sends that may wait for room in one log, in bytes of their frames: a second of a device that
@@ -74,7 +74,7 @@ pub struct OwnedLog {
     /// Positions that groups have yet to take.
     resets: RefCell<Resets>,
     /// Whom the log looks for after a crash that may have taken messages.
-    survivors: RefCell<Option<Survivors>>,
+    survivors: Survivors,
     dropped_reports: Seldom,
     /// Appended and not acknowledged.
     pub waiters: RefCell<Waiters<Sender>>,
@@ -97,7 +97,7 @@ impl OwnedLog {
             offsets_file: file,
             saving: Turn::default(),
             resets: RefCell::new(resets),
-            survivors: RefCell::default(),
+            survivors: Survivors::default(),
             dropped_reports: Seldom::default(),
             waiters: RefCell::default(),
             batches: RefCell::default(),
@@ -108,12 +108,16 @@ impl OwnedLog {
     }
 
     /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients
-    /// send for "none", are passed over, and so are other positions than a pending reset's. False
-    /// when it is one more than the table takes.
+    /// send for "none", are passed over, and so are other positions than a pending reset's, and
+    /// those from before a crash. False when it is one more than the table takes.
     pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> bool {
         let Ok(offset) = u64::try_from(offset).map(QueueOffset) else { return true };
         let reset = self.resets.borrow_mut().get(group, topic, queue_id);
-        if reset.is_some_and(|to| to != offset) {
+        let is_void = match reset {
+            Some(to) => to != offset,
+            None => self.is_from_before(group, topic, queue_id, offset),
+        };
+        if is_void {
             return true;
         }
         self.offsets.borrow_mut().commit(group, topic, queue_id, offset)
@@ -137,38 +141,53 @@ impl OwnedLog {
         reset.or_else(|| self.offsets.borrow_mut().get(group, topic, queue_id))
     }
 
-    /// As [`OwnedLog::committed`], for a member that begins there: it knows nothing from before.
+    /// As [`OwnedLog::committed`], for a member that begins there.
     pub fn begins_at(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        self.meet(group, topic, queue_id);
-        self.committed(group, topic, queue_id)
+        let at = self.committed(group, topic, queue_id)?;
+        self.give(group, topic, queue_id, at);
+        Some(at)
     }
 
-    /// Whether a group is met in a queue for the first time since a crash.
-    fn meet(&self, group: &str, topic: &str, queue_id: i32) -> bool {
-        let mut survivors = self.survivors.borrow_mut();
-        if survivors.as_ref().is_some_and(|survivors| survivors.is_over(Instant::now())) {
-            *survivors = None;
+    /// Notes that members of a group may go on at a position: they have it since this start.
+    pub fn give(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) {
+        self.survivors.give(&self.log, group, topic, queue_id, at);
+    }
+
+    /// Notes that who asked about a queue, whoever that is, may begin at a position.
+    pub fn give_anybody(&self, topic: &str, queue_id: i32, at: QueueOffset) {
+        self.give(ANYBODY, topic, queue_id, at);
+    }
+
+    /// Whether a group has a position from before a crash that has taken it.
+    fn is_from_before(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) -> bool {
+        let has = |group| self.survivors.has(&self.log, group, topic, queue_id, at);
+        if has(group) {
+            return false;
         }
-        survivors.as_mut().is_some_and(|survivors| survivors.meet(group, topic, queue_id))
+        let is_new = self.offsets.borrow_mut().get(group, topic, queue_id).is_none();
+        if is_new && has(ANYBODY) {
+            // It will have progress, and stay where it is.
+            self.give(group, topic, queue_id, at);
+            return false;
+        }
+        true
     }
 
-    /// Sends a group that knows a position behind what a crash has left to the end of that, or to
+    /// Sends a group that is `at` a position which a crash took to the end of what that left, or to
     /// its own progress: what it has got since may not be consumed.
-    fn send_back_if_ahead(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) {
-        if self.survivors.borrow().is_none() {
-            return; // Nearly always.
-        }
-        let end = self.log.offset_at_start(topic, queue_id);
-        if at <= end || !self.meet(group, topic, queue_id) {
+    fn send_back(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) {
+        let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
+        if resets.get(group, topic, queue_id).is_some() {
             return;
         }
-        let mut resets = self.resets.borrow_mut();
-        if resets.get(group, topic, queue_id).is_none() {
-            let progress = self.offsets.borrow_mut().get(group, topic, queue_id);
-            let to = progress.map_or(end, |progress| progress.min(end));
-            tracing::warn!(group, topic, queue_id, "at {at}, which a crash took: sent to {to}");
-            resets.set(group, topic, queue_id, to);
+        let end = self.log.offset_at_start(topic, queue_id);
+        let progress = offsets.get(group, topic, queue_id);
+        let to = progress.map_or(end, |progress| progress.min(end));
+        tracing::warn!(group, topic, queue_id, "at {at}, which a crash took: sent to {to}");
+        if progress.is_some_and(|progress| progress > to) {
+            offsets.commit(group, topic, queue_id, to);
         }
+        resets.set(group, topic, queue_id, to);
     }
 
     /// Sets the progress of a group; its pulls from this queue are sent there. False, and nothing
@@ -179,6 +198,7 @@ impl OwnedLog {
             return false;
         }
         self.resets.borrow_mut().set(group, topic, queue_id, offset);
+        self.give(group, topic, queue_id, offset);
         true
     }
 
@@ -190,9 +210,10 @@ impl OwnedLog {
         queue_id: i32,
         from: i64,
     ) -> Option<QueueOffset> {
-        if let Ok(from) = u64::try_from(from) {
-            self.send_back_if_ahead(group, topic, queue_id, QueueOffset(from));
-            self.meet(group, topic, queue_id);
+        // Some clients pull from -1 after an error.
+        let at = QueueOffset(u64::try_from(from).unwrap_or(0));
+        if self.is_from_before(group, topic, queue_id, at) {
+            self.send_back(group, topic, queue_id, at);
         }
         let told = self.resets.borrow_mut().tell(group, topic, queue_id, from);
         match told {
@@ -215,6 +236,7 @@ impl OwnedLog {
                     "the group was sent to {offset} again and again and does not go there: its \
                      reset is over"
                 );
+                self.give(group, topic, queue_id, at);
                 None
             }
         }
@@ -255,10 +277,10 @@ impl OwnedLog {
         offsets.limit(end_of)
     }
 
-    /// After a crash that may have taken messages: groups that are ahead are sent back when they
+    /// After a crash that may have taken messages: members that are ahead are sent back when they
     /// come.
     pub fn look_for_survivors(&self) {
-        self.survivors.replace(Some(Survivors::new(Instant::now())));
+        self.survivors.look_for(Instant::now());
     }
 
     /// Forgets how far a group is.

@@ -6,6 +6,8 @@
 #[path = "control/boot.rs"]
 mod boot;
 mod support;
+#[path = "resets/survivors.rs"]
+mod survivors;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "control/world.rs"]
 mod world;
@@ -204,65 +206,6 @@ fn positions_at_messages_that_a_crash_takes_skip_none_of_those_in_their_places()
             let got = consume(&client, group, 100).await;
             assert_eq!(got, (end..110).collect::<Vec<_>>(), "{group}");
         }
-    });
-}
-
-#[test]
-fn members_ahead_of_what_a_crash_left_skip_no_new_message() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        boot(&here, 2, "broker-a");
-        let client = connect(&here).await;
-        create_topic(&client, 60).await;
-        // Longer than messages and progress stay in memory alone, but for those that follow.
-        task::sleep(Duration::from_secs(10)).await;
-        for _ in 60..100 {
-            client.send("T1", QUEUE).await;
-        }
-        for group in ["g", "h"] {
-            assert_eq!(pull(&client, group, 90, false).await.code(), response::SUCCESS);
-        }
-        here.crash(BROKER);
-        boot(&here, 2, "broker-a");
-        let client = connect(&here).await;
-        for _ in 60..110 {
-            client.send("T1", QUEUE).await;
-        }
-        // It has got what it has not consumed, and goes on behind what it has.
-        let header = PullRequest {
-            consumer_group: "g",
-            sys_flag: pull_flag::SUBSCRIPTION | pull_flag::COMMIT_OFFSET,
-            commit_offset: 55,
-            ..support::pull_header("T1", QUEUE, 100)
-        };
-        let moved = client.call(request::PULL_MESSAGE, &header, &[]).await;
-        assert_eq!((moved.code(), next(&moved)), (response::PULL_OFFSET_MOVED, 55));
-        for (group, from) in [("g", 55), ("h", 60)] {
-            let got = consume(&client, group, 100).await;
-            assert_eq!(got, (from..110).collect::<Vec<_>>(), "{group}");
-        }
-    });
-}
-
-#[test]
-fn who_asks_where_to_begin_after_a_crash_begins_there() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        boot(&here, 2, "broker-a");
-        let client = connect(&here).await;
-        create_topic(&client, 10).await;
-        client.commit("T1", QUEUE, 5).await;
-        here.kill(BROKER);
-        boot(&here, 2, "broker-a");
-        let client = connect(&here).await;
-        for _ in 0..10 {
-            client.send("T1", QUEUE).await;
-        }
-        client.commit("T1", QUEUE, 15).await;
-        assert_eq!(client.committed("T1", QUEUE).await, "15");
-        assert_eq!(pull(&client, "g", 15, false).await.code(), response::SUCCESS);
     });
 }
 

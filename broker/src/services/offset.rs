@@ -2,7 +2,9 @@
 //!
 //! Progress is kept with the log that holds the queue, so it stays with it whatever the number of
 //! shards. A commit is in memory when it is answered and on disk within
-//! `flushConsumerOffsetInterval`; the last writer wins, and progress may go back.
+//! `flushConsumerOffsetInterval`; the last writer wins, and progress may go back. Commits of a
+//! position that is void are answered SUCCESS and dropped: see the store's `resets` and
+//! `survivors`.
 
 use std::rc::Rc;
 
@@ -154,8 +156,9 @@ fn search(
     let (owned, topic) = (Rc::clone(owned), header.topic.to_owned());
     slow::answer(data, request, move |_| async move {
         let found = owned.log.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await;
-        let offset = found.map_err(Refusal::failed)?.map_or(0, QueueOffset::wire);
-        Ok((OffsetResponse { offset }, Vec::new()))
+        let offset = found.map_err(Refusal::failed)?.unwrap_or(QueueOffset(0));
+        owned.give_anybody(&topic, queue_id, offset);
+        Ok((OffsetResponse { offset: offset.wire() }, Vec::new()))
     });
     Ok(())
 }
@@ -163,6 +166,7 @@ fn search(
 fn max(owned: &OwnedLog, request: Request<'_, '_>) -> Result<(), Refusal> {
     let header: MaxOffsetRequest<'_> = decode(request.command)?;
     let (_, max) = owned.range(header.topic, header.queue_id);
+    owned.give_anybody(header.topic, header.queue_id, max);
     reply_offset(request, max);
     Ok(())
 }

@@ -107,7 +107,8 @@ impl<'a, 'f> Attempt<'a, 'f> {
         let header = &pulling.header;
         let (group, topic, queue_id) = (header.consumer_group, header.topic, header.queue_id);
         if let Some(to) = owned.moved_by_reset(group, topic, queue_id, header.queue_offset) {
-            return self.answer(&pulling, &moved(owned, &pulling, Some(to)), &mut Vec::new());
+            let result = moved(owned, &pulling, Some(to));
+            return self.answer(owned, &pulling, &result, &mut Vec::new());
         }
         // A message can wake all the pulls that a connection has ever sent, each with an answer of
         // its own, and a shard serves a whole read of another shard's connection at once.
@@ -119,7 +120,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
         match read_now(self.data, owned, &pulling, &mut pieces) {
             ReadNow::Done(result) => {
                 if pass == Pass::Again || !held::park(self, &pulling, &result) {
-                    self.answer(&pulling, &result, &mut pieces);
+                    self.answer(owned, &pulling, &result, &mut pieces);
                 }
             }
             ReadNow::Later => later::read(self.data, self.request),
@@ -156,7 +157,15 @@ impl<'a, 'f> Attempt<'a, 'f> {
         request.peer.reply(&request.to(), refusal.code, Some(&refusal.remark), &header, &[]);
     }
 
-    fn answer(&self, pulling: &Pulling<'_>, result: &ReadResult, pieces: &mut Vec<Piece>) {
+    fn answer(
+        &self,
+        owned: &OwnedLog,
+        pulling: &Pulling<'_>,
+        result: &ReadResult,
+        pieces: &mut Vec<Piece>,
+    ) {
+        let PullRequest { consumer_group, topic, queue_id, .. } = pulling.header;
+        owned.give(consumer_group, topic, queue_id, result.next_offset);
         let counters = &self.data.local.counters;
         if result.count == 0 {
             counters.pull_missed();

@@ -27,11 +27,11 @@ async fn read_one(data: &Rc<DataPlane>, kept: Kept) {
     let Some(owned) = data.local.log_of(header.topic, header.queue_id) else { return };
     let mut pieces = Vec::new();
     let Ok(from) = from(header) else {
-        return attempt.answer(&pulling, &moved(owned, &pulling, None), &mut pieces);
+        return attempt.answer(owned, &pulling, &moved(owned, &pulling, None), &mut pieces);
     };
     let mut accepts = |tag_hash| pulling.filter.accepts(tag_hash);
     match owned.log.read(&pulling.query(from), &mut accepts, &mut pieces).await {
-        Ok(result) => attempt.answer(&pulling, &result, &mut pieces),
+        Ok(result) => attempt.answer(owned, &pulling, &result, &mut pieces),
         Err(error) => {
             tracing::error!(%error, topic = header.topic, queue = header.queue_id, "pull failed");
             request.refuse(&Refusal::new(response::SYSTEM_ERROR, error.to_string()));
