@@ -198,8 +198,7 @@ impl Extents {
         place.extent.as_ref()
     }
 
-    /// Whether a read of the record at `byte` would have to take its extent, or would be the first
-    /// that wants it.
+    /// Whether the extent of the record at `byte` is not here and could be taken.
     pub(crate) fn lacks(&self, settled: &Range<u64>, byte: u64) -> bool {
         let start = extent_of(byte);
         is_settled(settled, start) && self.here(start).is_none()

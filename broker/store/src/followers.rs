@@ -106,8 +106,12 @@ fn judge(inner: &Inner, state: &State, wanted: &[Wanted], before: usize) -> bool
 /// First byte of a read that wants extents: not of one from the tail, or of neighbours that leave
 /// by `sendfile`.
 fn first_byte(state: &State, wanted: &[Wanted]) -> Option<u64> {
+    // Most reads: their runs are looked for once, where they are fetched.
+    if wanted.first()?.byte >= state.tail.start() {
+        return None;
+    }
     let Wanted { byte, len, .. } = Wanted::all_of(runs(state, wanted).next()?);
-    (byte < state.tail.start() && len < FILE_RUN_MIN_BYTES).then_some(byte)
+    (len < FILE_RUN_MIN_BYTES).then_some(byte)
 }
 
 #[cfg(test)]
