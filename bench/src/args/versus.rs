@@ -104,10 +104,12 @@ pub struct VersusArgs {
     pub directory: PathBuf,
     /// Where the raw data of every run go; DIRECTORY/versus-SEED without it. If a race is there
     /// already, this one goes on with it: it runs what is not there yet, and tells all of it.
+    /// The versus.json.gz there has neither a path nor the name of this machine, and may be kept
+    /// and committed beside the figures; --show prints it again.
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Race nothing, and tell the race of this file again: the versus.json of an --output, or the
-    /// versus.json.gz beside it.
+    /// Race nothing, and tell the race of this file again, wherever it was run: the versus.json of
+    /// an --output, or the versus.json.gz beside it.
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_RACE)]
     pub show: Option<PathBuf>,
     /// Race nobody, and try other settings of Apache's broker beside the tuned ones, under

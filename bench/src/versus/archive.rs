@@ -1,6 +1,7 @@
 //! A race in one file that is small enough to be kept beside the figures it proves: the document of
 //! its results, the settings of every broker, and the seconds of every run, packed. Histograms of
-//! the seconds stay where the race ran; they are most of its raw data.
+//! the seconds stay where the race ran; they are most of its raw data. Nothing in it is of that
+//! machine alone: see [`portable`].
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use crate::documents::{self, Wanted};
 use crate::error::BenchError;
 use crate::report::files;
+use crate::versus::portable;
 use crate::versus::results::{Kept, Results};
 
 /// The file beside the document.
@@ -51,9 +53,9 @@ pub async fn write(results: &Results, folder: &Path) -> Result<(), BenchError> {
         std::io::Result::Ok(files)
     };
     let files = read.await.map_err(|error| BenchError::file(folder, error))?;
-    let json = serde_json::to_vec(&Archive { results, files }).expect("results are plain data");
+    let document = portable::document(&Archive { results, files }).await;
     let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-    let packed = packer.write_all(&json).and_then(|()| packer.finish());
+    let packed = packer.write_all(document.to_string().as_bytes()).and_then(|()| packer.finish());
     files::replace(&folder.join(ARCHIVE), &packed.expect("packed in memory")).await
 }
 
@@ -75,6 +77,7 @@ mod tests {
     use crate::versus::results::tests::race;
     use crate::versus::tables;
     use ringmq_runtime::shards;
+    use serde_json::json;
 
     fn check(test: impl AsyncFnOnce(&Path) + Send + 'static) {
         let folder = tempfile::tempdir().unwrap();
@@ -94,6 +97,21 @@ mod tests {
             let packed = documents::unpacked(std::fs::read(folder.join(ARCHIVE)).unwrap()).unwrap();
             let text = String::from_utf8(packed).unwrap();
             assert!(text.contains("second,msg/s") && !text.contains("much"), "{text}");
+        });
+    }
+
+    #[test]
+    fn a_race_that_was_kept_with_its_places_can_still_be_read() {
+        check(async |folder| {
+            let path = folder.join(ARCHIVE);
+            let mut results = race("sync-64x1", 2, 2.0);
+            let program = "./mqbroker, changed at 1795363287706 ms";
+            results.conditions = json!({"our_program": program, "directory": "/srv/data"});
+            let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+            packer.write_all(results.to_json().as_bytes()).unwrap();
+            std::fs::write(&path, packer.finish().unwrap()).unwrap();
+            let again = read(&path).await.unwrap();
+            assert_eq!(tables::describe(&again), tables::describe(&results));
         });
     }
 

@@ -18,7 +18,9 @@ mod loads;
 mod mappings;
 mod native;
 mod null;
+mod ours;
 mod plan;
+mod portable;
 mod race;
 mod results;
 pub mod scenario;
@@ -31,7 +33,6 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 
-use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::random;
 use ringmq_version::VERSION;
 use serde_json::Value;
@@ -96,13 +97,14 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         false => None,
     };
     let (apache, times) = (apache.as_ref(), args.times());
-    let program = our_program(args).await?;
-    let conditions = conditions(args, &program, apache, times, seed);
+    let environment = Environment::of_directory(&args.directory).await;
+    let (program, store) = (ours::describe(args).await?, store(&environment));
+    let conditions = conditions(args, [&program, &store], apache, times, seed);
     let mut results = match kept {
         Some(kept) => go_on(kept, conditions)?,
         None => Results::new(conditions),
     };
-    results.environment = Environment::of_directory(&args.directory).await;
+    results.environment = environment;
     let client_cores = Cores::numbers(args.client_cores.as_ref());
     // A core that is not there is a fault of the command, and not of each run.
     drop(Clients::start(client_cores)?);
@@ -226,26 +228,17 @@ async fn check_space(args: &VersusArgs) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Which program plays ours: another build of it would be another contestant.
-async fn our_program(args: &VersusArgs) -> Result<String, BenchError> {
-    let path = match &args.ours {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().map_err(BenchError::Child)?,
-    };
-    let changed_ms = async {
-        let (directory, name) = files::split(&path);
-        Disk::live(directory)?.open(name, Access::Read).await?.modified_ms()
-    };
-    match changed_ms.await {
-        Ok(changed_ms) => Ok(format!("{}, changed at {changed_ms} ms", path.display())),
-        Err(error) => Err(BenchError::file(&path, error)),
-    }
+/// What all stores of the race lie on; where it is mounted says nothing.
+fn store(environment: &Environment) -> String {
+    let disk = environment.disk.as_ref();
+    let store = disk.map(|disk| format!("{} on {}", disk.file_system, disk.device));
+    portable::text(&store.unwrap_or_default())
 }
 
 /// Everything that a reader of the results must know.
 fn conditions(
     args: &VersusArgs,
-    our_program: &str,
+    [our_program, store]: [&str; 2],
     apache: Option<&Apache>,
     times: Times,
     seed: u64,
@@ -266,7 +259,7 @@ fn conditions(
         "shipped_jvm": apache::jvm(apache::Settings::Shipped, heap),
         "tuned_jvm": apache::jvm(apache::Settings::Tuned, heap),
         "our_program": our_program,
-        "directory": std::path::absolute(&args.directory).ok(),
+        "store": store,
         "our_shards": args.shards,
         "client_cores": args.client_cores.as_ref().map(Cores::to_string),
         "settings": "in the .broker.conf of each run",

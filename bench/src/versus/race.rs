@@ -19,6 +19,7 @@ use crate::versus::asked::{Asked, command};
 use crate::versus::contestant::{Running, Setup};
 use crate::versus::figures::Figures;
 use crate::versus::plan::{BLOCK_PAIRS, Block, Plan, Turn};
+use crate::versus::portable;
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::settle::settle;
@@ -82,8 +83,8 @@ impl<'a> Race<'a> {
                 failed_blocks = if all_failed { failed_blocks + 1 } else { 0 };
                 let last_error = runs.last().and_then(|run| run.error.clone()).unwrap_or_default();
                 results.add(runs);
-                let document = self.output.join(DOCUMENT);
-                files::replace(&document, results.to_json().as_bytes()).await?;
+                let document = format!("{:#}", portable::document(results).await);
+                files::replace(&self.output.join(DOCUMENT), document.as_bytes()).await?;
                 if failed_blocks >= FAILED_BLOCKS_MAX {
                     return Err(BenchError::Race(format!(
                         "{FAILED_BLOCKS_MAX} blocks in a row failed, at last: {last_error}"

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -82,6 +83,7 @@ fn a_race_that_is_ended_tells_what_there_is_and_leaves_no_process_and_no_store()
     let document = folder.path().join("race/versus.json");
     let before = fs::read_to_string(&document).unwrap();
     assert_each_null_broker_spent(&before);
+    assert_it_may_leave_the_machine(folder.path());
     let told = |file: &str| bench(folder.path(), &["versus", "--show", file]);
     let (packed, whole) = (told("race/versus.json.gz"), told("race/versus.json"));
     assert_eq!(packed.status.code(), Some(6), "two pairs decide nothing");
@@ -102,6 +104,30 @@ fn a_race_that_is_killed_leaves_no_process_of_its_own() {
     running.signal("KILL", false);
     assert_eq!(running.ended().0.code(), None);
     wait_until_nobody_is_left(running.folder());
+}
+
+/// What is kept of a race names no place and no machine, so that it may stand in a repository.
+fn assert_it_may_leave_the_machine(folder: &Path) {
+    let packed = fs::read(folder.join("race/versus.json.gz")).unwrap();
+    let packed: Value = serde_json::from_reader(GzDecoder::new(&packed[..])).unwrap();
+    let whole = fs::read(folder.join("race/versus.json")).unwrap();
+    let whole: Value = serde_json::from_slice(&whole).unwrap();
+    let settings = packed["files"].as_object().unwrap().values();
+    assert!(settings.clone().any(|it| it.as_str().unwrap().contains("storePathRootDir=store\n")));
+    let sum = packed["conditions"]["our_program"].as_str().unwrap();
+    assert!(sum.starts_with("bench ") && sum.contains(", MD5 "), "{sum}");
+    for text in strings(&packed).into_iter().chain(strings(&whole)) {
+        assert!(!text.starts_with('/') && !text.contains(folder.to_str().unwrap()), "{text}");
+    }
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(all) => all.iter().flat_map(strings).collect(),
+        Value::Object(fields) => fields.values().flat_map(strings).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Its process ends with its load, so the last look comes before.
