@@ -65,20 +65,19 @@ pub(crate) async fn bring(inner: &Rc<Inner>, records: &[Wanted], count: usize, a
     inner.cold.ended.until(are_read).await;
 }
 
-/// Notes that somebody reads these records and will probably go on behind them; tells whether
-/// others have read there. `are_cold`: the page cache does not have them.
-pub(crate) fn follow(inner: &Rc<Inner>, records: &[Wanted], are_cold: bool) -> bool {
+/// Notes that somebody reads these records and will probably go on behind them. `are_cold`: the
+/// page cache does not have them.
+pub(crate) fn follow(inner: &Rc<Inner>, records: &[Wanted], are_cold: bool) {
     let is_known = {
         let mut plan = inner.cold.plan.borrow_mut();
         if (!plan.has_runs() && !are_cold) || are_sparse(records) {
-            return false;
+            return;
         }
         plan.follow(records[0].byte, records[0].byte + Wanted::span(records), are_cold)
     };
     if is_known {
         begin_reads(inner);
     }
-    is_known
 }
 
 /// Begins as many reads as there may be now.

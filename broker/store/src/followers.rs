@@ -6,12 +6,12 @@
 //! each takes nearly all extents for itself, which was 45 % of the time of pulls of 1,024
 //! (`bench/NOTES.md`).
 //!
-//! So a read whose first extent is in the page cache alone is *ahead* if lately others behind it,
-//! near enough to want what it takes, found theirs. It gives way to these, round by round of the
-//! executor: it goes on when a round has passed in which none of them found anything, or after
+//! So a read whose last extent is in the page cache alone is *ahead* if lately others behind it,
+//! near enough to want what it takes, found theirs. (The first extent tells nothing: the reader was
+//! there before, where its last read ended.) It gives way to these, round by round of the executor:
+//! it goes on when a round has passed in which none of them found anything, or after
 //! [`ROUNDS_MAX`]. So readers that are together wait until all of them want what is not there, and
-//! then the first takes it for all. A reader alone may take itself for a follower: it waits for a
-//! round, in which nobody is served. One that others are far from does not wait.
+//! then the first takes it for all. One that others are far from does not wait.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -30,19 +30,19 @@ const ROUNDS_MAX: usize = 8;
 /// How many reads are remembered: those of a round of so many readers.
 const FINDS_MAX: usize = 32;
 
-/// For how long: several pulls of 1,024. A reader that others have stopped following, or that
-/// follows itself alone with pauses, does not wait.
+/// For how long: several pulls of 1,024. A reader that others have stopped following does not
+/// wait.
 const LATELY: Duration = Duration::from_millis(2);
 
-/// A read that found its first extent.
+/// A read that found its last extent.
 #[derive(Clone, Copy)]
 struct Find {
-    /// First byte of the first record.
+    /// First byte of the last record.
     byte: u64,
     at: Instant,
 }
 
-/// Where reads found their first extent lately.
+/// Where reads found their last extent lately.
 #[derive(Default)]
 pub(crate) struct Followers {
     /// The one with number `n` is at `n % FINDS_MAX`.
@@ -89,9 +89,9 @@ pub(crate) async fn give_way(inner: &Inner, wanted: &[Wanted]) {
 }
 
 /// Whether the read is ahead of one of those after the first `before`; notes it if it finds its
-/// first extent.
+/// last extent.
 fn judge(inner: &Inner, state: &State, wanted: &[Wanted], before: usize) -> bool {
-    let Some(byte) = first_byte(state, wanted) else { return false };
+    let Some(byte) = last_byte(state, wanted) else { return false };
     let Some(segment) = state.segments.find(byte) else { return false };
     let (followers, now) = (&inner.followers, Instant::now());
     if !inner.extents.borrow().lacks(&settled(state, segment), byte) {
@@ -103,15 +103,16 @@ fn judge(inner: &Inner, state: &State, wanted: &[Wanted], before: usize) -> bool
         && segment.file.read_cached(byte - segment.base, &mut [0])
 }
 
-/// First byte of a read that wants extents: not of one from the tail, or of neighbours that leave
-/// by `sendfile`.
-fn first_byte(state: &State, wanted: &[Wanted]) -> Option<u64> {
+/// First byte of the last record of a read that wants extents: not of one that ends in the tail, or
+/// begins with neighbours that leave by `sendfile`.
+fn last_byte(state: &State, wanted: &[Wanted]) -> Option<u64> {
+    let last = wanted.last()?;
     // Most reads: their runs are looked for once, where they are fetched.
-    if wanted.first()?.byte >= state.tail.start() {
+    if last.byte >= state.tail.start() {
         return None;
     }
-    let Wanted { byte, len, .. } = Wanted::all_of(runs(state, wanted).next()?);
-    (len < FILE_RUN_MIN_BYTES).then_some(byte)
+    let first = Wanted::all_of(runs(state, wanted).next()?);
+    (first.len < FILE_RUN_MIN_BYTES).then_some(last.byte)
 }
 
 #[cfg(test)]

@@ -189,7 +189,8 @@ impl Log {
         // What was found before the cold part is an answer; the next read will ask for the rest.
         walk.end_before(&wanted, fetched);
         let is_in_file = wanted.first().is_some_and(|first| first.byte < state.tail.start());
-        if is_in_file && cold::follow(inner, &wanted, false) {
+        if is_in_file {
+            cold::follow(inner, &wanted, false);
             blocks::load_ahead(inner, walk.next_block(inner));
         }
         ReadNow::Done(walk.result(&state))

@@ -90,6 +90,7 @@ fn a_reader_waits_for_those_close_behind_it_alone() {
     world.run(async {
         assert!(read_at_once(&log, 0, 0, 100), "nobody else reads");
         assert!(read_at_once(&log, 1, 0, 50), "it finds what the first has taken");
+        assert!(!read_at_once(&log, 0, 100, 50), "only the extent that it begins in is here");
         assert!(!read_at_once(&log, 0, 200, 50), "there is one behind it");
         assert!(!read_at_once(&log, 0, 400, 50), "there is one behind it");
         assert!(read_at_once(&log, 0, 1000, 50), "by then what it takes may be gone");
