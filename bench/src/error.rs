@@ -140,6 +140,9 @@ pub enum BenchError {
     /// A process of ours that goes on.
     #[error("the broker was asked to end and had not after {0:?}")]
     DoesNotEnd(std::time::Duration),
+    /// A disk on which nothing can be measured.
+    #[error("{0}")]
+    DiskFull(String),
     /// More acknowledgements than a proof can hold.
     #[error("more than {0} acknowledged messages cannot be verified in one run: shorten it")]
     TooManyToVerify(usize),

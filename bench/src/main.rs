@@ -8,6 +8,7 @@ mod cold_log;
 mod compare;
 mod consume;
 mod crash;
+mod disk_room;
 mod documents;
 mod driver;
 mod end_to_end;

@@ -187,6 +187,9 @@ pub enum Command {
     /// back that they had before, by request: that stands in config/overrides.json of their stores
     /// and wins over broker.conf from then on.
     ///
+    /// A fast load fills disks: whether all pairs will fit is told after the first, and none is
+    /// measured on a disk so full that its broker deletes files by force (85 %, or what it says).
+    ///
     /// Exit code 5: surely more than --at-most. 6: nothing sure. 0: surely no more.
     Switch(SwitchArgs),
     /// Make a page with plots of saved results, side by side.
@@ -265,6 +268,7 @@ mod tests {
     fn the_help_of_switch_says_what_it_leaves_at_a_broker_and_why_it_has_no_limits() {
         let parts = ["config/overrides.json", "wins over broker.conf", "no limit of the machine"];
         check_help("switch", &parts);
+        check_help("switch", &["whether all pairs will fit", "deletes files by force"]);
     }
 
     #[test]

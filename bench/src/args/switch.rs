@@ -17,7 +17,9 @@ pub struct SwitchArgs {
     /// cost against the first? Twice the same value is the control, which has to cost nothing.
     #[arg(value_name = "KEY=ONE,OTHER", value_parser = setting)]
     pub setting: Setting,
-    /// Pairs of slices, one with each value; which comes first is drawn for each pair.
+    /// Pairs of slices, one with each value; which comes first is drawn for each pair. Before each
+    /// the brokers are asked how full their disks are: if the next pair may bring one to 2 % below
+    /// the share at which its broker deletes files by force, the run ends and tells what it has.
     #[arg(long, default_value_t = 60, value_parser = values::up_to(10_000))]
     pub pairs: u32,
     /// Length of a slice.

@@ -110,81 +110,14 @@ async fn value_at(caller: &mut Caller, key: &str) -> Result<String, BenchError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::{Cell, RefCell};
-    use std::io::IoSlice;
     use std::rc::Rc;
 
-    use ringmq_protocol::codes::{request, response};
-    use ringmq_protocol::{Command, ResponseHead, SerializeType, write_response};
-    use ringmq_runtime::net::{Listener, Reuse, Stream};
-    use ringmq_runtime::{shards, task};
+    use ringmq_runtime::shards;
 
-    use crate::wire::Assembler;
+    use crate::switch::fake::Fake;
 
     /// Two brokers with a setting `k` of the value `own`.
     type Brokers = [Rc<Fake>; 2];
-
-    /// A broker with one setting.
-    struct Fake {
-        address: String,
-        value: RefCell<String>,
-        /// The value that it does not take.
-        refuses: Cell<&'static str>,
-        /// Whether it hangs up in place of the next answer.
-        hangs_up: Cell<bool>,
-    }
-
-    impl Fake {
-        fn start() -> Rc<Self> {
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Reuse::No).unwrap();
-            let fake = Rc::new(Self {
-                address: listener.local_addr().unwrap().to_string(),
-                value: RefCell::new("own".to_owned()),
-                refuses: Cell::default(),
-                hangs_up: Cell::default(),
-            });
-            let here = Rc::clone(&fake);
-            let accept = async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    task::spawn("fake connection", Rc::clone(&here).serve(stream)).detach();
-                }
-            };
-            task::spawn("fake broker", accept).detach();
-            fake
-        }
-
-        async fn serve(self: Rc<Self>, stream: Stream) {
-            let (mut read, mut write) = stream.split();
-            let mut assembler = Assembler::default();
-            loop {
-                let mut out = Vec::new();
-                let fed = read.read_with(|bytes| {
-                    assembler.feed(bytes, |command| self.answer(command, &mut out)).unwrap();
-                    !bytes.is_empty()
-                });
-                if !fed.await.unwrap_or(false) || self.hangs_up.take() {
-                    return;
-                }
-                write.write_all(&mut [IoSlice::new(&out)]).await.unwrap();
-            }
-        }
-
-        fn answer(&self, command: &Command<'_>, out: &mut Vec<u8>) {
-            let mut code = response::SUCCESS;
-            if command.code == request::UPDATE_BROKER_CONFIG {
-                let text = String::from_utf8_lossy(command.body);
-                let value = text.trim().strip_prefix("k=").unwrap();
-                match value == self.refuses.get() {
-                    true => code = response::SYSTEM_ERROR,
-                    false => value.clone_into(&mut self.value.borrow_mut()),
-                }
-            }
-            let (serialize, opaque) = (SerializeType::Json, command.opaque);
-            let body = format!("k={}\n", self.value.borrow());
-            let head = ResponseHead { serialize, opaque, code, remark: None };
-            write_response(out, head, &(), body.as_bytes());
-        }
-    }
 
     /// The error of a run of `part`, and what the brokers have then.
     fn check<F>(part: F, error: &str, values: [&str; 2])

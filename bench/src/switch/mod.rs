@@ -8,6 +8,9 @@
 //! comes and goes with any rhythm of the broker hits both alike.
 
 mod brokers;
+mod disks;
+#[cfg(test)]
+mod fake;
 mod pairs;
 
 use std::rc::Rc;
@@ -30,6 +33,7 @@ use crate::record::archive::Archive;
 use crate::report::{environment, files};
 use crate::stop;
 use crate::switch::brokers::Switches;
+use crate::switch::disks::Disks;
 use crate::switch::pairs::{Figure, Slice};
 use crate::target::Target;
 
@@ -46,6 +50,9 @@ struct Outcome {
     load: String,
     seed: u64,
     at_most_percent: f64,
+    /// Why there are fewer pairs than were asked for: the disk of a broker would be too full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_early: Option<String>,
     /// Failed requests of the whole run.
     failures: u64,
     figures: Vec<Figure>,
@@ -62,9 +69,10 @@ pub async fn run(args: &SwitchArgs) -> Result<Ending, BenchError> {
     // From here on a signal lets it come to its end: brokers have their values back by then.
     stop::table_follows();
     let brokers: Vec<_> = (0..target.broker_count()).map(|it| target.broker_addr(it)).collect();
+    let mut disks = Disks::of(&brokers).await?;
     let measured = async |switches: &mut Switches| {
         switches.take(&brokers, &args.setting.values[1]).await?;
-        measure(args, &target, switches).await
+        measure(args, &target, switches, &mut disks).await
     };
     let measured = brokers::restored(&args.setting.key, measured).await?;
     let outcome = Outcome::of(args, measured, Environment::of(&target).await);
@@ -77,6 +85,8 @@ pub async fn run(args: &SwitchArgs) -> Result<Ending, BenchError> {
 struct Measured {
     seed: u64,
     slices: Vec<Slice>,
+    /// Why not all of them were measured, where a disk was the reason.
+    ended_early: Option<String>,
     /// Failed requests of the whole run.
     failures: u64,
     meanwhile: Strain,
@@ -87,6 +97,7 @@ async fn measure(
     args: &SwitchArgs,
     target: &Rc<Target>,
     switches: &mut Switches,
+    disks: &mut Disks,
 ) -> Result<Measured, BenchError> {
     let seed = args.seed.unwrap_or_else(|| random::seed_u64() % SEEDS);
     let producers = Producers::new(target, &args.message, args.pace.header.serialize());
@@ -98,12 +109,14 @@ async fn measure(
         task::spawn("bench switch", run)
     };
     let before = Machine::look().await;
-    let measured = slices(args, seed, target, &load, switches).await;
+    let run = Run { args, target, load: &load, switches };
+    let measured = run.slices(seed, disks).await;
     let meanwhile = Machine::look().await.since(&before);
     load.stop_after(0);
     let archive = running.await;
     let failures = archive.total.errors.total();
-    Ok(Measured { seed, slices: measured?, failures, meanwhile: meanwhile.strain() })
+    let (slices, ended_early) = measured?;
+    Ok(Measured { seed, slices, ended_early, failures, meanwhile: meanwhile.strain() })
 }
 
 fn describe(args: &SwitchArgs) -> String {
@@ -128,32 +141,56 @@ fn announce(args: &SwitchArgs, seed: u64) {
     );
 }
 
-/// All slices, or those until a signal came.
-async fn slices(
-    args: &SwitchArgs,
-    seed: u64,
-    target: &Target,
-    load: &Load,
-    switches: &mut Switches,
-) -> Result<Vec<Slice>, BenchError> {
-    let mut random = SmallRng::seed_from_u64(seed);
-    let mut slices = Vec::new();
-    wait(args.pace.warm_up).await;
-    for pair in 1..=args.pairs {
-        let first = usize::from(random.random_bool(0.5));
-        for value in [first, 1 - first] {
-            switches.set(&args.setting.values[value]).await?;
-            wait(args.settle).await;
-            let from = Look::now(target, load);
-            wait(args.slice).await;
-            if stop::is_requested() {
-                return Ok(slices);
+/// A load that runs, and the setting that changes under it.
+struct Run<'a> {
+    args: &'a SwitchArgs,
+    target: &'a Target,
+    load: &'a Load,
+    switches: &'a mut Switches,
+}
+
+impl Run<'_> {
+    /// All slices, or those until a signal came or a disk was nearly full; why the latter.
+    async fn slices(
+        mut self,
+        seed: u64,
+        disks: &mut Disks,
+    ) -> Result<(Vec<Slice>, Option<String>), BenchError> {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let (mut slices, pairs) = (Vec::new(), self.args.pairs);
+        wait(self.args.pace.warm_up).await;
+        let pair = async |number| {
+            let first = usize::from(random.random_bool(0.5));
+            let is_whole = self.pair(number, first, &mut slices).await?;
+            if is_whole {
+                eprintln!("pair {number} of {pairs}: {}", pairs::describe(&slices));
             }
-            slices.push(Look::now(target, load).since(from, pair, value));
-        }
-        eprintln!("pair {pair} of {}: {}", args.pairs, pairs::describe(&slices));
+            Ok(is_whole)
+        };
+        let ended_early = disks.while_they_have_room(pairs, pair).await?;
+        Ok((slices, ended_early))
     }
-    Ok(slices)
+
+    /// The slices of a pair, that with the value `first` first; false if a signal came before its
+    /// end.
+    async fn pair(
+        &mut self,
+        number: u32,
+        first: usize,
+        slices: &mut Vec<Slice>,
+    ) -> Result<bool, BenchError> {
+        for value in [first, 1 - first] {
+            self.switches.set(&self.args.setting.values[value]).await?;
+            wait(self.args.settle).await;
+            let from = Look::now(self.target, self.load);
+            wait(self.args.slice).await;
+            if stop::is_requested() {
+                return Ok(false);
+            }
+            slices.push(Look::now(self.target, self.load).since(from, number, value));
+        }
+        Ok(true)
+    }
 }
 
 /// Until then, or until a signal comes.
@@ -190,12 +227,13 @@ impl Look {
 
 impl Outcome {
     fn of(args: &SwitchArgs, measured: Measured, environment: Environment) -> Self {
-        let Measured { seed, slices, failures, meanwhile } = measured;
+        let Measured { seed, slices, ended_early, failures, meanwhile } = measured;
         Self {
             setting: args.setting.clone(),
             load: describe(args),
             seed,
             at_most_percent: args.at_most,
+            ended_early,
             failures,
             figures: pairs::figures(&slices, args.pace.rate.is_empty(), args.at_most),
             slices,
@@ -228,6 +266,7 @@ impl Outcome {
             self.seed
         );
         self.figures.iter().filter_map(Figure::note).for_each(|note| println!("{note}"));
+        self.ended_early.iter().for_each(|why| println!("{why}"));
         if self.failures > 0 {
             println!("{} requests failed", self.failures);
         }

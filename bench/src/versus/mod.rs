@@ -39,6 +39,7 @@ use serde_json::Value;
 
 use crate::args::values::Cores;
 use crate::args::versus::{Times, VersusArgs};
+use crate::disk_room;
 use crate::documents::{self, Found, Wanted};
 use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
@@ -91,6 +92,9 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let plan = plan(args, seed)?;
     if plan.blocks().iter().any(|block| block.rival.is_apache()) {
         check_space(args).await?;
+    }
+    if !args.quick {
+        disk_room::check(&args.directory).await?;
     }
     let apache = match plan.blocks().iter().any(Block::needs_apache) {
         true => Some(Apache::fetch(&apache::directory(&args.directory)).await?),

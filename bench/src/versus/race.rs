@@ -9,6 +9,7 @@ use ringmq_runtime::clock::Instant;
 use crate::args::Command;
 use crate::args::load::MessageArgs;
 use crate::args::versus::{Contestant, Times, VersusArgs};
+use crate::disk_room;
 use crate::driver::Timing;
 use crate::error::BenchError;
 use crate::limits::bracket::{self, Bracket};
@@ -215,6 +216,10 @@ impl<'a> Race<'a> {
             Running::start(Setup { args, apache, contestant, own, more, variant: &TUNED }, prefix)
                 .await?;
         let figures = self.client(&mut running, scenario, timing, prefix).await?;
+        // A short look decides nothing, and shall work anywhere.
+        if !self.args.quick {
+            disk_room::check(&self.args.directory).await?;
+        }
         match figures.lost.is_some() || running.is_whole().await {
             true => Ok(figures),
             false => Err(BenchError::Race("a process of the broker came or went".to_owned())),
