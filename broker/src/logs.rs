@@ -12,6 +12,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use crate::services::kept::Kept;
 use crate::services::{Request, produce, pull};
 use crate::shard::DataPlane;
 use crate::stages::{Arrival, Batches};
-use crate::survivors::{ANYBODY, Survivors};
+use crate::survivors::{ANY_GROUP, MemberQueue, Survivors};
 use crate::waiters::Waiters;
 
 /// Sends that may wait for room in one log, in bytes of their frames: a second of a device that
@@ -107,29 +108,29 @@ impl OwnedLog {
         })
     }
 
-    /// Stores the progress of a group on a queue of this log. Negative offsets, which some clients
-    /// send for "none", are passed over, and so are other positions than a pending reset's, and
-    /// those from before a crash. False when it is one more than the table takes.
-    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> bool {
+    /// Stores the progress of a member's group on a queue of this log. Negative offsets, which some
+    /// clients send for "none", are passed over, and so are other positions than a pending reset's,
+    /// and those from before a crash. False when it is one more than the table takes.
+    pub fn commit(&self, of: MemberQueue<'_>, offset: i64) -> bool {
         let Ok(offset) = u64::try_from(offset).map(QueueOffset) else { return true };
-        let reset = self.resets.borrow_mut().get(group, topic, queue_id);
+        let reset = self.resets.borrow_mut().get(of.group, of.topic, of.queue_id);
         let is_void = match reset {
             Some(to) => to != offset,
-            None => self.is_from_before(group, topic, queue_id, offset),
+            None => self.is_from_before(of, offset),
         };
         if is_void {
             return true;
         }
-        self.offsets.borrow_mut().commit(group, topic, queue_id, offset)
+        self.offsets.borrow_mut().commit(of.group, of.topic, of.queue_id, offset)
     }
 
     /// The same for progress that comes with a pull, whose answer cannot say that it was dropped.
-    pub fn commit_or_warn(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
-        if !self.commit(group, topic, queue_id, offset) && self.dropped_reports.is_due() {
+    pub fn commit_or_warn(&self, of: MemberQueue<'_>, offset: i64) {
+        if !self.commit(of, offset) && self.dropped_reports.is_due() {
             tracing::warn!(
                 log = %self.log.id(),
-                group,
-                topic,
+                group = of.group,
+                topic = of.topic,
                 "progress is dropped: that of too many groups is kept, delete those that nobody uses"
             );
         }
@@ -141,52 +142,44 @@ impl OwnedLog {
         reset.or_else(|| self.offsets.borrow_mut().get(group, topic, queue_id))
     }
 
-    /// As [`OwnedLog::committed`], for a member that begins there.
-    pub fn begins_at(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        let at = self.committed(group, topic, queue_id)?;
-        self.give(group, topic, queue_id, at);
-        Some(at)
+    /// Notes that a member may go on at a position: it has it since this start.
+    pub fn give(&self, to: MemberQueue<'_>, at: QueueOffset) {
+        self.survivors.give(&self.log, to, at);
     }
 
-    /// Notes that members of a group may go on at a position: they have it since this start.
-    pub fn give(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) {
-        self.survivors.give(&self.log, group, topic, queue_id, at);
+    /// Notes that who asked about a queue, in the name of no group, may begin at a position.
+    pub fn give_any_group(&self, host: IpAddr, topic: &str, queue_id: i32, at: QueueOffset) {
+        self.give(MemberQueue { host, group: ANY_GROUP, topic, queue_id }, at);
     }
 
-    /// Notes that who asked about a queue, whoever that is, may begin at a position.
-    pub fn give_anybody(&self, topic: &str, queue_id: i32, at: QueueOffset) {
-        self.give(ANYBODY, topic, queue_id, at);
-    }
-
-    /// Whether a group has a position from before a crash that has taken it.
-    fn is_from_before(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) -> bool {
-        let has = |group| self.survivors.has(&self.log, group, topic, queue_id, at);
-        if has(group) {
+    /// Whether a member has a position from before a crash that has taken it.
+    fn is_from_before(&self, of: MemberQueue<'_>, at: QueueOffset) -> bool {
+        if self.survivors.has(&self.log, of, at) {
             return false;
         }
-        let is_new = self.offsets.borrow_mut().get(group, topic, queue_id).is_none();
-        if is_new && has(ANYBODY) {
-            // It will have progress, and stay where it is.
-            self.give(group, topic, queue_id, at);
-            return false;
+        if let Some(progress) = self.offsets.borrow_mut().get(of.group, of.topic, of.queue_id) {
+            return at > progress;
         }
-        true
+        let any_group = MemberQueue { group: ANY_GROUP, ..of };
+        if !self.survivors.has(&self.log, any_group, at) {
+            return true;
+        }
+        // It will have progress, and stay where it is.
+        self.give(of, at);
+        false
     }
 
-    /// Sends a group that is `at` a position which a crash took to the end of what that left, or to
-    /// its own progress: what it has got since may not be consumed.
-    fn send_back(&self, group: &str, topic: &str, queue_id: i32, at: QueueOffset) {
-        let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
+    /// Sends a member that is `at` a position which a crash took to the progress of its group, or
+    /// to the end of what the crash left.
+    fn send_back(&self, of: MemberQueue<'_>, at: QueueOffset) {
+        let MemberQueue { group, topic, queue_id, .. } = of;
+        let mut resets = self.resets.borrow_mut();
         if resets.get(group, topic, queue_id).is_some() {
             return;
         }
-        let end = self.log.offset_at_start(topic, queue_id);
-        let progress = offsets.get(group, topic, queue_id);
-        let to = progress.map_or(end, |progress| progress.min(end));
+        let progress = self.offsets.borrow_mut().get(group, topic, queue_id);
+        let to = progress.unwrap_or_else(|| self.log.offset_at_start(topic, queue_id));
         tracing::warn!(group, topic, queue_id, "at {at}, which a crash took: sent to {to}");
-        if progress.is_some_and(|progress| progress > to) {
-            offsets.commit(group, topic, queue_id, to);
-        }
         resets.set(group, topic, queue_id, to);
     }
 
@@ -198,22 +191,16 @@ impl OwnedLog {
             return false;
         }
         self.resets.borrow_mut().set(group, topic, queue_id, offset);
-        self.give(group, topic, queue_id, offset);
         true
     }
 
-    /// Where a reset sends a pull of the group that begins at `from`.
-    pub fn moved_by_reset(
-        &self,
-        group: &str,
-        topic: &str,
-        queue_id: i32,
-        from: i64,
-    ) -> Option<QueueOffset> {
+    /// Where a reset sends a member's pull that begins at `from`.
+    pub fn moved_by_reset(&self, of: MemberQueue<'_>, from: i64) -> Option<QueueOffset> {
+        let MemberQueue { group, topic, queue_id, .. } = of;
         // Some clients pull from -1 after an error.
         let at = QueueOffset(u64::try_from(from).unwrap_or(0));
-        if self.is_from_before(group, topic, queue_id, at) {
-            self.send_back(group, topic, queue_id, at);
+        if self.is_from_before(of, at) {
+            self.send_back(of, at);
         }
         let told = self.resets.borrow_mut().tell(group, topic, queue_id, from);
         match told {
@@ -222,7 +209,7 @@ impl OwnedLog {
                 // Of a deleted topic there is none, and until the group has consumed something the
                 // next member that asks would have to choose where it begins.
                 if self.committed(group, topic, queue_id).is_none() {
-                    self.commit_or_warn(group, topic, queue_id, offset.wire());
+                    self.commit_or_warn(of, offset.wire());
                 }
                 None
             }
@@ -236,7 +223,7 @@ impl OwnedLog {
                     "the group was sent to {offset} again and again and does not go there: its \
                      reset is over"
                 );
-                self.give(group, topic, queue_id, at);
+                self.give(of, at);
                 None
             }
         }

@@ -12,7 +12,9 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 
-use ringmq_protocol::codes::request;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::offset::MaxOffsetRequest;
+use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::task;
 use support::raw::{RawClient, requests};
 use support::{Bench, Setup, pull_header, send_header, temp_dir};
@@ -71,17 +73,16 @@ const PARTS_MAX: u64 = ROUNDS;
 /// Tasks that work by the clock or by the megabyte, so a few times during the rounds, with what
 /// that may take: about twice what was measured where the rounds took longest. None of it grows
 /// with the messages of a second.
-const BACKGROUND: [(&str, u64); 7] = [
+const BACKGROUND: [(&str, u64); 6] = [
     // 31 or 32 for a segment of the log.
     ("segment-maker", 64),
     // 3 to 27: a flush each half second.
     ("log-flusher", 60),
     // 20 to 111: blocks of the index stream, once a second.
     ("index-checkpoint", 200),
-    // 1 or 2 each for a timer of seconds; nothing changed that has to be saved.
+    // 1 or 2 each for a timer of seconds.
     ("connection sweep", 10),
     ("connection deadlines", 10),
-    ("save progress", 10),
     // 10 for one look at the files.
     ("retention", 40),
 ];
@@ -127,12 +128,19 @@ async fn check(bench: &Bench, client: &mut RawClient, round: &[u8], answers: usi
     }
 }
 
+fn setup(shards: usize) -> Setup {
+    let mut setup = Setup::new(shards, 1);
+    // The first progress of each client would be saved in one of the rounds.
+    setup.settings.flush_consumer_offset_interval_ms = 3_600_000;
+    setup
+}
+
 #[test]
 fn steady_sends_and_pulls_allocate_nothing() {
     // With two shards, the kernel gives some of the clients to the one that does not own the log.
     for (shards, clients, is_traced) in [(1, 1, false), (2, 3, false), (1, 1, true), (2, 3, true)] {
         let dir = temp_dir();
-        let mut setup = Setup::new(shards, 1);
+        let mut setup = setup(shards);
         setup.settings.send_stage_tracing = is_traced;
         setup.run(dir.path(), move |bench| async move {
             for _ in 0..clients {
@@ -140,6 +148,19 @@ fn steady_sends_and_pulls_allocate_nothing() {
             }
         });
     }
+    check_after_a_crash();
+}
+
+/// While members are looked for that are ahead of what a crash left.
+fn check_after_a_crash() {
+    let dir = temp_dir();
+    setup(1).run(dir.path(), |bench| async move {
+        bench.data.local.logs().for_each(|owned| owned.look_for_survivors());
+        check_client(&bench).await;
+        let ahead = PullRequest { consumer_group: "ahead", ..pull_header("T", 2, 1) };
+        let pulled = bench.client().await.pull_with(&ahead).await;
+        assert_eq!((pulled.code, pulled.next), (response::PULL_OFFSET_MOVED, 0), "it looks");
+    });
 }
 
 async fn check_client(bench: &Bench) {
@@ -155,8 +176,15 @@ async fn check_client(bench: &Bench) {
     check(bench, &mut client, &many, MANY).await;
 
     let newest = bench.client().await.pull("T", 1, 0).await.max - 3;
-    let header = pull_header("T", 1, newest);
+    let header = PullRequest {
+        sys_flag: pull_flag::SUBSCRIPTION | pull_flag::COMMIT_OFFSET,
+        commit_offset: newest,
+        ..pull_header("T", 1, newest)
+    };
     let code = request::PULL_MESSAGE;
+    // A member that begins at the end asks for it, and may be there after a crash.
+    let end = MaxOffsetRequest { topic: "T", queue_id: 1, committed: true, broker_name: None };
+    client.exchange(&requests(request::GET_MAX_OFFSET, &end, &[], 1), 1).await;
     let many = requests(code, &header, &[], MANY);
     for _ in 0..ROUNDS {
         client.exchange(&many, MANY).await;

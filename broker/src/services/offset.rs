@@ -22,6 +22,7 @@ use crate::outcome::Refusal;
 use crate::services::control::decode;
 use crate::services::{Request, slow};
 use crate::shard::DataPlane;
+use crate::survivors::MemberQueue;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group
 /// without progress starts at its beginning, so that little is skipped that was sent while the
@@ -74,7 +75,7 @@ fn query(
 ) -> Result<(), Refusal> {
     let header: QueryOffsetRequest<'_> = decode(request.command)?;
     let queue_id = header.queue_id;
-    if let Some(offset) = owned.begins_at(header.consumer_group, header.topic, queue_id) {
+    if let Some(offset) = owned.committed(header.consumer_group, header.topic, queue_id) {
         reply_offset(request, offset);
         return Ok(());
     }
@@ -132,7 +133,8 @@ fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> R
             return Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
         }
     }
-    if !owned.commit(group, header.topic, queue_id, header.commit_offset) {
+    let (host, topic) = (request.peer.peer_addr().ip(), header.topic);
+    if !owned.commit(MemberQueue { host, group, topic, queue_id }, header.commit_offset) {
         return Err(Refusal::no_room_for_progress());
     }
     if view.group(group).is_none() {
@@ -154,10 +156,11 @@ fn search(
         _ => TimeBoundary::Lower,
     };
     let (owned, topic) = (Rc::clone(owned), header.topic.to_owned());
+    let host = request.peer.peer_addr().ip();
     slow::answer(data, request, move |_| async move {
         let found = owned.log.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await;
         let offset = found.map_err(Refusal::failed)?.unwrap_or(QueueOffset(0));
-        owned.give_anybody(&topic, queue_id, offset);
+        owned.give_any_group(host, &topic, queue_id, offset);
         Ok((OffsetResponse { offset: offset.wire() }, Vec::new()))
     });
     Ok(())
@@ -166,7 +169,8 @@ fn search(
 fn max(owned: &OwnedLog, request: Request<'_, '_>) -> Result<(), Refusal> {
     let header: MaxOffsetRequest<'_> = decode(request.command)?;
     let (_, max) = owned.range(header.topic, header.queue_id);
-    owned.give_anybody(header.topic, header.queue_id, max);
+    let host = request.peer.peer_addr().ip();
+    owned.give_any_group(host, header.topic, header.queue_id, max);
     reply_offset(request, max);
     Ok(())
 }

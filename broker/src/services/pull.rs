@@ -30,6 +30,7 @@ use crate::logs::OwnedLog;
 use crate::outcome::{PullOutcome, Refusal};
 use crate::services::Request;
 use crate::shard::DataPlane;
+use crate::survivors::MemberQueue;
 
 /// Longest frame of a pull: its subscription alone can be long, some thousand tags.
 const FRAME_MAX_BYTES: usize = 64 << 10;
@@ -105,8 +106,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
             self.commit(owned, &pulling.header);
         }
         let header = &pulling.header;
-        let (group, topic, queue_id) = (header.consumer_group, header.topic, header.queue_id);
-        if let Some(to) = owned.moved_by_reset(group, topic, queue_id, header.queue_offset) {
+        if let Some(to) = owned.moved_by_reset(self.queue_of(header), header.queue_offset) {
             let result = moved(owned, &pulling, Some(to));
             return self.answer(owned, &pulling, &result, &mut Vec::new());
         }
@@ -127,11 +127,16 @@ impl<'a, 'f> Attempt<'a, 'f> {
         }
     }
 
+    fn queue_of<'h>(&self, header: &PullRequest<'h>) -> MemberQueue<'h> {
+        let PullRequest { consumer_group: group, topic, queue_id, .. } = *header;
+        MemberQueue { host: self.request.peer.peer_addr().ip(), group, topic, queue_id }
+    }
+
     /// Stores the progress that comes along, and makes the group known.
     fn commit(&self, owned: &OwnedLog, header: &PullRequest<'_>) {
         let group = header.consumer_group;
         if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
-            owned.commit_or_warn(group, header.topic, header.queue_id, header.commit_offset);
+            owned.commit_or_warn(self.queue_of(header), header.commit_offset);
         }
         if self.data.local.view().group(group).is_none() {
             self.data.want_group(group);
@@ -164,8 +169,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
         result: &ReadResult,
         pieces: &mut Vec<Piece>,
     ) {
-        let PullRequest { consumer_group, topic, queue_id, .. } = pulling.header;
-        owned.give(consumer_group, topic, queue_id, result.next_offset);
+        owned.give(self.queue_of(&pulling.header), result.next_offset);
         let counters = &self.data.local.counters;
         if result.count == 0 {
             counters.pull_missed();

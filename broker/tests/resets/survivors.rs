@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
-use ringmq_protocol::headers::offset::MaxOffsetRequest;
+use ringmq_protocol::headers::offset::{MaxOffsetRequest, SearchOffsetRequest};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task;
+use ringmq_runtime::{clock, task};
 
 use super::boot::{BROKER, boot, connect};
 use super::world::Client;
@@ -44,6 +44,12 @@ async fn crashed(world: &World, has_progress: bool) -> Client {
         client.send("T1", QUEUE).await;
     }
     client
+}
+
+/// A connection from another host.
+async fn connect_from_elsewhere(world: &World) -> Client {
+    let here = world.clone();
+    world.spawn_on(BROKER + 1, "another host", async move { connect(&here).await }).await
 }
 
 /// A pull that was answered, where it goes on.
@@ -97,17 +103,59 @@ fn who_is_ahead_is_seen_though_another_member_asks_before() {
 }
 
 #[test]
-fn progress_that_is_taken_back_for_who_is_ahead_is_so_for_the_next_member() {
+fn members_that_hold_one_queue_at_once_do_not_hide_each_other() {
     let world = World::new(1);
     let here = world.clone();
     world.run(async move {
         let client = crashed(&here, true).await;
-        assert_eq!(answered(&client, LEFT).await, (response::SUCCESS, LEFT + 32));
+        // The first that is back finds itself alone in the group, and begins in all queues.
+        let other = connect_from_elsewhere(&here).await;
+        assert_eq!(answered(&other, SAVED).await, (response::SUCCESS, SAVED + 32));
+        assert_eq!(answered(&other, SAVED + 32).await, (response::SUCCESS, END));
+        client.commit("T1", QUEUE, 100).await;
+        assert_eq!(client.committed("T1", QUEUE).await, SAVED.to_string());
+        assert_eq!(answered(&client, 100).await, (response::PULL_OFFSET_MOVED, SAVED));
+        // It loses the queue before it obeys, and the other goes on.
+        assert_eq!(answered(&other, END).await, (response::PULL_OFFSET_MOVED, SAVED));
+        assert_eq!(answered(&other, SAVED).await, (response::SUCCESS, SAVED + 32));
+        other.commit("T1", QUEUE, 90).await;
+        assert_eq!(answered(&client, 100).await, (response::PULL_OFFSET_MOVED, 90));
+    });
+}
+
+#[test]
+fn who_is_ahead_skips_what_its_group_has_consumed() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let client = crashed(&here, true).await;
+        let other = connect_from_elsewhere(&here).await;
+        consume(&other, "g", SAVED).await;
+        other.commit("T1", QUEUE, 100).await;
+        assert_eq!(answered(&client, 100).await, (response::SUCCESS, END));
+    });
+}
+
+#[test]
+fn who_comes_from_another_host_goes_on_at_the_progress_of_its_group() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let client = crashed(&here, true).await;
+        consume(&client, "g", SAVED).await;
         client.commit("T1", QUEUE, LEFT + 20).await;
+        let again = connect(&here).await;
+        assert_eq!(
+            answered(&again, END).await.0,
+            response::PULL_NOT_FOUND,
+            "it lost its connection"
+        );
+        let client = connect_from_elsewhere(&here).await;
+        assert_eq!(answered(&client, END).await, (response::PULL_OFFSET_MOVED, LEFT + 20));
+        assert_eq!(answered(&client, LEFT + 20).await.0, response::SUCCESS);
         assert_eq!(client.committed("T1", QUEUE).await, (LEFT + 20).to_string());
-        assert_eq!(answered(&client, 100).await, (response::PULL_OFFSET_MOVED, LEFT));
-        assert_eq!(answered(&client, LEFT).await.0, response::SUCCESS);
-        assert_eq!(client.committed("T1", QUEUE).await, LEFT.to_string());
+        client.commit("T1", QUEUE, END).await;
+        assert_eq!(client.committed("T1", QUEUE).await, END.to_string());
     });
 }
 
@@ -169,17 +217,67 @@ async fn waits_at_the_end(client: Rc<Client>) {
     assert_eq!(held.await, response::SUCCESS);
 }
 
+/// The end of the queue, as a member without progress asks for it.
+async fn ask_end(client: &Client) -> i64 {
+    let queue =
+        MaxOffsetRequest { topic: "T1", queue_id: QUEUE, committed: true, broker_name: None };
+    let answer = client.ask(request::GET_MAX_OFFSET, &queue, &[]).await;
+    support::field(&answer, "offset").parse().expect("a number")
+}
+
+/// The first offset that was stored since, as a member without progress asks for it.
+async fn ask_time(client: &Client, timestamp_ms: i64) -> i64 {
+    let header = SearchOffsetRequest {
+        topic: "T1",
+        queue_id: QUEUE,
+        timestamp_ms,
+        boundary_type: None,
+        lite_topic: None,
+        broker_name: None,
+    };
+    let answer = client.ask(request::SEARCH_OFFSET_BY_TIMESTAMP, &header, &[]).await;
+    support::field(&answer, "offset").parse().expect("a number")
+}
+
 #[test]
 fn a_new_group_begins_at_the_end_that_it_was_told() {
     let world = World::new(1);
     let here = world.clone();
     world.run(async move {
         let client = crashed(&here, false).await;
-        let queue =
-            MaxOffsetRequest { topic: "T1", queue_id: QUEUE, committed: true, broker_name: None };
-        let end = client.ask(request::GET_MAX_OFFSET, &queue, &[]).await;
-        assert_eq!(support::field(&end, "offset"), END.to_string());
+        assert_eq!(ask_end(&client).await, END);
         waits_at_the_end(Rc::new(client)).await;
+    });
+}
+
+#[test]
+fn a_new_group_begins_at_the_time_that_it_was_told() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let client = crashed(&here, false).await;
+        task::sleep(Duration::from_secs(1)).await;
+        let now_ms = clock::unix_ms();
+        for _ in 0..5 {
+            client.send("T1", QUEUE).await;
+        }
+        assert_eq!(ask_time(&client, now_ms).await, END);
+        assert_eq!(answered(&client, END).await, (response::SUCCESS, END + 5));
+        client.commit("T1", QUEUE, END + 3).await;
+        assert_eq!(client.committed("T1", QUEUE).await, (END + 3).to_string());
+    });
+}
+
+#[test]
+fn who_is_ahead_without_progress_is_seen_though_others_ask_for_the_end() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let client = crashed(&here, false).await;
+        let other = connect_from_elsewhere(&here).await;
+        assert_eq!(ask_end(&other).await, END);
+        assert_eq!(ask_time(&other, i64::MAX).await, END);
+        assert_eq!(answered(&client, 100).await, (response::PULL_OFFSET_MOVED, LEFT));
     });
 }
 
