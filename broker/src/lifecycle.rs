@@ -54,7 +54,7 @@ impl DataPlane {
             let owned = self.open_log(id, options.clone()).await?;
             owned.log.time_groups(self.local.stages.is_on());
             let run = logs::run(Rc::clone(&self), Rc::clone(&owned));
-            let stalled = logs::run_stalled(Rc::clone(&self), Rc::clone(&owned));
+            let stalled = logs::stalled::run(Rc::clone(&self), Rc::clone(&owned));
             let mut tasks = self.running.tasks.borrow_mut();
             tasks.push(task::spawn("acknowledge", run));
             tasks.push(task::spawn("stalled sends", stalled));

@@ -5,45 +5,32 @@
 //! is *fenced* (a write or flush failed) everybody who waits is refused, and so is every later
 //! send, with the reason: nothing that may be lost is acknowledged.
 //!
-//! When the log has no room for a record, the request is *stalled* together with every later send
-//! for the same log, in order ([`run_stalled`]). The connection it came from holds a permit for its
-//! bytes meanwhile, which stops reading past the server's limit; beyond `STALLED_MAX_BYTES` sends
-//! are answered SYSTEM_BUSY.
+//! What groups did with the queues of a log is in [`progress`], sends that wait for room in it in
+//! [`stalled`].
+
+mod progress;
+pub mod stalled;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
-use ringmq_protocol::codes::response;
 use ringmq_remoting::{ReplyTo, Seldom};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::{Notify, Turn};
-use ringmq_runtime::task;
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::{OffsetSnapshot, OffsetTable};
-use ringmq_store::resets::{Resets, Told};
+use ringmq_store::resets::Resets;
 use ringmq_store::{Log, QueueOffset};
 
+use self::stalled::Stalled;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-use crate::services::kept::Kept;
-use crate::services::{Request, produce, pull};
+use crate::services::pull;
 use crate::shard::DataPlane;
-use crate::stages::{Arrival, Batches};
-use crate::survivors::{ANY_GROUP, MemberQueue, Survivors};
+use crate::stages::Batches;
+use crate::survivors::Survivors;
 use crate::waiters::Waiters;
-
-/// Sends that may wait for room in one log, in bytes of their frames: a second of a device that
-/// writes 64 MB/s.
-const STALLED_MAX_BYTES: usize = 64 << 20;
-
-/// Pause before a stalled send that found no room is tried once more.
-const RETRY_AFTER: Duration = Duration::from_millis(1);
-
-/// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
-const SNAPSHOT_SLICE: usize = 500;
 
 /// A sender that waits for its message to be acknowledged.
 pub struct Sender {
@@ -53,13 +40,6 @@ pub struct Sender {
     pub to: ReplyTo,
     /// When it asked.
     pub received_at: Instant,
-}
-
-/// A send that waits for room in its log.
-struct Stalled {
-    kept: Kept,
-    received_at: Instant,
-    arrival: Option<Arrival>,
 }
 
 /// A log and what the shard keeps for it.
@@ -108,230 +88,11 @@ impl OwnedLog {
         })
     }
 
-    /// Stores the progress of a member's group on a queue of this log. Negative offsets, which some
-    /// clients send for "none", are passed over, and so are other positions than a pending reset's,
-    /// and those from before a crash. False when it is one more than the table takes.
-    pub fn commit(&self, of: MemberQueue<'_>, offset: i64) -> bool {
-        let Ok(offset) = u64::try_from(offset).map(QueueOffset) else { return true };
-        let reset = self.resets.borrow_mut().get(of.group, of.topic, of.queue_id);
-        let is_void = match reset {
-            Some(to) => to != offset,
-            None => self.is_from_before(of, offset),
-        };
-        if is_void {
-            return true;
-        }
-        self.offsets.borrow_mut().commit(of.group, of.topic, of.queue_id, offset)
-    }
-
-    /// The same for progress that comes with a pull, whose answer cannot say that it was dropped.
-    pub fn commit_or_warn(&self, of: MemberQueue<'_>, offset: i64) {
-        if !self.commit(of, offset) && self.dropped_reports.is_due() {
-            tracing::warn!(
-                log = %self.log.id(),
-                group = of.group,
-                topic = of.topic,
-                "progress is dropped: that of too many groups is kept, delete those that nobody uses"
-            );
-        }
-    }
-
-    /// The progress of a group on a queue of this log, or where a reset sends it.
-    pub fn committed(&self, group: &str, topic: &str, queue_id: i32) -> Option<QueueOffset> {
-        let reset = self.resets.borrow_mut().get(group, topic, queue_id);
-        reset.or_else(|| self.offsets.borrow_mut().get(group, topic, queue_id))
-    }
-
-    /// Notes that a member may go on at a position: it has it since this start.
-    pub fn give(&self, to: MemberQueue<'_>, at: QueueOffset) {
-        self.survivors.give(&self.log, to, at);
-    }
-
-    /// Notes that who asked about a queue, in the name of no group, may begin at a position.
-    pub fn give_any_group(&self, host: IpAddr, topic: &str, queue_id: i32, at: QueueOffset) {
-        self.give(MemberQueue { host, group: ANY_GROUP, topic, queue_id }, at);
-    }
-
-    /// Whether a member has a position from before a crash that has taken it.
-    fn is_from_before(&self, of: MemberQueue<'_>, at: QueueOffset) -> bool {
-        if self.survivors.has(&self.log, of, at) {
-            return false;
-        }
-        if let Some(progress) = self.offsets.borrow_mut().get(of.group, of.topic, of.queue_id) {
-            return at > progress;
-        }
-        let any_group = MemberQueue { group: ANY_GROUP, ..of };
-        if !self.survivors.has(&self.log, any_group, at) {
-            return true;
-        }
-        // It will have progress, and stay where it is.
-        self.give(of, at);
-        false
-    }
-
-    /// Sends a member that is `at` a position which a crash took to the progress of its group, or
-    /// to the end of what the crash left.
-    fn send_back(&self, of: MemberQueue<'_>, at: QueueOffset) {
-        let MemberQueue { group, topic, queue_id, .. } = of;
-        let mut resets = self.resets.borrow_mut();
-        if resets.get(group, topic, queue_id).is_some() {
-            return;
-        }
-        let progress = self.offsets.borrow_mut().get(group, topic, queue_id);
-        let to = progress.unwrap_or_else(|| self.log.offset_at_start(topic, queue_id));
-        tracing::warn!(group, topic, queue_id, "at {at}, which a crash took: sent to {to}");
-        resets.set(group, topic, queue_id, to);
-    }
-
-    /// Sets the progress of a group; its pulls from this queue are sent there. False, and nothing
-    /// is changed, when it is one more than the table takes.
-    #[must_use]
-    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
-        if !self.offsets.borrow_mut().commit(group, topic, queue_id, offset) {
-            return false;
-        }
-        self.resets.borrow_mut().set(group, topic, queue_id, offset);
-        true
-    }
-
-    /// Where a reset sends a member's pull that begins at `from`.
-    pub fn moved_by_reset(&self, of: MemberQueue<'_>, from: i64) -> Option<QueueOffset> {
-        let MemberQueue { group, topic, queue_id, .. } = of;
-        // Some clients pull from -1 after an error.
-        let at = QueueOffset(u64::try_from(from).unwrap_or(0));
-        if self.is_from_before(of, at) {
-            self.send_back(of, at);
-        }
-        let told = self.resets.borrow_mut().tell(group, topic, queue_id, from);
-        match told {
-            Told::Nothing => None,
-            Told::Obeyed(offset) => {
-                // Of a deleted topic there is none, and until the group has consumed something the
-                // next member that asks would have to choose where it begins.
-                if self.committed(group, topic, queue_id).is_none() {
-                    self.commit_or_warn(of, offset.wire());
-                }
-                None
-            }
-            Told::MoveTo(offset) => Some(offset),
-            Told::GivenUp(offset) => {
-                tracing::warn!(
-                    group,
-                    topic,
-                    queue_id,
-                    from,
-                    "the group was sent to {offset} again and again and does not go there: its \
-                     reset is over"
-                );
-                self.give(of, at);
-                None
-            }
-        }
-    }
-
-    /// Forgets the queues of a topic and what groups did with them. Groups that were in it begin
-    /// anew in the next topic of that name.
-    pub fn delete_topic(&self, topic: &str) {
-        self.log.delete_topic(topic);
-        let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
-        resets.delete_topic(topic);
-        offsets.for_each(|group, of, queue_id, _| {
-            if of == topic {
-                resets.set(group, topic, queue_id, QueueOffset(0));
-            }
-        });
-        offsets.retain(|_, of| of != topic);
-    }
-
-    /// Lets a group without progress begin anew, too, in a queue of a deleted topic.
-    pub fn begin_anew(&self, group: &str, topic: &str, queue_id: i32) {
-        self.resets.borrow_mut().set(group, topic, queue_id, QueueOffset(0));
-    }
-
-    /// Takes progress and resets back to the end of each queue, after a crash that may have taken
-    /// messages; returns how many entries of progress that were. Members that run are behind the
-    /// end, too, and may come back when new messages lie before them: they are sent to the end.
-    pub fn take_progress_back(&self) -> usize {
-        let end_of = |topic: &str, queue_id| self.log.next_offset(topic, queue_id);
-        let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
-        resets.limit(end_of);
-        offsets.for_each(|group, topic, queue_id, offset| {
-            let end = end_of(topic, queue_id);
-            if offset > end && resets.get(group, topic, queue_id).is_none() {
-                resets.set(group, topic, queue_id, end);
-            }
-        });
-        offsets.limit(end_of)
-    }
-
-    /// After a crash that may have taken messages: members that are ahead are sent back when they
-    /// come.
-    pub fn look_for_survivors(&self) {
-        self.survivors.look_for(Instant::now());
-    }
-
-    /// Forgets how far a group is.
-    pub fn delete_group(&self, group: &str) {
-        self.offsets.borrow_mut().retain(|of, _| of != group);
-        self.resets.borrow_mut().delete_group(group);
-    }
-
-    /// Writes the consumers' progress to disk if it changed.
-    ///
-    /// # Errors
-    /// What the disk said.
-    pub async fn save_offsets(&self) -> std::io::Result<()> {
-        // One at a time: both would write the same temporary file.
-        let _turn = self.saving.enter().await;
-        let versions = (self.offsets.borrow().version(), self.resets.borrow().version());
-        if versions == self.saved_versions.get() {
-            return Ok(());
-        }
-        let mut snapshot = OffsetSnapshot::default();
-        // What changes between two slices is saved with the version that it makes.
-        while self.offsets.borrow().copy_next(&mut snapshot, SNAPSHOT_SLICE) {
-            task::yield_now().await;
-        }
-        while self.resets.borrow().copy_next(&mut snapshot, SNAPSHOT_SLICE) {
-            task::yield_now().await;
-        }
-        self.offsets_file.save(snapshot).await?;
-        self.saved_versions.set(versions);
-        Ok(())
-    }
-
     /// Oldest offset of a queue, and the offset behind the newest visible message; 0 and 0 for a
     /// queue that never had a message.
     pub fn range(&self, topic: &str, queue_id: i32) -> (QueueOffset, QueueOffset) {
         let none = (QueueOffset(0), QueueOffset(0));
         self.log.queue_range(topic, queue_id).unwrap_or(none)
-    }
-
-    /// Whether a new send has to queue behind others.
-    pub fn must_stall(&self) -> bool {
-        !self.stalled.borrow().is_empty()
-    }
-
-    /// Queues a send until the log has room: it was received then, and its stages began so.
-    pub fn stall(&self, request: Request<'_, '_>, received_at: Instant, arrival: Option<Arrival>) {
-        let bytes = self.stalled_bytes.get() + request.frame.len();
-        if bytes > STALLED_MAX_BYTES {
-            let remark = format!(
-                "the device does not keep up: {} bytes of messages wait for it, limit {STALLED_MAX_BYTES}",
-                self.stalled_bytes.get()
-            );
-            let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
-            return request.refuse(&refusal);
-        }
-        self.stalled_bytes.set(bytes);
-        let stalled = Stalled { kept: Kept::in_flight(request), received_at, arrival };
-        self.stalled.borrow_mut().push_back(stalled);
-        self.stall.notify_one();
-    }
-
-    /// Bytes of sends that wait for room.
-    pub fn stalled_bytes(&self) -> usize {
-        self.stalled_bytes.get()
     }
 }
 
@@ -375,31 +136,5 @@ fn release(data: &Rc<DataPlane>, owned: &OwnedLog) {
     });
     if let Some(timing) = timing {
         timing.finish();
-    }
-}
-
-/// Retries stalled sends, in order, whenever the log has room.
-pub async fn run_stalled(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
-    loop {
-        owned.stall.notified().await;
-        loop {
-            owned.log.room().await;
-            let Some(stalled) = owned.stalled.borrow_mut().pop_front() else { break };
-            let bytes = stalled.kept.frame_bytes();
-            owned.stalled_bytes.set(owned.stalled_bytes.get() - bytes);
-            data.local.stages.begin_kept(stalled.arrival);
-            let is_stored = stalled.kept.lend(|request| {
-                let (local, produce) = (&data.local, &data.services().produce);
-                produce.forget_time();
-                produce::retry(local, produce, &owned, request, stalled.received_at)
-            });
-            data.local.end_turn();
-            if !is_stored {
-                owned.stalled_bytes.set(owned.stalled_bytes.get() + bytes);
-                owned.stalled.borrow_mut().push_front(stalled);
-                // The log was full again, for a reason that its free room does not show.
-                task::sleep(RETRY_AFTER).await;
-            }
-        }
     }
 }

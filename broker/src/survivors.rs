@@ -6,7 +6,7 @@
 //! it, and nothing would show that. So after such a start the log notes how far it has *given* each
 //! queue to each member: the end that the start found, and where an answer to a pull went on. A
 //! position behind that, and behind the progress of the group, is from before: a commit of it is
-//! dropped, a pull from it is sent back, by a reset (`logs.rs`).
+//! dropped, a pull from it is sent back, by a reset (`logs/progress.rs`).
 //!
 //! Members of one group are told from each other by their hosts, as several hold one queue for a
 //! moment: the first that is back is alone in the group, begins in all queues, and gives most of
