@@ -32,8 +32,9 @@ pub const NO_ANSWER: &str = "no answer within 20 s after the end of the run";
 /// Shortest sleep of the ticker: requests due within this time leave in one batch.
 const TICK_MIN: Duration = Duration::from_micros(20);
 
-/// Longest time between two looks at whether the run is over.
-pub const OVER_POLL: Duration = Duration::from_millis(50);
+/// Longest time between two looks at whether the run is over; two of these can pass after the last
+/// answer of a cold catch-up, which takes two seconds, and count.
+pub const OVER_POLL: Duration = Duration::from_millis(10);
 
 /// What other threads may see of a share at any time. Its own thread writes, without waiting for
 /// anybody; 128 bytes, so that two shares never write to the same pair of cache lines.
