@@ -172,6 +172,32 @@ fn a_batch_is_stored_as_messages_of_its_own() {
 }
 
 #[test]
+fn a_batch_whose_answer_would_not_fit_a_frame_is_refused_before_it_is_stored() {
+    let dir = temp_dir();
+    let mut setup = Setup::new(1, 1);
+    setup.settings.max_message_size = 64 << 20;
+    setup.settings.mapped_file_size_commit_log = 80 << 20;
+    setup.run(dir.path(), |bench| async move {
+        let client = bench.client().await;
+        let mut item = Vec::new();
+        let empty = batch::Item { flag: 0, body: &[], properties: Properties::new("") };
+        batch::push(&mut item, &empty).expect("room");
+        let header = SendRequest { batch: true, ..send_header("T", 1, "") };
+        let send =
+            async |body: &[u8]| client.call(request::SEND_BATCH_MESSAGE, &header, body).await;
+        let refused = send(&item.repeat(250_001)).await;
+        assert_eq!(refused.code(), response::MESSAGE_ILLEGAL);
+        let remark =
+            "the batch has more than 250000 messages, which is the limit: send it in parts";
+        assert_eq!(refused.command().remark(), Some(remark));
+        let stored = send(&item.repeat(250_000)).await;
+        assert_eq!(stored.code(), response::SUCCESS, "{:?}", stored.command().remark());
+        assert_eq!(field(&stored, "queueOffset"), "0", "nothing was stored before");
+        assert_eq!(field(&stored, "msgId").split(',').count(), 250_000);
+    });
+}
+
+#[test]
 fn one_way_sends_are_stored_and_not_answered() {
     for (shards, logs) in layouts() {
         let dir = temp_dir();

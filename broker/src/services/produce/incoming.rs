@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ringmq_protocol::codes::response;
+use ringmq_protocol::frame::HEADER_SIZE_MAX_BYTES;
 use ringmq_protocol::headers::send::{SendRequest, SendResponse};
 use ringmq_protocol::ids::since_month_start_ms;
 use ringmq_protocol::record::{NewRecord, sys_flag};
@@ -21,6 +22,18 @@ use crate::services::stamp::{self, Added, Facts};
 use crate::shard::Local;
 use crate::view::Topic;
 use crate::waiters::Placed;
+
+/// Messages of one batch: its answer names each of them, and must fit the header of a frame.
+const BATCH_MESSAGES_MAX: usize = 250_000;
+
+/// Text of a message's id with the comma behind it, of a broker with an IPv6 address.
+const ID_BYTES_MAX: usize = 57;
+
+/// What else the header of the answer holds, with much to spare.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+const _: () =
+    assert!(BATCH_MESSAGES_MAX * ID_BYTES_MAX + ANSWER_BYTES_MAX <= HEADER_SIZE_MAX_BYTES);
 
 /// A send that passed all checks, on its way into a log.
 pub(super) struct Incoming<'a, 'f> {
@@ -80,10 +93,17 @@ impl Incoming<'_, '_> {
         owned: &OwnedLog,
         settings: &Settings,
     ) -> Result<(), Failure> {
-        let items: Vec<_> =
-            batch::items(self.request.command.body).collect::<Result<_, _>>().map_err(|error| {
-                Refusal::illegal_message(format!("the batch is malformed: {error}"))
-            })?;
+        let items = batch::items(self.request.command.body).take(BATCH_MESSAGES_MAX + 1);
+        let items: Vec<_> = items.collect::<Result<_, _>>().map_err(|error| {
+            Refusal::illegal_message(format!("the batch is malformed: {error}"))
+        })?;
+        if items.len() > BATCH_MESSAGES_MAX {
+            return Err(Refusal::illegal_message(format!(
+                "the batch has more than {BATCH_MESSAGES_MAX} messages, which is the limit: send \
+                 it in parts"
+            ))
+            .into());
+        }
         let facts: Vec<_> =
             items.iter().map(|item| Facts::read(item.properties.as_text())).collect();
         if facts.iter().any(|facts| facts.has_unreadable_delay) {
