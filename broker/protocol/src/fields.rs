@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
         self.entries
             .iter()
             .rev()
-            .find(|(key, _)| self.resolve(*key) == name)
+            .find(|(key, _)| self.bytes(*key) == name.as_bytes())
             .map(|(_, value)| self.resolve(*value))
     }
 
@@ -84,10 +84,21 @@ impl<'a> Fields<'a> {
     pub(crate) fn resolve(&self, text: Text<'a>) -> &str {
         match text {
             Text::Borrowed(text) => text,
-            Text::Unescaped { start, end } => {
-                let bytes = &self.unescaped[start as usize..end as usize];
+            Text::Unescaped { .. } => {
+                let bytes = self.bytes(text);
+                #[cfg(test)]
+                tests::count_checked(bytes.len());
                 str::from_utf8(bytes).expect("unescaped text is written as whole characters")
             }
+        }
+    }
+
+    /// The same for a comparison, which need not know that rewritten text is text: to check the
+    /// names again with every look-up would be slow for a header of many long ones.
+    fn bytes(&self, text: Text<'a>) -> &[u8] {
+        match text {
+            Text::Borrowed(text) => text.as_bytes(),
+            Text::Unescaped { start, end } => &self.unescaped[start as usize..end as usize],
         }
     }
 }
@@ -209,8 +220,39 @@ fn write_plain(out: &mut Vec<u8>, form: Form, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::headers::admin::DeleteGroupRequest;
+
+    thread_local! {
+        static CHECKED_BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count_checked(bytes: usize) {
+        CHECKED_BYTES.set(CHECKED_BYTES.get() + bytes);
+    }
+
+    fn unescaped<'a>(fields: &mut Fields<'a>, text: &str) -> Text<'a> {
+        let start = fields.begin_unescaped();
+        fields.push_unescaped(text);
+        fields.end_unescaped(start)
+    }
+
+    #[test]
+    fn a_look_up_checks_the_value_that_it_finds_and_no_name() {
+        let mut fields = Fields::default();
+        for number in 0..FIELDS_MAX {
+            let name = unescaped(&mut fields, &format!("{number}\u{e9}{}", "n".repeat(1000)));
+            let value = unescaped(&mut fields, &format!("value {number}"));
+            fields.push(name, value).expect("room");
+        }
+        assert_eq!(fields.get("queueId"), None);
+        assert_eq!(CHECKED_BYTES.get(), 0);
+        let name = format!("7\u{e9}{}", "n".repeat(1000));
+        assert_eq!(fields.get(&name), Some("value 7"));
+        assert_eq!(CHECKED_BYTES.get(), "value 7".len());
+    }
 
     #[test]
     fn owned_fields_are_what_the_header_writes() {
