@@ -14,6 +14,9 @@ use crate::survivors::{ANY_GROUP, MemberQueue};
 /// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
 const SNAPSHOT_SLICE: usize = 500;
 
+/// Groups of a deleted topic whose progress is forgotten in one step of the shard.
+const FORGOTTEN_SLICE: usize = 100;
+
 impl OwnedLog {
     /// Stores the progress of a member's group on a queue of this log. Negative offsets, which some
     /// clients send for "none", are passed over, and so are other positions than a pending reset's,
@@ -137,17 +140,22 @@ impl OwnedLog {
     }
 
     /// Forgets the queues of a topic and what groups did with them. Groups that were in it begin
-    /// anew in the next topic of that name.
-    pub fn delete_topic(&self, topic: &str) {
+    /// anew in the next topic of that name: each from the step on that forgets its progress. Nobody
+    /// makes progress in a topic that the view does not have, so none is left behind.
+    pub async fn delete_topic(&self, topic: &str) {
         self.log.delete_topic(topic);
+        self.resets.borrow_mut().delete_topic(topic);
+        while self.forget_groups_in(topic) {
+            task::yield_now().await;
+        }
+    }
+
+    /// The next slice of them; false when it was the last.
+    fn forget_groups_in(&self, topic: &str) -> bool {
         let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
-        resets.delete_topic(topic);
-        offsets.for_each(|group, of, queue_id, _| {
-            if of == topic {
-                resets.set(group, topic, queue_id, QueueOffset(0));
-            }
-        });
-        offsets.retain(|_, of| of != topic);
+        offsets.take_topic(topic, FORGOTTEN_SLICE, |group, queue_id| {
+            resets.set(group, topic, queue_id, QueueOffset(0));
+        })
     }
 
     /// Lets a group without progress begin anew, too, in a queue of a deleted topic.
@@ -205,5 +213,51 @@ impl OwnedLog {
         self.offsets_file.save(snapshot).await?;
         self.saved_versions.set(versions);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use ringmq_runtime::sim::World;
+    use ringmq_store::metadata::Document;
+    use ringmq_store::offsets::OffsetTable;
+    use ringmq_store::{Log, LogId, LogOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_deleted_topic_of_many_groups_lets_others_have_turns() {
+        const GROUPS: usize = 3 * FORGOTTEN_SLICE - 1;
+        let world = World::new(1);
+        let disk = world.disk(0);
+        world.run(async {
+            let mut saved = OffsetTable::default();
+            for number in 0..GROUPS {
+                assert!(saved.commit(&format!("g{number}"), "t", 1, QueueOffset(7)));
+            }
+            let opened = Log::open(&disk, "log", LogId(0), LogOptions::default()).await;
+            let (log, _) = opened.expect("a new log");
+            let owned = OwnedLog::new(log, &saved.snapshot(), Document::new(&disk, "offsets"));
+            let begins_anew = || {
+                let groups = (0..GROUPS).map(|number| format!("g{number}"));
+                let at = groups.filter_map(|group| owned.committed(&group, "t", 1));
+                at.filter(|at| *at == QueueOffset(0)).count()
+            };
+            {
+                let mut deletion = pin!(owned.delete_topic("t"));
+                let mut context = Context::from_waker(Waker::noop());
+                for slices in 1..=2 {
+                    assert!(deletion.as_mut().poll(&mut context).is_pending());
+                    assert_eq!(begins_anew(), slices * FORGOTTEN_SLICE);
+                }
+                assert_eq!(deletion.as_mut().poll(&mut context), Poll::Ready(()));
+                assert_eq!(begins_anew(), GROUPS);
+            }
+            owned.log.close().await.expect("closed");
+        });
     }
 }

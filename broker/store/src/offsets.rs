@@ -118,6 +118,29 @@ impl OffsetTable {
         true
     }
 
+    /// Forgets the next groups of a topic, at most `count`, and names each of their queues to
+    /// `visit`. False when those were the last. What other topics have costs nothing.
+    pub fn take_topic(
+        &mut self,
+        topic: &str,
+        count: usize,
+        mut visit: impl FnMut(&str, i32),
+    ) -> bool {
+        set_key(&mut self.key, "", topic);
+        let prefix = self.key.as_str();
+        let of_topic = self.groups.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let of_topic = of_topic.take_while(|(key, _)| key.starts_with(prefix)).take(count);
+        let keys: Vec<Box<str>> = of_topic.map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            let queues = self.groups.remove(key).expect("it was just found");
+            self.saved_bytes -= saved_bytes(key, queues.len());
+            let group = &key[self.key.len()..];
+            queues.keys().for_each(|queue_id| visit(group, *queue_id));
+        }
+        self.version += u64::from(!keys.is_empty());
+        keys.len() == count
+    }
+
     fn measure(&mut self) {
         let groups = self.groups.iter();
         self.saved_bytes = groups.map(|(key, queues)| saved_bytes(key, queues.len())).sum();
@@ -219,6 +242,28 @@ fn saved_bytes(key: &str, queues: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_groups_of_a_topic_are_taken_in_slices_and_those_of_others_stay() {
+        let mut table = OffsetTable::default();
+        for topic in ["a", "b", "bb"] {
+            for group in ["g", "h", "i"] {
+                assert!(table.commit(group, topic, 0, QueueOffset(1)));
+                assert!(table.commit(group, topic, 3, QueueOffset(1)));
+            }
+        }
+        let (mut taken, version) = (Vec::new(), table.version());
+        let visit = |taken: &mut Vec<_>, group: &str, queue| taken.push((group.to_owned(), queue));
+        assert!(table.take_topic("b", 2, |group, queue| visit(&mut taken, group, queue)));
+        assert_eq!(taken, [("g", 0), ("g", 3), ("h", 0), ("h", 3)].map(|(g, q)| (g.into(), q)));
+        assert!(!table.take_topic("b", 2, |group, queue| visit(&mut taken, group, queue)));
+        assert_eq!(taken[4..], [("i", 0), ("i", 3)].map(|(g, q)| (g.into(), q)));
+        assert_eq!((table.get("i", "b", 3), table.get("i", "bb", 3)), (None, Some(QueueOffset(1))));
+        let left = table.saved_bytes();
+        table.measure();
+        assert_eq!(table.saved_bytes(), left);
+        assert!(table.version() > version, "it is saved");
+    }
 
     #[test]
     fn names_that_clients_make_up_end_at_a_size_that_a_start_can_read() {
