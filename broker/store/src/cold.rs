@@ -91,6 +91,7 @@ fn begin_reads(inner: &Rc<Inner>) {
                 written: state.marks.written(),
                 segments: &state.segments,
                 uncached_behind: inner.options.uncached_behind_bytes,
+                extents_bytes: inner.options.extents_bytes,
             };
             let is_here = |chunk: Chunk| is_here(inner, &state, chunk);
             let Some((chunk, way)) = plan.next(Instant::now(), &log, is_here) else { return };

@@ -36,13 +36,14 @@ const READ_CHUNKS_MAX: usize = 4;
 
 /// Chunks on their way of a quiet log, 4 MiB: they keep the device busy for 2 to 3 ms, while the
 /// shard makes answers of a megabyte and does not look at what has ended. Half as many were on
-/// their way 99 % of the time, too, and gave 6 to 22 % less (`bench/NOTES.md`).
+/// their way 99 % of the time, too, and gave 6 and 18 % less (`bench/NOTES.md`).
 const CHUNKS_QUIET: usize = 32;
 
 /// The same of a log that takes messages: its own writes wait behind them.
 const CHUNKS_BUSY: usize = 1;
 
-/// Most that is read ahead of a run.
+/// Most that is read ahead of a run; all runs together have no more than half of the extents, so
+/// that what was read for one is still there when its readers come.
 const AHEAD_MAX_BYTES: u64 = 16 << 20;
 
 /// Runs of a log: of topics that are read at different places.
@@ -51,8 +52,8 @@ const RUNS_MAX: usize = 8;
 /// Chunks that are remembered as brought, so that they are not brought again: 32 MiB.
 const BROUGHT_MAX: usize = 256;
 
-/// Chunks that one reader asks for before it waits.
-const ASKED_MAX: usize = CHUNKS_QUIET;
+/// Chunks that one reader asks for before it waits; others stand behind them.
+const ASKED_MAX: usize = 16;
 
 /// Bytes of the log that are read at once, all of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub(crate) struct View<'a> {
     pub(crate) segments: &'a Segments,
     /// From here on behind the end, first reads go past the page cache.
     pub(crate) uncached_behind: u64,
+    /// Room of its extents.
+    pub(crate) extents_bytes: u64,
 }
 
 /// Which chunks come next. Pure.
@@ -229,8 +232,10 @@ impl Plan {
 
     /// The next chunk in front of the run that was followed last, or of another.
     fn ahead(&mut self, log: &View<'_>, is_cached: impl Fn(Chunk) -> bool) -> Option<Chunk> {
+        let room = log.extents_bytes / 2 / self.runs.len().max(1) as u64;
         for index in (0..self.runs.len()).rev() {
-            while self.runs[index].next < self.runs[index].until.min(log.written) {
+            let Run { reach, until, .. } = self.runs[index];
+            while self.runs[index].next < until.min(reach + room).min(log.written) {
                 let chunk = Chunk::of(log.segments, self.runs[index].next);
                 self.runs[index].next = chunk.to;
                 if !self.is_known(chunk) && !is_cached(chunk) {
@@ -260,7 +265,8 @@ mod tests {
 
     /// A log that ends far away, of which nothing is so far behind the end.
     fn log(segments: &Segments, appended: u64) -> View<'_> {
-        View { appended, written: END, segments, uncached_behind: u64::MAX }
+        let extents_bytes = 96 * MIB;
+        View { appended, written: END, segments, uncached_behind: u64::MAX, extents_bytes }
     }
 
     /// All that is read of a log that has ended there for a while, one after the other.
@@ -385,6 +391,30 @@ mod tests {
         assert!(!plan.is_pending(chunks(3 * CHUNK_BYTES, 1)[0]), "it was read");
         assert!(plan.is_pending(chunks(4 * CHUNK_BYTES, 1)[0]));
         assert_eq!(reads(&mut plan), [(36, 40)], "the room that there is again");
+    }
+
+    #[test]
+    fn all_runs_together_are_half_of_the_extents_ahead() {
+        let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
+        let log = View { extents_bytes: 32 * MIB, ..log(&segments, 0) };
+        let now = Instant::from_nanos(1 << 40);
+        let mut plan = Plan::default();
+        let begin = |plan: &mut Plan, from: u64| {
+            plan.follow(from, from + 5 * MIB, true);
+            plan.follow(from + 5 * MIB, from + 15 * MIB, true);
+        };
+        let read_to = |plan: &mut Plan, from: u64| {
+            let mut to = 0;
+            while let Some((chunk, _)) = plan.next(now, &log, |_| false) {
+                plan.end(chunk);
+                to = if chunk.from < from { to } else { to.max(chunk.to) };
+            }
+            to - from
+        };
+        begin(&mut plan, 0);
+        assert_eq!(read_to(&mut plan, 0), (15 + 16) * MIB, "one run");
+        begin(&mut plan, 200 * MIB);
+        assert_eq!(read_to(&mut plan, 200 * MIB), (15 + 8) * MIB, "the second of two");
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Extents {
         place.extent.as_ref()
     }
 
-    /// Whether the extent of the record at `byte` is not here and could be taken.
+    /// Whether the extent of the record at `byte` is not here, though nothing of it changes now.
     pub(crate) fn lacks(&self, settled: &Range<u64>, byte: u64) -> bool {
         let start = extent_of(byte);
         is_settled(settled, start) && self.here(start).is_none()

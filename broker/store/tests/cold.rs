@@ -245,7 +245,7 @@ fn what_is_far_behind_is_in_the_page_cache_from_the_second_time_on() {
     let first = pass();
     let once = read_bytes * 9 / 10..=read_bytes * 13 / 10;
     assert!(once.contains(&first.bytes), "{first:?} for {read_bytes} bytes");
-    // 16 chunks, mostly several in one read, and a block of the index for each queue.
+    // 32 chunks, mostly several in one read, and a block of the index for each queue.
     assert!((4..=20).contains(&first.at_once_max), "{first:?}");
     let blocks = QUEUES as u64 * MESSAGES_OF_QUEUE / BLOCK_ENTRIES;
     assert!(first.count <= first.bytes / (2 * CHUNK_BYTES) + blocks + 32, "{first:?}");
