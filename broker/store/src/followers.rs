@@ -11,8 +11,8 @@
 //! there before, where its last read ended.) It gives way to these, round by round of the executor:
 //! it goes on when a round has passed in which none of them found anything, or after
 //! [`ROUNDS_MAX`]. So readers that are together wait until all of them want what is not there, and
-//! then the first takes it for all. One that others are far from does not wait. A reader alone whose
-//! reads are small takes itself for a follower, and waits for a round in which nobody is served.
+//! then the first takes it for all. One that others are far from does not wait. A reader alone with
+//! small reads takes itself for a follower, and waits for a round in which nobody is served.
 
 use std::cell::Cell;
 use std::time::Duration;
