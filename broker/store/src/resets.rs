@@ -29,6 +29,7 @@
 //! (the broker's `survivors.rs`).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::offsets::{OffsetSnapshot, SEPARATOR, copy_groups, set_key};
 use crate::position::QueueOffset;
@@ -107,9 +108,8 @@ impl Resets {
     }
 
     fn insert(&mut self, key: &str, queue_id: i32, offset: QueueOffset) {
-        if self.count >= RESETS_MAX {
-            let kept_from = self.next_number - (RESETS_MAX / 2) as u64;
-            self.retain(|_, reset| reset.number >= kept_from);
+        if self.count >= RESETS_MAX && !self.has(key, queue_id) {
+            self.forget_older_half();
         }
         let reset = Pending { offset, told: 0, number: self.next_number };
         self.next_number += 1;
@@ -119,6 +119,18 @@ impl Resets {
         };
         self.count += usize::from(queues.insert(queue_id, reset).is_none());
         self.version += 1;
+    }
+
+    fn has(&self, key: &str, queue_id: i32) -> bool {
+        self.groups.get(key).is_some_and(|queues| queues.contains_key(&queue_id))
+    }
+
+    fn forget_older_half(&mut self) {
+        let all = self.groups.values().flat_map(BTreeMap::values);
+        let mut numbers: Vec<u64> = all.map(|reset| reset.number).collect();
+        let middle = numbers.len() / 2;
+        let kept_from = *numbers.select_nth_unstable(middle).1;
+        self.retain(|_, reset| reset.number >= kept_from);
     }
 
     /// Where the group shall go on; looked at with every commit.
@@ -172,15 +184,17 @@ impl Resets {
         }
     }
 
-    /// Sends those to 0 that are for a topic which is deleted.
+    /// Sends those to 0 that are for a topic which is deleted; those of others cost nothing.
     pub fn delete_topic(&mut self, topic: &str) {
-        for (key, queues) in &mut self.groups {
-            if key.split_once(SEPARATOR).is_some_and(|(of, _)| of == topic) {
-                let reset = |reset: &mut Pending| (reset.offset, reset.told) = (QueueOffset(0), 0);
-                queues.values_mut().for_each(reset);
+        set_key(&mut self.key, "", topic);
+        let prefix = self.key.as_str();
+        let from = self.groups.range_mut::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        for (_, queues) in from.take_while(|(key, _)| key.starts_with(prefix)) {
+            for reset in queues.values_mut() {
+                self.version += u64::from(reset.offset != QueueOffset(0));
+                (reset.offset, reset.told) = (QueueOffset(0), 0);
             }
         }
-        self.version += 1;
     }
 
     /// Forgets those of a group that is deleted.
@@ -247,6 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn those_of_a_deleted_topic_go_to_its_beginning_and_others_stay() {
+        let mut resets = one();
+        for topic in ["a", "tt"] {
+            resets.set("g", topic, 1, TO);
+        }
+        let before = resets.version();
+        resets.delete_topic("none");
+        assert_eq!(resets.version(), before, "nothing is to be saved");
+        resets.delete_topic("t");
+        let at = ["a", "t", "tt"].map(|topic| resets.get("g", topic, 1));
+        assert_eq!(at, [Some(TO), Some(QueueOffset(0)), Some(TO)]);
+        assert!(resets.version() > before, "it is saved");
+    }
+
+    #[test]
     fn beyond_the_limit_the_older_half_is_forgotten() {
         let mut resets = Resets::default();
         let total = RESETS_MAX as i32 + 1;
@@ -255,6 +284,22 @@ mod tests {
         assert_eq!(resets.get("g", "t", total / 2 - 1), None);
         assert_eq!(resets.get("g", "t", total / 2), Some(TO));
         assert_eq!(resets.get("g", "t", total - 1), Some(TO));
+    }
+
+    #[test]
+    fn at_the_limit_one_that_is_set_again_takes_no_place_and_is_the_newest() {
+        let mut resets = Resets::default();
+        let total = RESETS_MAX as i32;
+        (0..total).for_each(|queue_id| resets.set("g", "t", queue_id, TO));
+        (0..total).for_each(|_| resets.set("g", "t", 0, TO));
+        assert_eq!(resets.count, RESETS_MAX);
+        resets.set("g", "t", total, TO);
+        assert_eq!(resets.count, RESETS_MAX / 2 + 1);
+        assert_eq!(
+            (resets.get("g", "t", 0), resets.get("g", "t", total - 1)),
+            (Some(TO), Some(TO))
+        );
+        assert_eq!(resets.get("g", "t", 1), None);
     }
 
     #[test]
