@@ -14,8 +14,9 @@ use crate::survivors::{ANY_GROUP, MemberQueue};
 /// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
 const SNAPSHOT_SLICE: usize = 500;
 
-/// Groups of a deleted topic whose progress is forgotten in one step of the shard.
-const FORGOTTEN_SLICE: usize = 100;
+/// Queues in which the progress of groups in a deleted topic is forgotten in one step of the shard,
+/// beside the rest of those of the last group.
+const FORGOTTEN_SLICE: usize = 200;
 
 impl OwnedLog {
     /// Stores the progress of a member's group on a queue of this log. Negative offsets, which some
