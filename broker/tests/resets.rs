@@ -5,6 +5,8 @@
 
 #[path = "control/boot.rs"]
 mod boot;
+#[path = "resets/deletions.rs"]
+mod deletions;
 #[path = "resets/lost_index.rs"]
 mod lost_index;
 mod support;

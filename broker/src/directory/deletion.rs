@@ -8,14 +8,18 @@
 //!
 //! Members of groups that run keep their positions in memory, and come with them to the next topic
 //! of that name: they would miss its first messages. So each group with progress in the topic, or
-//! with a pull that is held for it, is reset to 0 in the same step that forgets its progress
+//! with a pull that was held for it, is reset to 0 in the same step that forgets its progress
 //! (`ringmq_store::resets`). There may be 300,000 groups, so a step takes some of them. In between
 //! the views have no such topic, so pulls and commits are refused, and who asks how far a group is
 //! learns that it is where it was, or begins anew. The resets are on disk before the topic is gone
-//! from the table, and outlive a restart; a crash before that finds the old progress and the topic,
-//! and nothing was answered. What this cannot know is a member that has neither committed nor has a
-//! pull here at that moment: it goes on where it was. So do members of a broadcasting group but for
-//! the first that comes back: a reset is of a group, and ends with that one.
+//! from the table, and outlive a restart. A crash before that finds the topic, maybe still with its
+//! messages, and each group where it was or sent to the beginning, as progress is saved all the
+//! while: it gets messages twice and loses none, and nothing was answered.
+//!
+//! What this cannot know is a member that has neither committed nor has a pull here at that moment:
+//! it goes on where it was. So do members of a broadcasting group but for the first that comes
+//! back: a reset is of a group, and ends with that one. Of more groups than there may be resets
+//! some are forgotten, those with held pulls last.
 //!
 //! Who wants to make or change the topic meanwhile waits until it is gone.
 
@@ -102,11 +106,16 @@ async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> 
     let deleted = data.on_all_shards(move |data| {
         let topic = topic.clone();
         async move {
-            // While they are held: a wait that ends meanwhile would tell nothing of its group.
-            held::topic_deleted(&data, &topic).await;
+            // All at once: a wait that ends meanwhile would tell nothing of its group.
+            let waiting = held::take_topic(&data, &topic);
             for owned in data.local.logs() {
-                owned.delete_topic(&topic).await;
+                owned.log.delete_topic(&topic);
             }
+            for owned in data.local.logs() {
+                owned.forget_topic(&topic).await;
+            }
+            // Last, as the newest resets stay when there are too many: these groups run.
+            held::begin_anew(&data, &topic, waiting).await;
             for owned in data.local.logs() {
                 owned.log.deletions_last().await.map_err(|error| error.to_string())?;
                 owned.save_offsets().await.map_err(|error| error.to_string())?;

@@ -140,11 +140,10 @@ impl OwnedLog {
         }
     }
 
-    /// Forgets the queues of a topic and what groups did with them. Groups that were in it begin
-    /// anew in the next topic of that name: each from the step on that forgets its progress. Nobody
-    /// makes progress in a topic that the view does not have, so none is left behind.
-    pub async fn delete_topic(&self, topic: &str) {
-        self.log.delete_topic(topic);
+    /// Forgets what groups did in a topic that is deleted. They begin anew in the next topic of
+    /// that name: each from the step on that forgets its progress. Nobody makes progress in a topic
+    /// that the view does not have, so none is left behind.
+    pub async fn forget_topic(&self, topic: &str) {
         self.resets.borrow_mut().delete_topic(topic);
         while self.forget_groups_in(topic) {
             task::yield_now().await;
@@ -249,7 +248,7 @@ mod tests {
                 at.filter(|at| *at == QueueOffset(0)).count()
             };
             {
-                let mut deletion = pin!(owned.delete_topic("t"));
+                let mut deletion = pin!(owned.forget_topic("t"));
                 let mut context = Context::from_waker(Waker::noop());
                 for slices in 1..=2 {
                     assert!(deletion.as_mut().poll(&mut context).is_pending());

@@ -2,7 +2,7 @@
 //!
 //! What they wait for is in a [`HoldTable`]; here is what becomes of those that leave it. A held
 //! pull is executed once more when a message it wants becomes visible ([`wake`]), something else
-//! concerns its queue ([`disturb`], [`topic_deleted`]), its time is up ([`run_deadlines`]), or the
+//! concerns its queue ([`disturb`], [`begin_anew`]), its time is up ([`run_deadlines`]), or the
 //! shard stops ([`release_all`]); then it is answered whatever it finds.
 
 use std::cell::{Cell, RefCell};
@@ -286,13 +286,18 @@ pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
     all_again(data, &mut woken);
 }
 
-/// A topic is deleted: answers the pulls that are held for its queues, which no message of the next
-/// topic of that name may wake at their old position. Their groups begin anew there; those that
-/// have not committed anything yet are known from nothing else.
-pub async fn topic_deleted(data: &Rc<DataPlane>, topic: &str) {
+/// Takes the pulls that are held for a topic which is deleted: no message of the next topic of that
+/// name may wake them at their old position.
+pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<Kept> {
     let mut taken = Vec::new();
     data.services().pull.held.table.borrow_mut().take_topic(topic_hash(topic), &mut taken);
-    for kept in taken {
+    taken
+}
+
+/// Answers what [`take_topic`] took. Their groups begin anew in the next topic of that name; those
+/// that have not committed anything yet are known from nothing else.
+pub(crate) async fn begin_anew(data: &Rc<DataPlane>, topic: &str, waiting: Vec<Kept>) {
+    for kept in waiting {
         kept.lend(|request| {
             let Ok(header) = PullRequest::decode(&request.command.fields) else { return };
             // Two names may have one hash.
