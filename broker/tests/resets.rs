@@ -153,6 +153,10 @@ async fn reset_group(world: &World) -> Client {
 }
 
 async fn reset(client: &Client, offset: i64) {
+    assert_eq!(ask_reset(client, offset).await.code(), response::SUCCESS);
+}
+
+async fn ask_reset(client: &Client, offset: i64) -> OwnedCommand {
     let reset = ResetOffsetRequest {
         topic: "T1",
         group: "g",
@@ -161,7 +165,7 @@ async fn reset(client: &Client, offset: i64) {
         timestamp_ms: 0,
         is_force: true,
     };
-    client.ask(request::INVOKE_BROKER_TO_RESET_OFFSET, &reset, &[]).await;
+    client.call(request::INVOKE_BROKER_TO_RESET_OFFSET, &reset, &[]).await
 }
 
 #[test]

@@ -8,8 +8,8 @@ use ringmq_protocol::codes::response;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use super::boot::{BROKER, boot_with, connect, settings};
-use super::{QUEUE, consume, create_topic, delete_topic, pull};
+use super::boot::{BROKER, boot, boot_with, connect, settings};
+use super::{QUEUE, ask_reset, consume, create_topic, delete_topic, pull};
 
 /// One more than the resets that a log keeps.
 const GROUPS: usize = 100_001;
@@ -42,5 +42,31 @@ fn a_group_that_waits_begins_anew_however_many_others_have_progress() {
         assert_eq!(held.await, response::TOPIC_NOT_EXIST, "not held for the next topic");
         create_topic(&client, 12).await;
         assert_eq!(consume(&client, "new", 10).await, (0..12).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_reset_that_a_deletion_overtakes_does_not_reach_the_next_topic() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = Rc::new(connect(&here).await);
+        client.beat("c", &["T1"]).await;
+        for delay_us in 0..40 {
+            create_topic(&client, 10).await;
+            assert_eq!(consume(&client, "g", 0).await.len(), 10);
+            client.commit("T1", QUEUE, 10).await;
+            let resets = Rc::clone(&client);
+            let reset = async move { ask_reset(&resets, 5).await.code() };
+            let reset = task::spawn("a reset", reset);
+            task::sleep(Duration::from_micros(delay_us)).await;
+            delete_topic(&client).await;
+            let code = reset.await;
+            create_topic(&client, 12).await;
+            let got = consume(&client, "g", 10).await;
+            assert_eq!(got, (0..12).collect::<Vec<_>>(), "{delay_us} us, answered {code}");
+            delete_topic(&client).await;
+        }
     });
 }

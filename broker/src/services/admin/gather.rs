@@ -239,6 +239,8 @@ pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Op
 
 /// Why progress was not set.
 pub(super) enum NotSet {
+    /// The topic of that name is gone, or about to be.
+    NoTopic(String),
     /// A table had no room for some of it.
     NoRoom,
     /// What the disk said; in memory it is set.
@@ -267,6 +269,10 @@ async fn set_progress_of_shard(data: &Rc<DataPlane>, targets: &[Progress]) -> Re
         let Ok(offset) = u64::try_from(target.offset) else { continue };
         if let Some(owned) = data.local.log_of(&target.topic, target.queue_id) {
             let (group, topic) = (&target.group, &target.topic);
+            // A deletion that began meanwhile is past it, and the next topic would have it.
+            if data.local.view().topic(topic).is_none() {
+                return Err(NotSet::NoTopic(topic.clone()));
+            }
             is_all &= owned.reset(group, topic, target.queue_id, QueueOffset(offset));
             pull::held::disturb(data, HashedQueue::new(topic, target.queue_id));
         }

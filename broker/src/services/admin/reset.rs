@@ -43,6 +43,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         let targets = targets(&parts, &wanted).await?;
         gather::set_progress(&parts.data, targets.clone()).await.map_err(
             |reason| match reason {
+                NotSet::NoTopic(topic) => Refusal::no_topic(&topic),
                 NotSet::NoRoom => Refusal::no_room_for_progress(),
                 NotSet::NotSaved(problem) => Refusal::failed(problem),
             },
