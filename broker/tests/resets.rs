@@ -67,7 +67,11 @@ async fn consume(client: &Client, group: &str, mut at: i64) -> Vec<i64> {
 }
 
 async fn delete_topic(client: &Client) {
-    let header = TopicRequest { topic: "T1", lo: None };
+    delete(client, "T1").await;
+}
+
+async fn delete(client: &Client, topic: &str) {
+    let header = TopicRequest { topic, lo: None };
     client.ask(request::DELETE_TOPIC_IN_BROKER, &header, &[]).await;
 }
 

@@ -51,8 +51,10 @@ impl Directory {
         &self,
         wanted: Vec<(TopicConfig, String)>,
     ) -> Result<(), DirectoryError> {
-        for (topic, _) in &wanted {
-            self.deletions.ended(&topic.topic_name).await;
+        // While one is awaited, another of them may begin.
+        let names = wanted.iter().map(|(topic, _)| &topic.topic_name);
+        while let Some(name) = names.clone().find(|name| self.deletions.are_under_way(name)) {
+            self.deletions.ended(name).await;
         }
         let (settings, broker) = (self.settings(), &self.identity.name);
         let now_ms = clock::unix_ms();

@@ -3,13 +3,18 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_lite::future::zip;
 use ringmq_broker::config::Settings;
-use ringmq_protocol::codes::response;
+use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::TopicRequest;
+use ringmq_protocol::json;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
 use super::boot::{BROKER, boot, boot_with, connect, settings};
-use super::{QUEUE, ask_reset, consume, create_topic, delete_topic, pull};
+use super::world::Client;
+use super::{QUEUE, ask_reset, consume, create_topic, delete, delete_topic, pull};
 
 /// One more than the resets that a log keeps.
 const GROUPS: usize = 100_001;
@@ -67,6 +72,54 @@ fn a_reset_that_a_deletion_overtakes_does_not_reach_the_next_topic() {
             let got = consume(&client, "g", 10).await;
             assert_eq!(got, (0..12).collect::<Vec<_>>(), "{delay_us} us, answered {code}");
             delete_topic(&client).await;
+        }
+    });
+}
+
+fn both_topics() -> Vec<u8> {
+    let topic = |name: &str| TopicConfig {
+        topic_name: name.into(),
+        read_queue_nums: 4,
+        write_queue_nums: 4,
+        perm: 6,
+        ..TopicConfig::default()
+    };
+    json::to_vec(&TopicConfigList { topic_config_list: ["T1", "T2"].map(topic).into() })
+}
+
+/// The first topic of a list is deleted `delay` after the second, whose deletion takes a
+/// millisecond; the list is asked for between.
+async fn delete_both_and_update(client: &Client, delay: Duration) {
+    let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
+    client.ask(code, &(), &both_topics()).await;
+    for topic in ["T1", "T2"] {
+        client.send(topic, QUEUE).await;
+    }
+    let update = async {
+        task::sleep(delay / 2).await;
+        client.ask(code, &(), &both_topics()).await;
+    };
+    let later = async {
+        task::sleep(delay).await;
+        delete(client, "T1").await;
+    };
+    zip(zip(delete(client, "T2"), later), update).await;
+}
+
+#[test]
+fn a_topic_of_a_list_that_is_deleted_while_another_is_awaited_is_made_again() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        for delay_us in (100..=500).step_by(50) {
+            delete_both_and_update(&client, Duration::from_micros(delay_us)).await;
+            for topic in ["T1", "T2"] {
+                let header = TopicRequest { topic, lo: None };
+                let found = client.call(request::GET_TOPIC_CONFIG, &header, &[]).await;
+                assert_eq!(found.code(), response::SUCCESS, "{topic} after {delay_us} us");
+            }
         }
     });
 }
