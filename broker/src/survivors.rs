@@ -30,6 +30,10 @@
 //!   and dropped, as they look like those of a member. INVOKE_BROKER_TO_RESET_OFFSET sets it.
 //! - A client that seeks behind what it was given is sent back, and gets messages twice. So does a
 //!   member that goes on with positions of another host, or comes by another address.
+//! - A pull in the name of a group, ahead of its progress, from a host that was given nothing there
+//!   (a dashboard that peeks, say), looks like that of a member: the whole group is sent back to
+//!   its saved progress, and gets what it consumed since its last commit twice. That ends with this
+//!   time.
 //! - Members of a group on one host, or behind one address, that hold one queue at once (those of a
 //!   broadcasting group always do) are not told from each other: one that comes when others were
 //!   given what lies before its position skips it.
