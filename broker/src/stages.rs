@@ -4,7 +4,7 @@
 //! | stage | ends when | stamped |
 //! |---|---|---|
 //! | `read` | the turn begins that handles the bytes of the socket | per turn |
-//! | `decode` | it is parsed and routed to its log, or passed on to another shard | per 8 sends |
+//! | `decode` | it is routed to its log, or passed on to another shard | per 8 sends, or per pass |
 //! | `hop` | the other shard has parsed and routed it; only if it was passed on | per 8 sends |
 //! | `append` | its record is in the log and its turn is over | per turn |
 //! | `submit` | its group is closed and the write begins | per group |
@@ -18,11 +18,13 @@
 //! of the turn: before a send for the sends in front of it, behind it for those that follow. Up to
 //! 8 sends of a turn share the moment between the two, that of the first of them ([`received`]). So
 //! the handling of up to 7 sends (some 12 us at 1 KiB), and of what lies between them, counts as
-//! `append` and not as `decode` or `hop`. The first send of a turn is exact.
+//! `append` and not as `decode` or `hop`. The first send of a turn is exact. What a turn has for
+//! another shard is passed on together when it ends: the `decode` of all these ends at one moment.
 //!
 //! # What it costs
 //! Off: one branch per send, per turn and per group. On: a clock reading per turn, one per 8 sends
-//! of it, two per group and a branch more; every other stamp was taken before, for other purposes.
+//! of it and one per shard that it passes some on to, two per group and a branch more; every other
+//! stamp was taken before, for other purposes.
 //! Sends of one turn that are acknowledged together share their stamps ([`batches`]) and are
 //! recorded together ([`part`]), in `decode`, or `hop`, and `append` those that share a moment.
 //! Nothing is allocated per message. The histograms of a shard take 240 KiB, and only while they
