@@ -99,6 +99,23 @@ fn a_race_that_is_ended_tells_what_there_is_and_leaves_no_process_and_no_store()
 }
 
 #[test]
+fn races_that_are_kept_with_the_figures_are_shown_and_name_no_place() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let files = results.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let races: Vec<_> = files.filter(|path| name(path).starts_with("race-")).collect();
+    assert!(!races.is_empty(), "races in {results:?}");
+    for race in races {
+        let shown = bench(&results, &["versus", "--show", race.to_str().unwrap()]);
+        assert!(shown.stdout.starts_with(b"\nbench "), "{race:?}: {shown:?}");
+        let packed = fs::read(&race).unwrap();
+        let packed: Value = serde_json::from_reader(GzDecoder::new(&packed[..])).unwrap();
+        let absolute = strings(&packed).into_iter().find(|text| text.starts_with('/'));
+        assert_eq!(absolute, None, "{race:?}");
+    }
+}
+
+#[test]
 fn a_race_that_is_killed_leaves_no_process_of_its_own() {
     let mut running = race_on(folder_with_tools());
     running.signal("KILL", false);
