@@ -108,9 +108,8 @@ fn races_that_are_kept_with_the_figures_are_shown_and_name_no_place() {
     for race in races {
         let shown = bench(&results, &["versus", "--show", race.to_str().unwrap()]);
         assert!(shown.stdout.starts_with(b"\nbench "), "{race:?}: {shown:?}");
-        let packed = fs::read(&race).unwrap();
-        let packed: Value = serde_json::from_reader(GzDecoder::new(&packed[..])).unwrap();
-        let absolute = strings(&packed).into_iter().find(|text| text.starts_with('/'));
+        let kept = unpacked(&race);
+        let absolute = strings(&kept).into_iter().find(|text| text.starts_with('/'));
         assert_eq!(absolute, None, "{race:?}");
     }
 }
@@ -125,8 +124,7 @@ fn a_race_that_is_killed_leaves_no_process_of_its_own() {
 
 /// What is kept of a race names no place and no machine, so that it may stand in a repository.
 fn assert_it_may_leave_the_machine(folder: &Path) {
-    let packed = fs::read(folder.join("race/versus.json.gz")).unwrap();
-    let packed: Value = serde_json::from_reader(GzDecoder::new(&packed[..])).unwrap();
+    let packed = unpacked(&folder.join("race/versus.json.gz"));
     let whole = fs::read(folder.join("race/versus.json")).unwrap();
     let whole: Value = serde_json::from_slice(&whole).unwrap();
     let settings = packed["files"].as_object().unwrap().values();
@@ -136,6 +134,12 @@ fn assert_it_may_leave_the_machine(folder: &Path) {
     for text in strings(&packed).into_iter().chain(strings(&whole)) {
         assert!(!text.starts_with('/') && !text.contains(folder.to_str().unwrap()), "{text}");
     }
+}
+
+/// What a race is kept as.
+fn unpacked(path: &Path) -> Value {
+    let packed = fs::read(path).unwrap();
+    serde_json::from_reader(GzDecoder::new(&packed[..])).unwrap()
 }
 
 fn strings(value: &Value) -> Vec<&str> {

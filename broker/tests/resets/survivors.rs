@@ -46,6 +46,16 @@ async fn crashed(world: &World, has_progress: bool) -> Client {
     client
 }
 
+/// Runs a test in the world of [`crashed`].
+fn after_a_crash(has_progress: bool, test: impl AsyncFnOnce(&World, Client) + 'static) {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let client = crashed(&here, has_progress).await;
+        test(&here, client).await;
+    });
+}
+
 /// A connection from another host.
 async fn connect_from_elsewhere(world: &World) -> Client {
     let here = world.clone();
@@ -60,10 +70,7 @@ async fn answered(client: &Client, at: i64) -> (i32, i64) {
 
 #[test]
 fn members_ahead_of_what_a_crash_left_skip_no_new_message() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |_, client| {
         for (group, from) in [("g", SAVED), ("h", LEFT)] {
             let got = consume(&client, group, 100).await;
             assert_eq!(got, (from..END).collect::<Vec<_>>(), "{group}");
@@ -73,10 +80,7 @@ fn members_ahead_of_what_a_crash_left_skip_no_new_message() {
 
 #[test]
 fn a_member_that_has_got_what_it_has_not_consumed_gets_that_again() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, false).await;
+    after_a_crash(false, async |_, client| {
         let header = PullRequest {
             consumer_group: "g",
             sys_flag: pull_flag::SUBSCRIPTION | pull_flag::COMMIT_OFFSET,
@@ -90,10 +94,7 @@ fn a_member_that_has_got_what_it_has_not_consumed_gets_that_again() {
 
 #[test]
 fn who_is_ahead_is_seen_though_another_member_asks_before() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |_, client| {
         // Another asks for the queue, and begins there.
         assert_eq!(client.committed("T1", QUEUE).await, SAVED.to_string());
         assert_eq!(answered(&client, SAVED).await, (response::SUCCESS, SAVED + 32));
@@ -104,12 +105,9 @@ fn who_is_ahead_is_seen_though_another_member_asks_before() {
 
 #[test]
 fn members_that_hold_one_queue_at_once_do_not_hide_each_other() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |here, client| {
         // The first that is back finds itself alone in the group, and begins in all queues.
-        let other = connect_from_elsewhere(&here).await;
+        let other = connect_from_elsewhere(here).await;
         assert_eq!(answered(&other, SAVED).await, (response::SUCCESS, SAVED + 32));
         assert_eq!(answered(&other, SAVED + 32).await, (response::SUCCESS, END));
         client.commit("T1", QUEUE, 100).await;
@@ -125,11 +123,8 @@ fn members_that_hold_one_queue_at_once_do_not_hide_each_other() {
 
 #[test]
 fn who_is_ahead_skips_what_its_group_has_consumed() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
-        let other = connect_from_elsewhere(&here).await;
+    after_a_crash(true, async |here, client| {
+        let other = connect_from_elsewhere(here).await;
         consume(&other, "g", SAVED).await;
         other.commit("T1", QUEUE, 100).await;
         assert_eq!(answered(&client, 100).await, (response::SUCCESS, END));
@@ -138,19 +133,16 @@ fn who_is_ahead_skips_what_its_group_has_consumed() {
 
 #[test]
 fn who_comes_from_another_host_goes_on_at_the_progress_of_its_group() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |here, client| {
         consume(&client, "g", SAVED).await;
         client.commit("T1", QUEUE, LEFT + 20).await;
-        let again = connect(&here).await;
+        let again = connect(here).await;
         assert_eq!(
             answered(&again, END).await.0,
             response::PULL_NOT_FOUND,
             "it lost its connection"
         );
-        let client = connect_from_elsewhere(&here).await;
+        let client = connect_from_elsewhere(here).await;
         assert_eq!(answered(&client, END).await, (response::PULL_OFFSET_MOVED, LEFT + 20));
         assert_eq!(answered(&client, LEFT + 20).await.0, response::SUCCESS);
         assert_eq!(client.committed("T1", QUEUE).await, (LEFT + 20).to_string());
@@ -161,10 +153,7 @@ fn who_comes_from_another_host_goes_on_at_the_progress_of_its_group() {
 
 #[test]
 fn progress_of_who_is_ahead_skips_no_new_message() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |_, client| {
         client.commit("T1", QUEUE, 90).await;
         assert_eq!(client.committed("T1", QUEUE).await, SAVED.to_string(), "by request");
         // With a pull of a position that anybody may be at.
@@ -241,10 +230,7 @@ async fn ask_time(client: &Client, timestamp_ms: i64) -> i64 {
 
 #[test]
 fn a_new_group_begins_at_the_end_that_it_was_told() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, false).await;
+    after_a_crash(false, async |_, client| {
         assert_eq!(ask_end(&client).await, END);
         waits_at_the_end(Rc::new(client)).await;
     });
@@ -252,10 +238,7 @@ fn a_new_group_begins_at_the_end_that_it_was_told() {
 
 #[test]
 fn a_new_group_begins_at_the_time_that_it_was_told() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, false).await;
+    after_a_crash(false, async |_, client| {
         task::sleep(Duration::from_secs(1)).await;
         let now_ms = clock::unix_ms();
         for _ in 0..5 {
@@ -270,11 +253,8 @@ fn a_new_group_begins_at_the_time_that_it_was_told() {
 
 #[test]
 fn who_is_ahead_without_progress_is_seen_though_others_ask_for_the_end() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, false).await;
-        let other = connect_from_elsewhere(&here).await;
+    after_a_crash(false, async |here, client| {
+        let other = connect_from_elsewhere(here).await;
         assert_eq!(ask_end(&other).await, END);
         assert_eq!(ask_time(&other, i64::MAX).await, END);
         assert_eq!(answered(&client, 100).await, (response::PULL_OFFSET_MOVED, LEFT));
@@ -283,10 +263,7 @@ fn who_is_ahead_without_progress_is_seen_though_others_ask_for_the_end() {
 
 #[test]
 fn who_is_reset_after_a_crash_begins_there() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |_, client| {
         client.beat("c", &["T1"]).await;
         reset(&client, END).await;
         waits_at_the_end(Rc::new(client)).await;
@@ -295,10 +272,7 @@ fn who_is_reset_after_a_crash_begins_there() {
 
 #[test]
 fn a_client_that_goes_its_own_way_after_a_crash_is_let_go() {
-    let world = World::new(1);
-    let here = world.clone();
-    world.run(async move {
-        let client = crashed(&here, true).await;
+    after_a_crash(true, async |_, client| {
         for _ in 0..16 {
             let moved = pull(&client, "g", END, false).await;
             assert_eq!((moved.code(), next(&moved)), (response::PULL_OFFSET_MOVED, SAVED));
