@@ -6,7 +6,7 @@ use crate::args::target::Flush;
 use crate::compare::metric::Better;
 use crate::report::{self, BrokerUse, Outcome};
 use crate::versus::costs::Spent;
-use crate::versus::verdict::{FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
+use crate::versus::pairs::{FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
 
 /// A figure of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -163,8 +163,9 @@ static GOALS: [Goal; 35] = [
 mod tests {
     use super::*;
     use crate::compare::student::Interval;
+    use crate::versus::overloaded::Overloaded;
     use crate::versus::scenario::{Field, by_name};
-    use crate::versus::verdict::{Overloaded, Verdict};
+    use crate::versus::verdict::Verdict;
 
     fn row(scenario: &'static str, figure: Figure, ours: f64, low: f64) -> Row {
         Row {

@@ -14,8 +14,9 @@ use crate::compare::metric::Better;
 use crate::compare::student::{Interval, geometric_mean};
 use crate::versus::figures::Figure;
 use crate::versus::goals::{Goal, Of, Reached};
+use crate::versus::pairs::Pair;
 use crate::versus::scenario::Scenario;
-use crate::versus::verdict::{self, PAIRS_MIN, Pair, Row};
+use crate::versus::verdict::{self, PAIRS_MIN, Row};
 
 /// Least that ours must be of the null broker, or the machine is not what keeps it from a goal: as
 /// where a goal is a share of it.

@@ -19,6 +19,8 @@ mod mappings;
 mod native;
 mod null;
 mod ours;
+mod overloaded;
+mod pairs;
 mod plan;
 mod portable;
 mod race;

@@ -11,9 +11,10 @@ use crate::limits::bracket::Bracket;
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Reached;
 use crate::versus::limit::Limit;
+use crate::versus::pairs::Pair;
 use crate::versus::plan::{Block, Side};
 use crate::versus::scenario::{self, Scenario};
-use crate::versus::verdict::{self, Pair, Row, Verdict};
+use crate::versus::verdict::{self, Row, Verdict};
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,11 +10,11 @@ use crate::report::{BrokerUse, table};
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::limit::SHARE_MIN;
+use crate::versus::overloaded::Overloaded;
+use crate::versus::pairs::{BRACKET_RATIO_MAX, FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::Scenario;
-use crate::versus::verdict::{
-    BRACKET_RATIO_MAX, FAILED_MAX_PERCENT, Overloaded, PAIRS_MIN, Row, STOLEN_MAX_PERCENT,
-};
+use crate::versus::verdict::{PAIRS_MIN, Row};
 
 /// The table, why figures are missing, what a message costs, and what was counted.
 pub fn describe(results: &Results) -> String {

@@ -1,4 +1,7 @@
 use super::*;
+use crate::limits::bracket::Bracket;
+use crate::versus::figures::Figures;
+use crate::versus::pairs::{Fate, STOLEN_MAX_PERCENT};
 use crate::versus::scenario::by_name;
 
 const QUIET: Bracket = Bracket { write_and_flush_us: 300.0, round_trip_us: 20.0 };
