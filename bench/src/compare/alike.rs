@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::compare::Document;
 use crate::environment::Environment;
+use crate::report::Beside;
 use crate::report::environment as words;
-use crate::report::{Beside, Outcome};
+use crate::report::outcome::Outcome;
 
 /// Settings that say where results and files go, and nothing about figures.
 const PLACES: [&str; 6] = ["output", "report", "json", "store", "no-limits", "broker-pid"];

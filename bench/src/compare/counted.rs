@@ -3,7 +3,7 @@
 
 use crate::compare::metric::Judgement;
 use crate::compare::{Document, Pair};
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 
 /// A share of all requests, or a cost, of both results.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use crate::compare::student::Interval;
 use crate::record::archive::Second;
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 
 /// Which way is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

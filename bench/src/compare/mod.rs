@@ -19,7 +19,8 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::idle::Waiting;
-use crate::report::{Beside, Outcome, table};
+use crate::report::outcome::Outcome;
+use crate::report::{Beside, table};
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]

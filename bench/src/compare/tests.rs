@@ -4,7 +4,7 @@ use crate::measure::Used;
 use crate::record::archive::Second;
 use crate::record::failures::Failures;
 use crate::record::latencies::Latencies;
-use crate::report::BrokerUse;
+use crate::report::broker_use::BrokerUse;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@
 use crate::compare::metric::Metric;
 use crate::compare::student;
 use crate::record::archive::Second;
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 
 /// Fewest repetitions on both sides that are compared with each other.
 pub const RUNS_MIN: usize = 3;

@@ -20,7 +20,7 @@ use crate::wire::Assembler;
 
 /// How long a run waits at its end for answers that are still out: longer than the 15 s that a
 /// client's pull is held.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// The same when a signal has ended the run: much less than a service manager waits for a process
 /// that it has asked to end.

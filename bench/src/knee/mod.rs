@@ -17,7 +17,8 @@ use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
 use crate::record::latencies::PERCENTILES;
-use crate::report::{Outcome, Report, table};
+use crate::report::outcome::Outcome;
+use crate::report::{Report, table};
 use crate::stop;
 use crate::target::Target;
 

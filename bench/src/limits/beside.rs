@@ -15,7 +15,7 @@ use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
 use crate::record::archive::Archive;
-use crate::report::{Outcome, is_behind};
+use crate::report::outcome::{Outcome, is_behind};
 use crate::stop;
 use crate::target::Target;
 use crate::target::scratch::Scratch;

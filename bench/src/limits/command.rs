@@ -19,7 +19,8 @@ use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::{MEASURED, SENDS, floor};
 use crate::record::archive::Archive;
 use crate::record::latencies::LatencySummary;
-use crate::report::{Outcome, environment, live, table};
+use crate::report::outcome::Outcome;
+use crate::report::{environment, live, table};
 use crate::target::routes::Routes;
 use crate::target::scratch::Scratch;
 

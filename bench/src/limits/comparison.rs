@@ -4,7 +4,8 @@ use comfy_table::Table;
 
 use crate::limits::Limits;
 use crate::limits::beside::NullBroker;
-use crate::report::{Outcome, table};
+use crate::report::outcome::Outcome;
+use crate::report::table;
 
 impl Limits {
     /// Each of some loads of a report beside what the null broker did of its kind, as shares and

@@ -16,7 +16,7 @@ use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::sample::Sample;
 use crate::limits::{MEASURED, WRITE_SIZE_BYTES, null_load, null_server};
 use crate::record::latencies::Latencies;
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 use crate::workload::pull::PullPlan;
 use crate::workload::send::SendWork;
 

@@ -5,7 +5,7 @@ use crate::args::target::Flush;
 use crate::end_to_end;
 use crate::record::archive::Archive;
 use crate::record::window::Window;
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 use comfy_table::Table;
 use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
 use std::net::SocketAddr;

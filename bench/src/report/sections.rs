@@ -5,7 +5,8 @@ use comfy_table::Table;
 use crate::knee;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::{AGES, Limits, PULLS, SENDS};
-use crate::report::{Beside, Outcome, Report, table};
+use crate::report::outcome::Outcome;
+use crate::report::{Beside, Report, table};
 
 /// A titled table.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::limits::AGES;
 use crate::record::latencies::{LatencySummary, PERCENTILES};
-use crate::report::{BrokerUse, Outcome, StepOutcome};
+use crate::report::broker_use::BrokerUse;
+use crate::report::outcome::{Outcome, StepOutcome};
 use crate::stages::BrokerStages;
 
 /// What a latency is called where there is only one, see [`Outcome::has_one_clock`].

@@ -15,7 +15,7 @@ use crate::measure::Measured;
 use crate::observe::Machine;
 use crate::produce::Producers;
 use crate::record::archive::{Archive, LogTime};
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 use crate::versus::asked::Asked;
 use crate::versus::cold::{Cold, ONE_READ};
 use crate::versus::contestant::Running;

@@ -26,7 +26,7 @@ use crate::error::BenchError;
 use crate::limits;
 use crate::measure::Measured;
 use crate::record::archive::{Archive, LogTime};
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::asked::Asked;

@@ -14,7 +14,7 @@ use crate::driver::{Load, Timing};
 use crate::measure::Used;
 use crate::observe::{DeviceUse, Machine};
 use crate::program::{self, Program};
-use crate::report::BrokerUse;
+use crate::report::broker_use::BrokerUse;
 use crate::report::files::with_extension;
 use crate::versus::contestant::Running;
 

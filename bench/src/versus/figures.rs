@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::target::Flush;
 use crate::compare::metric::Better;
-use crate::report::{self, BrokerUse, Outcome};
+use crate::report::broker_use::BrokerUse;
+use crate::report::outcome::{self, Outcome};
 use crate::versus::costs::Spent;
 use crate::versus::pairs::{FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
 
@@ -210,9 +211,9 @@ impl Figures {
         format!("{}; {} failed requests{stolen}{overload}", words.join(", "), self.failures)
     }
 
-    /// Whether an open loop was not served as fast as it was due, see [`report::is_behind`].
+    /// Whether an open loop was not served as fast as it was due, see [`outcome::is_behind`].
     pub fn is_overloaded(&self) -> bool {
-        report::is_behind(self.backlog, self.answered())
+        outcome::is_behind(self.backlog, self.answered())
     }
 
     /// Whether so many requests failed that nothing of the run counts.

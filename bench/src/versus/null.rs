@@ -25,7 +25,7 @@ use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
 use crate::record::archive::{Archive, LogTime};
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
 use crate::versus::asked::Asked;

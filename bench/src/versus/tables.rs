@@ -6,7 +6,8 @@ use comfy_table::Table;
 
 use crate::args::versus::Contestant;
 use crate::compare::student::{self, CONFIDENCE_PERCENT, Interval};
-use crate::report::{BrokerUse, table};
+use crate::report::broker_use::BrokerUse;
+use crate::report::table;
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::limit::SHARE_MIN;

@@ -1,7 +1,7 @@
 //! What a run did over time, no finer than a plot can show.
 
 use crate::record::archive::Second;
-use crate::report::Outcome;
+use crate::report::outcome::Outcome;
 
 /// Most points of a line: about as many as a plot has pixels. Longer runs are shown by the worst of
 /// several seconds, so that no stall disappears.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::BrokerUse;
+use crate::report::broker_use::BrokerUse;
 use crate::versus::figures::Figure;
 use crate::versus::plan::Turn;
 use crate::versus::scenario::by_name;
