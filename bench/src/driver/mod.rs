@@ -6,8 +6,8 @@
 //! the backlog at the end have no latency; the report states their number.
 //!
 //! [`Load::run`] ends after warm-up and duration, or as soon as every lane is finished; it then
-//! waits for answers in flight, at most 20 s. Their latencies count too: a stall that
-//! begins in the last second must not go unseen.
+//! waits for answers in flight, at most [`share::DRAIN_LIMIT`]. Their latencies count too: a stall
+//! that begins in the last second must not go unseen.
 //!
 //! A load is driven where it was made, or in equal parts by the threads of [`clients`], each bound
 //! to a core. Those are asked for their counts as each second ends; added up, they lose nothing.

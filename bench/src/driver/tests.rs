@@ -15,7 +15,7 @@ use ringmq_runtime::task;
 use super::clients::Place;
 use super::lane::Lane;
 use super::schedule::{Arrivals, Schedule, Step};
-use super::share::Interval;
+use super::share::{DRAIN_LIMIT, Interval, NO_ANSWER};
 use super::work::{Asked, Then, Work};
 use super::{Load, START_DELAY, Timing, merge};
 use crate::record::archive::Archive;
@@ -268,10 +268,9 @@ fn a_stall_at_the_end_of_a_run_is_seen() {
 #[test]
 fn answers_that_never_come_are_failures() {
     let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 16, 500..60_000);
-    assert_eq!(
-        archive.total.errors.kinds().collect::<Vec<_>>(),
-        [(super::share::NO_ANSWER, 16, "")]
-    );
+    assert_eq!(archive.total.errors.kinds().collect::<Vec<_>>(), [(NO_ANSWER, 16, "")]);
+    let waited = format!("within {} s after", DRAIN_LIMIT.as_secs());
+    assert!(NO_ANSWER.contains(&waited), "{NO_ANSWER}: {waited}");
 }
 
 #[test]
