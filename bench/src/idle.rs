@@ -116,7 +116,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         Environment { meanwhile: Some(meanwhile), ..Environment::of(&target).await };
     match args.json {
         true => println!("{}", report.to_json()),
-        false => report.print(),
+        false => report.print(&IdleArgs::IN_FULL),
     }
     if let Some(prefix) = &args.output {
         write(prefix, &report, &measured.archive).await?;

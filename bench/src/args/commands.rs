@@ -140,6 +140,11 @@ pub struct IdleArgs {
     pub output: Option<PathBuf>,
 }
 
+impl IdleArgs {
+    /// Those that tell all that the table leaves out.
+    pub const IN_FULL: [&str; 2] = ["--json", "--output"];
+}
+
 /// `bench knee`.
 #[derive(Clone, Debug, Args)]
 pub struct KneeArgs {

@@ -208,3 +208,8 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
 }
+
+impl OutputArgs {
+    /// Those that tell all that a report leaves out.
+    pub const IN_FULL: [&str; 3] = ["--json", "--output", "--report"];
+}

@@ -242,6 +242,7 @@ fn document(prefix: Option<&Path>) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::load::OutputArgs;
     use crate::args::target::Flush;
 
     #[test]
@@ -256,6 +257,22 @@ mod tests {
         let help = command.render_long_help().to_string();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         parts.iter().for_each(|part| assert!(help.contains(part), "{part}: {help}"));
+    }
+
+    #[test]
+    fn a_report_names_the_options_of_its_command_that_tell_more() {
+        let grammar = Cli::grammar();
+        for (command, in_full) in [
+            ("produce", &OutputArgs::IN_FULL[..]),
+            ("idle", &IdleArgs::IN_FULL),
+            ("switch", &SwitchArgs::IN_FULL),
+        ] {
+            let arguments = grammar.find_subcommand(command).unwrap().get_arguments();
+            let longs: Vec<_> = arguments.filter_map(|argument| argument.get_long()).collect();
+            let has = |option: &&str| longs.contains(&option.trim_start_matches("--"));
+            let had: Vec<_> = OutputArgs::IN_FULL.into_iter().filter(has).collect();
+            assert_eq!(had, in_full, "{command}");
+        }
     }
 
     #[test]

@@ -51,6 +51,11 @@ pub struct SwitchArgs {
     pub output: Option<PathBuf>,
 }
 
+impl SwitchArgs {
+    /// Those that tell all that the table leaves out.
+    pub const IN_FULL: [&str; 2] = ["--json", "--output"];
+}
+
 /// A setting of a broker and two values of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {

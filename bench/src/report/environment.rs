@@ -26,8 +26,9 @@ pub fn place(environment: &Environment) -> String {
     lines.join("\n")
 }
 
-/// The most important facts in a few lines.
-pub fn block(environment: &Environment) -> String {
+/// The most important facts in a few lines; `in_full` are the options of the command that tell all
+/// of them.
+pub fn block(environment: &Environment, in_full: &[&str]) -> String {
     let mut lines = vec![run(environment), machine(environment)];
     lines.push(format!("client: {}", client_of(environment)));
     lines.extend(environment.meanwhile.as_ref().map(Strain::describe));
@@ -35,7 +36,7 @@ pub fn block(environment: &Environment) -> String {
         Some(disk) => storage(disk),
         None => format!("store: {NO_DISK}"),
     });
-    lines.push(broker(environment));
+    lines.push(broker(environment, in_full));
     lines.join("\n")
 }
 
@@ -93,7 +94,7 @@ fn storage(disk: &DiskFacts) -> String {
     )
 }
 
-fn broker(environment: &Environment) -> String {
+fn broker(environment: &Environment, in_full: &[&str]) -> String {
     let mut line = format!("broker: {}", release(environment));
     let configuration = &environment.broker_config;
     for key in DECISIVE_KEYS {
@@ -103,7 +104,7 @@ fn broker(environment: &Environment) -> String {
     }
     if !configuration.is_empty() {
         let keys = configuration.len();
-        line.push_str(&format!("; all {keys} keys: --json, --output, --report"));
+        line.push_str(&format!("; all {keys} keys: {}", in_full.join(", ")));
     }
     line
 }
@@ -207,15 +208,16 @@ mod tests {
 
     #[test]
     fn the_block_names_machine_store_and_broker_and_says_what_is_not_exposed() {
-        let text = block(&environment());
+        let text = block(&environment(), &["--json", "--output"]);
         for part in [
             "2 cores Fast CPU, 25.3 GB, NUMA nodes 0",
             "governor not exposed here",
             "ext4 (rw) on /dev/vda (model not exposed here), write cache write back",
-            "RingMQ 0.1.0 (speaks V5_5_0), flushDiskType=SYNC_FLUSH; all 2 keys",
+            "RingMQ 0.1.0 (speaks V5_5_0), flushDiskType=SYNC_FLUSH; all 2 keys: --json, --output",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(!text.contains("--report"), "{text}");
         assert!(!text.contains('?'), "{text}");
         let place = place(&environment());
         assert!(place.contains("25.3 GB") && place.contains("/dev/vda"), "{place}");
@@ -225,11 +227,11 @@ mod tests {
     #[test]
     fn a_broker_of_somebody_else_has_no_disk_and_says_what_it_wants() {
         let broker = table([(VERSION_KEY, "V5_5_0")]);
-        let text = block(&Environment { disk: None, broker, ..environment() });
+        let text = block(&Environment { disk: None, broker, ..environment() }, &[]);
         assert!(text.contains("bench did not start the broker"), "{text}");
         assert!(text.contains("broker: version V5_5_0"), "{text}");
         let silent = Environment::default();
-        assert!(block(&silent).contains("broker: tells no version"));
+        assert!(block(&silent, &[]).contains("broker: tells no version"));
         assert!(facts(&silent).iter().all(|(_, text)| !text.is_empty()));
     }
 
@@ -241,7 +243,7 @@ mod tests {
         assert_eq!(client(&[1], &[1]), both);
         let environment =
             Environment { client_cores: vec![1], shared_cores: vec![1], ..environment() };
-        assert!(block(&environment).contains(both));
+        assert!(block(&environment, &[]).contains(both));
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Report {
         self.environment = Environment { meanwhile, ..Environment::of(target).await };
         match output.json {
             true => println!("{}", self.to_json()),
-            false => self.print(),
+            false => self.print(&OutputArgs::IN_FULL),
         }
         if let Some(prefix) = &output.output {
             for path in files::write(prefix, self, runs).await? {
@@ -182,10 +182,10 @@ impl Report {
         Ok(())
     }
 
-    /// Prints it for a person.
-    pub fn print(&self) {
+    /// Prints it for a person, whom options of the command tell it `in_full`.
+    pub fn print(&self, in_full: &[&str]) {
         println!("\n{}", self.workload);
-        println!("{}", environment::block(&self.environment));
+        println!("{}", environment::block(&self.environment, in_full));
         for Section { title, table, .. } in sections::all(self) {
             println!("\n{title}\n{table}");
         }

@@ -13,13 +13,19 @@ const RATIO_KEY: &str = "commitLogDiskRatio";
 /// The key for the percent above which it deletes files by force; Apache's broker does not tell it.
 const LIMIT_KEY: &str = "diskSpaceCleanForciblyRatio";
 
-/// What helps.
-const WHAT_TO_DO: &str = "ask for fewer --pairs or a shorter --slice, lower the load, or take a \
+/// What helps a broker that bench started.
+const OURS_TO_DO: &str = "ask for fewer --pairs or a shorter --slice, lower the load, or take a \
                           larger disk (--store)";
+
+/// What helps a broker whose disk is not for bench to choose.
+const THEIRS_TO_DO: &str = "ask for fewer --pairs or a shorter --slice, lower the load, or make \
+                            room on that disk";
 
 /// Those of all brokers that tell how full they are.
 pub struct Disks {
     disks: Vec<Disk>,
+    /// What the user can do when one of them is too full.
+    what_to_do: &'static str,
 }
 
 /// The disk of a broker, in shares of its size.
@@ -35,11 +41,13 @@ struct Disk {
 }
 
 impl Disks {
-    /// Looks at the disks before anything is put on them.
+    /// Looks at the disks before anything is put on them; `are_ours` says that bench started their
+    /// brokers.
     ///
     /// # Errors
     /// A broker does not answer, or one of the disks is too full for anything to be measured.
-    pub async fn of(brokers: &[&str]) -> Result<Self, BenchError> {
+    pub async fn of(brokers: &[&str], are_ours: bool) -> Result<Self, BenchError> {
+        let what_to_do = if are_ours { OURS_TO_DO } else { THEIRS_TO_DO };
         let mut disks = Vec::new();
         for broker in brokers {
             let mut caller = Caller::connect(broker).await?;
@@ -52,8 +60,8 @@ impl Disks {
             }
         }
         match disks.iter().find(|disk| !disk.has_room()) {
-            Some(full) => Err(BenchError::DiskFull(format!("{}; {WHAT_TO_DO}", full.describe()))),
-            None => Ok(Self { disks }),
+            Some(full) => Err(BenchError::DiskFull(format!("{}; {what_to_do}", full.describe()))),
+            None => Ok(Self { disks, what_to_do }),
         }
     }
 
@@ -73,11 +81,12 @@ impl Disks {
             let done = number - 1;
             self.look(done).await?;
             if let Some(full) = self.disks.iter().find(|disk| !disk.has_room()) {
-                return Ok(Some(full.ended(done, pairs)));
+                let ended = full.ended(done, pairs);
+                return Ok(Some(format!("{ended}; {}", self.what_to_do)));
             }
             let short = self.disks.iter().find_map(|disk| disk.too_small_for(done, pairs));
             if let Some(short) = short.filter(|_| !is_told) {
-                eprintln!("{short}");
+                eprintln!("{short}; {}", self.what_to_do);
                 is_told = true;
             }
             if !pair(number).await? {
@@ -124,8 +133,7 @@ impl Disk {
 
     fn ended(&self, done: u32, pairs: u32) -> String {
         format!(
-            "ended after {done} of {pairs} pairs: {} before a pair that may take {:.2} %; \
-             {WHAT_TO_DO}",
+            "ended after {done} of {pairs} pairs: {} before a pair that may take {:.2} %",
             self.describe(),
             100.0 * self.largest
         )
@@ -140,8 +148,7 @@ impl Disk {
         is_too_small.then(|| {
             format!(
                 "expected room for {pairs} pairs, and found room for some {:.0}: a pair takes \
-                 {:.2} % of {}, of which {:.1} % is used, and the run ends before {:.1} %; \
-                 {WHAT_TO_DO}",
+                 {:.2} % of {}, of which {:.1} % is used, and the run ends before {:.1} %",
                 fit.floor(),
                 100.0 * of_a_pair,
                 self.whose(),
@@ -165,12 +172,12 @@ mod tests {
     use ringmq_runtime::shards;
 
     /// Pairs that are run of 40, and what is said at the end, on a disk of which so much is used
-    /// and a pair takes as much.
-    fn run(used: f64, of_a_pair: f64) -> (u32, Result<Option<String>, String>) {
+    /// and a pair takes as much; `are_ours` as of [`Disks::of`].
+    fn run(are_ours: bool, used: f64, of_a_pair: f64) -> (u32, Result<Option<String>, String>) {
         shards::block_on(async move {
             let fake = Fake::start();
             fake.disk_ratio.set(used);
-            let mut disks = match Disks::of(&[&fake.address]).await {
+            let mut disks = match Disks::of(&[&fake.address], are_ours).await {
                 Ok(disks) => disks,
                 Err(error) => return (0, Err(error.to_string())),
             };
@@ -187,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_run_ends_before_its_broker_deletes_files_by_force() {
-        let (done, said) = run(0.701, 0.01);
+        let (done, said) = run(true, 0.701, 0.01);
         assert_eq!(done, 12, "to 82.1 %, and the next would go beyond 83 %");
         let said = said.unwrap().unwrap();
         for part in [
@@ -197,19 +204,30 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
-        assert_eq!(run(0.40, 0.01), (40, Ok(None)), "all fit");
+        assert_eq!(run(true, 0.40, 0.01), (40, Ok(None)), "all fit");
     }
 
     #[test]
     fn a_disk_that_is_nearly_full_is_refused_before_anything_is_sent() {
-        let (done, said) = run(0.84, 0.01);
+        let (done, said) = run(true, 0.84, 0.01);
         let said = said.unwrap_err();
         assert!(done == 0 && said.contains("found 84.0 %; ask for fewer --pairs"), "{said}");
     }
 
     #[test]
+    fn a_larger_disk_is_advised_only_for_brokers_that_bench_starts() {
+        for (are_ours, advice) in [(true, "larger disk (--store)"), (false, "room on that disk")] {
+            let ended = run(are_ours, 0.701, 0.01).1.unwrap().unwrap();
+            let refused = run(are_ours, 0.84, 0.01).1.unwrap_err();
+            for said in [ended, refused] {
+                assert!(said.ends_with(advice), "{advice}: {said}");
+            }
+        }
+    }
+
+    #[test]
     fn a_broker_that_tells_nothing_of_its_disk_is_not_watched() {
-        assert_eq!(run(-1.0, 0.0), (40, Ok(None)));
+        assert_eq!(run(true, -1.0, 0.0), (40, Ok(None)));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub async fn run(args: &SwitchArgs) -> Result<Ending, BenchError> {
     // From here on a signal lets it come to its end: brokers have their values back by then.
     stop::table_follows();
     let brokers: Vec<_> = (0..target.broker_count()).map(|it| target.broker_addr(it)).collect();
-    let mut disks = Disks::of(&brokers).await?;
+    let mut disks = Disks::of(&brokers, target.store().is_some()).await?;
     let measured = async |switches: &mut Switches| {
         switches.take(&brokers, &args.setting.values[1]).await?;
         measure(args, &target, switches, &mut disks).await
@@ -258,7 +258,7 @@ impl Outcome {
     fn print(&self) {
         let Setting { key, values: [one, other] } = &self.setting;
         println!("\n{key}={other} against {key}={one}, under {}", self.load);
-        println!("{}", environment::block(&self.environment));
+        println!("{}", environment::block(&self.environment, &SwitchArgs::IN_FULL));
         println!("{}", pairs::table(&self.figures));
         println!(
             "Slices of one run, in pairs of random order (seed {}); from and to: 95 % interval of \
