@@ -230,7 +230,7 @@ impl Directory {
     /// Allows or forbids a group to read a topic.
     ///
     /// # Errors
-    /// The disk's.
+    /// See [`SubscriptionGroups::set_readable`], and the disk's.
     pub async fn set_readable(
         &self,
         group: &str,
@@ -238,7 +238,8 @@ impl Directory {
         readable: bool,
     ) -> Result<(), DirectoryError> {
         let now_ms = clock::unix_ms();
-        let changed = self.tables.groups.borrow_mut().set_readable(group, topic, readable, now_ms);
+        let changed =
+            self.tables.groups.borrow_mut().set_readable(group, topic, readable, now_ms)?;
         self.settle_groups(Touched::from([(group.to_owned(), changed)])).await
     }
 

@@ -67,6 +67,23 @@ pub enum GroupError {
         /// How many there may be: less than there are when it was lowered since.
         limit: usize,
     },
+    /// A group is forbidden as many topics as one may be.
+    #[error(
+        "{group} is forbidden {have} topics, at most {FORBIDDEN_TOPICS_MAX} are allowed: allow it those \
+         that are gone, or take it off with consumeEnable=false"
+    )]
+    ForbiddenTopicsFull {
+        /// The group.
+        group: String,
+        /// Topics that it is forbidden.
+        have: usize,
+    },
+    /// All groups together are forbidden as many topics as they may be.
+    #[error(
+        "{0} topics are forbidden to groups, at most {FORBIDDEN_MAX} are allowed: allow those that are \
+         gone, or delete groups that nobody uses"
+    )]
+    ForbiddenFull(usize),
 }
 
 /// The consumer groups of this broker.
@@ -183,29 +200,53 @@ impl SubscriptionGroups {
         read.map(|(topic, _)| topic.clone()).collect()
     }
 
-    /// Whether a group may read a topic; says whether anything changed. What no group or topic can
-    /// be called is not kept.
-    pub fn set_readable(&mut self, group: &str, topic: &str, readable: bool, now_ms: i64) -> bool {
-        let has_room = self.forbidden.values().map(BTreeMap::len).sum::<usize>() < FORBIDDEN_MAX;
-        let are_names = names::check_group(group).and_then(|()| names::check_topic(topic)).is_ok();
-        if !(readable || (has_room && are_names)) {
-            return false;
+    /// Allows or forbids a group to read a topic; says whether that changes anything.
+    ///
+    /// # Errors
+    /// One more topic would be forbidden, and there are as many as may be, or nothing can have one
+    /// of the names.
+    pub fn set_readable(
+        &mut self,
+        group: &str,
+        topic: &str,
+        readable: bool,
+        now_ms: i64,
+    ) -> Result<bool, GroupError> {
+        let topics = self.forbidden.get(group);
+        let before = topics.and_then(|topics| topics.get(topic)).copied().unwrap_or(0);
+        let after = if readable { before & !FORBID_READ } else { before | FORBID_READ };
+        if before == after {
+            return Ok(false);
+        }
+        if before == 0 {
+            self.check_forbidden(group, topic)?;
         }
         let topics = self.forbidden.entry(group.to_owned()).or_default();
-        let before = topics.get(topic).copied().unwrap_or(0);
-        let after = if readable { before & !FORBID_READ } else { before | FORBID_READ };
         if after == 0 {
             topics.remove(topic);
-        } else if topics.len() < FORBIDDEN_TOPICS_MAX {
+        } else {
             topics.insert(topic.to_owned(), after);
         }
         if topics.is_empty() {
             self.forbidden.remove(group);
         }
-        if before != after {
-            self.table.advance(now_ms);
+        self.table.advance(now_ms);
+        Ok(true)
+    }
+
+    /// Whether a topic may join those that a group is forbidden.
+    fn check_forbidden(&self, group: &str, topic: &str) -> Result<(), GroupError> {
+        let names = names::check_group(group).and_then(|()| names::check_topic(topic));
+        names.map_err(GroupError::IllegalName)?;
+        let have = self.forbidden.get(group).map_or(0, BTreeMap::len);
+        if have >= FORBIDDEN_TOPICS_MAX {
+            return Err(GroupError::ForbiddenTopicsFull { group: group.to_owned(), have });
         }
-        before != after
+        let have = self.forbidden.values().map(BTreeMap::len).sum::<usize>();
+        if have >= FORBIDDEN_MAX {
+            return Err(GroupError::ForbiddenFull(have));
+        }
+        Ok(())
     }
 
     fn insert(
@@ -283,9 +324,33 @@ mod tests {
         let refused = groups.update(large, &settings, NOW);
         assert!(matches!(refused, Err(GroupError::TooLarge(_))), "{refused:?}");
         for (group, topic) in [("g", "x".repeat(1000)), (&*"g".repeat(1000), "t".to_owned())] {
-            assert!(!groups.set_readable(group, &topic, false, NOW));
+            let refused = groups.set_readable(group, &topic, false, NOW);
+            assert!(matches!(refused, Err(GroupError::IllegalName(_))), "{refused:?}");
         }
-        assert!(groups.set_readable("g", "t", false, NOW));
+        assert_eq!(groups.set_readable("g", "t", false, NOW), Ok(true));
+    }
+
+    /// Groups `g0`, `g1` and so on, of which each is forbidden so many topics `t0`, `t1` and so on.
+    fn forbidden(groups: usize, topics: usize) -> SubscriptionGroups {
+        let bits: BTreeMap<_, _> = (0..topics).map(|n| (format!("t{n}"), 1)).collect();
+        let forbidden_table = (0..groups).map(|n| (format!("g{n}"), bits.clone())).collect();
+        let document = SubscriptionGroupTable { forbidden_table, ..Default::default() };
+        SubscriptionGroups::load(document, NOW)
+    }
+
+    #[test]
+    fn at_the_limits_of_what_is_forbidden_the_next_topic_is_refused_and_known_ones_change() {
+        let one_group = forbidden(1, FORBIDDEN_TOPICS_MAX);
+        let all = forbidden(FORBIDDEN_MAX / FORBIDDEN_TOPICS_MAX, FORBIDDEN_TOPICS_MAX);
+        for (mut groups, of) in [(one_group, "g0"), (all, "other")] {
+            let before = groups.version();
+            let refused = groups.set_readable(of, "next", false, NOW).expect_err("no room");
+            let limit = if of == "g0" { FORBIDDEN_TOPICS_MAX } else { FORBIDDEN_MAX };
+            assert!(refused.to_string().contains(&limit.to_string()), "{refused}");
+            assert_eq!((groups.version(), groups.forbidden_topics(of)), (before, vec![]));
+            assert_eq!(groups.set_readable("g0", "t7", false, NOW), Ok(true));
+            assert_eq!(groups.forbidden_topics("g0"), ["t7"]);
+        }
     }
 
     #[test]
@@ -306,8 +371,8 @@ mod tests {
         let settings = Settings::default();
         let mut groups = groups();
         groups.update(group("g"), &settings, NOW).expect("made");
-        assert!(groups.set_readable("g", "t", false, NOW));
-        assert!(!groups.set_readable("g", "t", false, NOW));
+        assert_eq!(groups.set_readable("g", "t", false, NOW), Ok(true));
+        assert_eq!(groups.set_readable("g", "t", false, NOW), Ok(false));
         assert_eq!(groups.forbidden_topics("g"), ["t"]);
         assert!(groups.delete("g", NOW).expect("allowed").is_some());
         assert!(groups.forbidden_topics("g").is_empty());
@@ -320,7 +385,7 @@ mod tests {
         let settings = Settings::default();
         let mut first = groups();
         first.update(group("g"), &settings, NOW).expect("made");
-        first.set_readable("g", "t", false, NOW);
+        first.set_readable("g", "t", false, NOW).expect("room");
         let text = serde_json::to_string(&first.document()).expect("serializable");
         let second =
             SubscriptionGroups::load(serde_json::from_str(&text).expect("readable"), NOW + 1);
