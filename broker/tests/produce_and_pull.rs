@@ -172,6 +172,37 @@ fn a_batch_is_stored_as_messages_of_its_own() {
 }
 
 #[test]
+fn an_item_of_a_batch_is_refused_as_a_message_of_its_own_is() {
+    let dir = temp_dir();
+    Setup::new(1, 1).run(dir.path(), |bench| async move {
+        let client = bench.client().await;
+        let refused = [
+            "TRAN_MSG\u{1}true\u{2}",
+            "INNER_NUM\u{1}2\u{2}",
+            "DELAY\u{1}3\u{2}",
+            "DELAY\u{1} 3\u{2}",
+            "TIMER_DELAY_MS\u{1}9\u{2}",
+            "CORRELATION_ID\u{1}i\u{2}REPLY_TO_CLIENT\u{1}c\u{2}TTL\u{1}3000\u{2}",
+        ];
+        for properties in refused {
+            let alone = client.send_with("T", 0, b"x", properties).await;
+            let mut body = Vec::new();
+            for properties in ["", properties] {
+                let properties = Properties::new(properties);
+                let item = batch::Item { flag: 0, body: b"x", properties };
+                batch::push(&mut body, &item).expect("room");
+            }
+            let header = SendRequest { batch: true, ..send_header("T", 0, "") };
+            let item = client.call(request::SEND_BATCH_MESSAGE, &header, &body).await;
+            assert_ne!(item.code(), response::SUCCESS, "{properties:?}");
+            assert_eq!(item.code(), alone.code(), "{properties:?}");
+            assert_eq!(item.command().remark(), alone.command().remark(), "{properties:?}");
+        }
+        assert_eq!(client.store("T", 0, b"first").await, 0, "what is refused leaves no trace");
+    });
+}
+
+#[test]
 fn a_batch_whose_answer_would_not_fit_a_frame_is_refused_before_it_is_stored() {
     let dir = temp_dir();
     let mut setup = Setup::new(1, 1);

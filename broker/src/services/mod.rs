@@ -98,7 +98,7 @@ impl Request<'_, '_> {
 /// Serves a request that is about one log of this shard.
 pub(crate) fn serve_log(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, request: Request<'_, '_>) {
     match request.command.code {
-        request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
+        code if produce::is_send(code) => {
             produce::serve(&data.local, &data.services().produce, owned, request);
         }
         request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => pull::serve(data, owned, request),
@@ -112,9 +112,7 @@ pub(crate) fn serve(data: &Rc<DataPlane>, request: Request<'_, '_>) {
     let command = request.command;
     let refusal = match command.code {
         request::QUERY_MESSAGE => return query::by_key(data, request),
-        request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
-            produce::explain_malformed(command)
-        }
+        code if produce::is_send(code) => produce::explain_malformed(command),
         request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => pull::explain_malformed(command),
         request::VIEW_MESSAGE_BY_ID => query::explain_malformed(command),
         _ => offset::explain_malformed(command),

@@ -12,7 +12,8 @@ use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_store::Appended;
 
-use super::{DELAYED_REMARK, Failure, Produce, REQUEST_REMARK, UNREADABLE_DELAY_REMARK};
+use super::check::check_facts;
+use super::{Failure, Produce};
 use crate::config::Settings;
 use crate::logs::{OwnedLog, Sender};
 use crate::outcome::Refusal;
@@ -29,11 +30,11 @@ const BATCH_MESSAGES_MAX: usize = 250_000;
 /// Text of a message's id with the comma behind it, of a broker with an IPv6 address.
 const ID_BYTES_MAX: usize = 57;
 
-/// What else the header of the answer holds, with much to spare.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// What the header of the answer holds beside the ids, with much to spare.
+const ANSWER_REST_BYTES_MAX: usize = 1 << 20;
 
 const _: () =
-    assert!(BATCH_MESSAGES_MAX * ID_BYTES_MAX + ANSWER_BYTES_MAX <= HEADER_SIZE_MAX_BYTES);
+    assert!(BATCH_MESSAGES_MAX * ID_BYTES_MAX + ANSWER_REST_BYTES_MAX <= HEADER_SIZE_MAX_BYTES);
 
 /// A send that passed all checks, on its way into a log.
 pub(super) struct Incoming<'a, 'f> {
@@ -93,28 +94,10 @@ impl Incoming<'_, '_> {
         owned: &OwnedLog,
         settings: &Settings,
     ) -> Result<(), Failure> {
-        let items = batch::items(self.request.command.body).take(BATCH_MESSAGES_MAX + 1);
-        let items: Vec<_> = items.collect::<Result<_, _>>().map_err(|error| {
-            Refusal::illegal_message(format!("the batch is malformed: {error}"))
-        })?;
-        if items.len() > BATCH_MESSAGES_MAX {
-            return Err(Refusal::illegal_message(format!(
-                "the batch has more than {BATCH_MESSAGES_MAX} messages, which is the limit: send \
-                 it in parts"
-            ))
-            .into());
-        }
+        let items = items_of(self.request.command.body)?;
         let facts: Vec<_> =
             items.iter().map(|item| Facts::read(item.properties.as_text())).collect();
-        if facts.iter().any(|facts| facts.has_unreadable_delay) {
-            return Err(Refusal::illegal_message(UNREADABLE_DELAY_REMARK).into());
-        }
-        if facts.iter().any(|facts| facts.is_delayed || facts.is_timed || facts.is_prepared) {
-            return Err(Refusal::illegal_message(DELAYED_REMARK).into());
-        }
-        if facts.iter().any(|facts| facts.is_request) {
-            return Err(Refusal::illegal_message(REQUEST_REMARK).into());
-        }
+        facts.iter().try_for_each(|facts| check_facts(facts, false))?;
         let records: Vec<_> = items
             .iter()
             .map(|item| NewRecord {
@@ -125,17 +108,10 @@ impl Incoming<'_, '_> {
         let mut places = produce.places.borrow_mut();
         places.clear();
         owned.log.append_batch(&records, clock::unix_ms(), &mut places)?;
-        let Some((last, before)) = places.split_last() else {
-            return Err(Refusal::illegal_message("the batch has no messages").into());
-        };
         let mut ids = produce.ids.borrow_mut();
-        ids.clear();
-        for appended in places.iter() {
-            if !ids.is_empty() {
-                ids.push(',');
-            }
-            ids.push_str(produce.message_id(appended).as_str());
-        }
+        ids_of(produce, &places, &mut ids);
+        let (last, before) =
+            places.split_last().expect("a place for each item, and there are some");
         let placed =
             |(appended, facts): (&Appended, &Facts<'_>)| self.placed(appended, facts.tag_hash());
         owned.waiters.borrow_mut().extend(before.iter().zip(&facts).map(placed));
@@ -221,6 +197,35 @@ impl Incoming<'_, '_> {
         let ReplyTo { serialize, opaque, .. } = self.request.to();
         let head = ResponseHead { serialize, opaque, code: response::SUCCESS, remark: None };
         write_response(out, head, &header, &[]);
+    }
+}
+
+/// The items of a batch: one or more.
+fn items_of(body: &[u8]) -> Result<Vec<batch::Item<'_>>, Refusal> {
+    let items = batch::items(body).take(BATCH_MESSAGES_MAX + 1);
+    let items: Vec<_> = items
+        .collect::<Result<_, _>>()
+        .map_err(|error| Refusal::illegal_message(format!("the batch is malformed: {error}")))?;
+    if items.is_empty() {
+        return Err(Refusal::illegal_message("the batch has no messages"));
+    }
+    if items.len() > BATCH_MESSAGES_MAX {
+        return Err(Refusal::illegal_message(format!(
+            "the batch has more than {BATCH_MESSAGES_MAX} messages, which is the limit: send it in \
+             parts"
+        )));
+    }
+    Ok(items)
+}
+
+/// Writes the ids of a batch's messages, as its answer has them.
+fn ids_of(produce: &Produce, places: &[Appended], out: &mut String) {
+    out.clear();
+    for appended in places {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(produce.message_id(appended).as_str());
     }
 }
 
