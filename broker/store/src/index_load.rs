@@ -61,12 +61,17 @@ pub(crate) async fn load(
     options: &LogOptions,
     log_min: u64,
 ) -> io::Result<LoadedIndex> {
-    let mut found = read_snapshots(disk, dir, options.snapshot_max_bytes).await?;
+    let mut found = read_snapshots(disk, dir, files.log(), options.snapshot_max_bytes).await?;
     let newest_generation = found.first().map_or(0, |found| found.head.generation);
     found.retain(|found| {
         let is_foreign = found.head.log.is_some_and(|log| log != files.log());
         if is_foreign {
-            tracing::warn!("an index snapshot is of another log, so it is not used");
+            let (log, path) = (files.log(), found.path.display());
+            tracing::warn!(
+                log = log.0,
+                %path,
+                "an index snapshot is of another log, so it is not used"
+            );
         }
         !is_foreign
     });
@@ -86,6 +91,7 @@ pub(crate) async fn load(
 
 /// A snapshot whose head is sound.
 struct FoundSnapshot {
+    path: PathBuf,
     head: SnapshotHead,
     bytes: Vec<u8>,
 }
@@ -98,22 +104,31 @@ fn stream_at(found: &FoundSnapshot) -> u64 {
 async fn read_snapshots(
     disk: &Disk,
     dir: &Path,
+    log: LogId,
     max_bytes: usize,
 ) -> io::Result<Vec<FoundSnapshot>> {
     let mut found = Vec::new();
     for slot in 0..2 {
-        let bytes = match disk.read_all(snapshot_path(dir, slot), max_bytes).await {
+        let path = snapshot_path(dir, slot);
+        let bytes = match disk.read_all(&path, max_bytes).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                tracing::warn!("{error}, so an older index snapshot is used");
+                tracing::warn!(log = log.0, "{error}, so an older index snapshot is used");
                 continue;
             }
             Err(error) => return Err(error),
         };
         match snapshot::read_head(&bytes) {
-            Some(head) => found.push(FoundSnapshot { head, bytes }),
-            None => tracing::warn!("an index snapshot is damaged, so an older one is used"),
+            Some(head) => found.push(FoundSnapshot { path, head, bytes }),
+            None => {
+                let path = path.display();
+                tracing::warn!(
+                    log = log.0,
+                    %path,
+                    "an index snapshot is damaged, so an older one is used"
+                );
+            }
         }
     }
     found.sort_by_key(|found| std::cmp::Reverse(found.head.generation));
@@ -159,7 +174,7 @@ async fn load_newest(
     found: &[FoundSnapshot],
     log_min: u64,
 ) -> io::Result<Option<LoadedIndex>> {
-    for (index, FoundSnapshot { head, bytes }) in found.iter().enumerate() {
+    for (index, FoundSnapshot { path, head, bytes }) in found.iter().enumerate() {
         if let Some(mut loaded) = load_from(files, options, *head, bytes).await?
             && is_complete(&loaded, files, log_min)
         {
@@ -173,7 +188,11 @@ async fn load_newest(
             };
             return Ok(Some(loaded));
         }
-        tracing::warn!("an index snapshot does not fit the index files, so an older one is used");
+        tracing::warn!(
+            log = files.log().0,
+            path = %path.display(),
+            "an index snapshot does not fit the index files, so an older one is used"
+        );
     }
     Ok(None)
 }

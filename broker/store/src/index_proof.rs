@@ -55,8 +55,13 @@ pub(crate) async fn demand(inner: &Inner) -> Result<(), OpenError> {
     if let Some(other) = newest_claim(inner, byte - byte % PAGE_BYTES).await
         && stands(inner, &other).await
     {
-        let at = inner.id.at(byte);
-        tracing::warn!("the newest message in the index, at {at}, is not there: a damaged place");
+        tracing::warn!(
+            log = inner.id.0,
+            at = %inner.id.at(byte),
+            topic = %newest.topic,
+            queue = newest.queue_id,
+            "the newest message in the index is not there: a damaged place"
+        );
         return Ok(());
     }
     Err(OpenError::Layout {
@@ -88,8 +93,13 @@ async fn stands(inner: &Inner, claim: &Claim) -> bool {
     match read_padded(&segment.file, byte - segment.base, len).await {
         Ok(bytes) => is_claimed(&bytes, inner.id.at(byte).wire(), claim),
         Err(error) => {
-            let at = inner.id.at(byte);
-            tracing::warn!("a message that the index knows, at {at}, is unreadable: {error}");
+            tracing::warn!(
+                log = inner.id.0,
+                at = %inner.id.at(byte),
+                topic = %claim.topic,
+                queue = claim.queue_id,
+                "a message that the index knows is unreadable: {error}"
+            );
             true
         }
     }

@@ -21,6 +21,7 @@ use ringmq_runtime::disk::{Disk, File};
 use ringmq_runtime::task;
 
 use crate::blocks;
+use crate::error::ReadError;
 use crate::log::{Inner, Log};
 use crate::lookup::read_record;
 use crate::position::QueueKey;
@@ -243,13 +244,13 @@ pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
                     }
                     // A block whose file is gone held nothing that is still there.
                     Err(error) if inner.index_files.borrow().file_of(block.at).is_none() => {
-                        tracing::warn!("a queue's minimum is rounded up: {error}");
+                        warn_of_minimum(inner, key, "up", &error);
                         block.first + count as u64
                     }
                     // Readers pass over entries of messages that are gone; what lives stays in the
                     // queue, for an index that is built anew to show.
                     Err(error) => {
-                        tracing::warn!("a queue's minimum is rounded down: {error}");
+                        warn_of_minimum(inner, key, "down", &error);
                         block.first
                     }
                 }
@@ -265,6 +266,19 @@ pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
     }
     inner.state.borrow_mut().keys.expire(byte);
     inner.signals.unsaved.notify_one();
+}
+
+/// Says of which queue the minimum is rounded, and where to.
+fn warn_of_minimum(inner: &Inner, key: QueueKey, to: &str, error: &ReadError) {
+    let state = inner.state.borrow();
+    // It may have been deleted while its block was read.
+    let Some(queue) = state.queues.get(key) else { return };
+    tracing::warn!(
+        log = inner.id.0,
+        topic = %queue.topic,
+        queue = queue.queue_id,
+        "the queue's minimum is rounded {to}: {error}"
+    );
 }
 
 /// Deletes files of the index stream that neither a queue, a run nor a snapshot needs.
