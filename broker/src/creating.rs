@@ -164,7 +164,7 @@ impl DataPlane {
             let control = first.control.borrow().clone();
             match control {
                 Some(control) => control.topic_for_send(wanted).await,
-                None => Err(Refusal::unavailable("starting")),
+                None => Err(Refusal::starting()),
             }
         };
         self.on_shard(0, create).await

@@ -154,7 +154,7 @@ impl DataPlane {
             Route::ServeLog(owned) => services::serve_log(self, &owned, request),
             Route::Control if self.shard() == 0 => match &*self.control.borrow() {
                 Some(control) => control.on_request(request.peer, request.command),
-                None => request.refuse(&Refusal::unavailable("starting")),
+                None => request.refuse(&Refusal::starting()),
             },
             Route::Control => self.pass_on(0, request, hops),
             Route::WaitFor(topic) => self.wait_for_topic(topic, request, hops),

@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 use ringmq_protocol::codes::response;
 use ringmq_remoting::unsupported_remark;
-use ringmq_store::{AppendError, ReadStatus};
+use ringmq_store::{AppendError, ReadStatus, offsets};
 
 use crate::directory::DirectoryError;
 use crate::subscription_groups::GroupError;
@@ -60,6 +60,14 @@ impl Refusal {
         Self::new(response::SERVICE_NOT_AVAILABLE, remark)
     }
 
+    /// The control plane is not there yet.
+    pub fn starting() -> Self {
+        Self::unavailable(
+            "the broker is starting and has not read its topics and groups yet: try again in a \
+             second, or another broker",
+        )
+    }
+
     /// A read failed: the device, or what it holds.
     pub fn failed(problem: impl Display) -> Self {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
@@ -67,7 +75,11 @@ impl Refusal {
 
     /// The table of progress is full.
     pub fn no_room_for_progress() -> Self {
-        let remark = "the progress of too many groups is kept; delete groups that nobody uses";
+        let remark = format!(
+            "the progress of groups takes {} MiB of its file, which is the limit of a log; delete \
+             groups that nobody uses",
+            offsets::SAVED_MAX_BYTES >> 20
+        );
         Self::new(response::SYSTEM_BUSY, remark)
     }
 
@@ -152,6 +164,13 @@ mod tests {
         let refusal = Refusal::from(AppendError::OutOfPositions);
         assert_eq!(refusal.code, response::SERVICE_NOT_AVAILABLE);
         assert!(refusal.remark.contains("another broker"), "{}", refusal.remark);
+    }
+
+    #[test]
+    fn a_refusal_for_lack_of_room_names_the_limit_and_what_helps() {
+        let refusal = Refusal::no_room_for_progress();
+        assert!(refusal.remark.contains("64 MiB"), "{}", refusal.remark);
+        assert!(refusal.remark.contains("delete"), "{}", refusal.remark);
     }
 
     #[test]

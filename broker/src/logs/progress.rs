@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
 use ringmq_store::QueueOffset;
-use ringmq_store::offsets::OffsetSnapshot;
+use ringmq_store::offsets::{self, OffsetSnapshot};
 use ringmq_store::resets::Told;
 
 use super::OwnedLog;
@@ -42,7 +42,9 @@ impl OwnedLog {
                 log = %self.log.id(),
                 group = of.group,
                 topic = of.topic,
-                "progress is dropped: that of too many groups is kept, delete those that nobody uses"
+                limit_mib = offsets::SAVED_MAX_BYTES >> 20,
+                "progress is dropped: that of groups takes its file to the limit, delete those that \
+                 nobody uses"
             );
         }
     }

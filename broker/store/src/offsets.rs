@@ -17,7 +17,7 @@ pub(crate) const SEPARATOR: char = '@';
 /// Size of the saved table beyond which nothing new is kept. Groups come by the names that clients
 /// send; the table is written whole after each interval in which it changed, and a file of more
 /// than 256 MiB would not be read again (`metadata.rs`). 300,000 groups of four queues fit.
-const SAVED_MAX_BYTES: usize = 64 << 20;
+pub const SAVED_MAX_BYTES: usize = 64 << 20;
 
 /// What a group on a topic takes in the file beside its name, and what each of its queues takes:
 /// indentation, quotes, numbers of any length.
