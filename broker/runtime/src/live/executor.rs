@@ -11,8 +11,8 @@ use std::time::Duration;
 use glommio::io::DmaBuffer;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
-use super::disk::io_error;
 use super::driver::Driver;
+use super::file::io_error;
 use super::poller::Poller;
 use super::scheduler::{self, Scheduler};
 use super::sys::cores::CoreSet;

@@ -14,6 +14,7 @@ pub(crate) mod disk;
 mod driver;
 mod epoll;
 pub(crate) mod executor;
+pub(crate) mod file;
 mod heartbeat;
 pub(crate) mod helpers;
 mod interrupt;

@@ -14,7 +14,7 @@ use futures_lite::io::AsyncRead;
 use glommio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::disk::View;
+use super::file::View;
 use super::poller::{Direction, Watch};
 use super::{send_file, sys};
 use crate::net::{READ_SIZE_BYTES, Reuse};

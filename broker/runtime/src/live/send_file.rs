@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::disk::View;
+use super::file::View;
 use super::net::Stream;
 use super::{helpers, sys};
 use crate::sync::Turn;

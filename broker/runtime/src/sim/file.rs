@@ -90,7 +90,7 @@ impl File {
         sync(&self.device, &self.content).await
     }
 
-    pub(crate) fn is_viewed(&self) -> bool {
+    pub(crate) fn has_views(&self) -> bool {
         Arc::strong_count(&self.viewed) > 1
     }
 
