@@ -56,7 +56,7 @@ async fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
         task::yield_now().await;
         return Ok(std::net::ToSocketAddrs::to_socket_addrs(name)?.collect());
     }
-    live::names::look_up(name.to_owned()).await
+    live::resolve::look_up(name.to_owned()).await
 }
 
 /// A listening socket. Stays on its shard.
@@ -312,7 +312,12 @@ impl WriteHalf {
     }
 
     #[cfg(feature = "sim")]
-    async fn send_pieces(&mut self, view: &sim::file::View, pos: u64, len: u64) -> io::Result<()> {
+    async fn send_pieces(
+        &mut self,
+        view: &sim::file::FileView,
+        pos: u64,
+        len: u64,
+    ) -> io::Result<()> {
         let mut piece = [0; 4096];
         let (mut pos, end) = (pos, pos + len);
         while pos < end {

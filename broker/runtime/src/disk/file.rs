@@ -232,9 +232,9 @@ pub struct FileView {
 
 #[derive(Clone)]
 pub(crate) enum AnyView {
-    Live(live::file::View),
+    Live(live::file::FileView),
     #[cfg(feature = "sim")]
-    Sim(sim::file::View),
+    Sim(sim::file::FileView),
 }
 
 impl fmt::Debug for FileView {

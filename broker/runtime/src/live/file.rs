@@ -32,7 +32,7 @@ pub(crate) struct File {
     direct: DmaFile,
     /// The same description for helper threads, which may outlive the file's user.
     helper: Arc<fs::File>,
-    view: View,
+    view: FileView,
     /// For reads through the page cache that wait for the device in the ring. Apart from the view,
     /// since the kernel reads nothing ahead here: that would be done on the shard's core, up to
     /// megabytes at a time, in front of the log's own writes.
@@ -48,7 +48,7 @@ impl File {
         // needed before glommio sees the file.
         let view = {
             let path = path.clone();
-            blocking(move || View::open(&path)).await?
+            blocking(move || FileView::open(&path)).await?
         };
         keep_io_poll_off(&path, view.device()?).await?;
         let mut options = OpenOptions::new();
@@ -204,14 +204,14 @@ impl File {
         self.view.0.has_failed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn view(&self) -> View {
+    pub(crate) fn view(&self) -> FileView {
         self.view.clone()
     }
 }
 
 /// A second descriptor of a file, through the page cache, with the means to ask what is cached.
 #[derive(Clone, Debug)]
-pub(crate) struct View(Arc<ViewInner>);
+pub(crate) struct FileView(Arc<ViewInner>);
 
 #[derive(Debug)]
 struct ViewInner {
@@ -220,7 +220,7 @@ struct ViewInner {
     has_failed: AtomicBool,
 }
 
-impl View {
+impl FileView {
     fn open(path: &Path) -> io::Result<Self> {
         let file = fs::File::open(path)?;
         let mapping = sys::files::Mapping::of(file.as_fd(), file.metadata()?.len());

@@ -14,7 +14,7 @@ use futures_lite::io::AsyncRead;
 use glommio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::file::View;
+use super::file::FileView;
 use super::poller::{Direction, Watch};
 use super::{send_file, sys};
 use crate::net::{READ_SIZE_BYTES, Reuse};
@@ -275,7 +275,7 @@ impl Stream {
         self.watch.ready(Direction::Write).await;
     }
 
-    pub(crate) async fn send_file(&self, file: &View, pos: u64, len: u64) -> io::Result<()> {
+    pub(crate) async fn send_file(&self, file: &FileView, pos: u64, len: u64) -> io::Result<()> {
         send_file::send(self, file, pos, len).await
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::file::View;
+use super::file::FileView;
 use super::net::Stream;
 use super::{helpers, sys};
 use crate::sync::Turn;
@@ -17,7 +17,7 @@ thread_local! {
 /// and a longer warm step would hold up the shard.
 const STEP_BYTES: u64 = 256 << 10;
 
-pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io::Result<()> {
+pub(super) async fn send(stream: &Stream, file: &FileView, pos: u64, len: u64) -> io::Result<()> {
     let end = pos.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
     let mut pos = pos;
     while pos < end {
@@ -56,7 +56,7 @@ pub(super) async fn send(stream: &Stream, file: &View, pos: u64, len: u64) -> io
 
 /// On a helper thread, which may wait for the device (up to 19 ms when measured) and makes the
 /// kernel read ahead.
-async fn send_cold(stream: &Stream, file: &View, pos: u64, len: usize) -> io::Result<usize> {
+async fn send_cold(stream: &Stream, file: &FileView, pos: u64, len: usize) -> io::Result<usize> {
     // Those that would only wait for the helper have no second descriptor meanwhile.
     let turn = COLD.with(Rc::clone);
     let _entered = turn.enter().await;

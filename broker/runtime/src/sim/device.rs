@@ -10,18 +10,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::content::Content;
+use super::directories::{Directories, SharedContent, normal};
 use super::faults::DiskFaults;
-use super::names::{Names, SharedContent, normal};
 use super::{Core, Timer, current};
 use crate::random::Sequence;
 
 /// What the device writes per second when nothing else is asked of it.
 const ROW_BYTES_PER_S: u64 = 1 << 30;
 
-/// Files and names of a node, and how its device behaves.
+/// Files and directories of a node, and how its device behaves.
 #[derive(Default)]
 pub(crate) struct Device {
-    pub(super) names: RefCell<Names>,
+    pub(super) directories: RefCell<Directories>,
     pub(super) faults: RefCell<DiskFaults>,
     pub(super) locked: RefCell<BTreeSet<String>>,
     /// Counts the ends of the node: what was begun before the last one has no effect after it.
@@ -60,17 +60,17 @@ impl Device {
 
     pub(super) fn lose_power(&self, random: &mut Sequence) {
         self.end_life();
-        self.names.borrow_mut().lose(random, Content::after_power_loss);
+        self.directories.borrow_mut().lose(random, Content::after_power_loss);
     }
 
     pub(super) fn lose_kernel(&self, random: &mut Sequence) {
         self.end_life();
-        self.names.borrow_mut().lose(random, Content::after_kernel_loss);
+        self.directories.borrow_mut().lose(random, Content::after_kernel_loss);
     }
 
     pub(super) fn lose_process(&self, random: &mut Sequence) {
         self.end_life();
-        for content in self.names.borrow().contents() {
+        for content in self.directories.borrow().contents() {
             lock(content).after_process_loss(random);
         }
     }
@@ -96,7 +96,7 @@ impl Device {
 
     fn file_to_spoil(&self, path: &str) -> SharedContent {
         let path = normal(Path::new(path)).expect("a path inside the disk");
-        self.names.borrow().file(&path).expect("a file to spoil")
+        self.directories.borrow().file(&path).expect("a file to spoil")
     }
 
     /// Takes the time of one operation.
@@ -151,7 +151,7 @@ impl Device {
 
     pub(super) fn available(&self) -> u64 {
         let capacity = self.faults.borrow().capacity_bytes;
-        capacity.saturating_sub(self.names.borrow().used_bytes())
+        capacity.saturating_sub(self.directories.borrow().used_bytes())
     }
 
     pub(super) fn reserve(&self, len: u64) -> io::Result<()> {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use super::content::Content;
 use super::device::{Device, core, device_error, lock, sync};
+use super::directories::{Item, normal, parent};
 use super::file::File;
-use super::names::{Item, normal, parent};
 use crate::disk::{Access, Entry, Space, temporary_name};
 
 /// The root of a node's disk.
@@ -27,11 +27,11 @@ impl Disk {
         self.device.pause().await;
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
         for directory in ends.map(|end| &path[..end]) {
-            let is_there = self.device.names.borrow().is_directory(directory);
+            let is_there = self.device.directories.borrow().is_directory(directory);
             if !is_there {
-                self.device.names.borrow_mut().put(directory, Item::Directory)?;
+                self.device.directories.borrow_mut().put(directory, Item::Directory)?;
                 self.device.pause().await;
-                self.device.names.borrow_mut().sync_directory(parent(directory))?;
+                self.device.directories.borrow_mut().sync_directory(parent(directory))?;
             }
         }
         Ok(())
@@ -40,13 +40,13 @@ impl Disk {
     pub(crate) async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let path = normal(path)?;
         self.device.pause().await;
-        self.device.names.borrow().list(&path)
+        self.device.directories.borrow().list(&path)
     }
 
     pub(crate) async fn exists(&self, path: &Path) -> io::Result<bool> {
         let path = normal(path)?;
         self.device.pause().await;
-        Ok(self.device.names.borrow().exists(&path))
+        Ok(self.device.directories.borrow().exists(&path))
     }
 
     pub(crate) async fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -54,31 +54,31 @@ impl Disk {
         self.device.pause().await;
         if self.device.faults.borrow().remove_error.draw(&mut core().random()) {
             if core().below(2) == 0 {
-                self.device.names.borrow_mut().remove_file(&path)?;
+                self.device.directories.borrow_mut().remove_file(&path)?;
             }
             return Err(device_error("remove"));
         }
-        self.device.names.borrow_mut().remove_file(&path)
+        self.device.directories.borrow_mut().remove_file(&path)
     }
 
     pub(crate) async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (normal(from)?, normal(to)?);
         self.device.pause().await;
-        self.device.names.borrow_mut().rename(&from, &to)
+        self.device.directories.borrow_mut().rename(&from, &to)
     }
 
     pub(crate) async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let path = normal(path)?;
         self.device.pause().await;
-        self.device.names.borrow_mut().sync_directory(&path)
+        self.device.directories.borrow_mut().sync_directory(&path)
     }
 
     pub(crate) async fn lock(&self, path: &Path) -> io::Result<Lock> {
         let path = normal(path)?;
         self.device.pause().await;
-        if !self.device.names.borrow().exists(&path) {
+        if !self.device.directories.borrow().exists(&path) {
             let empty = Arc::new(Mutex::new(Content::durable(Vec::new())));
-            self.device.names.borrow_mut().put(&path, Item::File(empty))?;
+            self.device.directories.borrow_mut().put(&path, Item::File(empty))?;
         }
         if !self.device.locked.borrow_mut().insert(path.clone()) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "locked by another process"));
@@ -92,7 +92,7 @@ impl Disk {
         if self.device.read_fails() {
             return Err(device_error("read"));
         }
-        let content = self.device.names.borrow().file(&path)?;
+        let content = self.device.directories.borrow().file(&path)?;
         let content = lock(&content);
         if content.len() > max_len {
             let message = format!("{path} is longer than {max_len} bytes");
@@ -109,18 +109,19 @@ impl Disk {
         let temporary = normal(&temporary_name(path))?;
         let path = normal(path)?;
         let written = self.write_new(&temporary, contents).await;
-        let named = written.and_then(|()| self.device.names.borrow_mut().rename(&temporary, &path));
+        let named =
+            written.and_then(|()| self.device.directories.borrow_mut().rename(&temporary, &path));
         if named.is_err() {
-            let mut names = self.device.names.borrow_mut();
-            if let Ok(unfinished) = names.file(&temporary) {
+            let mut directories = self.device.directories.borrow_mut();
+            if let Ok(unfinished) = directories.file(&temporary) {
                 // What a crash may make of the name keeps the file, but not its space.
                 *lock(&unfinished) = Content::durable(Vec::new());
-                names.remove_file(&temporary)?;
+                directories.remove_file(&temporary)?;
             }
         }
         named?;
         self.device.pause().await;
-        self.device.names.borrow_mut().sync_directory(parent(&path))
+        self.device.directories.borrow_mut().sync_directory(parent(&path))
     }
 
     /// Without the space for all of it a file has what there is.
@@ -129,7 +130,7 @@ impl Disk {
         let room = usize::try_from(self.device.available()).unwrap_or(usize::MAX);
         contents.truncate(room);
         let file = Arc::new(Mutex::new(Content::unsynced(&contents)));
-        self.device.names.borrow_mut().put(path, Item::File(file.clone()))?;
+        self.device.directories.borrow_mut().put(path, Item::File(file.clone()))?;
         self.device.pause().await;
         reserved?;
         if self.device.write_fails() {
@@ -147,7 +148,7 @@ impl Disk {
     pub(crate) async fn create_zeroed(&self, path: &Path, len: u64) -> io::Result<()> {
         let temporary = normal(&temporary_name(path))?;
         let path = normal(path)?;
-        if self.device.names.borrow().exists(&path) {
+        if self.device.directories.borrow().exists(&path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         self.device.reserve(len)?;
@@ -155,22 +156,22 @@ impl Disk {
             let len = usize::try_from(len).expect("simulated files fit in memory");
             Item::File(Arc::new(Mutex::new(Content::durable(vec![0; len]))))
         };
-        self.device.names.borrow_mut().put(&temporary, zeros(len / 2))?;
+        self.device.directories.borrow_mut().put(&temporary, zeros(len / 2))?;
         let unfinished = Unfinished { disk: self.clone(), life: self.device.life.get(), temporary };
         self.device.pause_for(len, 0).await;
         if self.device.write_fails() {
             return Err(device_error("write"));
         }
-        self.device.names.borrow_mut().put(&unfinished.temporary, zeros(len))?;
-        self.device.names.borrow_mut().rename(&unfinished.temporary, &path)?;
+        self.device.directories.borrow_mut().put(&unfinished.temporary, zeros(len))?;
+        self.device.directories.borrow_mut().rename(&unfinished.temporary, &path)?;
         self.device.pause().await;
-        self.device.names.borrow_mut().sync_directory(parent(&path))
+        self.device.directories.borrow_mut().sync_directory(parent(&path))
     }
 
     pub(crate) async fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         let path = normal(path)?;
         self.device.pause().await;
-        let content = self.device.names.borrow().file(&path)?;
+        let content = self.device.directories.borrow().file(&path)?;
         Ok(File::new(self.device.clone(), content, access))
     }
 }
@@ -187,7 +188,7 @@ impl Drop for Unfinished {
         let device = &self.disk.device;
         if device.life.get() == self.life {
             // Absent if it was renamed.
-            let _ = device.names.borrow_mut().remove_file(&self.temporary);
+            let _ = device.directories.borrow_mut().remove_file(&self.temporary);
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use super::content::{Content, SECTOR_BYTES};
 use super::current;
 use super::device::{Device, core, device_error, lock, sync};
+use super::directories::SharedContent;
 use super::faults::PageCache;
-use super::names::SharedContent;
 use crate::buffer::{Block, DmaBuffer, Shared};
 use crate::disk::Access;
 
@@ -168,8 +168,8 @@ impl File {
         Ok(())
     }
 
-    pub(crate) fn view(&self) -> View {
-        View { content: self.content.clone(), viewed: self.viewed.clone() }
+    pub(crate) fn view(&self) -> FileView {
+        FileView { content: self.content.clone(), viewed: self.viewed.clone() }
     }
 }
 
@@ -194,12 +194,12 @@ struct Viewed {
 }
 
 #[derive(Clone)]
-pub(crate) struct View {
+pub(crate) struct FileView {
     content: SharedContent,
     viewed: Arc<Viewed>,
 }
 
-impl View {
+impl FileView {
     pub(crate) fn read_at(&self, pos: u64, out: &mut [u8]) -> io::Result<usize> {
         let content = lock(&self.content);
         let checked = content.check_readable(pos, out.len());

@@ -20,10 +20,10 @@
 mod content;
 mod core;
 pub(crate) mod device;
+mod directories;
 pub(crate) mod disk;
 mod faults;
 pub(crate) mod file;
-mod names;
 pub(crate) mod net;
 mod pipe;
 mod timer;

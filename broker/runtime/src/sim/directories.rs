@@ -25,7 +25,7 @@ enum Change {
 }
 
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct Directories {
     /// By path, `a/b`; the root is implied.
     seen: BTreeMap<String, Item>,
     durable: BTreeMap<String, Item>,
@@ -60,7 +60,7 @@ fn not_found(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{path:?} does not exist"))
 }
 
-impl Names {
+impl Directories {
     pub(super) fn exists(&self, path: &str) -> bool {
         path.is_empty() || self.seen.contains_key(path)
     }
