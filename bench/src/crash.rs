@@ -19,7 +19,7 @@ use crate::error::BenchError;
 use crate::produce::Producers;
 use crate::proof::journal::Verdict;
 use crate::proof::{self, read_back};
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::target::Target;
 use crate::workload::send::Acks;
 use crate::workload::topics::Spread;
@@ -65,7 +65,7 @@ async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Arc<
     let load = producers.connect(target, &pace, 0, Some(acks.clone())).await?;
     let running = task::spawn("bench load", async move {
         let timing = Timing { warm_up: Duration::ZERO, duration: ROUND_LIMIT };
-        load.run(timing, Archive::default(), |_, _| ()).await
+        load.run(timing, Tally::default(), |_, _| ()).await
     });
     let span = KILL_AFTER_MS.end - KILL_AFTER_MS.start;
     let pause = KILL_AFTER_MS.start + random::seed_u64() % span;

@@ -15,7 +15,7 @@ use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Measured};
 use crate::produce::Producers;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
 use crate::target::Target;
@@ -48,15 +48,15 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
             load.stop_after(messages);
         }
         let timing = args.load.pace.timing();
-        let steps = Archive::default().with_steps(&args.load.pace.steps());
+        let steps = Tally::default().with_steps(&args.load.pace.steps());
         let sending =
             task::spawn("bench producers", async move { load.run(timing, steps, |_, _| ()).await });
-        let archive = clock.archive(&args.load.pace);
-        let mut measured = measure::once(&target, &args.load.pace, &consumers, archive).await;
+        let tally = clock.tally(&args.load.pace);
+        let mut measured = measure::once(&target, &args.load.pace, &consumers, tally).await;
         let sends = sending.await;
-        measured.archive.take_backlogs(&sends);
+        measured.tally.take_backlogs(&sends);
         received.push(measured);
-        sent.push(Measured { archive: sends, ..Measured::default() });
+        sent.push(Measured { tally: sends, ..Measured::default() });
     }
     let workload =
         format!("end to end: {}; {} consuming connections", args.load.describe(), args.consumers);

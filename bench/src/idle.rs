@@ -18,7 +18,7 @@ use crate::limits::round_trip::RoundTrip;
 use crate::limits::{self, beside};
 use crate::measure::Measured;
 use crate::observe::{Machine, Meanwhile};
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::{Report, files, table};
 use crate::stop;
 use crate::target::Target;
@@ -109,7 +109,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let waiting = waiting(args, &target, &plan, before, &waited).await?;
     let workload = format!("idle: pulls that wait up to {} s", waiting.hold_s);
     let meanwhile = waited.meanwhile.strain();
-    let measured = Measured { archive: waited.archive, ..Measured::default() };
+    let measured = Measured { tally: waited.tally, ..Measured::default() };
     let mut report = Report::new(workload, LATENCY_OF, std::slice::from_ref(&measured));
     report.waiting = Some(waiting);
     report.environment =
@@ -119,7 +119,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         false => report.print(&IdleArgs::IN_FULL),
     }
     if let Some(prefix) = &args.output {
-        write(prefix, &report, &measured.archive).await?;
+        write(prefix, &report, &measured.tally).await?;
     }
     target.ended_well();
     Ok(Ending::of(report.failures()))
@@ -127,7 +127,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
 
 /// Pulls that waited, and what the broker was like when their time began and ended.
 struct Waited {
-    archive: Archive,
+    tally: Tally,
     seconds: f64,
     from: Option<process::Usage>,
     until: Option<process::Usage>,
@@ -143,7 +143,7 @@ fn pulls(args: &IdleArgs) -> u64 {
 async fn wait(args: &IdleArgs, target: &Target, load: Rc<Load>) -> Waited {
     // The first waits end at about the same time; the measured time holds whole waits.
     let timing = Timing { warm_up: args.warm_up, duration: args.duration };
-    let run = async move { load.run(timing, Archive::default(), |_, _| ()).await };
+    let run = async move { load.run(timing, Tally::default(), |_, _| ()).await };
     let waiting = task::spawn("bench idle", run);
     eprintln!("{} pulls wait for {:?}", pulls(args), timing.warm_up + timing.duration);
     stop::table_follows();
@@ -154,7 +154,7 @@ async fn wait(args: &IdleArgs, target: &Target, load: Rc<Load>) -> Waited {
     let _ = task::timeout(measured, stop::requested()).await;
     let (seconds, until) = (started.elapsed().as_secs_f64(), target.usage());
     let meanwhile = Machine::look().await.since(&machine);
-    Waited { archive: waiting.await, seconds, from, until, meanwhile }
+    Waited { tally: waiting.await, seconds, from, until, meanwhile }
 }
 
 /// `before` is what the broker was like without pulls.
@@ -165,8 +165,8 @@ async fn waiting(
     before: Option<process::Usage>,
     waited: &Waited,
 ) -> Result<Waiting, BenchError> {
-    let Waited { archive, seconds, from, until, .. } = waited;
-    let answers_per_second = archive.empty() as f64 / archive.elapsed().as_secs_f64().max(1e-9);
+    let Waited { tally, seconds, from, until, .. } = waited;
+    let answers_per_second = tally.empty() as f64 / tally.elapsed().as_secs_f64().max(1e-9);
     let (null_broker_cpu_percent, round_trips) =
         limits(args, target, plan, answers_per_second).await?;
     Ok(Waiting {
@@ -184,8 +184,8 @@ async fn waiting(
     })
 }
 
-async fn write(prefix: &Path, report: &Report, archive: &Archive) -> Result<(), BenchError> {
-    let rows = files::seconds(std::iter::once(&archive.seconds[..]));
+async fn write(prefix: &Path, report: &Report, tally: &Tally) -> Result<(), BenchError> {
+    let rows = files::seconds(std::iter::once(&tally.seconds[..]));
     for (extension, bytes) in [("json", report.to_json().into_bytes()), ("csv", rows)] {
         let path = files::with_extension(prefix, extension);
         files::replace(&path, &bytes).await?;

@@ -10,7 +10,7 @@ use crate::args::load::{OutputArgs, PaceArgs};
 use crate::driver::Load;
 use crate::error::BenchError;
 use crate::observe::{DeviceUse, Meanwhile, Observed};
-use crate::record::archive::{Archive, LogTime};
+use crate::record::tally::{LogTime, Tally};
 use crate::report::live;
 use crate::stages::{BrokerStages, Traced};
 use crate::stop;
@@ -20,7 +20,7 @@ use crate::target::Target;
 #[derive(Debug, Default)]
 pub struct Measured {
     /// What was counted.
-    pub archive: Archive,
+    pub tally: Tally,
     /// What the broker's process used, when bench started it.
     pub used: Option<Used>,
     /// What the machine did meanwhile, where that was watched.
@@ -84,14 +84,14 @@ impl Clock {
         }
     }
 
-    /// An archive for the repetition at that pace that begins now.
-    pub fn archive(self, pace: &PaceArgs) -> Archive {
+    /// A tally for the repetition at that pace that begins now.
+    pub fn tally(self, pace: &PaceArgs) -> Tally {
         let began = LogTime { base_unix_ms: self.started_unix_ms, offset: self.started.elapsed() };
-        let archive = match self.keeps_log {
-            true => Archive::with_interval_log(began),
-            false => Archive::default(),
+        let tally = match self.keeps_log {
+            true => Tally::with_interval_log(began),
+            false => Tally::default(),
         };
-        archive.with_steps(&pace.steps())
+        tally.with_steps(&pace.steps())
     }
 }
 
@@ -119,7 +119,7 @@ pub async fn repeat(
         }
         let load = connect(repetition).await?;
         let traced = traces_stages.then(|| Traced::start(target, pace.warm_up));
-        let measured = once(target, pace, &load, clock.archive(pace)).await;
+        let measured = once(target, pace, &load, clock.tally(pace)).await;
         let stages = match traced {
             Some(traced) => traced.finish().await?,
             None => Vec::new(),
@@ -130,14 +130,14 @@ pub async fn repeat(
 }
 
 /// Runs `load` and looks at the broker before and after.
-pub async fn once(target: &Target, pace: &PaceArgs, load: &Rc<Load>, archive: Archive) -> Measured {
+pub async fn once(target: &Target, pace: &PaceArgs, load: &Rc<Load>, tally: Tally) -> Measured {
     if let Some(messages) = pace.messages {
         load.stop_after(messages);
     }
     let before = Observed::of(target).await;
-    let archive = load.run(pace.timing(), archive, live::line).await;
+    let tally = load.run(pace.timing(), tally, live::line).await;
     let after = Observed::of(target).await;
     let used = after.used_since(&before, load.messages());
     let meanwhile = Some(after.meanwhile_since(&before));
-    Measured { archive, used, meanwhile, stages: Vec::new() }
+    Measured { tally, used, meanwhile, stages: Vec::new() }
 }

@@ -14,7 +14,7 @@ use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
 use crate::target::Target;
@@ -40,18 +40,18 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
         }
         eprintln!("sends alone");
         let load = producers.connect(&target, &args.load.pace, again * 2, None).await?;
-        alone.push(measure::once(&target, &args.load.pace, &load, Archive::default()).await);
+        alone.push(measure::once(&target, &args.load.pace, &load, Tally::default()).await);
         eprintln!("sends beside {} readers", args.readers);
         let load = producers.connect(&target, &args.load.pace, again * 2 + 1, None).await?;
         let readers = readers(args, &target).await?;
         let timing = args.load.pace.timing();
         let reading = task::spawn("bench readers", async move {
-            readers.run(timing, Archive::default(), |_, _| ()).await
+            readers.run(timing, Tally::default(), |_, _| ()).await
         });
         sends.push(
-            measure::once(&target, &args.load.pace, &load, clock.archive(&args.load.pace)).await,
+            measure::once(&target, &args.load.pace, &load, clock.tally(&args.load.pace)).await,
         );
-        reads.push(Measured { archive: reading.await, ..Measured::default() });
+        reads.push(Measured { tally: reading.await, ..Measured::default() });
     }
     let workload = format!(
         "mixed: {}; beside {} readers with up to {} messages a pull",

@@ -1,7 +1,7 @@
 //! What is compared, and how a difference is judged.
 
 use crate::compare::student::Interval;
-use crate::record::archive::Second;
+use crate::record::tally::Second;
 use crate::report::outcome::Outcome;
 
 /// Which way is good.

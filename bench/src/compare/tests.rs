@@ -1,9 +1,9 @@
 use super::*;
 use crate::environment::RELEASE_KEY;
 use crate::measure::Used;
-use crate::record::archive::Second;
 use crate::record::failures::Failures;
 use crate::record::latencies::Latencies;
+use crate::record::tally::Second;
 use crate::report::broker_use::BrokerUse;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@
 
 use crate::compare::metric::Metric;
 use crate::compare::student;
-use crate::record::archive::Second;
+use crate::record::tally::Second;
 use crate::report::outcome::Outcome;
 
 /// Fewest repetitions on both sides that are compared with each other.

@@ -17,7 +17,7 @@ use crate::limits::{self, Limits};
 use crate::measure::{self, Measured};
 use crate::produce::Producers;
 use crate::proof::journal::QueueNumber;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::target::Target;
 use crate::target::caller::Caller;
@@ -158,8 +158,8 @@ pub async fn fill(
     let load = producers.connect(target, &pace, 0, None).await?;
     load.stop_after(messages);
     let timing = Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT };
-    let archive = load.run(timing, Archive::default(), |_, _| ()).await;
-    archive.total.errors.lines().for_each(|line| eprintln!("while filling, {line}"));
+    let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+    tally.total.errors.lines().for_each(|line| eprintln!("while filling, {line}"));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::driver::Load;
 use crate::error::BenchError;
 use crate::measure::Measured;
 use crate::produce::Producers;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::target::Target;
 
 /// Connections, and sends that may wait on each: room for a stall of 50 ms at 5,000 per second.
@@ -20,7 +20,7 @@ const LANES: (u32, u32) = (4, 64);
 pub struct Sends {
     producers: Producers,
     pace: PaceArgs,
-    running: RefCell<Option<(Rc<Load>, Task<Archive>)>>,
+    running: RefCell<Option<(Rc<Load>, Task<Tally>)>>,
     done: RefCell<Vec<Measured>>,
 }
 
@@ -51,7 +51,7 @@ impl Sends {
         self.end().await;
         let load = self.producers.connect(target, &self.pace, again, None).await?;
         let (sending, timing) = (load.clone(), self.pace.timing());
-        let run = async move { sending.run(timing, Archive::default(), |_, _| ()).await };
+        let run = async move { sending.run(timing, Tally::default(), |_, _| ()).await };
         *self.running.borrow_mut() = Some((load, task::spawn("bench producers", run)));
         Ok(())
     }
@@ -67,8 +67,8 @@ impl Sends {
         if let Some((load, sending)) = running {
             // The consumers may have come to their end before their time.
             load.stop_after(0);
-            let archive = sending.await;
-            self.done.borrow_mut().push(Measured { archive, ..Measured::default() });
+            let tally = sending.await;
+            self.done.borrow_mut().push(Measured { tally, ..Measured::default() });
         }
     }
 }

@@ -33,10 +33,10 @@ use crate::driver::clients::{Clients, Place};
 use crate::driver::demand::Demand;
 use crate::driver::lane::Lane;
 use crate::driver::schedule::{Part, Schedule};
-use crate::driver::share::{Interval, OVER_POLL, Share};
+use crate::driver::share::{OVER_POLL, Share, Span};
 use crate::driver::work::Work;
 use crate::error::BenchError;
-use crate::record::archive::{self, Archive, Second};
+use crate::record::tally::{self, Second, Tally};
 use crate::stop;
 use crate::target::caller;
 
@@ -115,38 +115,33 @@ impl Load {
         self.places.iter().map(|place| place.progress().messages()).sum()
     }
 
-    /// Runs the load to its end. `archive` takes every counted second; `show` gets each second as
+    /// Runs the load to its end. `tally` takes every counted second; `show` gets each second as
     /// it ends, and whether it belongs to the warm-up. The connections are closed at the end.
     pub async fn run(
         self: &Rc<Self>,
         timing: Timing,
-        archive: Archive,
+        tally: Tally,
         show: impl Fn(&Second, bool),
-    ) -> Archive {
-        let archive = match stop::is_requested() {
-            true => archive,
-            false => self.drive(timing, archive, show).await,
+    ) -> Tally {
+        let tally = match stop::is_requested() {
+            true => tally,
+            false => self.drive(timing, tally, show).await,
         };
         for place in &self.places {
             place.forget().await;
         }
-        archive
+        tally
     }
 
-    async fn drive(
-        &self,
-        timing: Timing,
-        archive: Archive,
-        show: impl Fn(&Second, bool),
-    ) -> Archive {
+    async fn drive(&self, timing: Timing, tally: Tally, show: impl Fn(&Second, bool)) -> Tally {
         let here = matches!(self.places[..], [Place::Here(_)]);
         let start = Instant::now() + if here { Duration::ZERO } else { START_DELAY };
         self.begin(start).await;
-        let mut archive = self.watch_seconds(start, timing, archive, show).await;
+        let mut tally = self.watch_seconds(start, timing, tally, show).await;
         let mut late = self.each(|_| |share: Rc<Share>| share.end()).await;
         let late = merge(&mut late);
-        archive.add_late(&late.window, late.since, late.length);
-        archive
+        tally.add_late(&late.window, late.since, late.length);
+        tally
     }
 
     async fn begin(&self, start: Instant) {
@@ -202,12 +197,12 @@ impl Load {
         &self,
         start: Instant,
         timing: Timing,
-        mut archive: Archive,
+        mut tally: Tally,
         show: impl Fn(&Second, bool),
-    ) -> Archive {
+    ) -> Tally {
         let warm_up_end = start + timing.warm_up;
         let end = warm_up_end + timing.duration;
-        let mut spares = Vec::<Interval>::new();
+        let mut spares = Vec::<Span>::new();
         let mut from = start;
         while Instant::now() < end && !self.is_over() {
             let warming_up = from < warm_up_end;
@@ -217,14 +212,14 @@ impl Load {
                 let spare = spares.pop().unwrap_or_default().window;
                 move |share: Rc<Share>| async move { share.turn(spare) }
             };
-            let intervals = self.each(turn).await;
+            let spans = self.each(turn).await;
             from = Instant::now();
             let second;
-            (spares, archive, second) =
-                task::blocking(move || turn_over(intervals, archive, !warming_up)).await;
+            (spares, tally, second) =
+                task::blocking(move || turn_over(spans, tally, !warming_up)).await;
             show(&second, warming_up);
         }
-        archive
+        tally
     }
 
     async fn sleep_until_or_over(&self, until: Instant) {
@@ -236,13 +231,13 @@ impl Load {
     }
 }
 
-/// Makes the first of the intervals of all threads that of all of them. Each thread ends one when
+/// Makes the first of the spans of all threads that of all of them. Each thread ends one when
 /// it is told to, some microseconds apart: the length is their mean, so that the lengths of all
-/// intervals add up to the mean time of a thread.
-fn merge(intervals: &mut [Interval]) -> &mut Interval {
-    let threads = u32::try_from(intervals.len()).expect("no more threads than cores");
-    let (all, others) = intervals.split_first_mut().expect("somebody drives a load");
-    for Interval { window, since, length, backlog } in others {
+/// spans add up to the mean time of a thread.
+fn merge(spans: &mut [Span]) -> &mut Span {
+    let threads = u32::try_from(spans.len()).expect("no more threads than cores");
+    let (all, others) = spans.split_first_mut().expect("somebody drives a load");
+    for Span { window, since, length, backlog } in others {
         all.window.add(window);
         all.since += *since;
         all.length += *length;
@@ -253,20 +248,16 @@ fn merge(intervals: &mut [Interval]) -> &mut Interval {
     all
 }
 
-/// Adds the finished intervals of all threads to the archive if they count; gives them back, with
+/// Adds the finished spans of all threads to the tally if they count; gives them back, with
 /// empty windows.
-fn turn_over(
-    mut intervals: Vec<Interval>,
-    mut archive: Archive,
-    counts: bool,
-) -> (Vec<Interval>, Archive, Second) {
-    let &mut Interval { ref window, since, length, backlog } = merge(&mut intervals);
-    let second = archive::second(window, since, length, backlog);
+fn turn_over(mut spans: Vec<Span>, mut tally: Tally, counts: bool) -> (Vec<Span>, Tally, Second) {
+    let &mut Span { ref window, since, length, backlog } = merge(&mut spans);
+    let second = tally::second(window, since, length, backlog);
     if counts {
-        archive.add(window, since, length, backlog);
+        tally.add(window, since, length, backlog);
     }
-    intervals.iter_mut().for_each(|interval| interval.window.reset());
-    (intervals, archive, second)
+    spans.iter_mut().for_each(|span| span.window.reset());
+    (spans, tally, second)
 }
 
 #[cfg(test)]

@@ -66,9 +66,9 @@ impl Progress {
     }
 }
 
-/// What was counted since the interval before it ended.
+/// What was counted since the span before it ended.
 #[derive(Debug, Default)]
-pub struct Interval {
+pub struct Span {
     /// The counts.
     pub window: Box<Window>,
     /// Its start, from the start of the run.
@@ -85,12 +85,12 @@ pub struct Share {
     /// Absent in a closed loop.
     pacer: Option<RefCell<Pacer>>,
     start: Cell<Instant>,
-    /// When the current interval began.
-    interval_start: Cell<Instant>,
+    /// When the current span began.
+    span_start: Cell<Instant>,
     /// Open loop: where the search for a free slot goes on.
     next_lane: Cell<usize>,
     stopping: Cell<bool>,
-    /// The current interval.
+    /// The current span.
     window: RefCell<Box<Window>>,
     /// What all shares of the load are to ask for; nothing before it begins.
     demand: OnceCell<Arc<Demand>>,
@@ -105,7 +105,7 @@ impl Share {
             lanes: RefCell::default(),
             pacer: schedule.map(|schedule| RefCell::new(Pacer::new(schedule))),
             start: Cell::new(Instant::now()),
-            interval_start: Cell::new(Instant::now()),
+            span_start: Cell::new(Instant::now()),
             next_lane: Cell::new(0),
             stopping: Cell::new(false),
             window: RefCell::default(),
@@ -127,7 +127,7 @@ impl Share {
         let begun = self.demand.set(demand);
         assert!(begun.is_ok(), "a load runs once");
         self.start.set(start);
-        self.interval_start.set(start);
+        self.span_start.set(start);
         if let (Some(pacer), Some(part)) = (&self.pacer, part) {
             pacer.borrow_mut().keep_only(part);
         }
@@ -142,25 +142,25 @@ impl Share {
         }
     }
 
-    /// Ends an interval: its counts, for those of the next one into `spare`, which is empty.
-    pub fn turn(&self, spare: Box<Window>) -> Interval {
+    /// Ends a span: its counts, for those of the next one into `spare`, which is empty.
+    pub fn turn(&self, spare: Box<Window>) -> Span {
         let window = self.window.replace(spare);
         let now = Instant::now();
-        let from = self.interval_start.replace(now);
+        let from = self.span_start.replace(now);
         let since = from.saturating_since(self.start.get());
         let length = now.saturating_since(from);
-        Interval { window, since, length, backlog: self.backlog() }
+        Span { window, since, length, backlog: self.backlog() }
     }
 
     /// Asks nothing more, waits for the answers in flight and closes the connections; what came
     /// late.
-    pub async fn end(self: Rc<Self>) -> Interval {
+    pub async fn end(self: Rc<Self>) -> Span {
         self.stopping.set(true);
         let (since, ended) = (self.elapsed(), Instant::now());
         self.drain(ended).await;
         // The next run opens its own connections; these would stay as long as their peers do.
         self.lanes.borrow().iter().for_each(|lane| lane.hang_up());
-        Interval { window: self.window.take(), since, length: ended.elapsed(), backlog: 0 }
+        Span { window: self.window.take(), since, length: ended.elapsed(), backlog: 0 }
     }
 
     /// How far it is.

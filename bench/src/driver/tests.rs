@@ -15,10 +15,10 @@ use ringmq_runtime::task;
 use super::clients::Place;
 use super::lane::Lane;
 use super::schedule::{Arrivals, Schedule, Step};
-use super::share::{DRAIN_LIMIT, Interval, NO_ANSWER};
+use super::share::{DRAIN_LIMIT, NO_ANSWER, Span};
 use super::work::{Asked, Then, Work};
 use super::{Load, START_DELAY, Timing, merge};
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::record::window::Window;
 
 /// Asks for nothing, and remembers when it was asked and answered.
@@ -90,14 +90,14 @@ fn add_lane(load: &Load, place: usize, lane: Rc<Lane>, read: ReadHalf) {
     load.lanes.set(load.lanes.get() + 1);
 }
 
-/// Runs `work` for two seconds, with a server that stalls (in ms of its life); returns the archive
+/// Runs `work` for two seconds, with a server that stalls (in ms of its life); returns the tally
 /// and the start.
 fn run(
     work: Rc<Echo>,
     rate: Option<f64>,
     depth: u32,
     stall: std::ops::Range<u64>,
-) -> (Archive, Instant) {
+) -> (Tally, Instant) {
     run_for(u64::MAX, work, rate, depth, stall)
 }
 
@@ -108,7 +108,7 @@ fn run_for(
     rate: Option<f64>,
     depth: u32,
     stall: std::ops::Range<u64>,
-) -> (Archive, Instant) {
+) -> (Tally, Instant) {
     World::new(11).run(async {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9_000));
         let listener = Listener::bind(addr, Reuse::No).unwrap();
@@ -122,10 +122,10 @@ fn run_for(
         load.stop_after(messages);
         let start = Instant::now();
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
-        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+        let tally = load.run(timing, Tally::default(), |_, _| ()).await;
         // Every run hangs up, so every server sees the end of its connection.
         server.await;
-        (archive, start)
+        (tally, start)
     })
 }
 
@@ -133,21 +133,21 @@ fn run_for(
 fn a_load_for_so_many_messages_asks_for_no_more_in_either_loop() {
     for rate in [None, Some(10_000.0)] {
         let work = Rc::new(Echo::default());
-        let (archive, _) = run_for(1_001, work.clone(), rate, 64, 0..0);
-        assert_eq!((work.asks.get(), archive.total.messages), (1_001, 1_001), "{rate:?}");
-        assert_eq!((archive.backlog(), archive.total.errors.total()), (0, 0), "{rate:?}");
+        let (tally, _) = run_for(1_001, work.clone(), rate, 64, 0..0);
+        assert_eq!((work.asks.get(), tally.total.messages), (1_001, 1_001), "{rate:?}");
+        assert_eq!((tally.backlog(), tally.total.errors.total()), (0, 0), "{rate:?}");
     }
 }
 
 /// Runs each work over a connection of its own, in four slots, for two seconds or until so many
-/// messages are counted; connection *l* is of thread *l* modulo two. Returns the archive and the
+/// messages are counted; connection *l* is of thread *l* modulo two. Returns the tally and the
 /// start.
 fn run_on_two_threads(
     messages: u64,
     works: &[Rc<Echo>],
     rate: Option<f64>,
     server: fn(usize) -> Server,
-) -> (Archive, Instant) {
+) -> (Tally, Instant) {
     World::new(11).run(async {
         let step = |rate| vec![Step { length: Duration::from_secs(2), rate }];
         let schedule = rate.map(|rate| Schedule::new(step(rate), Arrivals::Constant, 0));
@@ -167,7 +167,7 @@ fn run_on_two_threads(
         load.stop_after(messages);
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(2) };
         let start = Instant::now() + START_DELAY;
-        (load.run(timing, Archive::default(), |_, _| ()).await, start)
+        (load.run(timing, Tally::default(), |_, _| ()).await, start)
     })
 }
 
@@ -191,65 +191,65 @@ fn echoes<const N: usize>() -> [Rc<Echo>; N] {
 #[test]
 fn threads_with_more_connections_have_more_of_the_messages() {
     let works = echoes::<3>();
-    let (archive, _) = run_on_two_threads(1_200, &works, None, |_| Server::Answers);
+    let (tally, _) = run_on_two_threads(1_200, &works, None, |_| Server::Answers);
     let asks: Vec<u32> = works.iter().map(|work| work.asks.get()).collect();
-    assert_eq!((asks.iter().sum::<u32>(), archive.total.messages), (1_200, 1_200), "{asks:?}");
+    assert_eq!((asks.iter().sum::<u32>(), tally.total.messages), (1_200, 1_200), "{asks:?}");
     assert!(asks.iter().all(|asks| (320..=480).contains(asks)), "{asks:?}");
 }
 
 #[test]
 fn the_first_arrivals_of_a_schedule_are_sent_whatever_thread_they_are_of() {
     let works = echoes::<3>();
-    let (archive, start) = run_on_two_threads(900, &works, Some(1_000.0), |_| Server::Answers);
+    let (tally, start) = run_on_two_threads(900, &works, Some(1_000.0), |_| Server::Answers);
     let mut intended: Vec<Instant> =
         works.iter().flat_map(|work| work.intended.borrow().clone()).collect();
     intended.sort_unstable();
     let due: Vec<Instant> = (0..900).map(|k| start + Duration::from_millis(k)).collect();
     assert!(intended == due, "{} until {:?}", intended.len(), intended.last());
-    assert_eq!(archive.backlog(), 0);
-    assert!(archive.elapsed() < Duration::from_secs(1), "{:?}", archive.elapsed());
+    assert_eq!(tally.backlog(), 0);
+    assert!(tally.elapsed() < Duration::from_secs(1), "{:?}", tally.elapsed());
 }
 
 #[test]
 fn readers_take_what_others_have_no_more_of() {
     let pulls = |retires_after| Rc::new(Echo { retires_after, is_pull: true, ..Echo::default() });
     let works = [pulls(Some(100)), pulls(None)];
-    let (archive, _) = run_on_two_threads(1_000, &works, None, |_| Server::Answers);
-    assert!(works[0].asks.get() < 110 && archive.total.messages >= 1_000);
-    assert!(archive.elapsed() < Duration::from_secs(1), "{:?}", archive.elapsed());
+    let (tally, _) = run_on_two_threads(1_000, &works, None, |_| Server::Answers);
+    assert!(works[0].asks.get() < 110 && tally.total.messages >= 1_000);
+    assert!(tally.elapsed() < Duration::from_secs(1), "{:?}", tally.elapsed());
 }
 
 #[test]
 fn what_a_lost_connection_did_not_get_another_thread_asks_for() {
     let works = echoes::<2>();
     let server = |number| if number == 0 { Server::HangsUpAfter(900) } else { Server::Answers };
-    let (archive, _) = run_on_two_threads(200, &works, None, server);
+    let (tally, _) = run_on_two_threads(200, &works, None, server);
     assert_eq!((works[0].asks.get(), works[1].asks.get()), (4, 200));
-    assert_eq!((archive.total.messages, archive.total.errors.total()), (200, 4));
-    assert!(archive.elapsed() < Duration::from_secs(1), "{:?}", archive.elapsed());
+    assert_eq!((tally.total.messages, tally.total.errors.total()), (200, 4));
+    assert!(tally.elapsed() < Duration::from_secs(1), "{:?}", tally.elapsed());
 }
 
 #[test]
 fn an_open_loop_keeps_its_due_times_through_a_stall() {
     let work = Rc::new(Echo::default());
-    let (archive, start) = run(work.clone(), Some(1_000.0), 4_096, 500..1_000);
+    let (tally, start) = run(work.clone(), Some(1_000.0), 4_096, 500..1_000);
     let intended = work.intended.borrow();
     for (k, &due) in intended.iter().enumerate() {
         assert_eq!(due, start + Duration::from_millis(k as u64), "request {k}");
     }
     // Half a second of requests waited, on average half of it, and each of them counts.
-    let response = &archive.total.response;
+    let response = &tally.total.response;
     assert!(response.percentile_us(75.0 + 12.0) > 240_000.0, "{}", response.percentile_us(87.0));
     assert!(response.percentile_us(70.0) < 50_000.0);
-    assert!((1_950..=2_001).contains(&archive.total.messages), "{}", archive.total.messages);
+    assert!((1_950..=2_001).contains(&tally.total.messages), "{}", tally.total.messages);
     // One is due at the very end, which may be seen before it is sent.
-    assert!(archive.backlog() <= 1, "{}", archive.backlog());
+    assert!(tally.backlog() <= 1, "{}", tally.backlog());
 }
 
 #[test]
 fn the_wait_for_a_free_slot_is_response_time_and_not_service_time() {
-    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..1_000);
-    let total = &archive.total;
+    let (tally, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..1_000);
+    let total = &tally.total;
     let long = |latencies: &crate::record::latencies::Latencies| {
         latencies.histogram().count_between(100_000_000, 600_000_000)
     };
@@ -259,37 +259,37 @@ fn the_wait_for_a_free_slot_is_response_time_and_not_service_time() {
 
 #[test]
 fn a_stall_at_the_end_of_a_run_is_seen() {
-    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 4_096, 1_500..5_000);
-    assert!(archive.total.response.max_us() > 3_000_000.0);
-    assert!(archive.messages() <= 1_510, "late answers are no throughput");
-    assert!(archive.total.response.count() >= 1_990, "and no request is forgotten");
+    let (tally, _) = run(Rc::new(Echo::default()), Some(1_000.0), 4_096, 1_500..5_000);
+    assert!(tally.total.response.max_us() > 3_000_000.0);
+    assert!(tally.messages() <= 1_510, "late answers are no throughput");
+    assert!(tally.total.response.count() >= 1_990, "and no request is forgotten");
 }
 
 #[test]
 fn answers_that_never_come_are_failures() {
-    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 16, 500..60_000);
-    assert_eq!(archive.total.errors.kinds().collect::<Vec<_>>(), [(NO_ANSWER, 16, "")]);
+    let (tally, _) = run(Rc::new(Echo::default()), Some(1_000.0), 16, 500..60_000);
+    assert_eq!(tally.total.errors.kinds().collect::<Vec<_>>(), [(NO_ANSWER, 16, "")]);
     let waited = format!("within {} s after", DRAIN_LIMIT.as_secs());
     assert!(NO_ANSWER.contains(&waited), "{NO_ANSWER}: {waited}");
 }
 
 #[test]
 fn a_rate_above_what_is_served_leaves_a_backlog() {
-    let (archive, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..60_000);
-    assert!((1_450..=1_510).contains(&archive.backlog()), "{}", archive.backlog());
+    let (tally, _) = run(Rc::new(Echo::default()), Some(1_000.0), 1, 500..60_000);
+    assert!((1_450..=1_510).contains(&tally.backlog()), "{}", tally.backlog());
 }
 
 #[test]
 fn a_closed_loop_asks_again_as_soon_as_it_is_answered() {
     let work = Rc::new(Echo::default());
-    let (archive, _) = run(work.clone(), None, 3, 0..0);
-    assert_eq!(archive.total.response.max_us(), archive.total.service.max_us());
-    assert!(work.asks.get() > 1_000 && work.asks.get() - archive.total.messages as u32 <= 6);
+    let (tally, _) = run(work.clone(), None, 3, 0..0);
+    assert_eq!(tally.total.response.max_us(), tally.total.service.max_us());
+    assert!(work.asks.get() > 1_000 && work.asks.get() - tally.total.messages as u32 <= 6);
 }
 
 #[test]
 fn intervals_of_all_threads_are_one_without_loss() {
-    let interval = |ms: u64, backlog: u64| {
+    let span = |ms: u64, backlog: u64| {
         let mut window = Box::<Window>::default();
         for latency in 1..=ms {
             let latency = Duration::from_millis(latency);
@@ -297,10 +297,10 @@ fn intervals_of_all_threads_are_one_without_loss() {
         }
         window.failure("SYSTEM_BUSY");
         let since = Duration::from_secs(5);
-        Interval { window, since, length: Duration::from_millis(ms), backlog }
+        Span { window, since, length: Duration::from_millis(ms), backlog }
     };
-    let mut intervals = [interval(100, 1), interval(300, 2), interval(200, 4)];
-    let all = merge(&mut intervals);
+    let mut spans = [span(100, 1), span(300, 2), span(200, 4)];
+    let all = merge(&mut spans);
     assert_eq!((all.since, all.length), (Duration::from_secs(5), Duration::from_millis(200)));
     assert_eq!((all.backlog, all.window.messages, all.window.bytes), (7, 1_200, 6_000));
     assert_eq!((all.window.response.count(), all.window.errors.total()), (600, 3));
@@ -311,7 +311,7 @@ fn intervals_of_all_threads_are_one_without_loss() {
 #[test]
 fn a_run_ends_when_its_last_slot_has_retired() {
     let work = Rc::new(Echo { retires_after: Some(10), ..Echo::default() });
-    let (archive, _) = run(work.clone(), None, 2, 0..0);
+    let (tally, _) = run(work.clone(), None, 2, 0..0);
     assert!((10..=11).contains(&work.asks.get()));
-    assert!(archive.elapsed() < Duration::from_secs(1));
+    assert!(tally.elapsed() < Duration::from_secs(1));
 }

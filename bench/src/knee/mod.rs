@@ -154,7 +154,7 @@ async fn try_rates(args: &KneeArgs, target: &Target) -> Result<Tried, BenchError
             let again = u32::try_from(tried.trials.len()).expect("a search is short");
             let pace = pace_at(args, rate);
             let load = producers.connect(target, &pace, again, None).await?;
-            let measured = measure::once(target, &pace, &load, clock.archive(&pace)).await;
+            let measured = measure::once(target, &pace, &load, clock.tally(&pace)).await;
             if stop::is_requested() {
                 break;
             }

@@ -14,7 +14,7 @@ use crate::limits::null_load::NullLoad;
 use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::outcome::{Outcome, is_behind};
 use crate::stop;
 use crate::target::Target;
@@ -92,12 +92,12 @@ impl NullBroker {
         let durability = args.load.target.broker.flush.into();
         let mut sends = Measured::default();
         let delivered = beside(target, store, brief(&args.load.pace), async |null| {
-            let (delivered, archive) = null.deliveries(durability, args).await?;
-            sends.archive = archive;
+            let (delivered, tally) = null.deliveries(durability, args).await?;
+            sends.tally = tally;
             Ok(delivered)
         });
         let delivered = delivered.await?;
-        let delivered = Self::of_deliveries(&sends.archive, &delivered);
+        let delivered = Self::of_deliveries(&sends.tally, &delivered);
         Ok((delivered, Self::of(SENDS, &sends)))
     }
 
@@ -130,7 +130,7 @@ impl NullBroker {
         sample: &Sample,
         runs: &[Measured],
     ) -> Result<Self, BenchError> {
-        let read: u64 = runs.iter().map(|run| run.archive.messages()).sum();
+        let read: u64 = runs.iter().map(|run| run.tally.messages()).sum();
         let of_one = read.div_ceil(runs.len() as u64 * sample.messages);
         let count = of_one.clamp(1, (COLD_MAX_BYTES / sample.bytes.len() as u64).max(1));
         let pace = PaceArgs { warm_up: Duration::ZERO, duration: COLD_LIMIT, ..pace.clone() };
@@ -142,10 +142,10 @@ impl NullBroker {
     }
 
     /// Of what arrived of the messages that were `sent`.
-    fn of_deliveries(sent: &Archive, delivered: &Measured) -> Self {
+    fn of_deliveries(sent: &Tally, delivered: &Measured) -> Self {
         let all = Self::of(end_to_end::LATENCY_OF, delivered);
-        let lost = lost(sent, &delivered.archive);
-        match is_behind(lost, delivered.archive.total.messages) {
+        let lost = lost(sent, &delivered.tally);
+        match is_behind(lost, delivered.tally.total.messages) {
             true => Self { p50_us: None, p99_us: None, lost: Some(lost), ..all },
             false => all,
         }
@@ -167,7 +167,7 @@ impl NullBroker {
 
 /// Messages that were sent and never arrived: those that lack in time and with what came late. What
 /// is on its way when the producers end, or the consumers, lacks in one of the two only.
-fn lost(sent: &Archive, arrived: &Archive) -> u64 {
+fn lost(sent: &Tally, arrived: &Tally) -> u64 {
     let in_time = sent.messages().saturating_sub(arrived.messages());
     in_time.min(sent.total.messages.saturating_sub(arrived.total.messages))
 }
@@ -197,7 +197,7 @@ pub async fn empty_pull_cpu_us(
         header: args.header,
     };
     let measured = beside(target, store, pace, async |null| null.pulls(plan, &[]).await).await?;
-    let answers = measured.archive.total.empty;
+    let answers = measured.tally.total.empty;
     let cpu_us = measured.used.map(|used| used.cpu.as_secs_f64() * 1e6 / answers as f64);
     Ok(cpu_us.filter(|_| answers > 0 && !stop::is_requested()))
 }
@@ -218,7 +218,7 @@ async fn beside(
         clients,
         pace: &pace,
         watch: &|_, _| Box::pin(async {}),
-        archive: &Archive::default,
+        tally: &Tally::default,
     };
     let measured = load(null).await?;
     scratch.remove_at_end();
@@ -236,25 +236,25 @@ mod tests {
     use crate::record::window::Window;
 
     /// So many messages in a counted second, and so many that came late.
-    fn archive(in_time: u64, late: u64) -> Archive {
+    fn tally(in_time: u64, late: u64) -> Tally {
         let window = |messages| {
             let mut window = Window::default();
             let latency = Duration::from_micros(100);
             (0..messages).for_each(|_| window.success(latency, latency, 1, 10));
             window
         };
-        let mut archive = Archive::default();
-        archive.add(&window(in_time), Duration::ZERO, Duration::from_secs(1), 0);
-        archive.add_late(&window(late), Duration::from_secs(1), Duration::ZERO);
-        archive
+        let mut tally = Tally::default();
+        tally.add(&window(in_time), Duration::ZERO, Duration::from_secs(1), 0);
+        tally.add_late(&window(late), Duration::from_secs(1), Duration::ZERO);
+        tally
     }
 
     #[test]
     fn a_null_broker_that_lost_messages_has_no_latency_of_deliveries() {
         let of = |sent: (u64, u64), arrived: (u64, u64)| {
-            let archive_of = |(in_time, late)| archive(in_time, late);
-            let delivered = Measured { archive: archive_of(arrived), ..Measured::default() };
-            let null = NullBroker::of_deliveries(&archive_of(sent), &delivered);
+            let tally_of = |(in_time, late)| tally(in_time, late);
+            let delivered = Measured { tally: tally_of(arrived), ..Measured::default() };
+            let null = NullBroker::of_deliveries(&tally_of(sent), &delivered);
             assert_eq!(null.p50_us.is_none(), null.p99_us.is_none());
             assert_eq!(null.p50_us.is_none(), null.lost.is_some());
             null.lost

@@ -219,7 +219,7 @@ mod tests {
     use crate::driver::{Load, Timing};
     use crate::limits::null_load;
     use crate::limits::tests::messages;
-    use crate::record::archive::Archive;
+    use crate::record::tally::Tally;
     use crate::workload::pull::{HOLD, PullPlan, Reading};
     use ringmq_protocol::SerializeType;
     use ringmq_runtime::net::Reuse;
@@ -242,9 +242,9 @@ mod tests {
             load.connect(addr, 1, move || null_load::pulls(&Rc::new(plan), 1)).await.unwrap();
         }
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(60) };
-        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
-        assert_eq!(archive.total.errors.total(), 0);
-        (archive.total.messages, archive.total.bytes)
+        let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+        assert_eq!(tally.total.errors.total(), 0);
+        (tally.total.messages, tally.total.bytes)
     }
 
     #[test]

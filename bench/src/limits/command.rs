@@ -17,8 +17,8 @@ use crate::limits::null_load::NullLoad;
 use crate::limits::null_server::Ends;
 use crate::limits::round_trip::{self, RoundTrip};
 use crate::limits::{MEASURED, SENDS, floor};
-use crate::record::archive::Archive;
 use crate::record::latencies::LatencySummary;
+use crate::record::tally::Tally;
 use crate::report::outcome::Outcome;
 use crate::report::{environment, live, table};
 use crate::target::routes::Routes;
@@ -133,7 +133,7 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
         clients: &clients,
         pace: &args.pace,
         watch: &|_, _| Box::pin(async {}),
-        archive: &Archive::default,
+        tally: &Tally::default,
     };
     let mut null_brokers = Vec::new();
     for durability in [Durability::None, Durability::Async, Durability::Sync] {

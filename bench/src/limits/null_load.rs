@@ -23,7 +23,7 @@ use crate::limits::delivery::PULLS_MAX;
 use crate::limits::null_broker;
 use crate::measure::{Measured, Used};
 use crate::observe::Machine;
-use crate::record::archive::{Archive, Second};
+use crate::record::tally::{Second, Tally};
 use crate::report::files;
 use crate::target::child::OwnProcess;
 use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
@@ -90,7 +90,7 @@ pub struct NullLoad<'a> {
     /// the load has ended.
     pub watch: &'a dyn Fn(u32, &Rc<Load>) -> LookEnds,
     /// Makes what the counted seconds are added to.
-    pub archive: &'a dyn Fn() -> Archive,
+    pub tally: &'a dyn Fn() -> Tally,
 }
 
 impl NullLoad<'_> {
@@ -119,7 +119,7 @@ impl NullLoad<'_> {
         &self,
         durability: Durability,
         args: &EndToEndArgs,
-    ) -> Result<(Measured, Archive), BenchError> {
+    ) -> Result<(Measured, Tally), BenchError> {
         let plan = plan(&args.load.message);
         let server = self.start(&["--durability", durability.word(), "--deliver"])?;
         let target = &args.load.target;
@@ -135,7 +135,7 @@ impl NullLoad<'_> {
         let producers = self.producers(&server, &plan).await?;
         let timing = self.pace.timing();
         let sending = task::spawn("bench producers", async move {
-            producers.run(timing, Archive::default(), |_, _| ()).await
+            producers.run(timing, Tally::default(), |_, _| ()).await
         });
         let measured = self.measure(&server, &consumers, |_, _| ()).await;
         Ok((measured, sending.await))
@@ -177,7 +177,7 @@ impl NullLoad<'_> {
         let server = self.start(&[&words[..], &["--cold-len", &len]].concat())?;
         let plan = PullPlan { reading: Reading::Replay(Some(1)), serialize: FORM, ..plan.clone() };
         let uncounted = self.readers(&server, &plan).await?;
-        uncounted.run(self.pace.timing(), Archive::default(), |_, _| ()).await;
+        uncounted.run(self.pace.timing(), Tally::default(), |_, _| ()).await;
         let readers = self.readers(&server, &plan).await?;
         log.check().await?;
         Ok((self.measure(&server, &readers, |_, _| ()).await, log))
@@ -229,12 +229,12 @@ impl NullLoad<'_> {
         let look_ends = (self.watch)(server.process.id(), load);
         // The watch looks before the first request.
         task::yield_now().await;
-        let archive = load.run(self.pace.timing(), (self.archive)(), show).await;
+        let tally = load.run(self.pace.timing(), (self.tally)(), show).await;
         let usages = before.zip(server.process.usage());
         let used = usages.map(|(before, after)| Used::between(before, after, load.messages()));
         let meanwhile = Some(Machine::look().await.since(&machine));
         look_ends.await;
-        Measured { archive, used, meanwhile, ..Measured::default() }
+        Measured { tally, used, meanwhile, ..Measured::default() }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::driver::work::Work;
 use crate::driver::{Load, Timing};
 use crate::error::BenchError;
 use crate::limits::prepared::{self, Prepared};
-use crate::record::archive::Archive;
 use crate::record::latencies::Latencies;
+use crate::record::tally::Tally;
 
 /// Where the two ends of a round trip run. It decides the figure: to wake a core that sleeps takes
 /// several times as long as the rest of the way.
@@ -69,6 +69,6 @@ pub async fn round_trips<W: Work + 'static>(
     let load = Load::on(&ends.clients, None);
     load.connect(&addr.to_string(), 1, work).await?;
     let timing = Timing { warm_up: Duration::ZERO, duration: measured };
-    let archive = load.run(timing, Archive::default(), |_, _| ()).await;
-    Ok(archive.total.service)
+    let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+    Ok(tally.total.service)
 }

@@ -80,8 +80,8 @@ impl Sample {
 
 /// Messages of a mean answer that brought any, at least one; none when none did.
 fn mean_messages(runs: &[Measured]) -> Option<u32> {
-    let answers: u64 = runs.iter().map(|run| run.archive.total.service.count()).sum();
-    let messages: u64 = runs.iter().map(|run| run.archive.total.messages).sum();
+    let answers: u64 = runs.iter().map(|run| run.tally.total.service.count()).sum();
+    let messages: u64 = runs.iter().map(|run| run.tally.total.messages).sum();
     let mean = messages as f64 / answers.max(1) as f64;
     (messages > 0).then_some((mean.round() as u32).max(1))
 }
@@ -95,7 +95,7 @@ mod tests {
     fn run(answers: &[u64]) -> Measured {
         let mut measured = Measured::default();
         for messages in answers {
-            measured.archive.total.success(Duration::ZERO, Duration::ZERO, *messages, 10);
+            measured.tally.total.success(Duration::ZERO, Duration::ZERO, *messages, 10);
         }
         measured
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::args::target::Flush;
 use crate::end_to_end;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::record::window::Window;
 use crate::report::outcome::Outcome;
 use comfy_table::Table;
@@ -73,9 +73,9 @@ fn outcome(messages: u64, us: u64) -> Outcome {
         let latency = Duration::from_micros(us);
         window.success(latency, latency / 2, 1, 10);
     }
-    let mut archive = Archive::default();
-    archive.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
-    Outcome::of_run(&Measured { archive, ..Measured::default() })
+    let mut tally = Tally::default();
+    tally.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
+    Outcome::of_run(&Measured { tally, ..Measured::default() })
 }
 
 /// The cells of a table, row by row, without the header.

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::error::BenchError;
 use crate::measure::Measured;
-use crate::record::archive::Second;
 use crate::record::latencies::Latencies;
+use crate::record::tally::Second;
 use crate::record::window::Window;
 use crate::report::Report;
 
@@ -34,7 +34,7 @@ pub async fn write(
     runs: &[Measured],
 ) -> Result<Vec<PathBuf>, BenchError> {
     let mut total = Window::default();
-    runs.iter().for_each(|run| total.add(&run.archive.total));
+    runs.iter().for_each(|run| total.add(&run.tally.total));
     let files = [
         ("json", report.to_json().into_bytes()),
         ("csv", csv(runs)),
@@ -122,7 +122,7 @@ struct Row {
 
 /// A row per counted second; the percentiles are those of the response time.
 fn csv(runs: &[Measured]) -> Vec<u8> {
-    seconds(runs.iter().map(|run| &run.archive.seconds[..]))
+    seconds(runs.iter().map(|run| &run.tally.seconds[..]))
 }
 
 /// The same of the seconds of each repetition.
@@ -194,7 +194,7 @@ fn percentiles(latencies: &Latencies) -> String {
 /// All interval histograms, response and service time of each second under a tag of that name.
 /// Times count in seconds from the base time, at which the first repetition began.
 fn interval_log(runs: &[Measured]) -> Vec<u8> {
-    let base_unix_ms = runs.iter().find_map(|run| run.archive.log_base_unix_ms());
+    let base_unix_ms = runs.iter().find_map(|run| run.tally.log_base_unix_ms());
     let base_s = base_unix_ms.unwrap_or(0) as f64 / 1e3;
     let mut log = format!(
         "#[Histogram log format version 1.3]\n\
@@ -206,7 +206,7 @@ fn interval_log(runs: &[Measured]) -> Vec<u8> {
     )
     .into_bytes();
     for run in runs {
-        log.extend_from_slice(run.archive.interval_log());
+        log.extend_from_slice(run.tally.interval_log());
     }
     log
 }
@@ -214,21 +214,21 @@ fn interval_log(runs: &[Measured]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::archive::{Archive, LogTime};
+    use crate::record::tally::{LogTime, Tally};
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
     use std::time::Duration;
 
     fn runs() -> Vec<Measured> {
         let began = LogTime { base_unix_ms: 1_700_000_000_500, offset: Duration::from_secs(100) };
-        let mut archive = Archive::with_interval_log(began);
+        let mut tally = Tally::with_interval_log(began);
         let mut window = Window::default();
         for us in 1..=1_000 {
             let latency = Duration::from_micros(us);
             window.success(latency, latency, 1, 10);
         }
-        archive.add(&window, Duration::from_secs(2), Duration::from_secs(1), 3);
-        vec![Measured { archive, ..Measured::default() }]
+        tally.add(&window, Duration::from_secs(2), Duration::from_secs(1), 3);
+        vec![Measured { tally, ..Measured::default() }]
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_percentile_file_ends_at_the_maximum_with_all_values() {
         let runs = runs();
-        let text = percentiles(&runs[0].archive.total.response);
+        let text = percentiles(&runs[0].tally.total.response);
         let rows: Vec<Vec<f64>> = text
             .lines()
             .skip(2)
@@ -280,9 +280,9 @@ mod tests {
         assert_eq!(lines.len(), 2);
         let mut window = Window::default();
         window.response.record_many(Duration::from_micros(7), 50);
-        let mut archive = Archive::default();
-        archive.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
-        let few = csv(&[Measured { archive, ..Measured::default() }]);
+        let mut tally = Tally::default();
+        tally.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
+        let few = csv(&[Measured { tally, ..Measured::default() }]);
         let few = String::from_utf8(few).unwrap();
         assert!(few.ends_with(",7.003,,,7.003,\n"), "{few}");
     }

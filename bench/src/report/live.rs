@@ -1,6 +1,6 @@
 //! The line of each second.
 
-use crate::record::archive::Second;
+use crate::record::tally::Second;
 
 /// Prints the line of one second on standard error, so that `--json` stays clean.
 pub fn line(second: &Second, warming_up: bool) {

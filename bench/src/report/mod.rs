@@ -203,7 +203,7 @@ impl Report {
 /// All repetitions, whose latencies are those of so called requests.
 fn sum(runs: &[Measured], latency_of: &str) -> (Window, Outcome) {
     let mut total = Window::default();
-    runs.iter().for_each(|run| total.add(&run.archive.total));
+    runs.iter().for_each(|run| total.add(&run.tally.total));
     let outcome = Outcome::new(&total, &runs.iter().collect::<Vec<_>>());
     let pulls = total.service.count();
     let messages_per_pull =

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::AGES;
 use crate::measure::{Measured, Used};
-use crate::record::archive::{Archive, Second, StepCount};
 use crate::record::failures::Failures;
 use crate::record::latencies::LatencySummary;
+use crate::record::tally::{Second, StepCount, Tally};
 use crate::record::window::Window;
 use crate::report::broker_use::BrokerUse;
 use crate::stages::BrokerStages;
@@ -52,25 +52,24 @@ pub struct Outcome {
 impl Outcome {
     /// Sums up runs whose windows together are `total`.
     pub fn new(total: &Window, runs: &[&Measured]) -> Self {
-        let of_all = |value: fn(&Archive) -> u64| -> u64 {
-            runs.iter().map(|run| value(&run.archive)).sum()
-        };
-        let seconds: f64 = runs.iter().map(|run| run.archive.elapsed().as_secs_f64()).sum();
+        let of_all =
+            |value: fn(&Tally) -> u64| -> u64 { runs.iter().map(|run| value(&run.tally)).sum() };
+        let seconds: f64 = runs.iter().map(|run| run.tally.elapsed().as_secs_f64()).sum();
         // A run that failed at once has counted no time.
         let seconds = seconds.max(1e-9);
-        let messages = of_all(Archive::messages);
+        let messages = of_all(Tally::messages);
         let used = runs.iter().filter_map(|run| run.used).reduce(Used::and);
         Self {
             seconds,
             messages,
             messages_per_second: messages as f64 / seconds,
-            megabytes_per_second: of_all(Archive::bytes) as f64 / seconds / 1e6,
+            megabytes_per_second: of_all(Tally::bytes) as f64 / seconds / 1e6,
             response: total.response.summary(),
             service: total.service.summary(),
-            empty: of_all(Archive::empty),
+            empty: of_all(Tally::empty),
             messages_per_pull: None,
             errors: total.errors.clone(),
-            backlog: of_all(Archive::backlog),
+            backlog: of_all(Tally::backlog),
             // Of no message there is nothing per message.
             broker: used.filter(|used| used.messages > 0).map(BrokerUse::of),
             steps: steps(runs),
@@ -81,9 +80,9 @@ impl Outcome {
 
     /// What one repetition came to.
     pub fn of_run(measured: &Measured) -> Self {
-        let archive = &measured.archive;
-        let outcome = Self::new(&archive.total, &[measured]);
-        let (by_second, stages) = (archive.seconds.clone(), measured.stages.clone());
+        let tally = &measured.tally;
+        let outcome = Self::new(&tally.total, &[measured]);
+        let (by_second, stages) = (tally.seconds.clone(), measured.stages.clone());
         Self { by_second, stages, ..outcome }
     }
 
@@ -165,9 +164,9 @@ pub fn is_behind(unsent: u64, answered: u64) -> bool {
 /// The rates of runs that all had the same ones, each over all repetitions.
 fn steps(runs: &[&Measured]) -> Vec<StepOutcome> {
     let Some((first, others)) = runs.split_first() else { return Vec::new() };
-    let mut steps = first.archive.steps.clone();
+    let mut steps = first.tally.steps.clone();
     for run in others {
-        steps.iter_mut().zip(&run.archive.steps).for_each(|(step, other)| step.add(other));
+        steps.iter_mut().zip(&run.tally.steps).for_each(|(step, other)| step.add(other));
     }
     // A run that was ended early did not come to all of them.
     steps.iter().filter(|step| !step.length.is_zero()).map(StepOutcome::of).collect()

@@ -29,7 +29,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::observe::{Machine, Strain};
 use crate::produce::Producers;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::{environment, files};
 use crate::stop;
 use crate::switch::brokers::Switches;
@@ -105,7 +105,7 @@ async fn measure(
     announce(args, seed);
     let running = {
         let (load, timing) = (Rc::clone(&load), timing(args));
-        let run = async move { load.run(timing, Archive::default(), |_, _| ()).await };
+        let run = async move { load.run(timing, Tally::default(), |_, _| ()).await };
         task::spawn("bench switch", run)
     };
     let before = Machine::look().await;
@@ -113,8 +113,8 @@ async fn measure(
     let measured = run.slices(seed, disks).await;
     let meanwhile = Machine::look().await.since(&before);
     load.stop_after(0);
-    let archive = running.await;
-    let failures = archive.total.errors.total();
+    let tally = running.await;
+    let failures = tally.total.errors.total();
     let (slices, ended_early) = measured?;
     Ok(Measured { seed, slices, ended_early, failures, meanwhile: meanwhile.strain() })
 }

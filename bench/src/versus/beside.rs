@@ -14,7 +14,7 @@ use crate::limits;
 use crate::measure::Measured;
 use crate::observe::Machine;
 use crate::produce::Producers;
-use crate::record::archive::{Archive, LogTime};
+use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
 use crate::versus::asked::Asked;
 use crate::versus::cold::{Cold, ONE_READ};
@@ -46,9 +46,9 @@ impl Sends {
         let pace = asked.paced(&load.pace);
         let load = producers.connect(&cold.other, &pace, 0, None).await?;
         let before = Machine::look().await;
-        let archive = load.run(pace.timing(), Archive::default(), |_, _| ()).await;
+        let tally = load.run(pace.timing(), Tally::default(), |_, _| ()).await;
         let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
-        let alone = Measured { archive, ..Measured::default() };
+        let alone = Measured { tally, ..Measured::default() };
         Ok(Self { producers, pace, alone, stolen_percent })
     }
 
@@ -69,24 +69,24 @@ impl Sends {
         let sending = load.clone();
         let reading = task::spawn("bench readers", async move {
             let begun = Instant::now();
-            let archive = readers.run(ONE_READ, Archive::default(), |_, _| ()).await;
+            let tally = readers.run(ONE_READ, Tally::default(), |_, _| ()).await;
             // Nothing more is sent when everything is read.
             sending.stop_after(0);
-            (archive, begun.elapsed())
+            (tally, begun.elapsed())
         });
         let watch = Watch::start(Watched::of(running), &load, ONE_READ, asked.prefix);
-        let archive = Archive::with_interval_log(LogTime::now());
-        let archive = load.run(ONE_READ, archive, |_, _| ()).await;
+        let tally = Tally::with_interval_log(LogTime::now());
+        let tally = load.run(ONE_READ, tally, |_, _| ()).await;
         let (read, took) = reading.await;
         let spent = watch.finish().await;
-        let measured = Measured { archive, ..Measured::default() };
-        let read = Measured { archive: read, ..Measured::default() };
+        let measured = Measured { tally, ..Measured::default() };
+        let read = Measured { tally: read, ..Measured::default() };
         let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
         let (alone, reads) = (&self.alone, &read);
         let beside = [("reads", limits::PULLS, reads), ("sends alone", limits::SENDS, alone)];
         let environment = Environment::of(&cold.target).await;
         keep_with(asked, limits::SENDS, measured, &beside, environment).await?;
-        let (alone, read) = (&self.alone.archive, &read.archive);
+        let (alone, read) = (&self.alone.tally, &read.tally);
         Ok(Figures {
             p99_alone_us: alone.total.response.summary().percentile_us("p99"),
             read_mb_per_s: Some(megabytes_per_second(read.total.bytes, took)),

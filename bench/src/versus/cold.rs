@@ -25,7 +25,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits;
 use crate::measure::Measured;
-use crate::record::archive::{Archive, LogTime};
+use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
 use crate::target::Target;
 use crate::target::caller::Caller;
@@ -129,7 +129,7 @@ impl Cold {
     async fn warm_up(&self, length: Duration) -> Result<(), BenchError> {
         let load = self.readers(&self.other, None).await?;
         let timing = Timing { warm_up: length, duration: Duration::ZERO };
-        load.run(timing, Archive::default(), |_, _| ()).await;
+        load.run(timing, Tally::default(), |_, _| ()).await;
         Ok(())
     }
 
@@ -163,10 +163,10 @@ async fn catch_up(
     let watch = Watch::start(Watched::of(running), &load, ONE_READ, asked.prefix);
     // The watch looks before the first pull.
     task::yield_now().await;
-    let archive = Archive::with_interval_log(LogTime::now());
-    let archive = load.run(ONE_READ, archive, |_, _| ()).await;
+    let tally = Tally::with_interval_log(LogTime::now());
+    let tally = load.run(ONE_READ, tally, |_, _| ()).await;
     let spent = watch.finish().await;
-    let measured = Measured { archive, ..Measured::default() };
+    let measured = Measured { tally, ..Measured::default() };
     let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
     keep(asked, limits::PULLS, measured, Environment::of(&cold.target).await).await?;
     let share = of_load.messages_per_second * stored_bytes / cold.log.bytes_per_s;

@@ -17,7 +17,7 @@ use crate::error::BenchError;
 use crate::idle;
 use crate::limits;
 use crate::produce::Producers;
-use crate::record::archive::Archive;
+use crate::record::tally::Tally;
 use crate::report::files;
 use crate::target::Target;
 use crate::versus::asked::Asked;
@@ -147,12 +147,12 @@ pub async fn first_message(
         let load = producers.connect(target, &lone, tries, None).await?;
         load.stop_after(1);
         let timing = Timing { warm_up: Duration::ZERO, duration: FIRST_MESSAGE_TRY };
-        let archive = load.run(timing, Archive::default(), |_, _| ()).await;
+        let tally = load.run(timing, Tally::default(), |_, _| ()).await;
         if load.messages() > 0 {
             return Ok(());
         }
         if Instant::now() > deadline {
-            let said = archive.total.errors.lines().next().unwrap_or_default();
+            let said = tally.total.errors.lines().next().unwrap_or_default();
             let what = format!("the broker took no message in {FIRST_MESSAGE_LIMIT:?}: {said}");
             return Err(BenchError::Race(what));
         }

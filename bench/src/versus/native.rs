@@ -11,7 +11,7 @@ use ringmq_runtime::task;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::measure::Measured;
-use crate::record::archive::{Archive, LogTime};
+use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
 use crate::report::{Report, files};
 use crate::target::Target;
@@ -113,7 +113,7 @@ pub struct Beside {
 
 impl Beside {
     /// Of the producers, when so many of their messages have arrived.
-    pub fn of(sent: &Archive, arrived: u64) -> Self {
+    pub fn of(sent: &Tally, arrived: u64) -> Self {
         let on_the_way = sent.messages().saturating_sub(arrived);
         Self { failures: sent.total.errors.total(), backlog: sent.backlog() + on_the_way }
     }
@@ -133,14 +133,14 @@ async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, Be
     let timing = work.timing;
     let watch = Watch::start(Watched::of(running), &work.load, timing, prefix);
     let beside = work.beside.clone().map(|load| {
-        let sending = async move { load.run(timing, Archive::default(), |_, _| ()).await };
+        let sending = async move { load.run(timing, Tally::default(), |_, _| ()).await };
         task::spawn("bench producers", sending)
     });
-    let archive = Archive::with_interval_log(LogTime::now());
-    let archive = work.load.run(timing, archive, |_, _| ()).await;
+    let tally = Tally::with_interval_log(LogTime::now());
+    let tally = work.load.run(timing, tally, |_, _| ()).await;
     let beside = match beside {
-        Some(sending) => Beside::of(&sending.await, archive.messages()),
+        Some(sending) => Beside::of(&sending.await, tally.messages()),
         None => Beside::default(),
     };
-    (Measured { archive, ..Measured::default() }, beside, watch.finish().await)
+    (Measured { tally, ..Measured::default() }, beside, watch.finish().await)
 }

@@ -24,7 +24,7 @@ use crate::limits::null_load::{LookEnds, NullLoad};
 use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
-use crate::record::archive::{Archive, LogTime};
+use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
@@ -82,7 +82,7 @@ pub async fn run(
         clients: &clients,
         pace: &pace,
         watch: &watch,
-        archive: &|| Archive::with_interval_log(LogTime::now()),
+        tally: &|| Tally::with_interval_log(LogTime::now()),
     };
     let ran = match &command {
         Command::Consume(args) if cold => Ran::catch_up(null, args, asked).await?,
@@ -131,7 +131,7 @@ impl Ran {
         args: &EndToEndArgs,
     ) -> Result<Self, BenchError> {
         let (measured, sent) = null.deliveries(durability, args).await?;
-        let beside = Beside::of(&sent, measured.archive.messages());
+        let beside = Beside::of(&sent, measured.tally.messages());
         Ok(Self { beside, ..Self::of(measured, end_to_end::LATENCY_OF) })
     }
 

@@ -8,8 +8,8 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::*;
 use crate::limits::tests::limits_of_sends;
 use crate::measure::Measured;
-use crate::record::archive::Archive;
 use crate::record::latencies::PERCENTILES;
+use crate::record::tally::Tally;
 use crate::record::window::Window;
 
 /// Seconds of a repetition.
@@ -23,7 +23,7 @@ fn report(base_us: u64) -> Report {
 /// The same with so many latencies in the first second, twice as many in the second, and so on.
 fn report_of(base_us: u64, per_second: u64) -> Report {
     let repetition = |_| {
-        let mut archive = Archive::default();
+        let mut tally = Tally::default();
         for second in 1..=SECONDS {
             let mut window = Window::default();
             for _ in 0..per_second * second {
@@ -33,9 +33,9 @@ fn report_of(base_us: u64, per_second: u64) -> Report {
             if second == 4 {
                 window.failure("SYSTEM_BUSY (2): <&>");
             }
-            archive.add(&window, Duration::from_secs(second), Duration::from_secs(1), 0);
+            tally.add(&window, Duration::from_secs(second), Duration::from_secs(1), 0);
         }
-        Measured { archive, ..Measured::default() }
+        Measured { tally, ..Measured::default() }
     };
     let runs: Vec<_> = (0..2).map(repetition).collect();
     Report::new("produce: <odd> & \"quoted\"".to_owned(), "send us", &runs)
@@ -247,7 +247,7 @@ fn a_run_without_an_answer_has_a_page() {
 fn a_day_is_shown_by_its_worst_seconds() {
     let mut report = report(100);
     let second = report.runs[0].by_second[0].clone();
-    let day = (0..86_400).map(|number| crate::record::archive::Second {
+    let day = (0..86_400).map(|number| crate::record::tally::Second {
         from_s: f64::from(number),
         max_us: if number == 40_000 { 9e6 } else { 100.0 },
         ..second.clone()

@@ -1,6 +1,6 @@
 //! What a run did over time, no finer than a plot can show.
 
-use crate::record::archive::Second;
+use crate::record::tally::Second;
 use crate::report::outcome::Outcome;
 
 /// Most points of a line: about as many as a plot has pixels. Longer runs are shown by the worst of

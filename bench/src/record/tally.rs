@@ -2,7 +2,7 @@
 //!
 //! Histograms have half a megabyte each, so adding them up takes a tenth of a millisecond that
 //! must not stand still the loop that measures: the driver swaps windows and gives the finished
-//! one to a helper thread, which owns the archive meanwhile.
+//! one to a helper thread, which owns the tally meanwhile.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::driver::schedule::Step;
 use crate::record::window::Window;
 
-/// One counted interval, usually a second.
+/// One counted span, usually a second.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Second {
     /// Its start, counted from the start of the run, warm-up included.
@@ -46,7 +46,7 @@ pub struct Second {
 
 /// The counted part of a run.
 #[derive(Debug, Default)]
-pub struct Archive {
+pub struct Tally {
     /// Sum of all counted seconds, and of the answers that came late.
     pub total: Window,
     /// Each of them.
@@ -91,7 +91,7 @@ struct IntervalLog {
     began: LogTime,
 }
 
-/// When the time of an archive began.
+/// When the time of a tally began.
 #[derive(Clone, Copy, Debug)]
 pub struct LogTime {
     /// Unix time in milliseconds at which the first repetition began.
@@ -101,7 +101,7 @@ pub struct LogTime {
 }
 
 impl LogTime {
-    /// An archive of the first repetition, which begins now.
+    /// A tally of the first repetition, which begins now.
     pub fn now() -> Self {
         Self { base_unix_ms: clock::unix_ms(), offset: Duration::ZERO }
     }
@@ -110,8 +110,8 @@ impl LogTime {
 /// Size of an interval log: a day of seconds at 2 KB each fits; later ones count in the total only.
 const INTERVAL_LOG_MAX_BYTES: usize = 256 << 20;
 
-impl Archive {
-    /// An archive that also writes the histogram of each second, up to 256 MiB of log; its times
+impl Tally {
+    /// A tally that also writes the histogram of each second, up to 256 MiB of log; its times
     /// begin at `began`.
     pub fn with_interval_log(began: LogTime) -> Self {
         let log = IntervalLog { lines: Vec::new(), began };
@@ -129,18 +129,18 @@ impl Archive {
         Self { steps, ..self }
     }
 
-    /// The lines of the interval log; empty unless [`Archive::with_interval_log`].
+    /// The lines of the interval log; empty unless [`Tally::with_interval_log`].
     pub fn interval_log(&self) -> &[u8] {
         self.interval_log.as_ref().map_or(&[], |log| &log.lines)
     }
 
     /// Unix time in milliseconds from which the times of the interval log count; none unless
-    /// [`Archive::with_interval_log`].
+    /// [`Tally::with_interval_log`].
     pub fn log_base_unix_ms(&self) -> Option<i64> {
         self.interval_log.as_ref().map(|log| log.began.base_unix_ms)
     }
 
-    /// Adds an interval that began `from` after the start of the run and took `length`.
+    /// Adds a span that began `from` after the start of the run and took `length`.
     pub fn add(&mut self, window: &Window, from: Duration, length: Duration, backlog: u64) {
         self.total.add(window);
         let mut second = second(window, from, length, backlog);
@@ -164,7 +164,7 @@ impl Archive {
 
     /// Adds what was asked in the counted time and answered, or lost, only after it: its latencies
     /// and errors count, or a stall at the end of a run would go unseen; its messages are no
-    /// throughput of the counted time, see [`Archive::messages`].
+    /// throughput of the counted time, see [`Tally::messages`].
     pub fn add_late(&mut self, window: &Window, from: Duration, length: Duration) {
         self.total.add(window);
         if let Some(step) = self.step_at(from) {
@@ -173,7 +173,7 @@ impl Archive {
         self.log(window, from, length);
     }
 
-    /// Takes what was due and not sent at the end of each rate from the archive of who sends.
+    /// Takes what was due and not sent at the end of each rate from the tally of who sends.
     pub fn take_backlogs(&mut self, senders: &Self) {
         let pairs = self.steps.iter_mut().zip(&senders.steps);
         pairs.for_each(|(step, sent)| step.backlog = sent.backlog);
@@ -198,7 +198,7 @@ impl Archive {
         if let Some(log) = &mut self.interval_log
             && log.lines.len() < INTERVAL_LOG_MAX_BYTES
         {
-            log_interval(&mut log.lines, window, log.began.offset + from, length);
+            log_span(&mut log.lines, window, log.began.offset + from, length);
         }
     }
 
@@ -213,7 +213,7 @@ impl Archive {
     }
 }
 
-/// The row of one interval.
+/// The row of one span.
 pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -> Second {
     Second {
         from_s: from.as_secs_f64(),
@@ -231,8 +231,8 @@ pub fn second(window: &Window, from: Duration, length: Duration, backlog: u64) -
     }
 }
 
-/// Appends the two lines of an interval: response time and service time.
-fn log_interval(log: &mut Vec<u8>, window: &Window, from: Duration, length: Duration) {
+/// Appends the two lines of a span: response time and service time.
+fn log_span(log: &mut Vec<u8>, window: &Window, from: Duration, length: Duration) {
     let mut serializer = V2DeflateSerializer::new();
     let mut writer = IntervalLogWriterBuilder::new()
         .begin_log_with(log, &mut serializer)
@@ -254,25 +254,25 @@ mod tests {
         // The warm-up of 2 s is a part of the first.
         let steps = [(4, 100.0), (2, 300.0)];
         let steps = steps.map(|(length, rate)| Step { length: seconds(length), rate });
-        let mut archive = Archive::default().with_steps(&steps);
+        let mut tally = Tally::default().with_steps(&steps);
         for (from, ms) in [(2, 1), (3, 1), (4, 5), (5, 5)] {
             let mut window = Window::default();
             let latency = Duration::from_millis(ms);
             window.success(latency, latency, 1, 10);
-            archive.add(&window, seconds(from), seconds(1), 10 * from);
+            tally.add(&window, seconds(from), seconds(1), 10 * from);
         }
-        archive.add_late(&archive.steps[1].window.clone(), seconds(6), seconds(1));
+        tally.add_late(&tally.steps[1].window.clone(), seconds(6), seconds(1));
         let told = |step: &StepCount| {
             let max_ms = step.window.response.max_us() / 1e3;
             (step.rate, step.length, step.messages, step.backlog, max_ms.round())
         };
-        let told: Vec<_> = archive.steps.iter().map(told).collect();
+        let told: Vec<_> = tally.steps.iter().map(told).collect();
         assert_eq!(told[0], (100.0, seconds(2), 2, 30, 1.0));
         assert_eq!(told[1], (300.0, seconds(2), 2, 50, 5.0));
-        assert_eq!(archive.steps[1].window.response.count(), 4, "what came late was asked last");
-        let rates: Vec<_> = archive.seconds.iter().map(|second| second.rate.unwrap()).collect();
+        assert_eq!(tally.steps[1].window.response.count(), 4, "what came late was asked last");
+        let rates: Vec<_> = tally.seconds.iter().map(|second| second.rate.unwrap()).collect();
         assert_eq!(rates, [100.0, 100.0, 300.0, 300.0]);
-        assert!(Archive::default().with_steps(&steps[..1]).steps.is_empty(), "one rate is all");
+        assert!(Tally::default().with_steps(&steps[..1]).steps.is_empty(), "one rate is all");
     }
 
     #[test]
@@ -290,33 +290,30 @@ mod tests {
 
     #[test]
     fn the_total_is_the_sum_of_the_seconds() {
-        let mut archive = Archive::default();
+        let mut tally = Tally::default();
         let mut window = Window::default();
         for ms in [1, 2] {
             let latency = Duration::from_millis(ms);
             window.success(latency, latency, 1, 10);
             window.failure("SYSTEM_BUSY");
-            archive.add(&window, Duration::from_secs(ms), Duration::from_secs(1), 7);
+            tally.add(&window, Duration::from_secs(ms), Duration::from_secs(1), 7);
             window.reset();
         }
-        let total = &archive.total;
+        let total = &tally.total;
         assert_eq!((total.messages, total.bytes, total.errors.total()), (2, 20, 2));
-        assert_eq!(archive.elapsed(), Duration::from_secs(2));
-        assert_eq!((archive.seconds.len(), archive.backlog()), (2, 7));
-        assert!(archive.interval_log().is_empty());
+        assert_eq!(tally.elapsed(), Duration::from_secs(2));
+        assert_eq!((tally.seconds.len(), tally.backlog()), (2, 7));
+        assert!(tally.interval_log().is_empty());
     }
 
     #[test]
     fn late_answers_are_latency_and_no_throughput() {
-        let mut archive = Archive::default();
+        let mut tally = Tally::default();
         let mut window = Window::default();
         window.success(Duration::from_secs(5), Duration::from_secs(5), 1, 10);
         window.failure("no answer");
-        archive.add_late(&window, Duration::from_secs(1), Duration::from_secs(5));
-        assert_eq!(
-            (archive.messages(), archive.bytes(), archive.elapsed()),
-            (0, 0, Duration::ZERO)
-        );
-        assert_eq!((archive.total.response.count(), archive.total.errors.total()), (1, 1));
+        tally.add_late(&window, Duration::from_secs(1), Duration::from_secs(5));
+        assert_eq!((tally.messages(), tally.bytes(), tally.elapsed()), (0, 0, Duration::ZERO));
+        assert_eq!((tally.total.response.count(), tally.total.errors.total()), (1, 1));
     }
 }
