@@ -27,6 +27,7 @@ mod assemble;
 mod calls;
 mod connection;
 mod dial;
+mod dialer;
 mod gathered;
 mod limits;
 mod out;
@@ -41,7 +42,8 @@ mod writer;
 
 pub use calls::{CALLS_MAX, Call, CallError};
 pub use connection::Connection;
-pub use dial::{DialError, Dialer, dial};
+pub use dial::{DialError, dial};
+pub use dialer::Dialer;
 pub use limits::{ConnectionLimits, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits};
 pub use out::OutQueue;
 pub use owned::OwnedCommand;
