@@ -202,8 +202,9 @@ pub fn version_of(tool: &str, flag: &str, fix: &str) -> Result<String, BenchErro
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringmq_runtime::shards;
+
+    use super::*;
 
     fn check<F: Future<Output = ()> + 'static>(test: impl FnOnce(PathBuf) -> F + Send + 'static) {
         let folder = tempfile::tempdir().unwrap();

@@ -103,8 +103,9 @@ fn take_all(bytes: &[u8], take: &mut impl FnMut(&Command<'_>)) -> Result<usize, 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringmq_protocol::{RequestHead, SerializeType, write_request};
+
+    use super::*;
 
     #[test]
     fn requests_are_found_again_however_they_are_cut() {

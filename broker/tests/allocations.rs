@@ -16,6 +16,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::offset::MaxOffsetRequest;
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::task;
+
 use support::raw::{RawClient, requests};
 use support::{Bench, Setup, pull_header, send_header, temp_dir};
 

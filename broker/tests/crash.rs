@@ -21,6 +21,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::sim::{Chance, World};
 use ringmq_runtime::task;
+
 use support::simulated::{self, BROKER};
 use support::{Client, Setup, field, pull_header, pulled, send_header};
 

@@ -11,12 +11,13 @@ mod world;
 
 use std::time::Duration;
 
-use boot::{BROKER, boot, connect};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::record::records;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
+use boot::{BROKER, boot, connect};
 use support::TIMEOUT;
 use world::create;
 

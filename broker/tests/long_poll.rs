@@ -8,6 +8,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
+
 use support::{Bench, Client, Pulled, Setup, in_time, pull_header, pulled, temp_dir};
 
 fn waiting<'h>(topic: &'h str, queue: i32, from: i64, tags: &'h str) -> PullRequest<'h> {

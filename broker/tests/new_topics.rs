@@ -5,6 +5,7 @@ mod support;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::{Call, OwnedCommand};
 use ringmq_runtime::task;
+
 use support::{
     Client, HELD_TOPIC, REFUSED_TOPIC, RELEASE, Setup, TIMEOUT, field, in_time, send_header,
     temp_dir,

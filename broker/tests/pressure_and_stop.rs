@@ -15,6 +15,7 @@ use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_protocol::record::records;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
 use support::simulated::{self, BROKER};
 use support::{Client, Setup, field, in_time, pull_header, send_header, temp_dir};
 

@@ -7,6 +7,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::properties::Properties;
+
 use support::{Setup, field, pull_header, send_header, temp_dir};
 
 /// Runs every scenario on the layouts that matter: one log, several logs on one core, cores and

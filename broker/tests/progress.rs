@@ -11,6 +11,7 @@ use ringmq_protocol::headers::offset::{
 };
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::{QueryMessageRequest, ViewMessageRequest};
+
 use support::{Client, Setup, messages, pull_header, temp_dir};
 
 fn query<'h>(group: &'h str, queue_id: i32) -> QueryOffsetRequest<'h> {

@@ -24,6 +24,7 @@ use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
+
 use world::{Client, route};
 
 const NAMESRV: u32 = 2;

@@ -19,7 +19,6 @@ mod world;
 use std::rc::Rc;
 use std::time::Duration;
 
-use boot::{BROKER, boot, connect};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::headers::client::ResetOffsetRequest;
@@ -28,6 +27,8 @@ use ringmq_protocol::record::records;
 use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
+use boot::{BROKER, boot, connect};
 use world::{Client, create};
 
 const QUEUE: i32 = 1;

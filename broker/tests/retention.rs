@@ -13,6 +13,7 @@ use ringmq_broker::shard::DataPlane;
 use ringmq_broker::view::Change;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
 use support::{Client, Setup, simulated};
 
 /// Several files of 256 KiB.

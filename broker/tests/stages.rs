@@ -13,6 +13,7 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::properties::Properties;
 use ringmq_runtime::task;
+
 use support::raw::{RawClient, requests};
 use support::{Bench, Client, Setup, in_time, send_header, temp_dir};
 

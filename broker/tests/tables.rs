@@ -8,13 +8,14 @@ mod support;
 #[path = "control/world.rs"]
 mod world;
 
-use boot::{BROKER, boot, connect};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::json;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
+use boot::{BROKER, boot, connect};
 use support::TIMEOUT;
 use world::{Client, create, send_header};
 

@@ -161,8 +161,9 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringmq_settings::{Notes, Properties};
+
+    use super::*;
 
     fn properties(text: &str) -> Properties {
         Properties::parse(text.as_bytes()).expect("readable")

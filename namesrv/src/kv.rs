@@ -93,8 +93,9 @@ fn entry_size(namespace: &str, key: &str, value: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringmq_protocol::names::ORDER_TOPIC_CONFIG;
+
+    use super::*;
 
     #[test]
     fn values_are_kept_by_namespace_and_read_back_from_the_file() {

@@ -16,12 +16,13 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use child::{Child, Ended};
 use ringmq_namesrv::config::ROWS;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, dial};
 use ringmq_runtime::net::free_ports;
 use ringmq_runtime::shards::block_on;
+
+use child::{Child, Ended};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

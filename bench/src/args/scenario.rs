@@ -187,10 +187,11 @@ fn word(value: &Value) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::args::Command;
     use ringmq_runtime::disk::Disk;
     use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::args::Command;
 
     #[test]
     fn keys_become_flags() {

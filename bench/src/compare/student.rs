@@ -100,10 +100,11 @@ fn quantile(confidence: f64, freedom: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
     use rand_distr::{Distribution, Normal};
+
+    use super::*;
 
     #[test]
     fn the_quantiles_are_those_of_the_tables() {

@@ -1,3 +1,10 @@
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, Normal};
+use ringmq_runtime::process::Usage;
+
 use super::*;
 use crate::environment::RELEASE_KEY;
 use crate::measure::Used;
@@ -5,13 +12,6 @@ use crate::record::failures::Failures;
 use crate::record::latencies::Latencies;
 use crate::record::tally::Second;
 use crate::report::broker_use::BrokerUse;
-
-use std::time::Duration;
-
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use rand_distr::{Distribution, Normal};
-use ringmq_runtime::process::Usage;
 
 const RATE: &Metric = &METRICS[0];
 

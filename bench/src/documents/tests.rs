@@ -1,10 +1,12 @@
-use super::*;
-use crate::args::scenario;
+use std::io::Write;
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ringmq_runtime::shards;
 use serde::Deserialize;
-use std::io::Write;
+
+use super::*;
+use crate::args::scenario;
 
 /// What a result has that is read.
 #[derive(Debug, Deserialize)]

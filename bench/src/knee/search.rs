@@ -62,10 +62,11 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::driver::schedule::{Arrivals, Schedule, Step};
     use crate::record::latencies::Latencies;
-    use std::time::Duration;
 
     /// Runs a search against a server that is good up to `knee`; the rates that were tried.
     fn tried(knee: f64, search: &mut Search) -> Vec<f64> {

@@ -215,17 +215,19 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use ringmq_protocol::SerializeType;
+    use ringmq_runtime::net::Reuse;
+    use ringmq_runtime::shards;
+
     use super::*;
     use crate::driver::{Load, Timing};
     use crate::limits::null_load;
     use crate::limits::tests::messages;
     use crate::record::tally::Tally;
     use crate::workload::pull::{HOLD, PullPlan, Reading};
-    use ringmq_protocol::SerializeType;
-    use ringmq_runtime::net::Reuse;
-    use ringmq_runtime::shards;
-    use std::net::SocketAddr;
-    use std::time::Duration;
 
     /// Messages and bodies' bytes that three connections read together.
     async fn read(addr: &str) -> (u64, u64) {

@@ -233,14 +233,16 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::wire::Assembler;
+    use std::time::Duration;
+
     use ringmq_protocol::codes::{request, response};
     use ringmq_protocol::record::records;
     use ringmq_protocol::{RequestHead, SerializeType, write_request};
     use ringmq_runtime::net::{Listener, ReadHalf, Reuse, Stream};
     use ringmq_runtime::shards;
-    use std::time::Duration;
+
+    use super::*;
+    use crate::wire::Assembler;
 
     /// A send of each body.
     fn group(bodies: &[&[u8]]) -> Vec<u8> {

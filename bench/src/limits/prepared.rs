@@ -212,9 +212,10 @@ async fn answer(stream: Stream, prepared: Rc<Prepared>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringmq_protocol::headers::pull::PullRequest;
     use ringmq_protocol::{Command, Header, RequestHead, frame, write_request};
+
+    use super::*;
 
     /// The opaques of the answers to requests with these numbers, each proved by `look`.
     fn check(prepared: &Prepared, opaques: &[i32], look: impl Fn(&Command<'_>)) {

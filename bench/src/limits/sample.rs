@@ -88,8 +88,9 @@ fn mean_messages(runs: &[Measured]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     /// A run with answers of so many messages.
     fn run(answers: &[u64]) -> Measured {

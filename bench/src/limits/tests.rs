@@ -1,14 +1,16 @@
 //! What reports say of the null broker and of floors.
 
+use std::net::SocketAddr;
+
+use comfy_table::Table;
+use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
+
 use super::*;
 use crate::args::target::Flush;
 use crate::end_to_end;
 use crate::record::tally::Tally;
 use crate::record::window::Window;
 use crate::report::outcome::Outcome;
-use comfy_table::Table;
-use ringmq_protocol::record::{NewRecord, Placement, encode, encoded_len};
-use std::net::SocketAddr;
 
 /// So many stored messages with bodies of `body_bytes`, one behind the other.
 pub fn messages(count: usize, body_bytes: usize) -> Vec<u8> {

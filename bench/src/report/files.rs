@@ -213,11 +213,13 @@ fn interval_log(runs: &[Measured]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::record::tally::{LogTime, Tally};
+    use std::time::Duration;
+
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-    use std::time::Duration;
+
+    use super::*;
+    use crate::record::tally::{LogTime, Tally};
 
     fn runs() -> Vec<Measured> {
         let began = LogTime { base_unix_ms: 1_700_000_000_500, offset: Duration::from_secs(100) };

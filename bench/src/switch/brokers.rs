@@ -109,11 +109,11 @@ async fn value_at(caller: &mut Caller, key: &str) -> Result<String, BenchError> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::rc::Rc;
 
     use ringmq_runtime::shards;
 
+    use super::*;
     use crate::switch::fake::Fake;
 
     /// Two brokers with a setting `k` of the value `own`.

@@ -167,9 +167,10 @@ fn ratio(information: &BTreeMap<String, String>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use ringmq_runtime::shards;
+
     use super::*;
     use crate::switch::fake::Fake;
-    use ringmq_runtime::shards;
 
     /// Pairs that are run of 40, and what is said at the end, on a disk of which so much is used
     /// and a pair takes as much; `are_ours` as of [`Disks::of`].

@@ -207,10 +207,11 @@ pub fn table(figures: &[Figure]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::rngs::SmallRng;
     use rand::{RngExt, SeedableRng};
     use rand_distr::{Distribution, Normal};
+
+    use super::*;
 
     fn slice(pair: u32, value: usize, cpu_us: f64, messages: u64) -> Slice {
         let cpu_s = Some(cpu_us * messages as f64 / 1e6);

@@ -49,9 +49,11 @@ fn written_bytes(io: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use ringmq_runtime::sim::World;
     use std::cell::Cell;
+
+    use ringmq_runtime::sim::World;
+
+    use super::*;
 
     /// How many looks the wait takes for a process that writes until as many have looked, and of
     /// which the kernel tells or not.

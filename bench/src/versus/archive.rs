@@ -73,11 +73,12 @@ pub async fn read(path: &Path) -> Result<Results, BenchError> {
     reason = "tests that make files and look at them from outside"
 )]
 mod tests {
+    use ringmq_runtime::shards;
+    use serde_json::json;
+
     use super::*;
     use crate::versus::results::tests::race;
     use crate::versus::tables;
-    use ringmq_runtime::shards;
-    use serde_json::json;
 
     fn check(test: impl AsyncFnOnce(&Path) + Send + 'static) {
         let folder = tempfile::tempdir().unwrap();

@@ -55,9 +55,10 @@ pub fn share_of(messages: u64, share: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::args::values;
-    use std::time::Duration;
 
     #[test]
     fn the_command_has_the_place_and_the_cores_of_its_clients() {

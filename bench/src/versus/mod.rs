@@ -274,8 +274,9 @@ fn conditions(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn check(now: Value) -> Result<Results, BenchError> {
         let before = json!({"seed": 1, "blocks": 2, "duration_s": 4.0, "java": null, "our_program": "bench"});

@@ -83,8 +83,9 @@ fn without_word(text: &str, word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn absolute_paths_keep_their_last_part() {

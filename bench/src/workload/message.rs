@@ -99,9 +99,10 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::SeedableRng;
     use ringmq_protocol::properties::Properties;
+
+    use super::*;
 
     fn plan() -> MessagePlan {
         MessagePlan {

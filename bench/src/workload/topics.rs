@@ -51,8 +51,9 @@ impl TopicDraw {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::SeedableRng;
+
+    use super::*;
 
     fn shares(topics: usize, spread: Spread) -> Vec<f64> {
         let draw = TopicDraw::new(topics, spread);

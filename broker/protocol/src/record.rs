@@ -12,14 +12,13 @@
 mod encode;
 pub mod sys_flag;
 
-pub use encode::{NewRecord, Placement, encode, encoded_len};
-
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::LayoutError;
 use crate::properties::{ENTRY_SEPARATOR, NAME_VALUE_SEPARATOR, Properties, keys};
 use crate::reader::Reader;
+pub use encode::{NewRecord, Placement, encode, encoded_len};
 
 /// Magic of a record whose topic length is one byte.
 pub const MAGIC_V1: i32 = 0xDAA3_20A7_u32 as i32;

@@ -4,6 +4,8 @@
 //! so an index may fit the names and lengths of files that have other contents. Believing it would
 //! put new messages behind a hole, and the next rebuild would stop there.
 
+use ringmq_protocol::record::Record;
+
 use crate::blocks;
 use crate::entry::Entry;
 use crate::error::OpenError;
@@ -13,8 +15,6 @@ use crate::position::QueueKey;
 use crate::queue::{BlockRef, Queue};
 use crate::scan::RECORD_MAX_BYTES;
 use crate::segments::read_padded;
-
-use ringmq_protocol::record::Record;
 
 /// An entry of the index, and of which queue it is.
 struct Claim {

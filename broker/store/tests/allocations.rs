@@ -11,12 +11,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use common::{WIDE, message};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
 use ringmq_store::{
     FlushPolicy, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
 };
+
+use common::{WIDE, message};
 
 struct Counting;
 

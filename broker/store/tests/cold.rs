@@ -4,13 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WIDE, memory_bytes, message, parse_all, tiny_options};
 use ringmq_runtime::sim::{Chance, DiskReads, PageCache, World};
 use ringmq_runtime::task;
 use ringmq_store::{
     BatchLimit, FlushPolicy, Log, LogId, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow,
     ReadQuery,
 };
+
+use common::{WIDE, memory_bytes, message, parse_all, tiny_options};
 
 const QUEUES: i32 = 4;
 const MESSAGES_OF_QUEUE: u64 = 4000;

@@ -5,10 +5,11 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{consume, message, parse_all, tiny_options};
 use ringmq_runtime::sim::{Chance, World};
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, RecoveryReport};
+
+use common::{consume, message, parse_all, tiny_options};
 
 const MESSAGES: u8 = 20;
 const DAMAGED: u8 = 12;

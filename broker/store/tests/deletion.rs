@@ -4,10 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{consume, message, tiny_options};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, QueueOffset};
+
+use common::{consume, message, tiny_options};
 
 /// The index is saved while neither the last message before the deletion nor the first one after it
 /// is flushed. The start after the kill then meets both in the log, in that order.

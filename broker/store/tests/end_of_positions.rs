@@ -4,12 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{TINY_SEGMENT_BYTES, WIDE_SEARCH, consume, message, older_than, tiny_options};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{
     AppendError, FlushPolicy, KeyQuery, LOG_MAX_BYTES, Log, LogId, LogOptions, OpenError,
 };
+
+use common::{TINY_SEGMENT_BYTES, WIDE_SEARCH, consume, message, older_than, tiny_options};
 
 fn options() -> LogOptions {
     tiny_options(FlushPolicy::Sync)

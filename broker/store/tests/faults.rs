@@ -9,11 +9,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::story::{End, Sent, Story};
-use common::{message, older_than};
 use ringmq_runtime::sim::Chance;
 use ringmq_runtime::task;
 use ringmq_store::{AppendError, FlushPolicy, Log, LogId, OpenError};
+
+use common::story::{End, Sent, Story};
+use common::{message, older_than};
 
 /// Seeds of each kind of story that a plain `cargo test` runs; `cargo xtask` asks for 500 by
 /// `RINGMQ_SEEDS`.

@@ -6,12 +6,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{WIDE, memory_bytes, message, parse_all, tiny_options};
 use ringmq_runtime::sim::{PageCache, World};
 use ringmq_runtime::task;
 use ringmq_store::{
     BatchLimit, FlushPolicy, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
 };
+
+use common::{WIDE, memory_bytes, message, parse_all, tiny_options};
 
 const QUEUES: i32 = 4;
 const MESSAGES_OF_QUEUE: u64 = 2000;

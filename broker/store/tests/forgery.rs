@@ -4,13 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WIDE_SEARCH, message, tiny_options};
 use ringmq_protocol::record::{Placement, encode, encoded_len};
 use ringmq_runtime::sim::World;
 use ringmq_store::{
     FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
     ReadStatus,
 };
+
+use common::{WIDE_SEARCH, message, tiny_options};
 
 /// Bytes of a record with IPv4 hosts in front of its body.
 const BODY_AT: u64 = 88;

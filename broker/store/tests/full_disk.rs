@@ -4,11 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{consume, message, tiny_options};
 use ringmq_runtime::disk::Access;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{AppendError, FlushPolicy, Log, LogId, LogOptions, OpenError};
+
+use common::{consume, message, tiny_options};
 
 const SYNC: FlushPolicy = FlushPolicy::Sync;
 

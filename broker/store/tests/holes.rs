@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{TINY_SEGMENT_BYTES, message, tiny_options};
 use ringmq_protocol::record::{NewRecord, encoded_len};
 use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::Access;
 use ringmq_runtime::sim::World;
 use ringmq_store::{FlushPolicy, Log, LogId, OpenError, PAGE_BYTES, RecoveryReport};
+
+use common::{TINY_SEGMENT_BYTES, message, tiny_options};
 
 async fn try_open(world: &World) -> Result<(Log, RecoveryReport), OpenError> {
     Log::open(&world.disk(0), "log", LogId(0), tiny_options(FlushPolicy::Sync)).await

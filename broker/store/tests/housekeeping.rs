@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{TINY_SEGMENT_BYTES, WIDE, consume, message, older_than, tiny_options};
 use ringmq_runtime::clock::unix_ms;
 use ringmq_runtime::disk::FileView;
 use ringmq_runtime::net::{Listener, Reuse, Stream};
@@ -16,6 +15,8 @@ use ringmq_store::{
     AppendError, FlushPolicy, Log, LogId, LogOptions, OpenError, Piece, QueueOffset, ReadQuery,
     Retention,
 };
+
+use common::{TINY_SEGMENT_BYTES, WIDE, consume, message, older_than, tiny_options};
 
 const NOW_MS: i64 = 10_000_000;
 

@@ -4,11 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{consume, message, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, RecoveryReport};
+
+use common::{consume, message, tiny_options};
 
 const SENT: usize = 8000;
 

@@ -4,13 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{consume, message, tiny_options};
 use ringmq_protocol::record::{NewRecord, Placement, encode};
 use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::Access;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, Log, LogId, LogOptions, OpenError, QueueOffset, RecoveryReport};
+
+use common::{consume, message, tiny_options};
 
 const SEGMENT: &str = "log/commitlog/00000000000000000000";
 

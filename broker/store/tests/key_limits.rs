@@ -4,10 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WIDE_SEARCH, message, parse_all, tiny_options};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, KeyFound, KeyLimits, KeyQuery, Log, LogId};
+
+use common::{WIDE_SEARCH, message, parse_all, tiny_options};
 
 const MESSAGES: u64 = 400;
 

@@ -4,10 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WIDE_SEARCH, message, older_than, tiny_options};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, KeyQuery, Log, LogId, LogOptions};
+
+use common::{WIDE_SEARCH, message, older_than, tiny_options};
 
 const SEGMENT_BYTES: u64 = 48 << 20;
 

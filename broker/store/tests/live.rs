@@ -10,13 +10,14 @@ mod common;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{WIDE, WIDE_SEARCH, consume, message, older_than, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
 use ringmq_store::{
     FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
     ReadStatus, TimeBoundary,
 };
+
+use common::{WIDE, WIDE_SEARCH, consume, message, older_than, tiny_options};
 
 /// An empty directory of this test.
 fn directory(name: &str) -> PathBuf {

@@ -5,7 +5,6 @@ mod common;
 
 use std::time::Duration;
 
-use common::{WIDE, WIDE_SEARCH, consume, memory_bytes, message, parse_all, tiny_options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::sim::World;
 use ringmq_store::metadata::Document;
@@ -14,6 +13,8 @@ use ringmq_store::{
     BatchLimit, FlushPolicy, KeyQuery, Log, LogId, LogOptions, Piece, QueueOffset, ReadLimits,
     ReadNow, ReadQuery, ReadResult, ReadStatus,
 };
+
+use common::{WIDE, WIDE_SEARCH, consume, memory_bytes, message, parse_all, tiny_options};
 
 async fn open(disk: &Disk, options: &LogOptions) -> Log {
     let opened = Log::open(disk, "log", LogId(0), options.clone()).await;

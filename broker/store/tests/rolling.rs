@@ -4,11 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{message, tiny_options};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, Log, LogId, LogOptions};
+
+use common::{message, tiny_options};
 
 const SEGMENT_BYTES: u64 = 1 << 20;
 

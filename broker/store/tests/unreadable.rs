@@ -5,7 +5,6 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{WIDE, WIDE_SEARCH, memory_bytes, message, parse_all, tiny_options};
 use ringmq_runtime::net::{Listener, Reuse, Stream};
 use ringmq_runtime::sim::{PageCache, World};
 use ringmq_runtime::{clock, task};
@@ -13,6 +12,8 @@ use ringmq_store::{
     Appended, FlushPolicy, KeyQuery, Log, LogId, LogOptions, OpenError, Piece, QueueOffset,
     ReadError, ReadLimits, ReadNow, ReadQuery, RecoveryReport,
 };
+
+use common::{WIDE, WIDE_SEARCH, memory_bytes, message, parse_all, tiny_options};
 
 const SEGMENT: &str = "log/commitlog/00000000000000000000";
 const SECTOR_BYTES: usize = 512;

@@ -14,11 +14,12 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use node::{Node, client, mqbroker, name_server, route, wait_for_route};
 use ringmq_broker::config::ROWS;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::shards::block_on;
+
+use node::{Node, client, mqbroker, name_server, route, wait_for_route};
 use support::child::Child;
 use support::{Client, TIMEOUT, free_port, pull_header, send_header, temp_dir};
 

@@ -24,6 +24,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::{clock, remote};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
+
 use world::World;
 
 /// Scenarios wait for servers most of the time.

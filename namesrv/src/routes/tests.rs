@@ -1,11 +1,12 @@
 //! The rules of the route table.
 
+use ringmq_protocol::bodies::topic::TopicQueueMappingInfo;
+
 use super::*;
 use crate::admission::{
     BROKERS_MAX, FILTER_SERVERS_MAX, MAPPINGS_MAX_BYTES, NAME_MAX_BYTES, ROUTES_MAX_BYTES,
 };
 use crate::views::{UnitTopics, keep_zone};
-use ringmq_protocol::bodies::topic::TopicQueueMappingInfo;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 

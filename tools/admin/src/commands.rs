@@ -6,10 +6,11 @@ mod group;
 mod message;
 mod topic;
 
-use crate::report::Report;
-use crate::target::Failure;
 use clap::Subcommand;
 use ringmq_client::Client;
+
+use crate::report::Report;
+use crate::target::Failure;
 
 /// A command with its options, in Apache's spelling.
 #[derive(Debug, Subcommand)]

@@ -10,17 +10,19 @@ mod report;
 mod target;
 mod times;
 
-use clap::{CommandFactory, Parser};
-use commands::Command;
-use futures_lite::future::block_on;
-use report::Report;
-use ringmq_client::Client;
-use ringmq_client::config::ClientConfig;
-use ringmq_version::VERSION;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use futures_lite::future::block_on;
+use ringmq_client::Client;
+use ringmq_client::config::ClientConfig;
+use ringmq_version::VERSION;
+
+use commands::Command;
+use report::Report;
 use target::Failure;
 
 /// Longest wait for an answer (Apache's tools: 5 s, 15 s for statistics).

@@ -52,8 +52,9 @@ fn point_in(zone: &TimeZone, text: &str) -> Result<i64, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jiff::tz::Offset;
+
+    use super::*;
 
     #[test]
     fn times_read_as_dates_of_their_zone() {

@@ -1,10 +1,11 @@
 //! Programs that run beside a task: started, watched and always ended.
 
-use crate::workspace::{Outcome, at};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::workspace::{Outcome, at};
 
 const POLL: Duration = Duration::from_millis(20);
 

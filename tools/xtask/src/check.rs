@@ -1,10 +1,11 @@
 //! All that CI checks without a server, in the same order on every desk: `cargo xtask check`.
 
+use std::process::Command;
+use std::time::Instant;
+
 use crate::process;
 use crate::tidy;
 use crate::workspace::{Outcome, at, root};
-use std::process::Command;
-use std::time::Instant;
 
 /// The sample configurations and the program that prints each.
 const SAMPLES: [(&str, &str, &str); 2] = [

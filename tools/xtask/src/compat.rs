@@ -3,13 +3,14 @@
 pub mod servers;
 mod suite;
 
-use servers::{Cluster, Make, Setup};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, ValueEnum};
 
 use crate::check::build_binaries;
 use crate::workspace::{Outcome, at, compat_target};
-use clap::{Args, ValueEnum};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use servers::{Cluster, Make, Setup};
 use suite::{Report, Run, Suite};
 
 /// Which of the two servers is Apache's.

@@ -1,10 +1,11 @@
 //! Proofs that nothing acknowledged is lost: a killed broker, and a simulated disk that fails.
 
+use std::process::Command;
+
 use crate::check::{build_binaries, cargo, stage};
 use crate::compat;
 use crate::process;
 use crate::workspace::{Outcome, at, target};
-use std::process::Command;
 
 /// Messages in flight when the broker is killed.
 const DEPTH: &str = "64";

@@ -2,15 +2,17 @@
 //! decides nothing about speed. What bench counts must be what that broker has, and a short race
 //! against it must come to a table.
 
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
 use crate::compat;
 use crate::compat::servers::{Cluster, Make, Setup};
 use crate::histograms;
 use crate::process;
 use crate::race;
 use crate::workspace::{Outcome, at, target};
-use serde_json::Value;
-use std::path::Path;
-use std::process::Command;
 
 /// A topic for each load, so that all of its messages are those of one.
 const SENT: &str = "BenchSent";

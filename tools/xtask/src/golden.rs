@@ -1,11 +1,12 @@
 //! Golden bytes: what the official classes make of fixed values, kept for the tests of
 //! `broker/protocol`.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use crate::java::{self, VERSION_4, VERSION_5};
 use crate::process;
 use crate::workspace::{Outcome, at, root};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 /// File name to contents.
 type Files = BTreeMap<String, String>;

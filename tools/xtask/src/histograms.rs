@@ -1,10 +1,12 @@
 //! The histograms that `bench` writes, read by HdrHistogram's own program.
 
-use crate::process;
-use crate::workspace::{Outcome, at, compat_target};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::Value;
+
+use crate::process;
+use crate::workspace::{Outcome, at, compat_target};
 
 /// The release that reads them.
 const VERSION: &str = "2.2.2";

@@ -1,10 +1,11 @@
 //! Builds the Maven projects below `tools/compat` and makes their command lines.
 
-use crate::process;
-use crate::workspace::{Outcome, at, compat_target, files_below, root};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::process;
+use crate::workspace::{Outcome, at, compat_target, files_below, root};
 
 /// The newest version of the official client and servers.
 pub const VERSION_5: &str = "5.5.0";

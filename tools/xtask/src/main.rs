@@ -15,8 +15,9 @@ mod readme;
 mod tidy;
 mod workspace;
 
-use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 /// Developer tasks of RingMQ.
 #[derive(Parser)]

@@ -1,9 +1,10 @@
 //! A minimal client: free ports, and asking a name server for a route.
 
-use crate::workspace::Outcome;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
+
+use crate::workspace::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Nothing that a route probe reads is longer.

@@ -1,7 +1,8 @@
 //! Programs that run to their end.
 
-use crate::workspace::Outcome;
 use std::process::{Command, Stdio};
+
+use crate::workspace::Outcome;
 
 /// Runs a program, shows its output, and fails when it fails.
 ///

@@ -2,13 +2,15 @@
 //! the machinery of `bench versus` brings what it promises. Decides nothing about speed, and needs
 //! no Java, but for the part in which Apache's broker runs.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
 use crate::check::build_binaries;
 use crate::compat;
 use crate::process;
 use crate::workspace::{self, Outcome, at, target};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A part of the race.
 struct Part {

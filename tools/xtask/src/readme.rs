@@ -1,5 +1,9 @@
 //! What the README prints is run as printed: its first command, and the tour with a Java client.
 
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
 use crate::background::Background;
 use crate::check::stage;
 use crate::compat::run_folder;
@@ -7,9 +11,6 @@ use crate::java;
 use crate::probe;
 use crate::process;
 use crate::workspace::{Outcome, at, compat_target, root};
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 /// Where the tour's name server and broker listen, and the VIP port of the broker.
 const TOUR_PORTS: [u16; 3] = [9876, 10911, 10909];

@@ -1,10 +1,12 @@
+use std::path::Path;
+
+use ringmq_runtime::shards;
+
 use super::*;
 use crate::args::{self, Cli, Command};
 use crate::compare::metric::Better;
 use crate::versus::figures::Figures;
 use crate::versus::goals::Goal;
-use ringmq_runtime::shards;
-use std::path::Path;
 
 #[test]
 fn every_scenario_of_ours_is_a_command_line_of_bench() {

@@ -46,9 +46,10 @@ fn take_signal() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn a_thread_that_sleeps_in_the_kernel_is_interrupted() {

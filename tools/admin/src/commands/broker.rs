@@ -1,11 +1,13 @@
 //! Brokers: which there are, how they are, their settings and permissions.
 
-use crate::report::Report;
-use crate::target::{Failure, Which};
+use std::collections::BTreeMap;
+
 use clap::Args;
 use ringmq_client::admin::Admin;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+
+use crate::report::Report;
+use crate::target::{Failure, Which};
 
 type Facts = BTreeMap<String, String>;
 

@@ -1,8 +1,5 @@
 //! Who consumes and produces, how far they are, and setting that back.
 
-use crate::report::Report;
-use crate::target::{Failure, addresses};
-use crate::times::{point_in_time, time_text};
 use clap::{ArgAction, Args};
 use ringmq_client::admin::Admin;
 use ringmq_protocol::bodies::connection::{ClientConnection, ConsumerConnection as Members};
@@ -11,6 +8,10 @@ use ringmq_protocol::bodies::stats::{ConsumeStats, OffsetWrapper};
 use ringmq_protocol::codes::response;
 use ringmq_protocol::names::{group_of_retry_topic, retry_topic};
 use serde_json::json;
+
+use crate::report::Report;
+use crate::target::{Failure, addresses};
+use crate::times::{point_in_time, time_text};
 
 /// Where a group is: on the brokers that have its retry topic, which every group gets.
 async fn route(admin: &Admin, group: &str) -> Result<TopicRouteData, Failure> {

@@ -1,13 +1,14 @@
 //! Consumer groups: create, change, delete.
 
-use crate::report::Report;
-use crate::target::{Failure, Which};
 use clap::{ArgAction, Args};
 use ringmq_client::admin::{Admin, BrokerTarget};
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::json;
 use ringmq_protocol::names::{dead_letter_topic, retry_topic};
 use serde_json::json as value;
+
+use crate::report::Report;
+use crate::target::{Failure, Which};
 
 #[derive(Debug, Args)]
 pub struct UpdateSubGroup {

@@ -1,8 +1,5 @@
 //! Messages: find by id or key, send one.
 
-use crate::report::Report;
-use crate::target::Failure;
-use crate::times::time_text;
 use clap::Args;
 use ringmq_client::Client;
 use ringmq_client::admin::Admin;
@@ -14,6 +11,10 @@ use ringmq_client::received::ReceivedMessage;
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_protocol::properties::keys;
 use serde_json::{Value, json};
+
+use crate::report::Report;
+use crate::target::Failure;
+use crate::times::time_text;
 
 fn describe(message: &ReceivedMessage) -> (Vec<String>, Value) {
     let property = |name: &str| message.property(name).unwrap_or_default().to_owned();

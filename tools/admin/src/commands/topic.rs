@@ -1,11 +1,12 @@
 //! Topics: list, where, how full, create, change, delete.
 
-use crate::report::Report;
-use crate::target::{Failure, Which, addresses};
-use crate::times::time_text;
 use clap::Args;
 use ringmq_client::admin::{Admin, BrokerTarget, TopicSettings};
 use serde_json::json;
+
+use crate::report::Report;
+use crate::target::{Failure, Which, addresses};
+use crate::times::time_text;
 
 #[derive(Debug, Args)]
 pub struct TopicList {

@@ -1,13 +1,14 @@
 //! Name servers and brokers under test: ours and Apache's, started with the same settings.
 
-use crate::background::Background;
-use crate::java::{self, Program, VERSION_5};
-use crate::probe;
-use crate::workspace::{Outcome, at, root, target};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+use crate::background::Background;
+use crate::java::{self, Program, VERSION_5};
+use crate::probe;
+use crate::workspace::{Outcome, at, root, target};
 
 /// A JVM that starts on a busy machine takes some seconds.
 const START_LIMIT: Duration = Duration::from_secs(60);

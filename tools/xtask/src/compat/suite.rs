@@ -1,15 +1,17 @@
 //! The clients: how each suite is built and run, and what it reported.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
 use crate::background::Background;
 use crate::check::cargo;
 use crate::java::{self, VERSION_4, VERSION_5};
 use crate::process;
 use crate::workspace::{Outcome, at, compat_target, root, target};
-use clap::ValueEnum;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 /// A suite against a healthy server takes 30 s at most; one whose every wait runs out still ends
 /// within this.

@@ -1,8 +1,10 @@
 //! Every request code has a handler, or is listed as one that we do not support.
 
-use super::Source;
 use std::collections::BTreeSet;
+
 use syn::visit::Visit;
+
+use super::Source;
 
 /// Where the codes are declared.
 const DECLARED: &str = "broker/protocol/src/codes/request.rs";

@@ -1,7 +1,8 @@
 //! Paths that the documentation names.
 
-use super::Source;
 use std::path::Path;
+
+use super::Source;
 
 /// Pages whose paths must exist.
 const PAGES: [&str; 2] = ["broker/ARCHITECTURE.md", "README.md"];

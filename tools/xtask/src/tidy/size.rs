@@ -1,9 +1,11 @@
 //! Width of lines, length of files and functions.
 
-use super::Source;
 use std::collections::BTreeMap;
+
 use syn::spanned::Spanned;
 use syn::visit::Visit;
+
+use super::Source;
 
 /// As in `.rustfmt.toml`; rustfmt itself leaves long texts and comments alone.
 const WIDTH_MAX: usize = 100;
