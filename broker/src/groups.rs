@@ -155,6 +155,12 @@ pub enum BeatError {
         max = subscriptions::TOPICS_MAX
     )]
     Topics(usize),
+    /// A subscription names more than [`subscriptions::TAGS_MAX`] tags.
+    #[error(
+        "a subscription names at most {max} tags, this one {0}: subscribe to more of them with *",
+        max = subscriptions::TAGS_MAX
+    )]
+    Tags(usize),
     /// No room for larger subscriptions: [`subscriptions::ALL_MAX_BYTES`].
     #[error(
         "the subscriptions of all groups may take {max} MiB, {0} bytes more do not fit",
@@ -223,6 +229,10 @@ impl Members {
 
     /// The subscriptions of a group once a full heartbeat was taken over.
     fn subscriptions_after(&self, data: &ConsumerData) -> Result<Subscriptions, BeatError> {
+        let mut tags = data.subscription_data_set.iter().map(subscriptions::tags_in);
+        if let Some(tags) = tags.find(|tags| *tags > subscriptions::TAGS_MAX) {
+            return Err(BeatError::Tags(tags));
+        }
         let before = self.consumers.get(&data.group_name).map(|group| &group.subscriptions);
         let after = Subscriptions::merge(before, &data.subscription_data_set);
         if after.len() > subscriptions::TOPICS_MAX {

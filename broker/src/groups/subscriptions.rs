@@ -1,11 +1,16 @@
 //! What a group wants to read, by topic, and how much memory that takes.
 
-use ringmq_protocol::bodies::heartbeat::SubscriptionData;
+use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
+use ringmq_protocol::tags;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Topics of one group. Groups read a handful, a gateway's hundreds.
 pub const TOPICS_MAX: usize = 10_000;
+
+/// Tags of one subscription. Those of people fit into a line; a generator's are some hundred. A
+/// group's filter by so many takes 64 KiB, on every shard the same ones.
+pub const TAGS_MAX: usize = 1 << 14;
 
 /// Subscriptions of all groups together, as [`Subscriptions::bytes`] counts them; every shard is
 /// told the part that pulls need, at most as much again. 200,000 groups that read a topic each, and
@@ -76,6 +81,15 @@ impl Subscriptions {
     pub(super) fn has_versions_of(&self, other: &Self) -> bool {
         let others = other.by_topic.values().map(|one| one.sub_version);
         self.by_topic.values().map(|one| one.sub_version).eq(others)
+    }
+}
+
+/// How many tags a subscription names.
+pub(super) fn tags_in(subscription: &SubscriptionData) -> usize {
+    if is_tag_type(&subscription.expression_type) {
+        tags::tags_of(&subscription.sub_string).count()
+    } else {
+        0
     }
 }
 

@@ -37,6 +37,23 @@ pub const GROUPS_PER_BEAT_MAX: usize = 4096;
 /// Groups of a heartbeat that need a retry topic, each with the topic's unit flags.
 type RetryTopics = Vec<(Arc<SubscriptionGroupConfig>, i32)>;
 
+/// What became of a heartbeat.
+#[derive(Default)]
+struct Taken {
+    retry_topics: RetryTopics,
+    /// The full form is wanted next.
+    wants_full: bool,
+    /// Why the first of the groups that were not taken was not; the others of the client are none
+    /// the worse for it.
+    refused: Option<BeatError>,
+}
+
+impl Taken {
+    fn refuse(&mut self, error: BeatError) {
+        self.refused.get_or_insert(error);
+    }
+}
+
 /// Serves clients' life signs.
 #[derive(Clone)]
 pub struct Heartbeats {
@@ -78,30 +95,32 @@ impl Heartbeats {
         self.clients.remember(peer);
         let taken = self.take(&beat, &client);
         self.clients.forget(peer.key());
-        match taken {
-            Ok((retry_topics, wants_full)) => self.answer(retry_topics, wants_full),
-            Err(refusal) => Reaction::Now(Err(refusal)),
-        }
+        self.answer(taken)
     }
 
-    /// Registers every group of a heartbeat; returns the groups that need a retry topic, and
-    /// whether the full form is wanted next.
-    fn take(&self, beat: &HeartbeatData, client: &Client) -> Result<(RetryTopics, bool), Refusal> {
+    /// Registers every group of a heartbeat that it can.
+    fn take(&self, beat: &HeartbeatData, client: &Client) -> Taken {
+        let mut taken = Taken::default();
         for producer in &beat.producer_data_set {
             let mut members = self.clients.members_mut();
-            members
-                .producer_beat(&producer.group_name, client, clock::monotonic_ms())
-                .map_err(beat_refused)?;
+            let clock_ms = clock::monotonic_ms();
+            let made = members.producer_beat(&producer.group_name, client, clock_ms);
+            made.unwrap_or_else(|error| taken.refuse(error));
         }
-        let (mut retry_topics, mut wants_full) = (RetryTopics::new(), false);
         for consumer in &beat.consumer_data_set {
             // As in Apache: a group that may not be made is left out, and its pulls say why.
             let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
-            wants_full |= self.take_consumer(consumer, beat, client).map_err(beat_refused)?;
+            match self.take_consumer(consumer, beat, client) {
+                Ok(wants_full) => taken.wants_full |= wants_full,
+                Err(error) => {
+                    taken.refuse(error);
+                    continue;
+                }
+            }
             let sys_flag = if consumer.unit_mode { topic_flag::UNIT_SUBSCRIPTION } else { 0 };
-            retry_topics.push((group, sys_flag));
+            taken.retry_topics.push((group, sys_flag));
         }
-        Ok((retry_topics, wants_full))
+        taken
     }
 
     fn take_consumer(
@@ -128,17 +147,20 @@ impl Heartbeats {
         Ok(registered.wants_full)
     }
 
-    fn answer(&self, retry_topics: RetryTopics, wants_full: bool) -> Reaction {
+    fn answer(&self, taken: Taken) -> Reaction {
         let directory = Rc::clone(&self.directory);
         Reaction::later(async move {
-            if let Err(error) = directory.ensure_retry_topics(&retry_topics).await {
+            if let Err(error) = directory.ensure_retry_topics(&taken.retry_topics).await {
                 // The client consumes without a retry topic; the next heartbeat tries again.
                 tracing::warn!("retry topics of a heartbeat: {error}");
             }
-            Ok(Answer::with_header(&HeartbeatResponse {
-                supports_heartbeat_v2: Some(true),
-                subscription_changed: Some(wants_full),
-            }))
+            match taken.refused {
+                Some(error) => Err(beat_refused(error)),
+                None => Ok(Answer::with_header(&HeartbeatResponse {
+                    supports_heartbeat_v2: Some(true),
+                    subscription_changed: Some(taken.wants_full),
+                })),
+            }
         })
     }
 
@@ -219,7 +241,7 @@ impl Heartbeats {
 
 fn beat_refused(error: BeatError) -> Refusal {
     match error {
-        BeatError::Topics(_) => Refusal::invalid_parameter(error.to_string()),
+        BeatError::Topics(_) | BeatError::Tags(_) => Refusal::invalid_parameter(error.to_string()),
         BeatError::Members | BeatError::Subscriptions(_) => Refusal::unavailable(error.to_string()),
     }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod send_back;
 #[path = "../support/mod.rs"]
 mod support;
+mod tags;
 mod unwritten;
 mod world;
 

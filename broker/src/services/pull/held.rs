@@ -20,9 +20,11 @@ use ringmq_store::{QueueOffset, ReadResult};
 
 use super::check::Pulling;
 use super::{Attempt, Pass, grid};
+use crate::filter::TagFilter;
 use crate::hold::{HoldTable, LineLimits, Wish};
 use crate::link::ConnectionKey;
 use crate::outcome::PullOutcome;
+use crate::peer::Peer;
 use crate::router::{HashedQueue, topic_hash};
 use crate::services::kept::Kept;
 use crate::shard::DataPlane;
@@ -51,9 +53,9 @@ const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 /// and searched for together.
 const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
-/// Bytes of the frames that held pulls keep, all together. Connections have [`Shares`] of them: one
-/// alone may have half, 65,536 pulls of the usual size. Those beyond it are answered at once, and
-/// so are held ones of the connections with the most, when others find no place.
+/// Bytes that held pulls keep, all together ([`HeldPull::new`]). Connections have [`Shares`] of
+/// them: one alone may have half, 65,536 pulls of the usual size. Those beyond it are answered at
+/// once, and so are held ones of the connections with the most, when others find no place.
 const HELD_MAX_BYTES: usize = 256 << 20;
 
 /// What a held pull counts for at least.
@@ -62,10 +64,29 @@ const HELD_MIN_BYTES: usize = HELD_MAX_BYTES / HELD_MAX;
 /// Longest hold, whatever the client asks for: beyond its own time limit of 30 s nobody listens.
 const HOLD_MAX: Duration = Duration::from_secs(120);
 
+/// A held pull.
+pub(crate) struct HeldPull {
+    kept: Kept,
+    counted_bytes: usize,
+}
+
+impl HeldPull {
+    /// It counts for its frame and for what it wants, even where that is shared with its group: a
+    /// newer subscription of the group leaves the older one to the held pulls.
+    fn new(kept: Kept, filter: &TagFilter) -> Self {
+        let bytes = kept.frame_bytes() + filter.shared_bytes();
+        Self { kept, counted_bytes: bytes.max(HELD_MIN_BYTES) }
+    }
+
+    fn peer(&self) -> &Peer {
+        self.kept.peer()
+    }
+}
+
 /// The held pulls of one shard.
 pub(super) struct Held {
-    table: RefCell<HoldTable<Kept>>,
-    /// Which connections they are of, by the bytes of their frames.
+    table: RefCell<HoldTable<HeldPull>>,
+    /// Which connections they are of, by the bytes they count for.
     shares: RefCell<Shares>,
     /// An earlier deadline than the one that the timer sleeps for.
     earlier: Notify,
@@ -75,7 +96,7 @@ pub(super) struct Held {
     /// Pulls of connections that ended will be searched for.
     is_search_due: Cell<bool>,
     /// Those that a wake-up takes out, while they are executed.
-    woken: RefCell<Vec<Kept>>,
+    woken: RefCell<Vec<HeldPull>>,
 }
 
 impl Default for Held {
@@ -97,14 +118,14 @@ impl Held {
         self.shares.borrow_mut().take(of, bytes)
     }
 
-    fn give_back(&self, kept: &Kept) {
-        self.shares.borrow_mut().give_back(kept.peer().key(), counted_bytes(kept));
+    fn give_back(&self, pull: &HeldPull) {
+        self.shares.borrow_mut().give_back(pull.peer().key(), pull.counted_bytes);
     }
 
     /// Takes out pulls so that others find places: those of connections of this shard that are gone
     /// (clients that lost the broker, and come back together, find their former pulls here), and
     /// what the connections with the most have above the level. The latter are to be answered.
-    fn make_room(&self, now: Instant) -> Vec<Kept> {
+    fn make_room(&self, now: Instant) -> Vec<HeldPull> {
         let is_due = |at: Instant| now.saturating_since(at) >= SEARCH_PAUSE;
         if !self.searched_at.get().is_none_or(is_due) {
             return Vec::new();
@@ -114,23 +135,23 @@ impl Held {
             let shares = self.shares.borrow();
             shares.above(shares.level()).collect()
         };
-        let is_chosen = |kept: &Kept| {
-            kept.peer().is_closed()
-                || above.get_mut(&kept.peer().key()).is_some_and(|excess| {
+        let is_chosen = |pull: &HeldPull| {
+            pull.peer().is_closed()
+                || above.get_mut(&pull.peer().key()).is_some_and(|excess| {
                     let is_above = *excess > 0;
-                    *excess = excess.saturating_sub(counted_bytes(kept));
+                    *excess = excess.saturating_sub(pull.counted_bytes);
                     is_above
                 })
         };
         let mut taken = self.take_chosen(is_chosen);
-        taken.retain(|kept| !kept.peer().is_closed());
+        taken.retain(|pull| !pull.peer().is_closed());
         taken
     }
 
-    fn take_chosen(&self, is_chosen: impl FnMut(&Kept) -> bool) -> Vec<Kept> {
+    fn take_chosen(&self, is_chosen: impl FnMut(&HeldPull) -> bool) -> Vec<HeldPull> {
         let mut taken = Vec::new();
         self.table.borrow_mut().take_chosen(is_chosen, &mut taken);
-        taken.iter().for_each(|kept| self.give_back(kept));
+        taken.iter().for_each(|pull| self.give_back(pull));
         taken
     }
 }
@@ -147,7 +168,7 @@ pub fn connection_closed(data: &Rc<DataPlane>, connection: ConnectionKey) {
         task::sleep(SEARCH_PAUSE).await;
         let held = &data.services().pull.held;
         held.is_search_due.set(false);
-        for gone in held.take_chosen(|kept| kept.peer().is_closed()) {
+        for gone in held.take_chosen(|pull| pull.peer().is_closed()) {
             drop(gone);
             // A hundred thousand may have gone, each with its connection.
             task::yield_if_needed().await;
@@ -172,16 +193,11 @@ fn take_place(data: &Rc<DataPlane>, of: ConnectionKey, bytes: usize, now: Instan
     held.take_place(of, bytes)
 }
 
-async fn answer_all(data: Rc<DataPlane>, displaced: Vec<Kept>) {
-    for kept in displaced {
-        execute(&data, &kept);
+async fn answer_all(data: Rc<DataPlane>, displaced: Vec<HeldPull>) {
+    for pull in displaced {
+        execute(&data, &pull.kept);
         task::yield_if_needed().await;
     }
-}
-
-/// What a pull counts for among those that are held.
-fn counted_bytes(kept: &Kept) -> usize {
-    kept.frame_bytes().max(HELD_MIN_BYTES)
 }
 
 /// Parks a pull that found nothing, if it may wait; `true` when it was.
@@ -192,8 +208,8 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         return false;
     }
     let held = &data.services().pull.held;
-    let kept = Kept::aside(attempt.request);
-    if !take_place(data, kept.peer().key(), counted_bytes(&kept), attempt.started) {
+    let pull = HeldPull::new(Kept::aside(attempt.request), &pulling.filter);
+    if !take_place(data, pull.peer().key(), pull.counted_bytes, attempt.started) {
         return false;
     }
     let wish = Wish {
@@ -203,7 +219,7 @@ pub(super) fn park(attempt: &Attempt<'_, '_>, pulling: &Pulling<'_>, result: &Re
         deadline: grid::end_of_wait(attempt.started, hold_time(data, header).min(HOLD_MAX)),
         deadline_outside: grid::end_of_wait(attempt.started, HOLD_OUTSIDE_MAX),
     };
-    let deadline = held.table.borrow_mut().park(wish, kept);
+    let deadline = held.table.borrow_mut().park(wish, pull);
     data.local.counters.pull_missed();
     if held.sleeps_until.get().is_none_or(|until| deadline < until) {
         held.earlier.notify_one();
@@ -223,9 +239,9 @@ fn hold_time(data: &DataPlane, header: &PullRequest<'_>) -> Duration {
 }
 
 /// Executes a pull again that was held. Nothing found is answered now.
-fn again(data: &Rc<DataPlane>, kept: Kept) {
-    data.services().pull.held.give_back(&kept);
-    execute(data, &kept);
+fn again(data: &Rc<DataPlane>, pull: HeldPull) {
+    data.services().pull.held.give_back(&pull);
+    execute(data, &pull.kept);
 }
 
 fn execute(data: &Rc<DataPlane>, kept: &Kept) {
@@ -262,19 +278,19 @@ pub fn wake(
 }
 
 /// Executes pulls that were woken: a few at once, more in a task that lets others have a turn.
-fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<Kept>) {
+fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<HeldPull>) {
     if woken.len() > WOKEN_AT_ONCE_MAX {
         let (data, later) = (Rc::clone(data), woken.split_off(WOKEN_AT_ONCE_MAX));
         let rest = async move {
-            for kept in later {
-                again(&data, kept);
+            for pull in later {
+                again(&data, pull);
                 task::yield_if_needed().await;
             }
         };
         task::spawn("woken pulls", rest).detach();
     }
-    for kept in woken.drain(..) {
-        again(data, kept);
+    for pull in woken.drain(..) {
+        again(data, pull);
     }
 }
 
@@ -288,7 +304,7 @@ pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
 
 /// Takes the pulls that are held for a topic which is deleted: no message of the next topic of that
 /// name may wake them at their old position.
-pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<Kept> {
+pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<HeldPull> {
     let mut taken = Vec::new();
     data.services().pull.held.table.borrow_mut().take_topic(topic_hash(topic), &mut taken);
     taken
@@ -296,9 +312,9 @@ pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<Kept> {
 
 /// Answers what [`take_topic`] took. Their groups begin anew in the next topic of that name; those
 /// that have not committed anything yet are known from nothing else.
-pub(crate) async fn begin_anew(data: &Rc<DataPlane>, topic: &str, waiting: Vec<Kept>) {
-    for kept in waiting {
-        kept.lend(|request| {
+pub(crate) async fn begin_anew(data: &Rc<DataPlane>, topic: &str, waiting: Vec<HeldPull>) {
+    for pull in waiting {
+        pull.kept.lend(|request| {
             let Ok(header) = PullRequest::decode(&request.command.fields) else { return };
             // Two names may have one hash.
             let is_beyond = header.topic == topic && header.queue_offset > 0;
@@ -307,7 +323,7 @@ pub(crate) async fn begin_anew(data: &Rc<DataPlane>, topic: &str, waiting: Vec<K
                 owned.begin_anew(header.consumer_group, topic, header.queue_id);
             }
         });
-        again(data, kept);
+        again(data, pull);
         task::yield_if_needed().await;
     }
 }
@@ -321,8 +337,8 @@ pub async fn run_deadlines(data: Rc<DataPlane>) {
         let mut are_all = false;
         while !are_all {
             are_all = held.table.borrow_mut().expire(now, EXPIRED_AT_ONCE_MAX, &mut expired);
-            for kept in expired.drain(..) {
-                again(&data, kept);
+            for pull in expired.drain(..) {
+                again(&data, pull);
                 // A hundred thousand may have the same deadline.
                 task::yield_if_needed().await;
             }
@@ -344,8 +360,8 @@ pub async fn run_deadlines(data: Rc<DataPlane>) {
 pub fn release_all(data: &Rc<DataPlane>) {
     let mut drained = Vec::new();
     data.services().pull.held.table.borrow_mut().drain(&mut drained);
-    for kept in drained {
-        again(data, kept);
+    for pull in drained {
+        again(data, pull);
     }
 }
 

@@ -1,0 +1,74 @@
+//! What subscriptions of many tags cost those who come after them.
+
+use std::time::Duration;
+
+use ringmq_broker::groups::subscriptions::TAGS_MAX;
+use ringmq_protocol::bodies::heartbeat::HeartbeatData;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::admin::TopicRequest;
+use ringmq_protocol::json;
+use ringmq_runtime::process;
+
+use crate::support::temp_dir;
+use crate::world::{Client, beat, check, create};
+
+/// A heartbeat of group "g" that wants so many tags of topic "T".
+fn tagged_beat(tags: usize) -> HeartbeatData {
+    let mut tagged = beat("c", &["T"]);
+    let tags: Vec<_> = (0..tags).map(|number| format!("tag{number}")).collect();
+    tagged.consumer_data_set[0].subscription_data_set[0].sub_string = tags.join("||");
+    tagged
+}
+
+#[test]
+fn held_pulls_share_the_tags_of_their_group() {
+    const PULLS: usize = 2_000;
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
+        client.ask(request::HEART_BEAT, &(), &json::to_vec(&tagged_beat(TAGS_MAX))).await;
+        let before_bytes = process::rss_bytes();
+        let fields = [
+            ("consumerGroup", "g"),
+            ("topic", "T"),
+            ("queueId", "0"),
+            ("queueOffset", "0"),
+            ("maxMsgNums", "32"),
+            // May be held, and wants what the group's heartbeat says.
+            ("sysFlag", "2"),
+            ("commitOffset", "0"),
+            ("suspendTimeoutMillis", "15000"),
+            ("subVersion", "1"),
+        ];
+        for _ in 0..PULLS {
+            let wait = Duration::from_secs(20);
+            client.connection.call_with(request::PULL_MESSAGE, &fields, &[], wait, |_| ());
+        }
+        // Answered behind them all.
+        client.members().await;
+        let grown_bytes = process::rss_bytes().saturating_sub(before_bytes);
+        println!("{PULLS} held pulls take {} MiB", grown_bytes >> 20);
+        assert!(grown_bytes < 32 << 20, "{} MiB", grown_bytes >> 20);
+    });
+}
+
+#[test]
+fn too_many_tags_cost_a_client_that_group_alone_and_are_refused_with_the_limit() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let mut both = tagged_beat(TAGS_MAX + 1);
+        let other = beat("c", &["T"]).consumer_data_set.remove(0);
+        both.consumer_data_set[0].group_name = "tagged".into();
+        both.consumer_data_set.push(other);
+        let refused = client.call(request::HEART_BEAT, &(), &json::to_vec(&both)).await;
+        assert_eq!(refused.code(), response::INVALID_PARAMETER);
+        let remark = refused.command().remark().map(str::to_owned).unwrap_or_default();
+        assert!(remark.contains(&TAGS_MAX.to_string()), "{remark}");
+        assert_eq!(client.members().await, ["c"], "the group behind the refused one is taken");
+        let retry_topic = TopicRequest { topic: "%RETRY%g", lo: None };
+        client.ask(request::GET_TOPIC_CONFIG, &retry_topic, &[]).await;
+        client.ask(request::HEART_BEAT, &(), &json::to_vec(&tagged_beat(TAGS_MAX))).await;
+    });
+}
