@@ -97,13 +97,18 @@ const OWN_DEFAULTS: [(&str, &str, &str); 3] =
     [("consume", "connections", "4"), ("consume", "depth", "1"), ("crash", "flush", "sync")];
 
 impl Cli {
-    /// The grammar, with each command's own defaults.
+    /// The grammar, with each command's own defaults, and without a word of what it never heeds.
     fn grammar() -> clap::Command {
         let cli = Self::command().after_long_help(format!("{EXAMPLES}\n\n{WORDS}"));
-        OWN_DEFAULTS.into_iter().fold(cli, |cli, (command, argument, value)| {
+        let cli = OWN_DEFAULTS.into_iter().fold(cli, |cli, (command, argument, value)| {
             cli.mut_subcommand(command, |command| {
                 command.mut_arg(argument, |argument| argument.default_value(value))
             })
+        });
+        cli.mut_subcommands(|command| {
+            let ignored = rules::never_heeded(command.get_name()).collect::<Vec<_>>();
+            let hide = |argument: clap::Arg| argument.hide(true);
+            ignored.into_iter().fold(command, |command, flag| command.mut_arg(flag, hide))
         })
     }
 
@@ -152,7 +157,13 @@ impl Cli {
     /// What a command line says that the grammar has taken, if it is sound as a whole.
     fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
         match rules::fault(matches) {
-            Some((kind, what)) => Err(Self::grammar().error(kind, what)),
+            Some((kind, what)) => {
+                let mut grammar = Self::grammar();
+                grammar.build();
+                let name = matches.subcommand_name().expect("the rules are of commands");
+                let command = grammar.find_subcommand_mut(name).expect("it was matched");
+                Err(command.error(kind, what))
+            }
             None => Self::from_arg_matches(matches),
         }
     }
@@ -172,6 +183,10 @@ pub enum Command {
     /// Let pulls wait for messages that do not come, and measure what the broker spends on them.
     Idle(IdleArgs),
     /// Find the highest rate of sends whose response time stays under a bound.
+    ///
+    /// A trial counts for --duration, and stretches until ten values lie beyond the percentile: at
+    /// 100/s with a p99 that takes 10 s, at 10/s 100 s. How many there will be at most, and how
+    /// long they take, is told before the first.
     Knee(KneeArgs),
     /// Compare two results: better, worse, same or unclear, with confidence intervals.
     ///
@@ -286,6 +301,31 @@ mod tests {
         let parts = ["config/overrides.json", "wins over broker.conf", "no limit of the machine"];
         check_help("switch", &parts);
         check_help("switch", &["whether all pairs will fit", "deletes files by force"]);
+    }
+
+    #[test]
+    fn the_help_of_a_command_has_no_flag_that_it_never_heeds() {
+        for (command, flags) in [
+            ("knee", &["--rate", "--repeat", "--messages"][..]),
+            ("limits", &["--repeat"]),
+            ("switch", &["--duration", "--messages", "--repeat"]),
+        ] {
+            let mut grammar = Cli::grammar();
+            let command = grammar.find_subcommand_mut(command).unwrap();
+            let help = command.render_long_help().to_string();
+            let options = help.lines().filter(|line| line.trim_start().starts_with('-'));
+            for flag in flags.iter().map(|flag| format!("{flag} ")) {
+                assert!(!options.clone().any(|line| line.contains(&flag)), "{flag}: {help}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_knee_says_how_long_it_takes() {
+        check_help(
+            "knee",
+            &["stretches until ten values lie beyond the percentile", "--min <MIN>"],
+        );
     }
 
     #[test]

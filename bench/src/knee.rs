@@ -118,12 +118,11 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
         if !args.load.output.json {
             println!("{}", overview(&trials));
         }
-        let Bound { percentile, limit } = &args.bound;
         target.ended_well();
         if stop::is_requested() {
             return Ok(Ending::Good);
         }
-        return Err(BenchError::NoKnee(format!("{percentile} under {limit:?}")));
+        return Err(BenchError::NoKnee(none_is_good(&trials, &args.bound)));
     };
     let found = match () {
         () if stop::is_requested() => Found::Stopped,
@@ -144,7 +143,9 @@ struct Tried {
 async fn try_rates(args: &KneeArgs, target: &Target) -> Result<Tried, BenchError> {
     let producers = Producers::new(target, &args.load.message, args.load.pace.header.serialize());
     let clock = Clock::start(&args.load.output);
-    let search = Search::new(args.start, args.max, f64::from(args.precision) / 100.0);
+    let range = args.lowest()..=args.max;
+    let search = Search::new(args.first(), range, f64::from(args.precision) / 100.0);
+    eprintln!("{}", announced(args, &search));
     let mut tried = Tried { search, trials: Vec::new(), best: None };
     let percentile = &args.bound.percentile;
     stop::table_follows();
@@ -171,9 +172,53 @@ async fn try_rates(args: &KneeArgs, target: &Target) -> Result<Tried, BenchError
     Ok(tried)
 }
 
+/// How long the search may take, before its first trial.
+fn announced(args: &KneeArgs, search: &Search) -> String {
+    let seconds = |time: Duration| time.as_secs_f64();
+    format!(
+        "at most {} rates from {:.0}/s to {:.0}/s, each tried once or {ATTEMPTS} times; a trial \
+         takes {:.1} s or more, and {:.1} s at the lowest rate, until {VALUES_BEYOND_MIN} values \
+         lie beyond the {}",
+        search.rates_max(),
+        args.lowest(),
+        args.max,
+        seconds(args.load.pace.warm_up + counted_at(args, args.max)),
+        seconds(args.load.pace.warm_up + counted_at(args, args.lowest())),
+        args.bound.percentile
+    )
+}
+
+/// What to say of a search that ended at its lowest rate: what that came to.
+fn none_is_good(trials: &[Trial], bound: &Bound) -> String {
+    let Bound { percentile, limit } = bound;
+    let last = trials.last().expect("a search tries its first rate");
+    let response = &last.outcome.response;
+    let half = Some("p50").filter(|half| half != percentile);
+    let names = half.into_iter().chain([percentile.as_str()]);
+    let reached = names.map(|name| match response.percentile_us(name) {
+        Some(us) => format!("{name} {us:.1} us"),
+        None => format!("{name} not known of {} answers", response.count),
+    });
+    let failed = match last.outcome.failures() {
+        0 => String::new(),
+        failures => format!(", {failures} requests failed"),
+    };
+    format!(
+        "{percentile} under {limit:?}: the machine is too disturbed or the bound too tight: {}{failed} \
+         at {:.0}/s, the lowest that was tried (--min, --start)",
+        reached.collect::<Vec<_>>().join(", "),
+        last.rate
+    )
+}
+
+/// How long a trial at `rate` is counted.
+fn counted_at(args: &KneeArgs, rate: f64) -> Duration {
+    args.load.pace.duration.max(args.bound.time_at(rate))
+}
+
 /// How a rate is tried, which the user is told.
 fn pace_at(args: &KneeArgs, rate: f64) -> PaceArgs {
-    let duration = args.load.pace.duration.max(args.bound.time_at(rate));
+    let duration = counted_at(args, rate);
     eprintln!("trying {rate:.0}/s for {:.1} s", duration.as_secs_f64());
     PaceArgs { rate: vec![rate], repeat: 1, duration, ..args.load.pace.clone() }
 }
@@ -215,6 +260,7 @@ fn is_good(outcome: &Outcome, rate: f64, bound: &Bound) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::{Cli, Command};
 
     fn bound(percentile: &str) -> Bound {
         Bound { percentile: percentile.to_owned(), limit: Duration::from_millis(10) }
@@ -228,6 +274,19 @@ mod tests {
         {
             let found = seconds(percentile, rate);
             assert!((found - expected).abs() < 1e-6, "{percentile} at {rate}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_search_says_before_its_first_trial_how_long_it_may_take() {
+        let words = ["knee", "--start", "640", "--max", "10k", "--warm-up", "1", "--duration", "2"];
+        let words = words.map(str::to_owned);
+        let Command::Knee(args) = Cli::from_words(&words).unwrap().command else { panic!() };
+        let search = Search::new(args.first(), args.lowest()..=args.max, 0.05);
+        let text = announced(&args, &search);
+        // Six halvings down to 10/s, and four of the gap.
+        for part in ["at most 11 rates from 10/s", "3.0 s or more", "and 101.0 s at the lowest"] {
+            assert!(text.contains(part), "{part}: {text}");
         }
     }
 

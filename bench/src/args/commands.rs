@@ -157,12 +157,32 @@ pub struct KneeArgs {
     /// Highest rate: if it is good, the knee is `at least` that.
     #[arg(long, default_value = "10M", value_parser = values::rate)]
     pub max: f64,
+    /// Lowest rate: if it is too much, the search ends without a knee. Without it a 64th of
+    /// --start, or 1.
+    #[arg(long, value_parser = values::rate)]
+    pub min: Option<f64>,
     /// Percent by which the found rate may lie below the knee.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub precision: u8,
     /// The load at each rate, without --rate and --repeat.
     #[command(flatten)]
     pub load: LoadArgs,
+}
+
+impl KneeArgs {
+    /// How far below the first rate the lowest lies that nobody chose.
+    const MIN_OF_START: f64 = 1.0 / 64.0;
+
+    /// The first rate.
+    pub fn first(&self) -> f64 {
+        self.start.min(self.max)
+    }
+
+    /// The lowest rate that is tried.
+    pub fn lowest(&self) -> f64 {
+        let far_below = (self.start * Self::MIN_OF_START).max(1.0);
+        self.min.unwrap_or(far_below).min(self.first())
+    }
 }
 
 /// `bench compare`.

@@ -22,6 +22,12 @@ struct Rule {
     instead: &'static str,
 }
 
+impl Rule {
+    fn is_of(&self, command: &str) -> bool {
+        self.commands.is_empty() || self.commands.contains(&command)
+    }
+}
+
 /// When a flag is not heeded.
 enum When {
     /// Never heeded by these commands.
@@ -49,6 +55,13 @@ const RULES: &[Rule] = &[
         flags: &["repeat"],
         when: When::Always,
         instead: "knee tries a rate that is too much once more by itself",
+    },
+    Rule {
+        commands: &["knee"],
+        flags: &["messages"],
+        when: When::Always,
+        instead: "a trial that they end has never many enough for its percentile: say how long it \
+                  counts at least, --duration",
     },
     Rule {
         commands: &["switch"],
@@ -111,8 +124,7 @@ const RULES: &[Rule] = &[
 /// What is wrong with a whole command line, if anything.
 pub fn fault(matches: &ArgMatches) -> Option<(ErrorKind, String)> {
     let (command, matches) = matches.subcommand()?;
-    let applies = |rule: &&Rule| rule.commands.is_empty() || rule.commands.contains(&command);
-    let ignored = RULES.iter().filter(applies).find_map(|rule| {
+    let ignored = RULES.iter().filter(|rule| rule.is_of(command)).find_map(|rule| {
         let flag = *rule.flags.iter().find(|flag| is_given(matches, flag))?;
         let found = match rule.when {
             When::Always => Some((ErrorKind::ArgumentConflict, String::new())),
@@ -131,7 +143,15 @@ pub fn fault(matches: &ArgMatches) -> Option<(ErrorKind, String)> {
         let (kind, how) = found?;
         Some((kind, format!("{} has no meaning{how}: {}", long(flag), rule.instead)))
     });
-    ignored.or_else(|| Some((ErrorKind::ArgumentConflict, batch_fault(matches)?)))
+    ignored
+        .or_else(|| Some((ErrorKind::ArgumentConflict, batch_fault(matches)?)))
+        .or_else(|| Some((ErrorKind::MissingRequiredArgument, lowest_fault(matches)?)))
+}
+
+/// The flags that a command has and never heeds.
+pub fn never_heeded(command: &str) -> impl Iterator<Item = &'static str> {
+    let rules = RULES.iter().filter(move |rule| rule.is_of(command));
+    rules.filter(|rule| matches!(rule.when, When::Always)).flat_map(|rule| rule.flags).copied()
 }
 
 /// Room for the header of a send.
@@ -151,6 +171,18 @@ fn batch_fault(matches: &ArgMatches) -> Option<String> {
         format!(
             "--batch: {batch} messages of {size} bytes do not fit a frame of 16 MiB: take fewer, \
              or smaller ones (--size)"
+        )
+    })
+}
+
+/// A lowest rate above the one that a search begins with.
+fn lowest_fault(matches: &ArgMatches) -> Option<String> {
+    let rate = |id: &str| matches.try_get_one::<f64>(id).ok().flatten().copied();
+    let (lowest, first) = (rate("min")?, rate("start")?.min(rate("max")?));
+    (lowest > first).then(|| {
+        format!(
+            "--min: {lowest}/s is above the first rate, {first}/s: lower it, or raise --start and \
+             --max"
         )
     })
 }
@@ -197,6 +229,9 @@ mod tests {
         }
         check("knee --rate 5k", &["--rate", "--start up to --max"]);
         check("knee --repeat 2", &["--repeat"]);
+        check("knee --messages 100", &["--messages", "never many enough"]);
+        check("knee --min 2k", &["--min", "2000/s is above the first rate, 1000/s"]);
+        check("knee --min 2k --start 8k --max 1500", &["--min", "the first rate, 1500/s"]);
         check("switch a=1,2 --duration 5", &["--duration", "--pairs, --slice, --settle"]);
         check("limits --repeat 2", &["--repeat", "run it again"]);
         check("limits -n h:1 --directory d", &["--directory", "with --namesrv"]);
@@ -209,10 +244,17 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_ends_with_the_usage_of_its_command() {
+        check("knee --rate 5k", &["Usage: bench knee [OPTIONS]"]);
+    }
+
+    #[test]
     fn the_same_flags_are_taken_where_they_mean_something() {
         for line in [
             "produce --arrivals poisson --rate 5k",
             "knee --arrivals poisson",
+            "knee --min 500",
+            "knee --min 2k --start 2k",
             "produce --spread zipf --topics 9",
             "produce -n h:1",
             "idle -n h:1",

@@ -1,5 +1,8 @@
 //! The search for the highest rate that is still good: doubling, then halving the gap.
 
+use std::f64::consts::LN_2;
+use std::ops::RangeInclusive;
+
 /// A search at work. Rates are requests per second.
 #[derive(Clone, Debug)]
 pub struct Search {
@@ -8,20 +11,28 @@ pub struct Search {
     /// Lowest rate that was not.
     bad: Option<f64>,
     next: Option<f64>,
-    max: f64,
+    /// The lowest and the highest to be tried.
+    range: RangeInclusive<f64>,
     /// Largest gap between good and bad, as a share.
     precision: f64,
 }
 
-/// Below this rate nothing is worth a search.
-const RATE_MIN: f64 = 1.0;
-
 impl Search {
-    /// A search that begins at `from` and goes up to `max`; it ends when the lowest bad rate is at
-    /// most `precision` (a share, positive) above the highest good one.
-    pub fn new(from: f64, max: f64, precision: f64) -> Self {
+    /// A search that begins at `from`, a rate of `range`; it ends when the lowest bad rate is at
+    /// most `precision` (a share, positive) above the highest good one, or at an end of the range.
+    pub fn new(from: f64, range: RangeInclusive<f64>, precision: f64) -> Self {
         assert!(precision > 0.0, "a search with precision {precision} would not end");
-        Self { good: None, bad: None, next: Some(from.min(max)), max, precision }
+        assert!(*range.start() > 0.0 && range.contains(&from), "{from} of {range:?}");
+        Self { good: None, bad: None, next: Some(from), range, precision }
+    }
+
+    /// Most rates that are still to be tried: doubled or halved to an end of the range, and then
+    /// until a gap of two is as small as the precision.
+    pub fn rates_max(&self) -> u32 {
+        let Some(from) = self.next else { return 0 };
+        let doublings = (self.range.end() / from).max(from / self.range.start()).log2().ceil();
+        let halvings = (LN_2 / self.precision.ln_1p()).log2().ceil().max(0.0);
+        1 + doublings as u32 + halvings as u32
     }
 
     /// The rate to try; none when the search has ended.
@@ -37,7 +48,7 @@ impl Search {
     /// True when the highest good rate is the highest that was to be tried: of higher ones nothing
     /// is known.
     pub fn is_at_max(&self) -> bool {
-        self.good.is_some_and(|good| good >= self.max)
+        self.good.is_some_and(|good| good >= *self.range.end())
     }
 
     /// Takes what came of the rate that [`Search::next`] gave.
@@ -48,13 +59,14 @@ impl Search {
         } else {
             self.bad = Some(rate);
         }
+        let (min, max) = (*self.range.start(), *self.range.end());
         self.next = match (self.good, self.bad) {
             (Some(good), Some(bad)) if bad <= good * (1.0 + self.precision) => None,
             (Some(good), Some(bad)) => Some((good * bad).sqrt()),
-            (Some(good), None) if good >= self.max => None,
-            (Some(good), None) => Some((good * 2.0).min(self.max)),
-            (None, Some(bad)) if bad / 2.0 < RATE_MIN => None,
-            (None, Some(bad)) => Some(bad / 2.0),
+            (Some(good), None) if good >= max => None,
+            (Some(good), None) => Some((good * 2.0).min(max)),
+            (None, Some(bad)) if bad <= min => None,
+            (None, Some(bad)) => Some((bad / 2.0).max(min)),
             (None, None) => unreachable!("one of them was just set"),
         };
     }
@@ -81,27 +93,32 @@ mod tests {
     #[test]
     fn the_knee_is_found_within_the_precision() {
         for knee in [3.0, 700.0, 1_000.0, 123_456.0] {
-            let mut search = Search::new(1_000.0, 1e6, 0.05);
+            let mut search = Search::new(1_000.0, 1.0..=1e6, 0.05);
+            let most = search.rates_max() as usize;
             let rates = tried(knee, &mut search);
             let found = search.found().unwrap();
             assert!(found <= knee && knee < found * 1.05, "{found} for {knee}: {rates:?}");
-            assert!(rates.len() < 20 && !search.is_at_max(), "{rates:?}");
+            assert!(rates.len() <= most && most < 20, "{most}: {rates:?}");
+            assert!(!search.is_at_max(), "{rates:?}");
         }
     }
 
     #[test]
     fn a_server_without_a_knee_ends_the_search_at_the_maximum() {
-        let mut search = Search::new(1_000.0, 5_000.0, 0.05);
+        let mut search = Search::new(1_000.0, 1.0..=5_000.0, 0.05);
         assert_eq!(tried(1e9, &mut search), [1_000.0, 2_000.0, 4_000.0, 5_000.0]);
         assert_eq!(search.found(), Some(5_000.0));
         assert!(search.is_at_max());
     }
 
     #[test]
-    fn a_server_that_is_never_good_ends_the_search_with_nothing() {
-        let mut search = Search::new(8.0, 5_000.0, 0.05);
-        assert_eq!(tried(0.0, &mut search), [8.0, 4.0, 2.0, 1.0]);
-        assert_eq!(search.found(), None);
+    fn a_server_that_is_never_good_ends_the_search_with_nothing_at_the_lowest_rate() {
+        for (lowest, expected) in [(1.0, [8.0, 4.0, 2.0, 1.0]), (1.5, [8.0, 4.0, 2.0, 1.5])] {
+            let mut search = Search::new(8.0, lowest..=8.0, 0.05);
+            assert!(search.rates_max() >= 4);
+            assert_eq!(tried(0.0, &mut search), expected);
+            assert_eq!((search.found(), search.rates_max()), (None, 0));
+        }
     }
 
     /// 99 of 100 requests of a Poisson stream get through a server with 1 ms of work each, one
@@ -124,7 +141,7 @@ mod tests {
     #[test]
     fn the_knee_of_a_queue_lies_below_its_capacity() {
         let bound = Duration::from_millis(10);
-        let mut search = Search::new(100.0, 1e6, 0.02);
+        let mut search = Search::new(100.0, 1.0..=1e6, 0.02);
         while let Some(rate) = search.next() {
             search.observe(p99_of_a_queue(rate) <= bound);
         }
