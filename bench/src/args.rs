@@ -33,12 +33,14 @@ Examples:
   bench produce --client-cores 1                 the client bound to a core, off that of the broker
   bench produce --verify                         prove that everything acknowledged can be read
   bench consume                                  fill a topic and pull it over and over
-  bench consume -n 127.0.0.1:9876 --from last    the age of messages as they arrive
+  bench consume -n 127.0.0.1:9876 --from last --produce 5k
+                                                 the age of messages as they arrive
   bench consume --cold -c 4 -d 1                 a catch-up from the device
   bench end-to-end --rate 5k                     from the intended send time to a consumer
   bench mixed --rate 10k --readers 4             producers beside a catch-up
   bench knee --bound p99=5ms                     the highest rate that keeps a promise
   bench run bench/scenarios/sync-64x1.toml --json
+  bench produce --duration 25 -o before          a result to compare: 25 s, or --repeat 3
   bench compare before.json after.json           is the second one worse? (exit code 5)
   bench produce --rate 10k --report run.html     a page with plots
   bench report before.json after.json -o o.html  saved results side by side

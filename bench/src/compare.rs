@@ -5,7 +5,7 @@ mod alike;
 mod counted;
 pub mod metric;
 pub mod student;
-mod units;
+pub mod units;
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::args::commands::CompareArgs;
 use crate::compare::counted::Counted;
 use crate::compare::metric::{Judgement, METRICS, Metric, judge};
 use crate::compare::student::Interval;
-use crate::compare::units::{RUNS_MIN, SECONDS_MIN, Unit, samples};
+use crate::compare::units::{RUNS_MIN, Unit, samples};
 use crate::documents::{self, Wanted};
 use crate::ending::Ending;
 use crate::environment::Environment;
@@ -172,12 +172,7 @@ fn describe(a: &Document, b: &Document, unit: Option<Unit>, args: &CompareArgs) 
         return format!("what waiting pulls cost in one run each, tolerance {tolerance} %");
     }
     let of = match unit {
-        None => {
-            return format!(
-                "too short to tell: at least {RUNS_MIN} repetitions on both sides (--repeat \
-                 {RUNS_MIN}), or {SECONDS_MIN} s (--duration {SECONDS_MIN})"
-            );
-        }
+        None => return format!("too short to tell: {}", units::needed()),
         Some(Unit::Run) => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
         Some(Unit::Block(length)) => format!(
             "blocks of {length} s; what differs from run to run is not in the interval, and what \

@@ -128,7 +128,7 @@ impl Environment {
             governor: fact(governor).await,
             numa_nodes: fact("sys/devices/system/node/online").await,
             memory_bytes: process::memory_bytes(),
-            load_average: fact("proc/loadavg").await,
+            load_average: loads(&fact("proc/loadavg").await),
             ..Self::default()
         }
     }
@@ -139,6 +139,11 @@ pub async fn fact(path: &str) -> String {
     let Ok(root) = Disk::live("/") else { return String::new() };
     let bytes = root.read_all(path, FACT_MAX_BYTES).await.unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+/// The loads of one, five and fifteen minutes; what follows is of processes.
+fn loads(loadavg: &str) -> String {
+    loadavg.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
 fn cpu_model(cpuinfo: &str) -> String {
@@ -235,6 +240,12 @@ async fn broker_facts(target: &Target) -> Option<(Facts, Facts)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_load_only_the_three_averages_are_told() {
+        assert_eq!(loads("3.72 2.29 1.25 6/141 13386"), "3.72 2.29 1.25");
+        assert_eq!(loads(""), "");
+    }
 
     #[test]
     fn a_directory_lies_on_the_longest_mount_above_it() {

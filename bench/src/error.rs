@@ -72,6 +72,11 @@ pub enum BenchError {
     /// A broker of our own needs ports.
     #[error("no free ports on 127.0.0.1 for a broker: {0}")]
     NoPorts(io::Error),
+    /// A directory for a broker of our own has the store of another in it, which runs.
+    #[error(
+        "--store {0}: a broker runs on the files there; take another directory, or leave it out"
+    )]
+    StoreInUse(PathBuf),
     /// There is nothing to read.
     #[error("topic {0} has no messages: fill it with `--fill 500k`, or produce first")]
     EmptyTopic(String),

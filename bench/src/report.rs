@@ -16,6 +16,7 @@ use std::slice;
 use serde::{Deserialize, Serialize};
 
 use crate::args::load::OutputArgs;
+use crate::compare::units;
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
@@ -169,6 +170,9 @@ impl Report {
         match output.json {
             true => println!("{}", self.to_json()),
             false => self.print(&OutputArgs::IN_FULL),
+        }
+        if (output.json || output.output.is_some()) && units::are_too_few(&self.runs) {
+            eprintln!("note: too short for bench compare: {}", units::needed());
         }
         if let Some(prefix) = &output.output {
             for path in files::write(prefix, self, runs).await? {

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{FlushDiskType, Settings};
 
-const LOCK_FILE: &str = "ringmq.lock";
+/// Locked while a broker runs.
+pub const LOCK_FILE: &str = "ringmq.lock";
 const FACTS_FILE: &str = "ringmq.json";
 
 /// Where log 0 keeps its messages.

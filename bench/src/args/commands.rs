@@ -236,7 +236,7 @@ pub struct CrashArgs {
     /// Connections.
     #[arg(short, long, default_value_t = 4, value_parser = values::up_to(1024))]
     pub connections: u32,
-    /// Messages in flight in all, spread over the connections.
+    /// Messages in flight in all, spread over the connections: not on each, as elsewhere.
     #[arg(short, long, default_value_t = 64, value_parser = values::up_to(4096))]
     pub depth: u32,
     /// Body size, or a range.

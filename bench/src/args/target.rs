@@ -67,8 +67,8 @@ pub struct BrokerArgs {
     /// Commit logs.
     #[arg(long, default_value_t = 1, value_parser = values::up_to(256))]
     pub logs: u32,
-    /// Where it keeps its files; a fresh directory under ./data without it, removed after a good
-    /// run.
+    /// Where it keeps its files; DIR is kept. Without it a fresh directory under ./data, removed
+    /// after a good run.
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
 }

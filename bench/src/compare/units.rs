@@ -13,7 +13,7 @@ use crate::report::outcome::Outcome;
 pub const RUNS_MIN: usize = 3;
 
 /// Seconds from which a run of its own is enough, for a sentence that asks for them.
-pub const SECONDS_MIN: usize = BLOCKS * BLOCK_SECONDS_MIN;
+const SECONDS_MIN: usize = BLOCKS * BLOCK_SECONDS_MIN;
 
 /// How many blocks the seconds of a side make.
 const BLOCKS: usize = 5;
@@ -47,6 +47,19 @@ pub fn of_both(a: &[Outcome], b: &[Outcome]) -> Option<Unit> {
     let blocks =
         |runs: &[Outcome]| runs.iter().map(|run| full_seconds(run) / length).sum::<usize>();
     (blocks(a).min(blocks(b)) >= BLOCKS_MIN).then_some(Unit::Block(length))
+}
+
+/// Whether there are too few for a comparison with others as many.
+pub fn are_too_few(runs: &[Outcome]) -> bool {
+    of_both(runs, runs).is_none()
+}
+
+/// What is enough, for who had less.
+pub fn needed() -> String {
+    format!(
+        "at least {RUNS_MIN} repetitions on both sides (--repeat {RUNS_MIN}), or {SECONDS_MIN} s \
+         (--duration {SECONDS_MIN})"
+    )
 }
 
 fn full_seconds(run: &Outcome) -> usize {

@@ -1,11 +1,14 @@
 //! A broker of our own, in a process of its own: bench runs itself again with `serve-broker`.
 
 use std::cell::RefCell;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ringmq_broker::layout::LOCK_FILE;
+use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
 
 use crate::args::target::BrokerArgs;
@@ -93,6 +96,9 @@ impl Embedded {
             (None, Some(scratch)) => scratch.path().to_owned(),
             (None, None) => unreachable!("made above"),
         };
+        if args.store.is_some() {
+            refuse_store_in_use(&store).await?;
+        }
         eprintln!("starting a broker: {}, files in {}", args.flush.key(), store.display());
         let ports = net::free_ports(2).map_err(BenchError::NoPorts)?;
         let (namesrv, listen) = (ports[0], ports[1]);
@@ -167,6 +173,26 @@ impl Embedded {
     pub fn restart(&mut self) -> Result<(), BenchError> {
         self.process = spawn(&self.store.join(CONFIG_NAME))?;
         Ok(())
+    }
+}
+
+/// A broker may have its store in the directory itself, where ours has it one below.
+async fn refuse_store_in_use(directory: &Path) -> Result<(), BenchError> {
+    let lock = async {
+        let disk = Disk::live(directory)?;
+        let names = disk.list(".").await?;
+        // To lock what is not there would make it.
+        match names.iter().any(|entry| entry.name == LOCK_FILE) {
+            true => disk.lock(LOCK_FILE).await.map(drop),
+            false => Ok(()),
+        }
+    };
+    match lock.await {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(BenchError::StoreInUse(directory.to_owned()))
+        }
+        // What else is wrong with it shows when it is used.
+        _ => Ok(()),
     }
 }
 

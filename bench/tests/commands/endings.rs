@@ -36,6 +36,54 @@ fn a_profile_without_perf_is_refused_with_what_to_install() {
 }
 
 #[test]
+fn a_search_that_finds_no_rate_ends_at_its_lowest_and_says_how_far_off_it_was() {
+    let rates = ["--start", "400", "--min", "200", "--max", "800"];
+    let words = [&["knee", "--no-limits", "--bound", "p50=1us"], &rates[..], &BRIEF].concat();
+    let output = bench(folder().path(), &words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let trials = errors.lines().filter(|line| line.starts_with("trying "));
+    assert_eq!(trials.count(), 4, "two rates, each twice: {errors}");
+    for part in ["at most 6 rates from 200/s to 800/s", "the bound too tight: p50 ", " at 200/s"] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+}
+
+#[test]
+fn a_result_too_short_to_be_compared_says_so() {
+    let folder = folder();
+    let words = [&["produce", "--no-limits", "--json"], &BRIEF[..]].concat();
+    let told = |words: &[&str]| {
+        let output = bench(folder.path(), words);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        errors.contains("note: too short for bench compare: at least 3 repetitions")
+    };
+    assert!(told(&words));
+    assert!(!told(&[&words[..], &["--repeat", "3"]].concat()), "three repetitions are enough");
+}
+
+#[test]
+fn the_directory_of_a_broker_that_runs_is_refused_as_a_store() {
+    let folder = folder();
+    let store = folder.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let lock = std::fs::File::create(store.join("ringmq.lock")).unwrap();
+    let produce = || {
+        let words = [&["produce", "--no-limits", "--store", "store"], &BRIEF[..]].concat();
+        let output = bench(folder.path(), &words);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    lock.lock().unwrap();
+    let (code, errors) = produce();
+    assert!(code == Some(1) && errors.contains("a broker runs on the files there"), "{errors}");
+    assert!(!store.join("bench-broker.conf").exists(), "nothing was written");
+    lock.unlock().unwrap();
+    let (code, errors) = produce();
+    assert_eq!(code, Some(0), "{errors}");
+}
+
+#[test]
 fn refused_requests_are_told_by_their_code_in_table_and_json() {
     let folder = folder();
     let words = [&["produce", "--no-limits"], &BRIEF[..4], &TOO_LARGE].concat();
