@@ -11,15 +11,18 @@
 //!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshots snapshot frame index_files
 //!
 //! life    open, close, fence; what it tells              log signals stats
-//! read    entries and bytes from memory, page cache,      read walk fetch followers extents order
-//!         files                                           pool cold cold_plan first_reads blocks
-//!                                                         cache
-//! lookup  by position, time, key                         lookup terms
-//! delete  a topic, and until a crash cannot undo it      deletion
+//! read    entries and bytes from memory, page cache,     read walk fetch followers extents order
+//!         files; what the device does not give back      pool cold cold_plan first_reads blocks
+//!                                                        cache unreadable
+//! lookup  by position, time, key                         lookup terms key_query
+//! delete  a topic, and until a crash cannot undo it;     deletion retention age_clock
+//!         what has expired
 //! scrub   everything once more, slowly                   scrub
 //! open    snapshot, stream, scan of the log, verdict,    recovery abort index_load rehearsal
 //!         what a running log needs                       index_proof rescan reindex scan settle
 //!                                                        verdict cut ready report
+//! beside  progress of groups, small files of JSON        offsets resets metadata
+//! words   places, settings and limits, whose fault       position options error
 //! ```
 //!
 //! # What holds at every moment
