@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::random::HashMap;
-use ringmq_store::{Log, QueueOffset};
+use ringmq_store::{Log, QueueOffset, offsets};
 
 use crate::subscription_groups;
 
@@ -121,7 +121,7 @@ fn still(given: &mut Option<Given>) -> Option<&mut Given> {
 /// How far queues were given to members, where that is behind the end at the start.
 struct Given {
     started: Instant,
-    /// By `topic@group`, which no name of a topic contains, then by queue and host.
+    /// By [`offsets::key`], then by queue and host.
     groups: HashMap<String, HashMap<(i32, IpAddr), QueueOffset>>,
     count: usize,
     key: String,
@@ -136,13 +136,8 @@ impl Given {
         now.saturating_since(self.started) >= GIVEN_WITHIN
     }
 
-    fn set_key(&mut self, of: MemberQueue<'_>) {
-        self.key.clear();
-        self.key.extend([of.topic, "@", of.group]);
-    }
-
     fn raise(&mut self, of: MemberQueue<'_>, to: QueueOffset) {
-        self.set_key(of);
+        offsets::set_key(&mut self.key, of.group, of.topic);
         let queues = match self.groups.get_mut(&self.key) {
             Some(queues) => queues,
             None => self.groups.entry(self.key.clone()).or_default(),
@@ -154,7 +149,7 @@ impl Given {
     }
 
     fn to(&mut self, of: MemberQueue<'_>) -> Option<QueueOffset> {
-        self.set_key(of);
+        offsets::set_key(&mut self.key, of.group, of.topic);
         self.groups.get(&self.key)?.get(&(of.queue_id, of.host)).copied()
     }
 }

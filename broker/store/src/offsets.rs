@@ -215,8 +215,15 @@ impl OffsetTable {
     }
 }
 
+/// The key of a group on a topic, `topic@group`.
+pub fn key(group: &str, topic: &str) -> String {
+    let mut key = String::new();
+    set_key(&mut key, group, topic);
+    key
+}
+
 /// Makes `key` that of a group on a topic.
-pub(crate) fn set_key(key: &mut String, group: &str, topic: &str) {
+pub fn set_key(key: &mut String, group: &str, topic: &str) {
     key.clear();
     key.push_str(topic);
     key.push(SEPARATOR);

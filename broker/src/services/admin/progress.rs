@@ -16,6 +16,7 @@ use ringmq_protocol::headers::admin::{
     BrokerConsumeStatsRequest, ConsumeStatsRequest, GroupRequest, TopicRequest,
 };
 use ringmq_runtime::random::HashMap;
+use ringmq_store::offsets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -198,7 +199,7 @@ pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
             ..ConsumerOffsetTable::default()
         };
         for one in gather::progress(&parts.data, Filter::default()).await {
-            let key = format!("{}@{}", one.topic, one.group);
+            let key = offsets::key(&one.group, &one.topic);
             table.offset_table.entry(key).or_default().insert(one.queue_id, one.offset);
         }
         Ok(json_answer(&table))

@@ -15,6 +15,7 @@ use ringmq_protocol::record::Record;
 use ringmq_runtime::clock;
 use ringmq_runtime::disk::Space;
 use ringmq_runtime::task;
+use ringmq_store::offsets;
 
 use super::super::control::{Reaction, json_answer};
 use super::stats::Samples;
@@ -107,7 +108,7 @@ impl RuntimeInfo {
 
     /// Messages per second that a group consumes of a topic.
     pub(super) fn group_rate(&self, topic: &str, group: &str) -> f64 {
-        self.samples.borrow().rate(&format!("{topic}@{group}"))
+        self.samples.borrow().rate(&offsets::key(group, topic))
     }
 }
 
