@@ -91,7 +91,7 @@ impl BrokerControl {
 
     fn react(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
         match command.code {
-            request::HEART_BEAT => self.heartbeats.beat(peer, command),
+            request::HEART_BEAT => self.heartbeats.register(peer, command),
             request::UNREGISTER_CLIENT => self.heartbeats.unregister(peer, command).into(),
             request::GET_CONSUMER_LIST_BY_GROUP => self.heartbeats.consumer_list(command).into(),
             request::CHECK_CLIENT_CONFIG => self.heartbeats.check_client(command).into(),
@@ -142,7 +142,7 @@ impl ControlPlane for BrokerControl {
     }
 
     fn subscription_is_old(&self, group: &str) {
-        self.clients.members_mut().want_full_beats(group);
+        self.clients.groups_mut().want_full_heartbeats(group);
     }
 
     fn on_ready(&self) {

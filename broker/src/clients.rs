@@ -13,7 +13,7 @@ use ringmq_runtime::clock;
 use ringmq_runtime::random::HashMap;
 
 use crate::filter::TagFilter;
-use crate::groups::{Consumers, Left, Members};
+use crate::groups::{ConsumerGroup, Left, LiveGroups};
 use crate::link::ConnectionKey;
 use crate::locks::QueueLocks;
 use crate::peer::Peer;
@@ -22,21 +22,21 @@ use crate::view;
 /// The connected half of the control plane.
 #[derive(Default)]
 pub struct Clients {
-    members: RefCell<Members>,
+    groups: RefCell<LiveGroups>,
     peers: RefCell<HashMap<ConnectionKey, Peer>>,
     locks: RefCell<QueueLocks<MessageQueue>>,
 }
 
 impl Clients {
-    /// The member table; not to be held across an await.
-    pub fn members(&self) -> Ref<'_, Members> {
-        self.members.borrow()
+    /// The groups that have members; not to be held across an await.
+    pub fn groups(&self) -> Ref<'_, LiveGroups> {
+        self.groups.borrow()
     }
 
-    /// The member table, to change it; [`Clients::remember`] or [`Clients::forget`] the connection
-    /// afterwards.
-    pub fn members_mut(&self) -> RefMut<'_, Members> {
-        self.members.borrow_mut()
+    /// The groups that have members, to change them; [`Clients::remember`] or [`Clients::forget`]
+    /// the connection afterwards.
+    pub fn groups_mut(&self) -> RefMut<'_, LiveGroups> {
+        self.groups.borrow_mut()
     }
 
     /// The lock table.
@@ -51,7 +51,7 @@ impl Clients {
 
     /// Drops the ways to clients that are not registered any more.
     pub fn forget(&self, connection: ConnectionKey) {
-        if !self.members.borrow().is_registered(connection) {
+        if !self.groups.borrow().is_registered(connection) {
             self.peers.borrow_mut().remove(&connection);
         }
     }
@@ -59,7 +59,7 @@ impl Clients {
     /// A connection was closed: its clients are gone, some at a time, until nobody left.
     pub fn connection_closed(&self, connection: ConnectionKey) -> Left {
         self.peers.borrow_mut().remove(&connection);
-        self.members.borrow_mut().connection_closed(connection)
+        self.groups.borrow_mut().connection_closed(connection)
     }
 
     /// Removes clients that were silent for longer than `limit`, some at a time, until nobody left;
@@ -67,7 +67,7 @@ impl Clients {
     pub fn expire(&self, limit: Duration) -> Left {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let (left, silent) =
-            self.members.borrow_mut().expire(clock::monotonic_ms().saturating_sub(limit_ms));
+            self.groups.borrow_mut().expire(clock::monotonic_ms().saturating_sub(limit_ms));
         for connection in silent {
             if let Some(peer) = self.peers.borrow_mut().remove(&connection) {
                 peer.close("no heartbeat");
@@ -83,17 +83,17 @@ impl Clients {
 
     /// How to reach a member of a consumer group.
     pub fn consumer(&self, group: &str, client_id: &str) -> Option<(Peer, i32)> {
-        let members = self.members.borrow();
-        let member = members.consumers(group)?.members.get(client_id)?;
+        let groups = self.groups.borrow();
+        let member = groups.consumers(group)?.members.get(client_id)?;
         let peer = self.peers.borrow().get(&member.client.connection)?.clone();
         Some((peer, member.client.version))
     }
 
     /// How to reach all members of a consumer group, with their client ids and versions.
     pub fn consumers(&self, group: &str) -> Vec<(String, Peer, i32)> {
-        let members = self.members.borrow();
+        let groups = self.groups.borrow();
         let peers = self.peers.borrow();
-        let consumers = members.consumers(group).into_iter().flat_map(|g| g.members.values());
+        let consumers = groups.consumers(group).into_iter().flat_map(|g| g.members.values());
         let reachable = consumers.filter_map(|member| {
             let peer = peers.get(&member.client.connection)?.clone();
             Some((member.client.id.clone(), peer, member.client.version))
@@ -105,7 +105,7 @@ impl Clients {
     /// nothing.
     pub fn notify_changed(&self, group: &str) {
         let is_broadcasting =
-            self.members.borrow().consumers(group).is_none_or(Consumers::is_broadcasting);
+            self.groups.borrow().consumers(group).is_none_or(ConsumerGroup::is_broadcasting);
         if is_broadcasting {
             return;
         }
@@ -117,8 +117,8 @@ impl Clients {
 
     /// What the members of a group asked for, as pulls look at it.
     pub fn live(&self, group: &str) -> Option<view::LiveGroup> {
-        let members = self.members.borrow();
-        let consumers = members.consumers(group)?;
+        let groups = self.groups.borrow();
+        let consumers = groups.consumers(group)?;
         let held_ms = self.locks.borrow().held_for_ms(group, clock::monotonic_ms());
         let until = clock::unix_ms().saturating_add_unsigned(held_ms);
         let subscriptions = consumers.subscriptions.iter();

@@ -27,7 +27,7 @@ use ringmq_runtime::random::HashSet;
 use crate::link::ConnectionKey;
 use crate::shares::is_fair;
 use subscriptions::Subscriptions;
-use table::{Group, Table};
+use table::{HasMembers, Table};
 
 pub mod subscriptions;
 mod table;
@@ -68,11 +68,11 @@ pub struct Member {
 }
 
 /// A group's members by client id.
-pub type ByClient = BTreeMap<String, Member>;
+pub type GroupMembers = BTreeMap<String, Member>;
 
 /// A consumer group with members.
 #[derive(Debug, Default)]
-pub struct Consumers {
+pub struct ConsumerGroup {
     /// How members get messages.
     pub consume_type: ConsumeType,
     /// How members share a topic.
@@ -80,24 +80,24 @@ pub struct Consumers {
     /// Where members start without progress.
     pub consume_from_where: ConsumeFromWhere,
     /// Who they are.
-    pub members: ByClient,
+    pub members: GroupMembers,
     /// What they want to read.
     pub subscriptions: Subscriptions,
 }
 
-impl Consumers {
+impl ConsumerGroup {
     /// Every member reads every queue.
     pub fn is_broadcasting(&self) -> bool {
         self.message_model == MessageModel::Broadcasting
     }
 }
 
-impl Group for Consumers {
-    fn members(&self) -> &ByClient {
+impl HasMembers for ConsumerGroup {
+    fn members(&self) -> &GroupMembers {
         &self.members
     }
 
-    fn members_mut(&mut self) -> &mut ByClient {
+    fn members_mut(&mut self) -> &mut GroupMembers {
         &mut self.members
     }
 
@@ -107,12 +107,12 @@ impl Group for Consumers {
 }
 
 /// A producer group has nothing but members.
-impl Group for ByClient {
-    fn members(&self) -> &ByClient {
+impl HasMembers for GroupMembers {
+    fn members(&self) -> &GroupMembers {
         self
     }
 
-    fn members_mut(&mut self) -> &mut ByClient {
+    fn members_mut(&mut self) -> &mut GroupMembers {
         self
     }
 
@@ -133,16 +133,16 @@ pub struct Registered {
     pub wants_full: bool,
 }
 
-/// All members of all groups.
+/// The groups that have members, with these.
 #[derive(Debug, Default)]
-pub struct Members {
-    consumers: Table<Consumers>,
-    producers: Table<ByClient>,
+pub struct LiveGroups {
+    consumers: Table<ConsumerGroup>,
+    producers: Table<GroupMembers>,
 }
 
 /// Why a heartbeat's group was not taken; nothing of the group has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BeatError {
+pub enum HeartbeatError {
     /// No room for a further member of this connection: [`MEMBERS_MAX`].
     #[error(
         "of {MEMBERS_MAX} members of groups that this broker has room for, one connection may have \
@@ -185,19 +185,19 @@ impl Left {
     }
 }
 
-impl Members {
+impl LiveGroups {
     /// A producer group of a heartbeat.
     ///
     /// # Errors
     /// The table is full.
-    pub fn producer_beat(
+    pub fn producer_heartbeat(
         &mut self,
         group: &str,
         client: &Client,
         clock_ms: u64,
-    ) -> Result<(), BeatError> {
+    ) -> Result<(), HeartbeatError> {
         let has_room = self.has_room(client.connection);
-        self.producers.beat(group, client, clock_ms, has_room).map(drop)
+        self.producers.heartbeat(group, client, clock_ms, has_room).map(drop)
     }
 
     /// A consumer group of a heartbeat. `is_short`: its subscriptions were left out because
@@ -205,17 +205,18 @@ impl Members {
     ///
     /// # Errors
     /// The table is full, or the subscriptions are too large.
-    pub fn consumer_beat(
+    pub fn consumer_heartbeat(
         &mut self,
         data: &ConsumerData,
         client: &Client,
         fingerprint: i32,
         is_short: bool,
         clock_ms: u64,
-    ) -> Result<Registered, BeatError> {
+    ) -> Result<Registered, HeartbeatError> {
         let has_room = self.has_room(client.connection);
         let wanted = if is_short { None } else { Some(self.subscriptions_after(data)?) };
-        let (group, is_new) = self.consumers.beat(&data.group_name, client, clock_ms, has_room)?;
+        let (group, is_new) =
+            self.consumers.heartbeat(&data.group_name, client, clock_ms, has_room)?;
         // A group exists while it has members.
         let is_new_group = is_new && group.members.len() == 1;
         let before_bytes = group.subscriptions.bytes();
@@ -228,20 +229,20 @@ impl Members {
     }
 
     /// The subscriptions of a group once a full heartbeat was taken over.
-    fn subscriptions_after(&self, data: &ConsumerData) -> Result<Subscriptions, BeatError> {
+    fn subscriptions_after(&self, data: &ConsumerData) -> Result<Subscriptions, HeartbeatError> {
         let mut tags = data.subscription_data_set.iter().map(subscriptions::tags_in);
         if let Some(tags) = tags.find(|tags| *tags > subscriptions::TAGS_MAX) {
-            return Err(BeatError::Tags(tags));
+            return Err(HeartbeatError::Tags(tags));
         }
         let before = self.consumers.get(&data.group_name).map(|group| &group.subscriptions);
         let after = Subscriptions::merge(before, &data.subscription_data_set);
         if after.len() > subscriptions::TOPICS_MAX {
-            return Err(BeatError::Topics(after.len()));
+            return Err(HeartbeatError::Topics(after.len()));
         }
         // Never refused to those who grow nothing.
         let more = after.bytes().saturating_sub(before.map_or(0, Subscriptions::bytes));
         if more > 0 && self.consumers.weight() + more > subscriptions::ALL_MAX_BYTES {
-            return Err(BeatError::Subscriptions(more));
+            return Err(HeartbeatError::Subscriptions(more));
         }
         Ok(after)
     }
@@ -266,7 +267,7 @@ impl Members {
     /// The fingerprint leaves out versions of subscriptions. A Java client that changes nothing but
     /// a version (after each rebalance) sends one full heartbeat for it; when that one is skipped
     /// because another was under way, the version would never come and all its pulls be refused.
-    pub fn want_full_beats(&mut self, group: &str) {
+    pub fn want_full_heartbeats(&mut self, group: &str) {
         let Some(consumers) = self.consumers.get_mut(group) else { return };
         for member in consumers.members.values_mut() {
             member.fingerprint = 0;
@@ -307,22 +308,22 @@ impl Members {
     }
 
     /// A consumer group that has members.
-    pub fn consumers(&self, group: &str) -> Option<&Consumers> {
+    pub fn consumers(&self, group: &str) -> Option<&ConsumerGroup> {
         self.consumers.get(group)
     }
 
     /// Consumer groups that have members, in no order.
-    pub fn all_consumers(&self) -> impl Iterator<Item = (&String, &Consumers)> {
+    pub fn all_consumers(&self) -> impl Iterator<Item = (&String, &ConsumerGroup)> {
         self.consumers.iter()
     }
 
     /// A producer group that has members.
-    pub fn producers(&self, group: &str) -> Option<&ByClient> {
+    pub fn producers(&self, group: &str) -> Option<&GroupMembers> {
         self.producers.get(group)
     }
 
     /// Producer groups that have members, in no order.
-    pub fn all_producers(&self) -> impl Iterator<Item = (&String, &ByClient)> {
+    pub fn all_producers(&self) -> impl Iterator<Item = (&String, &GroupMembers)> {
         self.producers.iter()
     }
 
@@ -332,7 +333,7 @@ impl Members {
     }
 }
 
-impl Consumers {
+impl ConsumerGroup {
     /// Takes over what a member's heartbeat says of the group; `wanted`: its subscriptions, unless
     /// it was a short one.
     fn take(

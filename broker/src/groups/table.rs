@@ -1,13 +1,13 @@
 //! Groups of one kind, and which of them each connection speaks for.
 
-use super::{BeatError, ByClient, Client, Member};
+use super::{Client, GroupMembers, HeartbeatError, Member};
 use crate::link::ConnectionKey;
 use ringmq_runtime::random::{HashMap, HashSet};
 
 /// A group: whatever else it keeps, it has members.
-pub(super) trait Group: Default {
-    fn members(&self) -> &ByClient;
-    fn members_mut(&mut self) -> &mut ByClient;
+pub(super) trait HasMembers: Default {
+    fn members(&self) -> &GroupMembers;
+    fn members_mut(&mut self) -> &mut GroupMembers;
     /// Bytes of what it keeps besides.
     fn weight(&self) -> usize;
 }
@@ -35,7 +35,7 @@ impl<G> Default for Table<G> {
     }
 }
 
-impl<G: Group> Table<G> {
+impl<G: HasMembers> Table<G> {
     /// Entries of all groups.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -75,13 +75,13 @@ impl<G: Group> Table<G> {
 
     /// Enters a client into a group, or takes note that it lives, maybe on another connection.
     /// Returns the group, and whether the client is new there.
-    pub(super) fn beat(
+    pub(super) fn heartbeat(
         &mut self,
         group: &str,
         client: &Client,
         clock_ms: u64,
         has_room: bool,
-    ) -> Result<(&mut G, bool), BeatError> {
+    ) -> Result<(&mut G, bool), HeartbeatError> {
         let known = self.groups.get_mut(group).and_then(|of| of.members_mut().get_mut(&client.id));
         let former = match known {
             Some(member) => {
@@ -91,7 +91,7 @@ impl<G: Group> Table<G> {
                 Some(former)
             }
             None if has_room => None,
-            None => return Err(BeatError::Members),
+            None => return Err(HeartbeatError::Members),
         };
         if former != Some(client.connection) {
             former.into_iter().for_each(|former| self.forget(former, group));
@@ -137,7 +137,7 @@ impl<G: Group> Table<G> {
         let carried = self.by_connection.get(&connection);
         let (mut gone, mut looked_at) = (Vec::new(), 0);
         for group in carried.into_iter().flat_map(|carried| carried.groups.keys()) {
-            let members = self.groups.get(group).map(Group::members).expect("it has members");
+            let members = self.groups.get(group).map(HasMembers::members).expect("it has members");
             looked_at += members.len();
             let leave = members.values().filter(|member| member.client.connection == connection);
             gone.extend(leave.map(|member| (group.clone(), member.client.id.clone())));

@@ -30,228 +30,222 @@ fn data(subscriptions: &[(&str, i64)]) -> ConsumerData {
 }
 
 /// Sends a full heartbeat and checks (notify, publish).
-fn check_beat(
-    members: &mut Members,
+fn check_heartbeat(
+    live: &mut LiveGroups,
     who: &Client,
     topics: &[(&str, i64)],
     now: u64,
     says: (bool, bool),
 ) {
-    let answer = members.consumer_beat(&data(topics), who, 0, false, now).expect("room");
+    let answer = live.consumer_heartbeat(&data(topics), who, 0, false, now).expect("room");
     assert_eq!((answer.must_notify, answer.must_publish), says, "{} {topics:?}", who.id);
 }
 
-fn ids(members: &Members) -> Vec<&str> {
-    members.consumers("g").map_or(Vec::new(), |g| g.members.keys().map(String::as_str).collect())
+fn ids(live: &LiveGroups) -> Vec<&str> {
+    live.consumers("g").map_or(Vec::new(), |g| g.members.keys().map(String::as_str).collect())
 }
 
 #[test]
 fn members_are_told_when_somebody_joins_or_topics_change_and_not_otherwise() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 1, (false, false));
-    check_beat(&mut members, &client("b", 2), &[("t", 1)], 2, (true, false));
-    check_beat(&mut members, &client("a", 1), &[("t", 1), ("u", 1)], 3, (true, true));
-    check_beat(&mut members, &client("a", 1), &[("u", 1)], 4, (true, true));
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 1, (false, false));
+    check_heartbeat(&mut live, &client("b", 2), &[("t", 1)], 2, (true, false));
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1), ("u", 1)], 3, (true, true));
+    check_heartbeat(&mut live, &client("a", 1), &[("u", 1)], 4, (true, true));
     // A newer expression for a known topic goes to the pulls, but moves no queue.
-    check_beat(&mut members, &client("a", 1), &[("u", 9)], 5, (false, true));
-    check_beat(&mut members, &client("a", 1), &[("u", 8)], 6, (false, false));
+    check_heartbeat(&mut live, &client("a", 1), &[("u", 9)], 5, (false, true));
+    check_heartbeat(&mut live, &client("a", 1), &[("u", 8)], 6, (false, false));
     assert_eq!(
-        members
-            .consumers("g")
-            .expect("group")
-            .subscriptions
-            .get("u")
-            .expect("subscribed")
-            .sub_version,
+        live.consumers("g").expect("group").subscriptions.get("u").expect("subscribed").sub_version,
         9
     );
 }
 
 #[test]
 fn a_closed_connection_removes_its_clients_at_once() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    check_beat(&mut members, &client("b", 2), &[("t", 1)], 0, (true, false));
-    members.producer_beat("p", &client("a", 1), 0).expect("room");
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
+    check_heartbeat(&mut live, &client("b", 2), &[("t", 1)], 0, (true, false));
+    live.producer_heartbeat("p", &client("a", 1), 0).expect("room");
 
-    let left = members.connection_closed(key(1));
+    let left = live.connection_closed(key(1));
     assert_eq!((left.consumers, left.producers), (vec!["g".to_owned()], vec!["p".to_owned()]));
-    assert_eq!(ids(&members), ["b"]);
-    assert!(members.producers("p").is_none());
-    assert_eq!(members.connection_closed(key(1)), Left::default());
+    assert_eq!(ids(&live), ["b"]);
+    assert!(live.producers("p").is_none());
+    assert_eq!(live.connection_closed(key(1)), Left::default());
 }
 
 #[test]
 fn a_client_that_reconnected_survives_the_end_of_its_old_connection() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    members.producer_beat("p", &client("a", 1), 0).expect("room");
-    check_beat(&mut members, &client("a", 2), &[("t", 1)], 1, (false, false));
-    members.producer_beat("p", &client("a", 2), 1).expect("room");
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
+    live.producer_heartbeat("p", &client("a", 1), 0).expect("room");
+    check_heartbeat(&mut live, &client("a", 2), &[("t", 1)], 1, (false, false));
+    live.producer_heartbeat("p", &client("a", 2), 1).expect("room");
 
-    assert_eq!(members.connection_closed(key(1)), Left::default());
-    assert_eq!(ids(&members), ["a"]);
-    assert_eq!(members.connection_closed(key(2)).consumers, ["g"]);
-    assert!(members.is_empty());
+    assert_eq!(live.connection_closed(key(1)), Left::default());
+    assert_eq!(ids(&live), ["a"]);
+    assert_eq!(live.connection_closed(key(2)).consumers, ["g"]);
+    assert!(live.is_empty());
 }
 
 #[test]
 fn unregistering_removes_one_client_from_the_named_groups_only() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    members.producer_beat("p", &client("a", 1), 0).expect("room");
-    assert_eq!(members.unregister("a", Some("p"), None).producers, ["p"]);
-    assert_eq!(ids(&members), ["a"]);
-    assert_eq!(members.unregister("a", Some("p"), Some("g")).consumers, ["g"]);
-    assert!(!members.is_registered(key(1)));
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
+    live.producer_heartbeat("p", &client("a", 1), 0).expect("room");
+    assert_eq!(live.unregister("a", Some("p"), None).producers, ["p"]);
+    assert_eq!(ids(&live), ["a"]);
+    assert_eq!(live.unregister("a", Some("p"), Some("g")).consumers, ["g"]);
+    assert!(!live.is_registered(key(1)));
 }
 
 #[test]
 fn silent_clients_expire_and_their_connections_are_named() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    check_beat(&mut members, &client("b", 2), &[("t", 1)], 50, (true, false));
-    members.producer_beat("p", &client("b", 2), EXPIRY_MS).expect("room");
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
+    check_heartbeat(&mut live, &client("b", 2), &[("t", 1)], 50, (true, false));
+    live.producer_heartbeat("p", &client("b", 2), EXPIRY_MS).expect("room");
 
-    let (left, silent) = members.expire(51);
+    let (left, silent) = live.expire(51);
     assert_eq!(left.consumers, ["g"]);
     assert_eq!(silent, [key(1)], "b still produces through its connection");
-    assert!(ids(&members).is_empty());
-    assert!(members.is_registered(key(2)));
+    assert!(ids(&live).is_empty());
+    assert!(live.is_registered(key(2)));
 }
 
 #[test]
 fn a_short_heartbeat_is_enough_only_when_its_subscriptions_are_known() {
-    let mut members = Members::default();
-    let beat = |members: &mut Members, fingerprint, is_short, topics: &[(&str, i64)]| {
-        members
-            .consumer_beat(&data(topics), &client("a", 1), fingerprint, is_short, 0)
+    let mut live = LiveGroups::default();
+    let heartbeat = |live: &mut LiveGroups, fingerprint, is_short, topics: &[(&str, i64)]| {
+        live.consumer_heartbeat(&data(topics), &client("a", 1), fingerprint, is_short, 0)
             .expect("room")
     };
     // After a restart of the broker the first thing it sees may be the short form.
-    let answer = beat(&mut members, 7, true, &[]);
+    let answer = heartbeat(&mut live, 7, true, &[]);
     assert!(answer.wants_full && answer.must_notify);
-    assert!(!beat(&mut members, 7, false, &[("t", 1)]).wants_full);
-    assert_eq!(beat(&mut members, 7, true, &[]), Registered::default());
-    assert_eq!(members.consumers("g").expect("group").subscriptions.len(), 1);
-    assert!(beat(&mut members, 8, true, &[]).wants_full);
+    assert!(!heartbeat(&mut live, 7, false, &[("t", 1)]).wants_full);
+    assert_eq!(heartbeat(&mut live, 7, true, &[]), Registered::default());
+    assert_eq!(live.consumers("g").expect("group").subscriptions.len(), 1);
+    assert!(heartbeat(&mut live, 8, true, &[]).wants_full);
 
     // A pull named a version that no heartbeat brought.
-    assert!(!beat(&mut members, 7, true, &[]).wants_full);
-    members.want_full_beats("g");
-    assert!(beat(&mut members, 7, true, &[]).wants_full);
-    assert!(beat(&mut members, 7, false, &[("t", 2)]).must_publish);
-    assert!(!beat(&mut members, 7, true, &[]).wants_full);
+    assert!(!heartbeat(&mut live, 7, true, &[]).wants_full);
+    live.want_full_heartbeats("g");
+    assert!(heartbeat(&mut live, 7, true, &[]).wants_full);
+    assert!(heartbeat(&mut live, 7, false, &[("t", 2)]).must_publish);
+    assert!(!heartbeat(&mut live, 7, true, &[]).wants_full);
 }
 
 #[test]
 fn a_member_s_model_and_start_are_those_of_the_newest_heartbeat() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
     let broadcasting =
         ConsumerData { message_model: MessageModel::Broadcasting, ..data(&[("t", 1)]) };
-    let answer = members.consumer_beat(&broadcasting, &client("b", 2), 0, false, 0).expect("room");
+    let answer =
+        live.consumer_heartbeat(&broadcasting, &client("b", 2), 0, false, 0).expect("room");
     assert!(answer.must_publish);
-    assert!(members.consumers("g").expect("group").is_broadcasting());
+    assert!(live.consumers("g").expect("group").is_broadcasting());
 }
 
 #[test]
 fn two_clients_on_one_connection_leave_one_by_one() {
-    let mut members = Members::default();
-    check_beat(&mut members, &client("a", 1), &[("t", 1)], 0, (true, true));
-    check_beat(&mut members, &client("b", 1), &[("t", 1)], 0, (true, false));
-    members.unregister("a", None, Some("g"));
-    assert!(members.is_registered(key(1)), "b still consumes through it");
-    assert_eq!(members.connection_closed(key(1)).consumers, ["g"]);
-    assert!(members.is_empty() && !members.is_registered(key(1)));
+    let mut live = LiveGroups::default();
+    check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
+    check_heartbeat(&mut live, &client("b", 1), &[("t", 1)], 0, (true, false));
+    live.unregister("a", None, Some("g"));
+    assert!(live.is_registered(key(1)), "b still consumes through it");
+    assert_eq!(live.connection_closed(key(1)).consumers, ["g"]);
+    assert!(live.is_empty() && !live.is_registered(key(1)));
 }
 
 /// Sends a full heartbeat of `group` from a client of its own.
-fn beat_of(
-    members: &mut Members,
+fn heartbeat_of(
+    live: &mut LiveGroups,
     group: &str,
     wanted: Vec<SubscriptionData>,
-) -> Result<Registered, BeatError> {
+) -> Result<Registered, HeartbeatError> {
     let data = ConsumerData {
         group_name: group.into(),
         subscription_data_set: wanted,
         ..ConsumerData::default()
     };
-    members.consumer_beat(&data, &client(group, 1), 0, false, 0)
+    live.consumer_heartbeat(&data, &client(group, 1), 0, false, 0)
 }
 
 #[test]
 fn subscriptions_are_counted_while_their_group_has_members() {
-    let mut members = Members::default();
+    let mut live = LiveGroups::default();
     let wanted = || vec![subscription("t", 5), subscription("u", 1)];
-    beat_of(&mut members, "g", wanted()).expect("room");
-    let weight = members.consumers.weight();
+    heartbeat_of(&mut live, "g", wanted()).expect("room");
+    let weight = live.consumers.weight();
     assert!(weight > 2 * size_of::<SubscriptionData>());
-    beat_of(&mut members, "g", wanted()).expect("room");
-    assert_eq!(members.consumers.weight(), weight, "what stays is not counted again");
-    beat_of(&mut members, "h", wanted()).expect("room");
-    assert_eq!(members.consumers.weight(), 2 * weight);
+    heartbeat_of(&mut live, "g", wanted()).expect("room");
+    assert_eq!(live.consumers.weight(), weight, "what stays is not counted again");
+    heartbeat_of(&mut live, "h", wanted()).expect("room");
+    assert_eq!(live.consumers.weight(), 2 * weight);
     // Named twice, and an older version than the one that is known: still one topic.
-    beat_of(&mut members, "h", vec![subscription("t", 1), subscription("t", 2)]).expect("room");
-    let kept = members.consumers("h").expect("group");
+    heartbeat_of(&mut live, "h", vec![subscription("t", 1), subscription("t", 2)]).expect("room");
+    let kept = live.consumers("h").expect("group");
     assert_eq!((kept.subscriptions.len(), kept.subscriptions.bytes()), (1, weight / 2));
     assert_eq!(kept.subscriptions.get("t").expect("subscribed").sub_version, 5);
-    members.unregister("g", None, Some("g"));
-    members.connection_closed(key(1));
-    assert_eq!(members.consumers.weight(), 0);
+    live.unregister("g", None, Some("g"));
+    live.connection_closed(key(1));
+    assert_eq!(live.consumers.weight(), 0);
 }
 
 #[test]
 fn a_group_that_subscribes_to_too_much_is_refused_and_unchanged() {
-    let mut members = Members::default();
+    let mut live = LiveGroups::default();
     let topics = |count: usize| (0..count).map(|n| subscription(&format!("t{n}"), 1)).collect();
-    beat_of(&mut members, "g", topics(subscriptions::TOPICS_MAX)).expect("as many as allowed");
+    heartbeat_of(&mut live, "g", topics(subscriptions::TOPICS_MAX)).expect("as many as allowed");
     let too_many = subscriptions::TOPICS_MAX + 1;
     for group in ["g", "new"] {
-        let refused = beat_of(&mut members, group, topics(too_many));
-        assert_eq!(refused, Err(BeatError::Topics(too_many)));
+        let refused = heartbeat_of(&mut live, group, topics(too_many));
+        assert_eq!(refused, Err(HeartbeatError::Topics(too_many)));
     }
-    assert!(members.consumers("new").is_none());
-    let kept = &members.consumers("g").expect("group").subscriptions;
+    assert!(live.consumers("new").is_none());
+    let kept = &live.consumers("g").expect("group").subscriptions;
     assert_eq!(kept.len(), subscriptions::TOPICS_MAX);
 }
 
 #[test]
 fn beyond_the_memory_for_subscriptions_only_those_who_grow_none_are_taken() {
-    let mut members = Members::default();
+    let mut live = LiveGroups::default();
     let long = |version| {
         let sub_string = "tag || ".repeat(1 << 10);
         vec![SubscriptionData { sub_string, ..subscription("t", version) }]
     };
-    beat_of(&mut members, "g", long(1)).expect("room");
-    let one = members.consumers.weight();
+    heartbeat_of(&mut live, "g", long(1)).expect("room");
+    let one = live.consumers.weight();
     let others = subscriptions::ALL_MAX_BYTES - one - one / 2;
-    members.consumers.weighs(0, others);
-    assert_eq!(beat_of(&mut members, "h", long(1)), Err(BeatError::Subscriptions(one)));
-    assert!(members.consumers("h").is_none() && !members.is_empty());
-    beat_of(&mut members, "g", long(2)).expect("a newer version of the same size");
-    beat_of(&mut members, "h", vec![subscription("t", 1)]).expect("a short one fits");
+    live.consumers.weighs(0, others);
+    assert_eq!(heartbeat_of(&mut live, "h", long(1)), Err(HeartbeatError::Subscriptions(one)));
+    assert!(live.consumers("h").is_none() && !live.is_empty());
+    heartbeat_of(&mut live, "g", long(2)).expect("a newer version of the same size");
+    heartbeat_of(&mut live, "h", vec![subscription("t", 1)]).expect("a short one fits");
 }
 
 /// How many producer groups a connection gets into, one after the other.
-fn fill(members: &mut Members, connection: u64, groups: usize) -> usize {
+fn fill(live: &mut LiveGroups, connection: u64, groups: usize) -> usize {
     let client = client(&format!("c{connection}"), connection);
     let taken = (0..groups)
-        .take_while(|number| members.producer_beat(&format!("p{number}"), &client, 0).is_ok());
+        .take_while(|number| live.producer_heartbeat(&format!("p{number}"), &client, 0).is_ok());
     taken.count()
 }
 
 #[test]
 fn one_connection_has_its_share_of_members_and_leaves_in_parts() {
-    let mut members = Members::default();
+    let mut live = LiveGroups::default();
     let share = MEMBERS_MAX / (MEMBERS_PART + 1);
-    assert_eq!(fill(&mut members, 1, MEMBERS_MAX), share);
-    assert_eq!(fill(&mut members, 1, share), share, "those it has are renewed");
-    assert_eq!(fill(&mut members, 2, 1_000), 1_000, "others find room");
+    assert_eq!(fill(&mut live, 1, MEMBERS_MAX), share);
+    assert_eq!(fill(&mut live, 1, share), share, "those it has are renewed");
+    assert_eq!(fill(&mut live, 2, 1_000), 1_000, "others find room");
     let mut parts = 0;
     loop {
-        let left = members.connection_closed(key(1));
+        let left = live.connection_closed(key(1));
         if left.is_empty() {
             break;
         }
@@ -259,11 +253,11 @@ fn one_connection_has_its_share_of_members_and_leaves_in_parts() {
         parts += 1;
     }
     assert!(parts >= share / LEAVING_AT_ONCE_MAX, "{parts}");
-    assert!(!members.is_registered(key(1)));
-    assert_eq!((members.len(), fill(&mut members, 3, 2_000)), (1_000, 2_000));
+    assert!(!live.is_registered(key(1)));
+    assert_eq!((live.len(), fill(&mut live, 3, 2_000)), (1_000, 2_000));
     let mut silent = Vec::new();
-    while !members.is_empty() {
-        let (left, connections) = members.expire(1);
+    while !live.is_empty() {
+        let (left, connections) = live.expire(1);
         assert!(left.producers.len() <= LEAVING_AT_ONCE_MAX && !left.is_empty());
         silent.extend(connections);
     }

@@ -10,7 +10,7 @@
 use super::control::{Answer, Reaction, json_answer};
 use crate::clients::Clients;
 use crate::directory::Directory;
-use crate::groups::{BeatError, Client, Left};
+use crate::groups::{Client, HeartbeatError, Left};
 use crate::link::ConnectionKey;
 use crate::names;
 use crate::outcome::Refusal;
@@ -32,7 +32,7 @@ use std::time::Duration;
 
 /// Groups of one heartbeat that are taken; a client has a handful, a gateway thousands. They hold
 /// up the shard for some 3 us each, and 40 where they are new.
-pub const GROUPS_PER_BEAT_MAX: usize = 4096;
+pub const GROUPS_PER_HEARTBEAT_MAX: usize = 4096;
 
 /// Groups of a heartbeat that need a retry topic, each with the topic's unit flags.
 type RetryTopics = Vec<(Arc<SubscriptionGroupConfig>, i32)>;
@@ -45,11 +45,11 @@ struct Taken {
     wants_full: bool,
     /// Why the first of the groups that were not taken was not; the others of the client are none
     /// the worse for it.
-    refused: Option<BeatError>,
+    refused: Option<HeartbeatError>,
 }
 
 impl Taken {
-    fn refuse(&mut self, error: BeatError) {
+    fn refuse(&mut self, error: HeartbeatError) {
         self.refused.get_or_insert(error);
     }
 }
@@ -68,24 +68,25 @@ impl Heartbeats {
     }
 
     /// HEART_BEAT.
-    pub fn beat(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
-        let beat: HeartbeatData = match super::control::read_body(command) {
-            Ok(beat) => beat,
+    pub fn register(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
+        let heartbeat: HeartbeatData = match super::control::read_body(command) {
+            Ok(heartbeat) => heartbeat,
             Err(refusal) => return Reaction::Now(Err(refusal)),
         };
-        let groups = beat.consumer_data_set.len() + beat.producer_data_set.len();
-        if groups > GROUPS_PER_BEAT_MAX {
+        let groups = heartbeat.consumer_data_set.len() + heartbeat.producer_data_set.len();
+        if groups > GROUPS_PER_HEARTBEAT_MAX {
             return Reaction::Now(Err(Refusal::invalid_parameter(format!(
-                "a heartbeat names at most {GROUPS_PER_BEAT_MAX} groups, this one {groups}"
+                "a heartbeat names at most {GROUPS_PER_HEARTBEAT_MAX} groups, this one {groups}"
             ))));
         }
-        let producers = beat.producer_data_set.iter().map(|data| data.group_name.as_str());
-        let consumers = beat.consumer_data_set.iter().map(|data| data.group_name.as_str());
-        if let Err(problem) = names::check_member(&beat.client_id, producers.chain(consumers)) {
+        let producers = heartbeat.producer_data_set.iter().map(|data| data.group_name.as_str());
+        let consumers = heartbeat.consumer_data_set.iter().map(|data| data.group_name.as_str());
+        if let Err(problem) = names::check_member(&heartbeat.client_id, producers.chain(consumers))
+        {
             return Reaction::Now(Err(Refusal::invalid_parameter(problem)));
         }
         let client = Client {
-            id: beat.client_id.clone(),
+            id: heartbeat.client_id.clone(),
             connection: peer.key(),
             address: peer.peer_addr(),
             language: command.language.name(),
@@ -93,24 +94,24 @@ impl Heartbeats {
         };
         // Before its groups hear of the change, since it is one of those that are told.
         self.clients.remember(peer);
-        let taken = self.take(&beat, &client);
+        let taken = self.take(&heartbeat, &client);
         self.clients.forget(peer.key());
         self.answer(taken)
     }
 
     /// Registers every group of a heartbeat that it can.
-    fn take(&self, beat: &HeartbeatData, client: &Client) -> Taken {
+    fn take(&self, heartbeat: &HeartbeatData, client: &Client) -> Taken {
         let mut taken = Taken::default();
-        for producer in &beat.producer_data_set {
-            let mut members = self.clients.members_mut();
+        for producer in &heartbeat.producer_data_set {
+            let mut groups = self.clients.groups_mut();
             let clock_ms = clock::monotonic_ms();
-            let made = members.producer_beat(&producer.group_name, client, clock_ms);
+            let made = groups.producer_heartbeat(&producer.group_name, client, clock_ms);
             made.unwrap_or_else(|error| taken.refuse(error));
         }
-        for consumer in &beat.consumer_data_set {
+        for consumer in &heartbeat.consumer_data_set {
             // As in Apache: a group that may not be made is left out, and its pulls say why.
             let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
-            match self.take_consumer(consumer, beat, client) {
+            match self.take_consumer(consumer, heartbeat, client) {
                 Ok(wants_full) => taken.wants_full |= wants_full,
                 Err(error) => {
                     taken.refuse(error);
@@ -126,12 +127,12 @@ impl Heartbeats {
     fn take_consumer(
         &self,
         consumer: &ConsumerData,
-        beat: &HeartbeatData,
+        heartbeat: &HeartbeatData,
         client: &Client,
-    ) -> Result<bool, BeatError> {
-        let fingerprint = beat.heartbeat_fingerprint;
-        let is_short = fingerprint != 0 && beat.without_sub;
-        let registered = self.clients.members_mut().consumer_beat(
+    ) -> Result<bool, HeartbeatError> {
+        let fingerprint = heartbeat.heartbeat_fingerprint;
+        let is_short = fingerprint != 0 && heartbeat.without_sub;
+        let registered = self.clients.groups_mut().consumer_heartbeat(
             consumer,
             client,
             fingerprint,
@@ -155,7 +156,7 @@ impl Heartbeats {
                 tracing::warn!("retry topics of a heartbeat: {error}");
             }
             match taken.refused {
-                Some(error) => Err(beat_refused(error)),
+                Some(error) => Err(heartbeat_refused(error)),
                 None => Ok(Answer::with_header(&HeartbeatResponse {
                     supports_heartbeat_v2: Some(true),
                     subscription_changed: Some(taken.wants_full),
@@ -168,7 +169,7 @@ impl Heartbeats {
     pub fn unregister(&self, peer: &Peer, command: &Command<'_>) -> Result<Answer, Refusal> {
         let request =
             UnregisterClientRequest::decode(&command.fields).map_err(Refusal::malformed)?;
-        let left = self.clients.members_mut().unregister(
+        let left = self.clients.groups_mut().unregister(
             request.client_id,
             request.producer_group,
             request.consumer_group,
@@ -217,8 +218,8 @@ impl Heartbeats {
     /// GET_CONSUMER_LIST_BY_GROUP.
     pub fn consumer_list(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
         let request = ConsumerGroupRequest::decode(&command.fields).map_err(Refusal::malformed)?;
-        let members = self.clients.members();
-        let Some(consumers) = members.consumers(request.consumer_group) else {
+        let groups = self.clients.groups();
+        let Some(consumers) = groups.consumers(request.consumer_group) else {
             let remark = format!("no consumer for this group, {}", request.consumer_group);
             return Err(Refusal::new(response::SYSTEM_ERROR, remark));
         };
@@ -239,9 +240,13 @@ impl Heartbeats {
     }
 }
 
-fn beat_refused(error: BeatError) -> Refusal {
+fn heartbeat_refused(error: HeartbeatError) -> Refusal {
     match error {
-        BeatError::Topics(_) | BeatError::Tags(_) => Refusal::invalid_parameter(error.to_string()),
-        BeatError::Members | BeatError::Subscriptions(_) => Refusal::unavailable(error.to_string()),
+        HeartbeatError::Topics(_) | HeartbeatError::Tags(_) => {
+            Refusal::invalid_parameter(error.to_string())
+        }
+        HeartbeatError::Members | HeartbeatError::Subscriptions(_) => {
+            Refusal::unavailable(error.to_string())
+        }
     }
 }

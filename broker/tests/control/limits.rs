@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
 use ringmq_broker::services::control::BODY_MAX_BYTES;
-use ringmq_broker::services::heartbeat::GROUPS_PER_BEAT_MAX;
+use ringmq_broker::services::heartbeat::GROUPS_PER_HEARTBEAT_MAX;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::heartbeat::ConsumerData;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
@@ -67,7 +67,7 @@ fn a_heartbeat_of_many_groups_is_taken_whole_and_they_leave_with_its_connection(
     check(2, dir.path(), &[], |world| async move {
         let (client, other) =
             (Client::connect(world.broker).await, Client::connect(world.broker).await);
-        let too_many = wide_beat(GROUPS_PER_BEAT_MAX + 1);
+        let too_many = wide_beat(GROUPS_PER_HEARTBEAT_MAX + 1);
         let refused = client.call(request::HEART_BEAT, &(), &too_many).await;
         assert_eq!(refused.code(), response::INVALID_PARAMETER);
         assert!(!has_members(&other, "g0").await);

@@ -27,8 +27,8 @@ fn connection(client: &Client) -> ClientConnection {
 
 pub(super) fn consumers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: ConsumerGroupRequest<'_> = decode(command)?;
-    let members = parts.clients.members();
-    let Some(group) = members.consumers(request.consumer_group) else {
+    let groups = parts.clients.groups();
+    let Some(group) = groups.consumers(request.consumer_group) else {
         let remark = format!("the consumer group[{}] not online", request.consumer_group);
         return Err(Refusal::new(response::CONSUMER_NOT_ONLINE, remark));
     };
@@ -46,8 +46,8 @@ pub(super) fn consumers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
 
 pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: ProducerGroupRequest<'_> = decode(command)?;
-    let members = parts.clients.members();
-    let Some(group) = members.producers(request.producer_group) else {
+    let groups = parts.clients.groups();
+    let Some(group) = groups.producers(request.producer_group) else {
         let remark = format!("the producer group[{}] not exist", request.producer_group);
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     };
@@ -57,9 +57,9 @@ pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
 
 pub(super) fn all_producers(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
     let (clock_ms, unix_ms) = (clock::monotonic_ms(), clock::unix_ms());
-    let members = parts.clients.members();
+    let groups = parts.clients.groups();
     let mut table = ProducerTable::default();
-    for (group, producers) in members.all_producers() {
+    for (group, producers) in groups.all_producers() {
         let infos = producers.values().map(|member| ProducerInfo {
             client_id: member.client.id.clone(),
             language: member.client.language.to_owned(),
@@ -78,8 +78,8 @@ pub(super) fn subscription(parts: &Rc<Parts>, command: &Command<'_>) -> Result<A
     if parts.directory.groups().get(request.group).is_none() {
         return Err(no_group(request.group));
     }
-    let members = parts.clients.members();
-    let subscriptions = members.consumers(request.group).map(|group| &group.subscriptions);
+    let groups = parts.clients.groups();
+    let subscriptions = groups.consumers(request.group).map(|group| &group.subscriptions);
     let subscription = subscriptions.and_then(|all| all.get(request.topic));
     Ok(json_answer(&SubscriptionOfGroup {
         group: request.group.to_owned(),

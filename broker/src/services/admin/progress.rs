@@ -55,7 +55,7 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 /// Leaves out topics that the members of a group no longer subscribe to: its progress there stands
 /// still, and what it is behind would grow for ever. All topics of a group without members stay.
 fn drop_unsubscribed(parts: &Parts, group: &str, topics: &mut BTreeSet<String>) {
-    if let Some(group) = parts.clients.members().consumers(group)
+    if let Some(group) = parts.clients.groups().consumers(group)
         && group.subscriptions.iter().next().is_some()
     {
         topics.retain(|topic| group.subscriptions.get(topic).is_some());
@@ -65,7 +65,7 @@ fn drop_unsubscribed(parts: &Parts, group: &str, topics: &mut BTreeSet<String>) 
 /// Topics that a group has progress in, which is `progress`, or that its members subscribed to.
 fn topics_read(parts: &Parts, group: &str, progress: &[Progress]) -> BTreeSet<String> {
     let mut topics: BTreeSet<String> = progress.iter().map(|one| one.topic.clone()).collect();
-    if let Some(group) = parts.clients.members().consumers(group) {
+    if let Some(group) = parts.clients.groups().consumers(group) {
         topics.extend(group.subscriptions.iter().map(|(topic, _)| topic.clone()));
     }
     topics
@@ -217,7 +217,7 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
         let filter = Filter { group: None, topic: Some(topic.clone()) };
         let progress = gather::progress(&parts.data, filter).await;
         let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
-        for (name, group) in parts.clients.members().all_consumers() {
+        for (name, group) in parts.clients.groups().all_consumers() {
             if group.subscriptions.get(&topic).is_some() {
                 groups.insert(name.clone());
             }
