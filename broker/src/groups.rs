@@ -16,21 +16,19 @@
 //! Producers and consumers are in two tables of one type. Times are milliseconds of the
 //! monotonic clock.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-
-use ringmq_protocol::bodies::heartbeat::{
-    ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel,
-};
+use ringmq_protocol::bodies::heartbeat::ConsumerData;
 use ringmq_runtime::random::HashSet;
 
 use crate::link::ConnectionKey;
 use crate::shares::is_fair;
 use subscriptions::Subscriptions;
-use table::{HasMembers, Table};
+use table::Table;
 
+mod member;
 pub mod subscriptions;
 mod table;
+
+pub use member::{Client, ConsumerGroup, GroupMembers, Member};
 
 /// Group entries of all clients together; a heartbeat beyond it is refused. About 300 MiB.
 pub const MEMBERS_MAX: usize = 1_000_000;
@@ -40,86 +38,6 @@ const MEMBERS_PART: usize = 8;
 
 /// Members of a table that leave in one step, about 1 ms.
 const LEAVING_AT_ONCE_MAX: usize = 1 << 10;
-
-/// A client as its heartbeats describe it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// Its name, unique among clients.
-    pub id: String,
-    /// The connection of its last heartbeat.
-    pub connection: ConnectionKey,
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its language, as the wire names it.
-    pub language: &'static str,
-    /// Its version ordinal.
-    pub version: i32,
-}
-
-/// One client in one group.
-#[derive(Debug)]
-pub struct Member {
-    /// Who.
-    pub client: Client,
-    /// When it was last heard of.
-    pub seen_at_clock_ms: u64,
-    /// Fingerprint of the subscriptions it last sent in full; 0 when it sends them each time.
-    fingerprint: i32,
-}
-
-/// A group's members by client id.
-pub type GroupMembers = BTreeMap<String, Member>;
-
-/// A consumer group with members.
-#[derive(Debug, Default)]
-pub struct ConsumerGroup {
-    /// How members get messages.
-    pub consume_type: ConsumeType,
-    /// How members share a topic.
-    pub message_model: MessageModel,
-    /// Where members start without progress.
-    pub consume_from_where: ConsumeFromWhere,
-    /// Who they are.
-    pub members: GroupMembers,
-    /// What they want to read.
-    pub subscriptions: Subscriptions,
-}
-
-impl ConsumerGroup {
-    /// Every member reads every queue.
-    pub fn is_broadcasting(&self) -> bool {
-        self.message_model == MessageModel::Broadcasting
-    }
-}
-
-impl HasMembers for ConsumerGroup {
-    fn members(&self) -> &GroupMembers {
-        &self.members
-    }
-
-    fn members_mut(&mut self) -> &mut GroupMembers {
-        &mut self.members
-    }
-
-    fn weight(&self) -> usize {
-        self.subscriptions.bytes()
-    }
-}
-
-/// A producer group has nothing but members.
-impl HasMembers for GroupMembers {
-    fn members(&self) -> &GroupMembers {
-        self
-    }
-
-    fn members_mut(&mut self) -> &mut GroupMembers {
-        self
-    }
-
-    fn weight(&self) -> usize {
-        0
-    }
-}
 
 /// What a consumer heartbeat changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -330,38 +248,6 @@ impl LiveGroups {
     /// Whether anyone was registered through this connection.
     pub fn is_registered(&self, connection: ConnectionKey) -> bool {
         self.consumers.has(connection) || self.producers.has(connection)
-    }
-}
-
-impl ConsumerGroup {
-    /// Takes over what a member's heartbeat says of the group; `wanted`: its subscriptions, unless
-    /// it was a short one.
-    fn take(
-        &mut self,
-        data: &ConsumerData,
-        client_id: &str,
-        fingerprint: i32,
-        wanted: Option<Subscriptions>,
-    ) -> Registered {
-        let member = self.members.get_mut(client_id).expect("it is a member since this heartbeat");
-        let Some(wanted) = wanted else {
-            let wants_full = member.fingerprint != fingerprint;
-            return Registered { wants_full, ..Registered::default() };
-        };
-        // A full form under another fingerprint than the stored one is news to the client too
-        // (Apache's rule).
-        let wants_full = member.fingerprint != 0 && member.fingerprint != fingerprint;
-        member.fingerprint = fingerprint;
-
-        let mut must_publish =
-            self.consume_type != data.consume_type || self.message_model != data.message_model;
-        self.consume_type = data.consume_type;
-        self.message_model = data.message_model;
-        self.consume_from_where = data.consume_from_where;
-        let topics_changed = !wanted.has_topics_of(&self.subscriptions);
-        must_publish |= topics_changed || !wanted.has_versions_of(&self.subscriptions);
-        self.subscriptions = wanted;
-        Registered { must_notify: topics_changed, must_publish, wants_full }
     }
 }
 

@@ -1,5 +1,8 @@
+use std::net::SocketAddr;
+
+use ringmq_protocol::bodies::heartbeat::{MessageModel, SubscriptionData};
+
 use super::*;
-use ringmq_protocol::bodies::heartbeat::SubscriptionData;
 
 const EXPIRY_MS: u64 = 120_000;
 
