@@ -16,7 +16,7 @@ pub use ringmq_settings::{ConfigError, Notes, Rules, UpdateError};
 pub use rows::{ROWS, Settings};
 pub use value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
 
-use crate::{layout, names};
+use crate::{log_options, names};
 use ringmq_protocol::properties;
 use ringmq_settings::{Clash, Class, template};
 use std::path::Path;
@@ -68,13 +68,13 @@ impl Rules for Settings {
     }
 
     fn clashes(&self) -> Vec<Clash> {
-        let sizes = layout::problem_of_sizes(self).map(|text| Clash { keys: SIZES, text });
+        let sizes = log_options::problem_of_sizes(self).map(|text| Clash { keys: SIZES, text });
         let found = [self.clash_of_role(), self.clash_of_paths(), sizes];
         found.into_iter().flatten().chain(self.clashes_of_names()).collect()
     }
 }
 
-/// The keys that [`layout::problem_of_sizes`] looks at.
+/// The keys that [`log_options::problem_of_sizes`] looks at.
 const SIZES: &[&str] = &["mappedFileSizeCommitLog", "maxMessageSize"];
 
 impl Settings {

@@ -21,6 +21,7 @@ pub mod layout;
 mod lifecycle;
 pub mod link;
 pub mod locks;
+mod log_options;
 pub mod logs;
 pub mod metrics;
 pub mod names;

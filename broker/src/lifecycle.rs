@@ -16,6 +16,7 @@ use ringmq_store::{AgeClock, Expired, Log, LogId};
 use crate::descriptors;
 use crate::dispatch::Front;
 use crate::layout;
+use crate::log_options;
 use crate::logs::{self, OwnedLog};
 use crate::services::pull;
 use crate::shard::DataPlane;
@@ -46,7 +47,7 @@ impl DataPlane {
     pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
         self.local.trace_sends();
         let options =
-            layout::log_options(self.local.view().settings(), self.local.placement.logs());
+            log_options::log_options(self.local.view().settings(), self.local.placement.logs());
         if self.shard() == 0 {
             self.warn_of_few_descriptors(options.segment_size_bytes).await;
         }
@@ -229,7 +230,7 @@ impl DataPlane {
         loop {
             task::sleep(RETENTION_PERIOD).await;
             let now_ms = ages.look(clock::unix_ms(), Instant::now());
-            let retention = layout::retention(self.local.view().settings());
+            let retention = log_options::retention(self.local.view().settings());
             for owned in self.local.logs() {
                 match owned.log.expire(now_ms, retention).await {
                     Ok(expired) => tell_expired(owned, expired, retention.forced_above_percent),
