@@ -8,6 +8,7 @@
 //! config/                topics, groups, consumers' progress
 //! ```
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
@@ -60,7 +61,7 @@ struct Facts {
 pub async fn claim(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Claim, String> {
     for dir in ["", "config"] {
         let made = disk.create_dir_all(dir).await;
-        made.map_err(|error| failed(disk, "cannot be created", error))?;
+        made.map_err(failed(disk, "cannot be created"))?;
     }
     let lock = lock(disk).await?;
     let mut facts = match load_facts(disk).await? {
@@ -89,8 +90,9 @@ fn problem(disk: &Disk, problem: &str) -> String {
     format!("store {}: {problem}", disk.root().display())
 }
 
-fn failed(disk: &Disk, what: &str, error: io::Error) -> String {
-    problem(disk, &format!("{what}: {error}"))
+/// Puts the store and what was tried before the error of a file system.
+fn failed(disk: &Disk, what: impl Display) -> impl Fn(io::Error) -> String {
+    move |error| problem(disk, &format!("{what}: {error}"))
 }
 
 async fn lock(disk: &Disk) -> Result<Lock, String> {
@@ -98,17 +100,17 @@ async fn lock(disk: &Disk) -> Result<Lock, String> {
         io::ErrorKind::WouldBlock => {
             problem(disk, "another broker uses it; stop that one, or set another storePathRootDir")
         }
-        _ => failed(disk, "cannot be locked", error),
+        _ => failed(disk, "cannot be locked")(error),
     })
 }
 
 /// What an earlier run wrote down; none in a new store, or in one of Apache's.
 async fn load_facts(disk: &Disk) -> Result<Option<Facts>, String> {
-    if !disk.exists(FACTS_FILE).await.map_err(|error| failed(disk, FACTS_FILE, error))? {
+    if !disk.exists(FACTS_FILE).await.map_err(failed(disk, FACTS_FILE))? {
         return Ok(None);
     }
-    let bytes = disk.read_all(FACTS_FILE, FACTS_MAX_BYTES).await;
-    let bytes = bytes.map_err(|error| failed(disk, FACTS_FILE, error))?;
+    let bytes =
+        disk.read_all(FACTS_FILE, FACTS_MAX_BYTES).await.map_err(failed(disk, FACTS_FILE))?;
     let facts = read_facts(&bytes);
     facts.map(Some).map_err(|error| problem(disk, &format!("{FACTS_FILE}: {error}")))
 }
@@ -116,9 +118,8 @@ async fn load_facts(disk: &Disk) -> Result<Option<Facts>, String> {
 /// Holds the number of logs against the directories that are there: with a wrong one messages would
 /// be looked for in other logs, and a log whose device is not mounted would begin anew.
 async fn compare_with_directories(disk: &Disk, facts: &Facts) -> Result<(), String> {
-    let exists = async |path: PathBuf| {
-        disk.exists(&path).await.map_err(|error| failed(disk, &path.display().to_string(), error))
-    };
+    let exists =
+        async |path: PathBuf| disk.exists(&path).await.map_err(failed(disk, path.display()));
     if facts.logs < LOGS_MAX && exists(log_dir(facts.logs)).await? {
         let text = format!(
             "{FACTS_FILE} says that there are {} logs, and {} is there; restore {FACTS_FILE}",
@@ -146,7 +147,7 @@ async fn compare_with_directories(disk: &Disk, facts: &Facts) -> Result<(), Stri
 async fn make_directories(disk: &Disk, facts: &mut Facts) -> Result<(), String> {
     for log in 0..facts.logs {
         let made = disk.create_dir_all(log_dir(log).join(COMMIT_LOG_DIR)).await;
-        made.map_err(|error| failed(disk, "cannot be created", error))?;
+        made.map_err(failed(disk, "cannot be created"))?;
     }
     facts.directories_made = true;
     save_facts(disk, facts).await
@@ -154,13 +155,13 @@ async fn make_directories(disk: &Disk, facts: &mut Facts) -> Result<(), String> 
 
 async fn save_facts(disk: &Disk, facts: &Facts) -> Result<(), String> {
     let text = serde_json::to_vec_pretty(facts).expect("plain values can be written");
-    disk.replace(FACTS_FILE, text).await.map_err(|error| failed(disk, FACTS_FILE, error))
+    disk.replace(FACTS_FILE, text).await.map_err(failed(disk, FACTS_FILE))
 }
 
 /// Decides what is fixed from now on, and writes it down.
 async fn make_facts(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Facts, String> {
     let has_other_logs = disk.exists(OTHER_LOGS_DIR).await;
-    if has_other_logs.map_err(|error| failed(disk, OTHER_LOGS_DIR, error))? {
+    if has_other_logs.map_err(failed(disk, OTHER_LOGS_DIR))? {
         return Err(problem(
             disk,
             &format!(
@@ -171,7 +172,7 @@ async fn make_facts(disk: &Disk, logs_wanted: usize, shards: usize) -> Result<Fa
         ));
     }
     let is_apaches = disk.exists(COMMIT_LOG_DIR).await;
-    let is_apaches = is_apaches.map_err(|error| failed(disk, COMMIT_LOG_DIR, error))?;
+    let is_apaches = is_apaches.map_err(failed(disk, COMMIT_LOG_DIR))?;
     let logs = match (is_apaches, logs_wanted) {
         // Apache's broker wrote this store: it has one log.
         (true, _) => 1,
