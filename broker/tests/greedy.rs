@@ -11,7 +11,7 @@ use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
-use support::{Bench, Client, Setup, pull_header, pulled, raw, simulated, temp_dir};
+use support::{Bench, Client, Setup, pull_header, pulled, raw, send_header, simulated, temp_dir};
 
 #[test]
 fn peers_that_take_no_answers_do_not_keep_the_slow_lane_from_others() {
@@ -99,6 +99,44 @@ fn one_connection_does_not_keep_all_places_of_held_pulls() {
         client.store("T", 0, b"woken").await;
         let pulled = pulled(&pull.await.expect("an answer"));
         assert_eq!((pulled.code, pulled.messages.len()), (response::SUCCESS, 1));
+    });
+}
+
+/// How many of so many pulls are answered between two turns of another task.
+async fn most_answered_at_once(bench: Bench, pulls: u64) -> u64 {
+    let (mut answered, mut most) = (0, 0);
+    while answered < pulls {
+        task::yield_now().await;
+        let now = bench.data.local.counters.totals().pulls_found;
+        most = most.max(now - answered);
+        answered = now;
+    }
+    most
+}
+
+#[test]
+fn pulls_of_long_lists_that_one_message_wakes_let_others_have_turns() {
+    const PULLS: u64 = 200;
+    let dir = temp_dir();
+    Setup::new(1, 1).run(dir.path(), |bench| async move {
+        let client = bench.client().await;
+        let tags: Vec<_> = (0..6_000).map(|number| format!("tag{number}")).collect();
+        let tags = tags.join("||");
+        let header = PullRequest { subscription: Some(&tags), ..large_pull(0, "") };
+        let pull = || client.connection.call(request::PULL_MESSAGE, &header, &[], support::TIMEOUT);
+        let pulls: Vec<_> = (0..PULLS).map(|_| pull()).collect();
+        while (held_now(&bench) as u64) < PULLS {
+            task::sleep(Duration::from_millis(1)).await;
+        }
+        let most = task::spawn("watch", most_answered_at_once(bench.clone(), PULLS));
+        let send = send_header("T", 0, "TAGS\u{1}tag7\u{2}");
+        client.call(request::SEND_MESSAGE_V2, &send, b"wanted").await;
+        for pull in pulls {
+            assert_eq!(pulled(&pull.await.expect("an answer")).messages.len(), 1);
+        }
+        let most = most.await;
+        println!("of {PULLS} pulls {most} are answered at once");
+        assert!(most < 50, "{most}");
     });
 }
 

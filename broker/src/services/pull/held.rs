@@ -42,8 +42,10 @@ const LINE_LIMITS: LineLimits = LineLimits { pulls: 1 << 14, choosy: 1 << 10 };
 /// Longest hold of a pull that messages do not find: it looks for itself once a second.
 const HOLD_OUTSIDE_MAX: Duration = Duration::from_secs(1);
 
-/// Woken pulls that are executed at once, about 2 ms; more of them let others have a turn between.
-const WOKEN_AT_ONCE_MAX: usize = 256;
+/// Woken pulls that are executed at once, by what they count for, about 2 ms: 256 of the usual
+/// size, or five that name 13,000 tags each, which are read anew. More let others have a turn
+/// between.
+const WOKEN_AT_ONCE_MAX_BYTES: usize = 256 * HELD_MIN_BYTES;
 
 /// Pulls that are taken out at once when their time is up, 0.2 ms; all of them may end together.
 const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
@@ -279,8 +281,14 @@ pub fn wake(
 
 /// Executes pulls that were woken: a few at once, more in a task that lets others have a turn.
 fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<HeldPull>) {
-    if woken.len() > WOKEN_AT_ONCE_MAX {
-        let (data, later) = (Rc::clone(data), woken.split_off(WOKEN_AT_ONCE_MAX));
+    let mut bytes = 0;
+    let fits = |pull: &&HeldPull| {
+        bytes += pull.counted_bytes;
+        bytes <= WOKEN_AT_ONCE_MAX_BYTES
+    };
+    let at_once = woken.iter().take_while(fits).count();
+    if at_once < woken.len() {
+        let (data, later) = (Rc::clone(data), woken.split_off(at_once));
         let rest = async move {
             for pull in later {
                 again(&data, pull);
