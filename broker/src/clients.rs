@@ -7,12 +7,10 @@ use std::cell::{Ref, RefCell, RefMut};
 use std::time::Duration;
 
 use ringmq_protocol::bodies::MessageQueue;
-use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
 use ringmq_protocol::codes::request;
 use ringmq_runtime::clock;
 use ringmq_runtime::random::HashMap;
 
-use crate::filter::TagFilter;
 use crate::groups::{ConsumerGroup, Left, LiveGroups};
 use crate::link::ConnectionKey;
 use crate::locks::QueueLocks;
@@ -119,25 +117,18 @@ impl Clients {
     pub fn live(&self, group: &str) -> Option<view::LiveGroup> {
         let groups = self.groups.borrow();
         let consumers = groups.consumers(group)?;
-        let held_ms = self.locks.borrow().held_for_ms(group, clock::monotonic_ms());
-        let until = clock::unix_ms().saturating_add_unsigned(held_ms);
-        let subscriptions = consumers.subscriptions.iter();
         Some(view::LiveGroup {
             is_broadcasting: consumers.is_broadcasting(),
-            locked_until_ms: if held_ms == 0 { 0 } else { until },
-            subscriptions: subscriptions
-                .map(|(topic, data)| (topic.clone(), subscription_view(data)))
-                .collect(),
+            locked_until_ms: self.locked_until_ms(group),
+            subscriptions: consumers.subscriptions.for_pulls(),
         })
     }
-}
 
-fn subscription_view(data: &SubscriptionData) -> view::Subscription {
-    view::Subscription {
-        version: data.sub_version,
-        is_tag: is_tag_type(&data.expression_type),
-        // An expression that names no tag selects nothing that we could name: let the client
-        // decide.
-        filter: TagFilter::parse(&data.sub_string),
+    /// Unix time in milliseconds until which a group holds a lock; 0: it holds none.
+    pub fn locked_until_ms(&self, group: &str) -> i64 {
+        match self.locks.borrow().held_for_ms(group, clock::monotonic_ms()) {
+            0 => 0,
+            held_ms => clock::unix_ms().saturating_add_unsigned(held_ms),
+        }
     }
 }

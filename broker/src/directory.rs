@@ -265,11 +265,10 @@ impl Directory {
         self.data.publish(change);
     }
 
-    /// Publishes a group that a lock request named; one without settings is nobody's business.
-    pub fn publish_group_if_known(&self, name: &str) {
-        if self.tables.groups.borrow().get(name).is_some() {
-            self.publish_group(name);
-        }
+    /// Publishes until when a group holds locks.
+    pub fn publish_locks(&self, name: &str) {
+        let until_ms = self.clients.locked_until_ms(name);
+        self.data.publish(Change::Locked { group: name.to_owned(), until_ms });
     }
 
     /// Waits until every document is on disk.

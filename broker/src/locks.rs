@@ -40,10 +40,19 @@ impl Lock {
     }
 }
 
+/// The locks of one group.
+#[derive(Debug)]
+struct GroupLocks<Q> {
+    by_queue: HashMap<Q, Lock>,
+    /// When one of them was last taken or renewed. It may be given back since: who asks often
+    /// would otherwise have all of them looked through.
+    renewed_at_clock_ms: u64,
+}
+
 /// The lock table; `Q` names a queue.
 #[derive(Debug)]
 pub struct QueueLocks<Q> {
-    groups: HashMap<String, HashMap<Q, Lock>>,
+    groups: HashMap<String, GroupLocks<Q>>,
     count: usize,
     shares: Shares,
 }
@@ -66,7 +75,9 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
         queues: &[Q],
         clock_ms: u64,
     ) -> Vec<Q> {
-        let held = self.groups.entry(group.to_owned()).or_default();
+        let new = || GroupLocks { by_queue: HashMap::default(), renewed_at_clock_ms: clock_ms };
+        let of_group = self.groups.entry(group.to_owned()).or_insert_with(new);
+        let held = &mut of_group.by_queue;
         let mut owned = Vec::with_capacity(queues.len());
         for queue in queues {
             if let Some(lock) = held.get_mut(queue) {
@@ -89,7 +100,10 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
             }
             owned.push(queue.clone());
         }
-        if held.is_empty() {
+        if !owned.is_empty() {
+            of_group.renewed_at_clock_ms = clock_ms;
+        }
+        if of_group.by_queue.is_empty() {
             self.groups.remove(group);
         }
         owned
@@ -97,7 +111,8 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
 
     /// Frees those of `queues` that `client` owns; locks of others stay.
     pub fn unlock(&mut self, group: &str, client: &str, queues: &[Q]) {
-        let Some(held) = self.groups.get_mut(group) else { return };
+        let Some(of_group) = self.groups.get_mut(group) else { return };
+        let held = &mut of_group.by_queue;
         for queue in queues {
             if held.get(queue).is_some_and(|lock| lock.client == client)
                 && let Some(lock) = held.remove(queue)
@@ -113,8 +128,8 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
 
     /// Drops lapsed locks, which bounds memory to the live ones.
     pub fn expire(&mut self, clock_ms: u64) {
-        self.groups.retain(|_, held| {
-            held.retain(|_, lock| {
+        self.groups.retain(|_, of_group| {
+            of_group.by_queue.retain(|_, lock| {
                 let has_lapsed = lock.has_lapsed(clock_ms);
                 if has_lapsed {
                     self.shares.give_back(lock.connection, 1);
@@ -122,18 +137,22 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
                 }
                 !has_lapsed
             });
-            !held.is_empty()
+            !of_group.by_queue.is_empty()
         });
     }
 
-    /// For how long, in milliseconds, the group holds at least one lock; 0 when it holds none.
+    /// For how long, in milliseconds, the group holds at least one lock, unless it gives some back
+    /// before; 0 when it holds none.
     ///
     /// A message that a client sends back itself while its group consumes in order goes to the dead
     /// letters.
     pub fn held_for_ms(&self, group: &str, clock_ms: u64) -> u64 {
-        let held = self.groups.get(group).into_iter().flat_map(HashMap::values);
-        let until = held.map(|lock| lock.renewed_at_clock_ms + LOCK_HELD_MS).max();
-        until.map_or(0, |until| until.saturating_sub(clock_ms))
+        self.held_until(group).map_or(0, |until| until.saturating_sub(clock_ms))
+    }
+
+    /// Until when that is, by the clock that locks know.
+    pub fn held_until(&self, group: &str) -> Option<u64> {
+        self.groups.get(group).map(|of_group| of_group.renewed_at_clock_ms + LOCK_HELD_MS)
     }
 
     /// Locks held, all groups together.
@@ -194,6 +213,20 @@ mod tests {
         world.0.unlock("g", "a", &[0]);
         assert!(world.0.is_empty());
         world.check_lock("b", &[0], 2, &[0]);
+    }
+
+    #[test]
+    fn the_time_that_a_group_holds_locks_changes_only_with_its_locks() {
+        let mut world = world();
+        world.check_lock("a", &[], 5, &[]);
+        assert_eq!(world.0.held_until("g"), None);
+        world.check_lock("a", &[0], 10, &[0]);
+        world.check_lock("b", &[0], 20, &[]);
+        world.check_lock("b", &[], 30, &[]);
+        world.0.unlock("g", "b", &[0]);
+        assert_eq!(world.0.held_until("g"), Some(10 + LOCK_HELD_MS));
+        world.0.unlock("g", "a", &[0]);
+        assert_eq!(world.0.held_until("g"), None);
     }
 
     #[test]

@@ -55,9 +55,12 @@ pub struct LiveGroup {
     pub is_broadcasting: bool,
     /// Unix time in milliseconds until which at least one queue lock of the group is held; 0: none.
     pub locked_until_ms: i64,
-    /// Subscriptions by topic.
-    pub subscriptions: HashMap<String, Subscription>,
+    /// Subscriptions by topic; a change of locks leaves them as they are.
+    pub subscriptions: Arc<Subscriptions>,
 }
+
+/// What a group wants to read, by topic.
+pub type Subscriptions = HashMap<String, Subscription>;
 
 /// One topic of a group's subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +84,13 @@ pub enum Change {
     Group(Arc<Group>),
     /// A group was deleted.
     GroupGone(String),
+    /// Members of a group took or gave back locks.
+    Locked {
+        /// Its name.
+        group: String,
+        /// The new [`LiveGroup::locked_until_ms`].
+        until_ms: i64,
+    },
     /// A setting was changed while the broker runs.
     Settings(Arc<Settings>),
 }
@@ -121,7 +131,19 @@ impl View {
             Change::TopicGone(name) => drop(self.topics.remove(&name)),
             Change::Group(group) => drop(self.groups.insert(group.name.clone(), group)),
             Change::GroupGone(name) => drop(self.groups.remove(&name)),
+            Change::Locked { group, until_ms } => self.lock(&group, until_ms),
             Change::Settings(settings) => self.settings = settings,
+        }
+    }
+
+    /// A group without settings or members is nobody's business.
+    fn lock(&mut self, group: &str, until_ms: i64) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        // Copied by the first change after other shards got the same one.
+        if group.live.is_some()
+            && let Some(live) = &mut Arc::make_mut(group).live
+        {
+            live.locked_until_ms = until_ms;
         }
     }
 }

@@ -87,8 +87,10 @@ impl ConsumerGroup {
         self.message_model = data.message_model;
         self.consume_from_where = data.consume_from_where;
         let topics_changed = !wanted.has_topics_of(&self.subscriptions);
-        must_publish |= topics_changed || !wanted.has_versions_of(&self.subscriptions);
-        self.subscriptions = wanted;
+        if topics_changed || !wanted.has_versions_of(&self.subscriptions) {
+            must_publish = true;
+            self.subscriptions = wanted;
+        }
         Registered { must_notify: topics_changed, must_publish, wants_full }
     }
 }

@@ -2,8 +2,12 @@
 
 use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
 use ringmq_protocol::tags;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use crate::filter::TagFilter;
+use crate::view;
 
 /// Topics of one group. Groups read a handful, a gateway's hundreds.
 pub const TOPICS_MAX: usize = 10_000;
@@ -23,8 +27,39 @@ const ENTRY_BYTES: usize = size_of::<SubscriptionData>() + 128;
 /// The subscriptions of a group.
 #[derive(Clone, Debug, Default)]
 pub struct Subscriptions {
-    by_topic: BTreeMap<String, Arc<SubscriptionData>>,
+    by_topic: BTreeMap<String, Entry>,
     bytes: usize,
+    /// Put together when it is first asked for.
+    for_pulls: OnceCell<Arc<view::Subscriptions>>,
+}
+
+/// The subscription of a topic, and what pulls look at of it.
+#[derive(Clone, Debug)]
+struct Entry {
+    data: Arc<SubscriptionData>,
+    filter: TagFilter,
+}
+
+impl Entry {
+    fn new(data: &SubscriptionData) -> Self {
+        // An expression that names no tag selects nothing that we could name: let the client
+        // decide.
+        let is_tag = is_tag_type(&data.expression_type);
+        let filter = if is_tag { TagFilter::parse(&data.sub_string) } else { TagFilter::All };
+        Self { data: Arc::new(data.clone()), filter }
+    }
+
+    fn for_pulls(&self) -> view::Subscription {
+        view::Subscription {
+            version: self.data.sub_version,
+            is_tag: is_tag_type(&self.data.expression_type),
+            filter: self.filter.clone(),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        weight(&self.data) + self.filter.shared_bytes()
+    }
 }
 
 impl Subscriptions {
@@ -37,12 +72,12 @@ impl Subscriptions {
             let taken = merged.by_topic.get(topic);
             let known = taken.or_else(|| before.and_then(|before| before.by_topic.get(topic)));
             let newest = match known {
-                Some(known) if known.sub_version >= subscription.sub_version => Arc::clone(known),
-                _ => Arc::new(subscription.clone()),
+                Some(known) if known.data.sub_version >= subscription.sub_version => known.clone(),
+                _ => Entry::new(subscription),
             };
-            merged.bytes += weight(&newest);
+            merged.bytes += newest.weight();
             if let Some(replaced) = merged.by_topic.insert(topic.to_owned(), newest) {
-                merged.bytes -= weight(&replaced);
+                merged.bytes -= replaced.weight();
             }
         }
         merged
@@ -65,12 +100,21 @@ impl Subscriptions {
 
     /// The subscription of a topic.
     pub fn get(&self, topic: &str) -> Option<&Arc<SubscriptionData>> {
-        self.by_topic.get(topic)
+        self.by_topic.get(topic).map(|entry| &entry.data)
+    }
+
+    /// What pulls look at.
+    pub fn for_pulls(&self) -> Arc<view::Subscriptions> {
+        let collect = || {
+            let all = self.by_topic.iter();
+            Arc::new(all.map(|(topic, entry)| (topic.clone(), entry.for_pulls())).collect())
+        };
+        Arc::clone(self.for_pulls.get_or_init(collect))
     }
 
     /// All of them, sorted by topic.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Arc<SubscriptionData>)> {
-        self.by_topic.iter()
+        self.by_topic.iter().map(|(topic, entry)| (topic, &entry.data))
     }
 
     pub(super) fn has_topics_of(&self, other: &Self) -> bool {
@@ -79,8 +123,8 @@ impl Subscriptions {
 
     /// To be asked when the topics are the same.
     pub(super) fn has_versions_of(&self, other: &Self) -> bool {
-        let others = other.by_topic.values().map(|one| one.sub_version);
-        self.by_topic.values().map(|one| one.sub_version).eq(others)
+        let others = other.by_topic.values().map(|one| one.data.sub_version);
+        self.by_topic.values().map(|one| one.data.sub_version).eq(others)
     }
 }
 

@@ -10,6 +10,7 @@ use ringmq_runtime::clock;
 use super::control::{Answer, json_answer, read_body};
 use crate::clients::Clients;
 use crate::directory::Directory;
+use crate::locks::QueueLocks;
 use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
@@ -36,14 +37,11 @@ impl Locks {
             return Err(Refusal::invalid_parameter("a queue to lock has a topic of no legal name"));
         }
         request.mq_set.retain(|queue| self.exists(queue));
-        let owned = self.clients.locks().lock(
-            peer.key(),
-            &request.consumer_group,
-            &request.client_id,
-            &request.mq_set,
-            clock::monotonic_ms(),
-        );
-        self.directory.publish_group_if_known(&request.consumer_group);
+        let LockBatchRequest { consumer_group, client_id, mq_set, .. } = &request;
+        let (connection, now_ms) = (peer.key(), clock::monotonic_ms());
+        let owned = self.change(consumer_group, |locks| {
+            locks.lock(connection, consumer_group, client_id, mq_set, now_ms)
+        });
         Ok(json_answer(&LockBatchResponse { locked: owned }))
     }
 
@@ -58,8 +56,24 @@ impl Locks {
     /// Gives locks back.
     pub fn unlock(&self, command: &Command<'_>) -> Result<Answer, Refusal> {
         let request: LockBatchRequest = read_body(command)?;
-        self.clients.locks().unlock(&request.consumer_group, &request.client_id, &request.mq_set);
-        self.directory.publish_group_if_known(&request.consumer_group);
+        let LockBatchRequest { consumer_group, client_id, mq_set, .. } = &request;
+        names::check_member(client_id, [consumer_group.as_str()])
+            .map_err(Refusal::invalid_parameter)?;
+        self.change(consumer_group, |locks| locks.unlock(consumer_group, client_id, mq_set));
         Ok(Answer::default())
+    }
+
+    /// Changes locks of a group, and tells all shards when that changes until when it holds any.
+    fn change<T>(&self, group: &str, change: impl FnOnce(&mut QueueLocks<MessageQueue>) -> T) -> T {
+        let (changed, is_news) = {
+            let mut locks = self.clients.locks();
+            let before = locks.held_until(group);
+            let changed = change(&mut locks);
+            (changed, locks.held_until(group) != before)
+        };
+        if is_news {
+            self.directory.publish_locks(group);
+        }
+        changed
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use ringmq_broker::groups::subscriptions::TAGS_MAX;
-use ringmq_protocol::bodies::heartbeat::HeartbeatData;
+use ringmq_protocol::bodies::heartbeat::{HeartbeatData, SubscriptionData};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
-use ringmq_runtime::process;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::{process, task};
 
 use crate::support::temp_dir;
 use crate::world::{Client, beat, check, create};
@@ -70,5 +71,38 @@ fn too_many_tags_cost_a_client_that_group_alone_and_are_refused_with_the_limit()
         let retry_topic = TopicRequest { topic: "%RETRY%g", lo: None };
         client.ask(request::GET_TOPIC_CONFIG, &retry_topic, &[]).await;
         client.ask(request::HEART_BEAT, &(), &json::to_vec(&tagged_beat(TAGS_MAX))).await;
+    });
+}
+
+#[test]
+fn requests_for_locks_do_not_hold_up_others_however_many_tags_the_group_wants() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let (client, other) =
+            (Client::connect(world.broker).await, Client::connect(world.broker).await);
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
+        let mut wide = tagged_beat(TAGS_MAX);
+        let subscriptions = &mut wide.consumer_data_set[0].subscription_data_set;
+        for number in 0..10 {
+            let further =
+                SubscriptionData { topic: format!("t{number}"), ..subscriptions[0].clone() };
+            subscriptions.push(further);
+        }
+        client.ask(request::HEART_BEAT, &(), &json::to_vec(&wide)).await;
+        let queue = r#"{"brokerName":"broker-a","queueId":0,"topic":"T"}"#;
+        for queues in ["", queue] {
+            let body = format!(r#"{{"consumerGroup":"g","clientId":"c","mqSet":[{queues}]}}"#);
+            for _ in 0..100 {
+                for code in [request::LOCK_BATCH_MQ, request::UNLOCK_BATCH_MQ] {
+                    let wait = Duration::from_secs(60);
+                    client.connection.call_with(code, &(), body.as_bytes(), wait, |_| ());
+                }
+            }
+        }
+        let started = Instant::now();
+        task::sleep(Duration::from_millis(1)).await;
+        other.members().await;
+        println!("another client waited for {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     });
 }
