@@ -4,18 +4,23 @@
 //! them. A [`Peer`] is kept for a connection exactly as long as a member is registered through it.
 
 use std::cell::{Ref, RefCell, RefMut};
+use std::ops::Bound;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::codes::request;
-use ringmq_runtime::clock;
 use ringmq_runtime::random::HashMap;
+use ringmq_runtime::{clock, task};
 
-use crate::groups::{ConsumerGroup, Left, LiveGroups};
+use crate::groups::{Left, LiveGroups};
 use crate::link::ConnectionKey;
 use crate::locks::QueueLocks;
 use crate::peer::Peer;
 use crate::view;
+
+/// Members that are told of a change in one step, about 1 ms.
+const TOLD_AT_ONCE_MAX: usize = 200;
 
 /// The connected half of the control plane.
 #[derive(Default)]
@@ -23,7 +28,12 @@ pub struct Clients {
     groups: RefCell<LiveGroups>,
     peers: RefCell<HashMap<ConnectionKey, Peer>>,
     locks: RefCell<QueueLocks<MessageQueue>>,
+    /// Groups whose members are being told that it changed.
+    changed: RefCell<HashMap<String, IsNew>>,
 }
+
+/// Whether a group changed since its members were last told.
+struct IsNew(bool);
 
 impl Clients {
     /// The groups that have members; not to be held across an await.
@@ -99,18 +109,51 @@ impl Clients {
         reachable.collect()
     }
 
-    /// Tells all members of a group to share the queues out again. Broadcasting members share
-    /// nothing.
-    pub fn notify_changed(&self, group: &str) {
-        let is_broadcasting =
-            self.groups.borrow().consumers(group).is_none_or(ConsumerGroup::is_broadcasting);
-        if is_broadcasting {
-            return;
+    /// Tells all members of a group to share the queues out again, soon and some at a time, once
+    /// for all changes until then. Broadcasting members share nothing.
+    pub fn notify_changed(self: &Rc<Self>, group: &str) {
+        if self.changed.borrow_mut().insert(group.to_owned(), IsNew(true)).is_none() {
+            let tell = Rc::clone(self).tell_members(group.to_owned());
+            task::spawn("members of a changed group", tell).detach();
         }
-        for (_, peer, _) in self.consumers(group) {
+    }
+
+    async fn tell_members(self: Rc<Self>, group: String) {
+        while self.is_changed(&group) {
+            let mut told_to = Some(String::new());
+            while let Some(last) = told_to {
+                told_to = self.tell_some(&group, &last);
+                task::yield_if_needed().await;
+            }
+        }
+    }
+
+    /// Whether a group changed since its members were last told; they are to be told then.
+    fn is_changed(&self, group: &str) -> bool {
+        let mut changed = self.changed.borrow_mut();
+        let is_changed = changed.get_mut(group).is_some_and(|is_new| std::mem::take(&mut is_new.0));
+        if !is_changed {
+            changed.remove(group);
+        }
+        is_changed
+    }
+
+    /// Tells the next members behind the client id `last`; to whom, if there may be more.
+    fn tell_some(&self, group: &str, last: &str) -> Option<String> {
+        let behind = (Bound::Excluded(last), Bound::Unbounded);
+        let (peers, told_to) = {
+            let groups = self.groups.borrow();
+            let consumers = groups.consumers(group).filter(|group| !group.is_broadcasting())?;
+            let peers = self.peers.borrow();
+            let some = || consumers.members.range::<str, _>(behind).take(TOLD_AT_ONCE_MAX);
+            let peers = some().filter_map(|(_, member)| peers.get(&member.client.connection));
+            (peers.cloned().collect::<Vec<_>>(), some().last().map(|(id, _)| id.clone()))
+        };
+        for peer in peers {
             let fields = [("consumerGroup", group)];
             peer.send_oneway(request::NOTIFY_CONSUMER_IDS_CHANGED, &fields, &[]);
         }
+        told_to
     }
 
     /// What the members of a group asked for, as pulls look at it.

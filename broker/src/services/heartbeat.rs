@@ -4,8 +4,8 @@
 //! A heartbeat takes effect in one step, before its answer is written and before any later request
 //! is looked at: taken in several, it would bring back what leaves meanwhile, and undo what a newer
 //! one of the same client says. Only the answer waits for the disk. A connection that ends leaves
-//! its groups in steps, between which others have a turn. Members are told at once when their group
-//! changes (40), because a slow first rebalance makes consumers skip messages.
+//! its groups in steps, between which others have a turn. Members are told at once, from a task,
+//! when their group changes (40), because a slow first rebalance makes consumers skip messages.
 
 use super::control::{Answer, Reaction, json_answer};
 use crate::clients::Clients;

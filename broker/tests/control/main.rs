@@ -5,6 +5,7 @@ mod as_apache;
 mod deleted;
 mod flood;
 mod limits;
+mod members;
 mod send_back;
 #[path = "../support/mod.rs"]
 mod support;

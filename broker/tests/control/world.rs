@@ -205,6 +205,12 @@ impl Client {
         answer.command().fields.get("offset").expect("an offset").to_owned()
     }
 
+    /// How often the broker has sent this code since it was last asked about.
+    pub fn take_told(&self, code: i32) -> usize {
+        let told = self.inbox.codes.take();
+        told.into_iter().filter(|told| *told == code).count()
+    }
+
     /// Waits until the broker sent this code.
     pub async fn told(&self, code: i32) {
         let told = async {
