@@ -8,6 +8,7 @@
 use std::cell::{OnceCell, Ref, RefCell};
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringmq_remoting::Server;
 use ringmq_runtime::disk::Disk;
@@ -27,8 +28,11 @@ use crate::services::Services;
 use crate::stages::Stages;
 use crate::view::{Change, View};
 
-/// Groups that wait to be created, or may not be; further ones work with the defaults.
+/// Groups that wait to be created, or were refused lately; further ones work with the defaults.
 const GROUPS_WANTED_MAX: usize = 4096;
+
+/// Time until a group that was refused is asked for again: by then the table may have room.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 
 /// One core of the broker. The control plane uses it on shard 0; jobs get it on theirs.
 pub struct DataPlane {
@@ -39,7 +43,7 @@ pub struct DataPlane {
     pub(crate) inbound: Rc<Inbound>,
     /// Sends that wait for their topics to be created.
     pub(crate) creating: Creating,
-    /// Groups that shard 0 was asked to create, and those that it refused.
+    /// Groups that shard 0 was asked to create, and those that it refused lately.
     groups_wanted: RefCell<HashSet<String>>,
     /// Shard 0 only.
     pub(crate) control: RefCell<Option<Rc<dyn ControlPlane>>>,
@@ -209,11 +213,12 @@ impl DataPlane {
                     None => Ok(()),
                 }
             };
-            match data.on_shard(0, create).await {
-                // It is not asked for again: the answer would be the same.
-                Err(refusal) => tracing::warn!(group, "not created: {}", refusal.remark),
-                Ok(()) => drop(data.groups_wanted.borrow_mut().remove(&group)),
+            if let Err(refusal) = data.on_shard(0, create).await {
+                tracing::warn!(group, "not created: {}", refusal.remark);
+                // Each pull would ask again, and most often get the same answer.
+                task::sleep(REFUSAL_HOLDS).await;
             }
+            data.groups_wanted.borrow_mut().remove(&group);
         };
         task::spawn("create a group", create).detach();
     }

@@ -3,9 +3,11 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_broker::services::pull::held;
+use ringmq_broker::shard::DataPlane;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::ViewMessageRequest;
@@ -138,6 +140,26 @@ fn pulls_of_long_lists_that_one_message_wakes_let_others_have_turns() {
         println!("of {PULLS} pulls {most} are answered at once");
         assert!(most < 50, "{most}");
     });
+}
+
+#[test]
+fn a_group_that_was_refused_is_asked_for_again_later() {
+    let world = World::new(13);
+    let address = simulated::address(&world);
+    let ask = move |data: Rc<DataPlane>| async move {
+        let client = Client::connect(address).await.expect("it listens");
+        let group = support::REFUSED_ONCE_GROUP;
+        let header = PullRequest { consumer_group: group, ..pull_header("T", 0, 0) };
+        for _ in 0..100 {
+            client.pull_with(&header).await;
+        }
+        assert!(data.local.view().group(group).is_none(), "no pull asks again by itself");
+        task::sleep(Duration::from_secs(120)).await;
+        client.pull_with(&header).await;
+        client.pull_with(&header).await;
+        assert!(data.local.view().group(group).is_some(), "it is made");
+    };
+    world.run(async { Setup::simulated(1, 1).start_in(&world, ask).await });
 }
 
 async fn max_offset(client: &Client) {

@@ -129,6 +129,9 @@ pub const HELD_TOPIC: &str = "Held";
 /// A topic that is never made.
 pub const REFUSED_TOPIC: &str = "Refused";
 
+/// A group that is made when it is asked for a second time.
+pub const REFUSED_ONCE_GROUP: &str = "RefusedOnce";
+
 /// The request that ends the making of [`HELD_TOPIC`].
 pub const RELEASE: i32 = request::GET_BROKER_CONFIG;
 
@@ -136,6 +139,7 @@ pub const RELEASE: i32 = request::GET_BROKER_CONFIG;
 pub struct TestControl {
     data: Rc<DataPlane>,
     closed: Cell<usize>,
+    has_refused: Cell<bool>,
     released: Notify,
 }
 
@@ -145,7 +149,12 @@ impl TestControl {
         for name in ["T", "Other"] {
             data.publish(Change::Topic(Arc::new(topic(name, 4))));
         }
-        Rc::new(Self { data, closed: Cell::new(0), released: Notify::new() })
+        Rc::new(Self {
+            data,
+            closed: Cell::new(0),
+            has_refused: Cell::new(false),
+            released: Notify::new(),
+        })
     }
 }
 
@@ -196,6 +205,9 @@ impl ControlPlane for TestControl {
 
     fn group_for_pull(self: Rc<Self>, name: String) -> LocalFuture<Result<(), Refusal>> {
         Box::pin(async move {
+            if name == REFUSED_ONCE_GROUP && !self.has_refused.replace(true) {
+                return Err(Refusal::unavailable("refused once"));
+            }
             let group = Group { name, consume_enabled: true, retries_max: 16, ..Group::default() };
             self.data.publish(Change::Group(Arc::new(group)));
             Ok(())
