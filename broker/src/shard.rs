@@ -34,6 +34,13 @@ const GROUPS_WANTED_MAX: usize = 4096;
 /// Time until a group that was refused is asked for again: by then the table may have room.
 const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 
+/// Groups whose members are asked for newer subscriptions, or were lately; further ones are when
+/// there is room.
+const GROUPS_OLD_MAX: usize = 4096;
+
+/// Time between two such questions of a shard about one group: all its members are visited.
+const OLD_PAUSE: Duration = Duration::from_secs(1);
+
 /// One core of the broker. The control plane uses it on shard 0; jobs get it on theirs.
 pub struct DataPlane {
     /// What services look at.
@@ -45,6 +52,8 @@ pub struct DataPlane {
     pub(crate) creating: Creating,
     /// Groups that shard 0 was asked to create, and those that it refused lately.
     groups_wanted: RefCell<HashSet<String>>,
+    /// Groups that shard 0 was told lately have newer subscriptions.
+    groups_old: RefCell<HashSet<String>>,
     /// Shard 0 only.
     pub(crate) control: RefCell<Option<Rc<dyn ControlPlane>>>,
     pub(crate) disk: Disk,
@@ -138,6 +147,7 @@ impl DataPlane {
             link,
             creating: Creating::default(),
             groups_wanted: RefCell::default(),
+            groups_old: RefCell::default(),
             control: RefCell::default(),
             disk,
             running: Running::default(),
@@ -181,15 +191,22 @@ impl DataPlane {
         self.control.take();
     }
 
-    /// Tells the control plane that a consumer knows a newer subscription of its group than we do.
+    /// Tells the control plane that a consumer knows a newer subscription of its group than we do:
+    /// once in a while, since its pulls come again until a heartbeat brings that.
     pub(crate) fn tell_old_subscription(self: &Rc<Self>, group: &str) {
+        if !note(&self.groups_old, group, GROUPS_OLD_MAX) {
+            return;
+        }
         let (data, group) = (Rc::clone(self), group.to_owned());
         let tell = async move {
+            let name = group.clone();
             let tell = |first: Rc<DataPlane>| async move {
                 let control = first.control.borrow().clone();
-                control.iter().for_each(|control| control.subscription_is_old(&group));
+                control.iter().for_each(|control| control.subscription_is_old(&name));
             };
             data.on_shard(0, tell).await;
+            task::sleep(OLD_PAUSE).await;
+            data.groups_old.borrow_mut().remove(&group);
         };
         task::spawn("old subscription", tell).detach();
     }
@@ -197,12 +214,9 @@ impl DataPlane {
     /// Has shard 0 create a group that consumes without having sent a heartbeat. The request that
     /// named it does not wait: without settings of its own a group has the defaults.
     pub(crate) fn want_group(self: &Rc<Self>, group: &str) {
-        let mut groups_wanted = self.groups_wanted.borrow_mut();
-        if groups_wanted.contains(group) || groups_wanted.len() >= GROUPS_WANTED_MAX {
+        if !note(&self.groups_wanted, group, GROUPS_WANTED_MAX) {
             return;
         }
-        groups_wanted.insert(group.to_owned());
-        drop(groups_wanted);
         let (data, group) = (Rc::clone(self), group.to_owned());
         let create = async move {
             let name = group.clone();
@@ -255,4 +269,10 @@ impl DataPlane {
         }
         results
     }
+}
+
+/// Notes the name of a group, unless it is noted or there are too many.
+fn note(names: &RefCell<HashSet<String>>, group: &str, count_max: usize) -> bool {
+    let mut names = names.borrow_mut();
+    !names.contains(group) && names.len() < count_max && names.insert(group.to_owned())
 }

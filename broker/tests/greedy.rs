@@ -4,10 +4,13 @@ mod support;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ringmq_broker::filter::TagFilter;
 use ringmq_broker::services::pull::held;
 use ringmq_broker::shard::DataPlane;
+use ringmq_broker::view::{Change, Group, LiveGroup, Subscription};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::ViewMessageRequest;
@@ -160,6 +163,48 @@ fn a_group_that_was_refused_is_asked_for_again_later() {
         assert!(data.local.view().group(group).is_some(), "it is made");
     };
     world.run(async { Setup::simulated(1, 1).start_in(&world, ask).await });
+}
+
+/// A group whose subscription of "T" has this version.
+fn subscribed(version: i64) -> Change {
+    let subscription = Subscription { version, is_tag: true, filter: TagFilter::All };
+    let live = LiveGroup {
+        subscriptions: Arc::new(std::iter::once(("T".to_owned(), subscription)).collect()),
+        ..LiveGroup::default()
+    };
+    let name = "consumers".to_owned();
+    Change::Group(Arc::new(Group {
+        name,
+        consume_enabled: true,
+        live: Some(live),
+        ..Group::default()
+    }))
+}
+
+#[test]
+fn pulls_of_a_newer_subscription_are_told_of_once_a_second() {
+    let world = World::new(12);
+    let address = simulated::address(&world);
+    let setup = Setup::simulated(2, 2);
+    let ask = move |data: Rc<DataPlane>| async move {
+        data.publish(subscribed(1));
+        let client = Client::connect(address).await.expect("it listens");
+        let newer = PullRequest { sys_flag: 0, sub_version: 2, ..pull_header("T", 0, 0) };
+        let pull = || client.connection.call(request::PULL_MESSAGE, &newer, &[], support::TIMEOUT);
+        let times_old = async || {
+            let answer = client.call(support::TIMES_OLD, &(), &[]).await;
+            String::from_utf8_lossy(answer.body()).parse::<usize>().expect("a number")
+        };
+        for pull in (0..1000).map(|_| pull()).collect::<Vec<_>>() {
+            let code = pull.await.expect("an answer").code();
+            assert_eq!(code, response::SUBSCRIPTION_NOT_LATEST);
+        }
+        assert_eq!(times_old().await, 1, "of 1000 pulls");
+        task::sleep(Duration::from_secs(2)).await;
+        pull().await.expect("an answer");
+        assert_eq!(times_old().await, 2, "later another one");
+    };
+    world.run(async { setup.start_in(&world, ask).await });
 }
 
 async fn max_offset(client: &Client) {

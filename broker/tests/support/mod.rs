@@ -135,11 +135,15 @@ pub const REFUSED_ONCE_GROUP: &str = "RefusedOnce";
 /// The request that ends the making of [`HELD_TOPIC`].
 pub const RELEASE: i32 = request::GET_BROKER_CONFIG;
 
+/// The request for how often pulls named a newer subscription.
+pub const TIMES_OLD: i32 = request::GET_CONSUMER_CONNECTION_LIST;
+
 /// Creates every topic that is asked for, with the queues that the sender wants.
 pub struct TestControl {
     data: Rc<DataPlane>,
     closed: Cell<usize>,
     has_refused: Cell<bool>,
+    times_old: Cell<usize>,
     released: Notify,
 }
 
@@ -153,6 +157,7 @@ impl TestControl {
             data,
             closed: Cell::new(0),
             has_refused: Cell::new(false),
+            times_old: Cell::new(0),
             released: Notify::new(),
         })
     }
@@ -177,6 +182,10 @@ impl ControlPlane for TestControl {
             request::GET_BROKER_RUNTIME_INFO => {
                 let closed = self.closed.get().to_string();
                 peer.reply(&to, response::SUCCESS, None, &(), closed.as_bytes());
+            }
+            TIMES_OLD => {
+                let times = self.times_old.get().to_string();
+                peer.reply(&to, response::SUCCESS, None, &(), times.as_bytes());
             }
             RELEASE => {
                 self.released.notify_one();
@@ -212,6 +221,10 @@ impl ControlPlane for TestControl {
             self.data.publish(Change::Group(Arc::new(group)));
             Ok(())
         })
+    }
+
+    fn subscription_is_old(&self, _: &str) {
+        self.times_old.set(self.times_old.get() + 1);
     }
 
     fn on_ready(&self) {}
