@@ -32,16 +32,24 @@ impl Failure {
     /// What to look at, where an address may be the reason.
     pub fn hint(&self) -> Option<String> {
         let Self::Client(ClientError::Failed { attempts, .. }) = self else { return None };
-        match &attempts.last()?.fault {
+        let last = attempts.last()?;
+        match &last.fault {
             Fault::Refused { code: response::REQUEST_CODE_NOT_SUPPORTED, .. } => {
                 Some(format!("who answers there does not serve this: {ADDRESSES}"))
             }
+            Fault::Unreachable { .. } if !has_port(&last.address) => {
+                Some(format!("an address is host:port, such as 127.0.0.1:9876; {ADDRESSES}"))
+            }
             Fault::Unreachable { is_silent: true, .. } => {
-                Some(format!("nobody answered there in time; is it running? {ADDRESSES}"))
+                Some(format!("is a server running there? {ADDRESSES}"))
             }
             _ => None,
         }
     }
+}
+
+fn has_port(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// The broker or cluster that a command is for.

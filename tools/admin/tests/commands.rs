@@ -475,6 +475,16 @@ fn who_cannot_be_reached_is_named_and_a_wrong_command_line_is_another_status() {
     let broker = format!("127.0.0.1:{nobody_either}");
     let silent = mqadmin(nobody, &["brokerStatus", "-b", &broker]);
     assert!(silent.failure(1).contains(&broker), "{}", silent.err);
+    for (address, hint) in [
+        (broker.as_str(), "is a server running there?"),
+        ("localhost", "an address is host:port"),
+        ("localhost:x", "an address is host:port"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
+        let told = ended(command.args(["clusterList", "-n", address]).output().expect("it starts"));
+        assert!(told.failure(1).contains(hint), "{address}: {}", told.err);
+        assert!(!told.err.contains("in time"), "no time has passed: {}", told.err);
+    }
     let wrong = mqadmin(nobody, &["updateTopic", "-t", "T"]);
     assert!(wrong.failure(2).contains("--clusterName"), "{}", wrong.err);
     assert!(mqadmin(nobody, &["dance"]).failure(2).contains("dance"));
