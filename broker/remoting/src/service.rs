@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ringmq_protocol::codes::request;
 use ringmq_protocol::{Command, SerializeType};
 
 use crate::connection::Connection;
@@ -32,9 +33,16 @@ impl Service for NoService {
     }
 }
 
-/// What a client reads whose request no service handles, as Apache words it.
+/// What a client reads whose request no service handles: as Apache words it, and for a code of
+/// Apache's with its name.
 pub fn unsupported_remark(code: i32) -> String {
-    format!(" request type {code} not supported")
+    match request::name(code) {
+        Some(name) => format!(
+            " request type {code} ({name}) not supported by this server; what this version lacks \
+             stands in the README, Honest limits"
+        ),
+        None => format!(" request type {code} not supported"),
+    }
 }
 
 /// Where an answer goes: what must be remembered of a request.

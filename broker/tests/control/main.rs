@@ -432,7 +432,13 @@ fn codes_that_nobody_serves_are_answered_and_never_left_hanging() {
             let answer = broker.call(code, &(), &[]).await;
             assert_eq!(answer.code(), response::REQUEST_CODE_NOT_SUPPORTED);
             let remark = answer.command().remark().map(str::to_owned);
-            assert_eq!(remark, Some(format!(" request type {code} not supported")));
+            let remark = remark.expect("words for a person");
+            assert!(remark.starts_with(&format!(" request type {code} ")), "{remark}");
+            let says = |words: &str| remark.contains(words);
+            match request::name(code) {
+                Some(name) => assert!(says(&format!("({name}) ")) && says("Honest limits")),
+                None => assert!(remark.ends_with(" not supported"), "{remark}"),
+            }
         }
         let malformed = broker.call(request::HEART_BEAT, &(), b"not json").await;
         assert_eq!(malformed.code(), response::SYSTEM_ERROR);
