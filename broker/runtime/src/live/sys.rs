@@ -8,6 +8,7 @@ pub(crate) mod limits;
 pub(crate) mod random;
 pub(crate) mod signals;
 pub(crate) mod sockets;
+pub(crate) mod threads;
 pub(crate) mod waits;
 
 use std::io;

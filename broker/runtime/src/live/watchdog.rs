@@ -31,6 +31,9 @@ pub(super) struct Pulse {
     thread: libc::pid_t,
     has_begun: AtomicBool,
     beat_ns: AtomicU64,
+    /// The beat since which a silence lasts that has been told, so that its end is told as well; 0
+    /// while none is.
+    told_from_ns: AtomicU64,
     waker: AtomicWaker,
 }
 
@@ -42,7 +45,14 @@ impl Pulse {
     }
 
     pub(super) fn beat(&self) {
-        self.beat_ns.store(sys::clocks::monotonic_ns(), Ordering::Relaxed);
+        let now_ns = sys::clocks::monotonic_ns();
+        self.beat_ns.store(now_ns, Ordering::Relaxed);
+        let told_from_ns = self.told_from_ns.load(Ordering::Relaxed);
+        if told_from_ns != 0 {
+            self.told_from_ns.store(0, Ordering::Relaxed);
+            let silent_ms = now_ns.saturating_sub(told_from_ns) / 1_000_000;
+            tracing::warn!(executor = self.name, silent_ms, "an executor shows life again");
+        }
     }
 
     /// Whom to wake when the beats stop.
@@ -59,6 +69,8 @@ impl Drop for Watched {
         let mut pulses = PULSES.lock().unwrap_or_else(PoisonError::into_inner);
         pulses.retain(|pulse| !Arc::ptr_eq(pulse, &self.0));
         self.0.waker.take();
+        // Also of one that has nothing more to do the silence has an end.
+        self.0.beat();
     }
 }
 
@@ -70,8 +82,9 @@ pub(super) fn watch(name: &str) -> Watched {
     static STARTED: Once = Once::new();
     let beat_ns = AtomicU64::new(sys::clocks::monotonic_ns());
     let waker = AtomicWaker::new();
-    let (thread, has_begun) = (interrupt::this_thread(), AtomicBool::new(false));
-    let pulse = Arc::new(Pulse { name: name.to_owned(), thread, has_begun, beat_ns, waker });
+    let (has_begun, told_from_ns) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (name, thread) = (name.to_owned(), interrupt::this_thread());
+    let pulse = Arc::new(Pulse { name, thread, has_begun, beat_ns, told_from_ns, waker });
     PULSES.lock().unwrap_or_else(PoisonError::into_inner).push(pulse.clone());
     ADDED.notify_one();
     STARTED.call_once(|| {
@@ -101,8 +114,8 @@ fn patrol() -> ! {
 }
 
 fn check(pulse: &Pulse, round: u32) {
-    let silent_ns =
-        sys::clocks::monotonic_ns().saturating_sub(pulse.beat_ns.load(Ordering::Relaxed));
+    let beat_ns = pulse.beat_ns.load(Ordering::Relaxed);
+    let silent_ns = sys::clocks::monotonic_ns().saturating_sub(beat_ns);
     if !pulse.has_begun.load(Ordering::Relaxed) && silent_ns > BEGIN_MAX_NS {
         interrupt::interrupt(pulse.thread);
     }
@@ -110,9 +123,15 @@ fn check(pulse: &Pulse, round: u32) {
         return;
     }
     pulse.waker.wake();
-    // Every fourth round: a line in two seconds.
-    if round.is_multiple_of(4) {
+    // At once, and then every fourth round: a line in two seconds.
+    if pulse.told_from_ns.swap(beat_ns, Ordering::Relaxed) == 0 || round.is_multiple_of(4) {
         let silent_ms = silent_ns / 1_000_000;
-        tracing::warn!(executor = pulse.name, silent_ms, "an executor shows no sign of life");
+        let thread = sys::threads::activity(pulse.thread);
+        tracing::warn!(
+            executor = pulse.name,
+            silent_ms,
+            thread,
+            "an executor shows no sign of life"
+        );
     }
 }
