@@ -205,11 +205,12 @@ impl MakeWriter<'_> for Lines {
 
 /// Polls a task again and again until the log says what is expected of it: a busy machine may hide
 /// it behind its own lack of CPU for a while.
-fn check_log(name: &'static str, hold_up: fn(), expected: &str) {
+fn check_log(name: &'static str, hold_up: fn(), level: &str, expected: &str) {
     let lines = Lines::default();
     let log = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
     let text = || String::from_utf8(lines.0.lock().expect("lines").clone()).expect("text");
-    let is_told = || text().lines().any(|line| line.contains(expected) && line.contains(name));
+    let says = |line: &str| [expected, name, level].iter().all(|part| line.contains(part));
+    let is_told = || text().lines().any(says);
     tracing::subscriber::with_default(log, || {
         block_on(async {
             for _ in 0..100 {
@@ -229,9 +230,11 @@ fn a_task_that_holds_up_its_shard_is_named_in_the_log() {
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(12) {}
     };
-    check_log("greedy", run, "held up its shard: it ran");
+    check_log("greedy", run, " INFO ", "held up its shard: it ran");
     let block = || std::thread::sleep(Duration::from_millis(6));
-    check_log("sleepy", block, "held up its shard: it blocked");
+    check_log("sleepy", block, " INFO ", "held up its shard: it blocked");
+    let block = || std::thread::sleep(Duration::from_millis(25));
+    check_log("asleep", block, " WARN ", "held up its shard: it blocked");
 }
 
 #[test]

@@ -14,6 +14,20 @@ use super::sys::clocks::{self, ThreadUsage};
 /// A single poll longer than this is reported: five preemption periods.
 pub(crate) const DEFAULT_LIMIT_NS: u64 = 5_000_000;
 
+/// From here on a report is a warning, and below a note: on a small machine other threads take a
+/// core for some milliseconds in almost every run, which nobody has to look into.
+const WARNING_MS: u64 = 20;
+
+/// A line of the level that so many milliseconds deserve.
+macro_rules! tell {
+    ($ms:expr, $($line:tt)+) => {
+        match $ms >= WARNING_MS {
+            true => tracing::warn!($($line)+),
+            false => tracing::info!($($line)+),
+        }
+    };
+}
+
 /// Reports per second and shard: a broken task must not flood the log.
 const REPORTS_PER_SECOND: u32 = 10;
 
@@ -115,7 +129,8 @@ fn report(name: &'static str, took_ns: u64, now_ns: u64) {
         _ if !may_report(now_ns) => {}
         Verdict::Ran => {
             // In the kernel: memory that had to be freed first, a slow system call.
-            tracing::warn!(
+            tell!(
+                took_ms,
                 task = name,
                 took_ms,
                 ran_ms,
@@ -124,7 +139,7 @@ fn report(name: &'static str, took_ns: u64, now_ns: u64) {
             );
         }
         Verdict::Blocked => {
-            tracing::warn!(task = name, took_ms, ran_ms, "a task held up its shard: it blocked");
+            tell!(took_ms, task = name, took_ms, ran_ms, "a task held up its shard: it blocked");
         }
     }
 }
@@ -166,7 +181,8 @@ fn report_starved(took_ms: u64, now_ns: u64) {
     let told = starved.add(took_ms, now_ns);
     STARVED.set(starved);
     if let Some(Starved { times, longest_ms, .. }) = told {
-        tracing::warn!(
+        tell!(
+            longest_ms,
             times,
             longest_ms,
             "a shard was not scheduled: other threads have its core, the machine is short of CPU"
