@@ -11,13 +11,14 @@ use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{clock, process, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::OffsetSnapshot;
-use ringmq_store::{AgeClock, Expired, Log, LogId};
+use ringmq_store::{AgeClock, Expired, Log, LogId, RecoveryReport};
 
 use crate::descriptors;
 use crate::dispatch::Front;
 use crate::layout;
 use crate::log_options;
 use crate::logs::{self, OwnedLog};
+use crate::recovered::Recovered;
 use crate::services::pull;
 use crate::shard::DataPlane;
 use crate::stages;
@@ -40,11 +41,12 @@ const FILES_PER_CONNECTION_MIN: usize = 2;
 pub(crate) const VIP_PORT_BELOW: u16 = 2;
 
 impl DataPlane {
-    /// Opens the logs of this shard and starts what serves them.
+    /// Opens the logs of this shard and starts what serves them; tells what a crash had left.
     ///
     /// # Errors
     /// The first log that cannot be opened, with what a person can do.
-    pub async fn open_logs(self: Rc<Self>) -> Result<(), String> {
+    pub async fn open_logs(self: Rc<Self>) -> Result<Recovered, String> {
+        let mut recovered = Recovered::default();
         self.local.trace_sends();
         let options =
             log_options::log_options(self.local.view().settings(), self.local.placement.logs());
@@ -52,7 +54,8 @@ impl DataPlane {
             self.warn_of_few_descriptors(options.segment_size_bytes).await;
         }
         for id in self.local.placement.logs_of(self.shard()) {
-            let owned = self.open_log(id, options.clone()).await?;
+            let (owned, report) = self.open_log(id, options.clone()).await?;
+            recovered = recovered.and(Recovered::of(&report));
             owned.log.time_groups(self.local.stages.is_on());
             let run = logs::run(Rc::clone(&self), Rc::clone(&owned));
             let stalled = logs::stalled::run(Rc::clone(&self), Rc::clone(&owned));
@@ -70,7 +73,7 @@ impl DataPlane {
         let ages = AgeClock::since(newest_ms, Instant::now());
         let retention = task::spawn("retention", Rc::clone(&self).run_retention(ages));
         *self.running.retention.borrow_mut() = Some(retention);
-        Ok(())
+        Ok(recovered)
     }
 
     /// Says so while nothing is lost by it: later, a log without a descriptor for its next file
@@ -89,7 +92,7 @@ impl DataPlane {
         &self,
         id: usize,
         options: ringmq_store::LogOptions,
-    ) -> Result<Rc<OwnedLog>, String> {
+    ) -> Result<(Rc<OwnedLog>, RecoveryReport), String> {
         let log_id = LogId(u8::try_from(id).expect("a store has at most 256 logs"));
         let opened = Log::open(&self.disk, layout::log_dir(id), log_id, options).await;
         let (log, report) = opened.map_err(|error| error.to_string())?;
@@ -109,7 +112,7 @@ impl DataPlane {
         if !report.was_clean || report.rebuilt_index {
             owned.look_for_survivors();
         }
-        Ok(owned)
+        Ok((owned, report))
     }
 
     /// Says whether the ports are free. Shards share them, so the kernel would not.

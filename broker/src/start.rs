@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::control::ControlPlane;
 use crate::layout;
 use crate::link::{Backlog, Link, MESH_CAPACITY};
+use crate::recovered::Recovered;
 use crate::router::Placement;
 use crate::services::Services;
 use crate::shard::{DataPlane, Local};
@@ -180,7 +181,7 @@ async fn lead(
     let stopped = on_every_shard(data, move |data| data.stop(deadline)).await;
     data.on_all_shards(|data| async move { data.end() }).await;
     served?;
-    stopped.map_err(BrokerError::Stop)
+    stopped.map(drop).map_err(BrokerError::Stop)
 }
 
 async fn serve(
@@ -188,13 +189,15 @@ async fn serve(
     make_control: MakeControl,
     until: Until,
 ) -> Result<(), BrokerError> {
-    on_every_shard(data, |data| async move { data.open_logs().await })
-        .await
-        .map_err(BrokerError::Store)?;
+    let opened = on_every_shard(data, |data| async move { data.open_logs().await }).await;
+    let recovered = opened.map_err(BrokerError::Store)?.into_iter().reduce(Recovered::and);
+    if let Some(recovered) = recovered.filter(|recovered| !recovered.is_nothing()) {
+        tracing::warn!("{recovered}");
+    }
     let control = make_control(Rc::clone(data)).await?;
     data.set_control(Rc::clone(&control));
     let listening = match data.check_ports() {
-        Ok(()) => on_every_shard(data, |data| async move { data.listen() }).await,
+        Ok(()) => on_every_shard(data, |data| async move { data.listen() }).await.map(drop),
         Err(problem) => Err(problem),
     };
     if let Err(problem) = listening {
@@ -208,10 +211,11 @@ async fn serve(
 }
 
 /// Runs a step on every shard; the first problem is everybody's.
-async fn on_every_shard<F, Fut>(data: &Rc<DataPlane>, step: F) -> Result<(), String>
+async fn on_every_shard<T, F, Fut>(data: &Rc<DataPlane>, step: F) -> Result<Vec<T>, String>
 where
+    T: Send + 'static,
     F: Fn(Rc<DataPlane>) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = Result<(), String>> + 'static,
+    Fut: Future<Output = Result<T, String>> + 'static,
 {
     data.on_all_shards(step).await.into_iter().collect()
 }

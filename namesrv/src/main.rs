@@ -25,7 +25,8 @@ Exit status:
   4  the machine does not give what is needed (io_uring, a free port, a readable file, ...)
 
 Environment:
-  RINGMQ_LOG   what is logged to standard error, such as info or ringmq_namesrv=debug";
+  RINGMQ_LOG   what is logged to standard error, such as warn or ringmq_namesrv=debug; without it
+               info: brokers that come and go are few lines, and what one looks for here";
 
 /// Time that open requests get when the name server stops; they are answered in microseconds.
 const DRAIN_TIME: Duration = Duration::from_secs(3);

@@ -122,6 +122,9 @@ pub fn log_notes(source: &str, notes: Notes) {
     }
     if !notes.without_effect.is_empty() {
         let keys = notes.without_effect.join(", ");
-        tracing::info!("{source}: known and without effect in this version: {keys}");
+        tracing::warn!(
+            "{source}: keys of features that this version lacks (README, Honest limits), without \
+             effect: {keys}"
+        );
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A configuration that worked with Apache's broker must load. What such a key asks for is either a
 //! matter of Apache's own machinery (thread pools, memory maps, the Java network library, RocksDB),
-//! or a feature that this version does not have. The second kind is worth a line in the log, the
-//! first is not. A third kind promises what would be missed: such a switch is refused when on.
+//! or a feature that this version does not have. The second kind is worth a warning, the first is
+//! not. A third kind promises what would be missed: such a switch is refused when on.
 
 use ringmq_settings::{Class, tls};
 

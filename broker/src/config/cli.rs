@@ -23,7 +23,8 @@ Exit status:
 
 Environment:
   NAMESRV_ADDR   name servers, when neither -n nor namesrvAddr gives them
-  RINGMQ_LOG     what is logged to standard error, such as info or ringmq_broker=debug";
+  RINGMQ_LOG     what is logged to standard error, such as info or ringmq_broker=debug; without it
+                 warnings and errors";
 
 /// A RocketMQ broker on io_uring, one shard per core.
 #[derive(Debug, Parser)]

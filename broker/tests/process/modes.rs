@@ -44,6 +44,42 @@ fn a_log_whose_lines_nobody_takes_does_not_end_the_broker() {
 }
 
 #[test]
+fn a_start_after_a_crash_says_in_one_line_what_it_recovered_and_a_clean_one_nothing() {
+    block_on(async {
+        let node = Node::new("commitLogCount=2");
+        let told = "the store was not closed cleanly: recovered 3 messages of ";
+        let child = node.boot().await;
+        let broker = node.client().await;
+        for number in 0..3_u8 {
+            broker.store("Mine", i32::from(number), &[number]).await;
+        }
+        child.signal("KILL");
+        assert!(!child.ended().await.errors.contains(told));
+        let child = node.boot().await;
+        child.signal("TERM");
+        let errors = child.ended().await.errors;
+        assert_eq!(errors.matches(told).count(), 1, "{errors}");
+        let child = node.boot().await;
+        child.signal("TERM");
+        assert!(!child.ended().await.errors.contains("not closed cleanly"));
+    });
+}
+
+#[test]
+fn settings_of_features_that_are_not_there_are_warned_of_in_one_line() {
+    block_on(async {
+        let node =
+            Node::new("messageDelayLevel=1s\ntransactionTimeOut=6000\nsendMessageThreadPoolNums=4");
+        let child = node.boot().await;
+        child.signal("TERM");
+        let errors = child.ended().await.errors;
+        let lines: Vec<_> = errors.lines().filter(|line| line.contains("without effect")).collect();
+        let [line] = lines[..] else { panic!("{errors}") };
+        assert!(line.contains("WARN") && line.ends_with("messageDelayLevel, transactionTimeOut"));
+    });
+}
+
+#[test]
 fn messages_acknowledged_in_memory_are_on_disk_after_a_clean_stop() {
     check_messages("flushDiskType=ASYNC_FLUSH\ntransientStorePoolEnable=true");
 }
