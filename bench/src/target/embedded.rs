@@ -180,9 +180,8 @@ impl Embedded {
 async fn refuse_store_in_use(directory: &Path) -> Result<(), BenchError> {
     let lock = async {
         let disk = Disk::live(directory)?;
-        let names = disk.list(".").await?;
         // To lock what is not there would make it.
-        match names.iter().any(|entry| entry.name == LOCK_FILE) {
+        match disk.exists(LOCK_FILE).await? {
             true => disk.lock(LOCK_FILE).await.map(drop),
             false => Ok(()),
         }
