@@ -5,19 +5,25 @@
 //! it. [`to_vec`] writes what both fastjson 1 (to 5.3) and the stricter reader of 5.4 and later
 //! accept: quoted names and integer keys, and objects as keys where a map is keyed by queues.
 
+mod budget;
 mod coerce;
 mod escape;
 pub(crate) mod header;
 mod lenient;
+mod members;
 pub mod object_keys;
 mod reference;
 pub(crate) mod scanner;
+mod tree;
 mod writer;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use reference::Place;
+
+pub use budget::Budget;
 pub use lenient::{DEPTH_MAX, VALUES_MAX};
 
 /// A JSON body that cannot be used.
@@ -34,14 +40,15 @@ pub enum JsonError {
     /// Nested deeper than [`DEPTH_MAX`], or an object as a name inside of one.
     #[error("JSON nested deeper than {DEPTH_MAX}")]
     TooDeep,
-    /// More values than [`VALUES_MAX`], references counted as often as they are used.
+    /// More values than [`VALUES_MAX`].
     #[error("more than {VALUES_MAX} values in a JSON body")]
     TooManyValues,
-    /// References to long texts, used so often that the body would not fit memory.
-    #[error(
-        "more than 64 MiB of text in a JSON body, counting references as often as they are used"
-    )]
-    TooMuchText,
+    /// It unfolds to more than its [`Budget`], references counted as often as they are used.
+    #[error("JSON body that unfolds to more than {limit} bytes")]
+    TooLarge {
+        /// Most bytes allowed.
+        limit: usize,
+    },
     /// A `$ref` that leads nowhere.
     #[error("JSON reference to nothing")]
     DanglingReference,
@@ -59,6 +66,12 @@ fn peek(text: &str, at: &mut usize) -> Option<u8> {
     bytes.get(*at).copied()
 }
 
+impl serde::de::Error for JsonError {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self::Mismatch(message.to_string())
+    }
+}
+
 /// Reads a body in any dialect that RocketMQ's peers write.
 ///
 /// Numbers, booleans and text are taken for each other where the value allows it, a null member is
@@ -67,8 +80,16 @@ fn peek(text: &str, at: &mut usize) -> Option<u8> {
 /// # Errors
 /// See [`JsonError`].
 pub fn from_slice<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonError> {
-    let value = lenient::parse(body)?;
-    T::deserialize(coerce::Lenient(value)).map_err(|error| JsonError::Mismatch(error.to_string()))
+    from_part(body, &Budget::of(body.len()))
+}
+
+/// Reads a part of a body like [`from_slice`]; all its parts share the budget.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn from_part<T: DeserializeOwned>(part: &[u8], budget: &Budget) -> Result<T, JsonError> {
+    let tree = lenient::parse(part)?;
+    T::deserialize(coerce::Lenient { tree: &tree, budget, place: Place::ROOT })
 }
 
 /// Writes a body: compact, members in the order of their declaration (alphabetical, as Java).

@@ -16,7 +16,7 @@ use super::topic::{
 };
 use crate::compression::{self, Compression, CompressionError};
 use crate::error::LayoutError;
-use crate::json::{self, JsonError};
+use crate::json::{self, Budget, JsonError};
 use crate::names::perm;
 use crate::reader::Reader;
 
@@ -94,19 +94,19 @@ impl RegisterBrokerBody {
     }
 
     fn from_unpacked(plain: &[u8], version: i32) -> Result<Self, RegisterError> {
-        let mut reader = Reader::new(plain);
+        let (mut reader, budget) = (Reader::new(plain), Budget::of(plain.len()));
         let mut table = TopicConfigTable {
-            data_version: json_part::<DataVersion>(&mut reader, "data version")?,
+            data_version: json_part::<DataVersion>(&mut reader, &budget, "data version")?,
             ..TopicConfigTable::default()
         };
         for _ in 0..reader.len_i32("topic count")? {
             let len = reader.len_i32("topic length")?;
-            let topic = topic_from_line(reader.text(len, "topic")?)?;
+            let topic = topic_from_line(reader.text(len, "topic")?, &budget)?;
             table.topic_config_table.insert(topic.topic_name.clone(), topic);
         }
-        let filter_server_list = json_part(&mut reader, "filter servers")?;
+        let filter_server_list = json_part(&mut reader, &budget, "filter servers")?;
         if version >= MAPPINGS_SINCE_VERSION && !reader.rest().is_empty() {
-            table.topic_queue_mapping_info_map = Some(mappings(&mut reader)?);
+            table.topic_queue_mapping_info_map = Some(mappings(&mut reader, &budget)?);
         }
         Ok(Self { filter_server_list, topic_config_serialize_wrapper: table })
     }
@@ -132,10 +132,11 @@ impl RegisterBrokerBody {
 
 fn mappings(
     reader: &mut Reader<'_>,
+    budget: &Budget,
 ) -> Result<BTreeMap<String, TopicQueueMappingInfo>, RegisterError> {
     let mut map = BTreeMap::new();
     for _ in 0..reader.len_i32("mapping count")? {
-        let mapping: TopicQueueMappingInfo = json_part(reader, "mapping")?;
+        let mapping: TopicQueueMappingInfo = json_part(reader, budget, "mapping")?;
         map.insert(mapping.topic.clone().unwrap_or_default(), mapping);
     }
     Ok(map)
@@ -143,10 +144,11 @@ fn mappings(
 
 fn json_part<T: DeserializeOwned>(
     reader: &mut Reader<'_>,
+    budget: &Budget,
     field: &'static str,
 ) -> Result<T, RegisterError> {
     let len = reader.len_i32(field)?;
-    Ok(json::from_slice(reader.take(len, field)?)?)
+    Ok(json::from_part(reader.take(len, field)?, budget)?)
 }
 
 fn topic_to_line(topic: &TopicConfig) -> String {
@@ -162,7 +164,7 @@ fn topic_to_line(topic: &TopicConfig) -> String {
     )
 }
 
-fn topic_from_line(line: &str) -> Result<TopicConfig, RegisterError> {
+fn topic_from_line(line: &str, budget: &Budget) -> Result<TopicConfig, RegisterError> {
     let broken = || RegisterError::TopicLine(line.chars().take(200).collect());
     // The attributes may hold blanks, so they are all the rest.
     let mut parts = line.splitn(6, ' ');
@@ -175,7 +177,7 @@ fn topic_from_line(line: &str) -> Result<TopicConfig, RegisterError> {
     let topic_filter_type = TopicFilterType::from_name(next()?).unwrap_or_default();
     let attributes = match parts.next().map(str::trim) {
         None | Some("" | "null") => BTreeMap::new(),
-        Some(text) => json::from_slice(text.as_bytes())?,
+        Some(text) => json::from_part(text.as_bytes(), budget)?,
     };
     Ok(TopicConfig {
         attributes,

@@ -1,95 +1,141 @@
 //! Reads typed bodies out of a JSON tree the way Java's readers do: text, numbers and booleans
 //! stand in for each other where the value allows it, and null members count as absent.
 
-use serde::de::value::StringDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Unexpected, Visitor,
-};
+use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
-use serde_json::{Error, Value};
+use serde_json::Number;
 
-use super::lenient;
+use super::JsonError;
+use super::budget::Budget;
+use super::members::{Items, Members, StructMembers};
+use super::reference::Place;
+use super::tree::{Kind, Tree};
 
 /// A value that is read tolerantly.
-pub(super) struct Lenient(pub Value);
-
-/// A map key: text that may hold a number, or the JSON of an object.
-struct Key(String);
-
+#[derive(Clone, Copy)]
+pub(super) struct Lenient<'t> {
+    pub tree: &'t Tree<'t>,
+    pub budget: &'t Budget,
+    pub place: Place,
+}
 macro_rules! integers {
     ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            match integer(&self.0) {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+            let value = self.followed()?;
+            match value.integer() {
                 Some(Integer::Signed(number)) => visitor.visit_i64(number),
                 Some(Integer::Unsigned(number)) => visitor.visit_u64(number),
-                None => self.deserialize_any(visitor),
+                None => value.deserialize_any(visitor),
             }
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for Lenient {
-    type Error = Error;
+impl<'t> Lenient<'t> {
+    /// A value in this container.
+    pub fn inside(self, at: usize) -> Self {
+        Self { place: self.place.inside(at), ..self }
+    }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(items) => {
-                let mut items = items.into_iter();
-                visitor.visit_seq(Items(&mut items))
+    /// The value that is meant, if this is a reference.
+    pub fn followed(self) -> Result<Self, JsonError> {
+        let place = self.place.followed(self.tree, self.budget)?;
+        Ok(Self { place, ..self })
+    }
+
+    pub fn kind(self) -> Kind {
+        self.tree.kind(self.place.at)
+    }
+
+    fn number(self) -> Option<Number> {
+        self.tree.number(self.place.at)
+    }
+
+    fn string(self) -> Option<&'t str> {
+        self.tree.string(self.place.at)
+    }
+
+    /// The whole number that a value or text stands for.
+    fn integer(self) -> Option<Integer> {
+        match self.number() {
+            Some(number) => number
+                .as_i64()
+                .map(Integer::Signed)
+                .or_else(|| number.as_u64().map(Integer::Unsigned))
+                .or_else(|| number.as_f64().and_then(whole)),
+            None => text_integer(self.string()?),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Lenient<'_> {
+    type Error = JsonError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+        let value = self.followed()?;
+        let text = value.tree.text(value.place.at);
+        match value.kind() {
+            Kind::Null => visitor.visit_unit(),
+            Kind::Bool(is_true) => visitor.visit_bool(is_true),
+            Kind::Number => visit_number(value.number(), visitor),
+            Kind::Text | Kind::Unescaped => {
+                self.budget.spend_text(text)?;
+                visitor.visit_str(text)
             }
-            Value::Object(members) => {
-                visitor.visit_map(Members { rest: members.into_iter(), value: None })
-            }
-            plain => plain.deserialize_any(visitor),
+            Kind::Array => visitor.visit_seq(Items::of(value)),
+            Kind::Object => visitor.visit_map(Members::of(value)),
         }
     }
 
     integers! { deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
     deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         self.deserialize_f64(visitor)
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0.as_str().map(|text| text.trim().parse::<f64>()) {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+        let value = self.followed()?;
+        match value.string().map(|text| text.trim().parse::<f64>()) {
             Some(Ok(number)) => visitor.visit_f64(number),
-            _ => self.deserialize_any(visitor),
+            _ => value.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self.0 {
-            Value::String(text) => match text.trim() {
-                text if text.eq_ignore_ascii_case("true") || text == "1" => {
-                    visitor.visit_bool(true)
-                }
-                text if text.eq_ignore_ascii_case("false") || text == "0" => {
-                    visitor.visit_bool(false)
-                }
-                _ => self.deserialize_any(visitor),
-            },
-            Value::Number(number) => visitor.visit_bool(number.as_f64() != Some(0.0)),
-            _ => self.deserialize_any(visitor),
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+        let value = self.followed()?;
+        if let Some(number) = value.number() {
+            return visitor.visit_bool(number.as_f64() != Some(0.0));
+        }
+        match value.string().map(str::trim) {
+            Some(text) if text.eq_ignore_ascii_case("true") || text == "1" => {
+                visitor.visit_bool(true)
+            }
+            Some(text) if text.eq_ignore_ascii_case("false") || text == "0" => {
+                visitor.visit_bool(false)
+            }
+            _ => value.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         self.deserialize_string(visitor)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self.0 {
-            Value::Number(number) => visitor.visit_string(number.to_string()),
-            Value::Bool(value) => visitor.visit_string(value.to_string()),
-            _ => self.deserialize_any(visitor),
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+        let value = self.followed()?;
+        match (value.kind(), value.number()) {
+            (_, Some(number)) => visitor.visit_string(number.to_string()),
+            (Kind::Bool(is_true), _) => visitor.visit_string(is_true.to_string()),
+            _ => value.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
+        let value = self.followed()?;
+        match value.kind() {
+            Kind::Null => visitor.visit_none(),
+            _ => visitor.visit_some(value),
         }
     }
 
@@ -97,26 +143,26 @@ impl<'de> Deserializer<'de> for Lenient {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
-        mut self,
+        self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
-        match &mut self.0 {
-            Value::Object(members) => members.retain(|_, value| !value.is_null()),
+    ) -> Result<V::Value, JsonError> {
+        let value = self.followed()?;
+        match value.kind() {
+            Kind::Object => visitor.visit_map(StructMembers::of(value, fields)?),
             // A list would be taken for the members in their order.
-            Value::Array(_) => return Err(Error::invalid_type(Unexpected::Seq, &visitor)),
-            _ => {}
+            Kind::Array => Err(JsonError::invalid_type(Unexpected::Seq, &visitor)),
+            _ => value.deserialize_any(visitor),
         }
-        self.deserialize_any(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_unit()
     }
 
@@ -125,25 +171,26 @@ impl<'de> Deserializer<'de> for Lenient {
     }
 }
 
-enum Integer {
+fn visit_number<'de, V: Visitor<'de>>(
+    number: Option<Number>,
+    visitor: V,
+) -> Result<V::Value, JsonError> {
+    let number = number.expect("only numbers were taken for numbers");
+    if let Some(number) = number.as_u64() {
+        return visitor.visit_u64(number);
+    }
+    match number.as_i64() {
+        Some(number) => visitor.visit_i64(number),
+        None => visitor.visit_f64(number.as_f64().expect("a double, if not whole")),
+    }
+}
+
+pub(super) enum Integer {
     Signed(i64),
     Unsigned(u64),
 }
 
-/// The whole number that a value or text stands for.
-fn integer(value: &Value) -> Option<Integer> {
-    match value {
-        Value::Number(number) => number
-            .as_i64()
-            .map(Integer::Signed)
-            .or_else(|| number.as_u64().map(Integer::Unsigned))
-            .or_else(|| number.as_f64().and_then(whole)),
-        Value::String(text) => text_integer(text),
-        _ => None,
-    }
-}
-
-fn text_integer(text: &str) -> Option<Integer> {
+pub(super) fn text_integer(text: &str) -> Option<Integer> {
     let text = text.trim();
     let signed = text.parse().ok().map(Integer::Signed);
     signed.or_else(|| text.parse().ok().map(Integer::Unsigned))
@@ -154,79 +201,4 @@ const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 fn whole(number: f64) -> Option<Integer> {
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(Integer::Signed(number as i64))
-}
-
-struct Items<'i>(&'i mut std::vec::IntoIter<Value>);
-
-impl<'de> serde::de::SeqAccess<'de> for Items<'_> {
-    type Error = Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Error> {
-        self.0.next().map(|item| seed.deserialize(Lenient(item))).transpose()
-    }
-}
-
-struct Members {
-    rest: serde_json::map::IntoIter,
-    value: Option<Value>,
-}
-
-impl<'de> MapAccess<'de> for Members {
-    type Error = Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
-        let Some((key, value)) = self.rest.next() else { return Ok(None) };
-        self.value = Some(value);
-        seed.deserialize(Key(key)).map(Some)
-    }
-
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        let value = self.value.take().ok_or_else(|| Error::custom("a value before its key"))?;
-        seed.deserialize(Lenient(value))
-    }
-}
-
-macro_rules! integer_keys {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            match text_integer(&self.0) {
-                Some(Integer::Signed(number)) => visitor.visit_i64(number),
-                Some(Integer::Unsigned(number)) => visitor.visit_u64(number),
-                None => visitor.visit_string(self.0),
-            }
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for Key {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let text: StringDeserializer<Error> = self.0.into_deserializer();
-        text.deserialize_any(visitor)
-    }
-
-    integer_keys! { deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
-    deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        let value = lenient::parse(self.0.as_bytes()).map_err(Error::custom)?;
-        Lenient(value).deserialize_struct(name, fields, visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
-        seq tuple tuple_struct map enum identifier ignored_any
-    }
 }

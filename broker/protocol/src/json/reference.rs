@@ -1,9 +1,15 @@
 //! fastjson's references: `{"$ref":"$.table.b1"}` stands for a part that was written before.
+//!
+//! They are followed where a value is read, so what nobody reads costs nothing.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 use super::JsonError;
-use super::lenient::{REFERENCE, VALUES_MAX};
+use super::budget::Budget;
+use super::tree::{Kind, Tree};
+
+/// The member name that stands for "the same as over there".
+const REFERENCE: &str = "$ref";
 
 /// Most references that lead to references; writers never chain them.
 const HOPS_MAX: usize = 8;
@@ -11,116 +17,136 @@ const HOPS_MAX: usize = 8;
 /// Longest path that is followed: a few names of topics and brokers.
 const PATH_MAX_BYTES: usize = 4096;
 
-/// Most bytes of text in the resolved tree: four times the largest body.
-const TEXT_MAX_BYTES: usize = 64 << 20;
+/// What a look at a member counts for: some 20 ns.
+pub(super) const MEMBER_COST: usize = 16;
 
-/// Replaces every reference by a copy of what it names.
-pub(super) fn resolve(root: Value) -> Result<Value, JsonError> {
-    let mut resolver = Resolver { root: &root, copied: 0, text_bytes: 0 };
-    resolver.copy(&root, &mut Vec::new(), 0)
+/// A value with the way to it.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub at: usize,
+    /// The container it stands in; none for the root and for what a reference names.
+    pub parent: Option<usize>,
+    /// References that were followed to it.
+    pub hops: usize,
 }
 
-struct Resolver<'a> {
-    root: &'a Value,
-    copied: usize,
-    /// Bytes of names and strings copied so far.
-    text_bytes: usize,
-}
+impl Place {
+    pub const ROOT: Self = Self { at: 0, parent: None, hops: 0 };
 
-impl<'a> Resolver<'a> {
-    /// `parents` are the containers around `value`, outermost first.
-    fn copy(
-        &mut self,
-        value: &'a Value,
-        parents: &mut Vec<&'a Value>,
-        hops: usize,
-    ) -> Result<Value, JsonError> {
-        self.copied += 1;
-        if self.copied > VALUES_MAX {
-            return Err(JsonError::TooManyValues);
-        }
-        if let Some(path) = reference_of(value) {
-            let target = self.find(path, parents).ok_or(JsonError::DanglingReference)?;
-            if hops == HOPS_MAX {
+    /// A value in the container at this place.
+    pub fn inside(self, at: usize) -> Self {
+        Self { at, parent: Some(self.at), hops: self.hops }
+    }
+
+    /// The value that is meant: this one, or what it refers to.
+    pub fn followed(mut self, tree: &Tree<'_>, budget: &Budget) -> Result<Self, JsonError> {
+        while let Some(path) = path_of(tree, self.at) {
+            let target = find(tree, budget, path, self.parent)?;
+            if self.hops == HOPS_MAX {
                 return Err(JsonError::TooDeep);
             }
-            return self.copy(target, &mut Vec::new(), hops + 1);
+            self = Self { at: target, parent: None, hops: self.hops + 1 };
         }
-        parents.push(value);
-        self.take_text(value.as_str().map_or(0, str::len))?;
-        let copy = match value {
-            Value::Array(items) => {
-                let items = items.iter().map(|item| self.copy(item, parents, hops));
-                Value::Array(items.collect::<Result<_, _>>()?)
-            }
-            Value::Object(members) => {
-                let mut copies = Map::new();
-                for (key, member) in members {
-                    self.take_text(key.len())?;
-                    copies.insert(key.clone(), self.copy(member, parents, hops)?);
-                }
-                Value::Object(copies)
-            }
-            plain => plain.clone(),
-        };
-        parents.pop();
-        Ok(copy)
-    }
-
-    fn take_text(&mut self, bytes: usize) -> Result<(), JsonError> {
-        self.text_bytes += bytes;
-        if self.text_bytes > TEXT_MAX_BYTES { Err(JsonError::TooMuchText) } else { Ok(()) }
-    }
-
-    fn find(&self, path: &str, parents: &[&'a Value]) -> Option<&'a Value> {
-        match path {
-            // The container of the object that stands in for the reference.
-            ".." => parents.last().copied(),
-            "$" => Some(self.root),
-            _ if path.len() > PATH_MAX_BYTES => None,
-            _ => walk(self.root, path.strip_prefix('$')?),
-        }
+        Ok(self)
     }
 }
 
 /// The path of an object that is nothing but a reference.
-fn reference_of(value: &Value) -> Option<&str> {
-    let members = value.as_object().filter(|members| members.len() == 1)?;
-    members.get(REFERENCE)?.as_str()
-}
-
-/// Follows `.name`, `[index]` and `["name"]` steps; a backslash in a name escapes the next
-/// character.
-fn walk<'a>(mut value: &'a Value, mut path: &str) -> Option<&'a Value> {
-    while !path.is_empty() {
-        let (step, rest) = match path.as_bytes()[0] {
-            b'.' => name_step(&path[1..]),
-            b'[' => {
-                let end = path.find(']')?;
-                let inside = path[1..end].trim_matches(['"', '\'']);
-                (inside.to_owned(), &path[end + 1..])
-            }
-            _ => return None,
-        };
-        path = rest;
-        value = match value {
-            Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
-            Value::Object(members) => members.get(&step)?,
-            _ => return None,
-        };
+fn path_of<'t>(tree: &'t Tree<'_>, at: usize) -> Option<&'t str> {
+    if tree.kind(at) != Kind::Object {
+        return None;
     }
-    Some(value)
+    let mut members = tree.inside(at);
+    let (name, value) = members.member()?;
+    if name != REFERENCE || members.next().is_some() {
+        return None;
+    }
+    tree.string(value)
 }
 
-fn name_step(path: &str) -> (String, &str) {
+fn find(
+    tree: &Tree<'_>,
+    budget: &Budget,
+    path: &str,
+    parent: Option<usize>,
+) -> Result<usize, JsonError> {
+    budget.spend(MEMBER_COST + path.len())?;
+    let rest = match path {
+        // The container of the object that stands in for the reference.
+        ".." => return parent.ok_or(JsonError::DanglingReference),
+        _ if path.len() > PATH_MAX_BYTES => None,
+        _ => path.strip_prefix('$'),
+    };
+    walk(tree, budget, rest.ok_or(JsonError::DanglingReference)?)
+}
+
+/// Follows `.name`, `[index]` and `["name"]` steps from the root; a backslash in a name escapes the
+/// next character.
+fn walk(tree: &Tree<'_>, budget: &Budget, mut path: &str) -> Result<usize, JsonError> {
+    let mut at = 0;
+    while !path.is_empty() {
+        let (step, rest) = first_step(path).ok_or(JsonError::DanglingReference)?;
+        path = rest;
+        let next = match tree.kind(at) {
+            Kind::Array => item(tree, budget, at, &step)?,
+            Kind::Object => member(tree, budget, at, &step)?,
+            _ => None,
+        };
+        at = next.ok_or(JsonError::DanglingReference)?;
+    }
+    Ok(at)
+}
+
+fn item(
+    tree: &Tree<'_>,
+    budget: &Budget,
+    array: usize,
+    step: &str,
+) -> Result<Option<usize>, JsonError> {
+    let Ok(index) = step.parse::<usize>() else { return Ok(None) };
+    budget.spend(index.min(tree.end(array) - array))?;
+    Ok(tree.inside(array).nth(index))
+}
+
+/// The last member of the name counts.
+fn member(
+    tree: &Tree<'_>,
+    budget: &Budget,
+    object: usize,
+    step: &str,
+) -> Result<Option<usize>, JsonError> {
+    let mut members = tree.inside(object);
+    let mut found = None;
+    while let Some((name, value)) = members.member() {
+        let is_compared = name.len() == step.len();
+        budget.spend(if is_compared { MEMBER_COST + step.len() } else { MEMBER_COST })?;
+        if is_compared && name == step {
+            found = Some(value);
+        }
+    }
+    Ok(found)
+}
+
+fn first_step(path: &str) -> Option<(Cow<'_, str>, &str)> {
+    match path.as_bytes()[0] {
+        b'.' => Some(name_step(&path[1..])),
+        b'[' => {
+            let end = path.find(']')?;
+            Some((path[1..end].trim_matches(['"', '\'']).into(), &path[end + 1..]))
+        }
+        _ => None,
+    }
+}
+
+fn name_step(path: &str) -> (Cow<'_, str>, &str) {
     let mut name = String::new();
     let mut characters = path.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
-            '.' | '[' => return (name, &path[at..]),
+            '.' | '[' => return (name.into(), &path[at..]),
             '\\' => name.extend(characters.next().map(|(_, escaped)| escaped)),
             _ => name.push(character),
         }
     }
-    (name, "")
+    (name.into(), "")
 }
