@@ -3,7 +3,7 @@
 //! Requests of the control plane are rare, so their answers own what they say.
 
 use super::gathered::GatherLine;
-use super::later::{LaterAnswers, OWN_MAX_BYTES, RELAYED_MAX_BYTES};
+use super::later::{LISTS_MAX_BYTES, LaterAnswers, OWN_MAX_BYTES, RELAYED_MAX_BYTES};
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::codes::response;
@@ -27,6 +27,7 @@ pub struct Answer {
 /// Requests whose answers are not given at once.
 pub struct Unanswered {
     later: Rc<LaterAnswers>,
+    lists: Rc<LaterAnswers>,
     relayed: Rc<LaterAnswers>,
     gathered: Rc<GatherLine>,
 }
@@ -35,6 +36,7 @@ impl Default for Unanswered {
     fn default() -> Self {
         Self {
             later: LaterAnswers::new(OWN_MAX_BYTES),
+            lists: LaterAnswers::new(LISTS_MAX_BYTES),
             relayed: LaterAnswers::new(RELAYED_MAX_BYTES),
             gathered: Rc::default(),
         }
@@ -47,6 +49,8 @@ pub enum Reaction {
     Now(Result<Answer, Refusal>),
     /// It is answered with what this resolves to.
     Later(LocalFuture<Result<Answer, Refusal>>),
+    /// The same, and the list that was asked for waits with it, unfolded to so many bytes.
+    List(usize, LocalFuture<Result<Answer, Refusal>>),
     /// The same, and another client decides when that is.
     Relayed(LocalFuture<Result<Answer, Refusal>>),
     /// The same, when it is its turn: the answer may be large.
@@ -59,6 +63,14 @@ impl Reaction {
     /// A reaction that waits.
     pub fn later(answer: impl Future<Output = Result<Answer, Refusal>> + 'static) -> Self {
         Self::Later(Box::pin(answer))
+    }
+
+    /// A reaction that waits with a body of `bytes`, counted as what it unfolded to.
+    pub fn list(
+        bytes: usize,
+        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
+    ) -> Self {
+        Self::List(bytes, Box::pin(answer))
     }
 
     /// A reaction that waits for another client.
@@ -76,6 +88,7 @@ impl Reaction {
         match self {
             Self::Now(result) => reply(peer, &to, result),
             Self::Later(answer) => unanswered.later.spawn(peer, to, bytes, answer),
+            Self::List(bytes, answer) => unanswered.lists.spawn(peer, to, bytes, answer),
             Self::Relayed(answer) => unanswered.relayed.spawn(peer, to, bytes, answer),
             Self::Gathered(answer) => unanswered.gathered.join(peer, to, answer),
             Self::Silence => {}
@@ -154,7 +167,19 @@ pub fn body_of<'c>(command: &Command<'c>) -> Result<&'c [u8], Refusal> {
 /// # Errors
 /// The body is too long, or not what it should be.
 pub fn read_body<T: DeserializeOwned>(command: &Command<'_>) -> Result<T, Refusal> {
-    json::from_slice(body_of(command)?).map_err(Refusal::malformed)
+    read_list(command).map(|(body, _)| body)
+}
+
+/// The same, and the bytes that it unfolded to: what short entries and references make of a body
+/// may be many times its length.
+///
+/// # Errors
+/// As [`read_body`].
+pub fn read_list<T: DeserializeOwned>(command: &Command<'_>) -> Result<(T, usize), Refusal> {
+    let body = body_of(command)?;
+    let budget = json::Budget::of(body.len());
+    let read = json::from_part(body, &budget).map_err(Refusal::malformed)?;
+    Ok((read, budget.spent()))
 }
 
 /// Reads the header of a request.

@@ -24,6 +24,10 @@ pub(super) const OWN_MAX_BYTES: usize = 48 << 20;
 /// connections ask such clients, they take no places of the others.
 pub(super) const RELAYED_MAX_BYTES: usize = 16 << 20;
 
+/// Bytes of lists of topics and groups that wait for the disk, counted as what they unfolded to. A
+/// connection alone may have 28 MiB on their way; the largest body of real entries unfolds to 20.
+pub(super) const LISTS_MAX_BYTES: usize = 256 << 20;
+
 /// What each counts for at least: a task and what it prepares.
 const WAITING_MIN_BYTES: usize = 4 << 10;
 

@@ -188,3 +188,33 @@ fn many_connections_that_ask_silent_clients_take_no_places_of_heartbeats() {
         }
     });
 }
+
+/// A list of a few kilobytes that unfolds to 7 MiB: one topic of a long attribute, again and again.
+fn wide_list() -> Vec<u8> {
+    let uses = ["{$ref:'$.x'}"; 800].join(",");
+    let text = "v".repeat(8 << 10);
+    format!("{{x:{{topicName:'T',attributes:{{a:'{text}'}}}},topicConfigList:[{uses}]}}")
+        .into_bytes()
+}
+
+#[test]
+fn lists_that_wait_count_as_what_they_unfolded_to() {
+    const LISTS: usize = 12;
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let body = wide_list();
+        assert!(body.len() < 20 << 10);
+        let (code, wait) = (request::UPDATE_AND_CREATE_TOPIC_LIST, Duration::from_secs(20));
+        let calls: Vec<_> =
+            (0..LISTS).map(|_| client.connection.call(code, &(), &body, wait)).collect();
+        let mut refused = 0;
+        for call in calls {
+            let answer = call.await.expect("an answer");
+            refused += usize::from(answer.code() == response::SYSTEM_BUSY);
+        }
+        assert!((LISTS / 2..LISTS).contains(&refused), "{refused} are refused");
+        let answer = client.call(code, &(), &body).await;
+        assert_ne!(answer.code(), response::SYSTEM_BUSY, "those before it have gone");
+    });
+}

@@ -1,7 +1,7 @@
 //! Consumer groups for tools: create and change (200, 225), delete (207), list (201), show (352),
 //! forbid (353).
 
-use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
+use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
 use super::{Parts, gather};
 use crate::outcome::Refusal;
 use ringmq_protocol::Command;
@@ -16,22 +16,22 @@ use ringmq_protocol::names::retry_topic;
 use std::rc::Rc;
 
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    match read_body::<SubscriptionGroupConfig>(command) {
-        Ok(group) => update_all(parts, vec![group]),
+    match read_list::<SubscriptionGroupConfig>(command) {
+        Ok((group, bytes)) => update_all(parts, vec![group], bytes),
         Err(refusal) => Reaction::Now(Err(refusal)),
     }
 }
 
 pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    match read_body::<SubscriptionGroupList>(command) {
-        Ok(list) => update_all(parts, list.group_config_list),
+    match read_list::<SubscriptionGroupList>(command) {
+        Ok((list, bytes)) => update_all(parts, list.group_config_list, bytes),
         Err(refusal) => Reaction::Now(Err(refusal)),
     }
 }
 
-fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>) -> Reaction {
+fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>, bytes: usize) -> Reaction {
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::list(bytes, async move {
         parts.directory.update_groups(groups).await?;
         Ok(Answer::default())
     })

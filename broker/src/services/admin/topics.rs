@@ -1,7 +1,7 @@
 //! Topics for tools: create and change (17, 18), delete (215), list (21, 305), show (351), bounds
 //! (202).
 
-use super::super::control::{Answer, Reaction, decode, json_answer, read_body};
+use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
 use super::{Parts, gather};
 use crate::outcome::Refusal;
 use crate::topics::system;
@@ -32,19 +32,20 @@ pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         attributes: BTreeMap::new(),
     };
     let edits = request.attributes.unwrap_or_default().to_owned();
-    update_all(parts, vec![(topic, edits)])
+    let bytes = size_of::<TopicConfig>() + topic.topic_name.len() + edits.len();
+    update_all(parts, vec![(topic, edits)], bytes)
 }
 
 pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let list: TopicConfigList = match read_body(command) {
-        Ok(list) => list,
+    let (list, bytes): (TopicConfigList, usize) = match read_list(command) {
+        Ok(read) => read,
         Err(refusal) => return Reaction::Now(Err(refusal)),
     };
     let with_edits = |topic: TopicConfig| {
         let edits: Vec<_> = topic.attributes.iter().map(|(k, v)| edit(k, v)).collect();
         (topic, edits.join(","))
     };
-    update_all(parts, list.topic_config_list.into_iter().map(with_edits).collect())
+    update_all(parts, list.topic_config_list.into_iter().map(with_edits).collect(), bytes)
 }
 
 /// Lists carry attributes either as edits already (`+key`) or as plain pairs.
@@ -52,9 +53,9 @@ fn edit(key: &str, value: &str) -> String {
     if key.starts_with(['+', '-']) { format!("{key}={value}") } else { format!("+{key}={value}") }
 }
 
-fn update_all(parts: &Rc<Parts>, topics: Vec<(TopicConfig, String)>) -> Reaction {
+fn update_all(parts: &Rc<Parts>, topics: Vec<(TopicConfig, String)>, bytes: usize) -> Reaction {
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Reaction::list(bytes, async move {
         parts.directory.update_topics(topics).await?;
         parts.registered().await;
         Ok(Answer::default())
