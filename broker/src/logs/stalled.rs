@@ -78,7 +78,10 @@ pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
                 produce::retry(local, produce, &owned, request, stalled.received_at)
             });
             data.local.end_turn();
-            if !is_stored {
+            if is_stored {
+                // What is stored no longer stands in front of others, so it may be overtaken.
+                task::yield_if_needed().await;
+            } else {
                 owned.stalled_bytes.set(owned.stalled_bytes.get() + bytes);
                 owned.stalled.borrow_mut().push_front(stalled);
                 // The log was full again, for a reason that its free room does not show.
