@@ -31,7 +31,8 @@ impl Message {
         self.property(keys::TAGS, tag)
     }
 
-    /// Keys by which the message can be found later, separated by blanks.
+    /// Keys by which the message can be found later, separated by blanks. Brokers
+    /// index the first 127 of them.
     #[must_use]
     pub fn keys(self, keys: impl Into<String>) -> Self {
         self.property(keys::KEYS, keys)

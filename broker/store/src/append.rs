@@ -226,9 +226,9 @@ impl State {
             self.queues.push(key, Entry::new(at, size as u32, stored_ms, terms.tag_hash()));
         }
         if is_keyed(message.sys_flag) {
-            for key in terms.keys() {
+            terms.each_key(|key| {
                 self.keys.push(KeyEntry::new(key_hash(message.topic, key), at, stored_ms));
-            }
+            });
         }
         self.marks.appended_to(end, queue);
         if self.marks.acknowledges_at_once()

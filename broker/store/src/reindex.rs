@@ -48,9 +48,9 @@ pub(crate) fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result
         index_in_queue(&mut state.queues, &record, entry)?;
     }
     if is_keyed(record.sys_flag) {
-        for key in terms.keys() {
+        terms.each_key(|key| {
             state.keys.push(KeyEntry::new(key_hash(record.topic, key), byte, stored_ms));
-        }
+        });
     }
     state.last_store_ms = state.last_store_ms.max(stored_ms);
     Ok(())

@@ -3,9 +3,15 @@
 //! The append step and recovery share this, so an index that is rebuilt from the log is the same
 //! index.
 
+use smallvec::SmallVec;
+
 use ringmq_protocol::properties::{Properties, keys};
 use ringmq_protocol::record::{NewRecord, Record, sys_flag};
 use ringmq_protocol::tags;
+
+/// Most keys of a message that are indexed, its unique key among them. Each takes 24 bytes of
+/// memory until the index is on disk, and sends wait when too many are there.
+pub(crate) const KEYS_MAX: usize = 128;
 
 /// The parts of a message that are indexed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +53,24 @@ impl<'a> Terms<'a> {
         tags::tag_code(self.tag)
     }
 
-    /// Every key under which the message can be found.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &'a str> {
+    /// Visits every key under which the message is indexed, each once: of its unique key and the
+    /// words of its KEYS the first [`KEYS_MAX`].
+    pub(crate) fn each_key(&self, mut visit: impl FnMut(&'a str)) {
+        let mut visited = SmallVec::<[&str; KEYS_MAX]>::new();
+        for key in self.keys().take(KEYS_MAX) {
+            if !visited.contains(&key) {
+                visited.push(key);
+                visit(key);
+            }
+        }
+    }
+
+    /// Whether the message has this key, indexed or not.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        self.keys().any(|one| one == key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'a str> {
         let words = self.keys.unwrap_or("").split(' ').filter(|word| !word.is_empty());
         self.unique_key.into_iter().chain(words)
     }
@@ -66,4 +88,30 @@ pub(crate) fn is_queued(flags: i32) -> bool {
 /// Whether the key index knows the message.
 pub(crate) fn is_keyed(flags: i32) -> bool {
     flags & sys_flag::TRANSACTION_MASK != sys_flag::TRANSACTION_ROLLBACK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_keys(unique_key: Option<&str>, keys: &str, expected: &[&str]) {
+        let terms = Terms { tag: None, keys: Some(keys), unique_key };
+        let mut found = Vec::new();
+        terms.each_key(|key| found.push(key));
+        assert_eq!(found, expected, "{unique_key:?}, {keys:?}");
+    }
+
+    #[test]
+    fn each_key_is_indexed_once_and_no_more_than_so_many_of_a_message() {
+        check_keys(None, "", &[]);
+        check_keys(Some("u"), "", &["u"]);
+        check_keys(Some("u"), " a  b ", &["u", "a", "b"]);
+        check_keys(Some("u"), "a u b a b", &["u", "a", "b"]);
+        check_keys(None, &"a ".repeat(16_000), &["a"]);
+        let words: Vec<_> = (0..2 * KEYS_MAX).map(|number| format!("k{number}")).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        check_keys(None, &words.join(" "), &words[..KEYS_MAX]);
+        let with_unique: Vec<_> = ["u"].into_iter().chain(words.iter().copied()).collect();
+        check_keys(Some("u"), &words.join(" "), &with_unique[..KEYS_MAX]);
+    }
 }
