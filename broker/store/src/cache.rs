@@ -1,77 +1,50 @@
-//! A bounded cache of things read from the device, with the clock algorithm: a second chance for
-//! what was used.
+//! A bounded cache of things read from the device: what was used, or came, longest ago makes way.
+//!
+//! Readers go along queues, and have read ahead what they want next: that stays though all that is
+//! older has been used.
 
-use ringmq_runtime::random::HashMap;
+use lru::LruCache;
+use ringmq_runtime::random::Hasher;
 
 struct Slot<V> {
-    key: u64,
     value: V,
     weight: usize,
-    was_used: bool,
 }
 
 /// Values by key, of at most `budget` weight in all. Values are cheap to clone.
 pub(crate) struct Cache<V> {
-    slots: Vec<Slot<V>>,
-    by_key: HashMap<u64, usize>,
-    hand: usize,
+    slots: LruCache<u64, Slot<V>, Hasher>,
     weight: usize,
     budget: usize,
 }
 
 impl<V: Clone> Cache<V> {
     pub(crate) fn new(budget: usize) -> Self {
-        Self { slots: Vec::new(), by_key: HashMap::default(), hand: 0, weight: 0, budget }
+        let slots = LruCache::unbounded_with_hasher(Hasher::default());
+        Self { slots, weight: 0, budget }
     }
 
     pub(crate) fn get(&mut self, key: u64) -> Option<V> {
-        let slot = &mut self.slots[*self.by_key.get(&key)?];
-        slot.was_used = true;
-        Some(slot.value.clone())
+        self.slots.get(&key).map(|slot| slot.value.clone())
     }
 
     /// Adds a value, or replaces the one that is there. What does not fit at all is left out.
     pub(crate) fn put(&mut self, key: u64, value: V, weight: usize) {
-        self.remove(key);
+        let replaced = self.slots.pop(&key);
+        self.weight -= replaced.map_or(0, |slot| slot.weight);
         if weight > self.budget {
             return;
         }
         while self.weight + weight > self.budget {
-            self.evict_one();
+            let Some((_, oldest)) = self.slots.pop_lru() else { break };
+            self.weight -= oldest.weight;
         }
         self.weight += weight;
-        self.by_key.insert(key, self.slots.len());
-        self.slots.push(Slot { key, value, weight, was_used: false });
+        self.slots.put(key, Slot { value, weight });
     }
 
     pub(crate) fn weight(&self) -> usize {
         self.weight
-    }
-
-    fn remove(&mut self, key: u64) {
-        if let Some(index) = self.by_key.get(&key).copied() {
-            self.take(index);
-        }
-    }
-
-    fn evict_one(&mut self) {
-        loop {
-            self.hand = if self.hand >= self.slots.len() { 0 } else { self.hand };
-            let slot = &mut self.slots[self.hand];
-            if !std::mem::take(&mut slot.was_used) {
-                return self.take(self.hand);
-            }
-            self.hand += 1;
-        }
-    }
-
-    fn take(&mut self, index: usize) {
-        let slot = self.slots.swap_remove(index);
-        self.by_key.remove(&slot.key);
-        self.weight -= slot.weight;
-        if let Some(moved) = self.slots.get(index) {
-            self.by_key.insert(moved.key, index);
-        }
     }
 }
 
@@ -91,13 +64,26 @@ mod tests {
     }
 
     #[test]
-    fn values_are_replaced_and_removed_by_key() {
+    fn what_was_read_ahead_stays_though_all_that_is_older_was_used() {
+        let mut cache = Cache::new(80);
+        (0..8).for_each(|key| cache.put(key, key, 10));
+        assert!((0..8).all(|key| cache.get(key).is_some()));
+        // As four readers do, each of whom has what it will want next read ahead.
+        for key in 8..100 {
+            cache.put(key, key, 10);
+            assert_eq!(cache.get(key - 3), Some(key - 3));
+        }
+    }
+
+    #[test]
+    fn values_are_replaced() {
         let mut cache = Cache::new(30);
         cache.put(7, "old", 10);
         cache.put(7, "new", 20);
         assert_eq!((cache.get(7), cache.weight()), (Some("new"), 20));
-        cache.put(9, "other", 5);
-        cache.remove(7);
-        assert_eq!((cache.get(7), cache.get(9), cache.weight()), (None, Some("other"), 5));
+        cache.put(9, "other", 15);
+        assert_eq!((cache.get(7), cache.get(9), cache.weight()), (None, Some("other"), 15));
+        cache.put(9, "too large", 31);
+        assert_eq!((cache.get(9), cache.weight()), (None, 0));
     }
 }

@@ -140,7 +140,7 @@ pub async fn consume(log: &Log, topic: &str, queue_id: i32) -> Vec<Seen> {
         };
         assert_eq!(result.status, ReadStatus::Found, "{topic}/{queue_id} at {from}: {result:?}");
         let before = seen.len();
-        seen.extend(parse_pieces(log, &pieces, result.count).await);
+        seen.extend(parse_pieces(log, &pieces, from, result.count).await);
         assert_eq!(seen.len() - before, result.count);
         assert_eq!(result.next_offset, QueueOffset(from.0 + result.count as u64));
         from = result.next_offset;
@@ -148,8 +148,8 @@ pub async fn consume(log: &Log, topic: &str, queue_id: i32) -> Vec<Seen> {
     seen
 }
 
-/// Parses what a read returned. Ranges of files are read again record by record.
-async fn parse_pieces(log: &Log, pieces: &[Piece], count: usize) -> Vec<Seen> {
+/// Parses what a read from `from` on returned. Ranges of files are read again record by record.
+async fn parse_pieces(log: &Log, pieces: &[Piece], from: QueueOffset, count: usize) -> Vec<Seen> {
     let mut seen: Vec<Seen> = Vec::with_capacity(count);
     let mut memory = Vec::new();
     for piece in pieces {
@@ -157,7 +157,8 @@ async fn parse_pieces(log: &Log, pieces: &[Piece], count: usize) -> Vec<Seen> {
             Piece::Memory(shared) => memory.extend_from_slice(shared),
             Piece::File { pos, len, .. } => {
                 seen.extend(parse_all(&std::mem::take(&mut memory)));
-                seen.extend(file_records(log, *pos, *len, seen.last()).await);
+                let next = seen.last().map_or(from.0, |last| last.offset + 1);
+                seen.extend(file_records(log, *pos, *len, next).await);
             }
         }
     }
@@ -165,9 +166,9 @@ async fn parse_pieces(log: &Log, pieces: &[Piece], count: usize) -> Vec<Seen> {
     seen
 }
 
-/// The records of a file range. The piece hides which segment it is of, so all of them are tried: a
-/// record proves its place.
-async fn file_records(log: &Log, pos: u64, len: u64, before: Option<&Seen>) -> Vec<Seen> {
+/// The records of a file range, the first of which has offset `next`. The piece hides which segment
+/// it is of, so all of them are tried: a record proves its place.
+async fn file_records(log: &Log, pos: u64, len: u64, next: u64) -> Vec<Seen> {
     let stats = log.stats();
     let segment_bytes = TINY_SEGMENT_BYTES;
     let mut base = stats.min.byte();
@@ -180,9 +181,7 @@ async fn file_records(log: &Log, pos: u64, len: u64, before: Option<&Seen>) -> V
             at += record.len() as u64;
             seen.extend(parse_all(&record));
         }
-        let follows = seen
-            .first()
-            .is_some_and(|first| before.is_none_or(|before| first.offset == before.offset + 1));
+        let follows = seen.first().is_some_and(|first| first.offset == next);
         if follows && at == base + pos + len {
             return seen;
         }
