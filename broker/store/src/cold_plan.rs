@@ -10,9 +10,9 @@
 //! go with its neighbours behind it, up to [`READ_CHUNKS_MAX`] of them.
 //!
 //! What is far behind the end of the log is read straight into memory of the log the first time
-//! ([`Way::Past`]), and into the page cache after that (`first_reads.rs`), as is what lies near the
-//! end, where most groups catch up. So a long catch-up does not push out what others find in the
-//! page cache, and costs no copy out of it.
+//! ([`Way::Past`]), and so is what follows it up to the end; into the page cache after that
+//! (`first_reads.rs`), as is what lies near the end, where most groups catch up. So a long catch-up
+//! does not push out what others find in the page cache, and costs no copy out of it.
 //!
 //! All readers of the log share these reads, and what several of them want is read once. Readers
 //! that go on where they, or others, have ended make a *run*: in front of it the log reads ahead,
@@ -87,7 +87,7 @@ pub(crate) struct View<'a> {
     /// End of what is written.
     pub(crate) written: u64,
     pub(crate) segments: &'a Segments,
-    /// From here on behind the end, first reads go past the page cache.
+    /// So far behind the end and farther, first reads go past the page cache.
     pub(crate) uncached_behind: u64,
     /// Room of its extents.
     pub(crate) extents_bytes: u64,
@@ -223,10 +223,15 @@ impl Plan {
 
     /// Whether a chunk is read past the page cache.
     fn goes_past(&self, chunk: Chunk, log: &View<'_>, is_cached: impl Fn(Chunk) -> bool) -> bool {
+        let number = chunk.from / CHUNK_BYTES;
         let is_far = log.appended.saturating_sub(chunk.to) >= log.uncached_behind;
-        is_far
+        let comes_from_far = || {
+            let before = number.checked_sub(1);
+            before.is_some_and(|before| !self.first_reads.would_be_first(before))
+        };
+        (is_far || comes_from_far())
             && Extents::are_whole(&(chunk.from..chunk.to))
-            && self.first_reads.would_be_first(chunk.from / CHUNK_BYTES)
+            && self.first_reads.would_be_first(number)
             && !is_cached(chunk)
     }
 
@@ -363,7 +368,9 @@ mod tests {
         assert_eq!(way(0, CHUNK_BYTES, false), Way::Through, "a second time");
         assert_eq!(way(CHUNK_BYTES, 2 * CHUNK_BYTES, true), Way::Through, "it is there");
         assert_eq!(way(MIB - CHUNK_BYTES, MIB, false), Way::Past);
-        assert_eq!(way(MIB, MIB + CHUNK_BYTES, false), Way::Through, "near the end");
+        assert_eq!(way(MIB, MIB + CHUNK_BYTES, false), Way::Past, "near the end, from afar");
+        assert_eq!(way(MIB, MIB + CHUNK_BYTES, false), Way::Through, "a second time, there too");
+        assert_eq!(way(3 * MIB, 3 * MIB + CHUNK_BYTES, false), Way::Through, "near the end");
         assert_eq!(way(MIB / 2, MIB / 2 + 100, false), Way::Through, "a lone record");
     }
 
