@@ -18,6 +18,7 @@ use ringmq_runtime::disk::File;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
+use crate::blocks;
 use crate::cold_plan::{Chunk, Plan, View, Way};
 use crate::extents::Extents;
 use crate::log::{Inner, State};
@@ -32,8 +33,8 @@ pub(crate) struct ColdReads {
     plan: RefCell<Plan>,
     /// A read has ended.
     ended: Notify,
-    /// Places of blocks of the index that are read ahead.
-    pub(crate) blocks: RefCell<Vec<u64>>,
+    /// Blocks of the index that are read ahead.
+    pub(crate) blocks: blocks::Ahead,
 }
 
 /// Whether the records of a read are so far from each other that each is read on its own.

@@ -162,6 +162,9 @@ pub(crate) async fn fetch(
             None => was_brought = false,
         }
     }
+    if !is_followed {
+        cold::follow(inner, wanted, false);
+    }
     Ok(Fetched { settled: wanted.len() - rest.len(), lost: apart.lost })
 }
 

@@ -191,7 +191,7 @@ impl Log {
         let is_in_file = wanted.first().is_some_and(|first| first.byte < state.tail.start());
         if is_in_file {
             cold::follow(inner, &wanted, false);
-            blocks::load_ahead(inner, walk.next_block(inner));
+            blocks::load_ahead(inner, walk.blocks_ahead(inner));
         }
         ReadNow::Done(walk.result(&state))
     }
@@ -234,7 +234,7 @@ impl Log {
         if wanted.is_empty() {
             return Ok(result);
         }
-        blocks::load_ahead(inner, walk.next_block(inner));
+        blocks::load_ahead(inner, walk.blocks_ahead(inner));
         followers::give_way(inner, &wanted).await;
         match fetch::fetch(inner, &wanted, out).await {
             Ok(fetched) if fetched.settled == wanted.len() && fetched.lost.is_empty() => Ok(result),

@@ -150,23 +150,35 @@ impl Walk {
         Stop::Done
     }
 
-    /// The block of entries that the next read begins with, and how many it has, unless it is in
-    /// memory.
-    pub(crate) fn next_block(&mut self, inner: &Inner) -> Option<(BlockRef, usize)> {
-        match self.near_entry(inner, &inner.state.borrow()) {
-            Near::Block(block, count) => Some((block, count)),
-            Near::Here(_) | Near::Gone => None,
-        }
+    /// The blocks of entries that the next two reads as long as this one begin with, and how many
+    /// each has; none of those that are in memory. The first alone would come too late for a reader
+    /// that catches up: the device gives it behind all that was asked of it before.
+    pub(crate) fn blocks_ahead(&self, inner: &Inner) -> [Option<(BlockRef, usize)>; 2] {
+        let state = inner.state.borrow();
+        [self.next, self.next + self.scanned as u64].map(|offset| {
+            if self.in_block(offset).is_some() {
+                return None;
+            }
+            match state.queues.get(self.key)?.find(offset)? {
+                Found::Here(_) => None,
+                Found::Block { block, count } => {
+                    blocks::cached(inner, block).is_none().then_some((block, count))
+                }
+            }
+        })
+    }
+
+    /// The entry of `offset`, if it is in the block of the last one.
+    fn in_block(&self, offset: u64) -> Option<Entry> {
+        let (first, entries) = self.block.as_ref()?;
+        entries.get(usize::try_from(offset.checked_sub(*first)?).ok()?).copied()
     }
 
     /// The entry that comes next, if it is in memory.
     fn near_entry(&mut self, inner: &Inner, state: &State) -> Near {
         // Neighbours are nearly always in one block: one look-up for all of them.
-        let in_block = self.block.as_ref().and_then(|(first, entries)| {
-            entries.get(usize::try_from(self.next.checked_sub(*first)?).ok()?)
-        });
-        if let Some(entry) = in_block {
-            return Near::Here(*entry);
+        if let Some(entry) = self.in_block(self.next) {
+            return Near::Here(entry);
         }
         match state.queues.get(self.key).and_then(|queue| queue.find(self.next)) {
             // The queue was deleted, or its minimum passed this walk.

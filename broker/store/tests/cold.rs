@@ -142,6 +142,18 @@ fn what_several_queues_want_is_read_once() {
 }
 
 #[test]
+fn blocks_of_the_index_are_read_ahead_once_though_few_of_them_have_room() {
+    // Three for each reader: one that it reads, and the two behind that.
+    let index_cache_bytes = 3 * QUEUES as usize * BLOCK_ENTRIES as usize * 24;
+    let (world, log) =
+        world_with(PageCache::Brought, LogOptions { index_cache_bytes, ..options() }, BODY_BYTES);
+    let reads = catch_up(&world, &log, MESSAGES_OF_QUEUE - 500, BLOCK_ENTRIES as usize);
+    let chunks = log.end_position().byte() / CHUNK_BYTES;
+    let blocks = QUEUES as u64 * MESSAGES_OF_QUEUE / BLOCK_ENTRIES;
+    assert!(reads.count <= chunks + blocks + 1, "{reads:?}: {chunks} chunks, {blocks} blocks");
+}
+
+#[test]
 fn a_quiet_log_keeps_the_device_busy_and_one_that_takes_messages_does_not() {
     let (world, log) = world_with_log(PageCache::Brought);
     let busy = world.run(async {
