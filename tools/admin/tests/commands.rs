@@ -446,7 +446,7 @@ fn a_wrong_address_is_told_with_what_is_expected_there() {
         let free = free_ports(1).expect("a port")[0];
         let refused = told(&["clusterList", "-n", &format!("127.0.0.1:{free}")]);
         assert!(refused.contains("Connection refused"), "{refused}");
-        assert!(refused.contains("is it running? -n takes"), "{refused}");
+        assert!(refused.contains("is a server running there? -n takes"), "{refused}");
     });
 }
 
