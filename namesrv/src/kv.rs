@@ -30,12 +30,13 @@ pub struct KvFull;
 const ENTRY_OVERHEAD_BYTES: usize = 16;
 
 impl KvConfig {
-    /// Reads the file of this name server or of Apache's.
+    /// Reads the file of this name server or of Apache's. It is strict JSON, and its owner bounds
+    /// its size: the budget of a peer's body is not for it.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn from_slice(contents: &[u8]) -> Result<Self, ringmq_protocol::json::JsonError> {
-        let mut config: Self = ringmq_protocol::json::from_slice(contents)?;
+    pub fn from_slice(contents: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut config: Self = serde_json::from_slice(contents)?;
         let tables = config.config_table.iter();
         let sizes = tables.flat_map(|(namespace, table)| {
             table.iter().map(move |(key, value)| entry_size(namespace, key, value))
@@ -117,6 +118,13 @@ mod tests {
         let text = b"{\n\t\"configTable\":{\"ORDER_TOPIC_CONFIG\":{\"T\":\"a:1;b:2\"}}\n}";
         let config = KvConfig::from_slice(text).expect("readable");
         assert_eq!(config.get(ORDER_TOPIC_CONFIG, "T"), Some("a:1;b:2"));
+    }
+
+    #[test]
+    fn many_small_namespaces_are_read_back() {
+        let mut config = KvConfig::default();
+        (0..20_000).for_each(|n| config.put(&n.to_string(), "k", "v").expect("room"));
+        assert_eq!(KvConfig::from_slice(&config.to_vec()).expect("readable"), config);
     }
 
     #[test]
