@@ -3,7 +3,7 @@
 
 use ringmq_protocol::record::{self, BLANK_SIZE_BYTES, NewRecord, Placement};
 
-use crate::entry::{Entry, KeyEntry, key_hash};
+use crate::entry::{Entry, KeyEntry};
 use crate::error::AppendError;
 use crate::log::{Inner, Log, State};
 use crate::position::{LogPosition, QueueKey, QueueOffset};
@@ -226,8 +226,8 @@ impl State {
             self.queues.push(key, Entry::new(at, size as u32, stored_ms, terms.tag_hash()));
         }
         if is_keyed(message.sys_flag) {
-            terms.each_key(|key| {
-                self.keys.push(KeyEntry::new(key_hash(message.topic, key), at, stored_ms));
+            terms.each_key_hash(message.topic, |hash| {
+                self.keys.push(KeyEntry::new(hash, at, stored_ms));
             });
         }
         self.marks.appended_to(end, queue);

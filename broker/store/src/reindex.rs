@@ -2,7 +2,7 @@
 
 use ringmq_protocol::record::Record;
 
-use crate::entry::{Entry, KeyEntry, key_hash};
+use crate::entry::{Entry, KeyEntry};
 use crate::error::OpenError;
 use crate::log::State;
 use crate::position::LogPosition;
@@ -48,8 +48,8 @@ pub(crate) fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result
         index_in_queue(&mut state.queues, &record, entry)?;
     }
     if is_keyed(record.sys_flag) {
-        terms.each_key(|key| {
-            state.keys.push(KeyEntry::new(key_hash(record.topic, key), byte, stored_ms));
+        terms.each_key_hash(record.topic, |hash| {
+            state.keys.push(KeyEntry::new(hash, byte, stored_ms));
         });
     }
     state.last_store_ms = state.last_store_ms.max(stored_ms);

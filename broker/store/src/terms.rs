@@ -9,6 +9,8 @@ use ringmq_protocol::properties::{Properties, keys};
 use ringmq_protocol::record::{NewRecord, Record, sys_flag};
 use ringmq_protocol::tags;
 
+use crate::entry::key_hash;
+
 /// Most keys of a message that are indexed, its unique key among them. Each takes 24 bytes of
 /// memory until the index is on disk, and sends wait when too many are there.
 pub(crate) const KEYS_MAX: usize = 128;
@@ -53,14 +55,15 @@ impl<'a> Terms<'a> {
         tags::tag_code(self.tag)
     }
 
-    /// Visits every key under which the message is indexed, each once: of its unique key and the
-    /// words of its KEYS the first [`KEYS_MAX`].
-    pub(crate) fn each_key(&self, mut visit: impl FnMut(&'a str)) {
-        let mut visited = SmallVec::<[&str; KEYS_MAX]>::new();
-        for key in self.keys().take(KEYS_MAX) {
-            if !visited.contains(&key) {
-                visited.push(key);
-                visit(key);
+    /// Visits the hash of every key under which a message of `topic` is indexed, each once: of its
+    /// unique key and the words of its KEYS the first [`KEYS_MAX`].
+    pub(crate) fn each_key_hash(&self, topic: &str, mut visit: impl FnMut(u64)) {
+        let mut visited = SmallVec::<[u64; KEYS_MAX]>::new();
+        for hash in self.keys().take(KEYS_MAX).map(|key| key_hash(topic, key)) {
+            // Keys of one hash would be the same entry.
+            if !visited.contains(&hash) {
+                visited.push(hash);
+                visit(hash);
             }
         }
     }
@@ -97,7 +100,8 @@ mod tests {
     fn check_keys(unique_key: Option<&str>, keys: &str, expected: &[&str]) {
         let terms = Terms { tag: None, keys: Some(keys), unique_key };
         let mut found = Vec::new();
-        terms.each_key(|key| found.push(key));
+        terms.each_key_hash("t", |hash| found.push(hash));
+        let expected: Vec<_> = expected.iter().map(|key| key_hash("t", key)).collect();
         assert_eq!(found, expected, "{unique_key:?}, {keys:?}");
     }
 
