@@ -26,6 +26,9 @@ pub(crate) async fn load(
     block: BlockRef,
     count: usize,
 ) -> Result<Rc<[Entry]>, ReadError> {
+    if let Some(entries) = cached(inner, block) {
+        return Ok(entries);
+    }
     inner.cold.blocks.until_ended(block.at).await;
     match cached(inner, block) {
         Some(entries) => Ok(entries),

@@ -90,14 +90,13 @@ fn begin_reads(inner: &Rc<Inner>) {
             let log = View {
                 appended: state.marks.appended(),
                 written: state.marks.written(),
+                settled: state.tail.start(),
                 segments: &state.segments,
                 uncached_behind: inner.options.uncached_behind_bytes,
                 extents_bytes: inner.options.extents_bytes,
             };
             let is_here = |chunk: Chunk| is_here(inner, &state, chunk);
             let Some((chunk, way)) = plan.next(Instant::now(), &log, is_here) else { return };
-            let is_settled = chunk.to <= state.tail.start();
-            let way = if is_settled { way } else { Way::Through };
             (chunk, way, place(&state, chunk))
         };
         match place {
