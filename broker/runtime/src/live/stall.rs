@@ -18,17 +18,22 @@ pub(crate) const DEFAULT_LIMIT_NS: u64 = 5_000_000;
 /// core for some milliseconds in almost every run, which nobody has to look into.
 const WARNING_MS: u64 = 20;
 
+fn is_warning(ms: u64) -> bool {
+    ms >= WARNING_MS
+}
+
 /// A line of the level that so many milliseconds deserve.
 macro_rules! tell {
     ($ms:expr, $($line:tt)+) => {
-        match $ms >= WARNING_MS {
+        match is_warning($ms) {
             true => tracing::warn!($($line)+),
             false => tracing::info!($($line)+),
         }
     };
 }
 
-/// Reports per second and shard: a broken task must not flood the log.
+/// Reports per second, shard and level: a broken task must not flood the log, and notes, which few
+/// logs show, must not keep warnings out of it.
 const REPORTS_PER_SECOND: u32 = 10;
 
 /// Time between two lines that say that a shard is not scheduled.
@@ -40,8 +45,8 @@ const USAGE_AGE_MAX_NS: u64 = 1_000_000;
 
 thread_local! {
     static LIMIT_NS: Cell<u64> = const { Cell::new(DEFAULT_LIMIT_NS) };
-    /// Second of the last report, and how many it had.
-    static REPORTED: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+    /// Second of the last report, and how many it had: of notes and of warnings.
+    static REPORTED: Cell<[(u64, u32); 2]> = const { Cell::new([(0, 0); 2]) };
     /// What the thread had used, and when that was.
     static USAGE: Cell<(u64, ThreadUsage)> = const { Cell::new((0, ThreadUsage::NONE)) };
     static STARVED: Cell<Starved> = const { Cell::new(Starved::NEVER) };
@@ -126,7 +131,7 @@ fn report(name: &'static str, took_ns: u64, now_ns: u64) {
     let kernel_ms = used.kernel_ns / 1_000_000;
     match judge(used, LIMIT_NS.get()) {
         Verdict::NotScheduled => report_starved(took_ms, now_ns),
-        _ if !may_report(now_ns) => {}
+        _ if !may_report(took_ms, now_ns) => {}
         Verdict::Ran => {
             // In the kernel: memory that had to be freed first, a slow system call.
             tell!(
@@ -144,34 +149,44 @@ fn report(name: &'static str, took_ns: u64, now_ns: u64) {
     }
 }
 
-fn may_report(now_ns: u64) -> bool {
+/// Whether the second has room for one more report of its level.
+fn may_report(took_ms: u64, now_ns: u64) -> bool {
     let second = now_ns / 1_000_000_000;
-    let (last, count) = REPORTED.get();
-    let count = if last == second { count + 1 } else { 1 };
-    REPORTED.set((second, count));
-    count <= REPORTS_PER_SECOND
+    let mut reported = REPORTED.get();
+    let (last, count) = &mut reported[usize::from(is_warning(took_ms))];
+    *count = if *last == second { *count + 1 } else { 1 };
+    *last = second;
+    let may = *count <= REPORTS_PER_SECOND;
+    REPORTED.set(reported);
+    may
 }
 
 /// How often a shard was not scheduled since that was last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Starved {
     told_at_ns: Option<u64>,
+    /// Whether that was a warning: a note keeps none back.
+    told_warning: bool,
     times: u64,
     longest_ms: u64,
 }
 
 impl Starved {
-    const NEVER: Self = Self { told_at_ns: None, times: 0, longest_ms: 0 };
+    const NEVER: Self = Self { told_at_ns: None, told_warning: false, times: 0, longest_ms: 0 };
 
     /// Adds one time; what to tell now, if anything.
     fn add(&mut self, took_ms: u64, now_ns: u64) -> Option<Self> {
         self.times += 1;
         self.longest_ms = self.longest_ms.max(took_ms);
-        if self.told_at_ns.is_some_and(|told_at| now_ns - told_at < STARVED_INTERVAL_NS) {
+        let is_recent =
+            self.told_at_ns.is_some_and(|told_at| now_ns - told_at < STARVED_INTERVAL_NS);
+        let is_louder = is_warning(took_ms) && !self.told_warning;
+        if is_recent && !is_louder {
             return None;
         }
         let told = *self;
-        *self = Self { told_at_ns: Some(now_ns), ..Self::NEVER };
+        let told_warning = is_warning(told.longest_ms);
+        *self = Self { told_at_ns: Some(now_ns), told_warning, ..Self::NEVER };
         Some(told)
     }
 }
@@ -218,5 +233,30 @@ mod tests {
         }
         let told: Vec<_> = told.iter().map(|told| (told.times, told.longest_ms)).collect();
         assert_eq!(told, [(1, 10), (10, 20), (10, 30), (10, 40)]);
+    }
+
+    #[test]
+    fn notes_take_no_room_from_warnings_of_the_same_second() {
+        let second_ns = 7_000_000_000;
+        let may = |took_ms| may_report(took_ms, second_ns);
+        let notes = (0..=REPORTS_PER_SECOND).filter(|_| may(6)).count();
+        assert_eq!(notes, REPORTS_PER_SECOND as usize);
+        let warnings = (0..=REPORTS_PER_SECOND).filter(|_| may(500)).count();
+        assert_eq!(warnings, REPORTS_PER_SECOND as usize, "after all those notes");
+        assert!(may_report(6, second_ns + 1_000_000_000), "the next second has room");
+    }
+
+    #[test]
+    fn a_note_that_a_shard_is_not_scheduled_keeps_no_warning_back() {
+        let mut starved = Starved::NEVER;
+        let mut add = |took_ms, second: u64| {
+            let told = starved.add(took_ms, second * 1_000_000_000)?;
+            Some((told.times, told.longest_ms))
+        };
+        assert_eq!(add(6, 1), Some((1, 6)));
+        assert_eq!(add(7, 2), None);
+        assert_eq!(add(900, 3), Some((2, 900)), "one second after a note");
+        assert_eq!(add(900, 4), None, "one second after a warning");
+        assert_eq!(add(6, 13), Some((2, 900)));
     }
 }
