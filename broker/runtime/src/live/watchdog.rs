@@ -25,15 +25,17 @@ const SILENCE_MAX_NS: u64 = 1_000_000_000;
 /// merely slow does no harm.
 const BEGIN_MAX_NS: u64 = 100_000_000;
 
+/// The beat of an executor that has ended: later than any look at it.
+const NEVER_SILENT_NS: u64 = u64::MAX;
+
 /// What an executor shows to the watchdog.
 pub(super) struct Pulse {
     name: String,
     thread: libc::pid_t,
     has_begun: AtomicBool,
     beat_ns: AtomicU64,
-    /// The beat since which a silence lasts that has been told, so that its end is told as well; 0
-    /// while none is.
-    told_from_ns: AtomicU64,
+    /// Held while one of its silences is told or ended, so that the lines come in their order.
+    told: Mutex<Told>,
     waker: AtomicWaker,
 }
 
@@ -45,19 +47,73 @@ impl Pulse {
     }
 
     pub(super) fn beat(&self) {
-        let now_ns = sys::clocks::monotonic_ns();
-        self.beat_ns.store(now_ns, Ordering::Relaxed);
-        let told_from_ns = self.told_from_ns.load(Ordering::Relaxed);
-        if told_from_ns != 0 {
-            self.told_from_ns.store(0, Ordering::Relaxed);
-            let silent_ms = now_ns.saturating_sub(told_from_ns) / 1_000_000;
-            tracing::warn!(executor = self.name, silent_ms, "an executor shows life again");
-        }
+        self.beat_ns.store(sys::clocks::monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Whom to wake when the beats stop.
     pub(super) fn register(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
+    }
+
+    /// Looks at it as the watchdog does, every round.
+    fn check(&self, round: u32) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let beat_ns = self.beat_ns.load(Ordering::Relaxed);
+        let silent_ns = sys::clocks::monotonic_ns().saturating_sub(beat_ns);
+        if !self.has_begun.load(Ordering::Relaxed) && silent_ns > BEGIN_MAX_NS {
+            interrupt::interrupt(self.thread);
+        }
+        self.tell_end(&mut told, beat_ns);
+        if silent_ns <= SILENCE_MAX_NS {
+            return;
+        }
+        self.waker.wake();
+        if told.is_due(beat_ns, round) {
+            let silent_ms = silent_ns / 1_000_000;
+            let thread = sys::threads::activity(self.thread);
+            tracing::warn!(
+                executor = self.name,
+                silent_ms,
+                thread,
+                "an executor shows no sign of life"
+            );
+        }
+    }
+
+    fn tell_end(&self, told: &mut Told, beat_ns: u64) {
+        if let Some(silent_ms) = told.end(beat_ns) {
+            tracing::warn!(executor = self.name, silent_ms, "an executor shows life again");
+        }
+    }
+
+    /// The executor has nothing more to do: also that is the end of a silence.
+    fn end(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tell_end(&mut told, sys::clocks::monotonic_ns());
+        // The watchdog may still have it in the list of its round.
+        self.beat_ns.store(NEVER_SILENT_NS, Ordering::Relaxed);
+    }
+}
+
+/// What was said of the silences of an executor.
+#[derive(Debug, Default)]
+struct Told {
+    /// The beat since which a silence lasts that has been told, so that its end is told as well.
+    from_ns: Option<u64>,
+}
+
+impl Told {
+    /// How many milliseconds the silence took that was told, if this beat has ended it: as the
+    /// watchdog sees the last beat of its round, up to a round more.
+    fn end(&mut self, beat_ns: u64) -> Option<u64> {
+        let from_ns = self.from_ns.take_if(|from_ns| *from_ns != beat_ns)?;
+        Some(beat_ns.saturating_sub(from_ns) / 1_000_000)
+    }
+
+    /// Whether to tell a silence since this beat: at once, and then every fourth round, which is a
+    /// line in two seconds.
+    fn is_due(&mut self, beat_ns: u64, round: u32) -> bool {
+        self.from_ns.replace(beat_ns).is_none() || round.is_multiple_of(4)
     }
 }
 
@@ -68,9 +124,10 @@ impl Drop for Watched {
     fn drop(&mut self) {
         let mut pulses = PULSES.lock().unwrap_or_else(PoisonError::into_inner);
         pulses.retain(|pulse| !Arc::ptr_eq(pulse, &self.0));
+        // What follows may wait for who reads the log.
+        drop(pulses);
         self.0.waker.take();
-        // Also of one that has nothing more to do the silence has an end.
-        self.0.beat();
+        self.0.end();
     }
 }
 
@@ -82,9 +139,9 @@ pub(super) fn watch(name: &str) -> Watched {
     static STARTED: Once = Once::new();
     let beat_ns = AtomicU64::new(sys::clocks::monotonic_ns());
     let waker = AtomicWaker::new();
-    let (has_begun, told_from_ns) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (has_begun, told) = (AtomicBool::new(false), Mutex::default());
     let (name, thread) = (name.to_owned(), interrupt::this_thread());
-    let pulse = Arc::new(Pulse { name, thread, has_begun, beat_ns, told_from_ns, waker });
+    let pulse = Arc::new(Pulse { name, thread, has_begun, beat_ns, told, waker });
     PULSES.lock().unwrap_or_else(PoisonError::into_inner).push(pulse.clone());
     ADDED.notify_one();
     STARTED.call_once(|| {
@@ -106,32 +163,27 @@ fn patrol() -> ! {
             pulses.clone()
         };
         for pulse in &pulses {
-            check(pulse, round);
+            pulse.check(round);
         }
         round = round.wrapping_add(1);
         std::thread::sleep(ROUND);
     }
 }
 
-fn check(pulse: &Pulse, round: u32) {
-    let beat_ns = pulse.beat_ns.load(Ordering::Relaxed);
-    let silent_ns = sys::clocks::monotonic_ns().saturating_sub(beat_ns);
-    if !pulse.has_begun.load(Ordering::Relaxed) && silent_ns > BEGIN_MAX_NS {
-        interrupt::interrupt(pulse.thread);
-    }
-    if silent_ns <= SILENCE_MAX_NS {
-        return;
-    }
-    pulse.waker.wake();
-    // At once, and then every fourth round: a line in two seconds.
-    if pulse.told_from_ns.swap(beat_ns, Ordering::Relaxed) == 0 || round.is_multiple_of(4) {
-        let silent_ms = silent_ns / 1_000_000;
-        let thread = sys::threads::activity(pulse.thread);
-        tracing::warn!(
-            executor = pulse.name,
-            silent_ms,
-            thread,
-            "an executor shows no sign of life"
-        );
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_has_one_end_and_that_comes_after_it() {
+        let mut told = Told::default();
+        let ms = |ms: u64| ms * 1_000_000;
+        assert_eq!(told.end(ms(100)), None, "nothing was told");
+        assert!(told.is_due(ms(100), 1), "at once");
+        assert_eq!(told.end(ms(100)), None, "no beat since");
+        assert!(!told.is_due(ms(100), 2) && told.is_due(ms(100), 4));
+        assert_eq!(told.end(ms(2_600)), Some(2_500));
+        assert_eq!(told.end(ms(2_700)), None, "it was told");
+        assert!(told.is_due(ms(2_700), 5), "another one");
     }
 }
