@@ -38,8 +38,8 @@ impl Service for NoService {
 pub fn unsupported_remark(code: i32) -> String {
     match request::name(code) {
         Some(name) => format!(
-            " request type {code} ({name}) not supported by this server; what this version lacks \
-             stands in the README, Honest limits"
+            " request type {code} ({name}) not supported by this server; see Honest limits in the \
+             README"
         ),
         None => format!(" request type {code} not supported"),
     }
