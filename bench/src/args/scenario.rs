@@ -238,7 +238,7 @@ mod tests {
         check_line("conections = 4", "conections: no flag of `bench produce`; did you mean connec");
         check_line("help = true", "help: no flag of `bench produce`");
         check_line("flush = \"asyncc\"", "flush: \"asyncc\" is none of sync, async");
-        check_line("rate = \"fast\"", "rate: \"fast\" is not a rate such as 500, 10k");
+        check_line("rate = \"fast\"", "rate: \"fast\" is not a rate from 0.001 to 100M per second");
         check_line("connections = 0", "connections: 0 is not in 1..=10000");
         check_line("rate = true", "rate: true is no value");
         check_line("verify = 5", "verify: 5 is neither true nor false");

@@ -18,6 +18,9 @@ const BODY_SIZE_MAX_BYTES: usize = 15 << 20;
 /// Largest rate: what 100 cores could send.
 const RATE_MAX: f64 = 1e8;
 
+/// Smallest rate: one in a quarter of an hour. Of far less no due time is known.
+const RATE_MIN: f64 = 1e-3;
+
 const SIZE_UNITS: [(&str, f64); 6] = [
     ("kib", 1024.0),
     ("kb", 1024.0),
@@ -107,8 +110,10 @@ pub fn cores(text: &str) -> Result<Cores, String> {
 pub fn rate(text: &str) -> Result<f64, String> {
     let (number, factor) = split_unit(text, &[("k", 1e3), ("m", 1e6)]);
     match number.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate * factor <= RATE_MAX => Ok(rate * factor),
-        _ => Err(format!("{text:?} is not a rate such as 500, 10k or 1.5M per second")),
+        Ok(rate) if (RATE_MIN..=RATE_MAX).contains(&(rate * factor)) => Ok(rate * factor),
+        _ => Err(format!(
+            "{text:?} is not a rate from {RATE_MIN} to 100M per second, such as 500, 10k or 1.5M"
+        )),
     }
 }
 
@@ -291,7 +296,8 @@ mod tests {
         assert!(sizes("16MiB").unwrap_err().contains("40 bytes to 15MiB"));
         assert!(sizes("3").is_err());
         assert!(sizes("4k..1k").unwrap_err().contains("smaller size comes first"));
-        assert!(rate("-1").is_err() && rate("nan").is_err());
+        assert!(rate("-1").is_err() && rate("nan").is_err() && rate("101M").is_err());
+        assert!(rate("1e-20").unwrap_err().contains("from 0.001 to 100M per second"));
         assert!(seconds("x").is_err() && seconds("-1").is_err());
         assert!(percent("101").is_err());
         assert!(arrivals("bursts:0").is_err() && arrivals("bursty").is_err());
