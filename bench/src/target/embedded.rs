@@ -30,6 +30,9 @@ const END_LIMIT: Duration = Duration::from_secs(60);
 /// Its configuration, in the directory of its files.
 const CONFIG_NAME: &str = "bench-broker.conf";
 
+/// Its store, in the same directory.
+const STORE_NAME: &str = "store";
+
 /// Largest limit of a broker's answers in bytes: with its header one still fits a frame.
 const ANSWER_MAX_BYTES: usize = 15 << 20;
 
@@ -176,22 +179,27 @@ impl Embedded {
     }
 }
 
-/// A broker may have its store in the directory itself, where ours has it one below.
+/// A broker may have its store in the directory itself, and ours have it one below.
 async fn refuse_store_in_use(directory: &Path) -> Result<(), BenchError> {
-    let lock = async {
-        let disk = Disk::live(directory)?;
-        // To lock what is not there would make it.
-        match disk.exists(LOCK_FILE).await? {
-            true => disk.lock(LOCK_FILE).await.map(drop),
-            false => Ok(()),
+    for store in [directory, &directory.join(STORE_NAME)] {
+        match try_lock(store).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(BenchError::StoreInUse(store.to_owned()));
+            }
+            // What else is wrong with it shows when it is used.
+            _ => {}
         }
-    };
-    match lock.await {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(BenchError::StoreInUse(directory.to_owned()))
-        }
-        // What else is wrong with it shows when it is used.
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+/// Locks the store for a moment, if there is one.
+async fn try_lock(store: &Path) -> io::Result<()> {
+    let disk = Disk::live(store)?;
+    // To lock what is not there would make it.
+    match disk.exists(LOCK_FILE).await? {
+        true => disk.lock(LOCK_FILE).await.map(drop),
+        false => Ok(()),
     }
 }
 
@@ -203,7 +211,7 @@ pub fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16)
         "brokerName=bench\nbrokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nlistenPort={listen}\n\
          embeddedNamesrv=true\nembeddedNamesrvPort={namesrv}\nstorePathRootDir={}\n\
          flushDiskType={}\nshardCores={}\ncommitLogCount={}\n",
-        store.join("store").display(),
+        store.join(STORE_NAME).display(),
         args.flush.key(),
         cores.join(","),
         args.logs,

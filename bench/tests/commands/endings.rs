@@ -81,6 +81,14 @@ fn the_directory_of_a_broker_that_runs_is_refused_as_a_store() {
     lock.unlock().unwrap();
     let (code, errors) = produce();
     assert_eq!(code, Some(0), "{errors}");
+    // A broker of bench has its store one below.
+    let config = || std::fs::read(store.join("bench-broker.conf")).unwrap();
+    let lock = std::fs::File::open(store.join("store/ringmq.lock")).unwrap();
+    let of_first = config();
+    lock.lock().unwrap();
+    let (code, errors) = produce();
+    assert!(code == Some(1) && errors.contains("a broker runs on the files there"), "{errors}");
+    assert_eq!(config(), of_first, "its configuration was overwritten");
 }
 
 #[test]
