@@ -70,6 +70,9 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
         report.add_beside("sends", limits::SENDS, &sent);
     }
     report.finish(&args.load.output, &target, &runs).await?;
+    if !args.cold {
+        report.note_if_too_short(&args.load.output);
+    }
     target.ended_well();
     Ok(report.ending())
 }

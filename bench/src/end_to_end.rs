@@ -64,6 +64,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     report.limits = limits;
     report.add_beside("sends", limits::SENDS, &sent);
     report.finish(&args.load.output, &target, &received).await?;
+    report.note_if_too_short(&args.load.output);
     target.ended_well();
     Ok(report.ending())
 }

@@ -71,6 +71,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     report.add_beside("reads", limits::PULLS, &reads);
     report.add_beside("sends alone", limits::SENDS, &alone);
     report.finish(&args.load.output, &target, &sends).await?;
+    report.note_if_too_short(&args.load.output);
     target.ended_well();
     Ok(report.ending())
 }

@@ -46,6 +46,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     let mut report = Report::new(workload, limits::SENDS, &runs);
     report.limits = limits;
     report.finish(&args.load.output, &target, &runs).await?;
+    report.note_if_too_short(&args.load.output);
     if let Some(profile) = profile {
         // Who stops the run does not wait for a picture of it.
         stop::or_dropped(profile.finish()).await.unwrap_or(Ok(()))?;

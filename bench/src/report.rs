@@ -171,9 +171,6 @@ impl Report {
             true => println!("{}", self.to_json()),
             false => self.print(&OutputArgs::IN_FULL),
         }
-        if (output.json || output.output.is_some()) && units::are_too_few(&self.runs) {
-            eprintln!("note: too short for bench compare: {}", units::needed());
-        }
         if let Some(prefix) = &output.output {
             for path in files::write(prefix, self, runs).await? {
                 eprintln!("written: {}", path.display());
@@ -184,6 +181,14 @@ impl Report {
             eprintln!("written: {}", path.display());
         }
         Ok(())
+    }
+
+    /// Says so if it was kept and is too short to be compared: for commands that can run longer and
+    /// more often.
+    pub fn note_if_too_short(&self, output: &OutputArgs) {
+        if (output.json || output.output.is_some()) && units::are_too_few(&self.runs) {
+            eprintln!("note: too short for bench compare: {}", units::needed());
+        }
     }
 
     /// Prints it for a person, whom options of the command tell it `in_full`.

@@ -61,6 +61,8 @@ fn a_result_too_short_to_be_compared_says_so() {
     };
     assert!(told(&words));
     assert!(!told(&[&words[..], &["--repeat", "3"]].concat()), "three repetitions are enough");
+    let knee = ["knee", "--no-limits", "--json", "--bound", "p50=10s", "--max", "1k"];
+    assert!(!told(&[&knee, &BRIEF[..]].concat()), "a search has no --repeat to be advised");
 }
 
 #[test]
