@@ -126,7 +126,7 @@ pub enum BenchError {
     #[error("cannot compare: {0}")]
     NotComparable(String),
     /// No rate was good.
-    #[error("no rate keeps {0}; the trials above tell what came of each")]
+    #[error("no rate keeps {0}")]
     NoKnee(String),
     /// A program of somebody else.
     #[error("{program}: {what}")]

@@ -1,6 +1,7 @@
 //! `bench knee`: the highest rate of sends at which a percentile of the response time stays under
 //! a bound.
 
+mod fault;
 mod search;
 
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use crate::args::commands::KneeArgs;
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::ending::Ending;
 use crate::error::BenchError;
+use crate::knee::fault::{fault, none_is_good};
 use crate::knee::search::Search;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
@@ -160,7 +162,7 @@ async fn try_rates(args: &KneeArgs, target: &Target) -> Result<Tried, BenchError
                 break;
             }
             let outcome = Outcome::of_run(&measured);
-            good = is_good(&outcome, rate, &args.bound);
+            good = fault(&outcome, rate, &args.bound).is_none();
             tried.trials.push(Trial { rate, good, percentile: percentile.clone(), outcome });
             if good {
                 tried.best = Some(measured);
@@ -185,29 +187,6 @@ fn announced(args: &KneeArgs, search: &Search) -> String {
         seconds(args.load.pace.warm_up + counted_at(args, args.max)),
         seconds(args.load.pace.warm_up + counted_at(args, args.lowest())),
         args.bound.percentile
-    )
-}
-
-/// What to say of a search that ended at its lowest rate: what that came to.
-fn none_is_good(trials: &[Trial], bound: &Bound) -> String {
-    let Bound { percentile, limit } = bound;
-    let last = trials.last().expect("a search tries its first rate");
-    let response = &last.outcome.response;
-    let half = Some("p50").filter(|half| half != percentile);
-    let names = half.into_iter().chain([percentile.as_str()]);
-    let reached = names.map(|name| match response.percentile_us(name) {
-        Some(us) => format!("{name} {us:.1} us"),
-        None => format!("{name} not known of {} answers", response.count),
-    });
-    let failed = match last.outcome.failures() {
-        0 => String::new(),
-        failures => format!(", {failures} requests failed"),
-    };
-    format!(
-        "{percentile} under {limit:?}: the machine is too disturbed or the bound too tight: {}{failed} \
-         at {:.0}/s, the lowest that was tried (--min, --start)",
-        reached.collect::<Vec<_>>().join(", "),
-        last.rate
     )
 }
 
@@ -245,16 +224,6 @@ async fn finish(
     report.finish(&args.load.output, target, &[measured]).await?;
     target.ended_well();
     Ok(Ending::Good)
-}
-
-/// Whether a rate was served: within the bound, without a failure, and as fast as it was due.
-fn is_good(outcome: &Outcome, rate: f64, bound: &Bound) -> bool {
-    let at_bound = outcome.response.percentile_us(&bound.percentile);
-    let served = outcome.response.count as f64 / outcome.seconds;
-    at_bound.is_some_and(|us| us <= bound.limit.as_secs_f64() * 1e6)
-        && outcome.failures() == 0
-        && !outcome.fell_behind()
-        && served >= 0.95 * rate
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub struct PaceArgs {
     /// 5k,10k,20k gives each rate an equal part of the counted time.
     #[arg(short, long, value_parser = values::rate, value_delimiter = ',', overrides_with = "rate")]
     pub rate: Vec<f64>,
-    /// With --rate: constant, poisson, or bursts:SIZE with so many requests at the same moment.
+    /// Of an open loop: constant, poisson, or bursts:SIZE with so many requests at the same moment.
     #[arg(long, default_value = "constant", value_parser = values::arrivals)]
     pub arrivals: Arrivals,
     /// Seconds before anything is counted.
