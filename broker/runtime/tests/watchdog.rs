@@ -50,8 +50,8 @@ fn an_executor_that_is_held_up_is_told_with_its_cause_and_its_end() {
     let (release, released) = mpsc::channel::<()>();
     let seen = lines.clone();
     let waits = |line: &String| line.contains("thread=\"state S");
-    // Lets the executor go on when its silence has been told; the first line may be of a thread that
-    // has no core yet.
+    // Lets the executor go on when its silence has been told; the first line may be of a thread
+    // that has no core yet.
     let watcher = std::thread::spawn(move || {
         let deadline = Instant::now() + TIMEOUT;
         while !seen.with("no sign of life").iter().any(waits) && Instant::now() < deadline {
