@@ -44,8 +44,8 @@ impl Lock {
 #[derive(Debug)]
 struct GroupLocks<Q> {
     by_queue: HashMap<Q, Lock>,
-    /// When one of them was last taken or renewed. It may be given back since: who asks often
-    /// would otherwise have all of them looked through.
+    /// When one of them was last taken or renewed. It may be given back since, until the locks
+    /// expire the next time: who asks often would otherwise have all of them looked through.
     renewed_at_clock_ms: u64,
 }
 
@@ -126,19 +126,31 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
         }
     }
 
-    /// Drops lapsed locks, which bounds memory to the live ones.
-    pub fn expire(&mut self, clock_ms: u64) {
-        self.groups.retain(|_, of_group| {
+    /// Drops lapsed locks, which bounds memory to the live ones. Names the groups that hold locks
+    /// for less long than [`QueueLocks::held_until`] said before, since the newest was given back.
+    pub fn expire(&mut self, clock_ms: u64) -> Vec<String> {
+        let mut shortened = Vec::new();
+        self.groups.retain(|group, of_group| {
+            let mut newest_clock_ms = 0;
             of_group.by_queue.retain(|_, lock| {
                 let has_lapsed = lock.has_lapsed(clock_ms);
                 if has_lapsed {
                     self.shares.give_back(lock.connection, 1);
                     self.count -= 1;
+                } else {
+                    newest_clock_ms = newest_clock_ms.max(lock.renewed_at_clock_ms);
                 }
                 !has_lapsed
             });
+            let said_clock_ms = of_group.renewed_at_clock_ms + LOCK_HELD_MS;
+            // What ends by now needs nobody to say so.
+            if newest_clock_ms < of_group.renewed_at_clock_ms && said_clock_ms > clock_ms {
+                shortened.push(group.clone());
+            }
+            of_group.renewed_at_clock_ms = newest_clock_ms;
             !of_group.by_queue.is_empty()
         });
+        shortened
     }
 
     /// For how long, in milliseconds, the group holds at least one lock, unless it gives some back
@@ -245,6 +257,25 @@ mod tests {
         locks.expire(LOCK_HELD_MS + 1);
         assert_eq!(locks.len(), 1);
         assert_eq!(locks.held_for_ms("g1", LOCK_HELD_MS + 1), 0);
+    }
+
+    #[test]
+    fn a_lock_that_was_given_back_counts_until_the_locks_expire_at_most() {
+        let mut world = world();
+        world.check_lock("a", &[0], 0, &[0]);
+        world.check_lock("b", &[1], 50_000, &[1]);
+        assert!(world.0.expire(50_001).is_empty(), "it is as was said");
+        world.0.unlock("g", "b", &[1]);
+        assert_eq!(world.0.expire(55_000), ["g"]);
+        assert_eq!(world.0.held_until("g"), Some(LOCK_HELD_MS));
+        assert!(world.0.expire(LOCK_HELD_MS + 1).is_empty(), "it ends when that was said");
+        assert_eq!(world.0.held_until("g"), None);
+
+        world.check_lock("a", &[0], 100_000, &[0]);
+        world.check_lock("b", &[1], 150_000, &[1]);
+        world.0.unlock("g", "b", &[1]);
+        assert_eq!(world.0.expire(100_001 + LOCK_HELD_MS), ["g"], "it holds none any more");
+        assert_eq!(world.0.held_until("g"), None);
     }
 
     #[test]

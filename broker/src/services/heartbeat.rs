@@ -184,10 +184,13 @@ impl Heartbeats {
         while self.go_on_without(&self.clients.connection_closed(connection)).await {}
     }
 
-    /// Clients that were silent for longer than `limit` leave their groups.
+    /// Clients that were silent for longer than `limit` leave their groups, and locks lapse.
     pub async fn expire(&self, limit: Duration) {
         while self.go_on_without(&self.clients.expire(limit)).await {}
-        self.clients.expire_locks();
+        for group in self.clients.expire_locks() {
+            self.directory.publish_locks(&group);
+            task::yield_if_needed().await;
+        }
     }
 
     /// What follows when clients left; whether any did.
