@@ -10,15 +10,18 @@ mod world;
 
 use std::time::Duration;
 
+use ringmq_broker::services::heartbeat::GROUPS_PER_HEARTBEAT_MAX;
 use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::heartbeat::{HeartbeatData, ProducerData};
 use ringmq_protocol::bodies::lock::LockBatchRequest;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::json;
+use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
 use boot::{boot, connect};
-use world::{Client, create};
+use world::{Client, beat, create};
 
 /// Takes the lock of a queue of topic `T` for a client of group `g`, or gives it back.
 async fn ask_lock(client: &Client, code: i32, client_id: &str, queue_id: i32) {
@@ -50,5 +53,49 @@ fn a_group_is_an_ordered_one_no_longer_than_it_holds_locks() {
         // The lock of "a" lapses after 60 s, which is seen within 10.
         task::sleep(Duration::from_secs(22)).await;
         assert_eq!(client.send_retry(1).await, response::MESSAGE_ILLEGAL, "it is to come again");
+    });
+}
+
+async fn send_beat(client: &Client, beat: &HeartbeatData) -> OwnedCommand {
+    client.call(request::HEART_BEAT, &(), &json::to_vec(beat)).await
+}
+
+/// Makes a connection a member of as many groups as it may be of.
+async fn join_all_it_may(client: &Client) {
+    for number in 0.. {
+        let name = |group| ProducerData { group_name: format!("p-{number}-{group}") };
+        let many = HeartbeatData {
+            client_id: "c".into(),
+            producer_data_set: (0..GROUPS_PER_HEARTBEAT_MAX).map(name).collect(),
+            ..HeartbeatData::default()
+        };
+        if send_beat(client, &many).await.code() == response::SERVICE_NOT_AVAILABLE {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_refused_does_not_hide_that_another_wants_a_full_heartbeat() {
+    let world = World::new(2);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 1, "broker-a");
+        let client = connect(&here).await;
+        client.beat("c", &["T"]).await;
+        join_all_it_may(&client).await;
+        let one_more = |topics: &[&str]| {
+            let mut beat = HeartbeatData { heartbeat_fingerprint: 7, ..beat("c", topics) };
+            beat.producer_data_set.push(ProducerData { group_name: "one more".into() });
+            beat
+        };
+        let short = HeartbeatData { without_sub: true, ..one_more(&[]) };
+        let full = one_more(&["T"]);
+        let wish = send_beat(&client, &short).await;
+        assert_eq!(wish.code(), response::SUCCESS, "{:?}", wish.command().remark());
+        assert_eq!(wish.command().fields.get("IS_SUB_CHANGE"), Some("true"));
+        for beat in [&full, &short] {
+            assert_eq!(send_beat(&client, beat).await.code(), response::SERVICE_NOT_AVAILABLE);
+        }
     });
 }

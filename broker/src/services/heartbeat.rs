@@ -41,6 +41,8 @@ type RetryTopics = Vec<(Arc<SubscriptionGroupConfig>, i32)>;
 #[derive(Default)]
 struct Taken {
     retry_topics: RetryTopics,
+    /// It came in the short form.
+    is_short: bool,
     /// The full form is wanted next.
     wants_full: bool,
     /// Why the first of the groups that were not taken was not; the others of the client are none
@@ -51,6 +53,18 @@ struct Taken {
 impl Taken {
     fn refuse(&mut self, error: HeartbeatError) {
         self.refused.get_or_insert(error);
+    }
+
+    /// What the client is told. It takes the wish for the full form from a success alone, so after
+    /// the short one that goes first: the full one is refused then.
+    fn outcome(self) -> Result<Answer, Refusal> {
+        match self.refused {
+            Some(error) if !(self.is_short && self.wants_full) => Err(heartbeat_refused(error)),
+            _ => Ok(Answer::with_header(&HeartbeatResponse {
+                supports_heartbeat_v2: Some(true),
+                subscription_changed: Some(self.wants_full),
+            })),
+        }
     }
 }
 
@@ -101,7 +115,8 @@ impl Heartbeats {
 
     /// Registers every group of a heartbeat that it can.
     fn take(&self, heartbeat: &HeartbeatData, client: &Client) -> Taken {
-        let mut taken = Taken::default();
+        let is_short = heartbeat.heartbeat_fingerprint != 0 && heartbeat.without_sub;
+        let mut taken = Taken { is_short, ..Taken::default() };
         for producer in &heartbeat.producer_data_set {
             let mut groups = self.clients.groups_mut();
             let clock_ms = clock::monotonic_ms();
@@ -111,7 +126,8 @@ impl Heartbeats {
         for consumer in &heartbeat.consumer_data_set {
             // As in Apache: a group that may not be made is left out, and its pulls say why.
             let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
-            match self.take_consumer(consumer, heartbeat, client) {
+            let fingerprint = heartbeat.heartbeat_fingerprint;
+            match self.take_consumer(consumer, client, fingerprint, is_short) {
                 Ok(wants_full) => taken.wants_full |= wants_full,
                 Err(error) => {
                     taken.refuse(error);
@@ -127,11 +143,10 @@ impl Heartbeats {
     fn take_consumer(
         &self,
         consumer: &ConsumerData,
-        heartbeat: &HeartbeatData,
         client: &Client,
+        fingerprint: i32,
+        is_short: bool,
     ) -> Result<bool, HeartbeatError> {
-        let fingerprint = heartbeat.heartbeat_fingerprint;
-        let is_short = fingerprint != 0 && heartbeat.without_sub;
         let registered = self.clients.groups_mut().consumer_heartbeat(
             consumer,
             client,
@@ -155,13 +170,7 @@ impl Heartbeats {
                 // The client consumes without a retry topic; the next heartbeat tries again.
                 tracing::warn!("retry topics of a heartbeat: {error}");
             }
-            match taken.refused {
-                Some(error) => Err(heartbeat_refused(error)),
-                None => Ok(Answer::with_header(&HeartbeatResponse {
-                    supports_heartbeat_v2: Some(true),
-                    subscription_changed: Some(taken.wants_full),
-                })),
-            }
+            taken.outcome()
         })
     }
 
