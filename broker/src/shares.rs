@@ -25,6 +25,11 @@ impl Shares {
         Self { total, part, taken: 0, of: HashMap::default() }
     }
 
+    /// What a connection gets when it is alone; whoever asks for more at once never gets it.
+    pub fn most_of_one(&self) -> usize {
+        self.total / (self.part + 1)
+    }
+
     /// What one connection has.
     pub fn of(&self, connection: ConnectionKey) -> usize {
         self.of.get(&connection).copied().unwrap_or(0)
@@ -111,6 +116,11 @@ mod tests {
         assert_eq!(take_all(&mut shares, 2), 400);
         assert_eq!(take_all(&mut shares, 1), 400, "each has a third, and a third is free");
         assert_eq!(take_all(&mut Shares::new(900, 8), 1), 100);
+        for (total, part) in [(1200, 1), (900, 8), (1000, 8)] {
+            let mut alone = Shares::new(total, part);
+            let most = alone.most_of_one();
+            assert!(!alone.take(connection(1), most + 1) && alone.take(connection(1), most));
+        }
     }
 
     #[test]

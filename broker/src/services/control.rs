@@ -8,6 +8,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::fields::OwnedFields;
+use ringmq_protocol::frame::FRAME_SIZE_MAX_BYTES;
 use ringmq_protocol::{Command, Header, WriteHeader, json};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::LocalFuture;
@@ -15,6 +16,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::rc::Rc;
+
+/// Longest body of an answer: with its header it fills the largest frame that clients take. They
+/// close the connection at a longer one, and with it fails all else that they asked.
+pub const ANSWER_MAX_BYTES: usize = FRAME_SIZE_MAX_BYTES - (64 << 10);
 
 /// A successful answer.
 #[derive(Debug, Default)]
@@ -104,12 +109,23 @@ impl From<Result<Answer, Refusal>> for Reaction {
 
 pub(super) fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
     match result {
+        Ok(answer) if answer.body.len() > ANSWER_MAX_BYTES => peer.refuse(to, &too_long(&answer)),
         Ok(answer) => {
             let remark = answer.remark.as_deref();
             peer.reply(to, response::SUCCESS, remark, &answer.fields, &answer.body);
         }
         Err(refusal) => peer.refuse(to, &refusal),
     }
+}
+
+/// An answer that can never be sent, however long the client waits.
+fn too_long(answer: &Answer) -> Refusal {
+    let found = answer.body.len();
+    let remark = format!(
+        "the answer has {found} bytes, and a frame that clients take has room for \
+         {ANSWER_MAX_BYTES}: ask for the list in pages (topicSeq, groupSeq), or for one entry of it"
+    );
+    Refusal::new(response::SYSTEM_ERROR, remark)
 }
 
 impl Answer {

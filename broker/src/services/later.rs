@@ -3,7 +3,8 @@
 //! Each waits by itself, since what they wait for differs, and a read of a connection can begin
 //! thousands. What they keep meanwhile is shared out ([`Shares`]): a connection with so many on
 //! their way that no more places are free is answered SYSTEM_BUSY, and what it asked to wait for is
-//! not begun.
+//! not begun. What would find no place on an idle broker either is answered SYSTEM_ERROR: nobody
+//! should try it again.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -56,6 +57,14 @@ impl LaterAnswers {
         answer: LocalFuture<Result<Answer, Refusal>>,
     ) {
         let (key, bytes) = (peer.key(), bytes.max(WAITING_MIN_BYTES));
+        let most = self.shares.borrow().most_of_one();
+        if bytes > most {
+            let remark = format!(
+                "the request takes {bytes} bytes while it waits for its answer, with all that its \
+                 list refers to, at most {most} are allowed: send the list in parts"
+            );
+            return peer.refuse(&to, &Refusal::new(response::SYSTEM_ERROR, remark));
+        }
         if !self.shares.borrow_mut().take(key, bytes) {
             let taken = self.shares.borrow().of(key);
             let remark = format!(

@@ -189,12 +189,30 @@ fn many_connections_that_ask_silent_clients_take_no_places_of_heartbeats() {
     });
 }
 
-/// A list of a few kilobytes that unfolds to 7 MiB: one topic of a long attribute, again and again.
-fn wide_list() -> Vec<u8> {
-    let uses = ["{$ref:'$.x'}"; 800].join(",");
+/// A list of a few kilobytes, and those of `padding`, that unfolds to 7 MiB for 800 `uses`: one
+/// topic of a long attribute, again and again.
+fn wide_list(uses: usize, padding: &str) -> Vec<u8> {
+    let uses = vec!["{$ref:'$.x'}"; uses].join(",");
     let text = "v".repeat(8 << 10);
-    format!("{{x:{{topicName:'T',attributes:{{a:'{text}'}}}},topicConfigList:[{uses}]}}")
-        .into_bytes()
+    format!(
+        "{{x:{{topicName:'T',attributes:{{a:'{text}'}}}},topicConfigList:[{uses}],y:'{padding}'}}"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn a_list_that_never_finds_a_place_is_not_answered_as_one_to_try_again() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        // As much as may be unfolded of a body that long.
+        let body = wide_list(4_000, &"p".repeat(3 << 20));
+        let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
+        let refused = client.call(code, &(), &body).await;
+        let remark = refused.command().remark().unwrap_or_default().to_owned();
+        assert_eq!(refused.code(), response::SYSTEM_ERROR, "{remark}");
+        assert!(remark.contains("in parts"), "{remark}");
+    });
 }
 
 #[test]
@@ -203,7 +221,7 @@ fn lists_that_wait_count_as_what_they_unfolded_to() {
     let dir = temp_dir();
     check(1, dir.path(), &[], |world| async move {
         let client = Client::connect(world.broker).await;
-        let body = wide_list();
+        let body = wide_list(800, "");
         assert!(body.len() < 20 << 10);
         let (code, wait) = (request::UPDATE_AND_CREATE_TOPIC_LIST, Duration::from_secs(20));
         let calls: Vec<_> =

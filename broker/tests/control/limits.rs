@@ -9,9 +9,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
-use ringmq_broker::services::control::BODY_MAX_BYTES;
+use ringmq_broker::services::control::{ANSWER_MAX_BYTES, BODY_MAX_BYTES};
 use ringmq_broker::services::heartbeat::GROUPS_PER_HEARTBEAT_MAX;
 use ringmq_protocol::bodies::MessageQueue;
+use ringmq_protocol::bodies::group::SubscriptionGroupTable;
 use ringmq_protocol::bodies::heartbeat::ConsumerData;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_protocol::bodies::register::RegisterBrokerBody;
@@ -106,6 +107,29 @@ fn progress_that_no_frame_holds_is_refused_and_smaller_is_answered() {
             assert_eq!(answer.body().is_empty(), code == response::SYSTEM_ERROR);
         });
     }
+}
+
+#[test]
+fn a_table_that_no_frame_holds_is_refused_and_its_pages_are_answered() {
+    let dir = temp_dir();
+    let config = dir.path().join("config");
+    std::fs::create_dir(&config).expect("a new directory");
+    let name = |number: usize| format!("{number:0>200}");
+    let group = |number| format!("\"{0}\":{{\"groupName\":\"{0}\"}}", name(number));
+    let groups: Vec<_> = (0..24_000).map(group).collect();
+    let text = format!("{{\"subscriptionGroupTable\":{{{}}}}}", groups.join(","));
+    std::fs::write(config.join("subscriptionGroup.json"), text).expect("a file");
+    check(1, dir.path(), &[], |world| async move {
+        let client = Client::connect(world.broker).await;
+        let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+        let refused = client.call(code, &(), &[]).await;
+        let remark = refused.command().remark().unwrap_or_default().to_owned();
+        assert_eq!(refused.code(), response::SYSTEM_ERROR, "{remark}");
+        assert!(remark.contains(&ANSWER_MAX_BYTES.to_string()), "{remark}");
+        let page = client.ask(code, &[("groupSeq", "0")], &[]).await;
+        let table: SubscriptionGroupTable = json::from_slice(page.body()).expect("a table");
+        assert_eq!(table.subscription_group_table.len(), 2_000);
+    });
 }
 
 /// A registration of so many topics.
