@@ -142,7 +142,7 @@ impl ControlPlane for BrokerControl {
     }
 
     fn subscription_is_old(&self, group: &str) {
-        self.clients.groups_mut().want_full_heartbeats(group);
+        self.clients.want_full_heartbeats(group);
     }
 
     fn on_ready(&self) {

@@ -4,7 +4,6 @@
 //! them. A [`Peer`] is kept for a connection exactly as long as a member is registered through it.
 
 use std::cell::{Ref, RefCell, RefMut};
-use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use ringmq_protocol::codes::request;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::{clock, task};
 
-use crate::groups::{Left, LiveGroups};
+use crate::groups::{Left, LiveGroups, behind};
 use crate::link::ConnectionKey;
 use crate::locks::QueueLocks;
 use crate::peer::Peer;
@@ -22,6 +21,9 @@ use crate::view;
 /// Members that are told of a change in one step, about 1 ms.
 const TOLD_AT_ONCE_MAX: usize = 200;
 
+/// Members that are noted as to be asked for their subscriptions in one step, about 0.1 ms.
+const ASKED_AT_ONCE_MAX: usize = 2_000;
+
 /// The connected half of the control plane.
 #[derive(Default)]
 pub struct Clients {
@@ -29,11 +31,47 @@ pub struct Clients {
     peers: RefCell<HashMap<ConnectionKey, Peer>>,
     locks: RefCell<QueueLocks<MessageQueue>>,
     /// Groups whose members are being told that it changed.
-    changed: RefCell<HashMap<String, IsNew>>,
+    changed: Visits,
+    /// Groups whose members are to be asked for their subscriptions.
+    outdated: Visits,
 }
 
-/// Whether a group changed since its members were last told.
+/// Groups that have all members visited, some at a time, and whether there was a further reason
+/// since that began.
+#[derive(Default)]
+struct Visits(RefCell<HashMap<String, IsNew>>);
+
 struct IsNew(bool);
+
+impl Visits {
+    /// Notes a reason to visit the members of a group; false when that is under way: it will begin
+    /// anew.
+    fn begin(&self, group: &str) -> bool {
+        self.0.borrow_mut().insert(group.to_owned(), IsNew(true)).is_none()
+    }
+
+    /// Visits the members behind a client id by `visit_some`, which says who was the last, until
+    /// all were since the last reason.
+    async fn run(&self, group: &str, visit_some: impl Fn(&str) -> Option<String>) {
+        while self.is_due(group) {
+            let mut visited = Some(String::new());
+            while let Some(last) = visited {
+                visited = visit_some(&last);
+                task::yield_if_needed().await;
+            }
+        }
+    }
+
+    /// Whether there was a reason since the visit of all began; the next one begins then.
+    fn is_due(&self, group: &str) -> bool {
+        let mut groups = self.0.borrow_mut();
+        let is_due = groups.get_mut(group).is_some_and(|is_new| std::mem::take(&mut is_new.0));
+        if !is_due {
+            groups.remove(group);
+        }
+        is_due
+    }
+}
 
 impl Clients {
     /// The groups that have members; not to be held across an await.
@@ -112,40 +150,39 @@ impl Clients {
     /// Tells all members of a group to share the queues out again, soon and some at a time, once
     /// for all changes until then. Broadcasting members share nothing.
     pub fn notify_changed(self: &Rc<Self>, group: &str) {
-        if self.changed.borrow_mut().insert(group.to_owned(), IsNew(true)).is_none() {
-            let tell = Rc::clone(self).tell_members(group.to_owned());
+        if self.changed.begin(group) {
+            let (clients, group) = (Rc::clone(self), group.to_owned());
+            let tell = async move {
+                clients.changed.run(&group, |last| clients.tell_some(&group, last)).await;
+            };
             task::spawn("members of a changed group", tell).detach();
         }
     }
 
-    async fn tell_members(self: Rc<Self>, group: String) {
-        while self.is_changed(&group) {
-            let mut told_to = Some(String::new());
-            while let Some(last) = told_to {
-                told_to = self.tell_some(&group, &last);
-                task::yield_if_needed().await;
-            }
+    /// Has the members of a group send their subscriptions in full, soon: see
+    /// [`LiveGroups::want_full_heartbeats`].
+    pub fn want_full_heartbeats(self: &Rc<Self>, group: &str) {
+        let has_members = self.groups.borrow().consumers(group).is_some();
+        if has_members && self.outdated.begin(group) {
+            let ask = Rc::clone(self).ask_members(group.to_owned());
+            task::spawn("members of an outdated group", ask).detach();
         }
     }
 
-    /// Whether a group changed since its members were last told; they are to be told then.
-    fn is_changed(&self, group: &str) -> bool {
-        let mut changed = self.changed.borrow_mut();
-        let is_changed = changed.get_mut(group).is_some_and(|is_new| std::mem::take(&mut is_new.0));
-        if !is_changed {
-            changed.remove(group);
-        }
-        is_changed
+    async fn ask_members(self: Rc<Self>, group: String) {
+        let ask_some = |last: &str| {
+            self.groups.borrow_mut().want_full_heartbeats(&group, last, ASKED_AT_ONCE_MAX)
+        };
+        self.outdated.run(&group, ask_some).await;
     }
 
     /// Tells the next members behind the client id `last`; to whom, if there may be more.
     fn tell_some(&self, group: &str, last: &str) -> Option<String> {
-        let behind = (Bound::Excluded(last), Bound::Unbounded);
         let (peers, told_to) = {
             let groups = self.groups.borrow();
             let consumers = groups.consumers(group).filter(|group| !group.is_broadcasting())?;
             let peers = self.peers.borrow();
-            let some = || consumers.members.range::<str, _>(behind).take(TOLD_AT_ONCE_MAX);
+            let some = || consumers.members.range::<str, _>(behind(last)).take(TOLD_AT_ONCE_MAX);
             let peers = some().filter_map(|(_, member)| peers.get(&member.client.connection));
             (peers.cloned().collect::<Vec<_>>(), some().last().map(|(id, _)| id.clone()))
         };
@@ -173,5 +210,55 @@ impl Clients {
             0 => 0,
             held_ms => clock::unix_ms().saturating_add_unsigned(held_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::net::SocketAddr;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use ringmq_protocol::bodies::heartbeat::ConsumerData;
+    use ringmq_runtime::sim::World;
+
+    use super::*;
+    use crate::groups::Client;
+
+    const MEMBERS: usize = 32 * ASKED_AT_ONCE_MAX;
+    const FINGERPRINT: i32 = 7;
+
+    /// Has every member send a heartbeat; how many are asked for a full one.
+    fn beat(clients: &Clients, is_short: bool) -> usize {
+        let connection = ConnectionKey { shard: 0, id: 1 };
+        let address = SocketAddr::from(([127, 0, 0, 1], 1000));
+        let data = ConsumerData { group_name: "g".into(), ..ConsumerData::default() };
+        let is_asked = |number: &usize| {
+            let id = format!("c{number}");
+            let client = Client { id, connection, address, language: "JAVA", version: 513 };
+            let mut groups = clients.groups_mut();
+            let taken = groups.consumer_heartbeat(&data, &client, FINGERPRINT, is_short, 0);
+            taken.expect("room").wants_full
+        };
+        (0..MEMBERS).filter(is_asked).count()
+    }
+
+    #[test]
+    fn a_newer_subscription_has_the_members_of_a_group_asked_some_at_a_time() {
+        let world = World::new(1);
+        world.run(async {
+            let clients = Rc::new(Clients::default());
+            assert_eq!((beat(&clients, false), beat(&clients, true)), (0, 0));
+            assert!(clients.outdated.begin("g"));
+            let mut asking = pin!(Rc::clone(&clients).ask_members("g".into()));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(asking.as_mut().poll(&mut context).is_pending());
+            let asked = beat(&clients, true);
+            assert!((1..MEMBERS).contains(&asked), "{asked} in one step");
+            asking.await;
+            assert_eq!(beat(&clients, true), MEMBERS);
+            assert!(clients.outdated.begin("g"), "nothing is left of it");
+        });
     }
 }

@@ -16,6 +16,8 @@
 //! Producers and consumers are in two tables of one type. Times are milliseconds of the
 //! monotonic clock.
 
+use std::ops::Bound;
+
 use ringmq_protocol::bodies::heartbeat::ConsumerData;
 use ringmq_runtime::random::HashSet;
 
@@ -180,16 +182,26 @@ impl LiveGroups {
         self.len() == 0
     }
 
-    /// Makes the next short heartbeat of each member be answered with the wish for a full one.
+    /// Makes the next short heartbeat of members be answered with the wish for a full one: of those
+    /// behind the client id `last`, so many at most. Says who was the last of them, if there may be
+    /// more.
     ///
     /// The fingerprint leaves out versions of subscriptions. A Java client that changes nothing but
     /// a version (after each rebalance) sends one full heartbeat for it; when that one is skipped
     /// because another was under way, the version would never come and all its pulls be refused.
-    pub fn want_full_heartbeats(&mut self, group: &str) {
-        let Some(consumers) = self.consumers.get_mut(group) else { return };
-        for member in consumers.members.values_mut() {
+    pub fn want_full_heartbeats(
+        &mut self,
+        group: &str,
+        last: &str,
+        count: usize,
+    ) -> Option<String> {
+        let members = &mut self.consumers.get_mut(group)?.members;
+        let mut asked = None;
+        for (id, member) in members.range_mut::<str, _>(behind(last)).take(count) {
             member.fingerprint = 0;
+            asked = Some(id);
         }
+        asked.cloned()
     }
 
     /// Removes a client from one group of each kind, as `UNREGISTER_CLIENT` asks.
@@ -249,6 +261,11 @@ impl LiveGroups {
     pub fn is_registered(&self, connection: ConnectionKey) -> bool {
         self.consumers.has(connection) || self.producers.has(connection)
     }
+}
+
+/// The members behind a client id, as a range; the empty one is behind none.
+pub fn behind(id: &str) -> (Bound<&str>, Bound<&str>) {
+    (Bound::Excluded(id), Bound::Unbounded)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 /// there is room.
 const GROUPS_OLD_MAX: usize = 4096;
 
-/// Time between two such questions of a shard about one group: all its members are visited.
+/// Time between two such questions of a shard about one group: all its members are noted.
 const OLD_PAUSE: Duration = Duration::from_secs(1);
 
 /// One core of the broker. The control plane uses it on shard 0; jobs get it on theirs.

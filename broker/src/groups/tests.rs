@@ -135,7 +135,9 @@ fn a_short_heartbeat_is_enough_only_when_its_subscriptions_are_known() {
 
     // A pull named a version that no heartbeat brought.
     assert!(!heartbeat(&mut live, 7, true, &[]).wants_full);
-    live.want_full_heartbeats("g");
+    assert_eq!(live.want_full_heartbeats("g", "", 2).as_deref(), Some("a"));
+    assert_eq!(live.want_full_heartbeats("g", "a", 2), None);
+    assert_eq!(live.want_full_heartbeats("none", "", 2), None);
     assert!(heartbeat(&mut live, 7, true, &[]).wants_full);
     assert!(heartbeat(&mut live, 7, false, &[("t", 2)]).must_publish);
     assert!(!heartbeat(&mut live, 7, true, &[]).wants_full);
