@@ -12,6 +12,7 @@ use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::json;
+use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
@@ -155,5 +156,36 @@ fn a_topic_without_queues_to_write_to_takes_no_message_for_any_queue() {
             CreateTopicRequest { read_queue_nums: 1, write_queue_nums: 1, ..create("T1") };
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &writable, &[]).await;
         assert_eq!(send().await.code(), response::SUCCESS);
+    });
+}
+
+/// Code and remark of an answer.
+fn refused(answer: &OwnedCommand) -> (i32, String) {
+    (answer.code(), answer.command().remark().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_topic_without_queues_to_read_says_so_and_takes_messages() {
+    let world = World::new(5);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = connect(&here).await;
+        let without = |write_queue_nums| CreateTopicRequest {
+            read_queue_nums: 0,
+            write_queue_nums,
+            ..create("T1")
+        };
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &without(4), &[]).await;
+        client.send("T1", 0).await;
+        let pulled = client.pull("T1", 0, 0).await;
+        let remark = "topic T1 has no queue to read on this broker (readQueueNums=0)";
+        assert_eq!(refused(&pulled), (response::INVALID_PARAMETER, remark.to_owned()));
+
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &without(0), &[]).await;
+        let header = send_header("T1", 0, None);
+        let sent = client.call(request::SEND_MESSAGE_V2, &header, b"body").await;
+        let remark = "topic T1 has no queue on this broker (writeQueueNums=0)";
+        assert_eq!(refused(&sent), (response::INVALID_PARAMETER, remark.to_owned()));
     });
 }
