@@ -14,8 +14,8 @@ use crate::survivors::{ANY_GROUP, MemberQueue};
 /// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
 const SNAPSHOT_SLICE: usize = 500;
 
-/// Queues in which the progress of groups in a deleted topic is forgotten in one step of the shard,
-/// beside the rest of those of the last group.
+/// Queues in which progress and resets of groups in a deleted topic are forgotten in one step of
+/// the shard, beside the rest of those of the last group.
 const FORGOTTEN_SLICE: usize = 200;
 
 impl OwnedLog {
@@ -146,7 +146,10 @@ impl OwnedLog {
     /// that name: each from the step on that forgets its progress. Nobody makes progress in a topic
     /// that the view does not have, so none is left behind.
     pub async fn forget_topic(&self, topic: &str) {
-        self.resets.borrow_mut().delete_topic(topic);
+        let mut behind = None;
+        while self.resets.borrow_mut().delete_topic(topic, &mut behind, FORGOTTEN_SLICE) {
+            task::yield_now().await;
+        }
         while self.forget_groups_in(topic) {
             task::yield_now().await;
         }
@@ -227,23 +230,25 @@ mod tests {
     use ringmq_runtime::sim::World;
     use ringmq_store::metadata::Document;
     use ringmq_store::offsets::OffsetTable;
+    use ringmq_store::resets::Resets;
     use ringmq_store::{Log, LogId, LogOptions};
 
     use super::*;
 
-    #[test]
-    fn a_deleted_topic_of_many_groups_lets_others_have_turns() {
-        const GROUPS: usize = 3 * FORGOTTEN_SLICE - 1;
+    const GROUPS: usize = 3 * FORGOTTEN_SLICE - 1;
+
+    /// Has a topic with so many groups deleted, step by step; `make` says where these are.
+    fn check_slices(make: impl FnOnce(&mut OffsetTable, &mut Resets)) {
         let world = World::new(1);
         let disk = world.disk(0);
         world.run(async {
-            let mut saved = OffsetTable::default();
-            for number in 0..GROUPS {
-                assert!(saved.commit(&format!("g{number}"), "t", 1, QueueOffset(7)));
-            }
+            let (mut offsets, mut resets) = (OffsetTable::default(), Resets::default());
+            make(&mut offsets, &mut resets);
+            let mut saved = offsets.snapshot();
+            resets.copy_next(&mut saved, usize::MAX);
             let opened = Log::open(&disk, "log", LogId(0), LogOptions::default()).await;
             let (log, _) = opened.expect("a new log");
-            let owned = OwnedLog::new(log, &saved.snapshot(), Document::new(&disk, "offsets"));
+            let owned = OwnedLog::new(log, &saved, Document::new(&disk, "offsets"));
             let begins_anew = || {
                 let groups = (0..GROUPS).map(|number| format!("g{number}"));
                 let at = groups.filter_map(|group| owned.committed(&group, "t", 1));
@@ -260,6 +265,24 @@ mod tests {
                 assert_eq!(begins_anew(), GROUPS);
             }
             owned.log.close().await.expect("closed");
+        });
+    }
+
+    #[test]
+    fn a_deleted_topic_of_many_groups_lets_others_have_turns() {
+        check_slices(|offsets, _| {
+            for number in 0..GROUPS {
+                assert!(offsets.commit(&format!("g{number}"), "t", 1, QueueOffset(7)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_deleted_topic_of_many_groups_that_are_sent_elsewhere_lets_others_have_turns() {
+        check_slices(|_, resets| {
+            for number in 0..GROUPS {
+                resets.set(&format!("g{number}"), "t", 1, QueueOffset(7));
+            }
         });
     }
 }

@@ -184,17 +184,35 @@ impl Resets {
         }
     }
 
-    /// Sends those to 0 that are for a topic which is deleted; those of others cost nothing.
-    pub fn delete_topic(&mut self, topic: &str) {
+    /// Sends those to 0 that are for a topic which is deleted, the next slice of them; those of
+    /// others cost nothing. Whole groups follow `behind`, which becomes the last of them, until
+    /// `count` queues; begin with `None`. False when that was the last slice.
+    pub fn delete_topic(
+        &mut self,
+        topic: &str,
+        behind: &mut Option<Box<str>>,
+        count: usize,
+    ) -> bool {
         set_key(&mut self.key, "", topic);
         let prefix = self.key.as_str();
-        let from = self.groups.range_mut::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        for (_, queues) in from.take_while(|(key, _)| key.starts_with(prefix)) {
+        let from = behind.as_deref().map_or(Bound::Included(prefix), Bound::Excluded);
+        let (mut visited, mut last) = (0, None);
+        let groups = self.groups.range_mut::<str, _>((from, Bound::Unbounded));
+        for (key, queues) in groups.take_while(|(key, _)| key.starts_with(prefix)) {
             for reset in queues.values_mut() {
                 self.version += u64::from(reset.offset != QueueOffset(0));
                 (reset.offset, reset.told) = (QueueOffset(0), 0);
             }
+            visited += queues.len();
+            last = Some(key);
+            if visited >= count {
+                break;
+            }
         }
+        if let Some(last) = last {
+            *behind = Some(last.clone());
+        }
+        visited >= count
     }
 
     /// Forgets those of a group that is deleted.
@@ -267,12 +285,26 @@ mod tests {
             resets.set("g", topic, 1, TO);
         }
         let before = resets.version();
-        resets.delete_topic("none");
+        assert!(!resets.delete_topic("none", &mut None, 9));
         assert_eq!(resets.version(), before, "nothing is to be saved");
-        resets.delete_topic("t");
+        assert!(!resets.delete_topic("t", &mut None, 9));
         let at = ["a", "t", "tt"].map(|topic| resets.get("g", topic, 1));
         assert_eq!(at, [Some(TO), Some(QueueOffset(0)), Some(TO)]);
         assert!(resets.version() > before, "it is saved");
+    }
+
+    #[test]
+    fn those_of_a_deleted_topic_go_in_slices_of_whole_groups() {
+        let mut resets = Resets::default();
+        for group in ["g", "h", "i"] {
+            (0..2).for_each(|queue_id| resets.set(group, "t", queue_id, TO));
+        }
+        let (start, mut behind) = (QueueOffset(0), None);
+        for (has_more, expected) in [(true, [start, start, TO]), (false, [start; 3])] {
+            assert_eq!(resets.delete_topic("t", &mut behind, 3), has_more);
+            let at = ["g", "h", "i"].map(|group| resets.get(group, "t", 1));
+            assert_eq!(at, expected.map(Some));
+        }
     }
 
     #[test]
