@@ -72,7 +72,7 @@ pub fn serve(data: &Rc<DataPlane>, owned: &Rc<OwnedLog>, request: Request<'_, '_
 enum Pass {
     /// It has just arrived: progress is committed, and it may be held.
     First,
-    /// It was held.
+    /// It was held, or its topic changed while it waited for its turn.
     Again,
 }
 
@@ -113,7 +113,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
         // A message can wake all the pulls that a connection has ever sent, each with an answer of
         // its own, and a shard serves a whole read of another shard's connection at once.
         if self.request.peer.has_much_to_send() {
-            return later::read(self.data, self.request);
+            return later::read(self.data, self.request, header.topic);
         }
         let mut pieces = self.data.services().pull.pieces.borrow_mut();
         pieces.clear();
@@ -123,7 +123,7 @@ impl<'a, 'f> Attempt<'a, 'f> {
                     self.answer(owned, &pulling, &result, &mut pieces);
                 }
             }
-            ReadNow::Later => later::read(self.data, self.request),
+            ReadNow::Later => later::read(self.data, self.request, header.topic),
         }
     }
 

@@ -9,11 +9,11 @@ use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
-use ringmq_runtime::sim::World;
+use ringmq_runtime::sim::{PageCache, World};
 use ringmq_runtime::task;
 
 use super::boot::{BROKER, boot, boot_with, connect, settings};
-use super::world::Client;
+use super::world::{Client, send_header};
 use super::{QUEUE, ask_reset, consume, create_topic, delete, delete_topic, pull};
 
 /// One more than the resets that a log keeps.
@@ -74,6 +74,51 @@ fn a_reset_that_a_deletion_overtakes_does_not_reach_the_next_topic() {
             delete_topic(&client).await;
         }
     });
+}
+
+/// A pull whose topic is deleted `delay` after it was sent; `None` when it was answered before.
+async fn deleted_while_cold(world: &World, delay: Duration) -> Option<i32> {
+    boot(world, 1, "broker-a");
+    let client = connect(world).await;
+    create_topic(&client, 8).await;
+    // More than a start keeps in memory of the end of the log.
+    for _ in 0..4 {
+        let header = send_header("T2", 0, None);
+        client.ask(request::SEND_MESSAGE_V2, &header, &[7; 1 << 20]).await;
+    }
+    task::sleep(Duration::from_secs(10)).await;
+    world.kill(BROKER);
+    boot(world, 1, "broker-a");
+    let client = Rc::new(connect(world).await);
+    let read = Duration::from_millis(20);
+    world.disk_faults(BROKER, |faults| {
+        faults.page_cache = PageCache::Brought;
+        faults.latency = (read, read);
+    });
+    let pulling = Rc::clone(&client);
+    let pulled = async move { pull(&pulling, "new", 0, true).await.code() };
+    let pulled = task::spawn("a cold pull", pulled);
+    task::sleep(delay).await;
+    let is_answered = pulled.is_finished();
+    delete_topic(&client).await;
+    let code = pulled.await;
+    (!is_answered).then_some(code)
+}
+
+#[test]
+fn a_pull_that_waits_for_the_device_gets_nothing_of_a_topic_that_is_deleted_meanwhile() {
+    let mut waited = 0;
+    for seed in 0..4 {
+        let world = World::new(seed);
+        let here = world.clone();
+        let delay = Duration::from_millis(2 + 4 * seed);
+        let code = world.run(async move { deleted_while_cold(&here, delay).await });
+        if let Some(code) = code {
+            assert_eq!(code, response::TOPIC_NOT_EXIST, "seed {seed}, {delay:?}");
+            waited += 1;
+        }
+    }
+    assert!(waited > 1, "{waited} pulls waited for the device");
 }
 
 fn both_topics() -> Vec<u8> {
