@@ -12,9 +12,10 @@
 //! (`ringmq_store::resets`). There may be 300,000 groups, so a step takes some of them. In between
 //! the views have no such topic, so pulls and commits are refused, and who asks how far a group is
 //! learns that it is where it was, or begins anew. The resets are on disk before the topic is gone
-//! from the table, and outlive a restart. A crash before that finds the topic, maybe still with its
-//! messages, and each group where it was or sent to the beginning, as progress is saved all the
-//! while: it gets messages twice and loses none, and nothing was answered.
+//! from the table, and outlive a restart. Progress is saved all the while, so it is forgotten only
+//! when no crash brings the messages back: one that comes before finds all of them, with each group
+//! where it was, and gives nobody a message twice. One that comes later finds a topic without
+//! messages, and takes what is left of progress in it back to 0.
 //!
 //! What this cannot know is a member that has neither committed nor has a pull here at that moment:
 //! it goes on where it was. So do members of a broadcasting group but for the first that comes
@@ -111,17 +112,29 @@ async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> 
             for owned in data.local.logs() {
                 owned.log.delete_topic(&topic);
             }
-            for owned in data.local.logs() {
-                owned.forget_topic(&topic).await;
-            }
+            let forgotten = forget_progress(&data, &topic).await;
             // Last, as the newest resets stay when there are too many: these groups run.
             held::begin_anew(&data, &topic, waiting).await;
             for owned in data.local.logs() {
-                owned.log.deletions_last().await.map_err(|error| error.to_string())?;
                 owned.save_offsets().await.map_err(|error| error.to_string())?;
             }
-            Ok(())
+            forgotten
         }
     });
     deleted.await.into_iter().collect()
+}
+
+/// Forgets the progress of groups in each queue of a topic that no crash brings back.
+///
+/// # Errors
+/// What the last of the logs said that may bring theirs back.
+async fn forget_progress(data: &DataPlane, topic: &str) -> Result<(), String> {
+    let mut outcome = Ok(());
+    for owned in data.local.logs() {
+        match owned.log.deletions_last().await {
+            Ok(()) => owned.forget_topic(topic).await,
+            Err(error) => outcome = Err(error.to_string()),
+        }
+    }
+    outcome
 }

@@ -9,7 +9,7 @@ use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
-use ringmq_runtime::sim::{PageCache, World};
+use ringmq_runtime::sim::{Chance, PageCache, World};
 use ringmq_runtime::task;
 
 use super::boot::{BROKER, boot, boot_with, connect, settings};
@@ -72,6 +72,60 @@ fn a_reset_that_a_deletion_overtakes_does_not_reach_the_next_topic() {
             let got = consume(&client, "g", 10).await;
             assert_eq!(got, (0..12).collect::<Vec<_>>(), "{delay_us} us, answered {code}");
             delete_topic(&client).await;
+        }
+    });
+}
+
+/// How many messages a group gets that had consumed all of them, when the broker is killed `delay`
+/// after their topic began to be deleted.
+async fn consumed_again(world: &World, client: Client, delay: Duration) -> usize {
+    create_topic(&client, 10).await;
+    assert_eq!(consume(&client, "g", 0).await.len(), 10);
+    // Until its progress is saved.
+    task::sleep(Duration::from_secs(1)).await;
+    client.send("T1", QUEUE + 1).await;
+    let delete = async move { delete_topic(&client).await };
+    let deletion = task::spawn("a deletion", delete);
+    task::sleep(delay).await;
+    world.kill(BROKER);
+    drop(deletion);
+    boot_often_saving(world);
+    let client = connect(world).await;
+    let header = TopicRequest { topic: "T1", lo: None };
+    let found = client.call(request::GET_TOPIC_CONFIG, &header, &[]).await;
+    if found.code() == response::TOPIC_NOT_EXIST {
+        return 0;
+    }
+    let at = client.committed("T1", QUEUE).await.parse().expect("a number");
+    let again = consume(&client, "g", at).await.len();
+    delete_topic(&client).await;
+    again
+}
+
+fn boot_often_saving(world: &World) {
+    let settings = Settings {
+        commit_log_count: 1,
+        flush_consumer_offset_interval_ms: 10,
+        ..settings(world, "broker-a")
+    };
+    boot_with(world, 1, settings);
+}
+
+#[test]
+fn a_group_gets_no_message_twice_wherever_a_kill_meets_the_deletion_of_its_topic() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot_often_saving(&here);
+        here.disk_faults(BROKER, |faults| {
+            faults.slow_chance = Chance::per_mille(300);
+            faults.slow = Duration::from_millis(5);
+        });
+        for round in 0..40 {
+            let client = connect(&here).await;
+            let delay = Duration::from_micros(500 * round);
+            let again = consumed_again(&here, client, delay).await;
+            assert_eq!(again, 0, "killed after {delay:?}");
         }
     });
 }
