@@ -304,7 +304,7 @@ fn broken_compressed_registrations_are_refused() {
     );
     assert!(matches!(error, Err(RegisterError::TopicLine(line)) if line == "T1 x"));
     // A count that promises more than there is.
-    let plain = b"\0\0\0\x02{}\x7F\xFF\xFF\xFF";
+    let plain = b"\0\0\0\x02{}\0\x0F\xFF\xFF";
     let error = RegisterBrokerBody::from_slice(
         &compress(Compression::Zlib, plain),
         true,

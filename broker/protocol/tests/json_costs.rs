@@ -127,18 +127,38 @@ fn the_way_to_what_is_referred_to_is_counted() {
     check_too_large::<TopicConfigList>(&format!("{{{object},topicConfigList:[{uses}]}}"));
 }
 
-#[test]
-fn the_lines_of_a_compressed_registration_share_one_budget() {
-    let uses: Vec<_> = (0..200).map(|number| format!("a{number}:{{$ref:'$.t'}}")).collect();
-    let line = format!("T 4 4 6 SINGLE_TAG {{t:'{}',{}}}", "x".repeat(4096), uses.join(","));
+/// A registration of these lines of topics, as brokers before 5.0 send it.
+fn compressed(lines: impl ExactSizeIterator<Item = String>) -> Vec<u8> {
     let part = |text: &str| {
         [&i32::try_from(text.len()).expect("short").to_be_bytes(), text.as_bytes()].concat()
     };
     let mut plain = part("{}");
-    plain.extend(100_i32.to_be_bytes());
-    (0..100).for_each(|_| plain.extend(part(&line)));
+    plain.extend(i32::try_from(lines.len()).expect("few").to_be_bytes());
+    lines.for_each(|line| plain.extend(part(&line)));
     plain.extend(part("[]"));
-    let packed = compress(Compression::Zlib, &plain);
+    compress(Compression::Zlib, &plain)
+}
+
+#[test]
+fn a_registration_of_very_short_lines_is_refused_before_they_are_read() {
+    let (lines, max_len) = (40_000, 1 << 20);
+    let packed = compressed((0..lines).map(|number| format!("{number:x} 1 1 6 S")));
+    let read = || RegisterBrokerBody::from_slice(&packed, true, 413 - 1, max_len);
+    let refused = check_holds_at_most(4 << 20, read).map(|_| ());
+    assert_eq!(refused, Err(RegisterError::TooManyTopics { found: lines, max: max_len / 64 }));
+    // The same as JSON.
+    let topics: Vec<_> = (0..2_000).map(|number| format!("t{number}:{{}}")).collect();
+    let body =
+        format!("{{topicConfigSerializeWrapper:{{topicConfigTable:{{{}}}}}}}", topics.join(","));
+    let refused = RegisterBrokerBody::from_slice(body.as_bytes(), false, 513, 64_000).map(|_| ());
+    assert_eq!(refused, Err(RegisterError::TooManyTopics { found: 2_000, max: 1_000 }));
+}
+
+#[test]
+fn the_lines_of_a_compressed_registration_share_one_budget() {
+    let uses: Vec<_> = (0..200).map(|number| format!("a{number}:{{$ref:'$.t'}}")).collect();
+    let line = format!("T 4 4 6 SINGLE_TAG {{t:'{}',{}}}", "x".repeat(4096), uses.join(","));
+    let packed = compressed((0..100).map(|_| line.clone()));
     let read = || RegisterBrokerBody::from_slice(&packed, true, 413 - 1, REGISTER_SIZE_MAX_BYTES);
     let refused = check_holds_at_most(32 << 20, read).map(|_| ());
     assert!(matches!(refused, Err(RegisterError::Json(JsonError::TooLarge { .. }))), "{refused:?}");

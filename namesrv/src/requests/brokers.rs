@@ -141,8 +141,11 @@ fn registration_body(
 }
 
 fn unreadable(error: &RegisterError) -> Refusal {
-    use RegisterError::{Compression, TooLong};
-    let is_long = matches!(error, TooLong { .. } | Compression(CompressionError::TooLong { .. }));
+    use RegisterError::{Compression, TooLong, TooManyTopics};
+    let is_long = matches!(
+        error,
+        TooLong { .. } | TooManyTopics { .. } | Compression(CompressionError::TooLong { .. })
+    );
     let fix = if is_long { "; mqnamesrv, in a process of its own, reads the most" } else { "" };
     Refusal::error(format_args!("registration cannot be read: {error}{fix}"))
 }

@@ -30,6 +30,11 @@ pub const BODY_SINCE_VERSION: i32 = 37;
 /// 700,000 topics.
 pub const REGISTER_SIZE_MAX_BYTES: usize = 64 << 20;
 
+/// One topic is read for so many bytes that a registration may have, so a million where those are
+/// [`REGISTER_SIZE_MAX_BYTES`]. The largest clusters have some 100,000, of 50 bytes and more. The
+/// shortest line has 13, of which 64 MiB hold five million, and a topic takes 250 when it is read.
+const BYTES_PER_TOPIC: usize = 64;
+
 /// Body of REGISTER_BROKER (103).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -51,6 +56,14 @@ pub enum RegisterError {
         /// Most bytes allowed.
         max: usize,
     },
+    /// More topics, or mappings of static ones, than its reader wants.
+    #[error("{found} topics, at most {max} are read")]
+    TooManyTopics {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// The compression is broken or unfolds to too much.
     #[error(transparent)]
     Compression(#[from] CompressionError),
@@ -66,7 +79,8 @@ pub enum RegisterError {
 }
 
 impl RegisterBrokerBody {
-    /// Reads a body of at most `max_len` bytes, unfolded; `version` is the sender's release number.
+    /// Reads a body of at most `max_len` bytes, unfolded, and as many topics as go with that;
+    /// `version` is the sender's release number.
     ///
     /// # Errors
     /// See [`RegisterError`].
@@ -78,11 +92,19 @@ impl RegisterBrokerBody {
     ) -> Result<Self, RegisterError> {
         if compressed {
             let plain = compression::decompress(Compression::Zlib, body, max_len)?;
-            return Self::from_unpacked(&plain, version);
+            return Self::from_unpacked(&plain, version, max_len / BYTES_PER_TOPIC);
         }
         if body.len() > max_len {
             return Err(RegisterError::TooLong { len: body.len(), max: max_len });
         }
+        let read = Self::from_json(body, version)?;
+        let table = &read.topic_config_serialize_wrapper;
+        let mappings = table.topic_queue_mapping_info_map.as_ref().map_or(0, BTreeMap::len);
+        check_count(table.topic_config_table.len().max(mappings), max_len / BYTES_PER_TOPIC)?;
+        Ok(read)
+    }
+
+    fn from_json(body: &[u8], version: i32) -> Result<Self, JsonError> {
         if body.is_empty() {
             return Ok(Self::default());
         }
@@ -90,23 +112,24 @@ impl RegisterBrokerBody {
             let topic_config_serialize_wrapper = json::from_slice(body)?;
             return Ok(Self { topic_config_serialize_wrapper, ..Self::default() });
         }
-        Ok(json::from_slice(body)?)
+        json::from_slice(body)
     }
 
-    fn from_unpacked(plain: &[u8], version: i32) -> Result<Self, RegisterError> {
+    fn from_unpacked(plain: &[u8], version: i32, topics_max: usize) -> Result<Self, RegisterError> {
         let (mut reader, budget) = (Reader::new(plain), Budget::of(plain.len()));
         let mut table = TopicConfigTable {
             data_version: json_part::<DataVersion>(&mut reader, &budget, "data version")?,
             ..TopicConfigTable::default()
         };
-        for _ in 0..reader.len_i32("topic count")? {
+        for _ in 0..check_count(reader.len_i32("topic count")?, topics_max)? {
             let len = reader.len_i32("topic length")?;
             let topic = topic_from_line(reader.text(len, "topic")?, &budget)?;
             table.topic_config_table.insert(topic.topic_name.clone(), topic);
         }
         let filter_server_list = json_part(&mut reader, &budget, "filter servers")?;
         if version >= MAPPINGS_SINCE_VERSION && !reader.rest().is_empty() {
-            table.topic_queue_mapping_info_map = Some(mappings(&mut reader, &budget)?);
+            let count = check_count(reader.len_i32("mapping count")?, topics_max)?;
+            table.topic_queue_mapping_info_map = Some(mappings(&mut reader, &budget, count)?);
         }
         Ok(Self { filter_server_list, topic_config_serialize_wrapper: table })
     }
@@ -130,12 +153,18 @@ impl RegisterBrokerBody {
     }
 }
 
+/// As many topics, or mappings, as there are, unless these are too many.
+fn check_count(found: usize, max: usize) -> Result<usize, RegisterError> {
+    if found > max { Err(RegisterError::TooManyTopics { found, max }) } else { Ok(found) }
+}
+
 fn mappings(
     reader: &mut Reader<'_>,
     budget: &Budget,
+    count: usize,
 ) -> Result<BTreeMap<String, TopicQueueMappingInfo>, RegisterError> {
     let mut map = BTreeMap::new();
-    for _ in 0..reader.len_i32("mapping count")? {
+    for _ in 0..count {
         let mapping: TopicQueueMappingInfo = json_part(reader, budget, "mapping")?;
         map.insert(mapping.topic.clone().unwrap_or_default(), mapping);
     }
