@@ -15,7 +15,7 @@ use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::{RequestHead, SerializeType, write_request};
 use serde_json::Value;
 
-use super::{BRIEF, bench, broker_settings, folder, port};
+use super::{BRIEF, DEEP, bench, broker_settings, folder, port};
 
 /// More than the broker's `maxMessageSize`, one at a time.
 const TOO_LARGE: [&str; 6] = ["--size", "5MiB..6MiB", "--connections", "1", "--depth", "1"];
@@ -38,7 +38,8 @@ fn a_profile_without_perf_is_refused_with_what_to_install() {
 #[test]
 fn a_search_that_finds_no_rate_ends_at_its_lowest_and_says_how_far_off_it_was() {
     let rates = ["--start", "400", "--min", "200", "--max", "800"];
-    let words = [&["knee", "--no-limits", "--bound", "p50=1us"], &rates[..], &BRIEF].concat();
+    let bound = ["knee", "--no-limits", "--bound", "p50=1us"];
+    let words = [&bound[..], &rates, &BRIEF, &DEEP].concat();
     let output = bench(folder().path(), &words);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
@@ -64,7 +65,7 @@ fn a_result_too_short_to_be_compared_says_so() {
     assert!(told(&words));
     assert!(!told(&[&words[..], &["--repeat", "3"]].concat()), "three repetitions are enough");
     let knee = ["knee", "--no-limits", "--json", "--bound", "p50=10s", "--max", "1k"];
-    assert!(!told(&[&knee, &BRIEF[..]].concat()), "a search has no --repeat to be advised");
+    assert!(!told(&[&knee[..], &BRIEF, &DEEP].concat()), "a search has no --repeat to be advised");
 }
 
 #[test]

@@ -14,9 +14,22 @@ fn brief(command: &str) -> &'static [&'static str] {
         "produce" | "end-to-end" => {
             &["-c", "4", "--warm-up", "0", "--duration", "60", "--messages", "300"]
         }
-        "consume" | "mixed" => {
-            &["-c", "4", "--warm-up", "0.1", "--duration", "0.4", "--fill", "2k"]
-        }
+        "consume" => &["-c", "4", "--warm-up", "0.1", "--duration", "0.4", "--fill", "2k"],
+        // More slots than requests fall due: a stall of a busy machine leaves none unsent.
+        "mixed" => &[
+            "-c",
+            "4",
+            "-d",
+            "256",
+            "--rate",
+            "1k",
+            "--warm-up",
+            "0.1",
+            "--duration",
+            "0.4",
+            "--fill",
+            "2k",
+        ],
         "idle" => &["-c", "3", "-d", "5", "--hold", "300ms", "--warm-up", "0.1", "--duration", "1"],
         "knee" => &[
             "--start",
@@ -27,6 +40,8 @@ fn brief(command: &str) -> &'static [&'static str] {
             "p50=10s",
             "-c",
             "4",
+            "-d",
+            "64",
             "--duration",
             "0.2",
         ],
