@@ -1,4 +1,4 @@
-//! How many files a process may map: the kernel's bound, and what Apache's broker asks of it.
+//! How many files a process may map and hold open, and how many Apache's broker does.
 
 use crate::args::Command;
 use crate::args::target::TargetArgs;
@@ -9,20 +9,26 @@ use crate::versus::plan::Block;
 use crate::versus::scenario::Client;
 
 /// The kernel's bound on the mappings of a process, 65,530 by default.
-const BOUND: &str = "proc/sys/vm/max_map_count";
+const MAPPINGS: &str = "proc/sys/vm/max_map_count";
+
+/// The bounds of this process; what it starts has the same.
+const LIMITS: &str = "proc/self/limits";
 
 /// Mappings that Apache's broker needs by queue when it starts: it maps the file of each. On 40,000
 /// queues it ended by itself at a bound of 65,530, so one of them is not enough.
 const MAPPINGS_PER_QUEUE: usize = 2;
 
 /// What Apache's `os.sh` sets.
-const ADVISED: usize = 655_360;
+const ADVISED_MAPPINGS: usize = 655_360;
+
+/// Descriptors besides those of queues: connections, jars, other files.
+const OTHER_DESCRIPTORS: usize = 4_096;
 
 /// Says before a race what its restarts will lack, if they will.
 pub async fn announce(blocks: &[Block]) {
     let queues = blocks.iter().filter(|block| block.rival.is_apache()).filter_map(restarted);
     if let Some(queues) = queues.max()
-        && let Some(what) = shortage(&fact(BOUND).await, queues)
+        && let Some(what) = shortage(&fact(MAPPINGS).await, &fact(LIMITS).await, queues)
     {
         eprintln!("{what}");
     }
@@ -36,25 +42,44 @@ fn restarted(block: &Block) -> Option<usize> {
     usize::try_from(topics * queues).ok()
 }
 
-/// Looks whether Apache's broker can start on so many queues.
+/// Looks whether Apache's broker can work and start on so many queues.
 ///
 /// # Errors
 /// It cannot; the sentence tells what to set. Nothing here changes the machine.
 pub async fn check(queues: usize) -> Result<(), BenchError> {
-    match shortage(&fact(BOUND).await, queues) {
+    match shortage(&fact(MAPPINGS).await, &fact(LIMITS).await, queues) {
         Some(what) => Err(BenchError::Race(what)),
         None => Ok(()),
     }
 }
 
-/// A kernel that does not tell has no bound that is known.
-fn shortage(bound: &str, queues: usize) -> Option<String> {
+/// What the machine lacks for so many queues. A kernel that does not tell has no known bound.
+fn shortage(mappings: &str, limits: &str, queues: usize) -> Option<String> {
+    too_few_descriptors(limits, queues).or_else(|| too_few_mappings(mappings, queues))
+}
+
+fn too_few_mappings(bound: &str, queues: usize) -> Option<String> {
     let bound: usize = bound.parse().ok()?;
     let needed = queues * MAPPINGS_PER_QUEUE;
     (bound < needed).then(|| {
         format!(
             "Apache's broker cannot start again on {queues} queues: it maps a file of each, and \
-             vm.max_map_count is {bound}; set it first: sysctl -w vm.max_map_count={ADVISED}"
+             vm.max_map_count is {bound}; set it first: sysctl -w \
+             vm.max_map_count={ADVISED_MAPPINGS}"
+        )
+    })
+}
+
+/// It keeps the file of each queue open, and refuses all sends once it cannot open one more. A JVM
+/// raises its own bound to the hard one.
+fn too_few_descriptors(limits: &str, queues: usize) -> Option<String> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let hard: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    let needed = queues + OTHER_DESCRIPTORS;
+    (hard < needed).then(|| {
+        format!(
+            "Apache's broker cannot work on {queues} queues: it keeps a file of each open, and the \
+             hard limit of open files is {hard}; raise it first: ulimit -Hn {needed}, as root"
         )
     })
 }
@@ -82,9 +107,20 @@ mod tests {
 
     #[test]
     fn too_low_a_bound_is_told_with_what_to_set() {
-        let what = shortage("65530", 40_000).unwrap();
+        let limits = |hard: &str| {
+            format!(
+                "Limit   Soft Limit  Hard Limit  Units\nMax open files   1024   {hard}  files\n"
+            )
+        };
+        let enough = limits("1048576");
+        let what = shortage("65530", &enough, 40_000).unwrap();
         assert!(what.contains("40000 queues") && what.ends_with("vm.max_map_count=655360"));
-        assert_eq!((shortage("655360", 40_000), shortage("65530", 4)), (None, None));
-        assert_eq!(shortage("", 40_000), None);
+        let what = shortage("655360", &limits("20000"), 40_000).unwrap();
+        assert!(what.contains("open files is 20000; ") && what.contains("ulimit -Hn 44096"));
+        assert_eq!(shortage("655360", &enough, 40_000), None);
+        assert_eq!(shortage("65530", &limits("20000"), 4), None);
+        // Unlimited, or not told.
+        assert_eq!(shortage("", &limits("unlimited"), 40_000), None);
+        assert_eq!(shortage("", "", 40_000), None);
     }
 }

@@ -88,8 +88,8 @@ pub async fn keep_with(
 /// Ends the broker and starts it again: how long that took until it answered.
 ///
 /// # Errors
-/// It does not end or start, or lacks what it had stored; or the kernel allows fewer mappings than
-/// it needs, and nothing is tried.
+/// It does not end or start, or lacks what it had stored; or the machine allows fewer mappings or
+/// open files than it needs, and nothing is tried.
 pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration, BenchError> {
     if running.is_apache() {
         mappings::check(target.queues().len()).await?;
