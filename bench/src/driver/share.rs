@@ -143,8 +143,8 @@ impl Share {
     }
 
     /// Ends a span: its counts, for those of the next one into `spare`, which is empty. What is due
-    /// and finds a slot is sent first: where this thread itself was held up, the end may come before
-    /// the ticker, and no server has left that behind.
+    /// and finds a slot is sent first: where this thread itself was held up, the end may come
+    /// before the ticker, and no server has left that behind.
     pub fn turn(&self, spare: Box<Window>) -> Span {
         if let Some(pacer) = &self.pacer {
             self.send_due(pacer);
