@@ -8,7 +8,8 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::process;
 use serde::{Deserialize, Serialize};
 
-use crate::environment::{device_of, fact};
+use crate::environment::disk::device_of;
+use crate::environment::fact;
 use crate::measure::Used;
 use crate::target::Target;
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::environment::{DiskFacts, Environment, RELEASE_KEY, VERSION_KEY};
+use crate::environment::disk::DiskFacts;
+use crate::environment::{Environment, RELEASE_KEY, VERSION_KEY};
 use crate::observe::Strain;
 
 /// Stands for what the kernel does not tell, as most virtual machines have no frequencies to govern
