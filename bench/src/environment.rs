@@ -1,6 +1,7 @@
 //! On what a run was made: a figure without it cannot be compared with another.
 
 pub mod disk;
+mod governor;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ pub struct Environment {
     pub client_cores: Vec<usize>,
     /// Those of them to which the broker is bound that bench started, too.
     pub shared_cores: Vec<usize>,
-    /// How the first core chooses its frequency.
+    /// How the cores choose their frequency, and which does how where they differ.
     pub governor: String,
     /// Memory nodes.
     pub numa_nodes: String,
@@ -59,6 +60,9 @@ pub struct Environment {
     /// Its configuration.
     pub broker_config: BTreeMap<String, String>,
 }
+
+/// Where `/proc` and `/sys` are.
+const ROOT: &str = "/";
 
 /// How this program was built: figures of a debug build mean nothing.
 const BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
@@ -100,8 +104,13 @@ impl Environment {
 
     /// Looks at the machine alone.
     pub async fn of_machine() -> Self {
+        Self::of_files(Path::new(ROOT)).await
+    }
+
+    /// The same of the machine whose kernel has its files below `root`.
+    async fn of_files(root: &Path) -> Self {
         let Said { words: command, settings } = said::said();
-        let governor = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+        let fact = async |path| fact_below(root, path).await;
         Self {
             unix_ms: clock::unix_ms(),
             bench: format!("{VERSION}, {BUILD} build"),
@@ -110,7 +119,7 @@ impl Environment {
             kernel: fact("proc/sys/kernel/osrelease").await,
             cpu: cpu_model(&fact("proc/cpuinfo").await),
             cores: shards::usable_cores().len(),
-            governor: fact(governor).await,
+            governor: governor::of_cores(root).await,
             numa_nodes: fact("sys/devices/system/node/online").await,
             memory_bytes: process::memory_bytes(),
             load_average: loads(&fact("proc/loadavg").await),
@@ -121,7 +130,12 @@ impl Environment {
 
 /// A file of the kernel, without the line end; empty when it is not there.
 pub async fn fact(path: &str) -> String {
-    let Ok(root) = Disk::live("/") else { return String::new() };
+    fact_below(Path::new(ROOT), path).await
+}
+
+/// The same of a kernel that has its files below `root`.
+async fn fact_below(root: &Path, path: &str) -> String {
+    let Ok(root) = Disk::live(root) else { return String::new() };
     let bytes = root.read_all(path, FACT_MAX_BYTES).await.unwrap_or_default();
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
@@ -164,6 +178,35 @@ async fn broker_facts(target: &Target) -> Option<(Facts, Facts)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What comes of a directory with these files, by their paths and contents.
+    pub fn with_files<T>(files: &[(&str, &str)], test: impl AsyncFnOnce(&Path) -> T) -> T {
+        let folder = tempfile::tempdir().unwrap();
+        let tested = shards::try_block_on("test", async {
+            let disk = Disk::live(folder.path()).unwrap();
+            for (file, text) in files {
+                disk.create_dir_all(Path::new(file).parent().unwrap()).await.unwrap();
+                disk.replace(file, *text).await.unwrap();
+            }
+            test(folder.path()).await
+        });
+        tested.unwrap()
+    }
+
+    #[test]
+    fn the_facts_of_a_machine_are_read_from_the_files_of_its_kernel() {
+        let files = [
+            ("proc/sys/kernel/osrelease", "6.1.0\n"),
+            ("proc/cpuinfo", "processor\t: 0\nmodel name\t: Fast CPU\n"),
+            ("proc/loadavg", "0.50 0.25 0.10 1/99 7\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n"),
+            ("sys/devices/system/node/online", "0-1\n"),
+        ];
+        let environment = with_files(&files, async |root| Environment::of_files(root).await);
+        let Environment { kernel, cpu, load_average, governor, numa_nodes, .. } = environment;
+        assert_eq!([&*kernel, &cpu, &load_average], ["6.1.0", "Fast CPU", "0.50 0.25 0.10"]);
+        assert_eq!([&*governor, &numa_nodes], ["performance", "0-1"]);
+    }
 
     #[test]
     fn of_the_load_only_the_three_averages_are_told() {
