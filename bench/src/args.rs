@@ -50,6 +50,7 @@ Examples:
   bench limits -n 127.0.0.1:9876                 what the way to a running cluster takes
   bench versus --against tuned,ours --scenarios sync-64x1
                                                  the race against Apache RocketMQ 5.5.0
+  bench consume --profile flame.svg              which code the broker's CPU time goes to (perf)
   bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
 
 Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line or scenario file, 3 requests
@@ -233,12 +234,8 @@ pub enum Command {
 impl Command {
     /// Files that it will write its results to; of those with one beginning the first.
     pub fn files(&self) -> Vec<PathBuf> {
-        let mut more = None;
         let output = match self {
-            Self::Produce(args) => {
-                more.clone_from(&args.profile);
-                &args.load.output
-            }
+            Self::Produce(args) => &args.load.output,
             Self::Consume(args) => &args.load.output,
             Self::EndToEnd(args) => &args.load.output,
             Self::Mixed(args) => &args.load.output,
@@ -248,7 +245,8 @@ impl Command {
             Self::Report(args) => return vec![args.output.clone()],
             _ => return Vec::new(),
         };
-        document(output.output.as_deref()).chain(output.report.clone()).chain(more).collect()
+        let pictures = output.report.iter().chain(&output.profile).cloned();
+        document(output.output.as_deref()).chain(pictures).collect()
     }
 }
 
@@ -308,7 +306,7 @@ mod tests {
     #[test]
     fn the_help_of_a_command_has_no_flag_that_it_never_heeds() {
         for (command, flags) in [
-            ("knee", &["--rate", "--repeat", "--messages"][..]),
+            ("knee", &["--rate", "--repeat", "--messages", "--profile"][..]),
             ("limits", &["--repeat"]),
             ("switch", &["--duration", "--messages", "--repeat"]),
         ] {

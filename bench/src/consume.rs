@@ -16,6 +16,7 @@ use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Measured};
 use crate::produce::Producers;
+use crate::profile::Profile;
 use crate::proof::journal::QueueNumber;
 use crate::record::tally::Tally;
 use crate::report::Report;
@@ -41,16 +42,17 @@ const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
-    let (target, cold) = prepare(args).await?;
+    let prepared = prepare(args).await?;
+    let target = &prepared.target;
     let rate = args.produce.or(target.store().is_some().then_some(PRODUCE_DEFAULT));
     let rate = rate.filter(|_| args.from == Begin::Last);
-    let sends = rate.map(|rate| Sends::new(&target, &args.load, rate));
+    let sends = rate.map(|rate| Sends::new(target, &args.load, rate));
     let plan = Rc::new(plan(args, sends.as_ref()));
     let limits = match &sends {
-        Some(sends) => Limits::of_sends(&target, &sends.load(&args.load)).await?,
+        Some(sends) => Limits::of_sends(target, &sends.load(&args.load)).await?,
         None => None,
     };
-    let mut runs = repeat(args, &target, &plan, cold.as_ref(), sends.as_ref()).await?;
+    let mut runs = repeat(args, &prepared, &plan, sends.as_ref()).await?;
     let sent = match sends {
         Some(sends) => Some(sends.finish().await),
         None => None,
@@ -62,30 +64,39 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let latency_of = if args.from == Begin::First { limits::PULLS } else { limits::AGES };
     let limits = match limits {
         Some(limits) => Some(limits),
-        None => Limits::of_pulls(&target, &args.load, &plan, &runs, args.cold).await?,
+        None => Limits::of_pulls(target, &args.load, &plan, &runs, args.cold).await?,
     };
     let mut report = Report::new(describe(args), latency_of, &runs);
     report.limits = limits;
     if let Some(sent) = sent {
         report.add_beside("sends", limits::SENDS, &sent);
     }
-    report.finish(&args.load.output, &target, &runs).await?;
+    report.finish(&args.load.output, target, &runs).await?;
     if !args.cold {
         report.note_if_too_short(&args.load.output);
     }
+    prepared.profile.finish().await?;
     target.ended_well();
     Ok(report.ending())
 }
 
+/// What is read from, and how it is looked at.
+struct Prepared {
+    target: Rc<Target>,
+    profile: Profile,
+    cold: Option<ColdLog>,
+}
+
 /// Opens the target and gives it what is to be read.
-async fn prepare(args: &ConsumeArgs) -> Result<(Rc<Target>, Option<ColdLog>), BenchError> {
+async fn prepare(args: &ConsumeArgs) -> Result<Prepared, BenchError> {
+    let profile = Profile::prepare(&args.load).await?;
     let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
     let mut target = Target::open_for(&args.load.target, pulls).await?;
     let is_filled = target.store().is_some() && args.from == Begin::First;
     let messages = args.fill.unwrap_or(if is_filled { FILL_DEFAULT } else { 0 });
     fill(&target, &args.load.pace, &args.load.message, messages).await?;
     let cold = if args.cold { Some(cold::make(&mut target, &args.load.pace).await?) } else { None };
-    Ok((Rc::new(target), cold))
+    Ok(Prepared { target: Rc::new(target), profile, cold })
 }
 
 fn plan(args: &ConsumeArgs, sends: Option<&Sends>) -> PullPlan {
@@ -104,9 +115,8 @@ fn plan(args: &ConsumeArgs, sends: Option<&Sends>) -> PullPlan {
 /// Reads as often as was asked for; what is cold is looked at before, and sends begin with it.
 async fn repeat(
     args: &ConsumeArgs,
-    target: &Target,
+    Prepared { target, profile, cold }: &Prepared,
     plan: &Rc<PullPlan>,
-    cold: Option<&ColdLog>,
     sends: Option<&Sends>,
 ) -> Result<Vec<Measured>, BenchError> {
     let seed = ringmq_runtime::random::seed_u64();
@@ -122,6 +132,7 @@ async fn repeat(
         if let Some(sends) = sends {
             sends.start(target, again).await?;
         }
+        profile.record(target, pace.timing());
         Ok(load)
     })
     .await

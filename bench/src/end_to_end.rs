@@ -15,6 +15,7 @@ use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Measured};
 use crate::produce::Producers;
+use crate::profile::Profile;
 use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
@@ -30,6 +31,7 @@ pub const LATENCY_OF: &str = "end to end us";
 /// # Errors
 /// The broker cannot be started or reached.
 pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
+    let profile = Profile::prepare(&args.load).await?;
     let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
     let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
     let limits = Limits::of_deliveries(&target, args).await?;
@@ -51,6 +53,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
         let steps = Tally::default().with_steps(&args.load.pace.steps());
         let sending =
             task::spawn("bench producers", async move { load.run(timing, steps, |_, _| ()).await });
+        profile.record(&target, timing);
         let tally = clock.tally(&args.load.pace);
         let mut measured = measure::once(&target, &args.load.pace, &consumers, tally).await;
         let sends = sending.await;
@@ -65,6 +68,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     report.add_beside("sends", limits::SENDS, &sent);
     report.finish(&args.load.output, &target, &received).await?;
     report.note_if_too_short(&args.load.output);
+    profile.finish().await?;
     target.ended_well();
     Ok(report.ending())
 }

@@ -14,6 +14,7 @@ use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
+use crate::profile::Profile;
 use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
@@ -26,6 +27,7 @@ use crate::workload::pull::{HOLD, PullPlan, Reading};
 /// # Errors
 /// The broker cannot be started or reached, or there is nothing to read.
 pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
+    let profile = Profile::prepare(&args.load).await?;
     let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
     let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
     let limits = Limits::of_sends(&target, &args.load).await?;
@@ -48,6 +50,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
         let reading = task::spawn("bench readers", async move {
             readers.run(timing, Tally::default(), |_, _| ()).await
         });
+        profile.record(&target, timing);
         sends.push(
             measure::once(&target, &args.load.pace, &load, clock.tally(&args.load.pace)).await,
         );
@@ -72,6 +75,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     report.add_beside("sends alone", limits::SENDS, &alone);
     report.finish(&args.load.output, &target, &sends).await?;
     report.note_if_too_short(&args.load.output);
+    profile.finish().await?;
     target.ended_well();
     Ok(report.ending())
 }

@@ -27,18 +27,15 @@ use crate::workload::topics::TopicDraw;
 /// # Errors
 /// The broker cannot be started or reached.
 pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
+    let profile = Profile::prepare(&args.load).await?;
     let target = Rc::new(Target::open(&args.load.target).await?);
     let limits = Limits::of_sends(&target, &args.load).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let acks = args.verify.then(|| Acks::new(producers.run));
     let (pace, output) = (&args.load.pace, &args.load.output);
-    let profile = match &args.profile {
-        Some(file) => Some(Profile::prepare(&target, file).await?),
-        None => None,
-    };
     let runs = measure::repeat(&target, pace, output, args.stages, async |again| {
         let load = producers.connect(&target, pace, again, acks.clone()).await?;
-        profile.iter().for_each(|profile| profile.record(pace.timing()));
+        profile.record(&target, pace.timing());
         Ok(load)
     })
     .await?;
@@ -47,10 +44,7 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     report.limits = limits;
     report.finish(&args.load.output, &target, &runs).await?;
     report.note_if_too_short(&args.load.output);
-    if let Some(profile) = profile {
-        // Who stops the run does not wait for a picture of it.
-        stop::or_dropped(profile.finish()).await.unwrap_or(Ok(()))?;
-    }
+    profile.finish().await?;
     if let Some(acks) = acks.filter(|_| !stop::is_requested()) {
         if acks.is_full() {
             return Err(BenchError::TooManyToVerify(ACKS_MAX));

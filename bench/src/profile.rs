@@ -12,10 +12,12 @@ use inferno::flamegraph::{self, Options};
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task::{self, Task};
 
+use crate::args::load::LoadArgs;
 use crate::driver::Timing;
 use crate::error::BenchError;
 use crate::program::{Program, version_of};
 use crate::report::files;
+use crate::stop;
 use crate::target::Target;
 use crate::target::scratch::Scratch;
 
@@ -37,43 +39,71 @@ const STACKS_MAX_BYTES: usize = 1 << 30;
 /// How a file ends that gets a line per stack, for other tools, instead of a picture.
 const FOLDED: &str = "folded";
 
-/// Of a load that is to run.
-pub struct Profile {
+/// What a command was asked for: one of its load, or none.
+pub struct Profile(Option<Recorder>);
+
+impl Profile {
+    /// Prepares it, before a broker is started or anything is measured.
+    ///
+    /// # Errors
+    /// It was asked for, and `perf` is missing, or nobody has said which processes the broker has.
+    pub async fn prepare(load: &LoadArgs) -> Result<Self, BenchError> {
+        let Some(file) = &load.output.profile else { return Ok(Self(None)) };
+        if load.target.namesrv.is_some() && load.target.broker_pid.is_empty() {
+            return Err(BenchError::program(
+                "--profile",
+                "name the processes of the broker with --broker-pid",
+            ));
+        }
+        Ok(Self(Some(Recorder::prepare(file).await?)))
+    }
+
+    /// Records from the end of the warm-up on of a load that begins now; of several the first.
+    pub fn record(&self, target: &Target, timing: Timing) {
+        if let Some(recorder) = &self.0 {
+            recorder.record(target, timing);
+        }
+    }
+
+    /// Waits for the recording and draws it; not for somebody who stops the run.
+    ///
+    /// # Errors
+    /// `perf` fails: mostly it may not look at the broker. Or the file cannot be written.
+    pub async fn finish(self) -> Result<(), BenchError> {
+        match self.0 {
+            Some(recorder) => stop::or_dropped(recorder.finish()).await.unwrap_or(Ok(())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A profile that was asked for.
+struct Recorder {
     file: PathBuf,
-    pids: String,
     /// Before its directory, in which it writes until it is dropped.
     recording: RefCell<Option<Task<Result<String, BenchError>>>>,
     scratch: Scratch,
 }
 
-impl Profile {
-    /// Prepares one of the processes of the broker, which goes to `file`.
-    ///
-    /// # Errors
-    /// `perf` is missing, or nobody has said which processes they are.
-    pub async fn prepare(target: &Target, file: &Path) -> Result<Self, BenchError> {
+impl Recorder {
+    async fn prepare(file: &Path) -> Result<Self, BenchError> {
         let fix = "--profile needs it: install linux-perf, or linux-tools for this kernel";
         version_of("perf", "--version", fix)?;
-        let pids: Vec<String> = target.pids().iter().map(u32::to_string).collect();
-        if pids.is_empty() {
-            return Err(BenchError::program("--profile", "name the broker's with --broker-pid"));
-        }
         let mut scratch = Scratch::new_in(files::split(file).0).await?;
         scratch.remove_at_end();
-        let (file, pids) = (file.to_owned(), pids.join(","));
-        Ok(Self { file, pids, scratch, recording: RefCell::default() })
+        Ok(Self { file: file.to_owned(), scratch, recording: RefCell::default() })
     }
 
-    /// Records from the end of the warm-up on of a load that begins now; of several the first.
-    pub fn record(&self, timing: Timing) {
+    fn record(&self, target: &Target, timing: Timing) {
         if self.recording.borrow().is_some() {
             return;
         }
         let length = timing.duration.min(RECORD_MAX);
         let data = self.scratch.path().join("perf.data");
         let (data, seconds) = (data.display().to_string(), length.as_secs_f64().to_string());
+        let pids = target.pids().iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         let mut words = RECORD.map(str::to_owned).to_vec();
-        words.extend(["-p", &self.pids, "-o", &data, "--", "sleep", &seconds].map(str::to_owned));
+        words.extend(["-p", &pids, "-o", &data, "--", "sleep", &seconds].map(str::to_owned));
         let log = self.scratch.path().join("record.log");
         let recording = async move {
             task::sleep(timing.warm_up).await;
@@ -82,11 +112,7 @@ impl Profile {
         *self.recording.borrow_mut() = Some(task::spawn("bench perf", recording));
     }
 
-    /// Waits for the recording and draws it.
-    ///
-    /// # Errors
-    /// `perf` fails: mostly it may not look at the broker. Or the file cannot be written.
-    pub async fn finish(self) -> Result<(), BenchError> {
+    async fn finish(self) -> Result<(), BenchError> {
         let recording = self.recording.take();
         let Some(recording) = recording else { return Ok(()) };
         recording.await?;

@@ -25,10 +25,6 @@ pub struct ProduceArgs {
     /// Have the broker (RingMQ only) time the stages of each send that is counted, and show them.
     #[arg(long)]
     pub stages: bool,
-    /// Also draw a flame graph of the broker's processes, by up to 10 s of the counted time: needs
-    /// perf, and costs the broker some percent. FILE.folded gets a line per stack instead.
-    #[arg(long, value_name = "FILE.svg")]
-    pub profile: Option<PathBuf>,
 }
 
 /// Where a consumer begins.

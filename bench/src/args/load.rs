@@ -207,6 +207,11 @@ pub struct OutputArgs {
     /// Also write a page with plots: one HTML file that any browser opens, without a network.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
+    /// Also draw a flame graph of the broker's processes, by up to 10 s of the counted time; of
+    /// `mixed` beside the readers. Needs perf, and costs the broker some percent. FILE.folded gets
+    /// a line per stack instead.
+    #[arg(long, value_name = "FILE.svg")]
+    pub profile: Option<PathBuf>,
 }
 
 impl OutputArgs {

@@ -64,6 +64,12 @@ const RULES: &[Rule] = &[
                   counts at least, --duration",
     },
     Rule {
+        commands: &["knee"],
+        flags: &["profile"],
+        when: When::Always,
+        instead: "each trial is another load: profile one of them, `bench produce --rate`",
+    },
+    Rule {
         commands: &["switch"],
         flags: &["duration", "messages", "repeat"],
         when: When::Always,
@@ -230,6 +236,7 @@ mod tests {
         check("knee --rate 5k", &["--rate", "--start up to --max"]);
         check("knee --repeat 2", &["--repeat"]);
         check("knee --messages 100", &["--messages", "never many enough"]);
+        check("knee --profile flame.svg", &["--profile", "`bench produce --rate`"]);
         check("knee --min 2k", &["--min", "2000/s is above the first rate, 1000/s"]);
         check("knee --min 2k --start 8k --max 1500", &["--min", "the first rate, 1500/s"]);
         check("switch a=1,2 --duration 5", &["--duration", "--pairs, --slice, --settle"]);

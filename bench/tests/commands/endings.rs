@@ -21,21 +21,6 @@ use super::{BRIEF, DEEP, bench, broker_settings, folder, port};
 const TOO_LARGE: [&str; 6] = ["--size", "5MiB..6MiB", "--connections", "1", "--depth", "1"];
 
 #[test]
-fn a_profile_without_perf_is_refused_with_what_to_install() {
-    let folder = folder();
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["produce", "--no-limits", "--profile", "flame.svg"])
-        .current_dir(folder.path())
-        .env("PATH", folder.path())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("bench: perf: ") && errors.contains("install linux-perf"), "{errors}");
-    assert!(!folder.path().join("flame.svg").exists());
-}
-
-#[test]
 fn a_search_that_finds_no_rate_ends_at_its_lowest_and_says_how_far_off_it_was() {
     let rates = ["--start", "400", "--min", "200", "--max", "800"];
     let bound = ["knee", "--no-limits", "--bound", "p50=1us"];

@@ -8,6 +8,7 @@
 mod client_cores;
 mod endings;
 mod limits;
+mod profile;
 mod race;
 mod scenarios;
 mod signals;
