@@ -108,7 +108,7 @@ impl Background {
         let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.id())]).status();
         asked.map_err(|error| format!("cannot send SIGTERM: {error}"))?;
         let status = self.wait(limit)?;
-        // A JVM reports the signal in its status.
+        // A JVM reports the signal in its status, and so does bench.
         const JVM_TERMINATED: i32 = 143;
         if status.success() || status.code() == Some(JVM_TERMINATED) {
             Ok(())

@@ -51,8 +51,8 @@ enum Task {
     },
     /// Measure group commit with 64 producers and with one
     GroupCommit,
-    /// Run `bench` against Apache's name server and broker for a moment: what it counts is there,
-    /// and a race against that broker has a table
+    /// Run `bench` against Apache's name server and broker for a moment: its loads work there, its
+    /// counts are right, and races against that broker come to something
     BenchApache {
         /// Take the unoptimized binaries
         #[arg(long)]

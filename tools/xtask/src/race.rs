@@ -2,6 +2,8 @@
 //! the machinery of `bench versus` brings what it promises. Decides nothing about speed, and needs
 //! no Java, but for the part in which Apache's broker runs.
 
+pub mod stock;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -95,17 +97,20 @@ struct Race<'a> {
 impl Race<'_> {
     fn versus(&self, part: &Part) -> Outcome<Value> {
         let rivals = part.rivals.join(",");
-        let text = process::output_of_exit(
-            Command::new(self.programs.join("bench"))
-                .args(["versus", "--quick", "--json", "--output", "out"])
-                .args(["--seed", &SEED.to_string(), "--heap", APACHES_HEAP])
-                .args(["--scenarios", part.scenario, "--against", &rivals])
-                .args(["--client-cores", CLIENT_CORE, "--ours"])
-                .arg(self.programs.join("mqbroker"))
-                .current_dir(self.folder),
-            TOO_SHORT,
-        )?;
+        let mut command = self.command(part.scenario, &rivals);
+        let text = process::output_of_exit(command.args(["--json", "--output", "out"]), TOO_SHORT)?;
         json(&text)
+    }
+
+    fn command(&self, scenario: &str, rivals: &str) -> Command {
+        let mut command = Command::new(self.programs.join("bench"));
+        command
+            .args(["versus", "--quick", "--seed", &SEED.to_string(), "--heap", APACHES_HEAP])
+            .args(["--scenarios", scenario, "--against", rivals])
+            .args(["--client-cores", CLIENT_CORE, "--ours"])
+            .arg(self.programs.join("mqbroker"))
+            .current_dir(self.folder);
+        command
     }
 
     /// The document and the files of all runs; and the table of what they were packed into.
