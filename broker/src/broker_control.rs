@@ -4,6 +4,15 @@
 //! It holds no state of its own. What lasts is the [`Directory`]'s, who is connected the
 //! [`Clients`]', who knows of us the [`Registrar`]'s; services get the ones they use.
 
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::request;
+use ringmq_remoting::ReplyTo;
+use ringmq_runtime::task::{self, LocalFuture};
+
 use crate::clients::Clients;
 use crate::control::{ControlPlane, TopicWanted};
 use crate::directory::Directory;
@@ -17,13 +26,6 @@ use crate::services::heartbeat::Heartbeats;
 use crate::services::lock::Locks;
 use crate::services::send_back::SendBacks;
 use crate::topics::Wanted;
-use ringmq_protocol::Command;
-use ringmq_protocol::codes::request;
-use ringmq_remoting::ReplyTo;
-use ringmq_runtime::task::{self, LocalFuture};
-use std::cell::Cell;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// Time between two looks for clients that fell silent (Apache's `ClientHousekeepingService`).
 const EXPIRY_SCAN: Duration = Duration::from_secs(10);

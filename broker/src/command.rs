@@ -1,11 +1,11 @@
 //! The command `mqbroker`: reads the command line and the settings, runs the broker, and says in
 //! words why it cannot. In the library, because `bench` is a broker, too, in a child process.
 
-use crate::config::cli::Arguments;
-use crate::config::{self, EmbeddedNamesrv, Notes, Rules as _, Settings};
-use crate::directory::OVERRIDES_FILE;
-use crate::setup::{self, Setup};
-use crate::start::BrokerError;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
 use clap::Parser;
 use ringmq_program::{Failure, SERVER_LOG};
 use ringmq_runtime::disk::Disk;
@@ -14,10 +14,12 @@ use ringmq_runtime::signal::Signal;
 use ringmq_runtime::start;
 use ringmq_settings::{Scope, template};
 use ringmq_store::metadata::Document;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io::{self, Write as _};
-use std::process::ExitCode;
+
+use crate::config::cli::Arguments;
+use crate::config::{self, EmbeddedNamesrv, Notes, Rules as _, Settings};
+use crate::directory::OVERRIDES_FILE;
+use crate::setup::{self, Setup};
+use crate::start::BrokerError;
 
 /// Warnings and errors of ours; glommio's own are about probes that may fail.
 const LOG_DEFAULT: &str = "warn,glommio=off";

@@ -13,13 +13,16 @@ pub mod value;
 
 pub use ringmq_settings::value::ShardCores;
 pub use ringmq_settings::{ConfigError, Notes, Rules, UpdateError};
-pub use rows::{ROWS, Settings};
-pub use value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
 
-use crate::{log_options, names};
+pub use self::rows::{ROWS, Settings};
+pub use self::value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
+
+use std::path::Path;
+
 use ringmq_protocol::properties;
 use ringmq_settings::{Clash, Class, template};
-use std::path::Path;
+
+use crate::{log_options, names};
 
 /// Keys that a request may never change: they name files of this machine, or what was fixed when
 /// its store was made, so that a broker with another value would not start, or with an empty store.

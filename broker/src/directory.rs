@@ -14,6 +14,19 @@ mod topics;
 
 pub use tables::{OVERRIDES_FILE, Tables};
 
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
+use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::clock;
+use ringmq_runtime::sync::Notify;
+
+use self::deletion::Deletions;
+use self::tables::Writers;
+use self::topics::topic_view;
 use crate::clients::Clients;
 use crate::config::Settings;
 use crate::documents::NotWritten;
@@ -21,18 +34,6 @@ use crate::shard::DataPlane;
 use crate::subscription_groups::{GroupError, SubscriptionGroups};
 use crate::topics::{TopicError, Topics};
 use crate::view::{self, Change};
-use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
-use ringmq_protocol::bodies::topic::DataVersion;
-use ringmq_runtime::clock;
-use ringmq_runtime::sync::Notify;
-use std::cell::{Cell, Ref, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
-
-use self::deletion::Deletions;
-use self::tables::Writers;
-use self::topics::topic_view;
 
 /// Who this broker is, fixed at start.
 #[derive(Clone, Debug, PartialEq, Eq)]

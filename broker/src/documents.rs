@@ -7,15 +7,16 @@
 //! repeated changes nothing any more, and the write is tried again for whoever waits next, as well
 //! as with the next change.
 
-use ringmq_protocol::bodies::topic::DataVersion;
-use ringmq_runtime::clock::Instant;
-use ringmq_runtime::sync::Notify;
-use ringmq_runtime::task;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+
+use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::clock::Instant;
+use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
 
 /// A failed write is not tried again sooner than this without a change: who waits meanwhile is told
 /// of it. So a disk that stays full costs five attempts a second, however many ask.
@@ -138,9 +139,10 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringmq_runtime::shards::block_on;
     use ringmq_runtime::sim::World;
+
+    use super::*;
 
     /// A disk that takes one turn per write and fails while told to.
     #[derive(Default)]

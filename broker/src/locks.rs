@@ -13,10 +13,12 @@
 //!
 //! `clock_ms` is the monotonic clock's: a jump of the wall clock must not move locks.
 
+use std::hash::Hash;
+
+use ringmq_runtime::random::HashMap;
+
 use crate::link::ConnectionKey;
 use crate::shares::Shares;
-use ringmq_runtime::random::HashMap;
-use std::hash::Hash;
 
 /// A lock that its owner does not renew for this long is free for others (Apache's default).
 pub const LOCK_HELD_MS: u64 = 60_000;

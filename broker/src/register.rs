@@ -26,9 +26,12 @@
 mod name_server;
 mod portions;
 
-use self::name_server::{Due, Server};
-use self::portions::{masked, portions, registration_body};
-use crate::directory::Directory;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig};
 use ringmq_protocol::codes::request;
 use ringmq_protocol::headers::namesrv::{
@@ -38,11 +41,10 @@ use ringmq_protocol::{Header, json};
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+
+use self::name_server::{Due, Server};
+use self::portions::{masked, portions, registration_body};
+use crate::directory::Directory;
 
 /// Pause after a failed registration; the dialer paces connection attempts on top.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);

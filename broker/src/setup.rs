@@ -4,6 +4,20 @@
 //! control plane on shard 0, tells the user when it serves, and returns when it was asked to stop
 //! and everything is on disk.
 
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringmq_namesrv::NameServerError;
+use ringmq_protocol::names::name_servers;
+use ringmq_runtime::disk::Disk;
+use ringmq_runtime::shards::{Cores, ShardsConfig};
+use ringmq_runtime::signal::{self, Signal};
+use ringmq_runtime::task::LocalFuture;
+use ringmq_runtime::{host, net, shards};
+
 use crate::broker_control::{Booted, BrokerControl};
 use crate::clients::Clients;
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
@@ -15,18 +29,6 @@ use crate::services::admin::{Admin, RuntimeInfo};
 use crate::services::control::BODY_MAX_BYTES;
 use crate::shard::DataPlane;
 use crate::start::{self, BrokerError, Plan};
-use ringmq_namesrv::NameServerError;
-use ringmq_protocol::names::name_servers;
-use ringmq_runtime::disk::Disk;
-use ringmq_runtime::shards::{Cores, ShardsConfig};
-use ringmq_runtime::signal::{self, Signal};
-use ringmq_runtime::task::LocalFuture;
-use ringmq_runtime::{host, net, shards};
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
 
 /// Cores that `shardCores=auto` takes at most: beyond them memory and rings cost more than they
 /// bring on the machines that nobody configured.

@@ -5,13 +5,15 @@
 //! cannot be removed; groups named `CID_RMQ_SYS_...` are made when asked for, whatever
 //! `autoCreateSubscriptionGroup` says.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ringmq_protocol::bodies::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use ringmq_protocol::bodies::topic::DataVersion;
+
 use crate::config::Settings;
 use crate::names;
 use crate::versioned_table::{Full, VersionedTable};
-use ringmq_protocol::bodies::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
-use ringmq_protocol::bodies::topic::DataVersion;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Prefix of groups that clients and proxies use for themselves.
 const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";

@@ -10,13 +10,15 @@
 pub mod attributes;
 pub mod system;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
+use ringmq_protocol::names::{TEMPLATE_TOPIC, perm};
+
 use crate::config::Settings;
 use crate::names;
 use crate::versioned_table::{Full, VersionedTable};
-use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
-use ringmq_protocol::names::{TEMPLATE_TOPIC, perm};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Most queues of one topic: what a route can say, and far above any use.
 pub const QUEUES_MAX: i32 = 65_535;

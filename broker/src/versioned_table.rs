@@ -6,11 +6,13 @@
 //! table. An entry is never changed in place: who holds one keeps what it was. The limit holds for
 //! new names only; a table that is over it, since it was lowered, can still change and shrink.
 
-use crate::documents;
-use ringmq_protocol::bodies::topic::DataVersion;
-use ringmq_runtime::random::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::random::HashMap;
+
+use crate::documents;
 
 /// There is no room for another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
 use support::{Bench, Client, Setup, pull_header, pulled, raw, send_header, simulated, temp_dir};
 
 #[test]

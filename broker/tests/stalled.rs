@@ -9,6 +9,7 @@ use std::time::Duration;
 use ringmq_protocol::codes::{request, response};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
+
 use support::simulated::{self, BROKER};
 use support::{Setup, send_header};
 

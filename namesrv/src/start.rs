@@ -15,7 +15,6 @@ use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::process;
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::task::{self, Task};
-
 use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties};
 use ringmq_settings::{Notes, Rules as _};
 

@@ -3,10 +3,12 @@
 //! Defaults and spellings are Apache's (5.5.0) unless the sentence says otherwise; numbers of ours
 //! carry their reason.
 
-use super::value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
+use std::net::{IpAddr, Ipv4Addr};
+
 use ringmq_settings::value::ShardCores;
 use ringmq_settings::{Allowed, settings};
-use std::net::{IpAddr, Ipv4Addr};
+
+use super::value::{BrokerRole, EmbeddedNamesrv, FlushDiskType};
 
 const MS_MAX: i64 = i32::MAX as i64;
 const KIB: u32 = 1 << 10;

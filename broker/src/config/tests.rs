@@ -1,6 +1,8 @@
-use super::*;
-use ringmq_settings::{Entry, Properties, Table as _};
 use std::collections::BTreeSet;
+
+use ringmq_settings::{Entry, Properties, Table as _};
+
+use super::*;
 
 fn read(text: &str) -> (Result<(), String>, Settings, Notes) {
     let mut settings = Settings::default();

@@ -24,14 +24,16 @@
 //!
 //! Who wants to make or change the topic meanwhile waits until it is gone.
 
-use super::{Directory, DirectoryError};
-use crate::services::pull::held;
-use crate::shard::DataPlane;
-use ringmq_runtime::clock;
-use ringmq_runtime::sync::Notify;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+
+use ringmq_runtime::clock;
+use ringmq_runtime::sync::Notify;
+
+use super::{Directory, DirectoryError};
+use crate::services::pull::held;
+use crate::shard::DataPlane;
 
 /// Names of topics that are being deleted.
 #[derive(Default)]

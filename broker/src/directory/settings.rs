@@ -1,15 +1,17 @@
 //! Settings that change while the broker runs.
 
+use std::sync::Arc;
+
+use ringmq_protocol::bodies::topic::DataVersion;
+use ringmq_runtime::clock;
+use ringmq_settings::Properties;
+
 use super::Directory;
 use crate::config::{ConfigError, Notes, Rules as _, Settings, UpdateError};
 use crate::documents;
 use crate::next_start;
 use crate::topics::system;
 use crate::view::Change;
-use ringmq_protocol::bodies::topic::DataVersion;
-use ringmq_runtime::clock;
-use ringmq_settings::Properties;
-use std::sync::Arc;
 
 impl Directory {
     /// Applies settings that came by request, keeps them for the next start, and returns what the

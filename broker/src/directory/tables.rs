@@ -1,17 +1,19 @@
 //! The tables of the directory and the documents they are kept in.
 
-use crate::config::Settings;
-use crate::documents::Writer;
-use crate::subscription_groups::SubscriptionGroups;
-use crate::topics::Topics;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use ringmq_runtime::clock;
 use ringmq_runtime::disk::Disk;
 use ringmq_store::metadata::Document;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
+
+use crate::config::Settings;
+use crate::documents::Writer;
+use crate::subscription_groups::SubscriptionGroups;
+use crate::topics::Topics;
 
 const TOPICS_FILE: &str = "config/topics.json";
 const GROUPS_FILE: &str = "config/subscriptionGroup.json";

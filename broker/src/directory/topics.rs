@@ -3,14 +3,16 @@
 //! Each is a step in the table and then [`Directory::settle_topics`]. A deletion goes the other way
 //! round ([`deletion`](super::deletion)).
 
-use super::{Directory, DirectoryError, Touched, take_in_turn};
-use crate::topics::{TopicError, Topics, Wanted};
-use crate::view::{self, Change};
+use std::sync::Arc;
+
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::topic::TopicConfig;
 use ringmq_protocol::names::retry_topic;
 use ringmq_runtime::{clock, task};
-use std::sync::Arc;
+
+use super::{Directory, DirectoryError, Touched, take_in_turn};
+use crate::topics::{TopicError, Topics, Wanted};
+use crate::view::{self, Change};
 
 impl Directory {
     /// Makes the topic that a client sends to.

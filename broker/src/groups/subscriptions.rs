@@ -1,10 +1,11 @@
 //! What a group wants to read, by topic, and how much memory that takes.
 
-use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
-use ringmq_protocol::tags;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use ringmq_protocol::bodies::heartbeat::{SubscriptionData, is_tag_type};
+use ringmq_protocol::tags;
 
 use crate::filter::TagFilter;
 use crate::view;

@@ -1,8 +1,9 @@
 //! Groups of one kind, and which of them each connection speaks for.
 
+use ringmq_runtime::random::{HashMap, HashSet};
+
 use super::{Client, GroupMembers, HeartbeatError, Member};
 use crate::link::ConnectionKey;
-use ringmq_runtime::random::{HashMap, HashSet};
 
 /// A group: whatever else it keeps, it has members.
 pub(super) trait HasMembers: Default {

@@ -1,11 +1,13 @@
 //! Requests of ours to a client, and the end of a connection, wherever the connection lives.
 
-use super::{Home, Peer};
-use crate::shard::DataPlane;
-use ringmq_protocol::fields::OwnedFields;
-use ringmq_remoting::{CallError, OwnedCommand};
 use std::rc::Rc;
 use std::time::Duration;
+
+use ringmq_protocol::fields::OwnedFields;
+use ringmq_remoting::{CallError, OwnedCommand};
+
+use super::{Home, Peer};
+use crate::shard::DataPlane;
 
 const GONE: CallError = CallError::Closed { reason: "the client is gone" };
 

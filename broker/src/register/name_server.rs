@@ -4,16 +4,17 @@
 //! (it knows everything up to a generation, and some topics may be due). A current one that let
 //! somebody wait in vain is *late* besides, until it has answered: changes do not wait for it.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
 use ringmq_protocol::codes::response;
 use ringmq_protocol::{Command, WriteHeader};
 use ringmq_remoting::{
     CallError, Connection, ConnectionLimits, Dialer, MALFORMED_FRAME, OwnedCommand, Service,
 };
 use ringmq_runtime::sync::Notify;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// Time for a connection to a name server to come about (Apache's client default).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,10 +1,11 @@
 //! What a name server is sent of the topic table: in portions, and with the broker's permission.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ringmq_protocol::bodies::register::RegisterBrokerBody;
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig, TopicConfigTable};
 use ringmq_protocol::names::perm;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Topics of one registration. A larger table goes out in portions: a name server reads 16 MiB at
 /// most, which 50,000 topics exceed, and 2,000 are written as JSON (400 KB) in about 1 ms.

@@ -14,6 +14,13 @@ mod runtime;
 mod stats;
 mod topics;
 
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::request;
+use ringmq_runtime::sync::Turn;
+
 use super::control::Reaction;
 use crate::clients::Clients;
 use crate::directory::Directory;
@@ -21,11 +28,6 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::register::Registrar;
 use crate::shard::DataPlane;
-use ringmq_protocol::Command;
-use ringmq_protocol::codes::request;
-use ringmq_runtime::sync::Turn;
-use std::rc::Rc;
-use std::time::Duration;
 
 pub use runtime::RuntimeInfo;
 

@@ -2,10 +2,9 @@
 //!
 //! Requests of the control plane are rare, so their answers own what they say.
 
-use super::gathered::GatherLine;
-use super::later::{LISTS_MAX_BYTES, LaterAnswers, OWN_MAX_BYTES, RELAYED_MAX_BYTES};
-use crate::outcome::Refusal;
-use crate::peer::Peer;
+use std::future::Future;
+use std::rc::Rc;
+
 use ringmq_protocol::codes::response;
 use ringmq_protocol::fields::OwnedFields;
 use ringmq_protocol::frame::FRAME_SIZE_MAX_BYTES;
@@ -14,8 +13,11 @@ use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::LocalFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::future::Future;
-use std::rc::Rc;
+
+use super::gathered::GatherLine;
+use super::later::{LISTS_MAX_BYTES, LaterAnswers, OWN_MAX_BYTES, RELAYED_MAX_BYTES};
+use crate::outcome::Refusal;
+use crate::peer::Peer;
 
 /// Longest body of an answer: with its header it fills the largest frame that clients take. They
 /// close the connection at a longer one, and with it fails all else that they asked.

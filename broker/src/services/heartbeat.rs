@@ -7,14 +7,10 @@
 //! its groups in steps, between which others have a turn. Members are told at once, from a task,
 //! when their group changes (40), because a slow first rebalance makes consumers skip messages.
 
-use super::control::{Answer, Reaction, json_answer};
-use crate::clients::Clients;
-use crate::directory::Directory;
-use crate::groups::{Client, HeartbeatError, Left};
-use crate::link::ConnectionKey;
-use crate::names;
-use crate::outcome::Refusal;
-use crate::peer::Peer;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::bodies::heartbeat::{
     CheckClientRequest, ConsumerData, ConsumerList, HeartbeatData, is_tag_type,
@@ -26,9 +22,15 @@ use ringmq_protocol::headers::client::{
 use ringmq_protocol::names::topic_flag;
 use ringmq_protocol::{Command, Header};
 use ringmq_runtime::{clock, task};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+
+use super::control::{Answer, Reaction, json_answer};
+use crate::clients::Clients;
+use crate::directory::Directory;
+use crate::groups::{Client, HeartbeatError, Left};
+use crate::link::ConnectionKey;
+use crate::names;
+use crate::outcome::Refusal;
+use crate::peer::Peer;
 
 /// Groups of one heartbeat that are taken; a client has a handful, a gateway thousands. They hold
 /// up the shard for some 3 us each, and 40 where they are new.

@@ -21,10 +21,9 @@ use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::process;
 use ringmq_store::{AppendError, Appended};
 
-use check::{check_broker, check_kind, check_size};
-pub use destination::{Destination, destination};
-use incoming::Incoming;
-
+use self::check::{check_broker, check_kind, check_size};
+pub use self::destination::{Destination, destination};
+use self::incoming::Incoming;
 use super::stamp::Facts;
 use crate::logs::OwnedLog;
 use crate::outcome::Refusal;

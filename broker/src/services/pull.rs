@@ -23,9 +23,8 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::process;
 use ringmq_store::{Piece, QueueOffset, ReadNow, ReadResult, ReadStatus};
 
-use check::{Denied, Pulling, check};
-use held::Held;
-
+use self::check::{Denied, Pulling, check};
+use self::held::Held;
 use crate::logs::OwnedLog;
 use crate::outcome::{PullOutcome, Refusal};
 use crate::services::Request;

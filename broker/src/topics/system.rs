@@ -1,8 +1,9 @@
 //! Topics that exist without anyone asking, and names that belong to the system.
 
-use crate::config::Settings;
 use ringmq_protocol::bodies::topic::TopicConfig;
 use ringmq_protocol::names::{TEMPLATE_TOPIC, perm, system_topic};
+
+use crate::config::Settings;
 
 /// Queues of the topic with the cluster's name (Apache's class default).
 const CLUSTER_TOPIC_QUEUES: i32 = 16;

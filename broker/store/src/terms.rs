@@ -3,11 +3,10 @@
 //! The append step and recovery share this, so an index that is rebuilt from the log is the same
 //! index.
 
-use smallvec::SmallVec;
-
 use ringmq_protocol::properties::{Properties, keys};
 use ringmq_protocol::record::{NewRecord, Record, sys_flag};
 use ringmq_protocol::tags;
+use smallvec::SmallVec;
 
 use crate::entry::key_hash;
 

@@ -38,6 +38,7 @@ use ringmq_protocol::record::records;
 use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{Listener, Reuse};
+
 use support::{free_port, temp_dir};
 use world::{Client, beat, check, create, route, wait_for_route};
 

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::free_port;
 use futures_lite::FutureExt;
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
 use ringmq_broker::setup::{self, Setup};
@@ -30,6 +29,8 @@ use ringmq_remoting::{Connection, ConnectionLimits, OwnedCommand, Service, dial}
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, LocalFuture};
+
+use crate::support::free_port;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

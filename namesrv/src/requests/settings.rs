@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::namesrv::{GetKvResponse, KvListRequest, KvRequest, PutKvRequest};
-
 use ringmq_settings::properties::{PROPERTIES_SIZE_MAX_BYTES, Properties, write_entry};
 use ringmq_settings::{Notes, Rules as _, UpdateError};
 

@@ -1,19 +1,22 @@
 //! Rules that neither the compiler nor clippy checks: `cargo xtask tidy`.
 //!
-//! Width, size of files and functions, words left behind, paths of machines, paths named in the
-//! architecture page, files that a map leaves out, request codes without a handler. Sizes above a
-//! limit are allowed only for the names in `ratchet.txt`, and only up to the number written there.
+//! Width, size of files and functions, order of imports, words left behind, paths of machines,
+//! paths named in the architecture page, files that a map leaves out, request codes without a
+//! handler. Sizes above a limit are allowed only for the names in `ratchet.txt`, and only up to the
+//! number written there.
 
 mod codes;
+mod imports;
 mod maps;
 mod paths;
 mod size;
 mod words;
 
-use crate::process;
-use crate::workspace::{Outcome, at, root};
 use std::path::Path;
 use std::process::Command;
+
+use crate::process;
+use crate::workspace::{Outcome, at, root};
 
 /// A file of the tree with its text.
 pub struct Source {
@@ -34,9 +37,10 @@ impl Source {
 /// A rule is broken.
 pub fn run() -> Outcome {
     let sources = sources(&root())?;
-    let rules: [(&str, Vec<String>); 7] = [
+    let rules: [(&str, Vec<String>); 8] = [
         ("width", size::too_wide(&sources)),
         ("size", size::too_large(&sources, include_str!("tidy/ratchet.txt"))),
+        ("imports", imports::ungrouped(&sources)),
         ("words", words::left_behind(&sources)),
         ("machines", words::names_machines(&sources)),
         ("paths", paths::missing(&sources, &root())),

@@ -299,10 +299,9 @@ impl Drop for Waiting {
 mod tests {
     use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
+    use super::*;
     use crate::buffer::DmaBuffer;
     use crate::shards::block_on;
-
-    use super::*;
 
     fn file() -> (tempfile::TempDir, Arc<fs::File>) {
         let directory = tempfile::tempdir_in(".").expect("a directory");

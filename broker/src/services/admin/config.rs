@@ -1,13 +1,15 @@
 //! Settings over the network: change (25), show (26); and pages of long tables (21, 201).
 
+use std::ops::Range;
+use std::rc::Rc;
+
+use ringmq_protocol::Command;
+use ringmq_protocol::codes::response;
+
 use super::super::control::{Answer, Reaction, body_of};
 use super::Parts;
 use crate::config::{Rules as _, UpdateError};
 use crate::outcome::Refusal;
-use ringmq_protocol::Command;
-use ringmq_protocol::codes::response;
-use std::ops::Range;
-use std::rc::Rc;
 
 /// Entries of one page when the tool does not say (Apache's `splitMetadataSize`).
 const PAGE_DEFAULT: i32 = 2_000;

@@ -1,10 +1,7 @@
 //! Who is connected: members of consumer groups (203, 345) and producer groups (204, 328).
 
-use super::super::control::{Answer, decode, json_answer};
-use super::Parts;
-use super::groups::no_group;
-use crate::groups::Client;
-use crate::outcome::Refusal;
+use std::rc::Rc;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::connection::{
     ClientConnection, ConsumerConnection, ProducerConnection, ProducerInfo, ProducerTable,
@@ -14,7 +11,12 @@ use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{ProducerGroupRequest, TopicGroupRequest};
 use ringmq_protocol::headers::client::ConsumerGroupRequest;
 use ringmq_runtime::clock;
-use std::rc::Rc;
+
+use super::super::control::{Answer, decode, json_answer};
+use super::Parts;
+use super::groups::no_group;
+use crate::groups::Client;
+use crate::outcome::Refusal;
 
 fn connection(client: &Client) -> ClientConnection {
     ClientConnection {

@@ -1,9 +1,8 @@
 //! Consumer groups for tools: create and change (200, 225), delete (207), list (201), show (352),
 //! forbid (353).
 
-use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
-use super::{Parts, gather};
-use crate::outcome::Refusal;
+use std::rc::Rc;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::group::{
     GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
@@ -13,7 +12,10 @@ use ringmq_protocol::headers::admin::{
     AllGroupConfigRequest, DeleteGroupRequest, GroupForbiddenRequest, GroupRequest,
 };
 use ringmq_protocol::names::retry_topic;
-use std::rc::Rc;
+
+use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
+use super::{Parts, gather};
+use crate::outcome::Refusal;
 
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     match read_list::<SubscriptionGroupConfig>(command) {

@@ -1,10 +1,10 @@
 //! Progress of consumer groups for tools: 208, 317, 43; who reads a topic (300), what a group reads
 //! (343).
 
-use super::super::control::{Answer, Reaction, decode, json_answer};
-use super::Parts;
-use super::gather::{self, Filter, Progress, Queues};
-use crate::outcome::Refusal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::group::GroupList;
@@ -17,9 +17,11 @@ use ringmq_protocol::headers::admin::{
 };
 use ringmq_runtime::random::HashMap;
 use ringmq_store::offsets;
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
+
+use super::super::control::{Answer, Reaction, decode, json_answer};
+use super::Parts;
+use super::gather::{self, Filter, Progress, Queues};
+use crate::outcome::Refusal;
 
 /// Queues of one answer, those of each group counted: their text fills a frame of 16 MiB, and no
 /// client takes a longer one. A topic has 65,535 at most.

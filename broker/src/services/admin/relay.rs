@@ -1,18 +1,20 @@
 //! Requests that a consumer answers, passed on by its broker: its state (307), consume this message
 //! now (309).
 
-use super::super::control::{Answer, Reaction, decode};
-use super::{Parts, gather};
-use crate::outcome::Refusal;
-use crate::peer::Peer;
+use std::rc::Rc;
+use std::time::Duration;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::fields::OwnedFields;
 use ringmq_protocol::headers::client::{ConsumeDirectlyRequest, ConsumerRunningInfoRequest};
 use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_remoting::CallError;
-use std::rc::Rc;
-use std::time::Duration;
+
+use super::super::control::{Answer, Reaction, decode};
+use super::{Parts, gather};
+use crate::outcome::Refusal;
+use crate::peer::Peer;
 
 /// Longest wait for the consumer's answer (Apache: `Broker2Client`).
 const ANSWER_WAIT: Duration = Duration::from_secs(10);

@@ -5,17 +5,19 @@
 //! dropped, so that a running consumer does not undo the reset, nor one that never got its answer
 //! (`ringmq_store::resets`).
 
-use super::super::control::{Reaction, decode, json_answer};
-use super::Parts;
-use super::gather::{self, NotSet, Progress};
-use super::groups::no_group;
-use crate::outcome::Refusal;
+use std::rc::Rc;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::offset::ResetOffsetBody;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::client::ResetOffsetRequest;
-use std::rc::Rc;
+
+use super::super::control::{Reaction, decode, json_answer};
+use super::Parts;
+use super::gather::{self, NotSet, Progress};
+use super::groups::no_group;
+use crate::outcome::Refusal;
 
 /// What is asked for, owned.
 struct Wanted {

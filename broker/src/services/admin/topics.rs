@@ -1,10 +1,9 @@
 //! Topics for tools: create and change (17, 18), delete (215), list (21, 305), show (351), bounds
 //! (202).
 
-use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
-use super::{Parts, gather};
-use crate::outcome::Refusal;
-use crate::topics::system;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::stats::{TopicOffset, TopicStatsTable};
@@ -12,8 +11,11 @@ use ringmq_protocol::bodies::topic::{
     TopicConfig, TopicConfigList, TopicConfigTable, TopicFilterType, TopicList,
 };
 use ringmq_protocol::headers::admin::{AllTopicConfigRequest, CreateTopicRequest, TopicRequest};
-use std::collections::BTreeMap;
-use std::rc::Rc;
+
+use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
+use super::{Parts, gather};
+use crate::outcome::Refusal;
+use crate::topics::system;
 
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let request: CreateTopicRequest<'_> = match decode(command) {
