@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
 use crate::position::{LogId, parse_segment_name, segment_name};
-use crate::segments;
+use crate::segment;
 
 /// Where they are kept, in the directory of the log.
 const CUT_DIR: &str = "commitlog-cut";
@@ -86,7 +86,7 @@ async fn read(inner: &Inner, from: u64, to: u64) -> io::Result<Vec<u8>> {
             unread += sector.end - sector.start;
             Ok(())
         };
-        let read = segments::read_readable(&segment.file, at - segment.base, len, count);
+        let read = segment::read_readable(&segment.file, at - segment.base, len, count);
         bytes.extend_from_slice(&read.await?[..len]);
         at = stop;
     }

@@ -24,7 +24,7 @@ use ringmq_runtime::buffer::{Block, Shared};
 
 use crate::order::Order;
 use crate::pool::{self, Pool};
-use crate::segments::Segment;
+use crate::segment::Segment;
 
 /// Bytes of an extent: taking it holds up the shard for 5 to 20 us, and more would mostly be for
 /// nobody.

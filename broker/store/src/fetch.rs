@@ -24,7 +24,7 @@ use crate::error::ReadError;
 use crate::log::{Inner, State};
 use crate::pool::{BLOCK_BYTES, Pool};
 use crate::read::Piece;
-use crate::segments::Segment;
+use crate::segment::Segment;
 use crate::unreadable::Apart;
 use crate::walk::Wanted;
 

@@ -14,7 +14,7 @@ use crate::options::PAGE_BYTES;
 use crate::position::QueueKey;
 use crate::queue::{BlockRef, Queue};
 use crate::scan::RECORD_MAX_BYTES;
-use crate::segments::read_padded;
+use crate::segment::read_padded;
 
 /// An entry of the index, and of which queue it is.
 struct Claim {

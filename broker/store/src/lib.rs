@@ -6,9 +6,10 @@
 //! disk.
 //!
 //! ```text
-//! append ──> tail ──> writer ──> segments  append tail watermarks writer flusher segments maker
-//!    ├──> queue index ─┐                   pace lifetime group_times tempo queue queue_index entry
-//!    └──> key index ───┴── checkpoint ──>  keys checkpoint snapshots snapshot frame index_files
+//! append ──> tail ──> writer ──> segments  append tail watermarks writer flusher segments segment
+//!    ├──> queue index ─┐                   maker pace lifetime group_times tempo queue queue_index
+//!    └──> key index ───┴── checkpoint ──>  entry keys checkpoint snapshots snapshot frame
+//!                                          index_files
 //!
 //! life    open, close, fence; what it tells              log signals stats
 //! read    entries and bytes from memory, page cache,     read walk fetch followers extents order
@@ -88,6 +89,7 @@ pub mod resets;
 mod retention;
 mod scan;
 mod scrub;
+mod segment;
 mod segments;
 mod settle;
 mod signals;

@@ -19,7 +19,7 @@ use crate::lifetime;
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
 use crate::pace::Pace;
-use crate::segments;
+use crate::segment;
 
 /// Pause after a failed attempt, most likely for lack of space.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -174,7 +174,7 @@ async fn begin(inner: &Inner) -> Result<(), Failed> {
     };
     let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
     inner.demand_space(len).await.map_err(Failed::Zeros)?;
-    let created = segments::create(&inner.disk, &path, base, len).await;
+    let created = segment::create(&inner.disk, &path, base, len).await;
     let segment = created.map_err(Failed::Zeros)?;
     inner.state.borrow_mut().segments.push(segment);
     lifetime::tell(inner.id, base, base + inner.options.segment_size_bytes);

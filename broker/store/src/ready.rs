@@ -7,7 +7,7 @@ use crate::checkpoint;
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
 use crate::retention;
-use crate::segments::{self, Segment};
+use crate::segment::{self, Segment};
 use crate::tail::Tail;
 use crate::watermarks::Watermarks;
 
@@ -55,7 +55,7 @@ async fn complete_page(inner: &Inner) -> io::Result<()> {
     let Some(Segment { file, filled, .. }) = newest else { return Ok(()) };
     let len = file.len()?;
     if !len.is_multiple_of(PAGE_BYTES) {
-        segments::rewrite(&file, filled, len).await?;
+        segment::rewrite(&file, filled, len).await?;
         file.sync_data().await?;
     }
     let newest = &mut inner.state.borrow_mut().segments;
@@ -73,7 +73,7 @@ async fn ensure_segment(inner: &Inner, end: u64) -> io::Result<()> {
         (segments.base_of(end), segments.path(segments.base_of(end)))
     };
     let len = inner.options.fill_step_bytes.min(inner.options.segment_size_bytes);
-    let segment = segments::create(&inner.disk, &path, base, len).await?;
+    let segment = segment::create(&inner.disk, &path, base, len).await?;
     inner.state.borrow_mut().segments.push(segment);
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn begin_tail(inner: &Inner, end: u64) -> io::Result<()> {
     let segment = inner.state.borrow().segments.find(end).cloned().expect("ensured before");
     let page = end - end % PAGE_BYTES;
     let lead = (end - page) as usize;
-    let prefix = segments::read_padded(&segment.file, page - segment.base, lead).await?;
+    let prefix = segment::read_padded(&segment.file, page - segment.base, lead).await?;
     let options = &inner.options;
     let mut state = inner.state.borrow_mut();
     state.tail = Tail::new(options, page, &prefix);

@@ -38,7 +38,8 @@ use crate::rehearsal;
 use crate::report::RecoveryReport;
 use crate::rescan::scan_log;
 use crate::scan::Scanner;
-use crate::segments::{self, Segment, Segments};
+use crate::segment::Segment;
+use crate::segments::{self, Segments};
 use crate::settle::settle_end;
 
 /// The file name of Apache's CommitLog directory.

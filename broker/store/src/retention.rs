@@ -26,7 +26,7 @@ use crate::log::{Inner, Log};
 use crate::lookup::read_record;
 use crate::position::QueueKey;
 use crate::queue::Expiry;
-use crate::segments::Segment;
+use crate::segment::Segment;
 
 /// Time that those who read a segment have left when it is deleted: answers of some MiB to peers
 /// that take them slowly. Until then its space is not free. Then they are cut off, since a peer

@@ -8,7 +8,8 @@ use ringmq_runtime::buffer::Shared;
 
 use crate::options::PAGE_BYTES;
 use crate::position::{LogId, LogPosition};
-use crate::segments::{SECTOR_BYTES, Segments, fits_log, read_padded, read_readable};
+use crate::segment::{SECTOR_BYTES, read_padded, read_readable};
+use crate::segments::{Segments, fits_log};
 
 /// How much is read at once.
 const READ_BYTES: usize = 1 << 20;

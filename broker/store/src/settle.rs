@@ -13,7 +13,8 @@ use crate::error::OpenError;
 use crate::log::Inner;
 use crate::options::{LogOptions, PAGE_BYTES};
 use crate::scan::{self, Rest};
-use crate::segments::{self, Segment, Segments};
+use crate::segment::{self, Segment};
+use crate::segments::Segments;
 use crate::verdict::{Evidence, Verdict, judge};
 
 /// What was cut off the end of a log.
@@ -155,11 +156,11 @@ async fn zero(segments: &Segments, range: Range<u64>) -> io::Result<()> {
 async fn zero_in_file(segment: &Segment, start: u64, stop: u64) -> io::Result<()> {
     let page = start - start % PAGE_BYTES;
     if page < start {
-        let kept = segments::read_padded(&segment.file, page, (start - page) as usize).await?;
+        let kept = segment::read_padded(&segment.file, page, (start - page) as usize).await?;
         let mut buffer = DmaBuffer::alloc(PAGE_BYTES as usize);
         buffer.as_mut_slice().fill(0);
         buffer.as_mut_slice()[..kept.len()].copy_from_slice(&kept);
         segment.file.write_at(page, buffer).await?;
     }
-    segments::write_zeros(&segment.file, start.next_multiple_of(PAGE_BYTES), stop).await
+    segment::write_zeros(&segment.file, start.next_multiple_of(PAGE_BYTES), stop).await
 }

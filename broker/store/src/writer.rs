@@ -21,7 +21,7 @@ use ringmq_runtime::task::{self, Task};
 use crate::log::Inner;
 use crate::maker::growth_flushed;
 use crate::options::{FlushPolicy, GROUP_MAX_BYTES, PAGE_BYTES};
-use crate::segments::Segment;
+use crate::segment::Segment;
 use crate::watermarks::Group;
 
 /// A group that waits with less than this is small: below some 50 messages of 1 KiB. A direct write
