@@ -16,8 +16,8 @@
 //!         files; what the device does not give back      pool cold cold_plan first_reads blocks
 //!                                                        cache unreadable
 //! lookup  by position, time, key                         lookup terms key_query
-//! delete  a topic, and until a crash cannot undo it;     deletion retention age_clock
-//!         what has expired
+//! delete  a topic, and until a crash cannot undo it;     deletion retention dead_segments
+//!         what has expired                               age_clock
 //! scrub   everything once more, slowly                   scrub
 //! open    snapshot, stream, scan of the log, verdict,    recovery abort index_load rehearsal
 //!         what a running log needs                       index_proof rescan reindex scan settle
@@ -50,6 +50,7 @@ mod checkpoint;
 mod cold;
 mod cold_plan;
 mod cut;
+mod dead_segments;
 mod deletion;
 mod entry;
 mod error;

@@ -19,6 +19,7 @@ use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
 use crate::cold::ColdReads;
+use crate::dead_segments::Dead;
 use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
@@ -32,7 +33,7 @@ use crate::options::LogOptions;
 use crate::position::{LogId, LogPosition};
 use crate::queue_index::QueueIndex;
 use crate::report::RecoveryReport;
-use crate::retention::{Dead, Early};
+use crate::retention::Early;
 use crate::segments::Segments;
 use crate::signals::Signals;
 use crate::snapshots::Snapshots;
