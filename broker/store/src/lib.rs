@@ -19,9 +19,9 @@
 //! delete  a topic, and until a crash cannot undo it;     deletion retention dead_segments
 //!         what has expired                               age_clock
 //! scrub   everything once more, slowly                   scrub
-//! open    snapshot, stream, scan of the log, verdict,    recovery abort index_load rehearsal
-//!         what a running log needs                       index_proof rescan reindex scan settle
-//!                                                        verdict cut ready report
+//! open    snapshot, stream, scan of the log, verdict,    recovery abort index_load index_replay
+//!         what a running log needs                       index_proof rehearsal rescan reindex
+//!                                                        scan settle verdict cut ready report
 //! beside  progress of groups, small files of JSON        offsets resets metadata
 //! words   places, settings and limits, whose fault       position options error
 //! ```
@@ -64,6 +64,7 @@ mod group_times;
 mod index_files;
 mod index_load;
 mod index_proof;
+mod index_replay;
 mod key_query;
 mod keys;
 mod lifetime;
