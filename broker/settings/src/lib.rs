@@ -15,12 +15,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod error;
 pub mod properties;
+pub mod rules;
 pub mod table;
 pub mod template;
 pub mod tls;
 pub mod value;
 
+pub use error::{ConfigError, UpdateError};
 pub use properties::{Entry, Properties, ValueError};
-pub use table::{Clash, Class, ConfigError, Notes, Row, Rules, Scope, Table, UpdateError};
+pub use rules::{Clash, Class, Notes, Rules};
+pub use table::{Row, Scope, Table};
 pub use value::{Allowed, Value};

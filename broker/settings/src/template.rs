@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::properties::write_entry;
-use crate::table::{Row, Rules, Scope, Table};
+use crate::rules::Rules;
+use crate::table::{Row, Scope, Table};
 
 /// The whole sample file: `head`, and every key as a comment with its default.
 pub fn sample<T: Table>(head: &str, defaults: &T) -> String {

@@ -3,7 +3,7 @@
 //! Whoever sets one counts on what is sent being encrypted, so a server that would send it in plain
 //! text does not start. Both servers know the same switches.
 
-use crate::table::Class;
+use crate::rules::Class;
 
 /// Apache's key of a broker's own connections; what people write for TLS as such; and two that
 /// Apache's programs take as Java properties.

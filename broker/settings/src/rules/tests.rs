@@ -1,4 +1,7 @@
 use super::*;
+use crate::error::REFUSED_NAMED_MAX;
+use crate::settings;
+use crate::value::Allowed;
 
 settings! {
     /// Settings of nothing.
