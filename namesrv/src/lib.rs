@@ -13,6 +13,7 @@ pub mod registration;
 pub mod routes;
 pub mod views;
 
+mod arrivals;
 mod departures;
 mod outcome;
 mod requests;

@@ -6,6 +6,7 @@ use super::*;
 use crate::admission::{
     BROKERS_MAX, FILTER_SERVERS_MAX, MAPPINGS_MAX_BYTES, NAME_MAX_BYTES, ROUTES_MAX_BYTES,
 };
+use crate::registration::{MasterAddresses, Registered, Registration};
 use crate::views::{UnitTopics, keep_zone};
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
