@@ -14,6 +14,7 @@ mod inbound;
 mod local_files;
 pub(crate) mod name_servers;
 mod offsets;
+mod routes;
 mod server;
 mod timers;
 
@@ -22,8 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 
 use ringmq_protocol::WriteHeader;
-use ringmq_protocol::bodies::route::TopicRouteData;
-use ringmq_protocol::codes::response;
 use ringmq_remoting::{Connection, ConnectionLimits, Dialer};
 use ringmq_runtime::random;
 use ringmq_runtime::random::HashMap;
@@ -43,7 +42,6 @@ use crate::config::ClientConfig;
 use crate::consumer::member::Member;
 use crate::error::{ClientError, Fault};
 use crate::producer::ProducerCore;
-use crate::queue::MessageQueue;
 use crate::routes::{BrokerTable, TopicRoute};
 
 /// One client as its executor sees it.
@@ -120,77 +118,6 @@ impl Instance {
         Ok(connection)
     }
 
-    /// The route to consume `topic`, asked for if it is not known: what a producer assumes of a
-    /// topic that it has yet to create does not count.
-    pub(crate) async fn route(&self, topic: &str) -> Result<Rc<TopicRoute>, ClientError> {
-        if let Some(route) = self.known_route(topic)
-            && !route.subscribe.is_empty()
-        {
-            return Ok(route);
-        }
-        self.refresh_route(topic).await
-    }
-
-    /// The route of `topic` if it was asked for before.
-    pub(crate) fn known_route(&self, topic: &str) -> Option<Rc<TopicRoute>> {
-        self.routes.borrow().get(topic).cloned()
-    }
-
-    /// Asks for the route of `topic`.
-    ///
-    /// # Errors
-    /// `Failed` with code 17: the name servers do not know the topic. A route that was known stays.
-    pub(crate) async fn refresh_route(&self, topic: &str) -> Result<Rc<TopicRoute>, ClientError> {
-        let data = self.route_data(topic).await?;
-        let route = TopicRoute::new(topic, &data)
-            .map_err(|error| ClientError::invalid(error.to_string()))?;
-        Ok(self.learn(topic, route))
-    }
-
-    /// The route to publish to `topic`, which the first send may have to create from the topic
-    /// `template` with `queues_max` queues per broker.
-    pub(crate) async fn publish_route(
-        &self,
-        topic: &str,
-        template: &str,
-        queues_max: i32,
-    ) -> Result<Rc<TopicRoute>, ClientError> {
-        if let Some(route) = self.known_route(topic)
-            && !route.publish.is_empty()
-        {
-            return Ok(route);
-        }
-        let missing = match self.refresh_route(topic).await {
-            Err(error) if error.code() == Some(response::TOPIC_NOT_EXIST) => error,
-            known => return known,
-        };
-        let data = self.route_data(template).await.map_err(|_| missing)?;
-        let route = TopicRoute::of_topic_to_create(topic, &data, queues_max)
-            .map_err(|error| ClientError::invalid(error.to_string()))?;
-        Ok(self.learn(topic, route))
-    }
-
-    fn learn(&self, topic: &str, route: TopicRoute) -> Rc<TopicRoute> {
-        if self.brokers.borrow_mut().learn(&route) {
-            // A new broker must know our groups before it lets them consume.
-            self.heartbeat_soon();
-        }
-        let mut routes = self.routes.borrow_mut();
-        if let Some(known) = routes.get(topic)
-            && **known == route
-        {
-            return known.clone();
-        }
-        tracing::debug!(topic, queues = route.subscribe.len(), "route changed");
-        let route = Rc::new(route);
-        routes.insert(topic.to_owned(), route.clone());
-        route
-    }
-
-    pub(crate) async fn route_data(&self, topic: &str) -> Result<TopicRouteData, ClientError> {
-        self.names.route(self, topic).await
-    }
-
     /// Asks name servers until one answers.
     pub(crate) async fn ask_name_server<T: 'static>(
         &self,
@@ -224,36 +151,6 @@ impl Instance {
         self.dialer.get_open(&server.address).is_some()
     }
 
-    /// The master of the queue's broker set.
-    ///
-    /// # Errors
-    /// `Unreachable`: no known route names it.
-    pub(crate) fn master(&self, broker_name: &str) -> Result<Server, Fault> {
-        let brokers = self.brokers.borrow();
-        let unknown = || format!("no address of a master of {broker_name} is known");
-        let address = brokers.master(broker_name).ok_or_else(|| Fault::silence(unknown()))?;
-        Ok(Server::new(broker_name, address))
-    }
-
-    /// Where to read `queue` from, and whether that is a slave.
-    pub(crate) fn reader(
-        &self,
-        queue: &MessageQueue,
-        preferred: i64,
-    ) -> Result<(Server, bool), Fault> {
-        let brokers = self.brokers.borrow();
-        let found = brokers.reader(&queue.broker_name, preferred);
-        let unknown = || format!("no address of {} is known", queue.broker_name);
-        let found = found.ok_or_else(|| Fault::silence(unknown()))?;
-        Ok((Server::new(&queue.broker_name, &found.address), found.is_slave))
-    }
-
-    /// Every known broker with its id.
-    pub(crate) fn all_brokers(&self) -> Vec<(Server, i64)> {
-        let brokers = self.brokers.borrow();
-        brokers.all().map(|(name, id, address)| (Server::new(name, address), id)).collect()
-    }
-
     /// Adds a producer; brokers hear of its group soon.
     pub(crate) fn add_producer(&self, producer: Rc<ProducerCore>) -> u64 {
         let id = self.next_producer.get();
@@ -278,13 +175,6 @@ impl Instance {
         let before = self.producer_groups();
         self.producers.borrow_mut().retain(|_, producer| producer.is_wanted());
         &before - &self.producer_groups()
-    }
-
-    /// The route of `topic` failed in use: it is asked for again soon.
-    pub(crate) fn route_is_suspect(&self, topic: &str) {
-        if self.suspects.borrow_mut().insert(topic.to_owned()) {
-            self.route_now.notify_one();
-        }
     }
 
     /// Files of this client, below the configured directory.
