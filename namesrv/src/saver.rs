@@ -39,9 +39,9 @@ impl Saver {
     }
 
     /// Has the document written soon; `to` is answered when it is on disk.
-    pub(crate) fn save(&self, conn: &Rc<Connection>, to: ReplyTo) {
-        let permit = conn.admit(WAITING_SIZE_BYTES);
-        self.waiting.borrow_mut().push((Rc::clone(conn), to, permit));
+    pub(crate) fn save(&self, connection: &Rc<Connection>, to: ReplyTo) {
+        let permit = connection.admit(WAITING_SIZE_BYTES);
+        self.waiting.borrow_mut().push((Rc::clone(connection), to, permit));
         self.wake.notify_one();
     }
 
@@ -55,8 +55,8 @@ impl Saver {
                 let file = self.path.display();
                 tracing::error!(%file, %error, "not written: the change is lost at a restart");
             }
-            for (conn, to, _permit) in waiting {
-                answer(&conn, &to, saved.as_ref().err());
+            for (connection, to, _permit) in waiting {
+                answer(&connection, &to, saved.as_ref().err());
             }
         }
     }
@@ -70,12 +70,12 @@ impl Saver {
     }
 }
 
-fn answer(conn: &Connection, to: &ReplyTo, error: Option<&io::Error>) {
+fn answer(connection: &Connection, to: &ReplyTo, error: Option<&io::Error>) {
     match error {
-        None => conn.reply(to, response::SUCCESS, None, &(), &[]),
+        None => connection.reply(to, response::SUCCESS, None, &(), &[]),
         Some(error) => {
             let remark = format!("changed in memory, but not on disk: {error}");
-            conn.reply(to, response::SYSTEM_ERROR, Some(&remark), &(), &[]);
+            connection.reply(to, response::SYSTEM_ERROR, Some(&remark), &(), &[]);
         }
     }
 }

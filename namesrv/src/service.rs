@@ -52,7 +52,7 @@ pub(crate) type Handled = Result<(), Refusal>;
 /// One request with the way back.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a, 'c> {
-    pub conn: &'a Rc<Connection>,
+    pub connection: &'a Rc<Connection>,
     pub command: &'a Command<'c>,
     pub to: ReplyTo,
 }
@@ -64,7 +64,7 @@ impl<'a> Request<'a, '_> {
     }
 
     pub(crate) fn reply(&self, header: &impl WriteHeader, body: &[u8]) -> Handled {
-        self.conn.reply(&self.to, response::SUCCESS, None, header, body);
+        self.connection.reply(&self.to, response::SUCCESS, None, header, body);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl NameServer {
                 request.reply(&(), self.config.borrow().to_properties().as_bytes())
             }
             _ => {
-                request.conn.reply_unsupported(request.command);
+                request.connection.reply_unsupported(request.command);
                 Ok(())
             }
         }
@@ -144,10 +144,11 @@ impl NameServer {
     pub(crate) fn expire(&self, now: Instant) {
         let (connections, changes) = self.table.borrow_mut().expire(now);
         for id in connections {
-            let conn = self.broker_connections.borrow_mut().remove(&id);
-            if let Some(conn) = conn {
-                tracing::warn!(peer = %conn.peer_addr(), "broker not heard of in time: removed");
-                conn.close("broker expired");
+            let connection = self.broker_connections.borrow_mut().remove(&id);
+            if let Some(connection) = connection {
+                let peer = connection.peer_addr();
+                tracing::warn!(%peer, "broker not heard of in time: removed");
+                connection.close("broker expired");
             }
         }
         self.notify(changes);
@@ -176,23 +177,25 @@ async fn notify_members(dialer: Rc<Dialer<NoService>>, change: MinIdChange) {
     };
     for address in &change.recipients {
         match dialer.get(address).await {
-            Ok(conn) => conn.send_oneway(request::NOTIFY_MIN_BROKER_ID_CHANGE, &notice, &[]),
+            Ok(connection) => {
+                connection.send_oneway(request::NOTIFY_MIN_BROKER_ID_CHANGE, &notice, &[])
+            }
             Err(error) => tracing::warn!(%error, "broker not told of the new smallest id"),
         }
     }
 }
 
 impl Service for NameServer {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
         let to = ReplyTo::of(command);
-        if let Err(refusal) = self.handle(Request { conn, command, to }) {
-            conn.reply(&to, refusal.code, Some(&refusal.remark), &(), &[]);
+        if let Err(refusal) = self.handle(Request { connection, command, to }) {
+            connection.reply(&to, refusal.code, Some(&refusal.remark), &(), &[]);
         }
     }
 
-    fn on_close(&self, conn: &Rc<Connection>) {
-        if self.broker_connections.borrow_mut().remove(&conn.id()).is_some() {
-            let changes = self.table.borrow_mut().connection_closed(conn.id());
+    fn on_close(&self, connection: &Rc<Connection>) {
+        if self.broker_connections.borrow_mut().remove(&connection.id()).is_some() {
+            let changes = self.table.borrow_mut().connection_closed(connection.id());
             self.notify(changes);
         }
     }

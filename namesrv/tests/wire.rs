@@ -35,8 +35,8 @@ fn check<F: Future<Output = ()>>(test: impl FnOnce(Running, Rc<Connection>) -> F
     let directory = tempfile::tempdir().expect("a directory");
     shards::block_on(async {
         let running = start_in(directory.path(), |_| {}).await;
-        let conn = connect(&running).await;
-        let limited = task::timeout(Duration::from_secs(30), test(running, conn)).await;
+        let connection = connect(&running).await;
+        let limited = task::timeout(Duration::from_secs(30), test(running, connection)).await;
         limited.expect("the test came to its end in time");
     });
 }
@@ -47,23 +47,23 @@ async fn connect(running: &Running) -> Rc<Connection> {
 }
 
 async fn call(
-    conn: &Rc<Connection>,
+    connection: &Rc<Connection>,
     code: i32,
     header: &impl WriteHeader,
     body: &[u8],
 ) -> OwnedCommand {
-    conn.call(code, header, body, PATIENCE).await.expect("answered")
+    connection.call(code, header, body, PATIENCE).await.expect("answered")
 }
 
 /// Calls and checks the response code; gives the body as text.
 async fn expect(
-    conn: &Rc<Connection>,
+    connection: &Rc<Connection>,
     code: i32,
     header: &impl WriteHeader,
     body: &[u8],
     expected: i32,
 ) -> String {
-    let answer = call(conn, code, header, body).await;
+    let answer = call(connection, code, header, body).await;
     let command = answer.command();
     assert_eq!(command.code, expected, "request {code}: {:?}", command.remark());
     String::from_utf8(command.body.to_vec()).expect("text")
@@ -101,13 +101,14 @@ fn body_of(topics: &[&str]) -> RegisterBrokerBody {
     body
 }
 
-async fn register(conn: &Rc<Connection>, name: &'static str, topics: &[&str]) {
+async fn register(connection: &Rc<Connection>, name: &'static str, topics: &[&str]) {
     let body = json::to_vec(&body_of(topics));
-    expect(conn, request::REGISTER_BROKER, &registration(name), &body, response::SUCCESS).await;
+    expect(connection, request::REGISTER_BROKER, &registration(name), &body, response::SUCCESS)
+        .await;
 }
 
-async fn route(conn: &Rc<Connection>, topic: &str) -> Option<String> {
-    let answer = call(conn, request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)], &[]).await;
+async fn route(connection: &Rc<Connection>, topic: &str) -> Option<String> {
+    let answer = call(connection, request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)], &[]).await;
     match answer.code() {
         response::TOPIC_NOT_EXIST => None,
         code => {
@@ -119,18 +120,19 @@ async fn route(conn: &Rc<Connection>, topic: &str) -> Option<String> {
 
 #[test]
 fn a_route_is_compact_json_with_quoted_keys() {
-    check(|_running, conn| async move {
-        assert_eq!(route(&conn, "T1").await, None);
-        register(&conn, "b1", &["T1", "T2"]).await;
+    check(|_running, connection| async move {
+        assert_eq!(route(&connection, "T1").await, None);
+        register(&connection, "b1", &["T1", "T2"]).await;
         let expected = concat!(
             r#"{"brokerDatas":[{"brokerAddrs":{"0":"192.0.2.1:10911"},"brokerName":"b1","#,
             r#""cluster":"c1","enableActingMaster":false}],"filterServerTable":{},"#,
             r#""queueDatas":[{"brokerName":"b1","perm":6,"readQueueNums":4,"topicSysFlag":0,"#,
             r#""writeQueueNums":4}]}"#
         );
-        assert_eq!(route(&conn, "T1").await.as_deref(), Some(expected));
+        assert_eq!(route(&connection, "T1").await.as_deref(), Some(expected));
         let clusters =
-            expect(&conn, request::GET_BROKER_CLUSTER_INFO, &(), &[], response::SUCCESS).await;
+            expect(&connection, request::GET_BROKER_CLUSTER_INFO, &(), &[], response::SUCCESS)
+                .await;
         let expected = concat!(
             r#"{"brokerAddrTable":{"b1":{"brokerAddrs":{"0":"192.0.2.1:10911"},"#,
             r#""brokerName":"b1","cluster":"c1","enableActingMaster":false}},"#,
@@ -142,31 +144,33 @@ fn a_route_is_compact_json_with_quoted_keys() {
 
 #[test]
 fn compressed_and_checked_registrations_are_read() {
-    check(|_running, conn| async move {
+    check(|_running, connection| async move {
         let body = body_of(&["T1", "T2"]).to_compressed();
         let crc = i32::try_from(crc32fast::hash(&body) & 0x7fff_ffff).expect("31 bits");
         // Brokers say `compressed=false` about compressed bodies.
         for (name, compressed, body_crc32) in [("b1", true, 0), ("b2", false, crc)] {
             let header = RegisterBrokerRequest { compressed, body_crc32, ..registration(name) };
-            expect(&conn, request::REGISTER_BROKER, &header, &body, response::SUCCESS).await;
+            expect(&connection, request::REGISTER_BROKER, &header, &body, response::SUCCESS).await;
         }
-        assert!(route(&conn, "T2").await.is_some_and(|route| route.contains("b2")));
+        assert!(route(&connection, "T2").await.is_some_and(|route| route.contains("b2")));
         let header = RegisterBrokerRequest { body_crc32: crc ^ 1, ..registration("b3") };
-        let answer = call(&conn, request::REGISTER_BROKER, &header, &body).await;
+        let answer = call(&connection, request::REGISTER_BROKER, &header, &body).await;
         assert_eq!(answer.code(), response::SYSTEM_ERROR);
         assert!(answer.command().remark().is_some_and(|remark| remark.contains("crc32")));
         let truncated = &body[..body.len() / 2];
         let header = registration("b3");
-        expect(&conn, request::REGISTER_BROKER, &header, truncated, response::SYSTEM_ERROR).await;
-        expect(&conn, request::REGISTER_BROKER, &header, b"{]", response::SYSTEM_ERROR).await;
+        expect(&connection, request::REGISTER_BROKER, &header, truncated, response::SYSTEM_ERROR)
+            .await;
+        expect(&connection, request::REGISTER_BROKER, &header, b"{]", response::SYSTEM_ERROR).await;
         let single = json::to_vec(&body_of(&["T1"]));
-        expect(&conn, request::REGISTER_BROKER, &header, &single, response::SYSTEM_ERROR).await;
+        expect(&connection, request::REGISTER_BROKER, &header, &single, response::SYSTEM_ERROR)
+            .await;
     });
 }
 
 #[test]
 fn data_versions_are_compared() {
-    check(|_running, conn| async move {
+    check(|_running, connection| async move {
         let header = BrokerRequest {
             broker_name: "b1",
             broker_addr: "192.0.2.1:10911",
@@ -177,26 +181,26 @@ fn data_versions_are_compared() {
         let version = json::to_vec(&version);
         let changed =
             |answer: &OwnedCommand| answer.command().fields.get("changed").map(str::to_owned);
-        let answer = call(&conn, request::QUERY_DATA_VERSION, &header, &version).await;
+        let answer = call(&connection, request::QUERY_DATA_VERSION, &header, &version).await;
         assert_eq!((changed(&answer).as_deref(), answer.body()), (Some("true"), b"".as_slice()));
-        register(&conn, "b1", &["T1", "T2"]).await;
-        let answer = call(&conn, request::QUERY_DATA_VERSION, &header, &version).await;
+        register(&connection, "b1", &["T1", "T2"]).await;
+        let answer = call(&connection, request::QUERY_DATA_VERSION, &header, &version).await;
         let expected = (Some("false"), version.as_slice());
         assert_eq!((changed(&answer).as_deref(), answer.body()), expected);
-        expect(&conn, request::UNREGISTER_BROKER, &header, &[], response::SUCCESS).await;
-        assert_eq!(route(&conn, "T1").await, None);
+        expect(&connection, request::UNREGISTER_BROKER, &header, &[], response::SUCCESS).await;
+        assert_eq!(route(&connection, "T1").await, None);
     });
 }
 
 #[test]
 fn a_lost_connection_takes_its_broker_at_once() {
-    check(|running, conn| async move {
+    check(|running, connection| async move {
         let broker = connect(&running).await;
         register(&broker, "b1", &["T1", "T2"]).await;
-        assert!(route(&conn, "T1").await.is_some());
+        assert!(route(&connection, "T1").await.is_some());
         broker.close("test");
         let deadline = Instant::now() + PATIENCE;
-        while route(&conn, "T1").await.is_some() {
+        while route(&connection, "T1").await.is_some() {
             assert!(Instant::now() < deadline, "the route is still there");
         }
     });
@@ -204,12 +208,12 @@ fn a_lost_connection_takes_its_broker_at_once() {
 
 #[test]
 fn unknown_codes_and_broken_headers_are_answered() {
-    check(|_running, conn| async move {
+    check(|_running, connection| async move {
         let expected = response::REQUEST_CODE_NOT_SUPPORTED;
-        expect(&conn, 4711, &(), &[], expected).await;
+        expect(&connection, 4711, &(), &[], expected).await;
         let expected = response::SYSTEM_ERROR;
-        expect(&conn, request::GET_ROUTEINFO_BY_TOPIC, &(), &[], expected).await;
-        expect(&conn, request::REGISTER_BROKER, &[("brokerId", "x")], &[], expected).await;
+        expect(&connection, request::GET_ROUTEINFO_BY_TOPIC, &(), &[], expected).await;
+        expect(&connection, request::REGISTER_BROKER, &[("brokerId", "x")], &[], expected).await;
     });
 }
 
@@ -219,37 +223,39 @@ fn key_values_and_settings_survive_a_restart() {
     let order = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T1"), ("value", "b1:4")];
     shards::block_on(async {
         let running = start_in(directory.path(), |_| {}).await;
-        let conn = connect(&running).await;
-        expect(&conn, request::GET_KV_CONFIG, &order, &[], response::QUERY_NOT_FOUND).await;
-        expect(&conn, request::PUT_KV_CONFIG, &order, &[], response::SUCCESS).await;
+        let connection = connect(&running).await;
+        expect(&connection, request::GET_KV_CONFIG, &order, &[], response::QUERY_NOT_FOUND).await;
+        expect(&connection, request::PUT_KV_CONFIG, &order, &[], response::SUCCESS).await;
         let change = b"orderMessageEnable=true\n";
-        expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change, response::SUCCESS).await;
+        expect(&connection, request::UPDATE_NAMESRV_CONFIG, &(), change, response::SUCCESS).await;
         let change = b"kvConfigPath=/elsewhere\n";
-        expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change, response::NO_PERMISSION).await;
+        expect(&connection, request::UPDATE_NAMESRV_CONFIG, &(), change, response::NO_PERMISSION)
+            .await;
         // Escapes would make a file of it that the next start does not read.
         let change = format!("productEnvName={}\n", "\u{e4}".repeat(200_000));
         let refused = response::SYSTEM_ERROR;
-        expect(&conn, request::UPDATE_NAMESRV_CONFIG, &(), change.as_bytes(), refused).await;
+        expect(&connection, request::UPDATE_NAMESRV_CONFIG, &(), change.as_bytes(), refused).await;
         running.stop(PATIENCE).await;
     });
     shards::block_on(async {
         let running = start_in(directory.path(), |_| {}).await;
-        let conn = connect(&running).await;
-        let answer = call(&conn, request::GET_KV_CONFIG, &order, &[]).await;
+        let connection = connect(&running).await;
+        let answer = call(&connection, request::GET_KV_CONFIG, &order, &[]).await;
         assert_eq!(answer.command().fields.get("value"), Some("b1:4"));
-        let config = expect(&conn, request::GET_NAMESRV_CONFIG, &(), &[], response::SUCCESS).await;
+        let config =
+            expect(&connection, request::GET_NAMESRV_CONFIG, &(), &[], response::SUCCESS).await;
         assert!(config.contains("orderMessageEnable=true\n"), "{config}");
 
         let body = json::to_vec(&body_of(&["T1", "T2"]));
-        let answer = call(&conn, request::REGISTER_BROKER, &registration("b1"), &body).await;
+        let answer = call(&connection, request::REGISTER_BROKER, &registration("b1"), &body).await;
         assert_eq!(answer.body(), br#"{"table":{"T1":"b1:4"}}"#);
-        let route = route(&conn, "T1").await.expect("known");
+        let route = route(&connection, "T1").await.expect("known");
         assert!(route.contains(r#""orderTopicConf":"b1:4""#), "{route}");
 
-        expect(&conn, request::DELETE_KV_CONFIG, &order, &[], response::SUCCESS).await;
+        expect(&connection, request::DELETE_KV_CONFIG, &order, &[], response::SUCCESS).await;
         let namespace = [order[0]];
         let expected = response::QUERY_NOT_FOUND;
-        expect(&conn, request::GET_KVLIST_BY_NAMESPACE, &namespace, &[], expected).await;
+        expect(&connection, request::GET_KVLIST_BY_NAMESPACE, &namespace, &[], expected).await;
     });
 }
 

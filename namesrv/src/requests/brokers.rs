@@ -47,13 +47,13 @@ impl NameServer {
             topics: &table.topic_config_table,
             mappings: table.topic_queue_mapping_info_map.as_ref(),
             filter_servers: sends_filters.then_some(body.filter_server_list.as_slice()),
-            connection: request.conn.id(),
+            connection: request.connection.id(),
         };
         let registered = self.table.borrow_mut().register(&registration, Instant::now());
         let registered = registered
             .map_err(|error| Refusal::error(format_args!("register broker failed: {error}")))?;
         let connections = &mut self.broker_connections.borrow_mut();
-        connections.insert(request.conn.id(), Rc::clone(request.conn));
+        connections.insert(request.connection.id(), Rc::clone(request.connection));
         self.notify(registered.min_id_change.into_iter().collect());
 
         let master = registered.master.as_ref();

@@ -16,7 +16,7 @@ impl NameServer {
         let header: PutKvRequest<'_> = request.header()?;
         let put = self.kv.borrow_mut().put(header.namespace, header.key, header.value);
         put.map_err(Refusal::error)?;
-        self.kv_saver.save(request.conn, request.to);
+        self.kv_saver.save(request.connection, request.to);
         Ok(())
     }
 
@@ -35,7 +35,7 @@ impl NameServer {
     pub(crate) fn delete_kv(&self, request: Request<'_, '_>) -> Handled {
         let header: KvRequest<'_> = request.header()?;
         self.kv.borrow_mut().delete(header.namespace, header.key);
-        self.kv_saver.save(request.conn, request.to);
+        self.kv_saver.save(request.connection, request.to);
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl NameServer {
         }
         self.overrides.replace(overrides);
         self.table.borrow_mut().set_rules(self.config.borrow().route_rules());
-        self.overrides_saver.save(request.conn, request.to);
+        self.overrides_saver.save(request.connection, request.to);
         Ok(())
     }
 
