@@ -69,8 +69,8 @@ impl DataPlane {
         tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
         tasks.push(task::spawn("send stages", stages::run(Rc::clone(&self))));
         // Before any message comes, which would be stored at what the clock says now.
-        let newest_ms = self.local.logs().filter_map(|owned| owned.log.newest_store_ms()).max();
-        let ages = AgeClock::since(newest_ms, Instant::now());
+        let stored_at_ms = self.local.logs().filter_map(|owned| owned.log.newest_stored_at_ms());
+        let ages = AgeClock::since(stored_at_ms.max(), Instant::now());
         let retention = task::spawn("retention", Rc::clone(&self).run_retention(ages));
         *self.running.retention.borrow_mut() = Some(retention);
         Ok(recovered)

@@ -190,7 +190,7 @@ fn earliest(
     let header: QueueRequest<'_> = decode(request.command)?;
     let (owned, topic, queue_id) = (Rc::clone(owned), header.topic.to_owned(), header.queue_id);
     slow::answer(data, request, move |_| async move {
-        let found = owned.log.earliest_store_ms(&topic, queue_id).await;
+        let found = owned.log.earliest_stored_at_ms(&topic, queue_id).await;
         let timestamp_ms = found.map_err(Refusal::failed)?.unwrap_or(-1);
         Ok((TimestampResponse { timestamp_ms }, Vec::new()))
     });

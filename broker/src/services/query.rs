@@ -161,12 +161,12 @@ struct Newest {
 impl Newest {
     /// Adds what a log found; what has no room in an answer is left out.
     fn add(&mut self, found: KeyFound, count_max: usize) {
-        let stored_ms =
+        let stored_at_ms =
             |bytes: &Shared| Record::parse(bytes).expect("look-ups prove records").stored_at_ms;
         self.unread_ms = self.unread_ms.max(found.unread_ms);
         self.problem = self.problem.take().or(found.problem);
         self.records.extend(found.records);
-        self.records.sort_by_cached_key(|bytes| Reverse(stored_ms(bytes)));
+        self.records.sort_by_cached_key(|bytes| Reverse(stored_at_ms(bytes)));
         let mut bytes = 0;
         let fit = self.records.iter().take(count_max).take_while(|record| {
             let is_first = bytes == 0;
@@ -176,7 +176,7 @@ impl Newest {
         let fit = fit.count();
         let is_full = fit == count_max || fit < self.records.len();
         self.records.truncate(fit);
-        self.full_from_ms = self.records.last().map(stored_ms).filter(|_| is_full);
+        self.full_from_ms = self.records.last().map(stored_at_ms).filter(|_| is_full);
     }
 }
 

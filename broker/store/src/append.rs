@@ -40,8 +40,8 @@ impl Log {
         let size = encoded_len(&message)?;
         state.check_slots(&[message])?;
         let at = state.admit(inner, size)?;
-        let stored_ms = state.store_time(now_ms);
-        let appended = state.put(inner, &message, at, size, stored_ms);
+        let stored_at_ms = state.next_stored_at_ms(now_ms);
+        let appended = state.put(inner, &message, at, size, stored_at_ms);
         drop(state);
         inner.appended();
         Ok(appended)
@@ -69,11 +69,11 @@ impl Log {
         let mut at = state.admit(inner, total)?;
         // One block for the batch, so that it needs no second step that could fail.
         state.reserve(at, total);
-        let stored_ms = state.store_time(now_ms);
+        let stored_at_ms = state.next_stored_at_ms(now_ms);
         for message in messages {
             let message = inner.checksummed(message);
             let size = encoded_len(&message)?;
-            let appended = state.put(inner, &message, at, size, stored_ms);
+            let appended = state.put(inner, &message, at, size, stored_at_ms);
             at = appended.end.byte();
             out.push(appended);
         }
@@ -190,9 +190,9 @@ impl State {
     }
 
     /// Store times rise with positions, so that lookups by time can search.
-    fn store_time(&mut self, now_ms: i64) -> u64 {
-        self.last_store_ms = self.last_store_ms.max(u64::try_from(now_ms).unwrap_or(0));
-        self.last_store_ms
+    fn next_stored_at_ms(&mut self, now_ms: i64) -> u64 {
+        self.last_stored_at_ms = self.last_stored_at_ms.max(u64::try_from(now_ms).unwrap_or(0));
+        self.last_stored_at_ms
     }
 
     /// Encodes a message, whose queue has a slot or can have one, at `at` and enters it into the
@@ -203,7 +203,7 @@ impl State {
         message: &NewRecord<'_>,
         at: u64,
         size: usize,
-        stored_ms: u64,
+        stored_at_ms: u64,
     ) -> Appended {
         let queue = self.queue_of(message);
         let known = queue.and_then(|key| self.queues.get(key));
@@ -212,7 +212,7 @@ impl State {
         let placement = Placement {
             queue_offset: queue_offset.wire(),
             physical_offset: position.wire(),
-            stored_at_ms: stored_ms as i64,
+            stored_at_ms: stored_at_ms as i64,
         };
         let out = self.tail.reserve(at, size, self.marks.written());
         let written = record::encode(out, message, placement)
@@ -223,11 +223,11 @@ impl State {
         let terms = Terms::of_new(message);
         let end = at + size as u64;
         if let Some(key) = queue {
-            self.queues.push(key, Entry::new(at, size as u32, stored_ms, terms.tag_hash()));
+            self.queues.push(key, Entry::new(at, size as u32, stored_at_ms, terms.tag_hash()));
         }
         if is_keyed(message.sys_flag) {
             terms.each_key_hash(message.topic, |hash| {
-                self.keys.push(KeyEntry::new(hash, at, stored_ms));
+                self.keys.push(KeyEntry::new(hash, at, stored_at_ms));
             });
         }
         self.marks.appended_to(end, queue);
@@ -238,7 +238,7 @@ impl State {
         }
         self.counters.records += 1;
         let end = inner.id.at(end);
-        Appended { position, end, queue_offset, stored_at_ms: stored_ms as i64 }
+        Appended { position, end, queue_offset, stored_at_ms: stored_at_ms as i64 }
     }
 
     fn queue_of(&mut self, message: &NewRecord<'_>) -> Option<QueueKey> {

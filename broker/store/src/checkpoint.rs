@@ -137,7 +137,7 @@ async fn encode(inner: &Inner, below: u64) -> Checkpoint {
     let state = &mut *inner.state.borrow_mut();
     state.queues.save_deletions(&mut out);
     let keys = state.keys.save(&mut out, below, key_runs);
-    out.put(FrameKind::Mark, 0, below, &state.last_store_ms.to_be_bytes());
+    out.put(FrameKind::Mark, 0, below, &state.last_stored_at_ms.to_be_bytes());
     let (bytes, chain) = out.finish();
     Checkpoint { bytes, chain, queues: saving.into_saved(), keys }
 }

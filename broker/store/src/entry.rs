@@ -25,11 +25,11 @@ pub(crate) struct Entry {
 const _: () = assert!(size_of::<Entry>() == ENTRY_SIZE);
 
 impl Entry {
-    pub(crate) fn new(byte: u64, size: u32, store_ms: u64, tag_hash: i64) -> Self {
-        debug_assert!(byte >> 48 == 0 && store_ms >> TIME_BITS == 0);
+    pub(crate) fn new(byte: u64, size: u32, stored_at_ms: u64, tag_hash: i64) -> Self {
+        debug_assert!(byte >> 48 == 0 && stored_at_ms >> TIME_BITS == 0);
         Self {
             place: byte << 16 | u64::from(size) & LOW_16,
-            time: store_ms << 16 | u64::from(size >> 16),
+            time: stored_at_ms << 16 | u64::from(size >> 16),
             tag_hash,
         }
     }
@@ -50,7 +50,7 @@ impl Entry {
     }
 
     /// Store time, Unix milliseconds.
-    pub(crate) fn store_ms(self) -> u64 {
+    pub(crate) fn stored_at_ms(self) -> u64 {
         self.time >> 16
     }
 
@@ -83,9 +83,9 @@ pub(crate) struct KeyEntry {
 }
 
 impl KeyEntry {
-    pub(crate) fn new(hash: u64, byte: u64, store_ms: u64) -> Self {
-        debug_assert!(byte >> 48 == 0 && store_ms >> TIME_BITS == 0);
-        Self { hash, place: byte << 16 | store_ms >> 32, time_low: store_ms as u32 }
+    pub(crate) fn new(hash: u64, byte: u64, stored_at_ms: u64) -> Self {
+        debug_assert!(byte >> 48 == 0 && stored_at_ms >> TIME_BITS == 0);
+        Self { hash, place: byte << 16 | stored_at_ms >> 32, time_low: stored_at_ms as u32 }
     }
 
     /// First byte of the record in its log.
@@ -94,7 +94,7 @@ impl KeyEntry {
     }
 
     /// Store time, Unix milliseconds.
-    pub(crate) fn store_ms(self) -> u64 {
+    pub(crate) fn stored_at_ms(self) -> u64 {
         (self.place & LOW_16) << 32 | u64::from(self.time_low)
     }
 
@@ -153,13 +153,13 @@ mod tests {
         ];
         for (byte, size, ms, tag) in limits {
             let entry = Entry::new(byte, size, ms, tag);
-            assert_eq!((entry.byte(), entry.size(), entry.store_ms()), (byte, size, ms));
+            assert_eq!((entry.byte(), entry.size(), entry.stored_at_ms()), (byte, size, ms));
             let mut bytes = Vec::new();
             entry.write(&mut bytes);
             assert_eq!(read_entries(&bytes).collect::<Vec<_>>(), [entry]);
 
             let key = KeyEntry::new(u64::MAX - 5, byte, ms);
-            assert_eq!((key.byte(), key.store_ms()), (byte, ms));
+            assert_eq!((key.byte(), key.stored_at_ms()), (byte, ms));
             let mut bytes = Vec::new();
             key.write(&mut bytes);
             assert_eq!(bytes.len(), KEY_ENTRY_SIZE);

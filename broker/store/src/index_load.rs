@@ -21,7 +21,7 @@ pub(crate) struct LoadedIndex {
     pub(crate) keys: KeyIndex,
     /// Every record below this log byte is in the indexes; `None` when there was nothing to load.
     pub(crate) log_byte: Option<u64>,
-    pub(crate) last_store_ms: u64,
+    pub(crate) last_stored_at_ms: u64,
     pub(crate) snapshots: Snapshots,
     /// Where the last whole checkpoint begins, if one was replayed.
     pub(crate) last_checkpoint_at: Option<u64>,
@@ -36,7 +36,7 @@ impl LoadedIndex {
             queues: QueueIndex::new(options.queue_block_entries),
             keys: KeyIndex::new(options.key_run_entries),
             log_byte: None,
-            last_store_ms: 0,
+            last_stored_at_ms: 0,
             snapshots: Snapshots::default(),
             last_checkpoint_at: None,
             leftovers: Vec::new(),
@@ -238,6 +238,6 @@ async fn load_from(
         return Ok(None);
     }
     loaded.log_byte = Some(head.log_byte);
-    loaded.last_store_ms = head.last_store_ms;
+    loaded.last_stored_at_ms = head.last_stored_at_ms;
     replay(files, loaded, head).await
 }

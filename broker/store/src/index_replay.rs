@@ -76,7 +76,7 @@ fn apply(loaded: &mut LoadedIndex, frame: &ReplayedFrame) -> bool {
         FrameKind::Mark => {
             loaded.log_byte = Some(head.number);
             let time = payload.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
-            loaded.last_store_ms = loaded.last_store_ms.max(time.unwrap_or(0));
+            loaded.last_stored_at_ms = loaded.last_stored_at_ms.max(time.unwrap_or(0));
             time.is_some()
         }
     }

@@ -152,10 +152,10 @@ impl<'a> Search<'a> {
         self.query.limits.reads - self.reads
     }
 
-    /// Counts a read of what was stored at `store_ms` and before, if one is left.
-    fn may_read(&mut self, store_ms: u64) -> bool {
+    /// Counts a read of what was stored at `stored_at_ms` and before, if one is left.
+    fn may_read(&mut self, stored_at_ms: u64) -> bool {
         if self.reads_left() == 0 {
-            self.unread_ms = Some(store_ms);
+            self.unread_ms = Some(stored_at_ms);
             return false;
         }
         self.reads += 1;
@@ -195,10 +195,10 @@ impl<'a> Search<'a> {
                 continue;
             }
             self.checked = entry.byte();
-            if !time.contains(&entry.store_ms()) {
+            if !time.contains(&entry.stored_at_ms()) {
                 continue;
             }
-            if !self.may_read(entry.store_ms()) {
+            if !self.may_read(entry.stored_at_ms()) {
                 return Ok(());
             }
             match self.verified(entry.byte()).await {

@@ -33,8 +33,8 @@ impl KeyRun {
         let mut run = Self { at, count: 0, min_ms: u64::MAX, max_ms: 0, max_byte: 0 };
         for entry in entries {
             run.count += 1;
-            run.min_ms = run.min_ms.min(entry.store_ms());
-            run.max_ms = run.max_ms.max(entry.store_ms());
+            run.min_ms = run.min_ms.min(entry.stored_at_ms());
+            run.max_ms = run.max_ms.max(entry.stored_at_ms());
             run.max_byte = run.max_byte.max(entry.byte());
         }
         (run.count > 0).then_some(run)

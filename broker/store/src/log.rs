@@ -93,7 +93,7 @@ pub(crate) struct State {
     pub(crate) queues: QueueIndex,
     pub(crate) keys: KeyIndex,
     /// Store time of the newest record: later ones are never earlier.
-    pub(crate) last_store_ms: u64,
+    pub(crate) last_stored_at_ms: u64,
     pub(crate) fenced: Option<Fenced>,
     /// Start of the segment whose growth is being flushed.
     pub(crate) growth_flush: Option<u64>,
@@ -221,7 +221,7 @@ impl Inner {
             segments,
             queues: index.queues,
             keys: index.keys,
-            last_store_ms: index.last_store_ms,
+            last_stored_at_ms: index.last_stored_at_ms,
             fenced: None,
             growth_flush: None,
             is_growth_unproven: false,

@@ -71,8 +71,8 @@ impl Log {
         let time = u64::try_from(time_ms).ok();
         let is_before = |entry: Entry| match (time, boundary) {
             (None, _) => false,
-            (Some(time), TimeBoundary::Lower) => entry.store_ms() < time,
-            (Some(time), TimeBoundary::Upper) => entry.store_ms() <= time,
+            (Some(time), TimeBoundary::Lower) => entry.stored_at_ms() < time,
+            (Some(time), TimeBoundary::Upper) => entry.stored_at_ms() <= time,
         };
         let (mut low, mut high) = (min, max);
         while low < high {
@@ -95,21 +95,21 @@ impl Log {
     ///
     /// # Errors
     /// When the device fails or the index is damaged there.
-    pub async fn earliest_store_ms(
+    pub async fn earliest_stored_at_ms(
         &self,
         topic: &str,
         queue_id: i32,
     ) -> Result<Option<i64>, ReadError> {
         let Some((key, min, _)) = range(&self.inner, topic, queue_id) else { return Ok(None) };
         let entry = entry_at(&self.inner, key, min).await?;
-        Ok(entry.map(|entry| entry.store_ms() as i64))
+        Ok(entry.map(|entry| entry.stored_at_ms() as i64))
     }
 
     /// Store time of a message that consumers may see; `None` when the queue does not hold it.
     ///
     /// # Errors
     /// When the device fails or the index is damaged there.
-    pub async fn store_ms_at(
+    pub async fn stored_at_ms(
         &self,
         topic: &str,
         queue_id: i32,
@@ -120,7 +120,7 @@ impl Log {
             return Ok(None);
         }
         let entry = entry_at(&self.inner, key, offset.0).await?;
-        Ok(entry.map(|entry| entry.store_ms() as i64))
+        Ok(entry.map(|entry| entry.stored_at_ms() as i64))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::abort::RunNote;
 use crate::error::OpenError;
 use crate::options::LogOptions;
 use crate::queue_index::SLOTS_MAX;
-use crate::reindex::{Unfit, check_offset, check_store_time};
+use crate::reindex::{Unfit, check_offset, check_stored_at};
 use crate::scan::{Found, Scanner};
 use crate::segments::Segments;
 use crate::settle;
@@ -55,7 +55,7 @@ pub(crate) async fn demand(
 /// Refuses what [`index_record`](crate::reindex::index_record) refuses, and keeps no entries.
 fn check(queues: &mut NextOffsets, bytes: &[u8]) -> Result<(), Unfit> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
-    check_store_time(&record)?;
+    check_stored_at(&record)?;
     if is_queued(record.sys_flag) {
         let queue = (Box::from(record.topic), record.queue_id);
         let next = queues.get(&queue).copied();

@@ -41,18 +41,18 @@ impl From<String> for Unfit {
 /// When it cannot be entered; nothing of it is in the indexes then.
 pub(crate) fn index_record(state: &mut State, byte: u64, bytes: &[u8]) -> Result<(), Unfit> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
-    let stored_ms = check_store_time(&record)?;
+    let stored_at_ms = check_stored_at(&record)?;
     let terms = Terms::of_stored(&record);
     if is_queued(record.sys_flag) {
-        let entry = Entry::new(byte, bytes.len() as u32, stored_ms, terms.tag_hash());
+        let entry = Entry::new(byte, bytes.len() as u32, stored_at_ms, terms.tag_hash());
         index_in_queue(&mut state.queues, &record, entry)?;
     }
     if is_keyed(record.sys_flag) {
         terms.each_key_hash(record.topic, |hash| {
-            state.keys.push(KeyEntry::new(hash, byte, stored_ms));
+            state.keys.push(KeyEntry::new(hash, byte, stored_at_ms));
         });
     }
-    state.last_store_ms = state.last_store_ms.max(stored_ms);
+    state.last_stored_at_ms = state.last_stored_at_ms.max(stored_at_ms);
     Ok(())
 }
 
@@ -75,7 +75,7 @@ fn index_in_queue(queues: &mut QueueIndex, record: &Record<'_>, entry: Entry) ->
 }
 
 /// When a record was stored: Unix time in milliseconds.
-pub(crate) fn check_store_time(record: &Record<'_>) -> Result<u64, String> {
+pub(crate) fn check_stored_at(record: &Record<'_>) -> Result<u64, String> {
     u64::try_from(record.stored_at_ms).map_err(|_| "negative store time".to_owned())
 }
 

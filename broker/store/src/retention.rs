@@ -108,15 +108,15 @@ async fn oldest_segment_time(inner: &Inner, now_ms: i64) -> io::Result<Option<i6
         (state.segments.find(min).cloned(), behind)
     };
     let (Some(oldest), Some(behind)) = (oldest, behind) else { return Ok(None) };
-    match first_stored_ms(inner, behind.base).await {
-        Some(stored_ms) if stored_ms <= now_ms => Ok(Some(stored_ms)),
+    match first_stored_at_ms(inner, behind.base).await {
+        Some(stored_at_ms) if stored_at_ms <= now_ms => Ok(Some(stored_at_ms)),
         _ => file_time(inner, &oldest, now_ms).map(Some),
     }
 }
 
 /// Store time of the record that a segment begins with; `None` when it cannot be read, or is not
 /// what was written: one bad sector must neither keep all files for ever nor let one go early.
-async fn first_stored_ms(inner: &Inner, base: u64) -> Option<i64> {
+async fn first_stored_at_ms(inner: &Inner, base: u64) -> Option<i64> {
     match read_record(inner, base).await {
         Ok(Some(bytes)) => Record::parse(&bytes).ok().map(|record| record.stored_at_ms),
         Ok(None) => None,

@@ -34,7 +34,7 @@ pub(crate) struct SnapshotHead {
     /// Every record below this log byte is in it.
     pub(crate) log_byte: u64,
     /// Store time of the newest of them.
-    pub(crate) last_store_ms: u64,
+    pub(crate) last_stored_at_ms: u64,
 }
 
 /// Writes a snapshot of what is known of records that end at or below `head.log_byte`.
@@ -51,7 +51,8 @@ impl SnapshotWriter {
         // The upper half of this word was 0 before it had the log, and one more than its number.
         let name = head.log.map_or(0, |log| u64::from(log.0) + 1);
         let chain = name << 32 | u64::from(head.chain);
-        for word in [head.generation, head.stream_at, chain, head.log_byte, head.last_store_ms] {
+        for word in [head.generation, head.stream_at, chain, head.log_byte, head.last_stored_at_ms]
+        {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
         Self { bytes }
@@ -171,7 +172,7 @@ pub(crate) fn read_head(bytes: &[u8]) -> Option<SnapshotHead> {
         stream_at,
         chain: word as u32,
         log_byte: reader.u64()?,
-        last_store_ms: reader.u64()?,
+        last_stored_at_ms: reader.u64()?,
     })
 }
 
@@ -249,7 +250,7 @@ mod tests {
             stream_at: 8192,
             chain: 77,
             log_byte: 300,
-            last_store_ms: 53,
+            last_stored_at_ms: 53,
         };
         let mut writer = SnapshotWriter::new(head);
         for (key, queue) in queues.iter() {

@@ -61,7 +61,7 @@ pub(crate) async fn write(inner: &Inner) -> io::Result<()> {
             stream_at: files.end,
             chain: files.chain,
             log_byte: inner.indexed.get(),
-            last_store_ms: inner.state.borrow().last_store_ms,
+            last_stored_at_ms: inner.state.borrow().last_stored_at_ms,
         }
     };
     let Some(bytes) = encode(inner, head).await else {

@@ -56,9 +56,9 @@ pub struct Stats {
 
 impl Log {
     /// Store time of the newest message there ever was, Unix milliseconds: store times never fall.
-    pub fn newest_store_ms(&self) -> Option<i64> {
-        let newest_ms = self.inner.state.borrow().last_store_ms;
-        i64::try_from(newest_ms).ok().filter(|newest_ms| *newest_ms > 0)
+    pub fn newest_stored_at_ms(&self) -> Option<i64> {
+        let stored_at_ms = self.inner.state.borrow().last_stored_at_ms;
+        i64::try_from(stored_at_ms).ok().filter(|stored_at_ms| *stored_at_ms > 0)
     }
 
     /// Oldest offset of a queue, and the offset behind the newest message that consumers may see.

@@ -31,7 +31,7 @@ impl Admin {
             Ok(QueueOffsets {
                 min: instance.offset_of(&broker, &queue, Place::Oldest).await?,
                 max: instance.offset_of(&broker, &queue, Place::End).await?,
-                earliest_stored_at_ms: instance.earliest_store_time(&broker, &queue).await?,
+                earliest_stored_at_ms: instance.earliest_stored_at_ms(&broker, &queue).await?,
             })
         })
         .await

@@ -79,7 +79,7 @@ impl Instance {
     }
 
     /// When the oldest message of a queue was stored, Unix time in milliseconds; -1: it is empty.
-    pub(crate) async fn earliest_store_time(
+    pub(crate) async fn earliest_stored_at_ms(
         &self,
         broker: &Server,
         queue: &MessageQueue,

@@ -80,8 +80,8 @@ async fn ranges_of_shard(
         for ((topic, queue_id), bounds) in &mut found[from..] {
             if bounds.max > bounds.min {
                 let newest = bounds.max - 1;
-                let stored_at = stored_at_ms(owned, topic, *queue_id, newest).await;
-                bounds.last_stored_at_ms = stored_at.unwrap_or(0);
+                let stored_at_ms = stored_at_ms_in(owned, topic, *queue_id, newest).await;
+                bounds.last_stored_at_ms = stored_at_ms.unwrap_or(0);
             }
         }
     }
@@ -89,7 +89,7 @@ async fn ranges_of_shard(
 }
 
 /// When these messages were stored, by queue; queues whose message is gone are missing.
-pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queues<i64> {
+pub(super) async fn stored_at_ms(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queues<i64> {
     let wanted = Arc::new(wanted);
     let parts = data.on_all_shards(move |data| {
         let wanted = Arc::clone(&wanted);
@@ -97,7 +97,7 @@ pub(super) async fn stored_at(data: &Rc<DataPlane>, wanted: Queues<i64>) -> Queu
             let mut found = Vec::new();
             for ((topic, queue_id), offset) in wanted.iter() {
                 let Some(owned) = data.local.log_of(topic, *queue_id) else { continue };
-                if let Some(at) = stored_at_ms(owned, topic, *queue_id, *offset).await {
+                if let Some(at) = stored_at_ms_in(owned, topic, *queue_id, *offset).await {
                     found.push(((topic.clone(), *queue_id), at));
                 }
             }
@@ -194,9 +194,9 @@ pub(super) async fn progress(data: &Rc<DataPlane>, filter: Filter) -> Vec<Progre
 }
 
 /// When one message was stored; `None` when it is not there any more, or cannot be read.
-async fn stored_at_ms(owned: &OwnedLog, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+async fn stored_at_ms_in(owned: &OwnedLog, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
     let offset = QueueOffset(u64::try_from(offset).ok()?);
-    owned.log.store_ms_at(topic, queue_id, offset).await.ok().flatten()
+    owned.log.stored_at_ms(topic, queue_id, offset).await.ok().flatten()
 }
 
 /// The first offset of each queue that was stored at `time_ms` or later.

@@ -88,7 +88,7 @@ async fn stats_of(
     // The time of the last message that was consumed tells how old the backlog is.
     let consumed = committed.iter().filter(|(_, offset)| **offset > 0);
     let consumed = consumed.map(|(queue, offset)| (queue.clone(), *offset - 1)).collect();
-    let stored_at = gather::stored_at(&parts.data, consumed).await;
+    let stored_at_ms = gather::stored_at_ms(&parts.data, consumed).await;
 
     let mut stats = ConsumeStats::default();
     for config in configs {
@@ -105,7 +105,7 @@ async fn stats_of(
             let offsets = OffsetWrapper {
                 broker_offset: range.max,
                 consumer_offset,
-                last_timestamp: stored_at.get(&key).copied().unwrap_or(0),
+                last_timestamp: stored_at_ms.get(&key).copied().unwrap_or(0),
                 pull_offset: consumer_offset,
             };
             stats.offset_table.insert(queue, offsets);
