@@ -3,9 +3,9 @@
 //! None of them is on a hot path: they take what they need, gather over the shards where messages
 //! are concerned, and answer with bodies of their own.
 
+mod all_shards;
 mod config;
 mod connections;
-mod gather;
 mod groups;
 mod progress;
 mod relay;

@@ -20,7 +20,7 @@ use ringmq_store::offsets;
 
 use super::super::control::{Answer, Reaction, decode, json_answer};
 use super::Parts;
-use super::gather::{self, Filter, Progress, Queues};
+use super::all_shards::{self, Filter, Progress, Queues};
 use crate::outcome::Refusal;
 
 /// Queues of one answer, those of each group counted: their text fills a frame of 16 MiB, and no
@@ -44,7 +44,7 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let filter = Filter { group: Some(group.clone()), topic: None };
-        let progress = gather::progress(&parts.data, filter).await;
+        let progress = all_shards::progress(&parts.data, filter).await;
         let mut topics = named;
         if topics.is_empty() {
             topics = topics_read(&parts, &group, &progress);
@@ -84,11 +84,11 @@ async fn stats_of(
     let configs = configs_of(parts, topics, queues_max)?;
     let committed: Queues<i64> =
         progress.iter().map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
-    let ranges = gather::ranges(&parts.data, topics.iter().cloned().collect()).await;
+    let ranges = all_shards::ranges(&parts.data, topics.iter().cloned().collect()).await;
     // The time of the last message that was consumed tells how old the backlog is.
     let consumed = committed.iter().filter(|(_, offset)| **offset > 0);
     let consumed = consumed.map(|(queue, offset)| (queue.clone(), *offset - 1)).collect();
-    let stored_at_ms = gather::stored_at_ms(&parts.data, consumed).await;
+    let stored_at_ms = all_shards::stored_at_ms(&parts.data, consumed).await;
 
     let mut stats = ConsumeStats::default();
     for config in configs {
@@ -154,7 +154,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let mut by_group = by_group(gather::progress(&parts.data, Filter::default()).await);
+        let mut by_group = by_group(all_shards::progress(&parts.data, Filter::default()).await);
         let mut list = ConsumeStatsList {
             broker_addr: parts.directory.identity.address.clone(),
             ..ConsumeStatsList::default()
@@ -188,7 +188,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let bytes = gather::progress_bytes(&parts.data).await;
+        let bytes = all_shards::progress_bytes(&parts.data).await;
         if bytes > TABLE_MAX_BYTES {
             let remark = format!(
                 "the offsets of all groups take {bytes} bytes, of which an answer holds \
@@ -200,7 +200,7 @@ pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
             data_version: Some(parts.directory.topics().version()),
             ..ConsumerOffsetTable::default()
         };
-        for one in gather::progress(&parts.data, Filter::default()).await {
+        for one in all_shards::progress(&parts.data, Filter::default()).await {
             let key = offsets::key(&one.group, &one.topic);
             table.offset_table.entry(key).or_default().insert(one.queue_id, one.offset);
         }
@@ -217,7 +217,7 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let filter = Filter { group: None, topic: Some(topic.clone()) };
-        let progress = gather::progress(&parts.data, filter).await;
+        let progress = all_shards::progress(&parts.data, filter).await;
         let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
         for (name, group) in parts.clients.groups().all_consumers() {
             if group.subscriptions.get(&topic).is_some() {
@@ -237,7 +237,7 @@ pub(super) fn topics_of_group(parts: &Rc<Parts>, command: &Command<'_>) -> React
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let filter = Filter { group: Some(group.clone()), topic: None };
-        let progress = gather::progress(&parts.data, filter).await;
+        let progress = all_shards::progress(&parts.data, filter).await;
         let topic_list = topics_read(&parts, &group, &progress).into_iter().collect();
         let broker_addr = Some(parts.directory.identity.address.clone());
         let answer: Result<Answer, Refusal> =

@@ -12,7 +12,7 @@ use ringmq_protocol::ids::OffsetMessageId;
 use ringmq_remoting::CallError;
 
 use super::super::control::{Answer, Reaction, decode};
-use super::{Parts, gather};
+use super::{Parts, all_shards};
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 
@@ -65,7 +65,7 @@ pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reac
         member(&parts, &group, &client)?;
         // One message of up to `maxMessageSize` at a time is read for all who ask.
         let turn = parts.message_turn.enter().await;
-        let message = gather::message_at(&parts.data, position.physical_offset).await;
+        let message = all_shards::message_at(&parts.data, position.physical_offset).await;
         drop(turn);
         let Some(message) = message else {
             let remark = "the message of that id is not in this broker's store";

@@ -15,7 +15,7 @@ use ringmq_protocol::headers::client::ResetOffsetRequest;
 
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
-use super::gather::{self, NotSet, Progress};
+use super::all_shards::{self, NotSet, Progress};
 use super::groups::no_group;
 use crate::outcome::Refusal;
 
@@ -43,7 +43,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let targets = targets(&parts, &wanted).await?;
-        gather::set_progress(&parts.data, targets.clone()).await.map_err(
+        all_shards::set_progress(&parts.data, targets.clone()).await.map_err(
             |reason| match reason {
                 NotSet::NoTopic(topic) => Refusal::no_topic(&topic),
                 NotSet::NoRoom => Refusal::no_room_for_progress(),
@@ -72,10 +72,11 @@ async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Re
         Some(queue_id) => vec![queue_id],
         None => (0..topic.read_queue_nums).collect(),
     };
-    let ranges = gather::ranges(&parts.data, vec![wanted.topic.clone()]).await;
+    let ranges = all_shards::ranges(&parts.data, vec![wanted.topic.clone()]).await;
     let by_time = wanted.queue_id.is_none() || wanted.offset.is_none();
     let found = if by_time && wanted.timestamp_ms >= 0 {
-        gather::offsets_at(&parts.data, &wanted.topic, queues.clone(), wanted.timestamp_ms).await
+        all_shards::offsets_at(&parts.data, &wanted.topic, queues.clone(), wanted.timestamp_ms)
+            .await
     } else {
         Default::default()
     };

@@ -19,7 +19,7 @@ use ringmq_store::offsets;
 
 use super::super::control::{Reaction, json_answer};
 use super::stats::Samples;
-use super::{Parts, gather};
+use super::{Parts, all_shards};
 use crate::logs::OwnedLog;
 use crate::metrics::{History, SAMPLE_PERIOD_MS, Totals, percentile_ms};
 use crate::shard::DataPlane;
@@ -82,8 +82,8 @@ impl RuntimeInfo {
             let clock_ms = clock::monotonic_ms();
             self.history.borrow_mut().sample(clock_ms, totals);
             self.turn_day(clock::unix_ms() / DAY_MS, &totals);
-            let mut sums = gather::messages_by_topic(&data).await;
-            sums.extend(gather::consumed_by_group(&data).await);
+            let mut sums = all_shards::messages_by_topic(&data).await;
+            sums.extend(all_shards::consumed_by_group(&data).await);
             Samples::sample(&self.samples, clock_ms, &totals, sums).await;
             task::sleep(Duration::from_millis(SAMPLE_PERIOD_MS)).await;
         }

@@ -13,7 +13,7 @@ use ringmq_protocol::bodies::topic::{
 use ringmq_protocol::headers::admin::{AllTopicConfigRequest, CreateTopicRequest, TopicRequest};
 
 use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
-use super::{Parts, gather};
+use super::{Parts, all_shards};
 use crate::outcome::Refusal;
 use crate::topics::system;
 
@@ -115,7 +115,7 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let ranges = gather::ranges(&parts.data, vec![topic.clone()]).await;
+        let ranges = all_shards::ranges(&parts.data, vec![topic.clone()]).await;
         let queues = config.read_queue_nums.max(config.write_queue_nums);
         let mut table = TopicStatsTable::default();
         for queue_id in 0..queues {
