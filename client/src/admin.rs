@@ -1,11 +1,11 @@
 //! Administration and look-ups.
 
-mod brokers;
-mod groups;
-mod messages;
-mod offsets;
+mod broker;
+mod group;
+mod message;
+mod offset;
 mod order;
-mod topics;
+mod topic;
 
 use std::rc::Rc;
 
@@ -13,9 +13,9 @@ use ringmq_protocol::fields::OwnedFields;
 use ringmq_protocol::names::MASTER_ID;
 use ringmq_protocol::{Command, WriteHeader};
 
-pub use brokers::Broker;
-pub use offsets::QueueOffsets;
-pub use topics::TopicSettings;
+pub use broker::Broker;
+pub use offset::QueueOffsets;
+pub use topic::TopicSettings;
 
 use crate::client::Client;
 use crate::error::{ClientError, Fault};

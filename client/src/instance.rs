@@ -13,7 +13,7 @@ mod identity;
 mod inbound;
 mod local_files;
 pub(crate) mod name_servers;
-mod offsets;
+mod offset;
 mod routes;
 mod server;
 mod timers;
@@ -31,7 +31,7 @@ use ringmq_runtime::sync::{Notify, Turn};
 pub(crate) use calls::{Pull, PullAnswer};
 pub(crate) use identity::Identity;
 pub(crate) use name_servers::read_json;
-pub(crate) use offsets::{Commit, Place};
+pub(crate) use offset::{Commit, Place};
 pub(crate) use server::{Read, Server, expect_success, malformed, refusal};
 
 use self::batch_turns::BatchTurns;

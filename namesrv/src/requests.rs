@@ -1,5 +1,5 @@
 //! The requests of a name server, one file per family.
 
-mod brokers;
+mod broker;
 mod settings;
-mod topics;
+mod topic;

@@ -5,14 +5,14 @@
 
 mod all_shards;
 mod config;
-mod connections;
-mod groups;
+mod connection;
+mod group;
 mod progress;
 mod relay;
 mod reset;
 mod runtime;
 mod stats;
-mod topics;
+mod topic;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -69,30 +69,28 @@ impl Admin {
     pub fn react(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
         let parts = &self.parts;
         match command.code {
-            request::UPDATE_AND_CREATE_TOPIC => topics::update(parts, command),
-            request::UPDATE_AND_CREATE_TOPIC_LIST => topics::update_list(parts, command),
-            request::DELETE_TOPIC_IN_BROKER => topics::delete(parts, command),
-            request::GET_ALL_TOPIC_CONFIG => topics::all(parts, command).into(),
-            request::GET_TOPIC_CONFIG => topics::one(parts, command).into(),
-            request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topics::system(parts).into(),
-            request::GET_TOPIC_STATS_INFO => topics::stats(parts, command),
-            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => groups::update(parts, command),
-            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
-                groups::update_list(parts, command)
-            }
-            request::DELETE_SUBSCRIPTIONGROUP => groups::delete(parts, command),
-            request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => groups::all(parts, command).into(),
-            request::GET_SUBSCRIPTIONGROUP_CONFIG => groups::one(parts, command).into(),
-            request::UPDATE_AND_GET_GROUP_FORBIDDEN => groups::forbidden(parts, command),
+            request::UPDATE_AND_CREATE_TOPIC => topic::update(parts, command),
+            request::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(parts, command),
+            request::DELETE_TOPIC_IN_BROKER => topic::delete(parts, command),
+            request::GET_ALL_TOPIC_CONFIG => topic::all(parts, command).into(),
+            request::GET_TOPIC_CONFIG => topic::one(parts, command).into(),
+            request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system(parts).into(),
+            request::GET_TOPIC_STATS_INFO => topic::stats(parts, command),
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::update(parts, command),
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => group::update_list(parts, command),
+            request::DELETE_SUBSCRIPTIONGROUP => group::delete(parts, command),
+            request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => group::all(parts, command).into(),
+            request::GET_SUBSCRIPTIONGROUP_CONFIG => group::one(parts, command).into(),
+            request::UPDATE_AND_GET_GROUP_FORBIDDEN => group::forbidden(parts, command),
             request::UPDATE_BROKER_CONFIG => config::update(parts, command),
             request::GET_BROKER_CONFIG => config::get(parts).into(),
             request::GET_BROKER_RUNTIME_INFO => runtime::info(parts),
             request::VIEW_BROKER_STATS_DATA => stats::view(parts, command).into(),
-            request::GET_CONSUMER_CONNECTION_LIST => connections::consumers(parts, command).into(),
-            request::GET_PRODUCER_CONNECTION_LIST => connections::producers(parts, command).into(),
-            request::GET_ALL_PRODUCER_INFO => connections::all_producers(parts).into(),
+            request::GET_CONSUMER_CONNECTION_LIST => connection::consumers(parts, command).into(),
+            request::GET_PRODUCER_CONNECTION_LIST => connection::producers(parts, command).into(),
+            request::GET_ALL_PRODUCER_INFO => connection::all_producers(parts).into(),
             request::QUERY_SUBSCRIPTION_BY_CONSUMER => {
-                connections::subscription(parts, command).into()
+                connection::subscription(parts, command).into()
             }
             request::QUERY_TOPIC_CONSUME_BY_WHO => progress::groups_of_topic(parts, command),
             request::QUERY_TOPICS_BY_CONSUMER => progress::topics_of_group(parts, command),

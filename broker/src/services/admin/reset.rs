@@ -16,7 +16,7 @@ use ringmq_protocol::headers::client::ResetOffsetRequest;
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
 use super::all_shards::{self, NotSet, Progress};
-use super::groups::no_group;
+use super::group::no_group;
 use crate::outcome::Refusal;
 
 /// What is asked for, owned.

@@ -14,7 +14,7 @@ use ringmq_runtime::clock;
 
 use super::super::control::{Answer, decode, json_answer};
 use super::Parts;
-use super::groups::no_group;
+use super::group::no_group;
 use crate::groups::Client;
 use crate::outcome::Refusal;
 
