@@ -10,6 +10,8 @@
 //! with the least significant first, 0x02; it covers every byte in front of that property.
 
 mod encode;
+mod frames;
+mod peek;
 pub mod sys_flag;
 
 use std::cell::OnceCell;
@@ -19,6 +21,9 @@ use crate::error::LayoutError;
 use crate::properties::{ENTRY_SEPARATOR, NAME_VALUE_SEPARATOR, Properties, keys};
 use crate::reader::Reader;
 pub use encode::{NewRecord, Placement, encode, encoded_len};
+use frames::first_frame;
+pub use frames::{frames, records};
+pub use peek::{Head, PEEK_SIZE_MAX_BYTES, Peek, peek};
 
 /// Magic of a record whose topic length is one byte.
 pub const MAGIC_V1: i32 = 0xDAA3_20A7_u32 as i32;
@@ -46,69 +51,6 @@ const CRC_DIGITS: usize = 10;
 /// CRC-32 as RocketMQ stores it: IEEE, without the sign bit.
 pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes) & 0x7FFF_FFFF
-}
-
-/// What the first bytes of a record say, without looking at the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peek {
-    /// A message.
-    Message(Head),
-    /// The rest of the file is blank; so many bytes with these.
-    Blank {
-        /// Bytes up to the end of the file.
-        len: usize,
-    },
-}
-
-/// The numbers at the start of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Bytes of the whole record.
-    pub len: usize,
-    /// Queue of the topic.
-    pub queue_id: i32,
-    /// Number of the message in its queue.
-    pub queue_offset: i64,
-    /// Address of the record's first byte in its log.
-    pub physical_offset: i64,
-    /// See [`sys_flag`].
-    pub sys_flag: i32,
-    /// When it was stored, Unix ms.
-    pub stored_at_ms: i64,
-}
-
-/// Bytes that [`peek`] needs at most: up to the store timestamp behind an IPv6 host.
-pub const PEEK_SIZE_MAX_BYTES: usize = 76;
-
-/// Looks at the start of a record. Checks magic and size, no checksum.
-///
-/// # Errors
-/// `Truncated` when `bytes` is too short to tell; `OutOfRange` when no record starts here.
-pub fn peek(bytes: &[u8]) -> Result<Peek, LayoutError> {
-    let mut reader = Reader::new(bytes);
-    let total = reader.i32("total size")?;
-    let len = usize::try_from(total).unwrap_or(0);
-    let magic = reader.i32("magic")?;
-    if magic == MAGIC_BLANK {
-        return match len >= BLANK_SIZE_BYTES {
-            true => Ok(Peek::Blank { len }),
-            false => Err(out_of_range("total size", i64::from(total), "8 or more")),
-        };
-    }
-    check_magic(magic)?;
-    if len < RECORD_SIZE_MIN_BYTES {
-        return Err(out_of_range("total size", i64::from(total), "91 or more"));
-    }
-    reader.take(4, "body CRC")?;
-    let queue_id = reader.i32("queue id")?;
-    reader.take(4, "flag")?;
-    let queue_offset = reader.i64("queue offset")?;
-    let physical_offset = reader.i64("physical offset")?;
-    let sys_flag = reader.i32("sysFlag")?;
-    reader.take(8, "born timestamp")?;
-    reader.take(host_len(sys_flag & sys_flag::BORN_HOST_V6 != 0), "born host")?;
-    let stored_at_ms = reader.i64("store timestamp")?;
-    Ok(Peek::Message(Head { len, queue_id, queue_offset, physical_offset, sys_flag, stored_at_ms }))
 }
 
 /// One stored message, borrowed from the log or a pull's body.
@@ -288,37 +230,6 @@ pub struct Replaced {
 
 const TOPIC: &str = "topic";
 const PROPERTIES: &str = "properties";
-
-/// The bytes of the record at the start of `bytes`, by what it says of its size.
-fn first_frame(bytes: &[u8]) -> Result<&[u8], LayoutError> {
-    let total = Reader::new(bytes).i32("total size")?;
-    let len = usize::try_from(total)
-        .ok()
-        .filter(|len| *len >= RECORD_SIZE_MIN_BYTES)
-        .ok_or_else(|| out_of_range("total size", i64::from(total), "91 or more"))?;
-    let truncated = || LayoutError::Truncated { field: "record", need: len, have: bytes.len() };
-    bytes.get(..len).ok_or_else(truncated)
-}
-
-/// The records of a pull's body, one after the other. Behind one that cannot be read come those
-/// after it, as long as sizes tell where they begin.
-pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, LayoutError>> {
-    frames(bytes).map(|frame| frame.and_then(Record::parse))
-}
-
-/// The bytes of the records of a pull's body, one after the other, unread but for their sizes; ends
-/// after the first size that cannot be.
-pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], LayoutError>> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let frame = first_frame(rest);
-        rest = frame.as_ref().map_or(&[][..], |frame| &rest[frame.len()..]);
-        Some(frame)
-    })
-}
 
 /// Says that the rest of a file, `len` bytes, is empty: writes size and magic at the start of
 /// `out`, leaves the other bytes.

@@ -11,7 +11,11 @@
 //! in which Java writes a character beyond 16 bits. It also drops a last line that ends with a
 //! backslash.
 
-use std::fmt::Write as _;
+mod escapes;
+mod lines;
+
+use self::escapes::{escape, unescape};
+use self::lines::{LogicalLine, LogicalLines, is_blank};
 
 /// Largest configuration file or 318/25 request body that is read, in bytes. Apache's full broker
 /// table is 30 KiB.
@@ -181,105 +185,12 @@ pub fn write_entry(out: &mut String, key: &str, value: &str) {
     out.push('\n');
 }
 
-fn escape(out: &mut String, text: &str, is_key: bool) {
-    let mut leading = true;
-    for character in text.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{c}' => out.push_str("\\f"),
-            ' ' if is_key || leading => out.push_str("\\ "),
-            '=' | ':' if is_key => out.extend(['\\', character]),
-            '#' | '!' if is_key && leading => out.extend(['\\', character]),
-            ' '..='~' => out.push(character),
-            other => {
-                for unit in other.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-        leading = false;
-    }
-}
-
 fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into(),
     }
-}
-
-/// One property line after joining continuations: `text` starts at its first visible character.
-struct LogicalLine {
-    text: String,
-    line: u32,
-}
-
-struct LogicalLines<'a> {
-    natural: std::iter::Peekable<NaturalLines<'a>>,
-}
-
-impl<'a> LogicalLines<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { natural: NaturalLines { rest: text, line: 0 }.peekable() }
-    }
-}
-
-impl Iterator for LogicalLines<'_> {
-    type Item = LogicalLine;
-
-    fn next(&mut self) -> Option<LogicalLine> {
-        loop {
-            let (line, text) = self.natural.next()?;
-            let text = text.trim_start_matches(is_blank);
-            if text.is_empty() || text.starts_with(['#', '!']) {
-                continue;
-            }
-            let mut joined = text.to_owned();
-            while ends_with_continuation(&joined) {
-                joined.pop();
-                match self.natural.next() {
-                    Some((_, more)) => joined.push_str(more.trim_start_matches(is_blank)),
-                    None => break,
-                }
-            }
-            return Some(LogicalLine { text: joined, line });
-        }
-    }
-}
-
-/// Lines ended by `\n`, `\r` or `\r\n`, with their numbers.
-struct NaturalLines<'a> {
-    rest: &'a str,
-    line: u32,
-}
-
-impl<'a> Iterator for NaturalLines<'a> {
-    type Item = (u32, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        self.line += 1;
-        let end = self.rest.find(['\n', '\r']).unwrap_or(self.rest.len());
-        let (text, tail) = self.rest.split_at(end);
-        self.rest = tail.strip_prefix("\r\n").unwrap_or(tail.get(1..).unwrap_or(""));
-        Some((self.line, text))
-    }
-}
-
-fn is_blank(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\u{c}')
-}
-
-fn ends_with_continuation(text: &str) -> bool {
-    // An odd number of backslashes: the last one is not itself escaped.
-    text.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
 fn parse_line(logical: &LogicalLine) -> Result<Entry, PropertiesError> {
@@ -302,45 +213,6 @@ fn unescaped_end(text: &str) -> usize {
         escaped = character == '\\' && !escaped;
     }
     text.len()
-}
-
-fn unescape(text: &str, line: u32) -> Result<String, PropertiesError> {
-    let mut units: Vec<u16> = Vec::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        let literal = if character != '\\' {
-            character
-        } else {
-            match characters.next() {
-                None => break,
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                Some('f') => '\u{c}',
-                Some('u') => {
-                    units.push(hex_unit(&mut characters, line)?);
-                    continue;
-                }
-                Some(other) => other,
-            }
-        };
-        units.extend_from_slice(literal.encode_utf16(&mut [0; 2]));
-    }
-    // Escapes name UTF-16 units, so a pair may spell one character; a lone half becomes U+FFFD.
-    Ok(String::from_utf16_lossy(&units))
-}
-
-fn hex_unit(characters: &mut std::str::Chars<'_>, line: u32) -> Result<u16, PropertiesError> {
-    let rest = characters.as_str();
-    let digits: String = rest.chars().take(4).collect();
-    let all_hex = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match u16::from_str_radix(&digits, 16) {
-        Ok(unit) if all_hex => {
-            *characters = rest[4..].chars();
-            Ok(unit)
-        }
-        _ => Err(PropertiesError::BadUnicodeEscape { line, found: digits }),
-    }
 }
 
 #[cfg(test)]

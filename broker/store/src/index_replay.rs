@@ -1,5 +1,4 @@
-//! What the index stream says behind a snapshot, applied to the indexes in the order in which it was
-//! written.
+//! What the index stream says behind a snapshot, applied to the indexes in the order of its frames.
 
 use std::io;
 
