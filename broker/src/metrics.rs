@@ -4,38 +4,15 @@
 //! [`Totals`] of all shards every [`SAMPLE_PERIOD_MS`] into a [`History`], from which the rates
 //! over ten seconds, one minute and ten minutes come that tools show.
 
+mod history;
+mod send_times;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-/// Time between two samples.
-pub const SAMPLE_PERIOD_MS: u64 = 10_000;
-
-/// Samples kept: ten minutes and the one before.
-const SAMPLES_KEPT: usize = 61;
-
-/// Upper bounds of the classes of send times in milliseconds, and their names in runtime
-/// information (Apache's, which exporters parse). The first holds sends below one millisecond.
-const SEND_TIME_CLASSES: [(u64, &str); CLASSES] = [
-    (0, "<=0ms"),
-    (10, "0~10ms"),
-    (50, "10~50ms"),
-    (100, "50~100ms"),
-    (200, "100~200ms"),
-    (500, "200~500ms"),
-    (1_000, "500ms~1s"),
-    (2_000, "1~2s"),
-    (3_000, "2~3s"),
-    (4_000, "3~4s"),
-    (5_000, "4~5s"),
-    (10_000, "5~10s"),
-    (u64::MAX, "10s~"),
-];
-const CLASSES: usize = 13;
-
-/// Classes of send times for percentiles: eight per power of two of microseconds, 12 % wide at
-/// most.
-const FINE_CLASSES: usize = 8 * 32;
+pub use self::history::{History, SAMPLE_PERIOD_MS};
+pub use self::send_times::percentile_ms;
+use self::send_times::{CLASSES, FINE_CLASSES, SEND_TIME_CLASSES, fine_class, send_time_class};
 
 /// Counters of one shard.
 #[derive(Debug)]
@@ -162,79 +139,6 @@ impl Totals {
     }
 }
 
-/// The send time in milliseconds that a share of all sends stayed below; 0 without sends.
-///
-/// `histogram` is the element-wise sum of [`Counters::send_time_histogram`] of all shards.
-pub fn percentile_ms(histogram: &[u64], share: f64) -> f64 {
-    let count: u64 = histogram.iter().sum();
-    let wanted = (count as f64 * share).ceil() as u64;
-    let mut seen = 0;
-    for (class, sends) in histogram.iter().enumerate() {
-        seen += sends;
-        if seen >= wanted && *sends > 0 {
-            return fine_class_end_us(class) as f64 / 1_000.0;
-        }
-    }
-    0.0
-}
-
-/// Samples of the whole broker's totals, newest last.
-#[derive(Debug, Default)]
-pub struct History {
-    samples: VecDeque<(u64, Totals)>,
-}
-
-impl History {
-    /// Takes a sample; times are monotonic milliseconds.
-    pub fn sample(&mut self, clock_ms: u64, totals: Totals) {
-        if self.samples.len() == SAMPLES_KEPT {
-            self.samples.pop_front();
-        }
-        self.samples.push_back((clock_ms, totals));
-    }
-
-    /// Rates per second over 10 s, 60 s and 600 s as `a b c`: always three numbers, because tools
-    /// split them.
-    pub fn rates(&self, value: impl Fn(&Totals) -> u64) -> String {
-        let over = |samples| self.rate(samples, &value);
-        format!("{:?} {:?} {:?}", over(1), over(6), over(60))
-    }
-
-    /// The rate per second over the last `samples` periods, or as many as there are.
-    pub fn rate(&self, samples: usize, value: impl Fn(&Totals) -> u64) -> f64 {
-        let Some((now, last)) = self.samples.back() else { return 0.0 };
-        let first = self.samples.len().saturating_sub(samples + 1);
-        let (then, base) = &self.samples[first];
-        let elapsed_ms = now.saturating_sub(*then);
-        if elapsed_ms == 0 {
-            return 0.0;
-        }
-        value(last).saturating_sub(value(base)) as f64 * 1_000.0 / elapsed_ms as f64
-    }
-}
-
-fn send_time_class(time_ms: u64) -> usize {
-    SEND_TIME_CLASSES.iter().position(|(below, _)| time_ms <= *below).unwrap_or(CLASSES - 1)
-}
-
-/// Class of a time: below 8 us one per microsecond, above eight per power of two.
-fn fine_class(time_us: u64) -> usize {
-    if time_us < 8 {
-        return time_us as usize;
-    }
-    let power = time_us.ilog2() as usize;
-    let eighth = (time_us >> (power - 3)) as usize & 7;
-    ((power - 2) * 8 + eighth).min(FINE_CLASSES - 1)
-}
-
-fn fine_class_end_us(class: usize) -> u64 {
-    if class < 8 {
-        return class as u64 + 1;
-    }
-    let (power, eighth) = (class / 8 + 2, class as u64 % 8);
-    (8 + eighth + 1) << (power - 3)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,30 +183,5 @@ mod tests {
             assert!((found / truth_ms - 1.0).abs() < 0.125, "{share}: {found} is near {truth_ms}");
         }
         assert_eq!(percentile_ms(&[0; 4], 0.99), 0.0);
-    }
-
-    #[test]
-    fn classes_of_send_times_follow_each_other_without_a_gap() {
-        for class in 0..200 {
-            let end = fine_class_end_us(class);
-            assert_eq!(fine_class(end - 1), class);
-            assert_eq!(fine_class(end), class + 1);
-        }
-        assert_eq!(fine_class(u64::MAX), FINE_CLASSES - 1);
-    }
-
-    #[test]
-    fn rates_are_three_numbers_from_the_first_moment() {
-        let mut history = History::default();
-        let at = |messages_in| Totals { messages_in, ..Totals::default() };
-        assert_eq!(history.rates(|totals| totals.messages_in), "0.0 0.0 0.0");
-        history.sample(0, at(0));
-        history.sample(10_000, at(100));
-        history.sample(20_000, at(300));
-        assert_eq!(history.rates(|totals| totals.messages_in), "20.0 15.0 15.0");
-        for step in 3..200 {
-            history.sample(step * 10_000, at(300));
-        }
-        assert_eq!(history.rates(|totals| totals.messages_in), "0.0 0.0 0.0");
     }
 }
