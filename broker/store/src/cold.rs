@@ -100,14 +100,14 @@ fn begin_reads(inner: &Rc<Inner>) {
             (chunk, way, place(&state, chunk))
         };
         match place {
-            None => end(inner, chunk),
+            None => end(inner, chunk, way),
             Some(place) => {
                 let inner = inner.clone();
                 let read = async move {
                     if let Err(error) = read(&inner, chunk, way, place).await {
                         tracing::debug!(log = inner.id.0, at = chunk.from, "cold read: {error}");
                     }
-                    end(&inner, chunk);
+                    end(&inner, chunk, way);
                     begin_reads(&inner);
                 };
                 task::spawn("cold read", read).detach();
@@ -169,8 +169,8 @@ fn is_taken(extents: &Extents, chunk: Chunk) -> bool {
     Extents::are_whole(&bytes) && extents.has(&bytes)
 }
 
-fn end(inner: &Inner, chunk: Chunk) {
-    inner.cold.plan.borrow_mut().end(chunk);
+fn end(inner: &Inner, chunk: Chunk, way: Way) {
+    inner.cold.plan.borrow_mut().end(chunk, way);
     inner.cold.ended.notify_all();
 }
 

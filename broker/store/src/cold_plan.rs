@@ -101,7 +101,8 @@ pub(crate) struct Plan {
     /// Somebody waits for these.
     asked: VecDeque<Chunk>,
     on_the_way: Vec<Chunk>,
-    /// Oldest first.
+    /// Brought into the page cache lately, oldest first. What went past it is in the extents, or
+    /// has to be read again.
     brought: VecDeque<Chunk>,
     /// The one that was followed last comes last.
     runs: Vec<Run>,
@@ -255,9 +256,13 @@ impl Plan {
     }
 
     /// Notes that what [`Plan::next`] said was read.
-    pub(crate) fn end(&mut self, read: Chunk) {
+    pub(crate) fn end(&mut self, read: Chunk, way: Way) {
         let is_of_it = |chunk: &mut Chunk| read.from <= chunk.from && chunk.to <= read.to;
-        self.brought.extend(self.on_the_way.extract_if(.., is_of_it));
+        let ended = self.on_the_way.extract_if(.., is_of_it);
+        match way {
+            Way::Through => self.brought.extend(ended),
+            Way::Past => ended.for_each(drop),
+        }
         let too_many = self.brought.len().saturating_sub(BROUGHT_MAX);
         self.brought.drain(..too_many);
     }
@@ -285,7 +290,7 @@ mod tests {
         let now = Instant::from_nanos(1 << 40);
         while let Some((chunk, way)) = plan.next(now, &log(&segments, 0), |_| false) {
             assert_eq!(way, Way::Through);
-            plan.end(chunk);
+            plan.end(chunk, way);
             read.push(chunk);
         }
         read
@@ -365,7 +370,7 @@ mod tests {
             plan.ask([Chunk { from, to }].into_iter(), |_| false);
             let (chunk, way) = plan.next(now, &far, |_| is_cached).expect("asked for");
             assert_eq!((chunk.from, chunk.to), (from, to));
-            plan.end(chunk);
+            plan.end(chunk, way);
             plan.forget(from);
             way
         };
@@ -382,6 +387,21 @@ mod tests {
             "near the end"
         );
         assert_eq!(way(MIB / 2, MIB / 2 + 100, false), Way::Through, "a lone record");
+    }
+
+    #[test]
+    fn what_went_past_the_page_cache_is_read_again_when_the_log_lacks_it_again() {
+        let segments = Segments::new(LogId(0), "log".into(), 1 << 30);
+        let (mut plan, now) = (Plan::default(), Instant::from_nanos(1 << 40));
+        let mut read = || {
+            plan.ask(chunks(0, 1).into_iter(), |_| false);
+            let (chunk, way) = plan.next(now, &far(&segments), |_| false)?;
+            plan.end(chunk, way);
+            Some(way)
+        };
+        assert_eq!(read(), Some(Way::Past));
+        assert_eq!(read(), Some(Way::Through));
+        assert_eq!(read(), None, "the page cache has it");
     }
 
     #[test]
@@ -404,7 +424,7 @@ mod tests {
         assert_eq!(first[4..], ahead);
         assert_eq!(plan.on_the_way.len(), CHUNKS_QUIET);
         assert!((0..8).all(|number| plan.is_pending(chunks(number * CHUNK_BYTES, 1)[0])));
-        plan.end(Chunk { from: 0, to: 4 * CHUNK_BYTES });
+        plan.end(Chunk { from: 0, to: 4 * CHUNK_BYTES }, Way::Past);
         assert!(!plan.is_pending(chunks(3 * CHUNK_BYTES, 1)[0]), "it was read");
         assert!(plan.is_pending(chunks(4 * CHUNK_BYTES, 1)[0]));
         assert_eq!(reads(&mut plan), [(36, 40)], "the room that there is again");
@@ -422,8 +442,8 @@ mod tests {
         };
         let read_to = |plan: &mut Plan, from: u64| {
             let mut to = 0;
-            while let Some((chunk, _)) = plan.next(now, &log, |_| false) {
-                plan.end(chunk);
+            while let Some((chunk, way)) = plan.next(now, &log, |_| false) {
+                plan.end(chunk, way);
                 to = if chunk.from < from { to } else { to.max(chunk.to) };
             }
             to - from

@@ -14,6 +14,9 @@
 //! An extent that is taken from the page cache is sorted by queues (`order.rs`); one that the
 //! device reads into its place stays as it is, since nobody knows where in it a record begins.
 //!
+//! What the device reads into a place for a catch-up makes way as soon as its readers are done with
+//! it, so that a catch-up gets by with little memory (`extents/spent.rs`).
+//!
 //! Answers are slices of extents; small records are copied. An extent that makes way while answers
 //! hold slices of it goes to the pool, which has its memory again when they have left. When answers
 //! hold all that the pool has, no further extents are taken, and answers are copies.
@@ -25,6 +28,11 @@ use ringmq_runtime::buffer::{Block, Shared};
 use crate::order::Order;
 use crate::pool::{self, Pool};
 use crate::segment::Segment;
+use extent::Extent;
+use spent::Spent;
+
+mod extent;
+mod spent;
 
 /// Bytes of an extent: taking it holds up the shard for 5 to 20 us, and more would mostly be for
 /// nobody.
@@ -41,6 +49,7 @@ const SHARED_MIN_BYTES: u64 = 512;
 pub(crate) struct Extents {
     places: Vec<Place>,
     pool: Pool,
+    spent: Spent,
     /// What the page cache gives goes here, which the CPU's cache holds, and is sorted from here.
     scratch: Vec<u8>,
 }
@@ -52,36 +61,10 @@ struct Place {
     start: u64,
     /// How often it was wanted while it was not here.
     wants: u32,
+    /// Whether it was here, and went early.
+    went_early: bool,
     /// The extent, if it is here.
     extent: Option<Extent>,
-}
-
-/// An extent in memory.
-struct Extent {
-    block: Block,
-    order: Order,
-}
-
-impl Extent {
-    /// Its bytes `range`, if they are together in memory.
-    fn share(&self, range: Range<usize>) -> Option<Shared> {
-        let place = self.order.place(range.clone());
-        (place.len() == range.len()).then(|| self.block.share(place))
-    }
-
-    /// Hands out its bytes `range` in the order of the log.
-    fn share_all(&self, range: Range<usize>, part: &mut impl FnMut(Shared)) {
-        self.order.places(range).for_each(|place| part(self.block.share(place)));
-    }
-
-    /// Fills `out` with its bytes from `from` on.
-    fn copy(&self, from: usize, mut out: &mut [u8]) {
-        for place in self.order.places(from..from + out.len()) {
-            let (part, rest) = out.split_at_mut(place.len());
-            part.copy_from_slice(&self.block.as_slice()[place]);
-            out = rest;
-        }
-    }
 }
 
 impl Extents {
@@ -89,7 +72,8 @@ impl Extents {
     pub(crate) fn new(bytes: u64) -> Self {
         let count = (bytes / EXTENT_BYTES).max(1) as usize;
         let places = std::iter::repeat_with(Place::default).take(count).collect();
-        Self { places, pool: Pool::new(count + HELD_MAX), scratch: Vec::new() }
+        let (pool, spent) = (Pool::new(count + HELD_MAX), Spent::new(count));
+        Self { places, pool, spent, scratch: Vec::new() }
     }
 
     /// The bytes `range` of the log, all of `segment`, if they lie in one extent that is here or is
@@ -107,12 +91,17 @@ impl Extents {
             return None;
         }
         let extent = self.take(segment, settled, range.start, next)?;
-        extent.share((range.start - start) as usize..(range.end - start) as usize)
+        let shared = extent.share((range.start - start) as usize..(range.end - start) as usize)?;
+        if extent.hand_out(range.end - range.start) {
+            self.spend(start);
+        }
+        Some(shared)
     }
 
     /// Hands out the bytes `range` of the log, extent by extent, if all of them are here.
-    pub(crate) fn share_all(&self, range: Range<u64>, mut part: impl FnMut(Shared)) -> bool {
-        if !self.has(&range) {
+    pub(crate) fn share_all(&mut self, range: Range<u64>, mut part: impl FnMut(Shared)) -> bool {
+        if let Some(missing) = extents_of(&range).find(|&start| self.here(start).is_none()) {
+            self.miss(missing);
             return false;
         }
         for start in extents_of(&range) {
@@ -120,6 +109,7 @@ impl Extents {
             let extent = self.here(start).expect("looked for just now");
             extent.share_all((from - start) as usize..(to - start) as usize, &mut part);
         }
+        self.hand_out(range);
         true
     }
 
@@ -136,18 +126,23 @@ impl Extents {
         if (out.len() as u64) < SHARED_MIN_BYTES {
             self.take(segment, settled, byte, next);
         }
-        let (mut at, mut out) = (byte, out);
+        let bytes = byte..byte + out.len() as u64;
+        let (mut at, mut out, mut has_unread) = (byte, out, false);
         while !out.is_empty() {
             let start = extent_of(at);
             let from = (at - start) as usize;
             let (part, rest) = out.split_at_mut(out.len().min(EXTENT_BYTES as usize - from));
             if let Some(extent) = self.here(start) {
                 extent.copy(from, part);
+                has_unread |= extent.unread > 0;
             } else if !segment.file.read_cached(at - segment.base, part) {
                 return false;
             }
             at += part.len() as u64;
             out = rest;
+        }
+        if has_unread {
+            self.hand_out(bytes);
         }
         true
     }
@@ -166,19 +161,22 @@ impl Extents {
         settled: &Range<u64>,
         byte: u64,
         next: Option<u64>,
-    ) -> Option<&Extent> {
+    ) -> Option<&mut Extent> {
         let start = extent_of(byte);
         let index = self.place_of(start);
         let place = &mut self.places[index];
         if place.start == start && place.extent.is_some() {
-            return place.extent.as_ref();
+            return place.extent.as_mut();
         }
         if !is_settled(settled, start) {
             return None;
         }
         if place.start != start {
-            (place.start, place.wants) = (start, 0);
             self.pool.give(place.extent.take().map(|it| it.block));
+            *place = Place { start, ..Place::default() };
+        }
+        if std::mem::take(&mut place.went_early) {
+            self.spent.regret();
         }
         // Where the page cache lacks a part of it, it is tried ever more seldom.
         let before = place.wants;
@@ -194,8 +192,8 @@ impl Extents {
         }
         let order = Order::sort(&self.scratch, (byte - start) as usize, block.spare());
         block.advance(EXTENT_BYTES as usize);
-        place.extent = Some(Extent { block, order });
-        place.extent.as_ref()
+        place.extent = Some(Extent { block, order, unread: 0 });
+        place.extent.as_mut()
     }
 
     /// Whether the extent of the record at `byte` is not here, though nothing of it changes now.
@@ -250,8 +248,8 @@ impl Extents {
                 continue;
             }
             self.pool.give(place.extent.take().map(|it| it.block));
-            let extent = Extent { block, order: Order::default() };
-            *place = Place { start, wants: 0, extent: Some(extent) };
+            let extent = Extent { block, order: Order::default(), unread: EXTENT_BYTES };
+            *place = Place { start, extent: Some(extent), ..Place::default() };
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use ringmq_runtime::sim::{Chance, DiskReads, PageCache, World};
@@ -306,4 +307,44 @@ fn messages_that_are_taken_leave_the_device_to_one_read_past_the_page_cache_too(
         world.disk_reads(0).at_once_max
     });
     assert!(busy <= 3, "{busy} reads at the same time beside messages");
+}
+
+#[test]
+fn a_catch_up_uses_the_same_memory_again_and_again() {
+    let (world, log) = world_with_far_log();
+    let before = log.stats().memory_bytes;
+    catch_up(&world, &log, MESSAGES_OF_QUEUE - 500, 100);
+    let extents = log.stats().memory_bytes - before;
+    // 8 MiB that were read, and what lies before the readers; all places have 32 MiB.
+    assert!(extents <= 20 << 20, "{extents} bytes");
+}
+
+#[test]
+fn of_two_groups_that_catch_up_the_second_finds_most_of_what_the_first_had_read() {
+    let (world, log) = world_with_far_log();
+    let before = world.disk_reads(0).bytes;
+    let until = MESSAGES_OF_QUEUE - 500;
+    // 17 MB: twice as much as stays for it at first, half of what may.
+    let lag = 1000;
+    world.run(async {
+        for from in (0..until).step_by(100) {
+            for queue_id in 0..QUEUES {
+                pull_all(&log, queue_id, from..from + 100).await;
+                if let Some(from) = from.checked_sub(lag) {
+                    pull_all(&log, queue_id, from..from + 100).await;
+                }
+            }
+        }
+    });
+    let read = world.disk_reads(0).bytes - before;
+    let once = until * QUEUES as u64 * 4 * BODY_BYTES as u64;
+    assert!(read <= once * 14 / 10, "{read} bytes read of {once}");
+}
+
+/// Pulls these messages, however many pulls that takes.
+async fn pull_all(log: &Log, queue_id: i32, wanted: Range<u64>) {
+    let mut from = wanted.start;
+    while from < wanted.end {
+        from += pull(log, queue_id, from, (wanted.end - from) as usize).await.0;
+    }
 }

@@ -3,6 +3,7 @@ use ringmq_runtime::buffer::DmaBuffer;
 use ringmq_runtime::disk::{Access, Disk};
 use ringmq_runtime::sim::World;
 
+use super::spent::{MAX_AT_FIRST, MAX_MORE};
 use super::*;
 use crate::append::tests::message;
 
@@ -69,7 +70,7 @@ fn bytes_of_several_extents_are_handed_out_when_all_of_them_are_here() {
     }
     let last = blocks.pop();
     extents.keep(BASE, blocks);
-    let share = |extents: &Extents, bytes: Range<u64>| {
+    let share = |extents: &mut Extents, bytes: Range<u64>| {
         let mut shared = Vec::new();
         extents.share_all(bytes, |part| shared.extend_from_slice(&part)).then_some(shared)
     };
@@ -79,12 +80,12 @@ fn bytes_of_several_extents_are_handed_out_when_all_of_them_are_here() {
         BASE + EXTENT_BYTES - 1..BASE + EXTENT_BYTES,
     ] {
         let expected: Vec<u8> = bytes.clone().map(byte_at).collect();
-        assert!(share(&extents, bytes) == Some(expected));
+        assert!(share(&mut extents, bytes) == Some(expected));
     }
-    assert_eq!(share(&extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1), None);
+    assert_eq!(share(&mut extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1), None);
     extents.keep(BASE + 2 * EXTENT_BYTES, last.into_iter().collect());
     assert_eq!(
-        share(&extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1).map(|all| all.len()),
+        share(&mut extents, BASE + 5..BASE + 2 * EXTENT_BYTES + 1).map(|all| all.len()),
         Some(2 * EXTENT_BYTES as usize - 4)
     );
 }
@@ -200,4 +201,40 @@ fn a_extent_is_kept_from_the_second_time_on_and_makes_way_for_another_in_its_pla
         while extents.share(&other, &settled, other.base..other.base + 600, None).is_none() {}
         assert_eq!(read(&mut extents, &segment, settled_to, BASE + 1..BASE + 3), [0, 0]);
     });
+}
+
+#[test]
+fn extents_that_were_handed_out_make_way_early_and_unread_ones_do_not() {
+    let mut extents = Extents::new(SIZE_BYTES);
+    let of = |number: u64| number * EXTENT_BYTES..(number + 1) * EXTENT_BYTES;
+    let read = |extents: &mut Extents, number: u64| {
+        let mut blocks = extents.room(&of(number)).expect("room");
+        blocks[0].advance(EXTENT_BYTES as usize);
+        extents.keep(of(number).start, blocks);
+    };
+    let hand_out = |extents: &mut Extents, bytes: Range<u64>| extents.share_all(bytes, drop);
+    let memory = |extents: &Extents| extents.memory_bytes() / EXTENT_BYTES as usize;
+    let (last, first_max) = (3 * MAX_AT_FIRST as u64, MAX_AT_FIRST as u64);
+    for number in 0..=last {
+        read(&mut extents, number);
+        // Of the first the last byte is not wanted yet; the others leave in two parts.
+        let Range { start, end } = of(number);
+        assert!(hand_out(&mut extents, start..end - 1));
+        assert!(number == 0 || hand_out(&mut extents, end - 1..end));
+    }
+    assert_eq!(memory(&extents), MAX_AT_FIRST + 2, "those that stay, the first and the next");
+    assert!(extents.has(&of(0)) && extents.has(&(of(last - first_max + 1).start..of(last).end)));
+    assert!(!extents.has(&of(last - first_max)));
+    assert!(hand_out(&mut extents, of(0)), "more than is left of it");
+    assert!(!hand_out(&mut extents, of(5)), "it has gone");
+    let more = MAX_MORE as u64;
+    let end = last + 2 * more;
+    for number in last + 1..=end {
+        read(&mut extents, number);
+        assert!(hand_out(&mut extents, of(number)));
+    }
+    let stay = first_max + more;
+    assert_eq!(memory(&extents), MAX_AT_FIRST + MAX_MORE + 1);
+    assert!(extents.has(&(of(end - stay + 2).start..of(end).end)), "and the first");
+    assert!(extents.has(&of(0)));
 }
