@@ -21,6 +21,7 @@ mod null;
 mod ours;
 mod overloaded;
 mod pairs;
+mod parts;
 mod plan;
 mod portable;
 mod race;
@@ -42,7 +43,6 @@ use serde_json::Value;
 use crate::args::values::Cores;
 use crate::args::versus::{Times, VersusArgs};
 use crate::disk_room;
-use crate::documents::{self, Found, Wanted};
 use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::environment::Environment;
@@ -51,9 +51,10 @@ use crate::report::{environment, files};
 use crate::stop;
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
+use crate::versus::parts::JAVA;
 use crate::versus::plan::{Block, Plan};
-use crate::versus::race::{DOCUMENT, Race};
-use crate::versus::results::{Kept, Results};
+use crate::versus::race::Race;
+use crate::versus::results::Results;
 use crate::versus::scenario::SCENARIOS;
 
 /// Apache's broker takes no messages while more of its file system is used, and no setting moves
@@ -62,12 +63,6 @@ const DISK_USED_MAX: f64 = 0.90;
 
 /// Seeds are short enough to be typed.
 const SEEDS: u64 = 1_000_000;
-
-/// Of the conditions, those in which parts of one race may differ: how much of it was asked.
-const FREE_CONDITIONS: [&str; 2] = ["seed", "blocks"];
-
-/// The condition that a part without Apache does not know.
-const JAVA: &str = "java";
 
 /// Races until the end, and tells what came of it. A signal drops the block that runs, which ends
 /// the processes that it started and removes their stores; the blocks before it are told.
@@ -85,7 +80,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         return tune::run(args, variants).await;
     }
     let kept = match &args.output {
-        Some(output) => kept(output).await?,
+        Some(output) => parts::kept(output).await?,
         None => None,
     };
     let known = kept.as_ref().and_then(|kept| kept.conditions["seed"].as_u64());
@@ -107,7 +102,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     let (program, store) = (ours::describe(args).await?, store(&environment));
     let conditions = conditions(args, [&program, &store], apache, times, seed);
     let mut results = match kept {
-        Some(kept) => go_on(kept, conditions)?,
+        Some(kept) => parts::go_on(kept, conditions)?,
         None => Results::new(conditions),
     };
     results.environment = environment;
@@ -166,40 +161,6 @@ fn print(results: &Results, left_out: &str, as_json: bool) {
             println!("{}{}", tables::describe(results), left_out);
         }
     }
-}
-
-/// The race whose data are in a directory.
-async fn kept(output: &Path) -> Result<Option<Kept>, BenchError> {
-    let document = output.join(DOCUMENT);
-    match documents::read::<Kept>(&document, Wanted::Race).await {
-        Ok(kept) => Ok(Some(kept)),
-        Err(BenchError::WrongFile(it)) if matches!(it.found, Found::Nothing) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The race as far as it is; what comes now must be of the same kind. Only the version of Java may
-/// be unknown to one of the two, in a part without Apache, and is the other's then.
-fn go_on(mut kept: Kept, now: Value) -> Result<Results, BenchError> {
-    let (Value::Object(before), Value::Object(now)) = (&mut kept.conditions, now) else {
-        return Err(BenchError::Race(format!(
-            "{DOCUMENT} has no conditions: name another --output"
-        )));
-    };
-    for (key, value) in now {
-        let known = before.get(&key).unwrap_or(&Value::Null);
-        let is_free = FREE_CONDITIONS.contains(&key.as_str());
-        let may_be_unknown = key == JAVA;
-        if is_free || (may_be_unknown && known.is_null()) {
-            before.insert(key, value);
-        } else if !(may_be_unknown && value.is_null()) && *known != value {
-            return Err(BenchError::Race(format!(
-                "the race in --output has {key} {known} and not {value}: name another --output, \
-                 or ask for the same"
-            )));
-        }
-    }
-    Ok(Results::of(kept))
 }
 
 /// Says what comes.
@@ -270,32 +231,4 @@ fn conditions(
         "client_cores": args.client_cores.as_ref().map(Cores::to_string),
         "settings": "in the .broker.conf of each run",
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn check(now: Value) -> Result<Results, BenchError> {
-        let before = json!({"seed": 1, "blocks": 2, "duration_s": 4.0, "java": null, "our_program": "bench"});
-        go_on(
-            Kept { conditions: before, environment: Environment::default(), runs: Vec::new() },
-            now,
-        )
-    }
-
-    #[test]
-    fn a_race_goes_on_only_under_its_conditions() {
-        let now = json!({"seed": 2, "blocks": 4, "duration_s": 4.0, "java": "17"});
-        let results = check(now).unwrap();
-        assert_eq!(
-            (&results.conditions["java"], &results.conditions["blocks"]),
-            (&json!("17"), &json!(4))
-        );
-        assert!(check(json!({"our_program": "mqbroker"})).is_err(), "before, bench played it");
-        let error = check(json!({"duration_s": 20.0})).unwrap_err().to_string();
-        assert!(error.contains("duration_s 4.0 and not 20.0"), "{error}");
-    }
 }
