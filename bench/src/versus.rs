@@ -47,7 +47,7 @@ use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::report::{environment, files};
+use crate::report::files;
 use crate::stop;
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
@@ -105,7 +105,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         Some(kept) => parts::go_on(kept, conditions)?,
         None => Results::new(conditions),
     };
-    results.environment = environment;
+    results.begin_part(environment);
     let client_cores = Cores::numbers(args.client_cores.as_ref());
     // A core that is not there is a fault of the command, and not of each run.
     drop(Clients::start(client_cores)?);
@@ -157,8 +157,7 @@ fn print(results: &Results, left_out: &str, as_json: bool) {
     match as_json {
         true => println!("{}", results.to_json()),
         false => {
-            println!("\n{}", environment::place(&results.environment));
-            println!("{}{}", tables::describe(results), left_out);
+            println!("\n{}{}{}", results.describe_parts(), tables::describe(results), left_out);
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fact;
 
 /// The device under a directory.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DiskFacts {
     /// File system and its mount options.

@@ -1,5 +1,6 @@
 //! On what a run was made, in words and with units.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::environment::disk::DiskFacts;
@@ -27,6 +28,18 @@ pub fn place(environment: &Environment) -> String {
     lines.join("\n")
 }
 
+/// The same of a part of a whole, without what the part `before` had as well.
+pub fn place_after(environment: &Environment, before: Option<&Environment>) -> String {
+    let Some(before) = before else { return place(environment) };
+    let mut lines = vec![run(environment)];
+    if hardware(environment) != hardware(before) {
+        lines.push(machine(environment));
+    }
+    let [disk, known] = [environment, before].map(|it| it.disk.as_ref());
+    lines.extend(disk.filter(|disk| !known.is_some_and(|known| is_same(disk, known))).map(storage));
+    lines.join("\n")
+}
+
 /// The most important facts in a few lines; `in_full` are the options of the command that tell all
 /// of them.
 pub fn block(environment: &Environment, in_full: &[&str]) -> String {
@@ -47,16 +60,27 @@ fn run(environment: &Environment) -> String {
 }
 
 fn machine(environment: &Environment) -> String {
+    format!("machine: {}, load {}", hardware(environment), known(&environment.load_average))
+}
+
+/// What of a machine stays, whoever else is there.
+fn hardware(environment: &Environment) -> String {
     format!(
-        "machine: {} cores {}, {}, NUMA nodes {}, Linux {}, governor {}, load {}",
+        "{} cores {}, {}, NUMA nodes {}, Linux {}, governor {}",
         environment.cores,
         known(&environment.cpu),
         gigabytes(environment.memory_bytes),
         known(&environment.numa_nodes),
         known(&environment.kernel),
         known(&environment.governor),
-        known(&environment.load_average),
     )
+}
+
+/// Whether two disks are one: what has left its machine has only the last part of a device's path.
+fn is_same(one: &DiskFacts, other: &DiskFacts) -> bool {
+    let [device, of_other] = [one, other].map(|disk| Path::new(&disk.device).file_name());
+    let named = DiskFacts { device: other.device.clone(), ..one.clone() };
+    device == of_other && named == *other
 }
 
 fn client_of(environment: &Environment) -> String {
@@ -223,6 +247,24 @@ mod tests {
         let place = place(&environment());
         assert!(place.contains("25.3 GB") && place.contains("/dev/vda"), "{place}");
         assert!(!place.contains("broker"), "{place}");
+    }
+
+    #[test]
+    fn of_a_part_only_what_is_new_is_told_of_its_place() {
+        let on = |device: &str| {
+            let disk = DiskFacts { device: device.to_owned(), ..DiskFacts::default() };
+            Environment { disk: Some(disk), ..environment() }
+        };
+        let told = |device, before| place_after(&on(device), Some(&on(before)));
+        assert_eq!(told("/dev/vda", "vda"), run(&environment()), "that one has left its machine");
+        assert_eq!(
+            told("vdb", "vda"),
+            format!("{}\n{}", run(&environment()), storage(&on("vdb").disk.unwrap()))
+        );
+        let slower = Environment { kernel: "6.1".to_owned(), ..environment() };
+        let text = place_after(&slower, Some(&environment()));
+        assert!(text.contains("Linux 6.1") && !text.contains("store: "), "{text}");
+        assert_eq!(place_after(&slower, None), place(&slower));
     }
 
     #[test]

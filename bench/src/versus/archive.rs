@@ -77,6 +77,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::environment::Environment;
     use crate::versus::results::tests::race;
     use crate::versus::tables;
 
@@ -98,6 +99,22 @@ mod tests {
             let packed = documents::unpacked(std::fs::read(folder.join(ARCHIVE)).unwrap()).unwrap();
             let text = String::from_utf8(packed).unwrap();
             assert!(text.contains("second,msg/s") && !text.contains("much"), "{text}");
+        });
+    }
+
+    #[test]
+    fn the_commands_of_all_parts_are_packed_without_their_places() {
+        check(async |folder| {
+            let mut results = Results::new(json!({}));
+            for place in ["/srv/first", "/srv/second"] {
+                let command = format!("bench versus --ours {place}/mqbroker -o {place}/race");
+                results.begin_part(Environment { command, ..Environment::default() });
+                results.add(race("sync-64x1", 1, 2.0).runs);
+            }
+            write(&results, folder).await.unwrap();
+            let shown = read(&folder.join(ARCHIVE)).await.unwrap().describe_parts();
+            let command = "bench versus --ours mqbroker -o race\n";
+            assert_eq!(shown.matches(command).count(), 2, "{shown}");
         });
     }
 

@@ -12,6 +12,7 @@ use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Reached;
 use crate::versus::limit::Limit;
 use crate::versus::pairs::Pair;
+use crate::versus::parts::Part;
 use crate::versus::plan::{Block, Side};
 use crate::versus::scenario::{self, Scenario};
 use crate::versus::verdict::{self, Row, Verdict};
@@ -49,7 +50,10 @@ pub struct Run {
 pub struct Results {
     /// What was asked: seed, times, versions, settings.
     pub conditions: Value,
-    /// The machine, and the disk of the stores, when the race began or went on.
+    /// The parts before the last one, in their order; none of a race that one command has run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Part>,
+    /// The last command, and the machine and the disk of the stores when it began.
     pub environment: Environment,
     /// All runs in their order, block by block.
     pub runs: Vec<Run>,
@@ -62,6 +66,9 @@ pub struct Results {
 pub struct Kept {
     /// As in [`Results`].
     pub conditions: Value,
+    /// As in [`Results`]; earlier versions kept the last command alone.
+    #[serde(default)]
+    pub earlier: Vec<Part>,
     /// As in [`Results`].
     #[serde(default)]
     pub environment: Environment,
@@ -72,14 +79,14 @@ pub struct Kept {
 impl Results {
     /// Of a race that begins.
     pub fn new(conditions: Value) -> Self {
-        let environment = Environment::default();
-        Self { conditions, environment, runs: Vec::new(), rows: Vec::new() }
+        let (earlier, environment) = (Vec::new(), Environment::default());
+        Self { conditions, earlier, environment, runs: Vec::new(), rows: Vec::new() }
     }
 
     /// Of a race that is there.
     pub fn of(kept: Kept) -> Self {
-        let Kept { conditions, environment, runs } = kept;
-        let mut results = Self { runs, environment, ..Self::new(conditions) };
+        let Kept { conditions, earlier, environment, runs } = kept;
+        let mut results = Self { conditions, earlier, environment, runs, rows: Vec::new() };
         results.rows = results.judge();
         results
     }
