@@ -7,6 +7,7 @@ mod apache;
 mod archive;
 mod asked;
 mod beside;
+mod brokers;
 mod cold;
 mod contestant;
 mod costs;
@@ -157,7 +158,8 @@ fn print(results: &Results, left_out: &str, as_json: bool) {
     match as_json {
         true => println!("{}", results.to_json()),
         false => {
-            println!("\n{}{}{}", results.describe_parts(), tables::describe(results), left_out);
+            println!("\n{}{}", results.describe_parts(), results.brokers.describe());
+            println!("{}{}", tables::describe(results), left_out);
         }
     }
 }
@@ -228,6 +230,5 @@ fn conditions(
         "store": store,
         "our_shards": args.shards,
         "client_cores": args.client_cores.as_ref().map(Cores::to_string),
-        "settings": "in the .broker.conf of each run",
     })
 }

@@ -14,6 +14,9 @@ use crate::target::scratch::make_directory;
 /// The version that is raced.
 pub const VERSION: &str = "5.5.0";
 
+/// Its broker in Maven's repository.
+pub const BROKER: &str = "org.apache.rocketmq:rocketmq-broker";
+
 /// Maven's project: the coordinates of what is raced.
 const POM: &str = include_str!("pom.xml");
 
@@ -273,6 +276,16 @@ mod tests {
         assert!(tuned.len() > keys(Settings::Shipped).len() + 5);
         tuned.sort();
         assert!(tuned.windows(2).all(|pair| pair[0] != pair[1]), "{tuned:?}");
+    }
+
+    #[test]
+    fn the_broker_is_fetched_by_the_coordinates_that_are_told() {
+        let (group, artifact) = BROKER.split_once(':').unwrap();
+        let version = format!("<rocketmq.version>{VERSION}</rocketmq.version>");
+        let group = format!("<groupId>{group}</groupId>");
+        for part in [version, group, format!("<artifactId>{artifact}</artifactId>")] {
+            assert!(POM.contains(&part), "{part}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::{net, process, task};
 
-use crate::args::target::BrokerArgs;
+use crate::args::target::{BrokerArgs, Flush};
 use crate::args::versus::{Contestant, VersusArgs};
 use crate::error::BenchError;
 use crate::program::{self, Program};
@@ -18,6 +18,7 @@ use crate::target::caller::Caller;
 use crate::target::embedded::{self, BOOT_SUCCESS};
 use crate::target::scratch::Scratch;
 use crate::versus::apache::{self, Apache, Ports, Settings};
+use crate::versus::brokers;
 use crate::versus::scenario::Own;
 use crate::versus::variants::Variant;
 
@@ -27,6 +28,9 @@ const START_LIMIT: Duration = Duration::from_secs(300);
 /// How long a broker may take to end: Apache's flushes each of its files, and 40,000 of them take
 /// two minutes on a device that needs 3 ms.
 const END_LIMIT: Duration = Duration::from_secs(300);
+
+/// What the file of a broker's settings is called behind the name of its run.
+pub const SETTINGS: &str = "broker.conf";
 
 /// Time between two questions to a broker that starts.
 const ANSWER_POLL: Duration = Duration::from_millis(10);
@@ -96,9 +100,8 @@ impl Running {
         let ports = net::free_ports(3).map_err(BenchError::NoPorts)?;
         let (namesrv, listen, replication) = (ports[0], ports[1], ports[2]);
         let ports = Ports { namesrv, listen, replication };
-        let conf = with_extension(prefix, "broker.conf");
-        let text = configuration(setup, &path, ports) + setup.more;
-        files::replace(&conf, setup.variant.configuration(&text).as_bytes()).await?;
+        let conf = with_extension(prefix, SETTINGS);
+        files::replace(&conf, configuration(setup, &path, ports).as_bytes()).await?;
         let (namesrv, words) = match settings(setup.contestant) {
             None => (None, ours(setup.args, &conf)?),
             Some(settings) => {
@@ -203,8 +206,29 @@ fn settings(contestant: Contestant) -> Option<Settings> {
     }
 }
 
+/// What a broker is told, apart from its place: what its `broker.conf` has, and of the null broker,
+/// which has none, its policy.
+pub fn told(setup: Setup<'_>) -> brokers::Settings {
+    let nowhere = Ports { namesrv: 0, listen: 0, replication: 0 };
+    match setup.contestant {
+        Contestant::Null => of_null(setup.own.flush),
+        _ => brokers::settings(&configuration(setup, Path::new("/"), nowhere)),
+    }
+}
+
+/// What the null broker is told.
+pub fn of_null(flush: Flush) -> brokers::Settings {
+    [("flushDiskType".to_owned(), flush.key().to_owned())].into()
+}
+
 /// The `broker.conf` of either broker.
 fn configuration(setup: Setup<'_>, home: &Path, ports: Ports) -> String {
+    let text = of_contestant(setup, home, ports) + setup.more;
+    setup.variant.configuration(&text)
+}
+
+/// The same without what the scenario and the variant say.
+fn of_contestant(setup: Setup<'_>, home: &Path, ports: Ports) -> String {
     let flush = setup.own.flush;
     match settings(setup.contestant) {
         Some(settings) => apache::configuration(settings, flush, &home.join("store"), ports),

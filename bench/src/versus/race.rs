@@ -17,7 +17,7 @@ use crate::page_cache;
 use crate::report::files;
 use crate::versus::apache::{self, Apache};
 use crate::versus::asked::{Asked, command};
-use crate::versus::contestant::{Running, Setup};
+use crate::versus::contestant::{self, Running, Setup};
 use crate::versus::figures::Figures;
 use crate::versus::plan::{BLOCK_PAIRS, Block, Plan, Turn};
 use crate::versus::portable;
@@ -83,6 +83,7 @@ impl<'a> Race<'a> {
                 let all_failed = runs.iter().all(|run| run.figures.is_none());
                 failed_blocks = if all_failed { failed_blocks + 1 } else { 0 };
                 let last_error = runs.last().and_then(|run| run.error.clone()).unwrap_or_default();
+                self.tell(&block, results);
                 results.add(runs);
                 let document = format!("{:#}", portable::document(results).await);
                 files::replace(&self.output.join(DOCUMENT), document.as_bytes()).await?;
@@ -94,6 +95,25 @@ impl<'a> Race<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Keeps what each broker of a block is told.
+    fn tell(&self, block: &Block, results: &mut Results) {
+        let (scenario, more) = (block.scenario, block.scenario.keys());
+        for Turn { contestant, .. } in block.order() {
+            let told = contestant::told(self.setup(scenario, contestant, &more));
+            results.brokers.add(&results.conditions, contestant, scenario.name, told);
+        }
+    }
+
+    fn setup<'b>(
+        &'b self,
+        scenario: &Scenario,
+        contestant: Contestant,
+        more: &'b str,
+    ) -> Setup<'b> {
+        let (args, apache, own) = (self.args, self.apache, scenario.settings(contestant));
+        Setup { args, apache, contestant, own, more, variant: &TUNED }
     }
 
     /// Whether a block of that round is still to be run: it is not there yet, or stands in for
@@ -182,9 +202,7 @@ impl<'a> Race<'a> {
     }
 
     fn prefix(&self, number: usize, block: &Block, contestant: Contestant) -> PathBuf {
-        let (scenario, rival) = (block.scenario.name, block.rival.word());
-        let name = format!("{number:04}-{scenario}-against-{rival}-{}", contestant.word());
-        self.output.join(name)
+        self.output.join(name_of(number, block.scenario, block.rival, contestant))
     }
 
     /// Beside the stores, while no broker runs.
@@ -202,19 +220,15 @@ impl<'a> Race<'a> {
         let scenario = block.scenario;
         let warm_up = warm_up(scenario, contestant, self.times);
         let timing = Timing { warm_up, duration: self.times.duration };
-        let own = scenario.settings(contestant);
         if let (Contestant::Null, Client::Native(words) | Client::Cold(words)) =
             (contestant, scenario.client)
         {
             let asked = self.asked(words, timing, prefix);
             let is_cold = matches!(scenario.client, Client::Cold(_));
-            return null::run(&self.args.directory, own.flush, is_cold, &asked).await;
+            return null::run(&self.args.directory, scenario.flush, is_cold, &asked).await;
         }
-        let more = &scenario.keys();
-        let (args, apache) = (self.args, self.apache);
-        let mut running =
-            Running::start(Setup { args, apache, contestant, own, more, variant: &TUNED }, prefix)
-                .await?;
+        let more = scenario.keys();
+        let mut running = Running::start(self.setup(scenario, contestant, &more), prefix).await?;
         let figures = self.client(&mut running, scenario, timing, prefix).await?;
         // A short look decides nothing, and shall work anywhere.
         if !self.args.quick {
@@ -258,6 +272,17 @@ impl<'a> Race<'a> {
             }
         }
     }
+}
+
+/// What the names of a run's files begin with.
+pub fn name_of(
+    number: usize,
+    scenario: &Scenario,
+    rival: Contestant,
+    contestant: Contestant,
+) -> String {
+    let (rival, whose) = (rival.word(), contestant.word());
+    format!("{number:04}-{}-against-{rival}-{whose}", scenario.name)
 }
 
 /// Which run, and of which block.

@@ -1,6 +1,8 @@
 //! Everything that a race has brought so far: kept in a file after every block, and taken up again
 //! from there by a race with the same `--output`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use crate::args::versus::Contestant;
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::limits::bracket::Bracket;
+use crate::versus::brokers::Brokers;
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::Reached;
 use crate::versus::limit::Limit;
@@ -55,6 +58,8 @@ pub struct Results {
     pub earlier: Vec<Part>,
     /// The last command, and the machine and the disk of the stores when it began.
     pub environment: Environment,
+    /// Who took part: programs, versions, settings.
+    pub brokers: Brokers,
     /// All runs in their order, block by block.
     pub runs: Vec<Run>,
     /// The verdicts.
@@ -72,21 +77,34 @@ pub struct Kept {
     /// As in [`Results`].
     #[serde(default)]
     pub environment: Environment,
+    /// As in [`Results`]; earlier versions kept the settings of brokers in their files alone.
+    pub brokers: Option<Brokers>,
     /// As in [`Results`].
     pub runs: Vec<Run>,
+    /// Of a race that is packed its files, by their names.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
 }
 
 impl Results {
     /// Of a race that begins.
     pub fn new(conditions: Value) -> Self {
-        let (earlier, environment) = (Vec::new(), Environment::default());
-        Self { conditions, earlier, environment, runs: Vec::new(), rows: Vec::new() }
+        Self {
+            conditions,
+            earlier: Vec::new(),
+            environment: Environment::default(),
+            brokers: Brokers::default(),
+            runs: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 
     /// Of a race that is there.
     pub fn of(kept: Kept) -> Self {
-        let Kept { conditions, earlier, environment, runs } = kept;
-        let mut results = Self { conditions, earlier, environment, runs, rows: Vec::new() };
+        let Kept { conditions, earlier, environment, brokers, runs, files } = kept;
+        let brokers = brokers.unwrap_or_else(|| Brokers::of_files(&conditions, &runs, &files));
+        let rows = Vec::new();
+        let mut results = Self { conditions, earlier, environment, brokers, runs, rows };
         results.rows = results.judge();
         results
     }

@@ -88,6 +88,10 @@ fn a_race_that_is_ended_tells_what_there_is_and_leaves_no_process_and_no_store()
     let (packed, whole) = (told("race/versus.json.gz"), told("race/versus.json"));
     assert_eq!(packed.status.code(), Some(6), "two pairs decide nothing");
     assert!(packed.stdout == whole.stdout && packed.stdout.starts_with(b"\nbench "));
+    assert_it_tells_what_each_broker_was_told(
+        folder.path(),
+        &String::from_utf8_lossy(&packed.stdout),
+    );
     let mut running = race_on(folder);
     running.signal("INT", true);
     let (status, output) = running.ended();
@@ -108,6 +112,10 @@ fn races_that_are_kept_with_the_figures_are_shown_and_name_no_place() {
     for race in races {
         let shown = bench(&results, &["versus", "--show", race.to_str().unwrap()]);
         assert!(shown.stdout.starts_with(b"\nbench "), "{race:?}: {shown:?}");
+        let text = String::from_utf8_lossy(&shown.stdout);
+        for of_broker in ["\nours: ", "\n  in all its scenarios: ", "flushDiskType="] {
+            assert!(text.contains(of_broker), "{race:?}, {of_broker:?}: {text}");
+        }
         let kept = unpacked(&race);
         let absolute = strings(&kept).into_iter().find(|text| text.starts_with('/'));
         assert_eq!(absolute, None, "{race:?}");
@@ -134,6 +142,25 @@ fn assert_it_may_leave_the_machine(folder: &Path) {
     for text in strings(&packed).into_iter().chain(strings(&whole)) {
         assert!(!text.starts_with('/') && !text.contains(folder.to_str().unwrap()), "{text}");
     }
+}
+
+/// Of both brokers; ours as its file has it, without places.
+fn assert_it_tells_what_each_broker_was_told(folder: &Path, shown: &str) {
+    let packed = unpacked(&folder.join("race/versus.json.gz"));
+    let told = |whose: &str| packed["brokers"][whose]["settings"]["sync-1x1"].as_object().unwrap();
+    assert_eq!(told("null")["flushDiskType"], "SYNC_FLUSH");
+    assert_eq!(packed["brokers"]["ours"]["program"], packed["conditions"]["our_program"]);
+    let files = packed["files"].as_object().unwrap();
+    let is_ours = |name: &&String| name.ends_with("-ours.broker.conf");
+    let conf = &files[files.keys().find(is_ours).unwrap()];
+    let mut lines: Vec<&str> = conf.as_str().unwrap().lines().collect();
+    let places =
+        ["brokerIP1", "bindAddress", "listenPort", "embeddedNamesrvPort", "storePathRootDir"];
+    lines.retain(|line| !places.iter().any(|place| line.starts_with(place)));
+    lines.sort_unstable();
+    let told = told("ours").iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap()));
+    assert_eq!(told.collect::<Vec<_>>(), lines);
+    assert!(shown.contains(&format!("  in all its scenarios: {}\n", lines.join(" "))), "{shown}");
 }
 
 /// What a race is kept as.

@@ -118,6 +118,8 @@ impl Race<'_> {
         let kept = self.folder.join("out/versus.json");
         let kept = json(&std::fs::read_to_string(&kept).map_err(at(&kept))?)?;
         check("kept", &kept, parts)?;
+        check_commands(&kept, parts.len())?;
+        parts.iter().try_for_each(|part| check_brokers(&kept, part))?;
         check_files(&self.folder.join("out"), &kept)?;
         let text = process::output_of_exit(
             Command::new(self.programs.join("bench"))
@@ -129,6 +131,33 @@ impl Race<'_> {
         rows.into_iter().try_for_each(|row| check_line(row, &text))?;
         check_costs(&kept, &text)
     }
+}
+
+/// The command of each part is there.
+fn check_commands(kept: &Value, parts: usize) -> Outcome {
+    let earlier = kept["earlier"].as_array().into_iter().flatten();
+    let environments = earlier.map(|part| &part["environment"]).chain([&kept["environment"]]);
+    let commands: Vec<_> = environments.map(|it| it["command"].as_str().unwrap_or("")).collect();
+    let is_one = |command: &&str| command.starts_with("bench versus ");
+    match commands.iter().filter(|command| is_one(command)).count() == parts {
+        true => Ok(()),
+        false => Err(format!("{parts} commands have raced, and kept are {commands:?}")),
+    }
+}
+
+/// All brokers of a part are there with what they were told.
+fn check_brokers(kept: &Value, part: &Part) -> Outcome {
+    for whose in part.rivals.iter().chain(&["ours"]) {
+        let broker = &kept["brokers"][whose];
+        let told = &broker["settings"][part.scenario];
+        if !(broker["program"].is_string() && told["flushDiskType"].is_string()) {
+            return Err(format!(
+                "what {whose} was told in {} is not kept: {broker}",
+                part.scenario
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The table of costs has a column for each, and each run its value, where this machine tells it.
