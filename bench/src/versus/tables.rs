@@ -1,25 +1,26 @@
 //! The results in tables and sentences.
 
+mod legend;
+
 use std::fmt::Write;
 
 use comfy_table::Table;
 
 use crate::args::versus::Contestant;
-use crate::compare::student::{self, CONFIDENCE_PERCENT, Interval};
+use crate::compare::student::{self, Interval};
 use crate::report::broker_use::BrokerUse;
 use crate::report::table;
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::{Goal, Of, Reached};
-use crate::versus::limit::SHARE_MIN;
 use crate::versus::overloaded::Overloaded;
-use crate::versus::pairs::{BRACKET_RATIO_MAX, FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
+use crate::versus::pairs::STOLEN_MAX_PERCENT;
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::Scenario;
-use crate::versus::verdict::{PAIRS_MIN, Row};
+use crate::versus::verdict::Row;
 
 /// The table, why figures are missing, what a message costs, and what was counted.
 pub fn describe(results: &Results) -> String {
-    let mut text = format!("\n{}\n{}\n", rows(results), legend());
+    let mut text = format!("\n{}\n{}\n", rows(results), legend::text());
     for row in &results.rows {
         if let Some(reason) = &row.reason {
             let (figure, rival) = (row.figure_name(), row.rival.word());
@@ -53,30 +54,6 @@ pub fn describe(results: &Results) -> String {
 
 fn failures(runs: &[&Run]) -> u64 {
     runs.iter().filter_map(|run| run.figures.as_ref()).map(|figures| figures.failures).sum()
-}
-
-fn legend() -> String {
-    format!(
-        "Before each run the file systems are synced: what others wrote would stall its groups. x \
-         better: geometric mean over the pairs, with its {CONFIDENCE_PERCENT} % interval; above \
-         1 ours is better. Pairs count where the probes that bind the figure differ by no more \
-         than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
-         than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
-         than one request in a hundred was due and not sent at the end, so the longest waits are \
-         in no percentile, and no latency of the pair counts, for or against anybody. A run of \
-         which more than {FAILED_MAX_PERCENT} % of the requests failed has failed. A win or a loss \
-         takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
-         itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
-         the lower end of the interval, else our value. null: what the null broker has in the same \
-         blocks; at most: how many times better than the rival that is, so the highest factor that \
-         this machine allows; of null: ours by the null broker's, the fraction of that limit, or - \
-         where there is none: memory and restarts, which the machine does not limit, idle pulls, \
-         10,000 topics, rows of ours against ours, those whose client is Apache's, and races \
-         without --against null. Closed loop: each answer sends the next request, so this is no \
-         latency under load. Limited: a goal that is missed, where the whole interval of that \
-         factor, or without x of the null broker's value, misses it as well and ours is \
-         {SHARE_MIN} of the null broker or more."
-    )
 }
 
 /// How many goals of the rows were reached; none where no row has one.

@@ -1,8 +1,8 @@
 use super::*;
 use crate::report::broker_use::BrokerUse;
 use crate::versus::figures::Figure;
-use crate::versus::plan::Turn;
-use crate::versus::scenario::by_name;
+use crate::versus::plan::{Plan, Turn};
+use crate::versus::scenario::{SCENARIOS, by_name};
 
 /// The block of these, and runs of it in which a side has that many messages per second.
 fn block(name: &str, rival: Contestant) -> Block {
@@ -68,6 +68,34 @@ fn race_of(block: &Block, blocks: usize, gain: f64, limit: f64) -> Results {
     for number in 1..=blocks {
         let runs = block.order().into_iter().map(|turn| run(number, block, turn, rate(turn)));
         results.add(runs.collect());
+    }
+    results
+}
+
+/// A block of each kind that is run when nobody says against whom, with all figures.
+pub fn each_block_once() -> Results {
+    let mut results = Results::new(Value::Null);
+    let plan = Plan::new(&SCENARIOS.iter().collect::<Vec<_>>(), &[], 0);
+    for (number, block) in (1..).zip(plan.blocks()) {
+        let mut runs: Vec<_> =
+            block.order().into_iter().map(|turn| run(number, block, turn, 1e4)).collect();
+        for figures in runs.iter_mut().filter_map(|run| run.figures.as_mut()) {
+            let (p50_us, p999_us, p99_alone_us) = (Some(500.0), Some(2e3), Some(1e3));
+            let (read_mb_per_s, device_percent, restart_s) = (Some(1.0), Some(90.0), Some(1.0));
+            let (core_percent, rss_idle_bytes) = (1.0, 1_000_000);
+            *figures = Figures {
+                p50_us,
+                p999_us,
+                p99_alone_us,
+                read_mb_per_s,
+                device_percent,
+                restart_s,
+                core_percent,
+                rss_idle_bytes,
+                ..figures.clone()
+            };
+        }
+        results.add(runs);
     }
     results
 }

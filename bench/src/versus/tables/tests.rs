@@ -1,6 +1,6 @@
 use super::*;
 use crate::versus::plan::Side;
-use crate::versus::results::tests::{limited, race};
+use crate::versus::results::tests::{each_block_once, limited, race};
 use crate::versus::scenario::by_name;
 
 #[test]
@@ -54,6 +54,24 @@ fn a_row_tells_the_fraction_of_its_limit_and_one_without_a_limit_tells_none() {
     assert_eq!(shares(Figure::Rate), ["0.933", "0.933", "-"]);
     assert!(shares(Figure::Rss).iter().all(|share| share == "-"));
     assert_eq!(cells(&race("sync-64x1", 1, 2.0).rows[0])[10], "-", "nobody raced against it");
+}
+
+#[test]
+fn every_row_without_a_limit_is_one_of_those_that_the_legend_names() {
+    let results = each_block_once();
+    let text = describe(&results);
+    let (_, exceptions) = text.split_once("or - where there is none: ").unwrap();
+    let (exceptions, _) = exceptions.split_once(" Closed loop: ").unwrap();
+    let mut limited = 0;
+    for row in &results.rows {
+        let against = format!("against {}", row.rival.word());
+        let named = [row.figure.name(), row.scenario, &against];
+        let is_named = named.iter().any(|words| exceptions.contains(words));
+        let has_limit = of_null(row).is_some();
+        limited += usize::from(has_limit);
+        assert_ne!(has_limit, is_named, "{named:?}: {exceptions}");
+    }
+    assert!(limited > 20, "{limited}");
 }
 
 #[test]
