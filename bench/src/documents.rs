@@ -144,9 +144,10 @@ impl WrongFile {
             }
             (_, Found::Scenario) => format!("bench run {path} runs it"),
             (Wanted::Result, Found::Race) => format!(
-                "name two of its runs, the NNNN-*.json beside it. bench versus --show {path} \
-                 prints its table; of two races compare the ratios (x better) in these, since \
-                 figures of different hours say nothing about each other"
+                "bench versus --show {path} prints its table. Of two races compare the ratios (x \
+                 better) in their tables, since figures of different hours say nothing about each \
+                 other; two runs of one race can be named where it ran, the NNNN-*.json of its \
+                 --output, which no versus.json.gz has"
             ),
             (_, Found::Race) => format!("bench versus --show {path} prints its table"),
             (_, Found::Result) => {

@@ -63,8 +63,11 @@ fn a_file_of_another_kind_is_named_with_what_was_expected_and_what_to_do() {
     check_result("{\"a\": 1}", ["found JSON that bench has not", "missing field `workload`"]);
     check_result("{\"workload\": \"x", ["found a document that is cut short", "do that again"]);
     check_result(scenario, ["found a scenario; measure it first: bench run ", " -o PREFIX"]);
-    check_result(RACE, ["found a whole race", "two of its runs, the NNNN-*.json beside it"]);
-    check_result(RACE, ["compare the ratios (x better)", "bench versus --show "]);
+    check_result(
+        RACE,
+        ["found a whole race; bench versus --show ", " prints its table. Of two races"],
+    );
+    check_result(RACE, ["compare the ratios (x better)", "the NNNN-*.json of its --output"]);
     check_result("[{\"variant\": \"x\"}]", ["found the runs of a sweep", "by no command"]);
     let limits = r#"{"device": [], "null_brokers": []}"#;
     check_result(limits, ["found the limits of a machine", "in their own results"]);
