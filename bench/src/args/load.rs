@@ -47,7 +47,9 @@ impl LoadArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Load")]
 pub struct PaceArgs {
-    /// Connections.
+    /// Connections in all, spread over the brokers. Each stands for a producer, as one of a
+    /// RocketMQ client has one to a broker: of producers x connections x in flight the first two,
+    /// multiplied.
     #[arg(short, long, default_value_t = 16, value_parser = values::up_to(10_000))]
     pub connections: u32,
     /// Requests in flight on each connection.
