@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use ringmq_program::{Failure, SERVER_LOG};
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::shards;
 use ringmq_runtime::signal::Signal;
-use ringmq_runtime::start;
+use ringmq_runtime::{process, shards, start};
 use ringmq_settings::{Scope, template};
 use ringmq_store::metadata::Document;
 
@@ -77,10 +77,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     print(&namesrv_text(&setup, namesrv_from));
     let (broker, servers) = (broker_text(&setup), setup.namesrv_addresses.join(";"));
+    let bench = bench_text(process::beside("bench"));
     let booted_text = boot_text(&broker, &servers);
     let stopped = format!("{broker} has stopped, everything is on disk.\n");
     let stopping = move |signal| print(&stopping_text(&broker, signal));
-    let booted = move |reached: Option<&str>| print(&(booted_text + &next_text(&servers, reached)));
+    let booted = move |reached: Option<&str>| {
+        print(&(booted_text + &next_text(&servers, reached, &bench)));
+    };
     setup::run(&setup, booted, stopping).map_err(|error| failure(error, &changes))?;
     print(&stopped);
     Ok(())
@@ -160,11 +163,21 @@ fn boot_text(broker: &str, servers: &str) -> String {
     format!("{broker} boot success. serializeType=JSON{and_servers}\n")
 }
 
-/// What to do next; `reached` is a name server where clients find this broker.
-fn next_text(servers: &str, reached: Option<&str>) -> String {
+/// How to call `bench`: the program if it lies beside this one, else as those can who have the
+/// sources.
+fn bench_text(program: Option<PathBuf>) -> String {
+    match program {
+        Some(path) => format!("run: {}", path.display()),
+        None => "in RingMQ's sources run: cargo run --release --bin bench --".to_owned(),
+    }
+}
+
+/// What to do next; `reached` is a name server where clients find this broker, and `bench` says how
+/// to call that.
+fn next_text(servers: &str, reached: Option<&str>, bench: &str) -> String {
     match reached {
         Some(server) => {
-            format!("Next: point a client at {server}, or run: bench produce -n {server}\n")
+            format!("Next: point a client at {server}, or {bench} produce -n {server}\n")
         }
         None if servers.is_empty() => String::new(),
         None => format!(
@@ -191,4 +204,25 @@ fn stopping_text(broker: &str, signal: Signal) -> String {
 fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_is_a_command_that_a_shell_finds() {
+        let next = |program: Option<&str>| {
+            next_text("a:1;b:2", Some("b:2"), &bench_text(program.map(PathBuf::from)))
+        };
+        assert_eq!(
+            next(Some("./target/release/bench")),
+            "Next: point a client at b:2, or run: ./target/release/bench produce -n b:2\n"
+        );
+        assert_eq!(
+            next(None),
+            "Next: point a client at b:2, or in RingMQ's sources run: cargo run --release --bin \
+             bench -- produce -n b:2\n"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! Facts about this process, and what another one uses.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +14,16 @@ const PAGE_SIZE_BYTES: u64 = 4096;
 #[must_use]
 pub fn pid() -> u32 {
     std::process::id()
+}
+
+/// The program of that name in the directory of this one, if there is one, as a shell finds it in
+/// the directory where this process runs: with a slash.
+#[must_use]
+pub fn beside(name: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?.with_file_name(name);
+    let here = std::env::current_dir().unwrap_or_default();
+    let inside = program.strip_prefix(here).map(|inside| Path::new(".").join(inside));
+    program.is_file().then(|| inside.unwrap_or(program.clone()))
 }
 
 /// Ends this process with SIGKILL as soon as its parent has ended, however that ended: for a child
@@ -197,6 +207,16 @@ mod tests {
     fn this_process_uses_memory_as_both_sources_tell() {
         let usage = usage_of(pid()).unwrap();
         assert!(usage.rss_bytes > 0 && usage.rss_bytes.abs_diff(rss_bytes()) < 64 << 20);
+    }
+
+    #[test]
+    fn a_program_beside_this_one_is_found_as_a_shell_finds_it() {
+        let this = std::env::current_exe().unwrap();
+        let name = this.file_name().and_then(|name| name.to_str()).unwrap();
+        let found = beside(name).unwrap();
+        assert_eq!(found.canonicalize().unwrap(), this.canonicalize().unwrap());
+        assert!(found.to_str().unwrap().contains('/'));
+        assert_eq!(beside("no-such-program"), None);
     }
 
     #[test]
