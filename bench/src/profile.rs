@@ -23,8 +23,12 @@ use crate::target::scratch::Scratch;
 
 /// How `perf` records: the clock that virtual machines have as well, at a rate that beats with no
 /// timer; stacks are unwound from copies, since our builds have no frame pointers.
-const RECORD: [&str; 9] =
-    ["perf", "record", "-q", "-e", "cpu-clock", "-F", "199", "--call-graph", "dwarf,16384"];
+const RECORD: [&str; 8] =
+    ["perf", "record", "-e", "cpu-clock", "-F", "199", "--call-graph", "dwarf,16384"];
+
+/// How often perf is started: 6.1 was seen to end at once with 255, without a word and a sample, in
+/// one of some ten recordings on a busy machine.
+const ATTEMPTS: u32 = 5;
 
 /// Longest part of the counted time that is recorded: 6 MB of stacks a second on two busy cores.
 const RECORD_MAX: Duration = Duration::from_secs(10);
@@ -107,7 +111,13 @@ impl Recorder {
         let log = self.scratch.path().join("record.log");
         let recording = async move {
             task::sleep(timing.warm_up).await;
-            Program::start("perf record", &words, &log)?.wait(length + WRITE_LIMIT).await
+            let run = || Program::start("perf record", &words, &log);
+            for _ in 1..ATTEMPTS {
+                if let Ok(output) = run()?.wait(length + WRITE_LIMIT).await {
+                    return Ok(output);
+                }
+            }
+            run()?.wait(length + WRITE_LIMIT).await
         };
         *self.recording.borrow_mut() = Some(task::spawn("bench perf", recording));
     }
