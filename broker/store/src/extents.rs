@@ -192,7 +192,7 @@ impl Extents {
         }
         let order = Order::sort(&self.scratch, (byte - start) as usize, block.spare());
         block.advance(EXTENT_BYTES as usize);
-        place.extent = Some(Extent { block, order, unread: 0 });
+        place.extent = Some(Extent { block, order, unread: 0, is_spent: false });
         place.extent.as_mut()
     }
 
@@ -248,7 +248,8 @@ impl Extents {
                 continue;
             }
             self.pool.give(place.extent.take().map(|it| it.block));
-            let extent = Extent { block, order: Order::default(), unread: EXTENT_BYTES };
+            let (order, unread) = (Order::default(), EXTENT_BYTES);
+            let extent = Extent { block, order, unread, is_spent: false };
             *place = Place { start, extent: Some(extent), ..Place::default() };
         }
     }

@@ -12,6 +12,8 @@ pub(super) struct Extent {
     pub(super) order: Order,
     /// Bytes that have yet to be handed out before it is spent; none of what the page cache gave.
     pub(super) unread: u64,
+    /// Whether all of it was handed out since the device read it.
+    pub(super) is_spent: bool,
 }
 
 impl Extent {
@@ -19,7 +21,9 @@ impl Extent {
     pub(super) fn hand_out(&mut self, bytes: u64) -> bool {
         let was_unread = self.unread > 0;
         self.unread = self.unread.saturating_sub(bytes);
-        was_unread && self.unread == 0
+        let ends = was_unread && self.unread == 0;
+        self.is_spent |= ends;
+        ends
     }
 
     /// Its bytes `range`, if they are together in memory.

@@ -23,6 +23,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::extent::Extent;
 use super::{EXTENT_BYTES, Extents, extents_of};
 
 /// Spent extents that stay, 8 MiB: two groups that go side by side need no more. A lone one loses
@@ -78,7 +79,9 @@ impl Extents {
         let Some(gone) = self.spent.add(start) else { return };
         let index = self.place_of(gone);
         let place = &mut self.places[index];
-        if place.start == gone {
+        // It may have made way for another, and come again meanwhile: as one that is not spent.
+        let is_it = |extent: &Extent| place.start == gone && extent.is_spent;
+        if place.extent.as_ref().is_some_and(is_it) {
             place.went_early = true;
             self.pool.give(place.extent.take().map(|it| it.block));
         }

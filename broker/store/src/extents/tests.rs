@@ -203,20 +203,44 @@ fn a_extent_is_kept_from_the_second_time_on_and_makes_way_for_another_in_its_pla
     });
 }
 
+fn of(number: u64) -> Range<u64> {
+    number * EXTENT_BYTES..(number + 1) * EXTENT_BYTES
+}
+
+/// As the device does.
+fn bring(extents: &mut Extents, number: u64) {
+    let mut blocks = extents.room(&of(number)).expect("room");
+    blocks[0].advance(EXTENT_BYTES as usize);
+    extents.keep(of(number).start, blocks);
+}
+
+fn hand_out(extents: &mut Extents, bytes: Range<u64>) -> bool {
+    extents.share_all(bytes, drop)
+}
+
+#[test]
+fn a_extent_that_made_way_and_came_again_is_unread_whatever_was_handed_out_before() {
+    let mut extents = Extents::new(SIZE_BYTES);
+    bring(&mut extents, 0);
+    assert!(hand_out(&mut extents, of(0)));
+    // The other one of its place, and it again.
+    for number in [SIZE_BYTES / EXTENT_BYTES, 0] {
+        bring(&mut extents, number);
+    }
+    for number in 1..=MAX_AT_FIRST as u64 {
+        bring(&mut extents, number);
+        assert!(hand_out(&mut extents, of(number)));
+    }
+    assert!(extents.has(&of(0)));
+}
+
 #[test]
 fn extents_that_were_handed_out_make_way_early_and_unread_ones_do_not() {
     let mut extents = Extents::new(SIZE_BYTES);
-    let of = |number: u64| number * EXTENT_BYTES..(number + 1) * EXTENT_BYTES;
-    let read = |extents: &mut Extents, number: u64| {
-        let mut blocks = extents.room(&of(number)).expect("room");
-        blocks[0].advance(EXTENT_BYTES as usize);
-        extents.keep(of(number).start, blocks);
-    };
-    let hand_out = |extents: &mut Extents, bytes: Range<u64>| extents.share_all(bytes, drop);
     let memory = |extents: &Extents| extents.memory_bytes() / EXTENT_BYTES as usize;
     let (last, first_max) = (3 * MAX_AT_FIRST as u64, MAX_AT_FIRST as u64);
     for number in 0..=last {
-        read(&mut extents, number);
+        bring(&mut extents, number);
         // Of the first the last byte is not wanted yet; the others leave in two parts.
         let Range { start, end } = of(number);
         assert!(hand_out(&mut extents, start..end - 1));
@@ -230,7 +254,7 @@ fn extents_that_were_handed_out_make_way_early_and_unread_ones_do_not() {
     let more = MAX_MORE as u64;
     let end = last + 2 * more;
     for number in last + 1..=end {
-        read(&mut extents, number);
+        bring(&mut extents, number);
         assert!(hand_out(&mut extents, of(number)));
     }
     let stay = first_max + more;
