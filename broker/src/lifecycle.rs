@@ -103,10 +103,7 @@ impl DataPlane {
         let file: Document<OffsetSnapshot> = Document::new(&self.disk, layout::offsets_file(id));
         let saved = file.load().await.map_err(|error| error.to_string())?.unwrap_or_default();
         let owned = OwnedLog::new(log, &saved, file);
-        // A queue whose messages are all gone is in the index alone, so without it begins anew.
-        if !report.was_clean || report.rebuilt_index || report.is_new {
-            take_progress_back(&owned).await.map_err(|error| error.to_string())?;
-        }
+        take_progress_back(&owned).await.map_err(|error| error.to_string())?;
         // Not in a log that is new: most are of a new store, where nobody was before, and whose
         // progress may be brought along with its messages.
         if !report.was_clean || report.rebuilt_index {
@@ -274,13 +271,19 @@ fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, Stri
     Listener::bind(addr, reuse).map_err(|error| explain_bind(addr, keys, error).to_string())
 }
 
-/// After a crash or the loss of an index, before anything is served: what is on disk then holds for
-/// the next crash too.
+/// Before anything is served: what is on disk then holds for the next crash too. Progress lies
+/// behind the end of a queue after a crash, after the loss of an index (a queue whose messages are
+/// all gone is there alone, so without it begins anew), and where a stop in good order met a
+/// deletion.
 async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
     let limited = owned.take_progress_back();
     if limited > 0 {
         let log = owned.log.id().0;
-        tracing::warn!(log, limited, "progress lay behind the end of queues: messages were lost");
+        tracing::warn!(
+            log,
+            limited,
+            "progress lay behind the end of queues and is taken back to it"
+        );
     }
     owned.save_offsets().await
 }

@@ -14,8 +14,9 @@
 //! learns that it is where it was, or begins anew. The resets are on disk before the topic is gone
 //! from the table, and outlive a restart. Progress is saved all the while, so it is forgotten only
 //! when no crash brings the messages back: one that comes before finds all of them, with each group
-//! where it was, and gives nobody a message twice. One that comes later finds a topic without
-//! messages, and takes what is left of progress in it back to 0.
+//! where it was, and gives nobody a message twice. One that comes later, or a stop, which waits for
+//! no deletion, leaves a topic without messages: every start takes what is left of progress in it
+//! back to 0.
 //!
 //! What this cannot know is a member that has neither committed nor has a pull here at that moment:
 //! it goes on where it was. So do members of a broadcasting group but for the first that comes

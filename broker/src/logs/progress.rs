@@ -168,9 +168,9 @@ impl OwnedLog {
         self.resets.borrow_mut().set(group, topic, queue_id, QueueOffset(0));
     }
 
-    /// Takes progress and resets back to the end of each queue, after a crash that may have taken
-    /// messages; returns how many entries of progress that were. Members that run are behind the
-    /// end, too, and may come back when new messages lie before them: they are sent to the end.
+    /// Takes progress and resets back to the end of each queue, at a start before which messages
+    /// may have gone; returns how many entries of progress that were. Members that run are behind
+    /// the end, too, and may come back when new messages lie before them: they are sent to the end.
     pub fn take_progress_back(&self) -> usize {
         let end_of = |topic: &str, queue_id| self.log.next_offset(topic, queue_id);
         let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
+use ringmq_broker::start::Until;
 use ringmq_broker::{setup, start};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_runtime::task::{self, LocalFuture, Task};
 
 use crate::world::Client;
 
@@ -39,17 +40,23 @@ pub fn settings(world: &World, name: &str) -> Settings {
 
 /// Starts a broker with these settings; it runs until it is killed.
 pub fn boot_with(world: &World, shards: usize, settings: Settings) {
+    let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
+    boot_until(world, shards, settings, Box::new(forever)).detach();
+}
+
+/// Starts a broker with these settings, which stops in good order when `until` ends; the task ends
+/// with it.
+pub fn boot_until(world: &World, shards: usize, settings: Settings, until: Until) -> Task<()> {
     let setup = setup::Setup::new(settings, BTreeMap::new()).expect("good settings");
     let mut plan = setup.plan();
     plan.shards = ShardsConfig::new(Cores::Floating(shards));
     let disk = world.disk(BROKER);
     let run = async move {
         let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
-        let forever = |_: Rc<_>| Box::pin(std::future::pending()) as LocalFuture<()>;
-        let ran = start::run_together(&plan, disk, Box::new(control), Box::new(forever)).await;
-        ran.expect("the broker starts");
+        let ran = start::run_together(&plan, disk, Box::new(control), until).await;
+        ran.expect("the broker starts and stops");
     };
-    world.spawn_on(BROKER, "broker", run).detach();
+    world.spawn_on(BROKER, "broker", run)
 }
 
 /// A connection to the broker, as soon as it listens.

@@ -1,6 +1,8 @@
 //! Groups whose topic is deleted while much else goes on.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_lite::future::zip;
@@ -10,9 +12,9 @@ use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
 use ringmq_runtime::sim::{Chance, PageCache, World};
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, LocalFuture};
 
-use super::boot::{BROKER, boot, boot_with, connect, settings};
+use super::boot::{BROKER, boot, boot_until, boot_with, connect, settings};
 use super::world::{Client, send_header};
 use super::{QUEUE, ask_reset, consume, create_topic, delete, delete_topic, pull};
 
@@ -103,12 +105,15 @@ async fn consumed_again(world: &World, client: Client, delay: Duration) -> usize
 }
 
 fn boot_often_saving(world: &World) {
-    let settings = Settings {
+    boot_with(world, 1, often_saving(world));
+}
+
+fn often_saving(world: &World) -> Settings {
+    Settings {
         commit_log_count: 1,
         flush_consumer_offset_interval_ms: 10,
         ..settings(world, "broker-a")
-    };
-    boot_with(world, 1, settings);
+    }
 }
 
 #[test]
@@ -126,6 +131,57 @@ fn a_group_gets_no_message_twice_wherever_a_kill_meets_the_deletion_of_its_topic
             let delay = Duration::from_micros(500 * round);
             let again = consumed_again(&here, client, delay).await;
             assert_eq!(again, 0, "killed after {delay:?}");
+        }
+    });
+}
+
+async fn is_told(told: Arc<AtomicBool>) {
+    while !told.load(Ordering::Relaxed) {
+        task::sleep(Duration::from_micros(100)).await;
+    }
+}
+
+/// How many of twelve new messages a group gets that had consumed all before them, when the broker
+/// stops in good order `delay` after their topic began to be deleted.
+async fn got_of_twelve(world: &World, delay: Duration) -> usize {
+    let told = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&told);
+    let until = |_: Rc<_>| Box::pin(is_told(until)) as LocalFuture<()>;
+    let broker = boot_until(world, 1, often_saving(world), Box::new(until));
+    let client = connect(world).await;
+    create_topic(&client, 10).await;
+    assert_eq!(consume(&client, "g", 0).await.len(), 10);
+    // Until its progress is saved.
+    task::sleep(Duration::from_secs(1)).await;
+    let delete = async move { delete_topic(&client).await };
+    let deletion = task::spawn("a deletion", delete);
+    task::sleep(delay).await;
+    told.store(true, Ordering::Relaxed);
+    drop(deletion);
+    broker.await;
+    // Its process ends, with all that is still under way in it.
+    world.kill(BROKER);
+    boot_often_saving(world);
+    let client = connect(world).await;
+    create_topic(&client, 12).await;
+    let got = consume(&client, "g", 10).await.len();
+    delete_topic(&client).await;
+    world.kill(BROKER);
+    got
+}
+
+#[test]
+fn a_group_gets_every_new_message_wherever_a_stop_meets_the_deletion_of_its_topic() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        here.disk_faults(BROKER, |faults| {
+            faults.slow_chance = Chance::per_mille(300);
+            faults.slow = Duration::from_millis(5);
+        });
+        for round in 0..40 {
+            let delay = Duration::from_micros(500 * round);
+            assert_eq!(got_of_twelve(&here, delay).await, 12, "stopped after {delay:?}");
         }
     });
 }
