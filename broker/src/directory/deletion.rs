@@ -31,9 +31,10 @@ use std::rc::Rc;
 
 use ringmq_runtime::clock;
 use ringmq_runtime::sync::Notify;
+use ringmq_runtime::task;
 
 use super::{Directory, DirectoryError};
-use crate::services::pull::held;
+use crate::services::pull::held::{self, Waited};
 use crate::shard::DataPlane;
 
 /// Names of topics that are being deleted.
@@ -111,13 +112,12 @@ async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> 
         let topic = topic.clone();
         async move {
             // All at once: a wait that ends meanwhile would tell nothing of its group.
-            let waiting = held::take_topic(&data, &topic);
+            let taken = held::take_topic(&data, &topic);
             for owned in data.local.logs() {
                 owned.log.delete_topic(&topic);
             }
-            let forgotten = forget_progress(&data, &topic).await;
-            // Last, as the newest resets stay when there are too many: these groups run.
-            held::begin_anew(&data, &topic, waiting).await;
+            let waited = held::answer_taken(&data, &topic, taken).await;
+            let forgotten = forget_progress(&data, &topic, &waited).await;
             for owned in data.local.logs() {
                 owned.save_offsets().await.map_err(|error| error.to_string())?;
             }
@@ -127,16 +127,25 @@ async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> 
     deleted.await.into_iter().collect()
 }
 
-/// Forgets the progress of groups in each queue of a topic that no crash brings back.
+/// Forgets the progress of groups in each queue of a topic that no crash brings back, and lets
+/// those that `waited` there begin anew.
 ///
 /// # Errors
 /// What the last of the logs said that may bring theirs back.
-async fn forget_progress(data: &DataPlane, topic: &str) -> Result<(), String> {
+async fn forget_progress(data: &DataPlane, topic: &str, waited: &[Waited]) -> Result<(), String> {
     let mut outcome = Ok(());
     for owned in data.local.logs() {
-        match owned.log.deletions_last().await {
-            Ok(()) => owned.forget_topic(topic).await,
-            Err(error) => outcome = Err(error.to_string()),
+        if let Err(error) = owned.log.deletions_last().await {
+            outcome = Err(error.to_string());
+            continue;
+        }
+        owned.forget_topic(topic).await;
+        // Last, as the newest resets stay when there are too many: these groups run.
+        for Waited { group, queue_id } in waited {
+            if data.local.log_of(topic, *queue_id).is_some_and(|of| Rc::ptr_eq(of, owned)) {
+                owned.begin_anew(group, topic, *queue_id);
+            }
+            task::yield_if_needed().await;
         }
     }
     outcome

@@ -11,6 +11,7 @@ use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
 use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sim::{Chance, PageCache, World};
 use ringmq_runtime::task::{self, LocalFuture};
 
@@ -183,6 +184,30 @@ fn a_group_gets_every_new_message_wherever_a_stop_meets_the_deletion_of_its_topi
             let delay = Duration::from_micros(500 * round);
             assert_eq!(got_of_twelve(&here, delay).await, 12, "stopped after {delay:?}");
         }
+    });
+}
+
+#[test]
+fn who_waits_in_a_topic_is_answered_however_long_its_deletion_takes_to_last() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 1, "broker-a");
+        let client = Rc::new(connect(&here).await);
+        create_topic(&client, 10).await;
+        let waiting = Rc::clone(&client);
+        let held = async move { pull(&waiting, "new", 10, true).await.code() };
+        let held = task::spawn("a held pull", held);
+        task::sleep(Duration::from_secs(1)).await;
+        let write = Duration::from_millis(50);
+        here.disk_faults(BROKER, |faults| faults.latency = (write, write));
+        let (deleting, asked) = (Rc::clone(&client), Instant::now());
+        let deletion = task::spawn("a deletion", async move { delete_topic(&deleting).await });
+        assert_eq!(held.await, response::TOPIC_NOT_EXIST);
+        assert!(asked.elapsed() < write, "nothing of it is on disk yet: {:?}", asked.elapsed());
+        deletion.await;
+        create_topic(&client, 12).await;
+        assert_eq!(consume(&client, "new", 10).await.len(), 12, "the group begins anew");
     });
 }
 

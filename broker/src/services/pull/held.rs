@@ -2,7 +2,7 @@
 //!
 //! What they wait for is in a [`HoldTable`]; here is what becomes of those that leave it. A held
 //! pull is executed once more when a message it wants becomes visible ([`wake`]), something else
-//! concerns its queue ([`disturb`], [`begin_anew`]), its time is up ([`run_deadlines`]), or the
+//! concerns its queue ([`disturb`], [`answer_taken`]), its time is up ([`run_deadlines`]), or the
 //! shard stops ([`release_all`]); then it is answered whatever it finds.
 
 use std::cell::{Cell, RefCell};
@@ -318,22 +318,33 @@ pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<HeldPull> {
     taken
 }
 
-/// Answers what [`take_topic`] took. Their groups begin anew in the next topic of that name; those
-/// that have not committed anything yet are known from nothing else.
-pub(crate) async fn begin_anew(data: &Rc<DataPlane>, topic: &str, waiting: Vec<HeldPull>) {
-    for pull in waiting {
+/// Whose pull waited in a queue of a deleted topic, beyond its first message.
+pub(crate) struct Waited {
+    pub group: String,
+    pub queue_id: i32,
+}
+
+/// Answers what [`take_topic`] took; tells whose they were. Groups that have not committed anything
+/// yet are known from nothing else.
+pub(crate) async fn answer_taken(
+    data: &Rc<DataPlane>,
+    topic: &str,
+    taken: Vec<HeldPull>,
+) -> Vec<Waited> {
+    let mut waited = Vec::new();
+    for pull in taken {
         pull.kept.lend(|request| {
             let Ok(header) = PullRequest::decode(&request.command.fields) else { return };
             // Two names may have one hash.
-            let is_beyond = header.topic == topic && header.queue_offset > 0;
-            let owned = data.local.log_of(topic, header.queue_id);
-            if let Some(owned) = owned.filter(|_| is_beyond) {
-                owned.begin_anew(header.consumer_group, topic, header.queue_id);
+            if header.topic == topic && header.queue_offset > 0 {
+                let group = header.consumer_group.to_owned();
+                waited.push(Waited { group, queue_id: header.queue_id });
             }
         });
         again(data, pull);
         task::yield_if_needed().await;
     }
+    waited
 }
 
 /// Answers pulls whose time is up, until the shard stops. One timer for all.
