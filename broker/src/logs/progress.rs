@@ -175,13 +175,11 @@ impl OwnedLog {
         let end_of = |topic: &str, queue_id| self.log.next_offset(topic, queue_id);
         let (mut offsets, mut resets) = (self.offsets.borrow_mut(), self.resets.borrow_mut());
         resets.limit(end_of);
-        offsets.for_each(|group, topic, queue_id, offset| {
-            let end = end_of(topic, queue_id);
-            if offset > end && resets.get(group, topic, queue_id).is_none() {
+        offsets.limit(end_of, |group, topic, queue_id, end| {
+            if resets.get(group, topic, queue_id).is_none() {
                 resets.set(group, topic, queue_id, end);
             }
-        });
-        offsets.limit(end_of)
+        })
     }
 
     /// After a crash that may have taken messages: members that are ahead are sent back when they

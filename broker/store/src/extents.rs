@@ -134,7 +134,7 @@ impl Extents {
             let (part, rest) = out.split_at_mut(out.len().min(EXTENT_BYTES as usize - from));
             if let Some(extent) = self.here(start) {
                 extent.copy(from, part);
-                has_unread |= extent.unread > 0;
+                has_unread |= extent.is_unread();
             } else if !segment.file.read_cached(at - segment.base, part) {
                 return false;
             }
@@ -153,6 +153,13 @@ impl Extents {
         place.extent.as_ref().filter(|_| place.start == start)
     }
 
+    /// The same, to be changed.
+    fn here_mut(&mut self, start: u64) -> Option<&mut Extent> {
+        let index = self.place_of(start);
+        let place = &mut self.places[index];
+        place.extent.as_mut().filter(|_| place.start == start)
+    }
+
     /// The extent of the record at `byte`, if it is here, or is wanted often enough and the page
     /// cache has it.
     fn take(
@@ -164,19 +171,18 @@ impl Extents {
     ) -> Option<&mut Extent> {
         let start = extent_of(byte);
         let index = self.place_of(start);
-        let place = &mut self.places[index];
+        let place = &self.places[index];
         if place.start == start && place.extent.is_some() {
-            return place.extent.as_mut();
+            return self.places[index].extent.as_mut();
         }
         if !is_settled(settled, start) {
             return None;
         }
+        self.miss(start);
+        let place = &mut self.places[index];
         if place.start != start {
             self.pool.give(place.extent.take().map(|it| it.block));
             *place = Place { start, ..Place::default() };
-        }
-        if std::mem::take(&mut place.went_early) {
-            self.spent.regret();
         }
         // Where the page cache lacks a part of it, it is tried ever more seldom.
         let before = place.wants;
@@ -192,8 +198,7 @@ impl Extents {
         }
         let order = Order::sort(&self.scratch, (byte - start) as usize, block.spare());
         block.advance(EXTENT_BYTES as usize);
-        place.extent = Some(Extent { block, order, unread: 0, is_spent: false });
-        place.extent.as_mut()
+        Some(place.extent.insert(Extent::from_cache(block, order)))
     }
 
     /// Whether the extent of the record at `byte` is not here, though nothing of it changes now.
@@ -248,9 +253,8 @@ impl Extents {
                 continue;
             }
             self.pool.give(place.extent.take().map(|it| it.block));
-            let (order, unread) = (Order::default(), EXTENT_BYTES);
-            let extent = Extent { block, order, unread, is_spent: false };
-            *place = Place { start, extent: Some(extent), ..Place::default() };
+            let extent = Some(Extent::from_device(block));
+            *place = Place { start, extent, ..Place::default() };
         }
     }
 

@@ -152,19 +152,27 @@ impl OffsetTable {
         self.saved_bytes = groups.map(|(key, queues)| saved_bytes(key, queues.len())).sum();
     }
 
-    /// Takes progress back to the end of each queue, for a start after a crash; returns how many
-    /// entries that were.
+    /// Takes progress back to the end of each queue, at a start before which messages may have
+    /// gone. Calls `visit` with group, topic, queue and end of every entry that lay behind it, and
+    /// returns how many they were.
     ///
     /// A power loss may take messages that were consumed but not flushed. New ones get their
     /// offsets, and a group that kept its progress would skip these.
-    pub fn limit(&mut self, mut end_of: impl FnMut(&str, i32) -> QueueOffset) -> usize {
+    pub fn limit(
+        &mut self,
+        mut end_of: impl FnMut(&str, i32) -> QueueOffset,
+        mut visit: impl FnMut(&str, &str, i32, QueueOffset),
+    ) -> usize {
         let mut limited = 0;
         for (key, queues) in &mut self.groups {
-            let Some((topic, _)) = key.split_once(SEPARATOR) else { continue };
+            let Some((topic, group)) = key.split_once(SEPARATOR) else { continue };
             for (queue, offset) in queues {
-                let end = end_of(topic, *queue).0;
-                limited += usize::from(*offset > end);
-                *offset = end.min(*offset);
+                let end = end_of(topic, *queue);
+                if *offset > end.0 {
+                    *offset = end.0;
+                    limited += 1;
+                    visit(group, topic, *queue, end);
+                }
             }
         }
         self.version += limited as u64;

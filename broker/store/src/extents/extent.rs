@@ -9,21 +9,38 @@ use crate::order::Order;
 /// An extent in memory.
 pub(super) struct Extent {
     pub(super) block: Block,
-    pub(super) order: Order,
-    /// Bytes that have yet to be handed out before it is spent; none of what the page cache gave.
-    pub(super) unread: u64,
-    /// Whether all of it was handed out since the device read it.
-    pub(super) is_spent: bool,
+    order: Order,
+    /// Bytes that have yet to be handed out before it is spent; `None` of what the page cache gave.
+    unread: Option<u64>,
 }
 
 impl Extent {
+    /// One that the page cache gave, in this order.
+    pub(super) fn from_cache(block: Block, order: Order) -> Self {
+        Self { block, order, unread: None }
+    }
+
+    /// One that the device read, as it lies in the log.
+    pub(super) fn from_device(block: Block) -> Self {
+        let unread = Some(block.len() as u64);
+        Self { block, order: Order::default(), unread }
+    }
+
     /// Notes that so many bytes of it were handed out; tells whether it is spent by that.
     pub(super) fn hand_out(&mut self, bytes: u64) -> bool {
-        let was_unread = self.unread > 0;
-        self.unread = self.unread.saturating_sub(bytes);
-        let ends = was_unread && self.unread == 0;
-        self.is_spent |= ends;
-        ends
+        let Some(unread @ 1..) = &mut self.unread else { return false };
+        *unread = unread.saturating_sub(bytes);
+        *unread == 0
+    }
+
+    /// Whether it is the device's and some of it was not handed out.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.is_some_and(|unread| unread > 0)
+    }
+
+    /// Whether it is the device's and all of it was handed out.
+    pub(super) fn is_spent(&self) -> bool {
+        self.unread == Some(0)
     }
 
     /// Its bytes `range`, if they are together in memory.

@@ -65,10 +65,7 @@ impl Extents {
     pub(super) fn hand_out(&mut self, bytes: Range<u64>) {
         for start in extents_of(&bytes) {
             let (from, to) = (bytes.start.max(start), bytes.end.min(start + EXTENT_BYTES));
-            let index = self.place_of(start);
-            let place = &mut self.places[index];
-            let extent = place.extent.as_mut().filter(|_| place.start == start);
-            if extent.is_some_and(|extent| extent.hand_out(to - from)) {
+            if self.here_mut(start).is_some_and(|extent| extent.hand_out(to - from)) {
                 self.spend(start);
             }
         }
@@ -77,11 +74,10 @@ impl Extents {
     /// Notes that the extent at `start` is spent: another one may go for it.
     pub(super) fn spend(&mut self, start: u64) {
         let Some(gone) = self.spent.add(start) else { return };
-        let index = self.place_of(gone);
-        let place = &mut self.places[index];
         // It may have made way for another, and come again meanwhile: as one that is not spent.
-        let is_it = |extent: &Extent| place.start == gone && extent.is_spent;
-        if place.extent.as_ref().is_some_and(is_it) {
+        if self.here(gone).is_some_and(Extent::is_spent) {
+            let index = self.place_of(gone);
+            let place = &mut self.places[index];
             place.went_early = true;
             self.pool.give(place.extent.take().map(|it| it.block));
         }

@@ -41,13 +41,22 @@ fn names_that_clients_make_up_end_at_a_size_that_a_start_can_read() {
     assert!(table.commit("new", "topic", 0, QueueOffset(1)));
 }
 
-#[test]
-fn a_copy_in_slices_has_every_group_whatever_changes_meanwhile() {
+/// A hundred groups, named by what each has as its progress.
+fn hundred_groups() -> OffsetTable {
     let mut table = OffsetTable::default();
-    let name = |number: u64| format!("{number:03}");
     (0..100).for_each(|number| {
         table.commit(&name(number), "topic", 0, QueueOffset(number));
     });
+    table
+}
+
+fn name(number: u64) -> String {
+    format!("{number:03}")
+}
+
+#[test]
+fn a_copy_in_slices_has_every_group_whatever_changes_meanwhile() {
+    let mut table = hundred_groups();
     let (before, mut copy) = (table.version(), OffsetSnapshot::default());
     assert!(table.copy_next(&mut copy, 50));
     // The last that was copied goes, one that was copied and one that was not move on.
@@ -88,11 +97,7 @@ fn the_progress_of_a_group_is_the_sum_over_its_queues() {
 
 #[test]
 fn a_visit_in_slices_sees_each_group_that_stays_once() {
-    let mut table = OffsetTable::default();
-    let name = |number: u64| format!("{number:03}");
-    (0..100).for_each(|number| {
-        table.commit(&name(number), "topic", 0, QueueOffset(number));
-    });
+    let mut table = hundred_groups();
     let (mut seen, mut behind) = (Vec::new(), None);
     assert!(table.visit_groups(&mut behind, 50, |_, sum| seen.push(sum)));
     // The next would begin behind one that is gone.
@@ -122,12 +127,12 @@ fn progress_behind_the_end_of_a_queue_is_taken_back() {
     table.commit("h", "gone", 0, QueueOffset(3));
     let before = table.version();
     let end_of = |topic: &str, queue| QueueOffset(if topic == "t" { 5 + queue as u64 } else { 0 });
-    assert_eq!(table.limit(end_of), 2);
+    assert_eq!(table.limit(end_of, |_, _, _, _| ()), 2);
     assert_eq!(table.get("g", "t", 0), Some(QueueOffset(5)));
     assert_eq!(table.get("g", "t", 1), Some(QueueOffset(6)));
     assert_eq!(table.get("h", "gone", 0), Some(QueueOffset(0)));
     assert!(table.version() > before);
-    assert_eq!(table.limit(end_of), 0);
+    assert_eq!(table.limit(end_of, |_, _, _, _| ()), 0);
 }
 
 #[test]
