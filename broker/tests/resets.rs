@@ -26,12 +26,15 @@ use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::record::records;
 use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, Task};
 
 use boot::{BROKER, boot, connect};
 use world::{Client, create};
 
 const QUEUE: i32 = 1;
+
+/// By then a pull that was begun is held.
+const HELD_AFTER: Duration = Duration::from_secs(1);
 
 /// Pulls as a member that has consumed all before `at`; waits for messages when `waits`.
 async fn pull(client: &Client, group: &str, at: i64, waits: bool) -> OwnedCommand {
@@ -44,6 +47,12 @@ async fn pull(client: &Client, group: &str, at: i64, waits: bool) -> OwnedComman
         ..support::pull_header("T1", QUEUE, at)
     };
     client.call(request::PULL_MESSAGE, &header, &[]).await
+}
+
+/// Begins a pull that finds no message yet; the code of its answer, when that comes.
+fn hold(client: &Rc<Client>, group: &'static str, at: i64) -> Task<i32> {
+    let client = Rc::clone(client);
+    task::spawn("a held pull", async move { pull(&client, group, at, true).await.code() })
 }
 
 fn next(answer: &OwnedCommand) -> i64 {
@@ -90,11 +99,8 @@ async fn next_topic(world: &World, shards: usize, restarts: bool) {
     let client = Rc::new(connect(world).await);
     create_topic(&client, 10).await;
     client.commit("T1", QUEUE, 10).await;
-    let waiting = ["g", "new"].map(|group| {
-        let client = Rc::clone(&client);
-        task::spawn("a held pull", async move { pull(&client, group, 10, true).await.code() })
-    });
-    task::sleep(Duration::from_secs(1)).await;
+    let waiting = ["g", "new"].map(|group| hold(&client, group, 10));
+    task::sleep(HELD_AFTER).await;
     delete_topic(&client).await;
     for held in waiting {
         assert_eq!(held.await, response::TOPIC_NOT_EXIST, "not held for the next topic");

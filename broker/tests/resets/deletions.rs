@@ -13,11 +13,13 @@ use ringmq_protocol::headers::admin::TopicRequest;
 use ringmq_protocol::json;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sim::{Chance, PageCache, World};
-use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_runtime::task::{self, LocalFuture, Task};
 
 use super::boot::{BROKER, boot, boot_until, boot_with, connect, settings};
 use super::world::{Client, send_header};
-use super::{QUEUE, ask_reset, consume, create_topic, delete, delete_topic, pull};
+use super::{
+    HELD_AFTER, QUEUE, ask_reset, consume, create_topic, delete, delete_topic, hold, pull,
+};
 
 /// One more than the resets that a log keeps.
 const GROUPS: usize = 100_001;
@@ -42,10 +44,8 @@ fn a_group_that_waits_begins_anew_however_many_others_have_progress() {
         boot_with(&here, 1, settings);
         let client = Rc::new(connect(&here).await);
         create_topic(&client, 10).await;
-        let waiting = Rc::clone(&client);
-        let held = async move { pull(&waiting, "new", 10, true).await.code() };
-        let held = task::spawn("a held pull", held);
-        task::sleep(Duration::from_secs(1)).await;
+        let held = hold(&client, "new", 10);
+        task::sleep(HELD_AFTER).await;
         delete_topic(&client).await;
         assert_eq!(held.await, response::TOPIC_NOT_EXIST, "not held for the next topic");
         create_topic(&client, 12).await;
@@ -79,17 +79,35 @@ fn a_reset_that_a_deletion_overtakes_does_not_reach_the_next_topic() {
     });
 }
 
+/// A disk of which some writes take long, so that a deletion lies open for some milliseconds.
+fn slow_disk(world: &World) {
+    world.disk_faults(BROKER, |faults| {
+        faults.slow_chance = Chance::per_mille(300);
+        faults.slow = Duration::from_millis(5);
+    });
+}
+
+/// Makes a topic of ten messages, all of which a group has consumed.
+async fn create_consumed_topic(client: &Client) {
+    create_topic(client, 10).await;
+    assert_eq!(consume(client, "g", 0).await.len(), 10);
+    // Until its progress is saved.
+    task::sleep(Duration::from_secs(1)).await;
+}
+
+/// Has the topic deleted, and waits for so long; what waits for the answer.
+async fn begin_deletion(client: Client, delay: Duration) -> Task<()> {
+    let deletion = task::spawn("a deletion", async move { delete_topic(&client).await });
+    task::sleep(delay).await;
+    deletion
+}
+
 /// How many messages a group gets that had consumed all of them, when the broker is killed `delay`
 /// after their topic began to be deleted.
 async fn consumed_again(world: &World, client: Client, delay: Duration) -> usize {
-    create_topic(&client, 10).await;
-    assert_eq!(consume(&client, "g", 0).await.len(), 10);
-    // Until its progress is saved.
-    task::sleep(Duration::from_secs(1)).await;
+    create_consumed_topic(&client).await;
     client.send("T1", QUEUE + 1).await;
-    let delete = async move { delete_topic(&client).await };
-    let deletion = task::spawn("a deletion", delete);
-    task::sleep(delay).await;
+    let deletion = begin_deletion(client, delay).await;
     world.kill(BROKER);
     drop(deletion);
     boot_often_saving(world);
@@ -123,10 +141,7 @@ fn a_group_gets_no_message_twice_wherever_a_kill_meets_the_deletion_of_its_topic
     let here = world.clone();
     world.run(async move {
         boot_often_saving(&here);
-        here.disk_faults(BROKER, |faults| {
-            faults.slow_chance = Chance::per_mille(300);
-            faults.slow = Duration::from_millis(5);
-        });
+        slow_disk(&here);
         for round in 0..40 {
             let client = connect(&here).await;
             let delay = Duration::from_micros(500 * round);
@@ -150,13 +165,8 @@ async fn got_of_twelve(world: &World, delay: Duration) -> usize {
     let until = |_: Rc<_>| Box::pin(is_told(until)) as LocalFuture<()>;
     let broker = boot_until(world, 1, often_saving(world), Box::new(until));
     let client = connect(world).await;
-    create_topic(&client, 10).await;
-    assert_eq!(consume(&client, "g", 0).await.len(), 10);
-    // Until its progress is saved.
-    task::sleep(Duration::from_secs(1)).await;
-    let delete = async move { delete_topic(&client).await };
-    let deletion = task::spawn("a deletion", delete);
-    task::sleep(delay).await;
+    create_consumed_topic(&client).await;
+    let deletion = begin_deletion(client, delay).await;
     told.store(true, Ordering::Relaxed);
     drop(deletion);
     broker.await;
@@ -176,10 +186,7 @@ fn a_group_gets_every_new_message_wherever_a_stop_meets_the_deletion_of_its_topi
     let world = World::new(1);
     let here = world.clone();
     world.run(async move {
-        here.disk_faults(BROKER, |faults| {
-            faults.slow_chance = Chance::per_mille(300);
-            faults.slow = Duration::from_millis(5);
-        });
+        slow_disk(&here);
         for round in 0..40 {
             let delay = Duration::from_micros(500 * round);
             assert_eq!(got_of_twelve(&here, delay).await, 12, "stopped after {delay:?}");
@@ -195,10 +202,8 @@ fn who_waits_in_a_topic_is_answered_however_long_its_deletion_takes_to_last() {
         boot(&here, 1, "broker-a");
         let client = Rc::new(connect(&here).await);
         create_topic(&client, 10).await;
-        let waiting = Rc::clone(&client);
-        let held = async move { pull(&waiting, "new", 10, true).await.code() };
-        let held = task::spawn("a held pull", held);
-        task::sleep(Duration::from_secs(1)).await;
+        let held = hold(&client, "new", 10);
+        task::sleep(HELD_AFTER).await;
         let write = Duration::from_millis(50);
         here.disk_faults(BROKER, |faults| faults.latency = (write, write));
         let (deleting, asked) = (Rc::clone(&client), Instant::now());

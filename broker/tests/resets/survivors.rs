@@ -11,7 +11,7 @@ use ringmq_runtime::{clock, task};
 
 use super::boot::{BROKER, boot, connect};
 use super::world::Client;
-use super::{QUEUE, consume, create_topic, next, pull, reset, support};
+use super::{HELD_AFTER, QUEUE, consume, create_topic, hold, next, pull, reset, support};
 
 /// Where the progress of `g` is saved, if it has any, and what a crash leaves of 100 messages that
 /// members have got; 50 new ones follow.
@@ -195,11 +195,8 @@ fn who_begins_after_a_crash_goes_on_undisturbed() {
 
 /// A pull waits at the end of the queue, which is committed, and gets the next message.
 async fn waits_at_the_end(client: Rc<Client>) {
-    let held = {
-        let client = Rc::clone(&client);
-        task::spawn("a held pull", async move { pull(&client, "g", END, true).await.code() })
-    };
-    task::sleep(Duration::from_secs(1)).await;
+    let held = hold(&client, "g", END);
+    task::sleep(HELD_AFTER).await;
     client.commit("T1", QUEUE, END).await;
     assert_eq!(client.committed("T1", QUEUE).await, END.to_string());
     client.send("T1", QUEUE).await;
