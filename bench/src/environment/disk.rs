@@ -28,20 +28,16 @@ pub struct DiskFacts {
 pub async fn disk_facts(directory: &Path) -> Option<DiskFacts> {
     let mount = mount_of(&fact("proc/self/mountinfo").await, directory)?;
     let block = format!("sys/dev/block/{}", mount.device_number);
-    // A partition has no queue of its own: its disk is one folder up.
-    let of_queue = async |name: &str| match fact(&format!("{block}/queue/{name}")).await {
-        text if text.is_empty() => fact(&format!("{block}/../queue/{name}")).await,
-        text => text,
-    };
-    let model = match fact(&format!("{block}/device/model")).await {
-        text if text.is_empty() => fact(&format!("{block}/../device/model")).await,
+    // A partition has no device and no queue of its own: its disk is one folder up.
+    let of_disk = async |name: &str| match fact(&format!("{block}/{name}")).await {
+        text if text.is_empty() => fact(&format!("{block}/../{name}")).await,
         text => text,
     };
     Some(DiskFacts {
-        model,
-        write_cache: of_queue("write_cache").await,
-        scheduler: of_queue("scheduler").await,
-        rotational: of_queue("rotational").await,
+        model: of_disk("device/model").await,
+        write_cache: of_disk("queue/write_cache").await,
+        scheduler: of_disk("queue/scheduler").await,
+        rotational: of_disk("queue/rotational").await,
         file_system: mount.file_system,
         device: mount.source,
     })

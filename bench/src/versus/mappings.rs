@@ -28,7 +28,7 @@ const OTHER_DESCRIPTORS: usize = 4_096;
 pub async fn announce(blocks: &[Block]) {
     let queues = blocks.iter().filter(|block| block.rival.is_apache()).filter_map(restarted);
     if let Some(queues) = queues.max()
-        && let Some(what) = shortage(&fact(MAPPINGS).await, &fact(LIMITS).await, queues)
+        && let Some(what) = lack(queues).await
     {
         eprintln!("{what}");
     }
@@ -47,13 +47,18 @@ fn restarted(block: &Block) -> Option<usize> {
 /// # Errors
 /// It cannot; the sentence tells what to set. Nothing here changes the machine.
 pub async fn check(queues: usize) -> Result<(), BenchError> {
-    match shortage(&fact(MAPPINGS).await, &fact(LIMITS).await, queues) {
+    match lack(queues).await {
         Some(what) => Err(BenchError::Race(what)),
         None => Ok(()),
     }
 }
 
-/// What the machine lacks for so many queues. A kernel that does not tell has no known bound.
+/// What this machine lacks for so many queues.
+async fn lack(queues: usize) -> Option<String> {
+    shortage(&fact(MAPPINGS).await, &fact(LIMITS).await, queues)
+}
+
+/// The same of a machine with these bounds. A kernel that does not tell has no known bound.
 fn shortage(mappings: &str, limits: &str, queues: usize) -> Option<String> {
     too_few_descriptors(limits, queues).or_else(|| too_few_mappings(mappings, queues))
 }

@@ -51,7 +51,7 @@ fn document(directory: &Path, words: &[&str]) -> Value {
     })
 }
 
-/// The same of an open loop.
+/// As [`report`], of an open loop.
 fn open_loop(directory: &Path, words: &[&str]) -> Value {
     report(directory, &[words, &DEEP].concat())
 }
@@ -238,11 +238,11 @@ fn results_are_compared_and_the_exit_code_tells() {
         let words = ["produce", "--no-limits", "--warm-up", "0", "-o", name];
         bench(folder.path(), &[&words[..], flags].concat()).status.code()
     };
-    let open_loop = [&DEEP[..], &["--duration", "1", "--rate"]].concat();
-    let often = |rate| [&["--repeat", "3"], &open_loop[..], &[rate]].concat();
+    let paced = [&DEEP[..], &["--duration", "1", "--rate"]].concat();
+    let often = |rate| [&["--repeat", "3"], &paced[..], &[rate]].concat();
     assert_eq!(run("fast", &often("400")), Some(0));
     assert_eq!(run("slow", &often("100")), Some(0));
-    assert_eq!(run("brief", &[&open_loop[..], &["100"]].concat()), Some(0));
+    assert_eq!(run("brief", &[&paced[..], &["100"]].concat()), Some(0));
     let failing = ["--duration", "1", "-c", "1", "-d", "1", "--size", "5MiB"];
     assert_eq!(run("failing", &failing), Some(3));
     for extension in ["json", "csv", "hlog", "response.hgrm", "service.hgrm"] {
