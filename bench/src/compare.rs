@@ -107,7 +107,20 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     println!("first:  {}\nsecond: {}", a.workload, b.workload);
     alike::differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
     println!("{}\n{}", describe(&a, &b, unit, args), overview(&rows, &counted));
-    Ok(ending(&deciding(&rows, &counted), args.strict))
+    let nothing = nothing_beside(&a, &b, &rows);
+    nothing.iter().for_each(|(_, line)| println!("{line}"));
+    let judgements = deciding(&rows, &counted).into_iter();
+    let judgements: Vec<_> = judgements.chain(nothing.map(|(judgement, _)| judgement)).collect();
+    Ok(ending(&judgements, args.strict))
+}
+
+/// What follows if there is no figure to hold the second against, since the first counted nothing:
+/// two results in which nothing was served must not pass for the same. Waiting pulls bring nothing,
+/// and cost what is counted.
+fn nothing_beside(a: &Document, b: &Document, rows: &[Row]) -> Option<(Judgement, &'static str)> {
+    let are_waits = a.waiting.is_some() && b.waiting.is_some();
+    let line = "too short to tell: the first counted nothing that the second could be held against";
+    (rows.is_empty() && !are_waits).then_some((Judgement::TooShort, line))
 }
 
 /// A metric that both have. Without a unit there is too little for an interval, as for what the
@@ -120,7 +133,8 @@ fn row(metric: &Metric, pair: &Pair<'_>, args: &CompareArgs) -> Option<Row> {
     let decides = !matches!(unit_of_both, Some(Unit::Block(_)))
         || [pair.first, pair.second].into_iter().any(is_of_seconds);
     let unit = unit_of_both.filter(is_told);
-    let [a, b] = of(unit.unwrap_or(Unit::Run));
+    let known = [pair.first, pair.second].map(|runs| units::known(metric, runs));
+    let [a, b] = unit.map_or(known, of);
     if b.is_empty() || a.iter().sum::<f64>() <= 0.0 {
         return None;
     }
@@ -175,7 +189,7 @@ fn describe(a: &Document, b: &Document, unit: Option<Unit>, args: &CompareArgs) 
         None => return format!("too short to tell: {}", units::needed()),
         Some(Unit::Run) => format!("{} against {} repetitions", b.runs.len(), a.runs.len()),
         Some(Unit::Block(length)) => format!(
-            "blocks of {length} s; what differs from run to run is not in the interval, and what \
+            "blocks of {length} s or more; what differs from run to run is not in the interval, and what \
              no second tells has none and no part in the exit code: --repeat {RUNS_MIN} or more \
              tells"
         ),

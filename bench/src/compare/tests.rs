@@ -322,6 +322,52 @@ fn seconds_with_too_few_answers_for_a_percentile_are_not_left_out_of_it() {
 }
 
 #[test]
+fn a_repetition_with_too_few_answers_for_a_percentile_is_not_left_out_of_it() {
+    let of = |answers: [u64; 4]| {
+        let run = |answers: u64| {
+            let mut latencies = Latencies::default();
+            latencies.record_many(Duration::from_micros(100), answers);
+            Outcome { response: latencies.summary(), ..run_of(&[1_000.0]) }
+        };
+        document(answers.map(run).into())
+    };
+    let (steady, stalling) = (of([1_000; 4]), of([1_000, 80, 1_000, 1_000]));
+    for (first, second) in [(&steady, &stalling), (&stalling, &steady)] {
+        let row = |index: usize| row_of(&METRICS[index], first, second, 5).unwrap();
+        let (p50, p99) = (row(1), row(2));
+        assert_eq!((p50.judgement, p99.judgement), (Judgement::Same, Judgement::TooShort));
+        assert!(p99.decides && p99.interval.is_none(), "the mean of the others is told");
+    }
+    let silent = of([1_000, 0, 1_000, 1_000]);
+    let judged = row_of(&METRICS[2], &steady, &silent, 5).unwrap().judgement;
+    assert_eq!(judged, Judgement::Same, "without an answer there is no latency");
+}
+
+#[test]
+fn the_last_seconds_of_a_run_are_compared_too() {
+    let steady = || document(vec![run_of(&[1_000.0; 29])]);
+    let mut rates = [1_000.0; 29];
+    rates[25..].fill(0.0);
+    let ended = document(vec![run_of(&rates)]);
+    let row = row_of(RATE, &steady(), &ended, 0).unwrap();
+    assert!((row.second - 1_000.0 * 25.0 / 29.0).abs() < 50.0, "{}", row.second);
+    assert_eq!(judgement(&steady(), &steady(), 0), Judgement::Same);
+}
+
+#[test]
+fn results_in_which_nothing_was_counted_do_not_pass_for_the_same() {
+    let nothing = || document(vec![run_of(&[0.0; 30])]);
+    let says = |a: &Document, b: &Document| {
+        let rows: Vec<_> = METRICS.iter().filter_map(|metric| row_of(metric, a, b, 5)).collect();
+        nothing_beside(a, b, &rows).map(|(judgement, _)| judgement)
+    };
+    let served = document(vec![run_of(&[1_000.0; 30])]);
+    assert_eq!(says(&nothing(), &nothing()), Some(Judgement::TooShort));
+    assert_eq!(says(&nothing(), &served), Some(Judgement::TooShort));
+    assert_eq!((says(&served, &nothing()), says(&served, &served)), (None, None));
+}
+
+#[test]
 fn memory_is_worse_only_beyond_what_differs_by_itself() {
     let of = |megabytes| {
         document(vec![Outcome { broker: Some(used(1.0, megabytes)), ..run_of(&[100.0]) }])

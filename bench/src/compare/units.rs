@@ -21,7 +21,7 @@ const BLOCKS: usize = 5;
 /// Fewest seconds of a block.
 const BLOCK_SECONDS_MIN: usize = 5;
 
-/// Fewest blocks of a side: repetitions that are no multiple of a block leave some out.
+/// Fewest blocks of a side: repetitions that are no multiple of a block have longer ones.
 const BLOCKS_MIN: usize = 4;
 
 /// Intervals below half a second are the short ends of runs, which are noisy.
@@ -32,7 +32,7 @@ const SECOND_MIN_S: f64 = 0.5;
 pub enum Unit {
     /// A repetition.
     Run,
-    /// So many neighbouring seconds of one.
+    /// So many neighbouring seconds of one, or some more, so that none is left over.
     Block(usize),
 }
 
@@ -75,32 +75,45 @@ pub fn is_of_seconds(metric: &Metric, runs: &[Outcome]) -> bool {
     runs.iter().flat_map(full).any(|second| (metric.of_second)(second).is_some())
 }
 
-/// The metric's values: of repetitions those that have it, of blocks all or none.
+/// The metric's values, all or none. A repetition or a second without an answer has no latency and
+/// is left out; one with answers that lacks the metric had too few of them for the percentile, as a
+/// broker that stalls has, and the worst must not be what is left out: then there are no values.
 pub fn samples(metric: &Metric, runs: &[Outcome], unit: Unit) -> Vec<f64> {
-    match unit {
-        Unit::Run => runs.iter().filter_map(metric.of_run).collect(),
-        Unit::Block(length) => {
-            let all: Option<Vec<_>> =
-                runs.iter().map(|run| of_blocks(metric, run, length)).collect();
-            all.unwrap_or_default().concat()
-        }
+    let of = |run: &Outcome| match unit {
+        Unit::Run => of_repetition(metric, run),
+        Unit::Block(length) => of_blocks(metric, run, length),
+    };
+    let all: Option<Vec<_>> = runs.iter().map(of).collect();
+    all.unwrap_or_default().concat()
+}
+
+/// The metric's values of those repetitions that have it: enough for a mean to be told.
+pub fn known(metric: &Metric, runs: &[Outcome]) -> Vec<f64> {
+    runs.iter().filter_map(metric.of_run).collect()
+}
+
+fn of_repetition(metric: &Metric, run: &Outcome) -> Option<Vec<f64>> {
+    match (metric.of_run)(run) {
+        None if run.response.count > 0 => None,
+        value => Some(value.into_iter().collect()),
     }
 }
 
-/// The means of the blocks of one repetition; seconds without an answer have no latency and are
-/// left out of them. None if a second with answers lacks the metric: it had too few of them for the
-/// percentile, as a broker that stalls has, and its worst seconds must not be those that are left
-/// out.
+/// The means of the blocks of one repetition, which together are all of its seconds: a stall at its
+/// end is in the last.
 fn of_blocks(metric: &Metric, run: &Outcome, length: usize) -> Option<Vec<f64>> {
     let seconds: Vec<&Second> = full(run).collect();
-    let blocks = seconds.chunks_exact(length);
+    let count = seconds.len() / length;
+    let block = |number: usize| {
+        &seconds[number * seconds.len() / count..(number + 1) * seconds.len() / count]
+    };
     let lacks_it = |second: &&Second| second.messages > 0 && (metric.of_second)(second).is_none();
-    if blocks.clone().flatten().any(lacks_it) {
+    if (0..count).flat_map(block).any(lacks_it) {
         return None;
     }
     let mean = |block: &[&Second]| {
         let known: Vec<f64> = block.iter().filter_map(|it| (metric.of_second)(it)).collect();
         (!known.is_empty()).then(|| student::mean(&known))
     };
-    Some(blocks.filter_map(mean).collect())
+    Some((0..count).map(block).filter_map(mean).collect())
 }
