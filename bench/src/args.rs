@@ -46,7 +46,7 @@ Examples:
   bench report before.json after.json -o o.html  saved results side by side
   bench switch sendStageTracing=false,true -c 64 -d 32
                                                  what a setting costs, within one run
-  bench limits -c 64 -d 1                        what no broker on this machine can beat
+  bench limits -c 64 -d 1                        what this machine allows a broker
   bench limits -n 127.0.0.1:9876                 what the way to a running cluster takes
   bench versus --against tuned,ours --scenarios sync-64x1
                                                  the race against Apache RocketMQ 5.5.0
@@ -80,8 +80,8 @@ Words of the tables:
   log flushes           of its commit logs; 0.05 means that 20 messages shared one
   device writes, bytes, flushes
                         of the whole device, so also what others had it do
-  null broker           reads, writes, flushes, answers and delivers, and does nothing else: the
-                        limit
+  null broker           reads, writes, flushes, answers and delivers, and does nothing else: how
+                        far a broker built as ours could get
   floor                 a round trip and a write one after the other: no lone request is faster
   meanwhile             CPU time that the host took, and the share of the time in which anybody on
                         the machine waited for a CPU or for I/O: much of it spoils the figures";

@@ -29,10 +29,12 @@ pub struct Limit {
     pub value: f64,
     /// The better end of the interval of that mean.
     pub best: f64,
-    /// How many times better than the rival it is: the highest factor that is possible.
+    /// How many times better than the rival it is: what a broker built as ours could reach.
     pub gain: Interval,
     /// Ours by the null broker; above 1 ours is better.
     pub share: Option<Interval>,
+    /// Pairs of ours and it that count; where none does, the share is that of discarded ones.
+    pub share_pairs: usize,
     /// Pairs of it and the rival that count.
     pub pairs: usize,
 }
@@ -48,10 +50,12 @@ impl Limit {
     ) -> Option<Self> {
         let row = |pairs| verdict::row(scenario, Contestant::Null, figure, pairs, None);
         let against = row(pairs).filter(|_| figure.has_limit())?;
-        let share = row(shares).and_then(|share| share.gain);
+        let share = row(shares);
+        let share_pairs = share.as_ref().map_or(0, |share| share.pairs);
+        let share = share.and_then(|share| share.gain);
         let (value, gain) = (against.ours?, against.gain?);
         let best = best(figure, &verdict::our_values(scenario, figure, pairs))?;
-        Some(Self { value, best, gain, share, pairs: against.pairs })
+        Some(Self { value, best, gain, share, share_pairs, pairs: against.pairs })
     }
 
     /// Whether the mean of the null broker stays below a goal, in any pair that counts.
@@ -71,7 +75,8 @@ impl Limit {
             Of::Value => !goal.is_had_by(self.best),
         };
         let forbids = misses && self.pairs >= PAIRS_MIN;
-        let is_close = self.share.is_some_and(|share| share.low >= SHARE_MIN);
+        let is_decided = self.share_pairs >= PAIRS_MIN;
+        let is_close = is_decided && self.share.is_some_and(|share| share.low >= SHARE_MIN);
         if forbids && is_close { Reached::Limited } else { Reached::Missed }
     }
 }
@@ -105,7 +110,8 @@ mod tests {
     }
 
     fn limit(gain: f64, share: f64, pairs: usize) -> Limit {
-        Limit { value: 276.0, best: 262.2, gain: at(gain), share: Some(at(share)), pairs }
+        let (share, share_pairs) = (Some(at(share)), PAIRS_MIN);
+        Limit { value: 276.0, best: 262.2, gain: at(gain), share, share_pairs, pairs }
     }
 
     /// A pair of the null broker and a rival with these rates, with such round trips beside it.
@@ -152,6 +158,24 @@ mod tests {
         assert_eq!(judged(9.0, 0.9, PAIRS_MIN), Reached::Missed, "nothing keeps ours from it");
         let alone = Limit { share: None, ..limit(4.4, 0.9, PAIRS_MIN) };
         assert_eq!(alone.judge(goal()), Reached::Missed);
+    }
+
+    #[test]
+    fn pairs_that_do_not_count_bring_nobody_close_to_the_null_broker() {
+        let scenario = by_name("async-64x32").unwrap();
+        let goal = Goal::of("async-64x32", Figure::Rate, Contestant::Tuned).unwrap();
+        let pairs = |count: usize, rate: f64, trips| vec![pair(rate, trips); count];
+        let judged = |shares: &[Pair]| {
+            // Three times the rival's rate, where four are asked for.
+            let against = pairs(PAIRS_MIN, 3_000.0, [20.0, 21.0]);
+            let limit = Limit::of(scenario, Figure::Rate, &against, shares).unwrap();
+            (limit.share_pairs, limit.judge(goal))
+        };
+        let (calm, disturbed) = ([20.0, 21.0], [20.0, 90.0]);
+        let all = pairs(PAIRS_MIN, 950.0, calm);
+        assert_eq!(judged(&all), (PAIRS_MIN, Reached::Limited));
+        assert_eq!(judged(&all[1..]), (PAIRS_MIN - 1, Reached::Missed));
+        assert_eq!(judged(&pairs(PAIRS_MIN, 950.0, disturbed)), (0, Reached::Missed));
     }
 
     #[test]
