@@ -36,6 +36,8 @@ pub struct Used {
     pub cpu: Duration,
     /// Resident memory at the end.
     pub rss_bytes: u64,
+    /// Of it that of mapped files and shared memory.
+    pub rss_files_bytes: u64,
     /// What the scheduler did with its threads.
     pub scheduling: Scheduling,
     /// Flushes of its logs; none when it does not tell.
@@ -49,8 +51,9 @@ pub struct Used {
 impl Used {
     /// What a process used for `messages` between two moments, as far as its own counters go.
     pub fn between(before: process::Usage, after: process::Usage, messages: u64) -> Self {
-        let process::Usage { cpu, rss_bytes, scheduling } = after.since(before);
-        Self { cpu, rss_bytes, scheduling, flushes: None, device: None, messages }
+        let process::Usage { cpu, rss_bytes, rss_files_bytes, scheduling } = after.since(before);
+        let (flushes, device) = (None, None);
+        Self { cpu, rss_bytes, rss_files_bytes, scheduling, flushes, device, messages }
     }
 
     /// Both together.
@@ -58,6 +61,7 @@ impl Used {
         Self {
             cpu: self.cpu + later.cpu,
             rss_bytes: later.rss_bytes,
+            rss_files_bytes: later.rss_files_bytes,
             scheduling: self.scheduling.and(later.scheduling),
             flushes: self.flushes.zip(later.flushes).map(|(one, other)| one + other),
             device: self.device.zip(later.device).map(|(one, other)| one.and(other)),

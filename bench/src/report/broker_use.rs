@@ -14,6 +14,10 @@ pub struct BrokerUse {
     pub cpu_us_per_message: f64,
     /// Resident memory at the end.
     pub rss_bytes: u64,
+    /// Of it that of files which the broker has mapped, and of shared memory; none in results of
+    /// older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rss_files_bytes: Option<u64>,
     /// Flushes of the commit log per message; none when the broker does not tell.
     pub flushes_per_message: Option<f64>,
     /// Times per message that a thread gave up its CPU or lost it.
@@ -41,6 +45,7 @@ impl BrokerUse {
         Self {
             cpu_us_per_message: us_per_message(used.cpu),
             rss_bytes: used.rss_bytes,
+            rss_files_bytes: Some(used.rss_files_bytes),
             flushes_per_message: used.flushes.map(per_message),
             context_switches_per_message: Some(per_message(used.scheduling.context_switches)),
             cpu_wait_us_per_message: Some(us_per_message(used.scheduling.cpu_wait)),

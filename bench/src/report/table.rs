@@ -77,8 +77,11 @@ pub fn resources(broker: &BrokerUse) -> Table {
         .unzip();
     header.insert(0, "broker, per message");
     row.insert(0, String::new());
-    header.push("RSS MB");
-    row.push(format!("{:.1}", broker.rss_bytes as f64 / 1e6));
+    let memory = [("RSS MB", Some(broker.rss_bytes)), ("of it files MB", broker.rss_files_bytes)];
+    for (name, bytes) in memory.into_iter().filter_map(|(name, bytes)| Some((name, bytes?))) {
+        header.push(name);
+        row.push(format!("{:.1}", bytes as f64 / 1e6));
+    }
     let mut table = plain();
     table.set_header(header).add_row(row);
     align_numbers(&mut table, 1);

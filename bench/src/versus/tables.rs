@@ -193,6 +193,7 @@ fn costs(results: &Results) -> Table {
         "device bytes",
         "device flushes",
         "RSS MB",
+        "of it files MB",
     ]);
     let mut seen: Vec<(&Scenario, Contestant)> =
         results.runs.iter().map(|run| (run.scenario, run.contestant)).collect();
@@ -205,7 +206,7 @@ fn costs(results: &Results) -> Table {
     rows
 }
 
-fn cost_cells(results: &Results, scenario: &Scenario, contestant: Contestant) -> [String; 13] {
+fn cost_cells(results: &Results, scenario: &Scenario, contestant: Contestant) -> [String; 14] {
     let runs = runs_of(results, scenario.name, contestant);
     let null = runs_of(results, scenario.name, Contestant::Null);
     let rate = |runs: &[&Figures]| mean(runs, |run| Figure::Rate.of(run));
@@ -232,6 +233,7 @@ fn cost_cells(results: &Results, scenario: &Scenario, contestant: Contestant) ->
         text(used(|used| used.device_bytes_per_message)),
         text(used(|used| used.device_flushes_per_message)),
         text(mean(&runs, |run| Figure::Rss.of(run))),
+        text(used(|used| Some(used.rss_files_bytes? as f64 / 1e6))),
     ]
 }
 

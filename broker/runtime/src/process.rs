@@ -106,6 +106,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory.
     pub rss_bytes: u64,
+    /// Of it the pages of files that are mapped, which are in the page cache, and of shared memory.
+    pub rss_files_bytes: u64,
     /// What the scheduler did with its threads.
     pub scheduling: Scheduling,
 }
@@ -126,6 +128,7 @@ impl Usage {
         Self {
             cpu: self.cpu.saturating_sub(earlier.cpu),
             rss_bytes: self.rss_bytes,
+            rss_files_bytes: self.rss_files_bytes,
             scheduling: self.scheduling.since(earlier.scheduling),
         }
     }
@@ -136,6 +139,7 @@ impl Usage {
         Self {
             cpu: self.cpu + other.cpu,
             rss_bytes: self.rss_bytes + other.rss_bytes,
+            rss_files_bytes: self.rss_files_bytes + other.rss_files_bytes,
             scheduling: self.scheduling.and(other.scheduling),
         }
     }
@@ -166,11 +170,16 @@ impl Scheduling {
 /// # Errors
 /// There is no such process, or `/proc` is not mounted.
 pub fn usage_of(pid: u32) -> io::Result<Usage> {
+    // All pages, those that are resident, and of these those of files and of shared memory.
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    let pages = statm.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
+    let bytes = |field: usize| {
+        let pages = statm.split_ascii_whitespace().nth(field)?.parse::<u64>().ok();
+        pages.map(|pages| pages * PAGE_SIZE_BYTES)
+    };
     Ok(Usage {
         cpu: Duration::from_nanos(live::sys::clocks::cpu_ns_of(pid)?),
-        rss_bytes: pages.unwrap_or(0) * PAGE_SIZE_BYTES,
+        rss_bytes: bytes(1).unwrap_or(0),
+        rss_files_bytes: bytes(2).unwrap_or(0),
         scheduling: scheduling_of(pid)?,
     })
 }
@@ -207,6 +216,8 @@ mod tests {
     fn this_process_uses_memory_as_both_sources_tell() {
         let usage = usage_of(pid()).unwrap();
         assert!(usage.rss_bytes > 0 && usage.rss_bytes.abs_diff(rss_bytes()) < 64 << 20);
+        // The program is a file that is mapped, its heap and stacks are none.
+        assert!((1..usage.rss_bytes).contains(&usage.rss_files_bytes), "{usage:?}");
     }
 
     #[test]

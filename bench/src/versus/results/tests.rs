@@ -14,6 +14,7 @@ fn run(number: usize, block: &Block, turn: Turn, rate: f64) -> Run {
     let used = BrokerUse {
         cpu_us_per_message: 1.0,
         rss_bytes: 1,
+        rss_files_bytes: Some(400_000),
         flushes_per_message: None,
         context_switches_per_message: Some(0.5),
         cpu_wait_us_per_message: None,

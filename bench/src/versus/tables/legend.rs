@@ -22,15 +22,16 @@ pub fn text() -> String {
          takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
          the lower end of the interval, else our value. null: what the null broker has in the same \
-         blocks; at most: how many times better than the rival that is, so the highest factor that \
-         this machine allows; of null: ours by the null broker's, the fraction of that limit, or - \
-         where there is none: for {figures}, which it does not bind; in {scenarios}, in which it \
-         has no part; in rows against ours and against shipped, since it runs in the blocks of the \
-         tuned broker; and where it was not asked for (--against) or came to nothing. Closed loop: \
-         each answer sends the next request, so this is no latency under load. Limited: a goal \
-         that is missed, where the whole interval of that \
-         factor, or without x of the null broker's value, misses it as well and ours is \
-         {SHARE_MIN} of the null broker or more."
+         blocks; at most: how many times better than the rival that is, so what a broker built as \
+         ours could have here; of null: ours by the null broker's, the fraction of that limit, \
+         or - where there is none: for {figures}, which it does not bind; in {scenarios}, in which \
+         it has no part; in rows against ours and against shipped, since it runs in the blocks of \
+         the tuned broker; and where it was not asked for (--against) or came to nothing. Closed \
+         loop: each answer sends the next request, so this is no latency under load. Limited: a \
+         goal that is missed, where the whole interval of that factor, or without x of the null \
+         broker's value, misses it as well and ours is {SHARE_MIN} of the null broker or more. RSS \
+         counts the files that a broker has mapped, as Apache's has its log: \"of it files\" tells \
+         them."
     )
 }
 

@@ -34,6 +34,22 @@ fn every_broker_stands_beside_the_null_broker_of_its_scenario() {
 }
 
 #[test]
+fn memory_of_mapped_files_is_told_beside_all_of_it() {
+    let mut results = race("pull-32", 1, 0.5);
+    let last_words = |results: &Results| {
+        let text = costs(results).to_string();
+        let line = text.lines().find(|line| line.contains("tuned")).unwrap();
+        let words: Vec<_> = line.split_ascii_whitespace().rev().take(2).collect();
+        words.join(" of ")
+    };
+    assert_eq!(last_words(&results), "0.400 of 1.000");
+    for run in &mut results.runs {
+        run.figures.as_mut().unwrap().broker.as_mut().unwrap().rss_files_bytes = None;
+    }
+    assert!(last_words(&results).starts_with("1.000 of "), "races of before do not tell it");
+}
+
+#[test]
 fn the_rate_of_an_open_loop_is_no_share_of_the_null_brokers() {
     let mut results = race("sync-open-10k", 1, 1.0);
     let mut null = results.runs[0].clone();
