@@ -20,6 +20,9 @@ pub struct DiskFacts {
     pub write_cache: String,
     /// Scheduler of its queue, the active one in brackets.
     pub scheduler: String,
+    /// How far the kernel reads ahead of who reads a file or touches its mapping, in KiB; empty in
+    /// results of older releases.
+    pub read_ahead_kb: String,
     /// 1 for spinning disks.
     pub rotational: String,
 }
@@ -37,6 +40,7 @@ pub async fn disk_facts(directory: &Path) -> Option<DiskFacts> {
         model: of_disk("device/model").await,
         write_cache: of_disk("queue/write_cache").await,
         scheduler: of_disk("queue/scheduler").await,
+        read_ahead_kb: of_disk("queue/read_ahead_kb").await,
         rotational: of_disk("queue/rotational").await,
         file_system: mount.file_system,
         device: mount.source,

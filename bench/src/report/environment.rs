@@ -109,8 +109,12 @@ fn listed(cores: &[usize]) -> String {
 }
 
 fn storage(disk: &DiskFacts) -> String {
+    let ahead = match disk.read_ahead_kb.as_str() {
+        "" => String::new(),
+        kib => format!(", reads ahead {kib} KiB"),
+    };
     format!(
-        "store: {} on {} (model {}), write cache {}, scheduler {}",
+        "store: {} on {} (model {}), write cache {}, scheduler {}{ahead}",
         known(&disk.file_system),
         known(&disk.device),
         known(&disk.model),
@@ -173,6 +177,7 @@ pub fn facts(environment: &Environment) -> Vec<(&'static str, String)> {
             say("model of the device", &disk.model);
             say("write cache of the device", &disk.write_cache);
             say("I/O scheduler", &disk.scheduler);
+            say("reads ahead, KiB", &disk.read_ahead_kb);
             say("says that it rotates", &disk.rotational);
         }
     }
@@ -223,6 +228,7 @@ mod tests {
                 file_system: "ext4 (rw)".to_owned(),
                 device: "/dev/vda".to_owned(),
                 write_cache: "write back".to_owned(),
+                read_ahead_kb: "8192".to_owned(),
                 ..DiskFacts::default()
             }),
             broker: table([(RELEASE_KEY, "0.1.0"), (VERSION_KEY, "V5_5_0")]),
@@ -238,6 +244,7 @@ mod tests {
             "2 cores Fast CPU, 25.3 GB, NUMA nodes 0",
             "governor not exposed here",
             "ext4 (rw) on /dev/vda (model not exposed here), write cache write back",
+            "scheduler not exposed here, reads ahead 8192 KiB",
             "RingMQ 0.1.0 (speaks V5_5_0), flushDiskType=SYNC_FLUSH; all 2 keys: --json, --output",
         ] {
             assert!(text.contains(part), "{part}: {text}");
