@@ -52,7 +52,7 @@ pub fn moments(result: &Shown) -> Rows {
             latency(moment.p50_us),
             latency(moment.p99_us),
             latency(moment.p999_us),
-            format!("{:.1}", moment.max_us),
+            latency(moment.max_us),
             count(moment.errors_per_second),
             format!("{:.0}", moment.backlog),
         ],

@@ -32,7 +32,7 @@ const LATENCIES: [Figure; 4] = [
     ("p50", |moment| moment.p50_us),
     ("p99", |moment| moment.p99_us),
     ("p99.9", |moment| moment.p999_us),
-    ("max", |moment| Some(moment.max_us)),
+    ("max", |moment| moment.max_us),
 ];
 
 /// The rates of a moment that are shown only where they are not all 0: name, title, text.

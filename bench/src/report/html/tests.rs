@@ -256,7 +256,19 @@ fn a_day_is_shown_by_its_worst_seconds() {
     report.runs[0].by_second = day.collect();
     let timeline = Timeline::of(&report.runs);
     assert_eq!((timeline.grouped, timeline.moments().count()), (144, 600));
-    assert_eq!(timeline.moments().filter(|moment| moment.max_us == 9e6).count(), 1);
+    assert_eq!(timeline.moments().filter(|moment| moment.max_us == Some(9e6)).count(), 1);
+}
+
+#[test]
+fn a_second_without_an_answer_has_no_latency_of_zero() {
+    let mut report = report(100);
+    let silent = &mut report.runs[0].by_second[2];
+    (silent.messages, silent.max_us) = (0, 0.0);
+    (silent.p50_us, silent.p99_us, silent.p999_us) = (None, None, None);
+    parsed(&page(&[Shown::new("this run".into(), &report)]), |document| {
+        let text = texts(document.root());
+        assert!(!text.contains("least 0 ns") && text.contains("least 100 µs"), "{text}");
+    });
 }
 
 #[test]

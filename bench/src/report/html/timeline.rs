@@ -24,8 +24,8 @@ pub struct Moment {
     pub p99_us: Option<f64>,
     /// Largest p99.9 of a second.
     pub p999_us: Option<f64>,
-    /// Largest latency.
-    pub max_us: f64,
+    /// Largest latency; none where nothing was answered.
+    pub max_us: Option<f64>,
 }
 
 /// All repetitions of a result, one behind the other.
@@ -78,6 +78,6 @@ fn moment(group: &[Second], offset_s: f64) -> Moment {
         p50_us: known(|second| second.p50_us),
         p99_us: known(|second| second.p99_us),
         p999_us: known(|second| second.p999_us),
-        max_us: largest(|second| second.max_us),
+        max_us: known(|second| (second.max_us > 0.0).then_some(second.max_us)),
     }
 }
