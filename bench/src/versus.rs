@@ -112,7 +112,7 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
     drop(Clients::start(client_cores)?);
     warn_of_shared(client_cores, 0..args.shards as usize);
     announce(&plan, times, &results, &output);
-    mappings::announce(plan.blocks()).await;
+    mappings::announce(args, plan.blocks()).await;
     let mut race = Race::new(args, apache, times, &output);
     let raced = stop::or_dropped(race.run(&plan, &mut results)).await;
     if !results.runs.is_empty() {
@@ -211,7 +211,7 @@ fn conditions(
     times: Times,
     seed: u64,
 ) -> Value {
-    let heap = args.heap.as_deref();
+    let jvm = |rival, settings| args.variant_of(rival).jvm(settings, args.heap.as_deref());
     serde_json::json!({
         "bench": VERSION,
         "debug_build": cfg!(debug_assertions),
@@ -224,8 +224,9 @@ fn conditions(
         "fill_share": times.fill_share,
         "apache": apache::VERSION,
         JAVA: apache.map(|apache| apache.java.as_str()),
-        "shipped_jvm": apache::jvm(apache::Settings::Shipped, heap),
-        "tuned_jvm": apache::jvm(apache::Settings::Tuned, heap),
+        "shipped_jvm": jvm(Contestant::Shipped, apache::Settings::Shipped),
+        "tuned_jvm": jvm(Contestant::Tuned, apache::Settings::Tuned),
+        "variant": args.variant.map(|variant| variant.name),
         "our_program": our_program,
         "store": store,
         "our_shards": args.shards,

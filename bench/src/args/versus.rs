@@ -19,7 +19,7 @@ const REPEATED_BLOCKS_MAX: u32 = 2;
 const CALM: Duration = Duration::from_secs(4);
 
 /// Flags that say how to race, which is over where one is shown.
-const OF_A_RACE: [&str; 16] = [
+const OF_A_RACE: [&str; 17] = [
     "scenarios",
     "against",
     "blocks",
@@ -32,6 +32,7 @@ const OF_A_RACE: [&str; 16] = [
     "fill_share",
     "quick",
     "heap",
+    "variant",
     "ours",
     "shards",
     "client_cores",
@@ -39,7 +40,7 @@ const OF_A_RACE: [&str; 16] = [
 ];
 
 /// Flags that say who meets whom, and of our broker, which takes no part in a sweep.
-const OF_A_MATCH: [&str; 6] = ["against", "seed", "within", "ours", "shards", "show"];
+const OF_A_MATCH: [&str; 7] = ["against", "seed", "within", "variant", "ours", "shards", "show"];
 
 /// `bench versus`.
 #[derive(Clone, Debug, Args)]
@@ -89,6 +90,11 @@ pub struct VersusArgs {
     /// the tuned one.
     #[arg(long, value_name = "SIZE", value_parser = heap)]
     pub heap: Option<String>,
+    /// Race Apache's tuned broker with this change to its settings, one of those that --tune
+    /// tries. On 10,000 topics `rocksdb-queues` needs no open file for each queue. A wrong name
+    /// lists them.
+    #[arg(long, value_parser = variants::by_name)]
+    pub variant: Option<&'static Variant>,
     /// Our broker's program; without it this program plays it.
     #[arg(long, value_name = "MQBROKER")]
     pub ours: Option<PathBuf>,
@@ -183,6 +189,11 @@ pub struct Times {
 }
 
 impl VersusArgs {
+    /// What is changed of the settings of a broker in a race.
+    pub fn variant_of(&self, contestant: Contestant) -> &'static Variant {
+        self.variant.filter(|_| contestant == Contestant::Tuned).unwrap_or(&variants::TUNED)
+    }
+
     /// What the flags say, or what a short look takes.
     pub fn times(&self) -> Times {
         if self.quick {

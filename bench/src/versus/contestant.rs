@@ -59,7 +59,7 @@ pub struct Running {
     broker: Program,
     /// Apache's; ours has one inside. It is in no figure, since it has nothing to do under load.
     _namesrv: Option<Program>,
-    contestant: Contestant,
+    has_queue_files: bool,
     pids: Vec<u32>,
     namesrv: String,
     launch: Launch,
@@ -107,8 +107,7 @@ impl Running {
             Some(settings) => {
                 let apache = apache::fetched(setup.apache);
                 let namesrv = start_namesrv(apache, &path, ports, prefix).await?;
-                let heap = setup.variant.heap.or(setup.args.heap.as_deref());
-                let jvm = setup.variant.jvm(&apache::jvm(settings, heap));
+                let jvm = setup.variant.jvm(settings, setup.args.heap.as_deref());
                 (Some(namesrv), apache.broker(&path, &conf, &jvm))
             }
         };
@@ -120,7 +119,7 @@ impl Running {
         Ok(Self {
             broker,
             _namesrv: namesrv,
-            contestant: setup.contestant,
+            has_queue_files: setup.contestant.is_apache() && setup.variant.has_queue_files(),
             pids,
             namesrv: format!("127.0.0.1:{}", ports.namesrv),
             launch,
@@ -138,9 +137,9 @@ impl Running {
         self.home.path()
     }
 
-    /// Whether it is Apache's.
-    pub fn is_apache(&self) -> bool {
-        self.contestant.is_apache()
+    /// Whether it keeps a file of each queue open, and maps it.
+    pub fn has_queue_files(&self) -> bool {
+        self.has_queue_files
     }
 
     /// Its processes.

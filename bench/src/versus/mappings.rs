@@ -1,7 +1,9 @@
-//! How many files a process may map and hold open, and how many Apache's broker does.
+//! How many files a process may map and hold open, and how many Apache's broker does which has a
+//! file of each queue.
 
 use crate::args::Command;
 use crate::args::target::TargetArgs;
+use crate::args::versus::{Contestant, VersusArgs};
 use crate::environment::fact;
 use crate::error::BenchError;
 use crate::versus::asked::command;
@@ -25,8 +27,10 @@ const ADVISED_MAPPINGS: usize = 655_360;
 const OTHER_DESCRIPTORS: usize = 4_096;
 
 /// Says before a race what its restarts will lack, if they will.
-pub async fn announce(blocks: &[Block]) {
-    let queues = blocks.iter().filter(|block| block.rival.is_apache()).filter_map(restarted);
+pub async fn announce(args: &VersusArgs, blocks: &[Block]) {
+    let has_files =
+        |rival: Contestant| rival.is_apache() && args.variant_of(rival).has_queue_files();
+    let queues = blocks.iter().filter(|block| has_files(block.rival)).filter_map(restarted);
     if let Some(queues) = queues.max()
         && let Some(what) = lack(queues).await
     {
@@ -92,7 +96,6 @@ fn too_few_descriptors(limits: &str, queues: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::versus::Contestant;
     use crate::versus::plan::Side;
     use crate::versus::scenario::by_name;
 

@@ -91,7 +91,7 @@ pub async fn keep_with(
 /// It does not end or start, or lacks what it had stored; or the machine allows fewer mappings or
 /// open files than it needs, and nothing is tried.
 pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration, BenchError> {
-    if running.is_apache() {
+    if running.has_queue_files() {
         mappings::check(target.queues().len()).await?;
     }
     let stored = last_range(target).await?;

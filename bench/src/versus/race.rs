@@ -24,7 +24,6 @@ use crate::versus::portable;
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::settle::settle;
-use crate::versus::variants::TUNED;
 use crate::versus::{cold, estimate, native, null, stock};
 
 /// The file of a race's results in the directory of its raw data.
@@ -113,7 +112,8 @@ impl<'a> Race<'a> {
         more: &'b str,
     ) -> Setup<'b> {
         let (args, apache, own) = (self.args, self.apache, scenario.settings(contestant));
-        Setup { args, apache, contestant, own, more, variant: &TUNED }
+        let variant = args.variant_of(contestant);
+        Setup { args, apache, contestant, own, more, variant }
     }
 
     /// Whether a block of that round is still to be run: it is not there yet, or stands in for

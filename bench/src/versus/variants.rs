@@ -1,7 +1,10 @@
 //! Settings of Apache's broker that were tried on the way to the tuned ones, each a change to
 //! those: what a sweep runs (`bench versus --tune`).
 
-use crate::versus::apache::TUNED_COLLECTOR;
+use crate::versus::apache::{self, Settings, TUNED_COLLECTOR};
+
+/// All queues of Apache's broker in one database, where each has a file of its own otherwise.
+const ROCKSDB_QUEUES: &str = "storeType=defaultRocksDB";
 
 /// A change to the tuned settings.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,14 +16,14 @@ pub struct Variant {
     /// Options of the JVM in place of those of the collector.
     collector: Option<&'static str>,
     /// Heap in place of the tuned one.
-    pub heap: Option<&'static str>,
+    heap: Option<&'static str>,
 }
 
 /// The tuned settings themselves, which all others are compared with.
 pub static TUNED: Variant = of("tuned", &[]);
 
 /// All that are tried when nobody names any.
-pub static VARIANTS: [Variant; 20] = [
+pub static VARIANTS: [Variant; 21] = [
     of("send-threads-1", &["sendMessageThreadPoolNums=1"]),
     of("send-threads-4", &["sendMessageThreadPoolNums=4"]),
     of("send-threads-16", &["sendMessageThreadPoolNums=16"]),
@@ -35,6 +38,7 @@ pub static VARIANTS: [Variant; 20] = [
     of("short-queues", &["waitTimeMillsInSendQueue=200", "waitTimeMillsInPullQueue=5000"]),
     of("sync-sends", &["asyncSendEnable=false"]),
     of("concurrent-dispatch", &["enableBuildConsumeQueueConcurrently=true"]),
+    of("rocksdb-queues", &[ROCKSDB_QUEUES]),
     of("network-threads-1", &["serverSelectorThreads=1", "serverWorkerThreads=2"]),
     heap("heap-1g", "1g"),
     heap("heap-4g", "4g"),
@@ -86,16 +90,21 @@ impl Variant {
         kept.chain(self.keys.iter().copied()).map(|line| format!("{line}\n")).collect()
     }
 
-    /// The tuned options of the JVM with its own.
-    pub fn jvm(&self, tuned: &str) -> String {
-        self.collector.map_or(tuned.to_owned(), |own| tuned.replace(TUNED_COLLECTOR, own))
+    /// The options of the JVM of a broker with its own, and with this heap where it names none.
+    pub fn jvm(&self, settings: Settings, heap: Option<&str>) -> String {
+        let all = apache::jvm(settings, self.heap.or(heap));
+        self.collector.map_or(all.clone(), |own| all.replace(TUNED_COLLECTOR, own))
+    }
+
+    /// Whether the broker keeps a file of each queue open.
+    pub fn has_queue_files(&self) -> bool {
+        !self.keys.contains(&ROCKSDB_QUEUES)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::versus::apache::{self, Settings};
 
     #[test]
     fn a_variant_changes_what_it_says_and_nothing_else() {
@@ -108,10 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_each_queue_is_what_all_keep_but_those_of_the_database() {
+        assert!(TUNED.has_queue_files());
+        let without: Vec<_> = VARIANTS.iter().filter(|it| !it.has_queue_files()).collect();
+        assert_eq!(without, [by_name("rocksdb-queues").unwrap()]);
+    }
+
+    #[test]
     fn one_collector_replaces_the_other() {
-        let tuned = apache::jvm(Settings::Tuned, None);
         for variant in VARIANTS.iter().filter(|variant| variant.collector.is_some()) {
-            let jvm = variant.jvm(&tuned);
+            let jvm = variant.jvm(Settings::Tuned, None);
             assert_eq!(jvm.matches("GC").count(), 1, "{jvm}");
             assert!(jvm.contains("AlwaysPreTouch"), "{jvm}");
         }
