@@ -18,6 +18,7 @@ use crate::workspace::{Outcome, at, target};
 const SENT: &str = "BenchSent";
 const BATCHED: &str = "BenchBatched";
 const SPREAD: &str = "BenchSpread";
+const MARKED: &str = "BenchMarked";
 const DELIVERED: &str = "BenchDelivered";
 const TAILED: &str = "BenchTailed";
 const MIXED: &str = "BenchMixed";
@@ -35,6 +36,20 @@ const CONNECTIONS: [&str; 4] = ["-c", "32", "-d", "1"];
 
 /// A reader of each queue, which ends with its passes and not with the time.
 const READERS: [&str; 8] = ["-c", "4", "-d", "1", "--warm-up", "0", "--duration", "60"];
+
+/// Sends of every shape that a message and a request can have.
+const SHAPES: [&str; 10] = [
+    "--keys",
+    "9",
+    "--tags",
+    "paid,shipped",
+    "--header",
+    "json",
+    "--size",
+    "40..3k",
+    "--compressible",
+    "40%",
+];
 
 /// What a load needs that is only to come to something.
 const MOMENT: [&str; 8] = ["-c", "8", "-d", "1", "--warm-up", "0.5", "--duration", "1"];
@@ -82,7 +97,13 @@ fn measure(bench: &Bench) -> Outcome {
     let batched = count("produce --batch", &batched["messages"])?;
     let spread = bench.run("produce", SPREAD, &proved(&["--topics", "3"]))?;
     let spread = count("produce --topics", &spread["messages"])?;
-    println!("{batched} sent in batches and {spread} to several topics, and read back");
+    let marked = bench.run("produce", MARKED, &proved(&SHAPES))?;
+    let marked = count("produce of every shape", &marked["messages"])?;
+    println!(
+        "{batched} sent in batches, {spread} to several topics and {marked} of every shape, and \
+         read back"
+    );
+    one_tag_is_left(bench, marked)?;
     loads_come_to_something(bench)
 }
 
@@ -106,6 +127,17 @@ fn sends_are_read_back(bench: &Bench) -> Outcome<u64> {
         }
     }
     Ok(sent)
+}
+
+/// Reads one tag of the two that messages have: the broker leaves the others out.
+fn one_tag_is_left(bench: &Bench, sent: u64) -> Outcome {
+    let words = ["--from", "first", "--passes", "1", "--subscription", "paid"];
+    let read = bench.run("consume", MARKED, &[&READERS[..], &words].concat())?;
+    let read = count("consume --subscription", &read["messages"])?;
+    match read < sent {
+        true => Ok(()),
+        false => Err(format!("{read} were read of one tag, and {sent} sent with one of two")),
+    }
 }
 
 /// How many were delivered, and sent in the same time.
