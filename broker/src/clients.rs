@@ -14,7 +14,7 @@ use ringmq_runtime::{clock, task};
 
 use crate::groups::{Left, LiveGroups, behind};
 use crate::link::ConnectionKey;
-use crate::locks::QueueLocks;
+use crate::locks::{Expiry, QueueLocks};
 use crate::peer::Peer;
 use crate::view;
 
@@ -23,6 +23,9 @@ const TOLD_AT_ONCE_MAX: usize = 200;
 
 /// Members that are noted as to be asked for their subscriptions in one step, about 0.1 ms.
 const ASKED_AT_ONCE_MAX: usize = 2_000;
+
+/// Locks that are looked at in one step, about 0.1 ms.
+const LOCKS_AT_ONCE_MAX: usize = 1_000;
 
 /// The connected half of the control plane.
 #[derive(Default)]
@@ -123,8 +126,12 @@ impl Clients {
     }
 
     /// Drops locks that lapsed; names the groups that hold some for less long than was said.
-    pub fn expire_locks(&self) -> Vec<String> {
-        self.locks.borrow_mut().expire(clock::monotonic_ms())
+    pub async fn expire_locks(&self) -> Vec<String> {
+        let mut expiry = Expiry::default();
+        while self.locks().expire_next(&mut expiry, LOCKS_AT_ONCE_MAX, clock::monotonic_ms()) {
+            task::yield_if_needed().await;
+        }
+        expiry.shortened
     }
 
     /// How to reach a member of a consumer group.
@@ -225,6 +232,7 @@ mod tests {
 
     use super::*;
     use crate::groups::Client;
+    use crate::locks::LOCK_HELD_MS;
 
     const MEMBERS: usize = 32 * ASKED_AT_ONCE_MAX;
     const FINGERPRINT: i32 = 7;
@@ -259,6 +267,28 @@ mod tests {
             asking.await;
             assert_eq!(beat(&clients, true), MEMBERS);
             assert!(clients.outdated.begin("g"), "nothing is left of it");
+        });
+    }
+
+    #[test]
+    fn locks_that_lapse_together_leave_some_at_a_time() {
+        const LOCKS: usize = 32 * LOCKS_AT_ONCE_MAX;
+        let world = World::new(1);
+        world.run(async {
+            let clients = Clients::default();
+            let connection = ConnectionKey { shard: 0, id: 1 };
+            let queue = |queue_id| MessageQueue { queue_id, ..MessageQueue::default() };
+            let queues: Vec<_> = (0..LOCKS as i32).map(queue).collect();
+            let taken = clients.locks().lock(connection, "g", "c", &queues, clock::monotonic_ms());
+            assert_eq!(taken.len(), LOCKS);
+            task::sleep(Duration::from_millis(LOCK_HELD_MS + 1)).await;
+            let mut expiring = pin!(clients.expire_locks());
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(expiring.as_mut().poll(&mut context).is_pending());
+            let left = clients.locks().len();
+            assert!((1..LOCKS).contains(&left), "{left} are left after one step");
+            assert!(expiring.await.is_empty());
+            assert!(clients.locks().is_empty());
         });
     }
 }

@@ -13,12 +13,14 @@
 //!
 //! `clock_ms` is the monotonic clock's: a jump of the wall clock must not move locks.
 
-use std::hash::Hash;
+mod expiry;
 
-use ringmq_runtime::random::HashMap;
+use std::collections::BTreeMap;
 
 use crate::link::ConnectionKey;
 use crate::shares::Shares;
+
+pub use expiry::Expiry;
 
 /// A lock that its owner does not renew for this long is free for others (Apache's default).
 pub const LOCK_HELD_MS: u64 = 60_000;
@@ -45,16 +47,16 @@ impl Lock {
 /// The locks of one group.
 #[derive(Debug)]
 struct GroupLocks<Q> {
-    by_queue: HashMap<Q, Lock>,
+    by_queue: BTreeMap<Q, Lock>,
     /// When one of them was last taken or renewed. It may be given back since, until the locks
     /// expire the next time: who asks often would otherwise have all of them looked through.
     renewed_at_clock_ms: u64,
 }
 
-/// The lock table; `Q` names a queue.
+/// The lock table; `Q` names a queue. It is ordered, so that it can be looked through in slices.
 #[derive(Debug)]
 pub struct QueueLocks<Q> {
-    groups: HashMap<String, GroupLocks<Q>>,
+    groups: BTreeMap<String, GroupLocks<Q>>,
     count: usize,
     shares: Shares,
 }
@@ -62,11 +64,11 @@ pub struct QueueLocks<Q> {
 impl<Q> Default for QueueLocks<Q> {
     fn default() -> Self {
         let shares = Shares::new(LOCKS_MAX, LOCKS_PART);
-        Self { groups: HashMap::default(), count: 0, shares }
+        Self { groups: BTreeMap::new(), count: 0, shares }
     }
 }
 
-impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
+impl<Q: Ord + Clone> QueueLocks<Q> {
     /// Takes or renews the locks of `queues` over `connection` and returns those that `client` now
     /// owns.
     pub fn lock(
@@ -77,7 +79,7 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
         queues: &[Q],
         clock_ms: u64,
     ) -> Vec<Q> {
-        let new = || GroupLocks { by_queue: HashMap::default(), renewed_at_clock_ms: clock_ms };
+        let new = || GroupLocks { by_queue: BTreeMap::new(), renewed_at_clock_ms: clock_ms };
         let of_group = self.groups.entry(group.to_owned()).or_insert_with(new);
         let held = &mut of_group.by_queue;
         let mut owned = Vec::with_capacity(queues.len());
@@ -128,33 +130,6 @@ impl<Q: Hash + Eq + Clone> QueueLocks<Q> {
         }
     }
 
-    /// Drops lapsed locks, which bounds memory to the live ones. Names the groups that hold locks
-    /// for less long than [`QueueLocks::held_until`] said before, since the newest was given back.
-    pub fn expire(&mut self, clock_ms: u64) -> Vec<String> {
-        let mut shortened = Vec::new();
-        self.groups.retain(|group, of_group| {
-            let mut newest_clock_ms = 0;
-            of_group.by_queue.retain(|_, lock| {
-                let has_lapsed = lock.has_lapsed(clock_ms);
-                if has_lapsed {
-                    self.shares.give_back(lock.connection, 1);
-                    self.count -= 1;
-                } else {
-                    newest_clock_ms = newest_clock_ms.max(lock.renewed_at_clock_ms);
-                }
-                !has_lapsed
-            });
-            let said_clock_ms = of_group.renewed_at_clock_ms + LOCK_HELD_MS;
-            // What ends by now needs nobody to say so.
-            if newest_clock_ms < of_group.renewed_at_clock_ms && said_clock_ms > clock_ms {
-                shortened.push(group.clone());
-            }
-            of_group.renewed_at_clock_ms = newest_clock_ms;
-            !of_group.by_queue.is_empty()
-        });
-        shortened
-    }
-
     /// For how long, in milliseconds, the group holds at least one lock, unless it gives some back
     /// before; 0 when it holds none.
     ///
@@ -197,6 +172,13 @@ mod tests {
 
     fn world() -> World {
         World(QueueLocks::default())
+    }
+
+    /// Looks through all locks, one at a time; the groups that hold some for less long.
+    fn expire(locks: &mut QueueLocks<u32>, clock_ms: u64) -> Vec<String> {
+        let mut expiry = Expiry::default();
+        while locks.expire_next(&mut expiry, 1, clock_ms) {}
+        expiry.shortened
     }
 
     #[test]
@@ -256,7 +238,7 @@ mod tests {
         let mut locks = QueueLocks::default();
         locks.lock(OVER, "g1", "a", &[0, 1], 0);
         locks.lock(OVER, "g2", "b", &[0], 30_000);
-        locks.expire(LOCK_HELD_MS + 1);
+        expire(&mut locks, LOCK_HELD_MS + 1);
         assert_eq!(locks.len(), 1);
         assert_eq!(locks.held_for_ms("g1", LOCK_HELD_MS + 1), 0);
     }
@@ -266,17 +248,17 @@ mod tests {
         let mut world = world();
         world.check_lock("a", &[0], 0, &[0]);
         world.check_lock("b", &[1], 50_000, &[1]);
-        assert!(world.0.expire(50_001).is_empty(), "it is as was said");
+        assert!(expire(&mut world.0, 50_001).is_empty(), "it is as was said");
         world.0.unlock("g", "b", &[1]);
-        assert_eq!(world.0.expire(55_000), ["g"]);
+        assert_eq!(expire(&mut world.0, 55_000), ["g"]);
         assert_eq!(world.0.held_until("g"), Some(LOCK_HELD_MS));
-        assert!(world.0.expire(LOCK_HELD_MS + 1).is_empty(), "it ends when that was said");
+        assert!(expire(&mut world.0, LOCK_HELD_MS + 1).is_empty(), "it ends when that was said");
         assert_eq!(world.0.held_until("g"), None);
 
         world.check_lock("a", &[0], 100_000, &[0]);
         world.check_lock("b", &[1], 150_000, &[1]);
         world.0.unlock("g", "b", &[1]);
-        assert_eq!(world.0.expire(100_001 + LOCK_HELD_MS), ["g"], "it holds none any more");
+        assert_eq!(expire(&mut world.0, 100_001 + LOCK_HELD_MS), ["g"], "it holds none any more");
         assert_eq!(world.0.held_until("g"), None);
     }
 
@@ -293,7 +275,7 @@ mod tests {
         assert!(locks.shares.of(other) > 5);
         locks.unlock("g", "a", &all);
         assert_eq!((locks.len(), locks.shares.of(OVER), locks.shares.of(other)), (5, 0, 5));
-        locks.expire(LOCK_HELD_MS + 3);
+        expire(&mut locks, LOCK_HELD_MS + 3);
         assert_eq!(locks.shares.of(other), 0);
     }
 }

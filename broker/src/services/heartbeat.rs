@@ -198,7 +198,7 @@ impl Heartbeats {
     /// Clients that were silent for longer than `limit` leave their groups, and locks lapse.
     pub async fn expire(&self, limit: Duration) {
         while self.go_on_without(&self.clients.expire(limit)).await {}
-        for group in self.clients.expire_locks() {
+        for group in self.clients.expire_locks().await {
             self.directory.publish_locks(&group);
             task::yield_if_needed().await;
         }
