@@ -9,6 +9,10 @@ use crate::error::FrameError;
 /// Apache's default bound for a whole frame, its length word included (16 MiB).
 pub const FRAME_SIZE_MAX_BYTES: usize = 16 << 20;
 
+/// Longest body of an answer: with its header it fills the largest frame that clients take. They
+/// close the connection at a longer one, and with it fails all else that they asked.
+pub const ANSWER_BODY_MAX_BYTES: usize = FRAME_SIZE_MAX_BYTES - (64 << 10);
+
 /// Bytes in front of the header: the length word and the header-length word.
 pub const PREFIX_SIZE_BYTES: usize = 8;
 

@@ -2,8 +2,9 @@
 //!
 //! Java's fastjson reads and writes more than JSON: unquoted names, single quotes, trailing commas,
 //! objects as map keys, references to earlier parts, numbers as text. [`from_slice`] takes all of
-//! it. [`to_vec`] writes what both fastjson 1 (to 5.3) and the stricter reader of 5.4 and later
-//! accept: quoted names and integer keys, and objects as keys where a map is keyed by queues.
+//! it. [`to_vec`], and within a limit [`to_vec_within`], writes what both fastjson 1 (to 5.3) and
+//! the stricter reader of 5.4 and later accept: quoted names and integer keys, and objects as keys
+//! where a map is keyed by queues.
 
 mod budget;
 mod coerce;
@@ -57,6 +58,14 @@ pub enum JsonError {
     Mismatch(String),
 }
 
+/// A body that would be longer than its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("more than {limit} bytes")]
+pub struct BodyTooLong {
+    /// Most bytes allowed.
+    pub limit: usize,
+}
+
 /// The next byte from `at` on that is not white space; `at` moves there.
 fn peek(text: &str, at: &mut usize) -> Option<u8> {
     let bytes = text.as_bytes();
@@ -98,7 +107,24 @@ pub fn from_part<T: DeserializeOwned>(part: &[u8], budget: &Budget) -> Result<T,
 /// Never for the types of [`crate::bodies`]; types with other map keys than text, integers and
 /// [`object_keys`] cannot be written.
 pub fn to_vec<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
-    writer::to_vec(body).expect("bodies hold only what JSON can say")
+    to_vec_within(body, usize::MAX).expect("memory ends before")
+}
+
+/// Writes a body like [`to_vec`], but no further than `limit` bytes.
+///
+/// # Errors
+/// It would be longer.
+///
+/// # Panics
+/// As [`to_vec`].
+pub fn to_vec_within<T>(body: &T, limit: usize) -> Result<Vec<u8>, BodyTooLong>
+where
+    T: Serialize + ?Sized,
+{
+    writer::to_vec(body, limit).map_err(|error| {
+        assert!(error.is_io(), "bodies hold only what JSON can say: {error}");
+        BodyTooLong { limit }
+    })
 }
 
 /// Writes a JSON string with its quotes. Escapes what JSON demands; everything else stays UTF-8.

@@ -9,7 +9,7 @@ use ringmq_protocol::bodies::register::{
 };
 use ringmq_protocol::bodies::topic::{KvTable, TopicConfigList, TopicList};
 use ringmq_protocol::compression::{Compression, compress};
-use ringmq_protocol::json::{self, JsonError};
+use ringmq_protocol::json::{self, BodyTooLong, JsonError};
 use serde::de::DeserializeOwned;
 
 thread_local! {
@@ -125,6 +125,21 @@ fn the_way_to_what_is_referred_to_is_counted() {
     let uses = repeated("{$ref:'$.x'}", 1000);
     let object = format!("x:{{{}}}", repeated("m:0", 50_000));
     check_too_large::<TopicConfigList>(&format!("{{{object},topicConfigList:[{uses}]}}"));
+}
+
+#[test]
+fn a_body_beyond_its_limit_is_written_no_further() {
+    let name = "x".repeat(1 << 10);
+    let list = |names| TopicList { broker_addr: None, topic_list: vec![name.clone(); names] };
+    let (long, limit) = (list(16 << 10), 1 << 20);
+    let refused = check_holds_at_most(2 * limit, || json::to_vec_within(&long, limit));
+    assert_eq!(refused, Err(BodyTooLong { limit }));
+    let short = list(2);
+    let text = json::to_vec(&short);
+    for limit in 0..text.len() {
+        assert_eq!(json::to_vec_within(&short, limit), Err(BodyTooLong { limit }));
+    }
+    assert_eq!(json::to_vec_within(&short, text.len()), Ok(text));
 }
 
 /// A registration of these lines of topics, as brokers before 5.0 send it.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use ringmq_protocol::codes::response;
 use ringmq_protocol::fields::OwnedFields;
-use ringmq_protocol::frame::FRAME_SIZE_MAX_BYTES;
+use ringmq_protocol::frame::ANSWER_BODY_MAX_BYTES;
 use ringmq_protocol::{Command, Header, WriteHeader, json};
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::task::LocalFuture;
@@ -18,10 +18,6 @@ use super::gathered::GatherLine;
 use super::later::{LISTS_MAX_BYTES, LaterAnswers, OWN_MAX_BYTES, RELAYED_MAX_BYTES};
 use crate::outcome::Refusal;
 use crate::peer::Peer;
-
-/// Longest body of an answer: with its header it fills the largest frame that clients take. They
-/// close the connection at a longer one, and with it fails all else that they asked.
-pub const ANSWER_MAX_BYTES: usize = FRAME_SIZE_MAX_BYTES - (64 << 10);
 
 /// A successful answer.
 #[derive(Debug, Default)]
@@ -111,7 +107,6 @@ impl From<Result<Answer, Refusal>> for Reaction {
 
 pub(super) fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
     match result {
-        Ok(answer) if answer.body.len() > ANSWER_MAX_BYTES => peer.refuse(to, &too_long(&answer)),
         Ok(answer) => {
             let remark = answer.remark.as_deref();
             peer.reply(to, response::SUCCESS, remark, &answer.fields, &answer.body);
@@ -120,20 +115,16 @@ pub(super) fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) 
     }
 }
 
-/// An answer that can never be sent, however long the client waits.
-fn too_long(answer: &Answer) -> Refusal {
-    let found = answer.body.len();
-    let remark = format!(
-        "the answer has {found} bytes, and a frame that clients take has room for \
-         {ANSWER_MAX_BYTES}: ask for the list in pages (topicSeq, groupSeq), or for one entry of it"
-    );
-    Refusal::new(response::SYSTEM_ERROR, remark)
-}
-
 impl Answer {
     /// An answer of a body alone.
-    pub fn with_body(body: Vec<u8>) -> Self {
-        Self { body, ..Self::default() }
+    ///
+    /// # Errors
+    /// The body is longer than [`ANSWER_BODY_MAX_BYTES`].
+    pub fn with_body(body: Vec<u8>) -> Result<Self, Refusal> {
+        match body.len() {
+            ..=ANSWER_BODY_MAX_BYTES => Ok(Self { body, ..Self::default() }),
+            _ => Err(too_long()),
+        }
     }
 
     /// An answer of a header alone.
@@ -155,8 +146,21 @@ impl Answer {
 }
 
 /// An answer whose body is a JSON value.
-pub fn json_answer(body: &impl Serialize) -> Answer {
-    Answer::with_body(json::to_vec(body))
+///
+/// # Errors
+/// It would be longer than [`ANSWER_BODY_MAX_BYTES`], and is made no further.
+pub fn json_answer(body: &impl Serialize) -> Result<Answer, Refusal> {
+    let body = json::to_vec_within(body, ANSWER_BODY_MAX_BYTES).map_err(|_| too_long())?;
+    Answer::with_body(body)
+}
+
+/// An answer that can never be sent, however long the client waits.
+fn too_long() -> Refusal {
+    let remark = format!(
+        "the answer has more than {ANSWER_BODY_MAX_BYTES} bytes, and a frame that clients take has \
+         no room for more: ask for the list in pages (topicSeq, groupSeq), or for one entry of it"
+    );
+    Refusal::new(response::SYSTEM_ERROR, remark)
 }
 
 /// Longest body of a request to the control plane. It is parsed in one step, in which shard 0 does

@@ -238,7 +238,7 @@ impl Heartbeats {
             return Err(Refusal::new(response::SYSTEM_ERROR, remark));
         };
         let consumer_id_list = consumers.members.keys().cloned().collect();
-        Ok(json_answer(&ConsumerList { consumer_id_list }))
+        json_answer(&ConsumerList { consumer_id_list })
     }
 
     /// CHECK_CLIENT_CONFIG.

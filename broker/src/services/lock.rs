@@ -42,7 +42,7 @@ impl Locks {
         let owned = self.change(consumer_group, |locks| {
             locks.lock(connection, consumer_group, client_id, mq_set, now_ms)
         });
-        Ok(json_answer(&LockBatchResponse { locked: owned }))
+        json_answer(&LockBatchResponse { locked: owned })
     }
 
     fn exists(&self, queue: &MessageQueue) -> bool {

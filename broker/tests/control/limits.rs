@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use ringmq_broker::groups::subscriptions::TOPICS_MAX;
-use ringmq_broker::services::control::{ANSWER_MAX_BYTES, BODY_MAX_BYTES};
+use ringmq_broker::services::control::BODY_MAX_BYTES;
 use ringmq_broker::services::heartbeat::GROUPS_PER_HEARTBEAT_MAX;
 use ringmq_protocol::bodies::MessageQueue;
 use ringmq_protocol::bodies::group::SubscriptionGroupTable;
@@ -19,6 +19,7 @@ use ringmq_protocol::bodies::register::RegisterBrokerBody;
 use ringmq_protocol::bodies::stats::ConsumeStatsList;
 use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::frame::ANSWER_BODY_MAX_BYTES;
 use ringmq_protocol::headers::admin::{CreateTopicRequest, TopicRequest};
 use ringmq_protocol::headers::client::ConsumerGroupRequest;
 use ringmq_protocol::json;
@@ -125,7 +126,7 @@ fn a_table_that_no_frame_holds_is_refused_and_its_pages_are_answered() {
         let refused = client.call(code, &(), &[]).await;
         let remark = refused.command().remark().unwrap_or_default().to_owned();
         assert_eq!(refused.code(), response::SYSTEM_ERROR, "{remark}");
-        assert!(remark.contains(&ANSWER_MAX_BYTES.to_string()), "{remark}");
+        assert!(remark.contains(&ANSWER_BODY_MAX_BYTES.to_string()), "{remark}");
         let page = client.ask(code, &[("groupSeq", "0")], &[]).await;
         let table: SubscriptionGroupTable = json::from_slice(page.body()).expect("a table");
         assert_eq!(table.subscription_group_table.len(), 2_000);

@@ -7,10 +7,31 @@ use serde_json::ser::{CharEscape, Formatter, Serializer};
 
 use super::object_keys::OBJECT_KEY_MARK;
 
-pub(super) fn to_vec<T: Serialize + ?Sized>(body: &T) -> serde_json::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(128);
+/// Writes a body of at most `limit` bytes; the error of a longer one is of I/O.
+pub(super) fn to_vec<T: Serialize + ?Sized>(body: &T, limit: usize) -> serde_json::Result<Vec<u8>> {
+    let mut out = Bounded { text: Vec::with_capacity(128.min(limit)), limit };
     body.serialize(&mut Serializer::with_formatter(&mut out, ObjectKeys::default()))?;
-    Ok(out)
+    Ok(out.text)
+}
+
+/// Text in memory that refuses what would make it longer than its limit.
+struct Bounded {
+    text: Vec<u8>,
+    limit: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.limit - self.text.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Compact JSON. A key that begins with the mark of [`object_keys`](super::object_keys) is written

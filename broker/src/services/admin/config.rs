@@ -42,7 +42,7 @@ fn refused(error: &UpdateError) -> Refusal {
 
 pub(super) fn get(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
     let text = parts.directory.settings().to_properties();
-    Ok(Answer::with_body(text.into_bytes()).field("version", version(parts)))
+    Ok(Answer::with_body(text.into_bytes())?.field("version", version(parts)))
 }
 
 fn version(parts: &Parts) -> String {

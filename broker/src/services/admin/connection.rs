@@ -35,7 +35,7 @@ pub(super) fn consumers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
         return Err(Refusal::new(response::CONSUMER_NOT_ONLINE, remark));
     };
     let subscriptions = group.subscriptions.iter();
-    Ok(json_answer(&ConsumerConnection {
+    json_answer(&ConsumerConnection {
         connection_set: group.members.values().map(|member| connection(&member.client)).collect(),
         consume_from_where: group.consume_from_where,
         consume_type: group.consume_type,
@@ -43,7 +43,7 @@ pub(super) fn consumers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
         subscription_table: subscriptions
             .map(|(topic, subscription)| (topic.clone(), (**subscription).clone()))
             .collect(),
-    }))
+    })
 }
 
 pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
@@ -54,7 +54,7 @@ pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     };
     let connection_set = group.values().map(|member| connection(&member.client)).collect();
-    Ok(json_answer(&ProducerConnection { connection_set }))
+    json_answer(&ProducerConnection { connection_set })
 }
 
 pub(super) fn all_producers(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
@@ -72,7 +72,7 @@ pub(super) fn all_producers(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
         });
         table.data.insert(group.clone(), infos.collect());
     }
-    Ok(json_answer(&table))
+    json_answer(&table)
 }
 
 pub(super) fn subscription(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
@@ -83,9 +83,9 @@ pub(super) fn subscription(parts: &Rc<Parts>, command: &Command<'_>) -> Result<A
     let groups = parts.clients.groups();
     let subscriptions = groups.consumers(request.group).map(|group| &group.subscriptions);
     let subscription = subscriptions.and_then(|all| all.get(request.topic));
-    Ok(json_answer(&SubscriptionOfGroup {
+    json_answer(&SubscriptionOfGroup {
         group: request.group.to_owned(),
         subscription_data: subscription.map(|one| (**one).clone()),
         topic: request.topic.to_owned(),
-    }))
+    })
 }

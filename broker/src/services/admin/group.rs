@@ -65,19 +65,19 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: AllGroupConfigRequest<'_> = decode(command)?;
     let table = parts.directory.groups().document();
-    let Some(first) = request.group_seq else { return Ok(json_answer(&table)) };
+    let Some(first) = request.group_seq else { return json_answer(&table) };
     let total = table.subscription_group_table.len();
     let page = super::config::page(first, request.max_group_num, total);
     let groups = table.subscription_group_table.into_iter().skip(page.start).take(page.len());
     let page = SubscriptionGroupTable { subscription_group_table: groups.collect(), ..table };
-    Ok(json_answer(&page).field("totalGroupNum", total))
+    Ok(json_answer(&page)?.field("totalGroupNum", total))
 }
 
 pub(super) fn one(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: GroupRequest<'_> = decode(command)?;
     let groups = parts.directory.groups();
     let group = groups.get(request.group).ok_or_else(|| no_group(request.group))?;
-    Ok(json_answer(&**group))
+    json_answer(&**group)
 }
 
 pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
@@ -94,7 +94,7 @@ pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         }
         let forbidden = parts.directory.groups().forbidden_topics(&group);
         let readable = !forbidden.contains(&topic);
-        Ok(json_answer(&GroupForbidden { group, readable, topic }))
+        json_answer(&GroupForbidden { group, readable, topic })
     })
 }
 

@@ -12,13 +12,14 @@ use ringmq_protocol::bodies::offset::ConsumerOffsetTable;
 use ringmq_protocol::bodies::stats::{ConsumeStats, ConsumeStatsList, OffsetWrapper};
 use ringmq_protocol::bodies::topic::{TopicConfig, TopicList};
 use ringmq_protocol::codes::response;
+use ringmq_protocol::frame::ANSWER_BODY_MAX_BYTES;
 use ringmq_protocol::headers::admin::{
     BrokerConsumeStatsRequest, ConsumeStatsRequest, GroupRequest, TopicRequest,
 };
 use ringmq_runtime::random::HashMap;
 use ringmq_store::offsets;
 
-use super::super::control::{Answer, Reaction, decode, json_answer};
+use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
 use super::all_shards::{self, Filter, Progress, Queues};
 use crate::outcome::Refusal;
@@ -26,10 +27,6 @@ use crate::outcome::Refusal;
 /// Queues of one answer, those of each group counted: their text fills a frame of 16 MiB, and no
 /// client takes a longer one. A topic has 65,535 at most.
 const QUEUES_MAX: usize = 100_000;
-
-/// Largest table of all offsets that is copied, as its file counts: in an answer it takes less, and
-/// fits into a frame of 16 MiB. 75,000 groups of four queues.
-const TABLE_MAX_BYTES: usize = 16 << 20;
 
 /// GET_CONSUME_STATS: how far a group is in every queue of the topics it reads.
 pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
@@ -50,7 +47,7 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             topics = topics_read(&parts, &group, &progress);
         }
         drop_unsubscribed(&parts, &group, &mut topics);
-        Ok(json_answer(&stats_of(&parts, &topics, &progress, &group, QUEUES_MAX).await?))
+        json_answer(&stats_of(&parts, &topics, &progress, &group, QUEUES_MAX).await?)
     })
 }
 
@@ -180,19 +177,20 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             });
             list.consume_stats_list.push(BTreeMap::from([(group, vec![stats])]));
         }
-        Ok(json_answer(&list))
+        json_answer(&list)
     })
 }
 
-/// GET_ALL_CONSUMER_OFFSET: the whole table, as a slave copies it.
+/// GET_ALL_CONSUMER_OFFSET: the whole table, as a slave copies it. It is counted as its file counts
+/// before it is copied, which is no less than an answer takes: 75,000 groups of four queues fit.
 pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let bytes = all_shards::progress_bytes(&parts.data).await;
-        if bytes > TABLE_MAX_BYTES {
+        if bytes > ANSWER_BODY_MAX_BYTES {
             let remark = format!(
                 "the offsets of all groups take {bytes} bytes, of which an answer holds \
-                 {TABLE_MAX_BYTES}: ask for one group at a time"
+                 {ANSWER_BODY_MAX_BYTES}: ask for one group at a time"
             );
             return Err(Refusal::new(response::SYSTEM_ERROR, remark));
         }
@@ -204,7 +202,7 @@ pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
             let key = offsets::key(&one.group, &one.topic);
             table.offset_table.entry(key).or_default().insert(one.queue_id, one.offset);
         }
-        Ok(json_answer(&table))
+        json_answer(&table)
     })
 }
 
@@ -224,7 +222,7 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
                 groups.insert(name.clone());
             }
         }
-        Ok(json_answer(&GroupList { group_list: groups.into_iter().collect() }))
+        json_answer(&GroupList { group_list: groups.into_iter().collect() })
     })
 }
 
@@ -240,8 +238,6 @@ pub(super) fn topics_of_group(parts: &Rc<Parts>, command: &Command<'_>) -> React
         let progress = all_shards::progress(&parts.data, filter).await;
         let topic_list = topics_read(&parts, &group, &progress).into_iter().collect();
         let broker_addr = Some(parts.directory.identity.address.clone());
-        let answer: Result<Answer, Refusal> =
-            Ok(json_answer(&TopicList { broker_addr, topic_list }));
-        answer
+        json_answer(&TopicList { broker_addr, topic_list })
     })
 }

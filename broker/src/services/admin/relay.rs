@@ -110,7 +110,7 @@ async fn pass_on(
     let peer = member(parts, group, client)?;
     match peer.call(code, fields, body, ANSWER_WAIT).await {
         Ok(answer) if answer.code() == response::SUCCESS => {
-            Ok(Answer::with_body(answer.body().to_vec()))
+            Answer::with_body(answer.body().to_vec())
         }
         Ok(answer) => {
             let remark = answer.command().remark().unwrap_or_default().to_owned();

@@ -57,7 +57,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             let (topic, queue_id) = (target.topic, target.queue_id);
             body.offset_table.insert(MessageQueue { broker_name, queue_id, topic }, target.offset);
         }
-        Ok(json_answer(&body))
+        json_answer(&body)
     })
 }
 

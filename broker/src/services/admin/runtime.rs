@@ -190,7 +190,7 @@ pub(super) fn info(parts: &Rc<Parts>) -> Reaction {
         store(&logs, space.as_ref(), &mut put);
         pools(&mut put);
         table.extend(stages::collect(&parts.data).await.iter().flat_map(SendStage::entries));
-        Ok(json_answer(&KvTable { table }))
+        json_answer(&KvTable { table })
     })
 }
 

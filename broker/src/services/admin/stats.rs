@@ -157,7 +157,7 @@ pub(super) fn view(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, R
         _ => None,
     };
     match found {
-        Some(stats) => Ok(json_answer(&stats)),
+        Some(stats) => json_answer(&stats),
         None => {
             let remark = format!("The stats <{name}> <{key}> not exist");
             Err(Refusal::new(response::SYSTEM_ERROR, remark))

@@ -82,25 +82,25 @@ pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Re
     table.mapping_data_version = Some(Default::default());
     table.topic_queue_mapping_detail_map = Some(BTreeMap::new());
     table.topic_queue_mapping_info_map = Some(BTreeMap::new());
-    let Some(first) = request.topic_seq else { return Ok(json_answer(&table)) };
+    let Some(first) = request.topic_seq else { return json_answer(&table) };
     let total = table.topic_config_table.len();
     let page = super::config::page(first, request.max_topic_num, total);
     let topics = table.topic_config_table.into_iter().skip(page.start).take(page.len());
     let page = TopicConfigTable { topic_config_table: topics.collect(), ..table };
-    Ok(json_answer(&page).field("totalTopicNum", total))
+    Ok(json_answer(&page)?.field("totalTopicNum", total))
 }
 
 pub(super) fn one(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: TopicRequest<'_> = decode(command)?;
     match parts.directory.topics().get(request.topic) {
-        Some(topic) => Ok(json_answer(&**topic)),
+        Some(topic) => json_answer(&**topic),
         None => Err(Refusal::no_topic(request.topic)),
     }
 }
 
 pub(super) fn system(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
     let topic_list = system::names(&parts.directory.settings(), parts.broker_name());
-    Ok(json_answer(&TopicList { broker_addr: None, topic_list }))
+    json_answer(&TopicList { broker_addr: None, topic_list })
 }
 
 /// Bounds of every queue, empty ones included: tools take an empty table for a topic that is not
@@ -130,6 +130,6 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             table.offset_table.insert(queue, bounds);
         }
         table.topic_put_tps = parts.runtime.topic_rate(&topic);
-        Ok(json_answer(&table))
+        json_answer(&table)
     })
 }
