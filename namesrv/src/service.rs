@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::frame::ANSWER_BODY_MAX_BYTES;
 use ringmq_protocol::headers::namesrv::MinBrokerIdChange;
 use ringmq_protocol::{Command, Header, WriteHeader, json};
 use ringmq_remoting::{Connection, ConnectionLimits, Dialer, NoService, ReplyTo, Service};
@@ -69,8 +70,18 @@ impl<'a> Request<'a, '_> {
     }
 
     pub(crate) fn reply_json(&self, body: &impl Serialize) -> Handled {
-        self.reply(&(), &json::to_vec(body))
+        self.reply(&(), &answer_body(body)?)
     }
+}
+
+/// A body that fits the frames that clients take; one that would not is made no further.
+pub(crate) fn answer_body(body: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+    json::to_vec_within(body, ANSWER_BODY_MAX_BYTES).map_err(|error| {
+        Refusal::error(format_args!(
+            "the answer has {error}, and a frame that clients take has no room for more: ask for \
+             one topic, or for the topics of one cluster"
+        ))
+    })
 }
 
 impl NameServer {

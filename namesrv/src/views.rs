@@ -94,12 +94,12 @@ impl RouteTable {
     }
 
     /// All topics.
-    pub fn all_topics(&self) -> TopicList {
+    pub fn all_topics(&self) -> TopicList<&str> {
         self.topics_where(|_| true)
     }
 
     /// The topics of a cluster's brokers; none when it is unknown.
-    pub fn topics_of_cluster(&self, cluster: &str) -> TopicList {
+    pub fn topics_of_cluster(&self, cluster: &str) -> TopicList<&str> {
         let names = self.clusters.get(cluster);
         self.topics_where(|by_broker| {
             names.is_some_and(|names| by_broker.keys().any(|name| names.contains(name)))
@@ -107,28 +107,29 @@ impl RouteTable {
     }
 
     /// Unit topics; the flags of the first broker decide, as they should agree.
-    pub fn unit_topics(&self, which: UnitTopics) -> TopicList {
+    pub fn unit_topics(&self, which: UnitTopics) -> TopicList<&str> {
         self.topics_where(|by_broker| {
             by_broker.values().next().is_some_and(|queues| which.contains(queues.sys_flag))
         })
     }
 
-    fn topics_where(&self, wanted: impl Fn(&BTreeMap<String, Queues>) -> bool) -> TopicList {
+    /// Lends the names: there may be a million, far more than an answer has room for.
+    fn topics_where(&self, wanted: impl Fn(&BTreeMap<String, Queues>) -> bool) -> TopicList<&str> {
         let topics = self.topics.iter().filter(|(_, by_broker)| wanted(by_broker));
         TopicList {
             broker_addr: None,
-            topic_list: topics.map(|(topic, _)| topic.clone()).collect(),
+            topic_list: topics.map(|(topic, _)| topic.as_str()).collect(),
         }
     }
 
     /// Names of clusters and brokers, which are topics too, and the address of some broker.
-    pub fn system_topics(&self) -> TopicList {
+    pub fn system_topics(&self) -> TopicList<&str> {
         let names = self.clusters.iter().flat_map(|(cluster, names)| {
-            std::iter::once(cluster.clone()).chain(names.iter().cloned())
+            std::iter::once(cluster.as_str()).chain(names.iter().map(String::as_str))
         });
         let mut addresses = self.groups.values().filter_map(BrokerGroup::min);
         TopicList {
-            broker_addr: addresses.next().map(|(_, address)| address.clone()),
+            broker_addr: addresses.next().map(|(_, address)| address.as_str()),
             topic_list: names.collect(),
         }
     }

@@ -14,6 +14,7 @@ use ringmq_namesrv::{Config, Running, start};
 use ringmq_protocol::bodies::register::RegisterBrokerBody;
 use ringmq_protocol::bodies::topic::{DataVersion, TopicConfig};
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::frame::ANSWER_BODY_MAX_BYTES;
 use ringmq_protocol::headers::namesrv::{BrokerRequest, RegisterBrokerRequest};
 use ringmq_protocol::{WriteHeader, json};
 use ringmq_remoting::{Connection, ConnectionLimits, NoService, OwnedCommand, dial};
@@ -139,6 +140,35 @@ fn a_route_is_compact_json_with_quoted_keys() {
             r#""clusterAddrTable":{"c1":["b1"]}}"#
         );
         assert_eq!(clusters, expected);
+    });
+}
+
+#[test]
+fn an_answer_that_no_frame_holds_is_refused_and_the_connection_goes_on() {
+    check(|_running, connection| async move {
+        // The longest names that there may be, in tables that a request has room for.
+        let name = |number: usize| format!("{number:0>512}");
+        let names: Vec<_> = (0..33_000).map(name).collect();
+        for (broker, names) in ["b1", "b2", "b3"].into_iter().zip(names.chunks(11_000)) {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            register(&connection, broker, &names).await;
+        }
+        let code = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
+        let refused = call(&connection, code, &(), &[]).await;
+        let remark = refused.command().remark().unwrap_or_default().to_owned();
+        assert_eq!(refused.code(), response::SYSTEM_ERROR, "{remark}");
+        assert!(remark.contains(&ANSWER_BODY_MAX_BYTES.to_string()), "{remark}");
+        assert!(route(&connection, &names[0]).await.is_some());
+        // Of the ones that are left an answer can tell.
+        let gone = BrokerRequest {
+            broker_name: "b1",
+            broker_addr: "192.0.2.1:10911",
+            cluster_name: "c1",
+            broker_id: 0,
+        };
+        expect(&connection, request::UNREGISTER_BROKER, &gone, &[], response::SUCCESS).await;
+        let text = expect(&connection, code, &(), &[], response::SUCCESS).await;
+        assert!(text.len() > 22_000 * 512, "{}", text.len());
     });
 }
 

@@ -19,7 +19,7 @@ use ringmq_runtime::clock::Instant;
 use crate::outcome::Refusal;
 use crate::registration::Registration;
 use crate::routes::BROKER_EXPIRY;
-use crate::service::{Handled, NameServer, Request};
+use crate::service::{Handled, NameServer, Request, answer_body};
 
 /// First byte of a zlib stream with a window of 32 KiB, which every deflating broker sends. Plain
 /// bodies start with a brace.
@@ -65,7 +65,8 @@ impl NameServer {
             true => self.kv.borrow().list(ORDER_TOPIC_CONFIG),
             false => None,
         };
-        let body = order_topics.map(|table| json::to_vec(&table)).unwrap_or_default();
+        // A table that no answer has room for is refused, but the broker is in the routes.
+        let body = order_topics.map(|table| answer_body(&table)).transpose()?.unwrap_or_default();
         request.reply(&answer, &body)
     }
 

@@ -308,7 +308,7 @@ fn topic_lists_are_by_cluster_and_by_unit_flags() {
     assert_eq!(table.unit_topics(UnitTopics::Subscribed).topic_list, ["S"]);
     let system = table.system_topics();
     assert_eq!(system.topic_list, ["c", "a", "d", "b"]);
-    assert_eq!(system.broker_addr.as_deref(), Some("a0"));
+    assert_eq!(system.broker_addr, Some("a0"));
 }
 
 #[test]

@@ -121,12 +121,12 @@ pub struct TopicConfigList {
 /// Body of the answers to 206, 224, 304, 305, 311..=313 and 343.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct TopicList {
+pub struct TopicList<N = String> {
     /// One broker address, in 304 only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub broker_addr: Option<String>,
-    /// Names.
-    pub topic_list: Vec<String>,
+    pub broker_addr: Option<N>,
+    /// Names, which may be lent to be written.
+    pub topic_list: Vec<N>,
 }
 
 /// `{"table":{name:value}}`: runtime information (28) and KV lists (219, 103).
