@@ -1,34 +1,36 @@
 //! Pulls that wait for a message they want.
 //!
-//! What they wait for is in a [`HoldTable`]; here is what becomes of those that leave it. A held
-//! pull is executed once more when a message it wants becomes visible ([`wake`]), something else
-//! concerns its queue ([`disturb`], [`answer_taken`]), its time is up ([`run_deadlines`]), or the
-//! shard stops ([`release_all`]); then it is answered whatever it finds.
+//! What they wait for is in a [`HoldTable`]; here is which of them find a place in it. What becomes
+//! of those that leave it is in `leaving`.
+
+mod leaving;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::Header;
 use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
-use ringmq_store::{QueueOffset, ReadResult};
+use ringmq_store::ReadResult;
 
 use super::check::Pulling;
-use super::{Attempt, Pass, grid};
+use super::{Attempt, grid};
 use crate::filter::TagFilter;
 use crate::hold::{HoldTable, LineLimits, Wish};
 use crate::link::ConnectionKey;
 use crate::outcome::PullOutcome;
 use crate::peer::Peer;
-use crate::router::{HashedQueue, topic_hash};
+use crate::router::HashedQueue;
 use crate::services::kept::Kept;
 use crate::shard::DataPlane;
 use crate::shares::Shares;
+
+pub use leaving::{disturb, release_all, run_deadlines, wake};
+pub(crate) use leaving::{Waited, answer_taken, take_topic};
 
 /// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB.
 const HELD_MAX: usize = 1 << 17;
@@ -41,14 +43,6 @@ const LINE_LIMITS: LineLimits = LineLimits { pulls: 1 << 14, choosy: 1 << 10 };
 
 /// Longest hold of a pull that messages do not find: it looks for itself once a second.
 const HOLD_OUTSIDE_MAX: Duration = Duration::from_secs(1);
-
-/// Woken pulls that are executed at once, by what they count for, about 2 ms: 256 of the usual
-/// size, or five that name 13,000 tags each, which are read anew. More let others have a turn
-/// between.
-const WOKEN_AT_ONCE_MAX_BYTES: usize = 256 * HELD_MIN_BYTES;
-
-/// Pulls that are taken out at once when their time is up, 0.2 ms; all of them may end together.
-const EXPIRED_AT_ONCE_MAX: usize = 1 << 10;
 
 /// Time between two searches for pulls that make way: 2 ms each, and about 100 ms to answer the
 /// 32,768 that a crowd may lose. Those of connections of this shard that end are kept for so long,
@@ -189,17 +183,10 @@ fn take_place(data: &Rc<DataPlane>, of: ConnectionKey, bytes: usize, now: Instan
     if !displaced.is_empty() {
         tracing::debug!(pulls = displaced.len(), "held pulls make way for other connections");
         // Not at once: a pull is being executed.
-        let answer = answer_all(Rc::clone(data), displaced);
+        let answer = leaving::answer_all(Rc::clone(data), displaced);
         task::spawn("pulls that make way", answer).detach();
     }
     held.take_place(of, bytes)
-}
-
-async fn answer_all(data: Rc<DataPlane>, displaced: Vec<HeldPull>) {
-    for pull in displaced {
-        execute(&data, &pull.kept);
-        task::yield_if_needed().await;
-    }
 }
 
 /// Parks a pull that found nothing, if it may wait; `true` when it was.
@@ -237,150 +224,6 @@ fn hold_time(data: &DataPlane, header: &PullRequest<'_>) -> Duration {
         Duration::from_millis(u64::try_from(header.suspend_timeout_ms).unwrap_or(0))
     } else {
         Duration::from_millis(settings.short_polling_time_ms.into())
-    }
-}
-
-/// Executes a pull again that was held. Nothing found is answered now.
-fn again(data: &Rc<DataPlane>, pull: HeldPull) {
-    data.services().pull.held.give_back(&pull);
-    execute(data, &pull.kept);
-}
-
-fn execute(data: &Rc<DataPlane>, kept: &Kept) {
-    if kept.peer().is_closed() {
-        return;
-    }
-    kept.lend(|request| {
-        let header = PullRequest::decode(&request.command.fields).ok();
-        let owned = header.and_then(|header| data.local.log_of(header.topic, header.queue_id));
-        if let Some(owned) = owned {
-            Attempt::start(data, request).run(owned, Pass::Again);
-        }
-    });
-}
-
-/// Wakes the pulls that want one of the messages that became visible. `each` names them to its
-/// argument: queue, queue offset, tag hash.
-pub fn wake(
-    data: &Rc<DataPlane>,
-    each: impl FnOnce(&mut dyn FnMut(HashedQueue, QueueOffset, i64)),
-) {
-    let held = &data.services().pull.held;
-    let mut woken = std::mem::take(&mut *held.woken.borrow_mut());
-    {
-        let mut table = held.table.borrow_mut();
-        each(&mut |queue, offset, tag_hash| {
-            if !table.is_empty() {
-                table.arrived(queue, offset, tag_hash, &mut woken);
-            }
-        });
-    }
-    all_again(data, &mut woken);
-    *held.woken.borrow_mut() = woken;
-}
-
-/// Executes pulls that were woken: a few at once, more in a task that lets others have a turn.
-fn all_again(data: &Rc<DataPlane>, woken: &mut Vec<HeldPull>) {
-    let mut bytes = 0;
-    let fits = |pull: &&HeldPull| {
-        bytes += pull.counted_bytes;
-        bytes <= WOKEN_AT_ONCE_MAX_BYTES
-    };
-    let at_once = woken.iter().take_while(fits).count();
-    if at_once < woken.len() {
-        let (data, later) = (Rc::clone(data), woken.split_off(at_once));
-        let rest = async move {
-            for pull in later {
-                again(&data, pull);
-                task::yield_if_needed().await;
-            }
-        };
-        task::spawn("woken pulls", rest).detach();
-    }
-    for pull in woken.drain(..) {
-        again(data, pull);
-    }
-}
-
-/// Looks again at the pulls that are held for a queue, because something else than a message
-/// concerns them.
-pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
-    let mut woken = Vec::new();
-    data.services().pull.held.table.borrow_mut().disturb(queue, &mut woken);
-    all_again(data, &mut woken);
-}
-
-/// Takes the pulls that are held for a topic which is deleted: no message of the next topic of that
-/// name may wake them at their old position.
-pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<HeldPull> {
-    let mut taken = Vec::new();
-    data.services().pull.held.table.borrow_mut().take_topic(topic_hash(topic), &mut taken);
-    taken
-}
-
-/// Whose pull waited in a queue of a deleted topic, beyond its first message.
-pub(crate) struct Waited {
-    pub group: String,
-    pub queue_id: i32,
-}
-
-/// Answers what [`take_topic`] took; tells whose they were. Groups that have not committed anything
-/// yet are known from nothing else.
-pub(crate) async fn answer_taken(
-    data: &Rc<DataPlane>,
-    topic: &str,
-    taken: Vec<HeldPull>,
-) -> Vec<Waited> {
-    let mut waited = Vec::new();
-    for pull in taken {
-        pull.kept.lend(|request| {
-            let Ok(header) = PullRequest::decode(&request.command.fields) else { return };
-            // Two names may have one hash.
-            if header.topic == topic && header.queue_offset > 0 {
-                let group = header.consumer_group.to_owned();
-                waited.push(Waited { group, queue_id: header.queue_id });
-            }
-        });
-        again(data, pull);
-        task::yield_if_needed().await;
-    }
-    waited
-}
-
-/// Answers pulls whose time is up, until the shard stops. One timer for all.
-pub async fn run_deadlines(data: Rc<DataPlane>) {
-    let held = &data.services().pull.held;
-    let mut expired = Vec::new();
-    loop {
-        let now = Instant::now();
-        let mut are_all = false;
-        while !are_all {
-            are_all = held.table.borrow_mut().expire(now, EXPIRED_AT_ONCE_MAX, &mut expired);
-            for pull in expired.drain(..) {
-                again(&data, pull);
-                // A hundred thousand may have the same deadline.
-                task::yield_if_needed().await;
-            }
-        }
-        let next = held.table.borrow().next_deadline();
-        held.sleeps_until.set(next);
-        match next {
-            None => held.earlier.notified().await,
-            Some(next) => {
-                let time = next.saturating_since(Instant::now());
-                // Either way there is something to look at.
-                let _ = task::timeout(time, held.earlier.notified()).await;
-            }
-        }
-    }
-}
-
-/// Answers everything that is held, for the end of the shard: clients ask again elsewhere.
-pub fn release_all(data: &Rc<DataPlane>) {
-    let mut drained = Vec::new();
-    data.services().pull.held.table.borrow_mut().drain(&mut drained);
-    for pull in drained {
-        again(data, pull);
     }
 }
 
