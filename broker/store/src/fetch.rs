@@ -12,17 +12,19 @@
 //!
 //! The log is written past the page cache, so that its readers have that to themselves.
 
+mod copies;
+
 use std::ops::Range;
 use std::rc::Rc;
 
 use ringmq_runtime::buffer::{Block, Shared};
 use ringmq_runtime::clock::Instant;
 
+use self::copies::Copies;
 use crate::cold;
 use crate::cold_plan::Chunk;
 use crate::error::ReadError;
 use crate::log::{Inner, State};
-use crate::pool::{BLOCK_BYTES, Pool};
 use crate::read::Piece;
 use crate::segment::Segment;
 use crate::unreadable::Apart;
@@ -180,63 +182,6 @@ pub(crate) fn runs<'a>(
         };
         a.byte + a.len == b.byte && is_together
     })
-}
-
-/// The runs of an answer that are copied: into blocks, since one for each would cost more than the
-/// copy.
-#[derive(Default)]
-struct Copies {
-    block: Option<Block>,
-    /// Bytes of the block that are in a piece.
-    taken: usize,
-}
-
-impl Copies {
-    /// Room for a run, the first of the `rest` of the answer. A block that is full goes to `out`.
-    fn room(
-        &mut self,
-        len: usize,
-        rest: &[Wanted],
-        pool: &mut Pool,
-        out: &mut Vec<Piece>,
-    ) -> &mut [u8] {
-        let fits = |block: &Block| block.capacity() - block.len() >= len;
-        if !self.block.as_ref().is_some_and(fits) {
-            out.extend(self.take());
-            pool.give(self.block.take());
-            let left = Wanted::all_of(rest).len as usize;
-            let fits_pool = left >= BLOCK_BYTES && len <= BLOCK_BYTES;
-            let pooled = if fits_pool { pool.take() } else { None };
-            let own = || Block::unaligned(left.min(BLOCK_BYTES).max(len));
-            self.block = Some(pooled.unwrap_or_else(own));
-            self.taken = 0;
-        }
-        &mut self.block.as_mut().expect("made above").spare()[..len]
-    }
-
-    /// The room was filled.
-    fn advance(&mut self, len: usize) {
-        self.block.as_mut().expect("it gave room").advance(len);
-    }
-
-    /// What was copied since the last call, as one piece.
-    fn take(&mut self) -> Option<Piece> {
-        let block = self.block.as_ref().filter(|block| block.len() > self.taken)?;
-        let from = std::mem::replace(&mut self.taken, block.len());
-        Some(Piece::Memory(block.share(from..block.len())))
-    }
-
-    /// The last piece. A block that has stayed nearly empty is not kept for it.
-    fn finish(mut self, pool: &mut Pool) -> Option<Piece> {
-        let last = match &self.block {
-            Some(block) if self.taken == 0 && (1..block.capacity() / 2).contains(&block.len()) => {
-                Some(Piece::Memory(Shared::copy_of(block.as_slice())))
-            }
-            _ => self.take(),
-        };
-        pool.give(self.block);
-        last
-    }
 }
 
 /// How many of the front lie where the device has not failed lately: a read of their chunks asks it
