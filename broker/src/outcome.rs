@@ -14,6 +14,7 @@ use ringmq_store::{AppendError, ReadStatus, offsets};
 use crate::directory::DirectoryError;
 use crate::subscription_groups::GroupError;
 use crate::topics::TopicError;
+use crate::view::Topic;
 
 /// Why a request is refused: a response code and a remark for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,27 @@ impl Refusal {
                  allow autoCreateTopicEnable and send to it"
             ),
         )
+    }
+
+    /// The topic does not have this queue.
+    pub fn no_queue(queue_id: i32, topic: &Topic) -> Self {
+        let setting = "the larger of readQueueNums and writeQueueNums";
+        Self::not_of(queue_id, topic, topic.queues(), setting)
+    }
+
+    /// The topic does not have this queue among those that can be read.
+    pub fn no_queue_to_read(queue_id: i32, topic: &Topic) -> Self {
+        Self::not_of(queue_id, topic, topic.read_queues, "readQueueNums")
+    }
+
+    fn not_of(queue_id: i32, topic: &Topic, queues: u32, setting: &str) -> Self {
+        let name = &topic.name;
+        Self::invalid_parameter(match queues.checked_sub(1) {
+            Some(last) => format!(
+                "queueId {queue_id} does not exist, topic {name} has queues 0 to {last} ({setting})"
+            ),
+            None => format!("topic {name} has no queue on this broker ({setting} is 0)"),
+        })
     }
 }
 

@@ -29,6 +29,13 @@ pub struct Topic {
     pub sys_flag: i32,
 }
 
+impl Topic {
+    /// Queues that there are, to write, to read or for both.
+    pub fn queues(&self) -> u32 {
+        self.read_queues.max(self.write_queues)
+    }
+}
+
 /// A consumer group as the data plane sees it: its settings and what its live members asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Group {

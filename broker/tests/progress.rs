@@ -84,7 +84,9 @@ fn progress_on_a_queue_that_a_topic_has_not_names_the_queues_it_has() {
         assert_eq!(written.code(), response::SUCCESS, "what was written before can be consumed");
         let missing = client.call(request::UPDATE_CONSUMER_OFFSET, &commit(4), &[]).await;
         let remark = missing.command().remark().unwrap_or_default().to_owned();
-        assert_eq!(remark, "queueId 4 does not exist, topic Narrowed has 4 queues");
+        let expected = "queueId 4 does not exist, topic Narrowed has queues 0 to 3 (the larger of \
+                        readQueueNums and writeQueueNums)";
+        assert_eq!(remark, expected);
     });
 }
 

@@ -179,13 +179,14 @@ fn a_topic_without_queues_to_read_says_so_and_takes_messages() {
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &without(4), &[]).await;
         client.send("T1", 0).await;
         let pulled = client.pull("T1", 0, 0).await;
-        let remark = "topic T1 has no queue to read on this broker (readQueueNums=0)";
+        let remark = "topic T1 has no queue on this broker (readQueueNums is 0)";
         assert_eq!(refused(&pulled), (response::INVALID_PARAMETER, remark.to_owned()));
 
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &without(0), &[]).await;
         let header = send_header("T1", 0, None);
         let sent = client.call(request::SEND_MESSAGE_V2, &header, b"body").await;
-        let remark = "topic T1 has no queue on this broker (writeQueueNums=0)";
+        let remark = "topic T1 has no queue on this broker (the larger of readQueueNums and \
+                      writeQueueNums is 0)";
         assert_eq!(refused(&sent), (response::INVALID_PARAMETER, remark.to_owned()));
     });
 }

@@ -117,12 +117,8 @@ fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> R
     let view = data.local.view();
     let Some(topic) = view.topic(header.topic) else { return Err(Refusal::no_topic(header.topic)) };
     let queue_id = header.queue_id;
-    let queues = topic.read_queues.max(topic.write_queues);
-    if i64::from(queue_id) >= queues.into() {
-        return Err(Refusal::invalid_parameter(format!(
-            "queueId {queue_id} does not exist, topic {} has {queues} queues",
-            topic.name
-        )));
+    if i64::from(queue_id) >= topic.queues().into() {
+        return Err(Refusal::no_queue(queue_id, topic));
     }
     let group = header.consumer_group;
     if view.group(group).is_none() {

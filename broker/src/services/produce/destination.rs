@@ -74,20 +74,10 @@ fn in_topic(
         }
         return Ok(Destination::AnyQueueOf(Arc::clone(topic)));
     };
-    if number >= topic.write_queues.max(topic.read_queues) {
-        return Err(no_queue(queue_id, topic));
+    if number >= topic.queues() {
+        return Err(Refusal::no_queue(queue_id, topic));
     }
     Ok(Destination::Queue(Arc::clone(topic), queue_id))
-}
-
-fn no_queue(queue_id: i32, topic: &Topic) -> Refusal {
-    let name = &topic.name;
-    Refusal::invalid_parameter(match topic.write_queues.max(topic.read_queues).checked_sub(1) {
-        Some(last) => {
-            format!("queueId {queue_id} does not exist, topic {name} has queues 0 to {last}")
-        }
-        None => format!("topic {name} has no queue on this broker (writeQueueNums=0)"),
-    })
 }
 
 fn new_topic(view: &View, command: &Command<'_>, name: &str) -> Result<Destination, Refusal> {

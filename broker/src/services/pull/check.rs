@@ -105,19 +105,9 @@ fn check_queue<'v>(view: &'v View, header: &PullRequest<'_>) -> Result<&'v Topic
     }
     let number = u32::try_from(header.queue_id);
     if number.map_or(true, |number| number >= topic.read_queues) {
-        return Err(no_queue(header.queue_id, topic).into());
+        return Err(Refusal::no_queue_to_read(header.queue_id, topic).into());
     }
     Ok(topic)
-}
-
-fn no_queue(queue_id: i32, topic: &Topic) -> Refusal {
-    let name = &topic.name;
-    Refusal::invalid_parameter(match topic.read_queues.checked_sub(1) {
-        Some(last) => {
-            format!("queueId {queue_id} does not exist, topic {name} can be read from 0 to {last}")
-        }
-        None => format!("topic {name} has no queue to read on this broker (readQueueNums=0)"),
-    })
 }
 
 /// What the settings and the client let one answer have.
