@@ -113,13 +113,24 @@ impl SubscriptionGroups {
         Self { table, forbidden: document.forbidden_table }
     }
 
-    /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`) and sent to
-    /// tools.
+    /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`).
     pub fn document(&self) -> SubscriptionGroupTable {
+        self.table_of(SubscriptionGroupConfig::clone)
+    }
+
+    /// The whole table, lent to be sent to tools: some of it may be all that they get.
+    pub fn lent(&self) -> SubscriptionGroupTable<&SubscriptionGroupConfig> {
+        self.table_of(|group| group)
+    }
+
+    fn table_of<'a, C>(
+        &'a self,
+        of: impl Fn(&'a SubscriptionGroupConfig) -> C,
+    ) -> SubscriptionGroupTable<C> {
         SubscriptionGroupTable {
             data_version: self.table.version(),
             forbidden_table: self.forbidden.clone(),
-            subscription_group_table: self.table.to_map(),
+            subscription_group_table: self.table.to_map(of),
         }
     }
 

@@ -91,12 +91,23 @@ impl Topics {
         Self { table }
     }
 
-    /// The whole table, as it is written to disk (Apache's `topics.json`) and sent to tools.
+    /// The whole table, as it is written to disk (Apache's `topics.json`).
     pub fn document(&self) -> TopicConfigTable {
+        self.table_of(TopicConfig::clone)
+    }
+
+    /// The whole table, lent to be sent to tools: some of it may be all that they get.
+    pub fn lent(&self) -> TopicConfigTable<&TopicConfig> {
+        self.table_of(|topic| topic)
+    }
+
+    fn table_of<'a, C>(&'a self, of: impl Fn(&'a TopicConfig) -> C) -> TopicConfigTable<C> {
         TopicConfigTable {
             data_version: self.table.version(),
-            topic_config_table: self.table.to_map(),
-            ..TopicConfigTable::default()
+            mapping_data_version: None,
+            topic_config_table: self.table.to_map(of),
+            topic_queue_mapping_detail_map: None,
+            topic_queue_mapping_info_map: None,
         }
     }
 

@@ -37,9 +37,9 @@ impl<T: Clone> VersionedTable<T> {
         Self { entries, version }
     }
 
-    /// All entries, as a document has them.
-    pub fn to_map(&self) -> BTreeMap<String, T> {
-        self.entries.iter().map(|(name, entry)| (name.clone(), T::clone(entry))).collect()
+    /// What `of` makes of each entry, as a document has them.
+    pub fn to_map<'a, C>(&'a self, of: impl Fn(&'a T) -> C) -> BTreeMap<String, C> {
+        self.entries.iter().map(|(name, entry)| (name.clone(), of(entry))).collect()
     }
 
     /// The entry of that name.
@@ -161,7 +161,7 @@ mod tests {
         table.complete(wanted(), missing, NOW);
         assert_eq!(changes(&table), 1);
         let expected = [("a", 1), ("b", 5), ("c", 5)].map(|(name, entry)| (name.to_owned(), entry));
-        assert_eq!(table.to_map(), expected.into());
+        assert_eq!(table.to_map(u32::clone), expected.into());
         table.complete(wanted(), missing, NOW);
         assert_eq!(changes(&table), 1);
     }

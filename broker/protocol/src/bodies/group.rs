@@ -128,16 +128,16 @@ pub struct SimpleSubscription {
     pub version: i64,
 }
 
-/// Body of the answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).
+/// Body of the answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201). Groups may be lent to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SubscriptionGroupTable {
+pub struct SubscriptionGroupTable<C = SubscriptionGroupConfig> {
     /// Version of the table.
     pub data_version: DataVersion,
     /// Group to topic to forbidden bits.
     pub forbidden_table: BTreeMap<String, BTreeMap<String, i32>>,
     /// Name to group.
-    pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
+    pub subscription_group_table: BTreeMap<String, C>,
 }
 
 /// Body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225).

@@ -68,17 +68,18 @@ pub struct DataVersion {
     pub timestamp: i64,
 }
 
-/// Body of the answer to GET_ALL_TOPIC_CONFIG (21), and the topics of a registration.
+/// Body of the answer to GET_ALL_TOPIC_CONFIG (21), and the topics of a registration. Topics may be
+/// lent to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct TopicConfigTable {
+pub struct TopicConfigTable<C = TopicConfig> {
     /// Version of the table.
     pub data_version: DataVersion,
     /// Version of the static-topic mappings (5.x).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping_data_version: Option<DataVersion>,
     /// Name to topic.
-    pub topic_config_table: BTreeMap<String, TopicConfig>,
+    pub topic_config_table: BTreeMap<String, C>,
     /// Static topics: name to mapping with its queues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_queue_mapping_detail_map: Option<BTreeMap<String, serde_json::Value>>,

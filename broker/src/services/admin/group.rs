@@ -64,7 +64,8 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 
 pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: AllGroupConfigRequest<'_> = decode(command)?;
-    let table = parts.directory.groups().document();
+    let all = parts.directory.groups();
+    let table = all.lent();
     let Some(first) = request.group_seq else { return json_answer(&table) };
     let total = table.subscription_group_table.len();
     let page = super::config::page(first, request.max_group_num, total);

@@ -78,7 +78,8 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
 
 pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
     let request: AllTopicConfigRequest<'_> = decode(command)?;
-    let mut table = parts.directory.topics().document();
+    let all = parts.directory.topics();
+    let mut table = all.lent();
     table.mapping_data_version = Some(Default::default());
     table.topic_queue_mapping_detail_map = Some(BTreeMap::new());
     table.topic_queue_mapping_info_map = Some(BTreeMap::new());
