@@ -8,7 +8,6 @@ use ringmq_runtime::task;
 
 use crate::args::commands::EndToEndArgs;
 use crate::args::load::PaceArgs;
-use crate::consume;
 use crate::driver::Load;
 use crate::ending::Ending;
 use crate::error::BenchError;
@@ -16,6 +15,7 @@ use crate::limits::{self, Limits};
 use crate::measure::{self, Measured};
 use crate::produce::Producers;
 use crate::profile::Profile;
+use crate::readers;
 use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
@@ -85,7 +85,7 @@ pub async fn consumers(
     let plan = Rc::new(pull_plan(args, run));
     let pace = PaceArgs { connections: args.consumers, ..args.load.pace.clone() };
     let load = Load::on(target.clients(), None);
-    consume::connect(target, &pace, &plan, &load).await?;
+    readers::connect(target, &pace, &plan, &load).await?;
     Ok(load)
 }
 

@@ -9,7 +9,6 @@ use ringmq_runtime::{clock::Instant, process, task};
 use serde::{Deserialize, Serialize};
 
 use crate::args::commands::IdleArgs;
-use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::environment::Environment;
@@ -18,6 +17,7 @@ use crate::limits::round_trip::RoundTrip;
 use crate::limits::{self, beside};
 use crate::measure::Measured;
 use crate::observe::{Machine, Meanwhile};
+use crate::readers;
 use crate::record::tally::Tally;
 use crate::report::{Report, files, table};
 use crate::stop;
@@ -104,7 +104,7 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
         serialize: args.header.serialize(),
     });
     let load = Load::on(target.clients(), None);
-    consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    readers::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     let waited = wait(args, &target, load).await;
     let waiting = waiting(args, &target, &plan, before, &waited).await?;
     let workload = format!("idle: pulls that wait up to {} s", waiting.hold_s);

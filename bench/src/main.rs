@@ -28,6 +28,7 @@ mod produce;
 mod profile;
 mod program;
 mod proof;
+mod readers;
 mod record;
 mod report;
 mod stages;

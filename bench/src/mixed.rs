@@ -7,14 +7,14 @@ use ringmq_runtime::task;
 
 use crate::args::commands::MixedArgs;
 use crate::args::load::PaceArgs;
-use crate::consume;
 use crate::driver::Load;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::{self, Limits};
 use crate::measure::{self, Clock, Measured};
-use crate::produce::Producers;
+use crate::produce::{self, Producers};
 use crate::profile::Profile;
+use crate::readers;
 use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
@@ -31,7 +31,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
     let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
     let limits = Limits::of_sends(&target, &args.load).await?;
-    consume::fill(&target, &args.load.pace, &args.load.message, args.fill).await?;
+    produce::fill(&target, &args.load.pace, &args.load.message, args.fill).await?;
     let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
     let clock = Clock::start(&args.load.output);
     let (mut alone, mut sends, mut reads) = (Vec::new(), Vec::new(), Vec::new());
@@ -96,6 +96,6 @@ async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchErr
     let plan = Rc::new(plan(args));
     let pace = PaceArgs { connections: args.readers, depth: 1, ..args.load.pace.clone() };
     let load = Load::on(target.clients(), None);
-    consume::connect(target, &pace, &plan, &load).await?;
+    readers::connect(target, &pace, &plan, &load).await?;
     Ok(load)
 }

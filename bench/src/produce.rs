@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringmq_protocol::SerializeType;
 use ringmq_runtime::random;
 
 use crate::args::commands::ProduceArgs;
 use crate::args::load::{MessageArgs, PaceArgs};
-use crate::driver::Load;
+use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::{self, Limits};
@@ -16,11 +17,18 @@ use crate::measure;
 use crate::profile::Profile;
 use crate::proof::journal::ACKS_MAX;
 use crate::proof::{self, read_back};
+use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
 use crate::target::Target;
 use crate::workload::send::{Acks, SendPlan, SendWork};
 use crate::workload::topics::TopicDraw;
+
+/// Connections and depth that fill topics.
+const FILL_LANES: (u32, u32) = (16, 32);
+
+/// Longest time to fill them.
+const FILL_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// Runs the workload and prints its report.
 ///
@@ -58,6 +66,31 @@ pub async fn run(args: &ProduceArgs) -> Result<Ending, BenchError> {
     }
     target.ended_well();
     Ok(report.ending())
+}
+
+/// Puts so many messages into the topics.
+///
+/// # Errors
+/// A broker cannot be reached.
+pub async fn fill(
+    target: &Target,
+    pace: &PaceArgs,
+    message: &MessageArgs,
+    messages: u64,
+) -> Result<(), BenchError> {
+    if messages == 0 {
+        return Ok(());
+    }
+    eprintln!("filling with {messages} messages");
+    let producers = Producers::new(target, message, pace.header.serialize());
+    let (connections, depth) = FILL_LANES;
+    let pace = PaceArgs { connections, depth, rate: Vec::new(), ..pace.clone() };
+    let load = producers.connect(target, &pace, 0, None).await?;
+    load.stop_after(messages);
+    let timing = Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT };
+    let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+    tally.total.errors.lines().for_each(|line| eprintln!("while filling, {line}"));
+    Ok(())
 }
 
 /// What the producing connections of one run have in common, per broker.

@@ -13,7 +13,6 @@ use ringmq_runtime::{random, task};
 use crate::args::commands::{Durability, EndToEndArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::cold_log::ColdLog;
-use crate::consume;
 use crate::driver::Load;
 use crate::driver::clients::Clients;
 use crate::end_to_end;
@@ -23,6 +22,7 @@ use crate::limits::delivery::PULLS_MAX;
 use crate::limits::null_broker;
 use crate::measure::{Measured, Used};
 use crate::observe::Machine;
+use crate::readers;
 use crate::record::tally::{Second, Tally};
 use crate::report::files;
 use crate::target::child::OwnProcess;
@@ -126,7 +126,7 @@ impl NullLoad<'_> {
         let queues = (target.topics * target.queues).min(PULLS_MAX);
         let pulls = PullPlan { serialize: FORM, ..end_to_end::pull_plan(args, plan.run) };
         let consumers = Load::on(self.clients, None);
-        for cursors in consume::per_queue((0..queues).map(start).collect(), args.consumers) {
+        for cursors in readers::per_queue((0..queues).map(start).collect(), args.consumers) {
             let slots = u32::try_from(cursors.len()).expect("bounded above");
             let pulls = pulls.clone();
             let work = move || PullWork::new(Rc::new(pulls), cursors);

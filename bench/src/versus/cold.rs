@@ -19,12 +19,13 @@ use crate::args::Command;
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::args::target::TargetArgs;
 use crate::cold_log::ColdLog;
-use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits;
 use crate::measure::Measured;
+use crate::produce;
+use crate::readers;
 use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
 use crate::target::Target;
@@ -115,8 +116,8 @@ impl Cold {
         let target = Rc::new(Target::open(&cold).await?);
         let other = Rc::new(target.beside(&place.topic, place.queues).await?);
         first_message(&target, pace, message).await?;
-        consume::fill(&target, pace, message, reads.messages).await?;
-        consume::fill(&other, pace, message, OTHER_MESSAGES).await?;
+        produce::fill(&target, pace, message, reads.messages).await?;
+        produce::fill(&other, pace, message, OTHER_MESSAGES).await?;
         running.end().await?;
         let all_cold = reads.messages * STORED_MIN_BYTES / LOG_FILE_BYTES;
         let files = usize::try_from(all_cold).unwrap_or(0).max(1);
@@ -147,7 +148,7 @@ impl Cold {
         let form = pace.header.serialize();
         let plan = plan(Reading::Replay(passes), self.reads.batch, HOLD, form);
         let load = Load::on(target.clients(), None);
-        consume::connect(target, &pace, &plan, &load).await?;
+        readers::connect(target, &pace, &plan, &load).await?;
         Ok(load)
     }
 }

@@ -10,13 +10,13 @@ use ringmq_runtime::clock::Instant;
 use crate::args::Command;
 use crate::args::commands::{ConsumeArgs, EndToEndArgs, IdleArgs, ProduceArgs};
 use crate::args::load::{MessageArgs, PaceArgs};
-use crate::consume;
 use crate::driver::{Load, Timing};
 use crate::end_to_end;
 use crate::error::BenchError;
 use crate::idle;
 use crate::limits;
-use crate::produce::Producers;
+use crate::produce::{self, Producers};
+use crate::readers;
 use crate::record::tally::Tally;
 use crate::report::files;
 use crate::target::Target;
@@ -82,10 +82,10 @@ async fn pull(args: &ConsumeArgs, asked: &Asked<'_>) -> Result<Work, BenchError>
     let (pace, message) = (&args.load.pace, &args.load.message);
     let target = Rc::new(Target::open(&args.load.target).await?);
     first_message(&target, pace, message).await?;
-    consume::fill(&target, pace, message, asked.share_of(args.fill.unwrap_or(0))).await?;
+    produce::fill(&target, pace, message, asked.share_of(args.fill.unwrap_or(0))).await?;
     let load = Load::on(target.clients(), None);
     let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, pace.header.serialize());
-    consume::connect(&target, pace, &plan, &load).await?;
+    readers::connect(&target, pace, &plan, &load).await?;
     Ok(Work { target, load, beside: None, timing: asked.timing, latency_of: limits::PULLS })
 }
 
@@ -105,7 +105,7 @@ async fn wait(args: &IdleArgs, asked: &Asked<'_>) -> Result<Work, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
     let load = Load::on(target.clients(), None);
     let plan = plan(Reading::Tail, 32, args.hold, args.header.serialize());
-    consume::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    readers::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     let timing = idle_timing(args.hold, asked.timing);
     Ok(Work { target, load, beside: None, timing, latency_of: idle::LATENCY_OF })
 }

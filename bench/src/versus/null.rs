@@ -14,7 +14,6 @@ use crate::args::commands::{ConsumeArgs, Durability, EndToEndArgs};
 use crate::args::load::{LoadArgs, MessageArgs, PaceArgs};
 use crate::args::target::{BrokerArgs, Flush, TargetArgs};
 use crate::args::values::Cores;
-use crate::consume;
 use crate::driver::Load;
 use crate::driver::clients::Clients;
 use crate::end_to_end;
@@ -24,6 +23,7 @@ use crate::limits::null_load::{LookEnds, NullLoad};
 use crate::limits::sample::Sample;
 use crate::limits::{NULL_BROKER_CORE, PULLS, SENDS};
 use crate::measure::Measured;
+use crate::produce;
 use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
 use crate::target::Target;
@@ -164,7 +164,7 @@ async fn stored(directory: &Path, args: &ConsumeArgs) -> Result<Sample, BenchErr
     let broker = BrokerArgs { store, ..target.broker.clone() };
     let place = TargetArgs { queues: 1, client_cores: None, broker, ..target.clone() };
     let target = Rc::new(Target::open(&place).await?);
-    consume::fill(&target, pace, message, args.pull_batch.into()).await?;
+    produce::fill(&target, pace, message, args.pull_batch.into()).await?;
     let sample = Sample::of(&target, args.pull_batch).await?;
     sample.ok_or_else(|| BenchError::EmptyTopic(target.topic(0).to_string()))
 }
