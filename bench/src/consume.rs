@@ -21,7 +21,7 @@ use crate::readers;
 use crate::report::Report;
 use crate::target::Target;
 use crate::target::embedded::Pulls;
-use crate::workload::pull::{HOLD, PullPlan, Reading};
+use crate::workload::pull::{PullPlan, Reading};
 
 /// Messages that a broker of our own gets when nothing is said.
 const FILL_DEFAULT: u64 = 500_000;
@@ -97,10 +97,8 @@ fn plan(args: &ConsumeArgs, sends: Option<&Sends>) -> PullPlan {
             Begin::First => Reading::Replay(args.passes.or(args.cold.then_some(1))),
             Begin::Last => sends.map_or(Reading::Tail, |sends| Reading::TailOf(sends.run())),
         },
-        batch: args.pull_batch,
         subscription: args.subscription.clone(),
-        hold: HOLD,
-        serialize: args.load.pace.header.serialize(),
+        ..PullPlan::replay(args.pull_batch, args.load.pace.header.serialize())
     }
 }
 

@@ -96,13 +96,7 @@ impl Waiting {
 pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
     let before = target.usage();
-    let plan = Rc::new(PullPlan {
-        reading: Reading::Tail,
-        batch: 32,
-        subscription: "*".to_owned(),
-        hold: args.hold,
-        serialize: args.header.serialize(),
-    });
+    let plan = plan(args);
     let load = Load::on(target.clients(), None);
     readers::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     let waited = wait(args, &target, load).await;
@@ -123,6 +117,17 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     }
     target.ended_well();
     Ok(Ending::of(report.failures()))
+}
+
+/// What the pulls have in common.
+pub fn plan(args: &IdleArgs) -> Rc<PullPlan> {
+    Rc::new(PullPlan {
+        reading: Reading::Tail,
+        batch: 32,
+        subscription: "*".to_owned(),
+        hold: args.hold,
+        serialize: args.header.serialize(),
+    })
 }
 
 /// Pulls that waited, and what the broker was like when their time began and ended.

@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::stop;
 use crate::target::Target;
 use crate::target::embedded::Pulls;
-use crate::workload::pull::{HOLD, PullPlan, Reading};
+use crate::workload::pull::PullPlan;
 
 /// Runs the workload and prints its report.
 ///
@@ -82,13 +82,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
 
 /// Reads what there is, from the first message to the end and again.
 fn plan(args: &MixedArgs) -> PullPlan {
-    PullPlan {
-        reading: Reading::Replay(None),
-        batch: args.pull_batch,
-        subscription: "*".to_owned(),
-        hold: HOLD,
-        serialize: args.load.pace.header.serialize(),
-    }
+    PullPlan::replay(args.pull_batch, args.load.pace.header.serialize())
 }
 
 /// Connections that do so.

@@ -35,10 +35,10 @@ use crate::versus::beside::Sends;
 use crate::versus::contestant::Running;
 use crate::versus::costs::{Watch, Watched};
 use crate::versus::figures::Figures;
-use crate::versus::loads::{first_message, plan};
+use crate::versus::loads::first_message;
 use crate::versus::native::keep;
 use crate::wire;
-use crate::workload::pull::{HOLD, Reading};
+use crate::workload::pull::{PullPlan, Reading};
 
 /// The topic that is read cold.
 const TOPIC: &str = "BenchCold";
@@ -145,10 +145,12 @@ impl Cold {
     ) -> Result<Rc<Load>, BenchError> {
         let connections = self.reads.connections;
         let pace = PaceArgs { connections, depth: 1, rate: Vec::new(), ..self.pace.clone() };
-        let form = pace.header.serialize();
-        let plan = plan(Reading::Replay(passes), self.reads.batch, HOLD, form);
+        let plan = PullPlan {
+            reading: Reading::Replay(passes),
+            ..PullPlan::replay(self.reads.batch, pace.header.serialize())
+        };
         let load = Load::on(target.clients(), None);
-        readers::connect(target, &pace, &plan, &load).await?;
+        readers::connect(target, &pace, &Rc::new(plan), &load).await?;
         Ok(load)
     }
 }

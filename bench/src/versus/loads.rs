@@ -4,7 +4,6 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_protocol::SerializeType;
 use ringmq_runtime::clock::Instant;
 
 use crate::args::Command;
@@ -22,7 +21,7 @@ use crate::report::files;
 use crate::target::Target;
 use crate::versus::asked::Asked;
 use crate::versus::contestant::Running;
-use crate::workload::pull::{HOLD, PullPlan, Reading};
+use crate::workload::pull::PullPlan;
 
 /// Space that a run leaves: Apache's broker has always two log files of 1 GiB in hand, and nobody's
 /// disk shall be filled by a race.
@@ -84,7 +83,7 @@ async fn pull(args: &ConsumeArgs, asked: &Asked<'_>) -> Result<Work, BenchError>
     first_message(&target, pace, message).await?;
     produce::fill(&target, pace, message, asked.share_of(args.fill.unwrap_or(0))).await?;
     let load = Load::on(target.clients(), None);
-    let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, pace.header.serialize());
+    let plan = Rc::new(PullPlan::replay(args.pull_batch, pace.header.serialize()));
     readers::connect(&target, pace, &plan, &load).await?;
     Ok(Work { target, load, beside: None, timing: asked.timing, latency_of: limits::PULLS })
 }
@@ -104,7 +103,7 @@ async fn tail(args: &EndToEndArgs, asked: &Asked<'_>) -> Result<Work, BenchError
 async fn wait(args: &IdleArgs, asked: &Asked<'_>) -> Result<Work, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
     let load = Load::on(target.clients(), None);
-    let plan = plan(Reading::Tail, 32, args.hold, args.header.serialize());
+    let plan = idle::plan(args);
     readers::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
     let timing = idle_timing(args.hold, asked.timing);
     Ok(Work { target, load, beside: None, timing, latency_of: idle::LATENCY_OF })
@@ -118,16 +117,6 @@ pub fn idle_timing(hold: Duration, Timing { warm_up, duration }: Timing) -> Timi
         warm_up: hold.mul_f64(rounds(warm_up).floor() + 0.5),
         duration: hold.mul_f64(rounds(duration).ceil()),
     }
-}
-
-/// A plan of pulls of any tag.
-pub fn plan(
-    reading: Reading,
-    batch: u32,
-    hold: Duration,
-    serialize: SerializeType,
-) -> Rc<PullPlan> {
-    Rc::new(PullPlan { reading, batch, subscription: "*".to_owned(), hold, serialize })
 }
 
 /// Sends until a first message is taken.

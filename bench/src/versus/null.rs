@@ -32,9 +32,8 @@ use crate::versus::asked::Asked;
 use crate::versus::cold::ONE_READ;
 use crate::versus::costs::{Spent, Watch, Watched};
 use crate::versus::figures::Figures;
-use crate::versus::loads::plan;
 use crate::versus::native::{Beside, keep};
-use crate::workload::pull::{HOLD, Reading};
+use crate::workload::pull::PullPlan;
 
 /// Where the broker keeps its files that stores what is pulled.
 const SAMPLE_FOLDER: &str = "sample";
@@ -137,7 +136,7 @@ impl Ran {
 
     async fn pulls(null: NullLoad<'_>, args: &ConsumeArgs) -> Result<Self, BenchError> {
         let sample = stored(null.directory, args).await?;
-        let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, null.pace.header.serialize());
+        let plan = PullPlan::replay(args.pull_batch, null.pace.header.serialize());
         Ok(Self::of(null.pulls(&plan, &sample.bytes).await?, PULLS))
     }
 
@@ -149,7 +148,7 @@ impl Ran {
     ) -> Result<Self, BenchError> {
         let sample = stored(null.directory, args).await?;
         let answers = asked.share_of(args.fill.unwrap_or(0)).div_ceil(sample.messages);
-        let plan = plan(Reading::Replay(None), args.pull_batch, HOLD, null.pace.header.serialize());
+        let plan = PullPlan::replay(args.pull_batch, null.pace.header.serialize());
         let (measured, log) = null.cold_pulls(&plan, &sample.bytes, answers, asked.prefix).await?;
         let stored_bytes = sample.bytes.len() as f64 / sample.messages as f64;
         let device_bytes = Some((stored_bytes, log.bytes_per_s));

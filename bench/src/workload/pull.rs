@@ -55,6 +55,14 @@ pub struct PullPlan {
     pub serialize: SerializeType,
 }
 
+impl PullPlan {
+    /// Reads all messages from the first to the end, over and over.
+    pub fn replay(batch: u32, serialize: SerializeType) -> Self {
+        let (reading, subscription) = (Reading::Replay(None), "*".to_owned());
+        Self { reading, batch, subscription, hold: HOLD, serialize }
+    }
+}
+
 /// A queue, and where a cursor is in it.
 #[derive(Clone, Debug)]
 pub struct Position {
