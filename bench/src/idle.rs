@@ -14,7 +14,7 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::limits::round_trip::RoundTrip;
-use crate::limits::{self, beside};
+use crate::limits::{self, null_figures};
 use crate::measure::Measured;
 use crate::observe::{Machine, Meanwhile};
 use crate::readers;
@@ -214,7 +214,7 @@ async fn limits(
     let Some(store) = target.store() else {
         return Ok((None, RoundTrip::measure_all(target).await?));
     };
-    let cpu_us = beside::empty_pull_cpu_us(target, store, args, plan).await?;
+    let cpu_us = null_figures::empty_pull_cpu_us(target, store, args, plan).await?;
     Ok((cpu_us.map(|cpu_us| 100.0 * cpu_us * answers_per_second / 1e6), Vec::new()))
 }
 

@@ -7,7 +7,6 @@
 //! Beside a running cluster there is no null broker, which would measure this machine and not that
 //! one's: there the way to the brokers and back stands as floor.
 
-pub mod beside;
 pub mod bracket;
 pub mod cold_answers;
 pub mod command;
@@ -17,6 +16,7 @@ pub mod device;
 pub mod floor;
 mod memory;
 pub mod null_broker;
+pub mod null_figures;
 pub mod null_load;
 mod null_server;
 mod prepared;
@@ -33,8 +33,8 @@ use serde::{Deserialize, Serialize};
 use crate::args::commands::EndToEndArgs;
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::error::BenchError;
-use crate::limits::beside::NullBroker;
 use crate::limits::floor::{Floor, PullFloor, SendFloor};
+use crate::limits::null_figures::NullBroker;
 use crate::limits::null_server::Ends;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::sample::Sample;

@@ -6,8 +6,8 @@
 mod apache;
 mod archive;
 mod asked;
-mod beside;
 mod brokers;
+mod catch_up;
 mod cold;
 mod contestant;
 mod costs;

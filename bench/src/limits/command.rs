@@ -35,7 +35,7 @@ const BLOCK_SIZES_BYTES: [usize; 4] = [256, 1 << 10, 4 << 10, 64 << 10];
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
-struct Limits {
+struct MachineLimits {
     environment: Environment,
     directory: PathBuf,
     device: Vec<DeviceRow>,
@@ -48,7 +48,7 @@ struct Limits {
     load: String,
     /// Cores of those who put it there; none: one thread, bound to none.
     client_cores: Vec<usize>,
-    null_brokers: Vec<NullBroker>,
+    null_brokers: Vec<NullRow>,
 }
 
 /// Writes of one kind.
@@ -64,7 +64,7 @@ struct DeviceRow {
 
 /// What the null broker did under the load.
 #[derive(Debug, Serialize)]
-struct NullBroker {
+struct NullRow {
     durability: Durability,
     #[serde(flatten)]
     outcome: Outcome,
@@ -139,14 +139,14 @@ async fn machine(args: &LimitsArgs) -> Result<Ending, BenchError> {
     for durability in [Durability::None, Durability::Async, Durability::Sync] {
         eprintln!("null broker, {}", durability.describe());
         let measured = null.sends(durability, &args.message, live::line).await?;
-        null_brokers.push(NullBroker { durability, outcome: Outcome::of_run(&measured) });
+        null_brokers.push(NullRow { durability, outcome: Outcome::of_run(&measured) });
     }
     eprintln!("device, reads");
     let read = device::read_bytes_per_s(&directory).await;
     let device_read_bytes_per_s = read.map_err(|error| BenchError::file(&directory, error))?;
     scratch.remove_at_end();
     let load = format!("{}, {}", args.pace.describe(), args.message.describe());
-    let limits = Limits {
+    let limits = MachineLimits {
         environment: Environment::of_directory(&args.directory).await,
         directory,
         device,
@@ -199,7 +199,7 @@ async fn device_rows(directory: &Path) -> std::io::Result<Vec<DeviceRow>> {
     Ok(rows)
 }
 
-fn print(limits: &Limits) {
+fn print(limits: &MachineLimits) {
     println!("\n{}\n", environment::place(&limits.environment));
     println!("device: {}", limits.directory.display());
     let mut rows = table::plain();
@@ -241,13 +241,13 @@ fn print(limits: &Limits) {
     println!("{}", null_broker_table(&limits.null_brokers));
 }
 
-fn null_broker_table(null_brokers: &[NullBroker]) -> comfy_table::Table {
+fn null_broker_table(null_brokers: &[NullRow]) -> comfy_table::Table {
     let mut rows = table::plain();
     let is_closed =
-        null_brokers.iter().any(|NullBroker { outcome, .. }| outcome.is_closed_loop(SENDS));
+        null_brokers.iter().any(|NullRow { outcome, .. }| outcome.is_closed_loop(SENDS));
     let p50 = if is_closed { "closed loop: p50 us" } else { "p50 us" };
     rows.set_header(["answers after", "msg/s", "MB/s", "CPU us/msg", p50, "p99", "max"]);
-    for NullBroker { durability, outcome } in null_brokers {
+    for NullRow { durability, outcome } in null_brokers {
         let cpu = outcome.broker.map_or(0.0, |broker| broker.cpu_us_per_message);
         rows.add_row([
             durability.describe().to_owned(),

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 
 use crate::limits::Limits;
-use crate::limits::beside::NullBroker;
+use crate::limits::null_figures::NullBroker;
 use crate::report::outcome::Outcome;
 use crate::report::table;
 

@@ -31,7 +31,7 @@ use crate::report::outcome::Outcome;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::asked::Asked;
-use crate::versus::beside::Sends;
+use crate::versus::catch_up::CatchUpSends;
 use crate::versus::contestant::Running;
 use crate::versus::costs::{Watch, Watched};
 use crate::versus::figures::Figures;
@@ -92,7 +92,7 @@ pub async fn run(running: &mut Running, asked: &Asked<'_>) -> Result<Figures, Be
     let cold = Cold::prepare(running, &load, reads, asked).await?;
     cold.warm_up(asked.timing.warm_up).await?;
     let sends = match beside {
-        Some(_) => Some(Sends::alone(&cold, &load, asked).await?),
+        Some(_) => Some(CatchUpSends::alone(&cold, &load, asked).await?),
         None => None,
     };
     cold.log.check().await?;

@@ -105,13 +105,13 @@ pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration,
 
 /// What producers came to whose messages a load waits for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Beside {
+pub struct SentBeside {
     failures: u64,
     /// Of what was due, and of what was sent: what did not arrive in the counted time.
     backlog: u64,
 }
 
-impl Beside {
+impl SentBeside {
     /// Of the producers, when so many of their messages have arrived.
     pub fn of(sent: &Tally, arrived: u64) -> Self {
         let on_the_way = sent.messages().saturating_sub(arrived);
@@ -129,7 +129,7 @@ impl Beside {
 }
 
 /// Runs the load; also gives what ran beside, and what was spent.
-async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, Beside, Spent) {
+async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, SentBeside, Spent) {
     let timing = work.timing;
     let watch = Watch::start(Watched::of(running), &work.load, timing, prefix);
     let beside = work.beside.clone().map(|load| {
@@ -139,8 +139,8 @@ async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, Be
     let tally = Tally::with_interval_log(LogTime::now());
     let tally = work.load.run(timing, tally, |_, _| ()).await;
     let beside = match beside {
-        Some(sending) => Beside::of(&sending.await, tally.messages()),
-        None => Beside::default(),
+        Some(sending) => SentBeside::of(&sending.await, tally.messages()),
+        None => SentBeside::default(),
     };
     (Measured { tally, ..Measured::default() }, beside, watch.finish().await)
 }

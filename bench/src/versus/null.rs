@@ -32,7 +32,7 @@ use crate::versus::asked::Asked;
 use crate::versus::cold::ONE_READ;
 use crate::versus::costs::{Spent, Watch, Watched};
 use crate::versus::figures::Figures;
-use crate::versus::native::{Beside, keep};
+use crate::versus::native::{SentBeside, keep};
 use crate::workload::pull::PullPlan;
 
 /// Where the broker keeps its files that stores what is pulled.
@@ -106,14 +106,14 @@ struct Ran {
     measured: Measured,
     latency_of: &'static str,
     /// What producers came to whose messages it waited for.
-    beside: Beside,
+    beside: SentBeside,
     /// Stored bytes of a message that was read from the device, and what that gives per second.
     device_bytes: Option<(f64, f64)>,
 }
 
 impl Ran {
     fn of(measured: Measured, latency_of: &'static str) -> Self {
-        Self { measured, latency_of, beside: Beside::default(), device_bytes: None }
+        Self { measured, latency_of, beside: SentBeside::default(), device_bytes: None }
     }
 
     async fn sends(
@@ -130,7 +130,7 @@ impl Ran {
         args: &EndToEndArgs,
     ) -> Result<Self, BenchError> {
         let (measured, sent) = null.deliveries(durability, args).await?;
-        let beside = Beside::of(&sent, measured.tally.messages());
+        let beside = SentBeside::of(&sent, measured.tally.messages());
         Ok(Self { beside, ..Self::of(measured, end_to_end::LATENCY_OF) })
     }
 

@@ -24,7 +24,7 @@ use crate::versus::figures::Figures;
 use crate::versus::native::keep_with;
 
 /// Sends to the topic that is not read, which have run alone.
-pub struct Sends {
+pub struct CatchUpSends {
     producers: Producers,
     pace: PaceArgs,
     alone: Measured,
@@ -32,7 +32,7 @@ pub struct Sends {
     stolen_percent: Option<f64>,
 }
 
-impl Sends {
+impl CatchUpSends {
     /// Runs them alone, for the warm-up and the counted time.
     ///
     /// # Errors
