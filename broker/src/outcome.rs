@@ -74,6 +74,11 @@ impl Refusal {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
     }
 
+    /// The group does not exist here, and its use does not make it.
+    pub fn unknown_group(problem: impl Display) -> Self {
+        Self::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, problem.to_string())
+    }
+
     /// The table of progress is full.
     pub fn no_room_for_progress() -> Self {
         let remark = format!(

@@ -163,9 +163,7 @@ impl SubscriptionGroups {
         if let Some(group) = self.table.get(name) {
             return Ok((Arc::clone(group), false));
         }
-        if !settings.auto_create_subscription_group && !name.starts_with(SYSTEM_PREFIX) {
-            return Err(GroupError::Missing(name.to_owned()));
-        }
+        check_made_by_use(name, settings)?;
         let group = SubscriptionGroupConfig { group_name: name.to_owned(), ..Default::default() };
         self.insert(group, settings, now_ms).map(|group| (group, true))
     }
@@ -273,6 +271,17 @@ impl SubscriptionGroups {
         let made = self.table.insert(name, group, limit, now_ms);
         made.map_err(|Full { have, limit }| GroupError::Full { have, limit })
     }
+}
+
+/// Checks that a group that does not exist is made because a client consumes with it.
+///
+/// # Errors
+/// The settings do not allow it, or its name is illegal.
+pub fn check_made_by_use(name: &str, settings: &Settings) -> Result<(), GroupError> {
+    if !settings.auto_create_subscription_group && !name.starts_with(SYSTEM_PREFIX) {
+        return Err(GroupError::Missing(name.to_owned()));
+    }
+    names::check_group(name).map_err(GroupError::IllegalName)
 }
 
 /// Whether a group belongs to the system.

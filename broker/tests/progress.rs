@@ -91,6 +91,31 @@ fn progress_on_a_queue_that_a_topic_has_not_names_the_queues_it_has() {
 }
 
 #[test]
+fn a_group_of_the_system_is_made_by_use_whatever_the_settings_say() {
+    let dir = temp_dir();
+    let mut setup = Setup::new(1, 1);
+    setup.settings.auto_create_subscription_group = false;
+    setup.run(dir.path(), |bench| async move {
+        let client = bench.client().await;
+        let missing = response::SUBSCRIPTION_GROUP_NOT_EXIST;
+        for (group, expected) in
+            [("CID_RMQ_SYS_puller", response::PULL_NOT_FOUND), ("puller", missing)]
+        {
+            let header = PullRequest { consumer_group: group, ..pull_header("T", 0, 0) };
+            let pulled = client.pull_with(&header).await;
+            assert_eq!(pulled.code, expected, "a pull as {group}: {}", pulled.remark);
+        }
+        for (group, expected) in
+            [("CID_RMQ_SYS_committer", response::SUCCESS), ("committer", missing)]
+        {
+            let commit = update(group, 0, 1);
+            let answer = client.call(request::UPDATE_CONSUMER_OFFSET, &commit, &[]).await;
+            assert_eq!(answer.code(), expected, "a commit as {group}");
+        }
+    });
+}
+
+#[test]
 fn a_new_group_starts_at_the_beginning_of_a_young_queue() {
     let dir = temp_dir();
     Setup::new(1, 1).run(dir.path(), |bench| async move {

@@ -17,11 +17,11 @@ use ringmq_protocol::{Command, Header, WriteHeader};
 use ringmq_store::{QueueOffset, ReadError, ReadLimits, ReadQuery, ReadStatus, TimeBoundary};
 
 use crate::logs::OwnedLog;
-use crate::names;
 use crate::outcome::Refusal;
 use crate::services::control::decode;
 use crate::services::{Request, slow};
 use crate::shard::DataPlane;
+use crate::subscription_groups;
 use crate::survivors::MemberQueue;
 
 /// A queue whose first message lies at most this far behind the end of its log is young: a group
@@ -122,12 +122,8 @@ fn update(data: &Rc<DataPlane>, owned: &OwnedLog, request: Request<'_, '_>) -> R
     }
     let group = header.consumer_group;
     if view.group(group).is_none() {
-        let is_off = !view.settings().auto_create_subscription_group;
-        let problem = names::check_group(group).err();
-        if is_off || problem.is_some() {
-            let remark = problem.unwrap_or_else(|| format!("group {group} does not exist"));
-            return Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
-        }
+        let may_be_made = subscription_groups::check_made_by_use(group, view.settings());
+        may_be_made.map_err(Refusal::unknown_group)?;
     }
     let (host, topic) = (request.peer.peer_addr().ip(), header.topic);
     if !owned.commit(MemberQueue { host, group, topic, queue_id }, header.commit_offset) {

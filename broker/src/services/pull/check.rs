@@ -9,8 +9,8 @@ use ringmq_store::{BatchLimit, QueueOffset, ReadLimits, ReadQuery};
 
 use crate::config::Settings;
 use crate::filter::TagFilter;
-use crate::names;
 use crate::outcome::Refusal;
+use crate::subscription_groups;
 use crate::view::{Group, Topic, View};
 
 /// Who forbids a pull, in the answer's header.
@@ -91,7 +91,11 @@ fn check_group<'v>(view: &'v View, name: &str) -> Result<Option<&'v Group>, Deni
             Err(deny(forbidden::GROUP, format!("consumer group {name} is disabled")))
         }
         Some(group) => Ok(Some(group)),
-        None => check_unknown_group(view, name).map(|()| None),
+        None => {
+            let may_be_made = subscription_groups::check_made_by_use(name, view.settings());
+            may_be_made.map_err(Refusal::unknown_group)?;
+            Ok(None)
+        }
     }
 }
 
@@ -124,18 +128,6 @@ fn limits(settings: &Settings, memory_bytes: u64, messages_max: i32) -> ReadLimi
             bytes: settings.max_transfer_bytes_on_disk.into(),
         },
     }
-}
-
-fn check_unknown_group(view: &View, group: &str) -> Result<(), Denied> {
-    let remark = if !view.settings().auto_create_subscription_group {
-        format!("consumer group {group} does not exist and autoCreateSubscriptionGroup is off")
-    } else {
-        match names::check_group(group) {
-            Ok(()) => return Ok(()),
-            Err(problem) => problem,
-        }
-    };
-    Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark).into())
 }
 
 fn filter_of_request(header: &PullRequest<'_>) -> Result<TagFilter, Denied> {
