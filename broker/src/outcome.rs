@@ -69,7 +69,7 @@ impl Refusal {
         )
     }
 
-    /// A read failed: the device, or what it holds.
+    /// A read or a write failed: the device, or what it holds.
     pub fn failed(problem: impl Display) -> Self {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
     }

@@ -25,7 +25,7 @@ pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::later(async move {
-        parts.directory.settled().await.map_err(Refusal::malformed)?;
+        parts.directory.settled().await.map_err(Refusal::failed)?;
         parts.registered().await;
         let answer = Answer::default().field("version", version(&parts));
         Ok(if told.is_empty() { answer } else { answer.remark(told.join("; ")) })

@@ -8,8 +8,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringmq_protocol::codes::response;
-
 use super::{Attempt, Pass, from, moved};
 use crate::outcome::Refusal;
 use crate::services::kept::Kept;
@@ -56,7 +54,7 @@ async fn read_one(data: &Rc<DataPlane>, kept: Kept, topic: Option<Arc<Topic>>) {
         Ok(result) => attempt.answer(owned, &pulling, &result, &mut pieces),
         Err(error) => {
             tracing::error!(%error, topic = header.topic, queue = header.queue_id, "pull failed");
-            request.refuse(&Refusal::new(response::SYSTEM_ERROR, error.to_string()));
+            request.refuse(&Refusal::failed(error));
         }
     }
 }
