@@ -6,8 +6,8 @@
 //! that was answered; what a consumer has seen is never taken back; queue offsets have no gaps; and
 //! the broker serves again.
 //!
-//! Another number of histories: `SEEDS=200 cargo test -p ringmq-broker --test crash`. One of them
-//! again: `SEED=17` in its place.
+//! Another number of histories: `RINGMQ_SEEDS=200 cargo test -p ringmq-broker --test crash`. One of
+//! them again: `RINGMQ_SEED=17` in its place.
 
 mod support;
 
@@ -191,30 +191,40 @@ fn note(noted: &Noted, seed: u64, place: (i32, i64), body: Vec<u8>) {
     assert!(is_new, "seed {seed}: queue {} offset {} was given twice", place.0, place.1);
 }
 
-fn check(crash: Crash) {
+/// Lives through the histories of a test; one that fails says how to replay it.
+fn check(test: &str, crash: Crash) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let seeds = match number("SEED") {
+    let seeds = match number("RINGMQ_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(SEEDS),
+        None => 0..number("RINGMQ_SEEDS").unwrap_or(SEEDS),
     };
     for seed in seeds {
-        let world = World::new(seed);
-        let history = Rc::new(History { world: world.clone(), seed, crash });
-        world.run(async { history.live_through().await });
+        let live = || {
+            let world = World::new(seed);
+            let history = Rc::new(History { world: world.clone(), seed, crash });
+            world.run(async { history.live_through().await });
+        };
+        if let Err(panic) = std::panic::catch_unwind(live) {
+            eprintln!("seed {seed} failed; replay it with:");
+            eprintln!(
+                "RINGMQ_SEED={seed} cargo test -p ringmq-broker --test crash -- --exact {test}"
+            );
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 
 #[test]
 fn what_was_acknowledged_survives_kill_9_with_async_flush() {
-    check(Crash::Kill);
+    check("what_was_acknowledged_survives_kill_9_with_async_flush", Crash::Kill);
 }
 
 #[test]
 fn what_was_acknowledged_survives_power_loss_with_sync_flush() {
-    check(Crash::PowerLoss);
+    check("what_was_acknowledged_survives_power_loss_with_sync_flush", Crash::PowerLoss);
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_flush_that_failed() {
-    check(Crash::FailedFlush);
+    check("what_was_acknowledged_survives_a_flush_that_failed", Crash::FailedFlush);
 }
