@@ -7,6 +7,7 @@ mod all_shards;
 mod config;
 mod connection;
 mod group;
+mod page;
 mod progress;
 mod relay;
 mod reset;

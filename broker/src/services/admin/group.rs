@@ -68,7 +68,7 @@ pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Re
     let table = all.lent();
     let Some(first) = request.group_seq else { return json_answer(&table) };
     let total = table.subscription_group_table.len();
-    let page = super::config::page(first, request.max_group_num, total);
+    let page = super::page::page(first, request.max_group_num, total);
     let groups = table.subscription_group_table.into_iter().skip(page.start).take(page.len());
     let page = SubscriptionGroupTable { subscription_group_table: groups.collect(), ..table };
     Ok(json_answer(&page)?.field("totalGroupNum", total))

@@ -85,7 +85,7 @@ pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Re
     table.topic_queue_mapping_info_map = Some(BTreeMap::new());
     let Some(first) = request.topic_seq else { return json_answer(&table) };
     let total = table.topic_config_table.len();
-    let page = super::config::page(first, request.max_topic_num, total);
+    let page = super::page::page(first, request.max_topic_num, total);
     let topics = table.topic_config_table.into_iter().skip(page.start).take(page.len());
     let page = TopicConfigTable { topic_config_table: topics.collect(), ..table };
     Ok(json_answer(&page)?.field("totalTopicNum", total))
