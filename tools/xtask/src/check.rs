@@ -1,4 +1,4 @@
-//! All that CI checks without a server, in the same order on every desk: `cargo xtask check`.
+//! All that CI checks without a server, what is quick to fail first: `cargo xtask check`.
 
 use std::process::Command;
 use std::time::Instant;
