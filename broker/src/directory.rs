@@ -74,13 +74,13 @@ pub enum DirectoryError {
 
 /// Topics whose registration with the name servers is due.
 #[derive(Default)]
-pub struct Unregistered {
+pub struct RegistrationsDue {
     topics: RefCell<BTreeSet<String>>,
     /// Signalled when `topics` grew.
-    pub due: Notify,
+    pub grew: Notify,
 }
 
-impl Unregistered {
+impl RegistrationsDue {
     /// Takes the names; the caller registers them.
     pub fn take(&self) -> BTreeSet<String> {
         self.topics.take()
@@ -88,7 +88,7 @@ impl Unregistered {
 
     fn add(&self, topic: &str) {
         self.topics.borrow_mut().insert(topic.to_owned());
-        self.due.notify_one();
+        self.grew.notify_one();
     }
 }
 
@@ -118,7 +118,7 @@ pub struct Directory {
     /// Who we are.
     pub identity: Identity,
     /// What the name servers do not know yet.
-    pub unregistered: Unregistered,
+    pub registrations_due: RegistrationsDue,
     /// What is in force.
     settings: RefCell<Arc<Settings>>,
     /// What the next start will find: also the keys that a running broker does not change.
@@ -145,7 +145,7 @@ impl Directory {
         let writers = tables.writers(data.disk());
         let directory = Rc::new(Self {
             identity,
-            unregistered: Unregistered::default(),
+            registrations_due: RegistrationsDue::default(),
             next_settings: RefCell::new(Settings::clone(&settings)),
             settings: RefCell::new(settings),
             settings_version: Cell::default(),

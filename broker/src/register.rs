@@ -149,7 +149,7 @@ impl Registrar {
 
     /// Hands the directory's changes to all servers.
     fn collect_changes(&self) {
-        let topics = self.directory.unregistered.take();
+        let topics = self.directory.registrations_due.take();
         if topics.is_empty() {
             return;
         }
@@ -162,7 +162,7 @@ impl Registrar {
 
     async fn pass_changes(self: Rc<Self>) {
         loop {
-            self.directory.unregistered.due.notified().await;
+            self.directory.registrations_due.grew.notified().await;
             self.collect_changes();
         }
     }

@@ -83,13 +83,13 @@ impl Directory {
         if let Some(template) = template {
             self.writers.topics.changed();
             self.publish_topic(&template.topic_name);
-            self.unregistered.add(&template.topic_name);
+            self.registrations_due.add(&template.topic_name);
         }
         if before.broker_permission != settings.broker_permission {
             // Topics are registered with no more than the broker's permission, so every route
             // changes.
             for topic in self.topics().iter() {
-                self.unregistered.add(&topic.topic_name);
+                self.registrations_due.add(&topic.topic_name);
             }
         }
     }

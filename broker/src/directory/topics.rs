@@ -129,7 +129,7 @@ impl Directory {
             // A change that the disk refused before is none now, and as new to everybody.
             let is_news = self.publish_topic(&name);
             if is_changed || is_news {
-                self.unregistered.add(&name);
+                self.registrations_due.add(&name);
             }
             task::yield_if_needed().await;
         }
