@@ -21,7 +21,7 @@ use crate::names;
 use crate::versioned_table::{Full, VersionedTable};
 
 /// Most queues of one topic: what a route can say, and far above any use.
-pub const QUEUES_MAX: i32 = 65_535;
+pub const TOPIC_QUEUES_MAX: i32 = 65_535;
 
 /// Why a topic was not made or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,7 +184,7 @@ impl Topics {
             return Ok(Arc::clone(topic));
         }
         check_name(name)?;
-        let queues = queues.clamp(0, QUEUES_MAX);
+        let queues = queues.clamp(0, TOPIC_QUEUES_MAX);
         let topic = TopicConfig {
             topic_name: name.to_owned(),
             read_queue_nums: queues,
@@ -301,8 +301,8 @@ fn check_numbers(topic: &TopicConfig) -> Result<(), TopicError> {
     let queues =
         [("readQueueNums", topic.read_queue_nums), ("writeQueueNums", topic.write_queue_nums)];
     for (field, value) in queues {
-        if !(0..=QUEUES_MAX).contains(&value) {
-            let text = format!("{field}={value}: expected 0 to {QUEUES_MAX}");
+        if !(0..=TOPIC_QUEUES_MAX).contains(&value) {
+            let text = format!("{field}={value}: expected 0 to {TOPIC_QUEUES_MAX}");
             return Err(TopicError::OutOfRange(text));
         }
     }

@@ -24,7 +24,7 @@ use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 
 /// Most bytes of messages in one answer: frames end at 16 MiB.
-const ANSWER_MAX_BYTES: usize = 8 << 20;
+const FOUND_MAX_BYTES: usize = 8 << 20;
 
 /// Most reads of one look-up by key, over all logs: a run of the key index each, or a message. They
 /// reach back over 250 million messages with two keys, and take two seconds of a device that is
@@ -108,7 +108,7 @@ async fn search(data: &Rc<DataPlane>, mut wanted: Wanted) -> Result<Newest, Stri
         let shard = placement.shard_of_log(id);
         // What a log does not need the others have.
         let limits =
-            KeyLimits { bytes: ANSWER_MAX_BYTES, reads: reads_left / (placement.logs() - id) };
+            KeyLimits { bytes: FOUND_MAX_BYTES, reads: reads_left / (placement.logs() - id) };
         let (is_visit, part) = (shard != data.shard(), wanted.clone());
         let found = data.on_shard(shard, move |data: Rc<DataPlane>| async move {
             let searching = search_log(&data, id, &part, limits);
@@ -171,7 +171,7 @@ impl Newest {
         let fit = self.records.iter().take(count_max).take_while(|record| {
             let is_first = bytes == 0;
             bytes += record.len();
-            is_first || bytes <= ANSWER_MAX_BYTES
+            is_first || bytes <= FOUND_MAX_BYTES
         });
         let fit = fit.count();
         let is_full = fit == count_max || fit < self.records.len();

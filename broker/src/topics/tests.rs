@@ -135,7 +135,7 @@ fn tools_can_not_touch_system_topics_or_ask_for_impossible_numbers() {
         assert_eq!(update, Err(TopicError::SystemTopic(name.into())));
         assert!(topics.delete(name, &settings, BROKER, NOW).is_err(), "{name}");
     }
-    for bad in [config("t", -1, 6), config("t", QUEUES_MAX + 1, 6), config("t", 1, 16)] {
+    for bad in [config("t", -1, 6), config("t", TOPIC_QUEUES_MAX + 1, 6), config("t", 1, 16)] {
         let refused = topics.update(bad, "", &settings, BROKER, NOW);
         assert!(matches!(refused, Err(TopicError::OutOfRange(_))), "{refused:?}");
     }

@@ -115,7 +115,7 @@ async fn stats_of(
 /// The settings of topics, without those that are gone.
 ///
 /// # Errors
-/// They have more than `queues_max` queues.
+/// They have more than `queues_max` queues, which is what groups before left of [`QUEUES_MAX`].
 fn configs_of(
     parts: &Parts,
     topics: &BTreeSet<String>,

@@ -146,13 +146,11 @@ fn filter_of_group(group: Option<&Group>, header: &PullRequest<'_>) -> Result<Ta
     };
     if live.is_broadcasting && !group.broadcast_enabled {
         let remark = format!("broadcasting is disabled for consumer group {name}");
-        let forbidden_by = Some(forbidden::BROADCAST);
-        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
+        return Err(deny(forbidden::BROADCAST, remark));
     }
     if group.forbidden_topics.iter().any(|topic| topic == header.topic) {
         let remark = format!("consumer group {name} may not read topic {}", header.topic);
-        let forbidden_by = Some(forbidden::SUBSCRIPTION);
-        return Err(Denied { refusal: Refusal::no_permission(remark), forbidden_by });
+        return Err(deny(forbidden::SUBSCRIPTION, remark));
     }
     let Some(subscription) = live.subscriptions.get(header.topic) else {
         return Err(missing(format!(
