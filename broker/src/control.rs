@@ -31,7 +31,7 @@ pub struct TopicWanted {
 /// The control plane, as the shard that runs it sees it.
 pub trait ControlPlane: 'static {
     /// Answers a request of any code that the data plane does not serve; unknown codes get RC 3.
-    /// Messages that Go clients give back get no answer.
+    /// Messages that Go clients send back get no answer.
     fn on_request(&self, peer: &Peer, command: &Command<'_>);
 
     /// A connection that sent a heartbeat or an unregistration was closed.

@@ -6,7 +6,7 @@
 //! it, and nothing would show that. So after such a start the log notes how far it has *given* each
 //! queue to each member: the end that the start found, and where an answer to a pull went on. A
 //! position behind that, and behind the progress of the group, is from before: a commit of it is
-//! dropped, a pull from it is sent back, by a reset (`logs/progress.rs`).
+//! dropped, a pull from it is moved back, by a reset (`logs/progress.rs`).
 //!
 //! Members of one group are told from each other by their hosts, as several hold one queue for a
 //! moment: the first that is back is alone in the group, begins in all queues, and gives most of
@@ -28,10 +28,10 @@
 //! - Commits of a tool that sets progress by UPDATE_CONSUMER_OFFSET (older ones do, and Apache's
 //!   mqadmin for a group that is not online), behind what the group was given, are answered SUCCESS
 //!   and dropped, as they look like those of a member. INVOKE_BROKER_TO_RESET_OFFSET sets it.
-//! - A client that seeks behind what it was given is sent back, and gets messages twice. So does a
+//! - A client that seeks behind what it was given is moved back, and gets messages twice. So does a
 //!   member that goes on with positions of another host, or comes by another address.
 //! - A pull in the name of a group, ahead of its progress, from a host that was given nothing there
-//!   (a dashboard that peeks, say), looks like that of a member: the whole group is sent back to
+//!   (a dashboard that peeks, say), looks like that of a member: the whole group is moved back to
 //!   its saved progress, and gets what it consumed since its last commit twice. That ends with this
 //!   time.
 //! - Members of a group on one host, or behind one address, that hold one queue at once (those of a

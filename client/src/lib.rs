@@ -31,7 +31,7 @@
 //!   when its batch has returned, unless it is lost. Final: a queue that comes back is assigned
 //!   anew.
 //!
-//! Invariants: every message below a stored offset was consumed (or given back to the broker); an
+//! Invariants: every message below a stored offset was consumed (or sent back to the broker); an
 //! offset is stored only while the queue is assigned, and once when it is given up; what a poll
 //! returns counts as consumed when the consumer polls again, commits or leaves; an orderly queue is
 //! consumed only while its lock was confirmed within the last 30 s.
@@ -43,7 +43,7 @@
 //! - No name server answers: known routes stay in use; new topics fail, naming every address.
 //! - A pull fails: it is tried again after a second, from the master. Its offset does not exist any
 //!   more: consumption goes on where the broker says, with a warning in the log.
-//! - A listener fails or panics: the message is given back to its broker, else sent to the retry
+//! - A listener fails or panics: the message is sent back to its broker, else sent to the retry
 //!   topic, else consumed here again.
 //! - A commit fails: the offset stays due and goes out with the next round; one that was asked for
 //!   fails, naming the brokers that did not store it.

@@ -82,9 +82,9 @@ impl OwnedLog {
         false
     }
 
-    /// Sends a member that is `at` a position which a crash took to the progress of its group, or
+    /// Moves a member that is `at` a position which a crash took to the progress of its group, or
     /// to the end of what the crash left.
-    fn send_back(&self, of: MemberQueue<'_>, at: QueueOffset) {
+    fn move_back(&self, of: MemberQueue<'_>, at: QueueOffset) {
         let MemberQueue { group, topic, queue_id, .. } = of;
         let mut resets = self.resets.borrow_mut();
         if resets.get(group, topic, queue_id).is_some() {
@@ -113,7 +113,7 @@ impl OwnedLog {
         // Some clients pull from -1 after an error.
         let at = QueueOffset(u64::try_from(from).unwrap_or(0));
         if self.is_from_before(of, at) {
-            self.send_back(of, at);
+            self.move_back(of, at);
         }
         let told = self.resets.borrow_mut().tell(group, topic, queue_id, from);
         match told {
@@ -182,7 +182,7 @@ impl OwnedLog {
         })
     }
 
-    /// After a crash that may have taken messages: members that are ahead are sent back when they
+    /// After a crash that may have taken messages: members that are ahead are moved back when they
     /// come.
     pub fn look_for_survivors(&self) {
         self.survivors.look_for(Instant::now());

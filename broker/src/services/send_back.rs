@@ -1,4 +1,4 @@
-//! Messages that consumers give back: CONSUMER_SEND_MSG_BACK (36). This broker takes none; a client
+//! Messages that consumers send back: CONSUMER_SEND_MSG_BACK (36). This broker takes none; a client
 //! that hears so keeps the message and consumes it again by itself.
 //!
 //! The Go client, as of 2.1.2, takes any answer for success, and drops the message. Only without an
@@ -15,7 +15,7 @@ use crate::names;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 
-/// Refuses what consumers give back.
+/// Refuses what consumers send back.
 #[derive(Default)]
 pub struct SendBacks {
     unanswered: Cell<u64>,
@@ -35,7 +35,7 @@ impl SendBacks {
                 client = %peer.peer_addr(),
                 group = group.unwrap_or_default(),
                 unanswered = self.unanswered.get(),
-                "a Go client gives a message back: it gets no answer, since it would take any for \
+                "a Go client sends a message back: it gets no answer, since it would take any for \
                  success and drop the message; so it consumes it again by itself, 8 s later"
             );
         }

@@ -23,7 +23,7 @@
 //!
 //! What is pending is saved with the progress, as the members outlive the broker: a new reset
 //! before it is answered, the end of one with the next progress (`flushConsumerOffsetInterval`). A
-//! crash between sends members back once more that had obeyed; they get messages twice and miss
+//! crash between moves members back once more that had obeyed; they get messages twice and miss
 //! none. A crash that takes messages takes positions back to the end of their queues, those of
 //! resets, too ([`Resets::limit`]). Positions that members alone know are sent there when they come
 //! (the broker's `survivors.rs`).

@@ -1,4 +1,4 @@
-//! Messages that shall come again: given back to their broker, or sent to the group's retry topic
+//! Messages that shall come again: sent back to their broker, or sent to the group's retry topic
 //! when the broker does not take them back.
 
 use ringmq_protocol::properties::keys;
@@ -29,15 +29,15 @@ impl Member {
         delay_level: i32,
     ) -> Result<(), ClientError> {
         let bound = self.reconsume_bound();
-        let given_back = match self.instance.master(&message.queue.broker_name) {
+        let sent_back = match self.instance.master(&message.queue.broker_name) {
             Ok(broker) => {
                 let group = &self.config.group;
-                self.instance.give_back(&broker, group, message, delay_level, bound).await
+                self.instance.send_back(&broker, group, message, delay_level, bound).await
             }
             Err(fault) => Err(fault),
         };
-        let Err(fault) = given_back else { return Ok(()) };
-        tracing::debug!(id = message.message_id(), %fault, "not given back, sent to retry topic");
+        let Err(fault) = sent_back else { return Ok(()) };
+        tracing::debug!(id = message.message_id(), %fault, "not sent back, sent to retry topic");
         self.send_to_retry_topic(message, message.reconsume_times + 1, bound).await
     }
 

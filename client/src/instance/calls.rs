@@ -146,7 +146,7 @@ impl Instance {
     }
 
     /// Has the broker deliver a message to the group again, at a delay level.
-    pub(crate) async fn give_back(
+    pub(crate) async fn send_back(
         &self,
         broker: &Server,
         group: &str,

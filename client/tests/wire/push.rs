@@ -126,7 +126,7 @@ fn a_failed_message_comes_again_through_the_retry_topic() {
     assert_eq!(seen.wait(2), ["again", "again"]);
     assert_eq!(topics.wait(2), ["T", "T"], "the application sees its own topic");
     let state = broker.state();
-    assert_eq!(state.count(request::CONSUMER_SEND_MSG_BACK), 1, "first it is given back");
+    assert_eq!(state.count(request::CONSUMER_SEND_MSG_BACK), 1, "first it is sent back");
     let record = ringmq_protocol::record::Record::parse(
         &state
             .queues

@@ -202,7 +202,7 @@ pub fn run_folder(name: &str, keep: bool) -> Outcome<PathBuf> {
 
 /// What Apache's broker does otherwise, and Java scenarios hold ours to. It writes the table of all
 /// progress in a form that Java's reader refuses, resets the progress of consumers that are online
-/// only, and lists a deleted group again. A message given back comes when the consumer has found
+/// only, and lists a deleted group again. A message sent back comes when the consumer has found
 /// the route of its retry topic, up to 30 s later. Of topics changed at the same moment some do not
 /// reach the name server. A body too large is refused late on a busy machine. A request with a
 /// binary header is answered in the encoding of the broker's own settings. Requests for a reply are

@@ -1,4 +1,4 @@
-//! Sends: 10, 310, 320, replies 324, 325; messages given back 36; recall 370; pushed replies 326.
+//! Sends: 10, 310, 320, replies 324, 325; messages sent back 36; recall 370; pushed replies 326.
 
 use crate::error::HeaderError;
 use crate::fields::{FieldWriter, Fields};
@@ -158,7 +158,7 @@ headers! {
         optional trace_on: &'h str = "TRACE_ON",
     }
 
-    /// CONSUMER_SEND_MSG_BACK (36): a consumer gives a message back.
+    /// CONSUMER_SEND_MSG_BACK (36): a consumer sends a message back.
     pub struct SendBackRequest<'h> {
         /// Physical offset of the message.
         required offset: i64 = "offset",
