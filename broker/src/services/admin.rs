@@ -4,6 +4,7 @@
 //! are concerned, and answer with bodies of their own.
 
 mod all_shards;
+mod change_progress;
 mod config;
 mod connection;
 mod group;

@@ -1,5 +1,4 @@
-//! What administration asks the shards for: bounds of queues, progress of groups, and their
-//! deletion.
+//! What administration asks the shards for: bounds of queues, messages, progress of groups.
 //!
 //! Each function runs one job on every shard at the same time; a job touches the logs of its shard
 //! only.
@@ -12,8 +11,6 @@ use ringmq_runtime::task;
 use ringmq_store::{LogPosition, QueueOffset, TimeBoundary};
 
 use crate::logs::OwnedLog;
-use crate::router::HashedQueue;
-use crate::services::pull;
 use crate::shard::DataPlane;
 
 /// Queues, or groups, that are looked at in one step of a shard, which may have 300,000 of them: at
@@ -43,7 +40,7 @@ pub(super) struct Progress {
 
 /// Whose progress is wanted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(super) struct Whose {
     pub group: Option<String>,
     pub topic: Option<String>,
 }
@@ -52,16 +49,16 @@ pub(super) struct Filter {
 pub(super) type Queues<T> = HashMap<(String, i32), T>;
 
 /// The bounds of every queue of `topics` that ever had a message.
-pub(super) async fn ranges(data: &Rc<DataPlane>, topics: Vec<String>) -> Queues<Bounds> {
+pub(super) async fn bounds(data: &Rc<DataPlane>, topics: Vec<String>) -> Queues<Bounds> {
     let topics: Arc<HashSet<String>> = Arc::new(topics.into_iter().collect());
     let parts = data.on_all_shards(move |data| {
         let topics = Arc::clone(&topics);
-        async move { ranges_of_shard(&data, &topics).await }
+        async move { bounds_of_shard(&data, &topics).await }
     });
     parts.await.into_iter().flatten().collect()
 }
 
-async fn ranges_of_shard(
+async fn bounds_of_shard(
     data: &DataPlane,
     topics: &HashSet<String>,
 ) -> Vec<((String, i32), Bounds)> {
@@ -171,15 +168,15 @@ pub(super) async fn progress_bytes(data: &Rc<DataPlane>) -> usize {
 }
 
 /// The progress of groups, in no order.
-pub(super) async fn progress(data: &Rc<DataPlane>, filter: Filter) -> Vec<Progress> {
+pub(super) async fn progress(data: &Rc<DataPlane>, whose: Whose) -> Vec<Progress> {
     let parts = data.on_all_shards(move |data| {
-        let filter = filter.clone();
+        let whose = whose.clone();
         async move {
             let mut found = Vec::new();
             for owned in data.local.logs() {
                 owned.offsets.borrow().for_each(|group, topic, queue_id, offset| {
-                    let is_wanted = filter.group.as_deref().is_none_or(|wanted| wanted == group)
-                        && filter.topic.as_deref().is_none_or(|wanted| wanted == topic);
+                    let is_wanted = whose.group.as_deref().is_none_or(|wanted| wanted == group)
+                        && whose.topic.as_deref().is_none_or(|wanted| wanted == topic);
                     if is_wanted {
                         let (group, topic) = (group.to_owned(), topic.to_owned());
                         let offset = offset.wire();
@@ -235,66 +232,4 @@ pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Op
         owned.log.record_at(position).await.ok().flatten().map(|record| record.to_vec())
     });
     read.await
-}
-
-/// Why progress was not set.
-pub(super) enum NotSet {
-    /// The topic of that name is gone, or about to be.
-    NoTopic(String),
-    /// A table had no room for some of it.
-    NoRoom,
-    /// What the disk said; in memory it is set.
-    NotSaved(String),
-}
-
-/// Sets the progress of groups, also on disk: a crash must not bring the old one back.
-///
-/// # Errors
-/// See [`NotSet`].
-pub(super) async fn set_progress(
-    data: &Rc<DataPlane>,
-    targets: Vec<Progress>,
-) -> Result<(), NotSet> {
-    let targets = Arc::new(targets);
-    let set = data.on_all_shards(move |data| {
-        let targets = Arc::clone(&targets);
-        async move { set_progress_of_shard(&data, &targets).await }
-    });
-    set.await.into_iter().collect()
-}
-
-async fn set_progress_of_shard(data: &Rc<DataPlane>, targets: &[Progress]) -> Result<(), NotSet> {
-    let mut is_all = true;
-    for target in targets {
-        let Ok(offset) = u64::try_from(target.offset) else { continue };
-        if let Some(owned) = data.local.log_of(&target.topic, target.queue_id) {
-            let (group, topic) = (&target.group, &target.topic);
-            // A deletion that began meanwhile is past it, and the next topic would have it.
-            if data.local.view().topic(topic).is_none() {
-                return Err(NotSet::NoTopic(topic.clone()));
-            }
-            is_all &= owned.reset(group, topic, target.queue_id, QueueOffset(offset));
-            pull::held::disturb(data, HashedQueue::new(topic, target.queue_id));
-        }
-    }
-    data.save_progress().await.map_err(NotSet::NotSaved)?;
-    if is_all { Ok(()) } else { Err(NotSet::NoRoom) }
-}
-
-/// Forgets how far a group is, everywhere, and on disk: a crash must not bring it back.
-///
-/// # Errors
-/// What the disk refused; in memory it is forgotten.
-pub(super) async fn delete_progress(data: &Rc<DataPlane>, group: &str) -> Result<(), String> {
-    let group = group.to_owned();
-    let deleted = data.on_all_shards(move |data| {
-        let group = group.clone();
-        async move {
-            for owned in data.local.logs() {
-                owned.delete_group(&group);
-            }
-            data.save_progress().await
-        }
-    });
-    deleted.await.into_iter().collect()
 }

@@ -14,7 +14,7 @@ use ringmq_protocol::headers::admin::{
 use ringmq_protocol::names::retry_topic;
 
 use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
-use super::{Parts, all_shards};
+use super::{Parts, change_progress};
 use crate::outcome::Refusal;
 
 pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
@@ -50,7 +50,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     Reaction::later(async move {
         parts.directory.delete_group(&group).await?;
         if clean_offset {
-            all_shards::delete_progress(&parts.data, &group).await.map_err(Refusal::failed)?;
+            change_progress::delete(&parts.data, &group).await.map_err(Refusal::failed)?;
         }
         let topic = retry_topic(&group);
         if parts.directory.settings().auto_create_subscription_group {

@@ -21,7 +21,7 @@ use ringmq_store::offsets;
 
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
-use super::all_shards::{self, Filter, Progress, Queues};
+use super::all_shards::{self, Progress, Queues, Whose};
 use crate::outcome::Refusal;
 
 /// Queues of one answer, those of each group counted: their text fills a frame of 16 MiB, and no
@@ -40,8 +40,8 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let named: BTreeSet<String> = named.map(str::to_owned).collect();
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let filter = Filter { group: Some(group.clone()), topic: None };
-        let progress = all_shards::progress(&parts.data, filter).await;
+        let whose = Whose { group: Some(group.clone()), topic: None };
+        let progress = all_shards::progress(&parts.data, whose).await;
         let mut topics = named;
         if topics.is_empty() {
             topics = topics_read(&parts, &group, &progress);
@@ -81,7 +81,7 @@ async fn stats_of(
     let configs = configs_of(parts, topics, queues_max)?;
     let committed: Queues<i64> =
         progress.iter().map(|one| ((one.topic.clone(), one.queue_id), one.offset)).collect();
-    let ranges = all_shards::ranges(&parts.data, topics.iter().cloned().collect()).await;
+    let bounds = all_shards::bounds(&parts.data, topics.iter().cloned().collect()).await;
     // The time of the last message that was consumed tells how old the backlog is.
     let consumed = committed.iter().filter(|(_, offset)| **offset > 0);
     let consumed = consumed.map(|(queue, offset)| (queue.clone(), *offset - 1)).collect();
@@ -93,14 +93,14 @@ async fn stats_of(
         for queue_id in 0..config.read_queue_nums {
             let key = (topic.clone(), queue_id);
             let consumer_offset = committed.get(&key).copied().unwrap_or(0);
-            let range = ranges.get(&key).copied().unwrap_or_default();
+            let held = bounds.get(&key).copied().unwrap_or_default();
             let queue = MessageQueue {
                 broker_name: parts.broker_name().to_owned(),
                 queue_id,
                 topic: topic.clone(),
             };
             let offsets = OffsetWrapper {
-                broker_offset: range.max,
+                broker_offset: held.max,
                 consumer_offset,
                 last_timestamp: stored_at_ms.get(&key).copied().unwrap_or(0),
                 pull_offset: consumer_offset,
@@ -151,7 +151,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let mut by_group = by_group(all_shards::progress(&parts.data, Filter::default()).await);
+        let mut by_group = by_group(all_shards::progress(&parts.data, Whose::default()).await);
         let mut list = ConsumeStatsList {
             broker_addr: parts.directory.identity.address.clone(),
             ..ConsumeStatsList::default()
@@ -198,7 +198,7 @@ pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
             data_version: Some(parts.directory.topics().version()),
             ..ConsumerOffsetTable::default()
         };
-        for one in all_shards::progress(&parts.data, Filter::default()).await {
+        for one in all_shards::progress(&parts.data, Whose::default()).await {
             let key = offsets::key(&one.group, &one.topic);
             table.offset_table.entry(key).or_default().insert(one.queue_id, one.offset);
         }
@@ -214,8 +214,8 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let filter = Filter { group: None, topic: Some(topic.clone()) };
-        let progress = all_shards::progress(&parts.data, filter).await;
+        let whose = Whose { group: None, topic: Some(topic.clone()) };
+        let progress = all_shards::progress(&parts.data, whose).await;
         let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
         for (name, group) in parts.clients.groups().all_consumers() {
             if group.subscriptions.get(&topic).is_some() {
@@ -234,8 +234,8 @@ pub(super) fn topics_of_group(parts: &Rc<Parts>, command: &Command<'_>) -> React
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let filter = Filter { group: Some(group.clone()), topic: None };
-        let progress = all_shards::progress(&parts.data, filter).await;
+        let whose = Whose { group: Some(group.clone()), topic: None };
+        let progress = all_shards::progress(&parts.data, whose).await;
         let topic_list = topics_read(&parts, &group, &progress).into_iter().collect();
         let broker_addr = Some(parts.directory.identity.address.clone());
         json_answer(&TopicList { broker_addr, topic_list })

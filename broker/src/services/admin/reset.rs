@@ -15,7 +15,8 @@ use ringmq_protocol::headers::client::ResetOffsetRequest;
 
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
-use super::all_shards::{self, NotSet, Progress};
+use super::all_shards::{self, Progress};
+use super::change_progress::{self, NotSet};
 use super::group::no_group;
 use crate::outcome::Refusal;
 
@@ -43,7 +44,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
         let targets = targets(&parts, &wanted).await?;
-        all_shards::set_progress(&parts.data, targets.clone()).await.map_err(
+        change_progress::set(&parts.data, targets.clone()).await.map_err(
             |reason| match reason {
                 NotSet::NoTopic(topic) => Refusal::no_topic(&topic),
                 NotSet::NoRoom => Refusal::no_room_for_progress(),
@@ -72,7 +73,7 @@ async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Re
         Some(queue_id) => vec![queue_id],
         None => (0..topic.read_queue_nums).collect(),
     };
-    let ranges = all_shards::ranges(&parts.data, vec![wanted.topic.clone()]).await;
+    let bounds = all_shards::bounds(&parts.data, vec![wanted.topic.clone()]).await;
     let by_time = wanted.queue_id.is_none() || wanted.offset.is_none();
     let found = if by_time && wanted.timestamp_ms >= 0 {
         all_shards::offsets_at(&parts.data, &wanted.topic, queues.clone(), wanted.timestamp_ms)
@@ -82,16 +83,16 @@ async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Re
     };
     let mut targets = Vec::new();
     for queue_id in queues {
-        let range = ranges.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or_default();
+        let held = bounds.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or_default();
         let offset = match wanted.offset {
             Some(offset) if wanted.queue_id.is_some() => {
-                if offset < range.min || offset > range.max + 1 {
-                    return Err(out_of_range(offset, range.min, range.max));
+                if offset < held.min || offset > held.max + 1 {
+                    return Err(out_of_range(offset, held.min, held.max));
                 }
                 offset
             }
-            _ if wanted.timestamp_ms < 0 => range.max,
-            _ => found.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or(range.max),
+            _ if wanted.timestamp_ms < 0 => held.max,
+            _ => found.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or(held.max),
         };
         let (group, topic) = (wanted.group.clone(), wanted.topic.clone());
         targets.push(Progress { group, topic, queue_id, offset });

@@ -116,19 +116,19 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let parts = Rc::clone(parts);
     Reaction::gathered(async move {
-        let ranges = all_shards::ranges(&parts.data, vec![topic.clone()]).await;
+        let bounds = all_shards::bounds(&parts.data, vec![topic.clone()]).await;
         let queues = config.read_queue_nums.max(config.write_queue_nums);
         let mut table = TopicStatsTable::default();
         for queue_id in 0..queues {
-            let range = ranges.get(&(topic.clone(), queue_id)).copied().unwrap_or_default();
+            let held = bounds.get(&(topic.clone(), queue_id)).copied().unwrap_or_default();
             let broker_name = parts.broker_name().to_owned();
             let queue = MessageQueue { broker_name, queue_id, topic: topic.clone() };
-            let bounds = TopicOffset {
-                last_update_timestamp: range.last_stored_at_ms,
-                max_offset: range.max,
-                min_offset: range.min,
+            let offsets = TopicOffset {
+                last_update_timestamp: held.last_stored_at_ms,
+                max_offset: held.max,
+                min_offset: held.min,
             };
-            table.offset_table.insert(queue, bounds);
+            table.offset_table.insert(queue, offsets);
         }
         table.topic_put_tps = parts.runtime.topic_rate(&topic);
         json_answer(&table)
