@@ -7,7 +7,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
 use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
@@ -15,7 +14,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task::{self, LocalFuture};
 
 use super::control::{Answer, reply};
-use super::turns::Turns;
+use super::turns::{FullInARow, Turns};
 use crate::link::ConnectionKey;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
@@ -23,9 +22,6 @@ use crate::peer::Peer;
 /// Requests in line, half of them of one connection: a tool asks for one after the other, a
 /// dashboard for a few.
 const WAITING_MAX: usize = 1024;
-
-/// Pause when nobody in line reads.
-const ALL_BLOCKED_PAUSE: Duration = Duration::from_millis(2);
 
 /// The line of the control plane.
 pub struct GatherLine {
@@ -66,19 +62,17 @@ impl GatherLine {
     }
 
     async fn serve(self: Rc<Self>) {
-        let mut blocked = 0;
+        let mut full = FullInARow::default();
         while let Some((key, peer)) = self.next_turn() {
+            // Such an answer costs more than to ask another shard first.
             if peer.is_gone().await {
                 self.waiting.borrow_mut().forget(key);
             } else if peer.is_out_full().await {
                 self.waiting.borrow_mut().put_back(key);
-                blocked += 1;
-                if blocked >= self.waiting.borrow().len() {
-                    blocked = 0;
-                    task::sleep(ALL_BLOCKED_PAUSE).await;
-                }
+                let limit = self.waiting.borrow().len();
+                full.add(limit).await;
             } else {
-                blocked = 0;
+                full.end();
                 let (Waiting { peer, to, answer }, _) = self.waiting.borrow_mut().take(key);
                 reply(&peer, &to, answer.await);
                 task::yield_now().await;

@@ -8,7 +8,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
 use ringmq_protocol::WriteHeader;
 use ringmq_protocol::codes::response;
@@ -22,7 +21,7 @@ use crate::link::ConnectionKey;
 use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::services::Request;
-use crate::services::turns::Turns;
+use crate::services::turns::{FullInARow, Turns};
 use crate::shard::DataPlane;
 
 /// Requests that run at the same time on a shard: enough to keep a device busy at 64 KiB each.
@@ -42,10 +41,7 @@ const KEPT_BYTES: usize = 512;
 
 /// Connections that are found full one after the other before a worker pauses: a look at each costs
 /// 0.1 us, and there may be many.
-const BLOCKED_IN_A_ROW_MAX: usize = 256;
-
-/// Pause when every connection in line is full.
-const ALL_BLOCKED_PAUSE: Duration = Duration::from_millis(2);
+const FULL_IN_A_ROW_MAX: usize = 256;
 
 /// The line of one shard.
 pub struct SlowLane {
@@ -137,22 +133,21 @@ fn add_worker(data: &Rc<DataPlane>) {
 
 async fn work(data: Rc<DataPlane>) {
     let lane = &data.services().slow;
-    let mut blocked = 0;
+    let mut full = FullInARow::default();
     while let Some((key, peer)) = lane.next_turn() {
+        // One of another shard may be gone unnoticed: its answer is made in vain. To ask for that,
+        // too, would cost each request another way there and back.
         if peer.is_closed() {
             lane.line.borrow_mut().forget(key);
             continue;
         }
         if peer.is_out_full().await {
             lane.line.borrow_mut().put_back(key);
-            blocked += 1;
-            if blocked >= lane.line.borrow().len().min(BLOCKED_IN_A_ROW_MAX) {
-                blocked = 0;
-                task::sleep(ALL_BLOCKED_PAUSE).await;
-            }
+            let limit = lane.line.borrow().len().min(FULL_IN_A_ROW_MAX);
+            full.add(limit).await;
             continue;
         }
-        blocked = 0;
+        full.end();
         let (job, has_more) = lane.line.borrow_mut().take(key);
         if has_more {
             // Those that found nobody's turn have ended.
@@ -200,6 +195,8 @@ impl SlowLane {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use ringmq_runtime::sim::World;
 
     use super::*;

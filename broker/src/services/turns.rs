@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::random::HashMap;
+use ringmq_runtime::task;
 
 use crate::link::ConnectionKey;
 use crate::shares::Shares;
 
 /// Time between two times that places are taken back: it costs up to a millisecond.
 const LEVEL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause when every connection in line is full.
+const ALL_FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// What waits, by connection.
 pub(super) struct Turns<J> {
@@ -124,6 +128,26 @@ impl<J> Turns<J> {
         let waiting = self.waiting.remove(&key).unwrap_or_default();
         let places = waiting.iter().map(|(places, _)| places).sum();
         self.places.give_back(key, places);
+    }
+}
+
+/// Connections that whoever serves a line found full, one after the other.
+#[derive(Default)]
+pub(super) struct FullInARow(usize);
+
+impl FullInARow {
+    /// Counts one more, and pauses when there are `limit`.
+    pub(super) async fn add(&mut self, limit: usize) {
+        self.0 += 1;
+        if self.0 >= limit {
+            self.0 = 0;
+            task::sleep(ALL_FULL_PAUSE).await;
+        }
+    }
+
+    /// One had room.
+    pub(super) fn end(&mut self) {
+        self.0 = 0;
     }
 }
 
