@@ -2,12 +2,7 @@
 //!
 //! In a process of its own, since the simulated disks are memory, which other tests measure.
 
-#[path = "control/boot.rs"]
-mod boot;
 mod support;
-#[allow(dead_code, reason = "each test binary uses its part")]
-#[path = "control/world.rs"]
-mod world;
 
 use std::time::Duration;
 
@@ -17,9 +12,9 @@ use ringmq_protocol::record::records;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use boot::{BROKER, boot, connect};
 use support::TIMEOUT;
-use world::create;
+use support::boot::{BROKER, boot, connect};
+use support::world::create;
 
 /// Crashes. A broker that is killed never lets its simulated disk go, so each keeps some 120 MiB.
 const SEEDS: u64 = 8;

@@ -1,12 +1,7 @@
 //! What members of groups are told, and for how long their locks count: whole brokers in the
 //! simulated world.
 
-#[path = "control/boot.rs"]
-mod boot;
 mod support;
-#[allow(dead_code, reason = "each test binary uses its part")]
-#[path = "control/world.rs"]
-mod world;
 
 use std::time::Duration;
 
@@ -20,8 +15,8 @@ use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use boot::{boot, connect};
-use world::{Client, beat, create};
+use support::boot::{boot, connect};
+use support::world::{Client, beat, create};
 
 /// Takes the lock of a queue of topic `T` for a client of group `g`, or gives it back.
 async fn ask_lock(client: &Client, code: i32, client_id: &str, queue_id: i32) {

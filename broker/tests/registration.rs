@@ -2,13 +2,7 @@
 //!
 //! In a process of its own, since the simulated disks are memory, which other tests measure.
 
-#[allow(dead_code, reason = "each test binary uses its part")]
-#[path = "control/boot.rs"]
-mod boot;
 mod support;
-#[allow(dead_code, reason = "each test binary uses its part")]
-#[path = "control/world.rs"]
-mod world;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -25,7 +19,8 @@ use ringmq_runtime::sim::World;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
-use world::{Client, route};
+use support::boot;
+use support::world::{Client, route};
 
 const NAMESRV: u32 = 2;
 

@@ -3,8 +3,6 @@
 //!
 //! In a process of its own, as `deletion` is.
 
-#[path = "control/boot.rs"]
-mod boot;
 #[path = "resets/deletions.rs"]
 mod deletions;
 #[path = "resets/lost_index.rs"]
@@ -12,9 +10,6 @@ mod lost_index;
 mod support;
 #[path = "resets/survivors.rs"]
 mod survivors;
-#[allow(dead_code, reason = "each test binary uses its part")]
-#[path = "control/world.rs"]
-mod world;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,8 +23,8 @@ use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task::{self, Task};
 
-use boot::{BROKER, boot, connect};
-use world::{Client, create};
+use support::boot::{BROKER, boot, connect};
+use support::world::{Client, create};
 
 const QUEUE: i32 = 1;
 

@@ -1,12 +1,7 @@
 //! Topics and groups when the disk refuses their tables, and when their settings are unusual: whole
 //! brokers in the simulated world.
 
-#[path = "control/boot.rs"]
-mod boot;
 mod support;
-#[allow(dead_code, reason = "each test binary uses its part")]
-#[path = "control/world.rs"]
-mod world;
 
 use ringmq_protocol::bodies::group::SubscriptionGroupConfig;
 use ringmq_protocol::codes::{request, response};
@@ -16,9 +11,9 @@ use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use boot::{BROKER, boot, connect};
 use support::TIMEOUT;
-use world::{Client, create, send_header};
+use support::boot::{BROKER, boot, connect};
+use support::world::{Client, create, send_header};
 
 const T1: TopicRequest<'_> = TopicRequest { topic: "T1", lo: None };
 

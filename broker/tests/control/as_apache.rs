@@ -12,7 +12,7 @@ use ringmq_protocol::json;
 use ringmq_protocol::names::topic_flag;
 
 use crate::support::temp_dir;
-use crate::world::{Client, check, create, send_header};
+use crate::support::world::{Client, check, create, send_header};
 
 #[test]
 fn a_pull_whose_expression_has_an_empty_type_filters_by_tag() {

@@ -10,7 +10,7 @@ use ringmq_protocol::headers::admin::{DeleteGroupRequest, TopicRequest};
 use ringmq_protocol::record::records;
 
 use crate::support::temp_dir;
-use crate::world::{Client, check, create};
+use crate::support::world::{Client, check, create};
 
 const KEYS: &str = "KEYS\u{1}order-1\u{2}";
 

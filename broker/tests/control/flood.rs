@@ -14,7 +14,7 @@ use ringmq_runtime::net::{ReadHalf, Stream, WriteHalf};
 use ringmq_runtime::{process, task};
 
 use crate::support::temp_dir;
-use crate::world::{Client, beat, check, create};
+use crate::support::world::{Client, beat, check, create};
 
 const PEERS: usize = 8;
 

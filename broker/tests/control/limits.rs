@@ -26,8 +26,8 @@ use ringmq_protocol::json;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::task;
 
+use crate::support::world::{Client, beat, check, create};
 use crate::support::{TIMEOUT, free_port, temp_dir};
-use crate::world::{Client, beat, check, create};
 
 const ANY_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 

@@ -11,7 +11,6 @@ mod send_back;
 mod support;
 mod tags;
 mod unwritten;
-mod world;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,8 +38,8 @@ use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{Listener, Reuse};
 
+use support::world::{Client, beat, check, create, route, wait_for_route};
 use support::{free_port, temp_dir};
-use world::{Client, beat, check, create, route, wait_for_route};
 
 #[test]
 fn a_topic_made_by_a_tool_is_in_the_routes_when_the_tool_is_answered_and_after_a_restart() {

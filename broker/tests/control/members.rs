@@ -5,8 +5,8 @@ use ringmq_protocol::codes::request;
 use ringmq_protocol::json;
 use ringmq_runtime::task;
 
+use crate::support::world::{Client, beat, check};
 use crate::support::{TIMEOUT, temp_dir};
-use crate::world::{Client, beat, check};
 
 /// Requests that are read at once.
 fn heartbeats(client: &Client, beats: &[HeartbeatData]) {

@@ -8,8 +8,8 @@ use ringmq_protocol::{Command, frame};
 use ringmq_runtime::net::Stream;
 use ringmq_runtime::task;
 
+use crate::support::world::check;
 use crate::support::{TIMEOUT, temp_dir};
-use crate::world::check;
 
 /// A message given back, in the form of the Go client.
 fn send_back(language: &str, opaque: i32) -> Vec<u8> {

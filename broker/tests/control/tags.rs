@@ -11,7 +11,7 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::{process, task};
 
 use crate::support::temp_dir;
-use crate::world::{Client, beat, check, create};
+use crate::support::world::{Client, beat, check, create};
 
 /// A heartbeat of group "g" that wants so many tags of topic "T".
 fn tagged_beat(tags: usize) -> HeartbeatData {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use ringmq_protocol::codes::{request, response};
 use ringmq_runtime::task;
 
+use crate::support::world::{Client, check, create, wait_for_route};
 use crate::support::{TIMEOUT, temp_dir};
-use crate::world::{Client, check, create, wait_for_route};
 
 #[test]
 fn a_topic_that_the_disk_refused_is_made_known_when_it_takes_it() {

@@ -15,8 +15,8 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sim::{Chance, PageCache, World};
 use ringmq_runtime::task::{self, LocalFuture, Task};
 
-use super::boot::{BROKER, boot, boot_until, boot_with, connect, settings};
-use super::world::{Client, send_header};
+use super::support::boot::{BROKER, boot, boot_until, boot_with, connect, settings};
+use super::support::world::{Client, send_header};
 use super::{
     HELD_AFTER, QUEUE, ask_reset, consume, create_topic, delete, delete_topic, hold, pull,
 };

@@ -9,8 +9,8 @@ use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::{clock, task};
 
-use super::boot::{BROKER, boot, connect};
-use super::world::Client;
+use super::support::boot::{BROKER, boot, connect};
+use super::support::world::Client;
 use super::{HELD_AFTER, QUEUE, consume, create_topic, hold, next, pull, reset, support};
 
 /// Where the progress of `g` is saved, if it has any, and what a crash leaves of 100 messages that

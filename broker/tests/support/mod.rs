@@ -5,9 +5,11 @@
 //! alone.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod boot;
 pub mod child;
 pub mod raw;
 pub mod simulated;
+pub mod world;
 
 use std::cell::Cell;
 use std::future::Future;

@@ -30,7 +30,7 @@ use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, LocalFuture};
 
-use crate::support::free_port;
+use super::free_port;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -12,7 +12,7 @@ use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task::{self, LocalFuture, Task};
 
-use crate::world::Client;
+use super::world::Client;
 
 /// The machine of the broker.
 pub const BROKER: u32 = 1;
