@@ -11,28 +11,28 @@ pub mod child;
 mod client;
 mod control;
 pub mod raw;
+pub mod scenario;
 pub mod simulated;
 pub mod world;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_lite::FutureExt;
 use ringmq_broker::config::Settings;
 use ringmq_broker::shard::DataPlane;
-use ringmq_broker::start::{self, Plan};
+use ringmq_broker::start::Plan;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::task::{self, LocalFuture};
 
 pub use client::*;
 pub use control::*;
+use scenario::run_until;
 
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -72,22 +72,9 @@ impl Setup {
             root: dir.to_owned(),
             store_host: address,
         };
-        let panicked = Arc::new(Mutex::new(None));
-        let report = Arc::clone(&panicked);
         let control =
             |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
-        let until = move |data: Rc<DataPlane>| {
-            let bench = Bench { address, data };
-            let run = AssertUnwindSafe(async move { scenario(bench).await }).catch_unwind();
-            Box::pin(async move {
-                *report.lock().expect("not poisoned") = run.await.err();
-            }) as LocalFuture<()>
-        };
-        let ran = start::run(&plan, Box::new(control), Box::new(until));
-        if let Some(panic) = panicked.lock().expect("not poisoned").take() {
-            std::panic::resume_unwind(panic);
-        }
-        ran.expect("the broker starts and stops cleanly");
+        run_until(&plan, Box::new(control), move |data| scenario(Bench { address, data }));
     }
 }
 

@@ -5,16 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_lite::FutureExt;
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
 use ringmq_broker::setup::{self, Setup};
-use ringmq_broker::start;
 use ringmq_protocol::bodies::heartbeat::{
     ConsumerData, ConsumerList, HeartbeatData, ProducerData, SubscriptionData,
 };
@@ -28,11 +24,10 @@ use ringmq_protocol::{Command, WriteHeader, json};
 use ringmq_remoting::{Connection, ConnectionLimits, OwnedCommand, Service, dial};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
-use ringmq_runtime::task::{self, LocalFuture};
+use ringmq_runtime::task;
 
-use super::free_port;
-
-const TIMEOUT: Duration = Duration::from_secs(20);
+use super::scenario::run_until;
+use super::{TIMEOUT, free_port};
 
 /// Where broker and name server of a test listen.
 #[derive(Clone, Copy)]
@@ -301,18 +296,6 @@ where
     };
     let mut plan = setup.plan();
     plan.shards = ShardsConfig::new(Cores::Floating(shards));
-    let panicked = Arc::new(Mutex::new(None));
-    let report = Arc::clone(&panicked);
-    let until = move |_| {
-        let run = AssertUnwindSafe(async move { scenario(world).await }).catch_unwind();
-        Box::pin(async move {
-            *report.lock().expect("not poisoned") = run.await.err();
-        }) as LocalFuture<()>
-    };
     let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
-    let ran = start::run(&plan, Box::new(control), Box::new(until));
-    if let Some(panic) = panicked.lock().expect("not poisoned").take() {
-        std::panic::resume_unwind(panic);
-    }
-    ran.expect("the broker starts and stops cleanly");
+    run_until(&plan, Box::new(control), move |_| scenario(world));
 }
