@@ -11,9 +11,9 @@ use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use support::TIMEOUT;
 use support::boot::{BROKER, boot, connect};
-use support::world::{Client, create, send_header};
+use support::world::{Client, create};
+use support::{TIMEOUT, send_header};
 
 const T1: TopicRequest<'_> = TopicRequest { topic: "T1", lo: None };
 
@@ -39,7 +39,7 @@ async fn repeat(what: &str, ask: impl AsyncFn() -> i32) {
 }
 
 async fn send_code(client: &Client, topic: &str) -> i32 {
-    let header = send_header(topic, 0, None);
+    let header = send_header(topic, 0, "");
     client.call(request::SEND_MESSAGE_V2, &header, b"body").await.code()
 }
 
@@ -137,7 +137,7 @@ fn a_topic_without_queues_to_write_to_takes_no_message_for_any_queue() {
     world.run(async move {
         boot(&here, 2, "broker-a");
         let client = connect(&here).await;
-        let any_queue = send_header("T1", -1, None);
+        let any_queue = send_header("T1", -1, "");
         let send = async || client.call(request::SEND_MESSAGE_V2, &any_queue, b"body").await;
         for (read_queue_nums, write_queue_nums) in [(0, 0), (4, 0)] {
             let draining = CreateTopicRequest { read_queue_nums, write_queue_nums, ..create("T1") };
@@ -178,7 +178,7 @@ fn a_topic_without_queues_to_read_says_so_and_takes_messages() {
         assert_eq!(refused(&pulled), (response::INVALID_PARAMETER, remark.to_owned()));
 
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &without(0), &[]).await;
-        let header = send_header("T1", 0, None);
+        let header = send_header("T1", 0, "");
         let sent = client.call(request::SEND_MESSAGE_V2, &header, b"body").await;
         let remark = "topic T1 has no queue on this broker (the larger of readQueueNums and \
                       writeQueueNums is 0)";

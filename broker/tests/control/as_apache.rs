@@ -11,8 +11,8 @@ use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::json;
 use ringmq_protocol::names::topic_flag;
 
-use crate::support::temp_dir;
-use crate::support::world::{Client, check, create, send_header};
+use crate::support::world::{Client, check, create};
+use crate::support::{send_header, temp_dir};
 
 #[test]
 fn a_pull_whose_expression_has_an_empty_type_filters_by_tag() {
@@ -20,7 +20,7 @@ fn a_pull_whose_expression_has_an_empty_type_filters_by_tag() {
     check(1, dir.path(), &[], |world| async move {
         let client = Client::connect(world.broker).await;
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
-        client.send_with("T", 0, Some("TAGS\u{1}a\u{2}")).await;
+        client.send_with("T", 0, "TAGS\u{1}a\u{2}").await;
         for (kind, code) in
             [("", response::SUCCESS), ("TAG", response::SUCCESS), ("SQL92", response::SYSTEM_ERROR)]
         {
@@ -37,7 +37,7 @@ fn a_topic_that_a_client_in_unit_mode_has_made_is_one_of_its_unit() {
         let client = Client::connect(world.broker).await;
         client.beat("c", &[]).await;
         for (topic, unit_mode, flag) in [("Plain", false, 0), ("Unit", true, topic_flag::UNIT)] {
-            let header = SendRequest { unit_mode, ..send_header(topic, 0, None) };
+            let header = SendRequest { unit_mode, ..send_header(topic, 0, "") };
             client.ask(request::SEND_MESSAGE_V2, &header, b"body").await;
             let header = TopicRequest { topic, lo: None };
             let made = client.ask(request::GET_TOPIC_CONFIG, &header, &[]).await;

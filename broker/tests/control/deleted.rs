@@ -39,7 +39,7 @@ fn a_query_by_key_does_not_find_what_was_deleted_with_its_topic() {
         let broker = Client::connect(world.broker).await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         for _ in 0..3 {
-            broker.send_with("T1", 1, Some(KEYS)).await;
+            broker.send_with("T1", 1, KEYS).await;
         }
         assert_eq!(found(&broker).await, Some(vec![2, 1, 0]));
 
@@ -50,7 +50,7 @@ fn a_query_by_key_does_not_find_what_was_deleted_with_its_topic() {
         // The offsets of the new topic are those of the old one again.
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         for _ in 0..2 {
-            broker.send_with("T1", 1, Some(KEYS)).await;
+            broker.send_with("T1", 1, KEYS).await;
         }
         assert_eq!(found(&broker).await, Some(vec![1, 0]));
     });

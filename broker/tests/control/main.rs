@@ -381,7 +381,7 @@ fn messages_count_when_they_are_stored_whether_their_senders_wait_or_not() {
         let broker = Client::connect(world.broker).await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         broker.send("T1", 0).await;
-        broker.send_with("T1", 0, Some("WAIT\u{1}false\u{2}")).await;
+        broker.send_with("T1", 0, "WAIT\u{1}false\u{2}").await;
         broker.send_oneway("T1", 0);
         // Behind the others in their queue, so all are stored.
         broker.send("T1", 0).await;

@@ -16,7 +16,8 @@ use ringmq_runtime::sim::{Chance, PageCache, World};
 use ringmq_runtime::task::{self, LocalFuture, Task};
 
 use super::support::boot::{BROKER, boot, boot_until, boot_with, connect, settings};
-use super::support::world::{Client, send_header};
+use super::support::send_header;
+use super::support::world::Client;
 use super::{
     HELD_AFTER, QUEUE, ask_reset, consume, create_topic, delete, delete_topic, hold, pull,
 };
@@ -223,7 +224,7 @@ async fn deleted_while_cold(world: &World, delay: Duration) -> Option<i32> {
     create_topic(&client, 8).await;
     // More than a start keeps in memory of the end of the log.
     for _ in 0..4 {
-        let header = send_header("T2", 0, None);
+        let header = send_header("T2", 0, "");
         client.ask(request::SEND_MESSAGE_V2, &header, &[7; 1 << 20]).await;
     }
     task::sleep(Duration::from_secs(10)).await;

@@ -27,7 +27,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use super::scenario::run_until;
-use super::{TIMEOUT, free_port};
+use super::{TIMEOUT, free_port, send_header};
 
 /// Where broker and name server of a test listen.
 #[derive(Clone, Copy)]
@@ -57,29 +57,6 @@ impl Service for Inbox {
 
     fn on_close(&self, _: &Rc<Connection>) {
         self.closed.set(true);
-    }
-}
-
-pub fn send_header<'h>(
-    topic: &'h str,
-    queue_id: i32,
-    properties: Option<&'h str>,
-) -> SendRequest<'h> {
-    SendRequest {
-        producer_group: "p",
-        topic,
-        default_topic: "TBW102",
-        default_topic_queue_nums: 4,
-        queue_id,
-        sys_flag: 0,
-        born_at_ms: 1,
-        flag: 0,
-        properties,
-        reconsume_times: 0,
-        unit_mode: false,
-        max_reconsume_times: None,
-        batch: false,
-        broker_name: None,
     }
 }
 
@@ -118,24 +95,24 @@ impl Client {
     }
 
     pub async fn send(&self, topic: &str, queue_id: i32) {
-        self.send_with(topic, queue_id, None).await;
+        self.send_with(topic, queue_id, "").await;
     }
 
-    pub async fn send_with(&self, topic: &str, queue_id: i32, properties: Option<&str>) {
+    pub async fn send_with(&self, topic: &str, queue_id: i32, properties: &str) {
         let header = send_header(topic, queue_id, properties);
         self.ask(request::SEND_MESSAGE_V2, &header, b"body").await;
     }
 
     /// Sends without waiting for anything.
     pub fn send_oneway(&self, topic: &str, queue_id: i32) {
-        let header = send_header(topic, queue_id, None);
+        let header = send_header(topic, queue_id, "");
         self.connection.send_oneway(request::SEND_MESSAGE_V2, &header, b"body");
     }
 
     /// Sends the copy of a message that came `reconsume_times` before to the group's retry topic,
     /// as a consumer does; the code of the answer.
     pub async fn send_retry(&self, reconsume_times: i32) -> i32 {
-        let properties = Some("RETRY_TOPIC\u{1}T\u{2}DELAY\u{1}3\u{2}");
+        let properties = "RETRY_TOPIC\u{1}T\u{2}DELAY\u{1}3\u{2}";
         let header = SendRequest {
             reconsume_times,
             max_reconsume_times: Some(1),
