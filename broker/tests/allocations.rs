@@ -18,7 +18,7 @@ use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_runtime::task;
 
 use support::raw::{RawClient, requests};
-use support::{Bench, Setup, pull_header, send_header, temp_dir};
+use support::{Broker, Brokers, pull_header, send_header, temp_dir};
 
 /// Tasks of different names that are told apart.
 const TASKS_MAX: usize = 64;
@@ -98,19 +98,19 @@ const CROSSING: [&str; 5] =
 const CROSSING_MAX: u64 = ROUNDS / 6;
 
 /// Writes to the device so far.
-fn groups(bench: &Bench) -> u64 {
-    bench.data.local.logs().map(|owned| owned.log.stats().counters.groups).sum()
+fn groups(broker: &Broker) -> u64 {
+    broker.data.local.logs().map(|owned| owned.log.stats().counters.groups).sum()
 }
 
 /// Runs steady rounds and checks every task of the broker.
-async fn check(bench: &Bench, client: &mut RawClient, round: &[u8], answers: usize) {
-    let groups_before = groups(bench);
+async fn check(broker: &Broker, client: &mut RawClient, round: &[u8], answers: usize) {
+    let groups_before = groups(broker);
     COUNTS.lock().expect("not poisoned").iter_mut().for_each(|(_, count)| *count = 0);
     for _ in 0..ROUNDS {
         client.exchange(round, answers).await;
     }
     let counts = *COUNTS.lock().expect("not poisoned");
-    let groups = groups(bench) - groups_before;
+    let groups = groups(broker) - groups_before;
     let counts = counts.iter().filter(|(name, count)| *count > 0 && *name != "main");
     for (name, count) in counts {
         println!("{answers} per round, {groups} groups: {name} {count}");
@@ -118,7 +118,7 @@ async fn check(bench: &Bench, client: &mut RawClient, round: &[u8], answers: usi
             "connection reader" if answers > 1 => PARTS_MAX,
             // A megabyte of the tail is a new block now and then.
             "log-writer" => groups + TAIL_BLOCKS_MAX,
-            name if CROSSING.contains(&name) && bench.data.local.placement.shards() > 1 => {
+            name if CROSSING.contains(&name) && broker.data.local.placement.shards() > 1 => {
                 CROSSING_MAX
             }
             name => {
@@ -129,11 +129,11 @@ async fn check(bench: &Bench, client: &mut RawClient, round: &[u8], answers: usi
     }
 }
 
-fn setup(shards: usize) -> Setup {
-    let mut setup = Setup::new(shards, 1);
+fn brokers(shards: usize) -> Brokers {
+    let mut brokers = Brokers::new(shards, 1);
     // The first progress of each client would be saved in one of the rounds.
-    setup.settings.flush_consumer_offset_interval_ms = 3_600_000;
-    setup
+    brokers.settings.flush_consumer_offset_interval_ms = 3_600_000;
+    brokers
 }
 
 #[test]
@@ -141,11 +141,11 @@ fn steady_sends_and_pulls_allocate_nothing() {
     // With two shards, the kernel gives some of the clients to the one that does not own the log.
     for (shards, clients, is_traced) in [(1, 1, false), (2, 3, false), (1, 1, true), (2, 3, true)] {
         let dir = temp_dir();
-        let mut setup = setup(shards);
-        setup.settings.send_stage_tracing = is_traced;
-        setup.run(dir.path(), move |bench| async move {
+        let mut brokers = brokers(shards);
+        brokers.settings.send_stage_tracing = is_traced;
+        brokers.run(dir.path(), move |broker| async move {
             for _ in 0..clients {
-                check_client(&bench).await;
+                check_client(&broker).await;
             }
         });
     }
@@ -155,17 +155,17 @@ fn steady_sends_and_pulls_allocate_nothing() {
 /// While members are looked for that are ahead of what a crash left.
 fn check_after_a_crash() {
     let dir = temp_dir();
-    setup(1).run(dir.path(), |bench| async move {
-        bench.data.local.logs().for_each(|owned| owned.look_for_survivors());
-        check_client(&bench).await;
+    brokers(1).run(dir.path(), |broker| async move {
+        broker.data.local.logs().for_each(|owned| owned.look_for_survivors());
+        check_client(&broker).await;
         let ahead = PullRequest { consumer_group: "ahead", ..pull_header("T", 2, 1) };
-        let pulled = bench.client().await.pull_with(&ahead).await;
+        let pulled = broker.client().await.pull_with(&ahead).await;
         assert_eq!((pulled.code, pulled.next), (response::PULL_OFFSET_MOVED, 0), "it looks");
     });
 }
 
-async fn check_client(bench: &Bench) {
-    let mut client = RawClient::connect(bench.address).await;
+async fn check_client(broker: &Broker) {
+    let mut client = RawClient::connect(broker.address).await;
     let header = send_header("T", 1, "KEYS\u{1}order-1\u{2}TAGS\u{1}A\u{2}WAIT\u{1}true\u{2}");
     let code = request::SEND_MESSAGE_V2;
     // Buffers and tables reach their size.
@@ -173,10 +173,10 @@ async fn check_client(bench: &Bench) {
     for _ in 0..ROUNDS {
         client.exchange(&many, MANY).await;
     }
-    check(bench, &mut client, &requests(code, &header, &[7; 1024], 1), 1).await;
-    check(bench, &mut client, &many, MANY).await;
+    check(broker, &mut client, &requests(code, &header, &[7; 1024], 1), 1).await;
+    check(broker, &mut client, &many, MANY).await;
 
-    let newest = bench.client().await.pull("T", 1, 0).await.max - 3;
+    let newest = broker.client().await.pull("T", 1, 0).await.max - 3;
     let header = PullRequest {
         sys_flag: pull_flag::SUBSCRIPTION | pull_flag::COMMIT_OFFSET,
         commit_offset: newest,
@@ -190,6 +190,6 @@ async fn check_client(bench: &Bench) {
     for _ in 0..ROUNDS {
         client.exchange(&many, MANY).await;
     }
-    check(bench, &mut client, &requests(code, &header, &[], 1), 1).await;
-    check(bench, &mut client, &many, MANY).await;
+    check(broker, &mut client, &requests(code, &header, &[], 1), 1).await;
+    check(broker, &mut client, &many, MANY).await;
 }

@@ -23,7 +23,7 @@ use ringmq_runtime::sim::{Chance, World};
 use ringmq_runtime::task;
 
 use support::simulated::{self, BROKER};
-use support::{Client, Setup, field, pull_header, pulled, send_header};
+use support::{Brokers, Client, field, pull_header, pulled, send_header};
 
 const PRODUCERS: u32 = 6;
 const QUEUES: i32 = 4;
@@ -57,12 +57,12 @@ struct History {
 impl History {
     /// Starts the broker on its machine; it runs until it is killed.
     fn boot(&self, shards: usize) {
-        let mut setup = Setup::simulated(shards, 3);
-        setup.settings.flush_disk_type = match self.crash {
+        let mut brokers = Brokers::simulated(shards, 3);
+        brokers.settings.flush_disk_type = match self.crash {
             Crash::Kill => FlushDiskType::Async,
             Crash::PowerLoss | Crash::FailedFlush => FlushDiskType::Sync,
         };
-        setup.start_in(&self.world, |_| std::future::pending()).detach();
+        brokers.start_in(&self.world, |_| std::future::pending()).detach();
     }
 
     async fn connect(&self) -> Client {

@@ -17,14 +17,16 @@ use ringmq_protocol::headers::query::ViewMessageRequest;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use support::{Bench, Client, Setup, pull_header, pulled, raw, send_header, simulated, temp_dir};
+use support::{
+    Broker, Brokers, Client, pull_header, pulled, raw, send_header, simulated, temp_dir,
+};
 
 #[test]
 fn peers_that_take_no_answers_do_not_keep_the_slow_lane_from_others() {
     let world = World::new(7);
     let address = simulated::address(&world);
-    let setup = Setup::simulated(2, 1);
-    world.run(async { setup.start_in(&world, move |_| ask_beside_the_greedy(address)).await });
+    let brokers = Brokers::simulated(2, 1);
+    world.run(async { brokers.start_in(&world, move |_| ask_beside_the_greedy(address)).await });
 }
 
 /// Peers ask for a large message again and again, and take nothing; then somebody asks for a small
@@ -75,9 +77,9 @@ fn large_pull<'h>(queue: i32, padding: &'h str) -> PullRequest<'h> {
 #[test]
 fn one_connection_does_not_keep_all_places_of_held_pulls() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
         const PULLS: usize = 4500;
-        let (greedy, client) = (bench.client().await, bench.client().await);
+        let (greedy, client) = (broker.client().await, broker.client().await);
         let padding = "x".repeat(60 << 10);
         let mut answers = Vec::new();
         for number in 0..PULLS {
@@ -93,7 +95,7 @@ fn one_connection_does_not_keep_all_places_of_held_pulls() {
                 max_offset(&greedy).await;
             }
         }
-        let held = held_now(&bench);
+        let held = held_now(&broker);
         assert!(held > 1000, "{held} are held");
 
         let header = large_pull(0, &padding);
@@ -101,7 +103,7 @@ fn one_connection_does_not_keep_all_places_of_held_pulls() {
         let pull = task::spawn("a waiting pull", pull);
         max_offset(&client).await;
         assert!(!pull.is_finished(), "the pull of another client is held");
-        assert!(held_now(&bench) > 1000, "and those of the first still are");
+        assert!(held_now(&broker) > 1000, "and those of the first still are");
         client.store("T", 0, b"woken").await;
         let pulled = pulled(&pull.await.expect("an answer"));
         assert_eq!((pulled.code, pulled.messages.len()), (response::SUCCESS, 1));
@@ -109,11 +111,11 @@ fn one_connection_does_not_keep_all_places_of_held_pulls() {
 }
 
 /// How many of so many pulls are answered between two turns of another task.
-async fn most_answered_at_once(bench: Bench, pulls: u64) -> u64 {
+async fn most_answered_at_once(broker: Broker, pulls: u64) -> u64 {
     let (mut answered, mut most) = (0, 0);
     while answered < pulls {
         task::yield_now().await;
-        let now = bench.data.local.counters.totals().pulls_found;
+        let now = broker.data.local.counters.totals().pulls_found;
         most = most.max(now - answered);
         answered = now;
     }
@@ -124,17 +126,17 @@ async fn most_answered_at_once(bench: Bench, pulls: u64) -> u64 {
 fn pulls_of_long_lists_that_one_message_wakes_let_others_have_turns() {
     const PULLS: u64 = 200;
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let tags: Vec<_> = (0..6_000).map(|number| format!("tag{number}")).collect();
         let tags = tags.join("||");
         let header = PullRequest { subscription: Some(&tags), ..large_pull(0, "") };
         let pull = || client.connection.call(request::PULL_MESSAGE, &header, &[], support::TIMEOUT);
         let pulls: Vec<_> = (0..PULLS).map(|_| pull()).collect();
-        while (held_now(&bench) as u64) < PULLS {
+        while (held_now(&broker) as u64) < PULLS {
             task::sleep(Duration::from_millis(1)).await;
         }
-        let most = task::spawn("watch", most_answered_at_once(bench.clone(), PULLS));
+        let most = task::spawn("watch", most_answered_at_once(broker.clone(), PULLS));
         let send = send_header("T", 0, "TAGS\u{1}tag7\u{2}");
         client.call(request::SEND_MESSAGE_V2, &send, b"wanted").await;
         for pull in pulls {
@@ -163,7 +165,7 @@ fn a_group_that_was_refused_is_asked_for_again_later() {
         client.pull_with(&header).await;
         assert!(data.local.view().group(group).is_some(), "it is made");
     };
-    world.run(async { Setup::simulated(1, 1).start_in(&world, ask).await });
+    world.run(async { Brokers::simulated(1, 1).start_in(&world, ask).await });
 }
 
 /// A group whose subscription of "T" has this version.
@@ -186,7 +188,7 @@ fn subscribed(version: i64) -> Change {
 fn pulls_of_a_newer_subscription_are_told_of_once_a_second() {
     let world = World::new(12);
     let address = simulated::address(&world);
-    let setup = Setup::simulated(2, 2);
+    let brokers = Brokers::simulated(2, 2);
     let ask = move |data: Rc<DataPlane>| async move {
         data.publish(subscribed(1));
         let client = Client::connect(address).await.expect("it listens");
@@ -205,7 +207,7 @@ fn pulls_of_a_newer_subscription_are_told_of_once_a_second() {
         pull().await.expect("an answer");
         assert_eq!(times_old().await, 2, "later another one");
     };
-    world.run(async { setup.start_in(&world, ask).await });
+    world.run(async { brokers.start_in(&world, ask).await });
 }
 
 async fn max_offset(client: &Client) {
@@ -213,6 +215,6 @@ async fn max_offset(client: &Client) {
     client.number(request::GET_MAX_OFFSET, &fields, "offset").await;
 }
 
-fn held_now(bench: &Bench) -> usize {
-    held::count(&bench.data)
+fn held_now(broker: &Broker) -> usize {
+    held::count(&broker.data)
 }

@@ -7,7 +7,7 @@ use ringmq_remoting::{Call, OwnedCommand};
 use ringmq_runtime::task;
 
 use support::{
-    Client, HELD_TOPIC, REFUSED_TOPIC, RELEASE, Setup, TIMEOUT, field, in_time, send_header,
+    Brokers, Client, HELD_TOPIC, REFUSED_TOPIC, RELEASE, TIMEOUT, field, in_time, send_header,
     temp_dir,
 };
 
@@ -27,11 +27,11 @@ async fn offset(
 #[test]
 fn a_send_does_not_overtake_the_one_that_asked_for_the_topic() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let first = start_send(&client, HELD_TOPIC, 0);
         let published = async {
-            while bench.data.local.view().topic(HELD_TOPIC).is_none() {
+            while broker.data.local.view().topic(HELD_TOPIC).is_none() {
                 task::sleep(std::time::Duration::from_millis(1)).await;
             }
         };
@@ -48,8 +48,8 @@ fn pipelined_sends_to_a_new_topic_are_stored_in_order_on_any_shard() {
     const SENDS: usize = 300;
     for (shards, logs) in [(1, 1), (2, 1), (3, 2)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            for (number, client) in bench.clients().await.into_iter().enumerate() {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            for (number, client) in broker.clients().await.into_iter().enumerate() {
                 let topic = format!("New{number}");
                 for queue_id in 0..2 {
                     let calls: Vec<_> =
@@ -66,8 +66,8 @@ fn pipelined_sends_to_a_new_topic_are_stored_in_order_on_any_shard() {
 #[test]
 fn the_refusal_of_a_topic_is_told_to_each_who_waited() {
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        for client in bench.clients().await {
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        for client in broker.clients().await {
             // The first of a line asks for a topic that may not be made; so does each behind it.
             let calls: Vec<_> = (0..8).map(|_| start_send(&client, REFUSED_TOPIC, 0)).collect();
             for call in calls {
@@ -82,8 +82,8 @@ fn the_refusal_of_a_topic_is_told_to_each_who_waited() {
 fn one_connection_does_not_keep_all_places_of_sends_that_wait() {
     const SENDS: usize = 9000;
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let (greedy, client) = (bench.client().await, bench.client().await);
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let (greedy, client) = (broker.client().await, broker.client().await);
         let mut calls: Vec<_> = (0..SENDS).map(|_| start_send(&greedy, HELD_TOPIC, 0)).collect();
         let last = calls.pop().expect("the last send");
         let refused = in_time("the last is refused", last).await.expect("an answer");

@@ -17,16 +17,16 @@ use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
 use support::simulated::{self, BROKER};
-use support::{Client, Setup, field, in_time, pull_header, send_header, temp_dir};
+use support::{Brokers, Client, field, in_time, pull_header, send_header, temp_dir};
 
 #[test]
 fn sends_that_find_the_log_full_wait_and_keep_their_order() {
     const SENDS: usize = 64;
     for (shards, logs) in [(1, 1), (2, 1)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
             // 64 MiB at once, four times what may be unwritten.
-            let client = bench.client().await;
+            let client = broker.client().await;
             let body = vec![b'x'; 1 << 20];
             let calls: Vec<_> = (0..SENDS)
                 .map(|_| {
@@ -53,7 +53,7 @@ fn a_send_that_waited_for_room_has_the_time_at_which_it_was_stored() {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     world.run(async {
-        let broker = Setup::simulated(1, 1).start_in(&world, move |_| async move {
+        let broker = Brokers::simulated(1, 1).start_in(&world, move |_| async move {
             while !stopped.load(Ordering::Relaxed) {
                 task::sleep(Duration::from_millis(1)).await;
             }
@@ -106,8 +106,8 @@ async fn stored_from(client: &Client, mut from: i64) -> Vec<(i64, i64)> {
 fn a_connection_that_is_never_answered_is_read_on_by_the_shard_beside_the_log() {
     const SENDS: i64 = 24;
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        let (clients, body) = (bench.clients().await, vec![b'x'; 64 << 10]);
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        let (clients, body) = (broker.clients().await, vec![b'x'; 64 << 10]);
         for client in &clients {
             // The topic is there from then on.
             client.store("T", 0, b"first").await;
@@ -117,7 +117,7 @@ fn a_connection_that_is_never_answered_is_read_on_by_the_shard_beside_the_log() 
             }
         }
         let all = clients.len() as i64 * (1 + SENDS);
-        let (watcher, fields) = (bench.client().await, [("topic", "T"), ("queueId", "0")]);
+        let (watcher, fields) = (broker.client().await, [("topic", "T"), ("queueId", "0")]);
         let all_stored = async {
             while watcher.number(request::GET_MAX_OFFSET, &fields, "offset").await < all {
                 task::sleep(Duration::from_millis(1)).await;
@@ -130,12 +130,12 @@ fn a_connection_that_is_never_answered_is_read_on_by_the_shard_beside_the_log() 
 #[test]
 fn shard_0_hears_of_registered_clients_that_go_away() {
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        let (clients, watcher) = (bench.clients().await, bench.client().await);
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        let (clients, watcher) = (broker.clients().await, broker.client().await);
         for client in &clients {
             client.call(request::HEART_BEAT, &(), b"{}").await;
         }
-        let stranger = bench.client().await;
+        let stranger = broker.client().await;
         stranger.store("T", 0, b"never registered").await;
         stranger.connection.close("the test");
         let registered = clients.len();
@@ -162,9 +162,9 @@ fn shard_0_hears_of_registered_clients_that_go_away() {
 fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
     let dir = temp_dir();
     let (sender, receiver) = mpsc::channel();
-    Setup::new(2, 3).run(dir.path(), |bench| async move {
+    Brokers::new(2, 3).run(dir.path(), |broker| async move {
         let acknowledged = Rc::new(RefCell::new(0));
-        for (number, client) in bench.clients().await.into_iter().enumerate() {
+        for (number, client) in broker.clients().await.into_iter().enumerate() {
             let (sender, acknowledged) = (sender.clone(), Rc::clone(&acknowledged));
             let queue = number as i32 % 4;
             task::spawn("a producer", async move {
@@ -191,8 +191,8 @@ fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
         // The broker stops now, with the producers still at work.
     });
     let acknowledged: Vec<(i32, i64)> = receiver.iter().collect();
-    Setup::new(1, 3).run(dir.path(), move |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 3).run(dir.path(), move |broker| async move {
+        let client = broker.client().await;
         for queue in 0..4 {
             let stored = client.pull_all("T", queue).await.len() as i64;
             let last = acknowledged.iter().filter(|(of, _)| *of == queue).map(|(_, at)| *at).max();
@@ -204,11 +204,11 @@ fn what_was_acknowledged_while_the_broker_stopped_is_there_after_a_restart() {
 /// Clients of all shards send to the log of one, which is stopped during the flush.
 async fn stop_during_a_flush(world: &World, seed: u64) {
     const CLIENTS: i64 = 8;
-    let mut setup = Setup::simulated(3, 3);
-    setup.settings.flush_disk_type = FlushDiskType::Sync;
+    let mut brokers = Brokers::simulated(3, 3);
+    brokers.settings.flush_disk_type = FlushDiskType::Sync;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let broker = setup.start_in(world, move |_| async move {
+    let broker = brokers.start_in(world, move |_| async move {
         while !stopped.load(Ordering::Relaxed) {
             task::sleep(Duration::from_micros(100)).await;
         }
@@ -258,7 +258,7 @@ fn a_broker_that_was_killed_or_stopped_leaves_no_shard_in_memory() {
             // All shards share them, so they are gone when no shard is left.
             let settings = Arc::new(Mutex::new(Weak::new()));
             let (stopped, shared) = (Arc::clone(&stop), Arc::clone(&settings));
-            let broker = Setup::simulated(2, 3).start_in(&here, move |data| async move {
+            let broker = Brokers::simulated(2, 3).start_in(&here, move |data| async move {
                 *shared.lock().expect("not poisoned") =
                     Arc::downgrade(data.local.view().settings());
                 while !stopped.load(Ordering::Relaxed) {
@@ -284,8 +284,8 @@ fn a_broker_that_was_killed_or_stopped_leaves_no_shard_in_memory() {
 fn a_flood_of_large_lookups_waits_for_its_connection() {
     const LOOKUPS: usize = 200;
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        for client in bench.clients().await {
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        for client in broker.clients().await {
             let stored = client.store("T", 0, &vec![b'x'; 1 << 20]).await;
             let offset = client.pull("T", 0, stored).await.messages[0].physical_offset;
             // 200 MiB of answers to a few kilobytes of requests.
@@ -308,8 +308,8 @@ fn a_flood_of_large_lookups_waits_for_its_connection() {
 #[test]
 fn a_send_whose_fields_name_two_queues_is_refused_by_both_logs_but_one() {
     let dir = temp_dir();
-    Setup::new(2, 3).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(2, 3).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         for queue in 0..4 {
             // The router looks at the letters, the header takes whichever comes last.
             let other = ((queue + 1) % 4).to_string();

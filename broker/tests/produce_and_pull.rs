@@ -8,7 +8,7 @@ use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::send::SendRequest;
 use ringmq_protocol::properties::Properties;
 
-use support::{Setup, field, pull_header, send_header, temp_dir};
+use support::{Brokers, field, pull_header, send_header, temp_dir};
 
 /// Runs every scenario on the layouts that matter: one log, several logs on one core, cores and
 /// logs that do not divide.
@@ -20,8 +20,8 @@ fn layouts() -> [(usize, u16); 3] {
 fn what_was_sent_is_pulled_as_it_was() {
     for (shards, logs) in layouts() {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            let clients = bench.clients().await;
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            let clients = broker.clients().await;
             for (number, client) in clients.iter().enumerate() {
                 let body = format!("message {number}");
                 let queue = number as i32 % 4;
@@ -55,8 +55,8 @@ fn what_was_sent_is_pulled_as_it_was() {
 fn a_topic_that_nobody_made_is_made_by_the_first_send_from_any_shard() {
     for (shards, logs) in layouts() {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            for (number, client) in bench.clients().await.iter().enumerate() {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            for (number, client) in broker.clients().await.iter().enumerate() {
                 let topic = format!("New-{number}");
                 assert_eq!(client.store(&topic, 3, b"first").await, 0);
                 assert_eq!(client.store(&topic, 3, b"second").await, 1);
@@ -71,8 +71,8 @@ fn a_topic_that_nobody_made_is_made_by_the_first_send_from_any_shard() {
 fn a_queue_left_to_the_broker_is_one_that_exists() {
     for (shards, logs) in layouts() {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            for client in bench.clients().await {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            for client in broker.clients().await {
                 let answer = client.send("T", -1, b"anywhere").await;
                 assert_eq!(answer.code(), response::SUCCESS, "{:?}", answer.command().remark());
                 let queue: i32 = field(&answer, "queueId").parse().expect("a number");
@@ -87,8 +87,8 @@ fn a_queue_left_to_the_broker_is_one_that_exists() {
 #[test]
 fn a_send_that_breaks_a_rule_is_refused_with_its_code() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let large = vec![b'x'; (4 << 20) + 1];
         let long = format!("a\u{1}{}\u{2}", "v".repeat(33_000));
         let delayed = "DELAY\u{1}3\u{2}";
@@ -129,8 +129,8 @@ fn a_send_that_breaks_a_rule_is_refused_with_its_code() {
 #[test]
 fn a_request_without_its_fields_or_with_an_unknown_code_is_answered() {
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        for client in bench.clients().await {
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        for client in broker.clients().await {
             for code in [request::SEND_MESSAGE_V2, request::PULL_MESSAGE, request::GET_MAX_OFFSET] {
                 let answer = client.call(code, &(), &[]).await;
                 assert_eq!(answer.code(), response::SYSTEM_ERROR, "code {code}");
@@ -147,8 +147,8 @@ fn a_request_without_its_fields_or_with_an_unknown_code_is_answered() {
 fn a_batch_is_stored_as_messages_of_its_own() {
     for (shards, logs) in layouts() {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            for client in bench.clients().await {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            for client in broker.clients().await {
                 let mut body = Vec::new();
                 for number in 0..5_u8 {
                     let properties = Properties::new("TAGS\u{1}A\u{2}");
@@ -175,8 +175,8 @@ fn a_batch_is_stored_as_messages_of_its_own() {
 #[test]
 fn an_item_of_a_batch_is_refused_as_a_message_of_its_own_is() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let refused = [
             "TRAN_MSG\u{1}true\u{2}",
             "INNER_NUM\u{1}2\u{2}",
@@ -206,11 +206,11 @@ fn an_item_of_a_batch_is_refused_as_a_message_of_its_own_is() {
 #[test]
 fn a_batch_whose_answer_would_not_fit_a_frame_is_refused_before_it_is_stored() {
     let dir = temp_dir();
-    let mut setup = Setup::new(1, 1);
-    setup.settings.max_message_size = 64 << 20;
-    setup.settings.mapped_file_size_commit_log = 80 << 20;
-    setup.run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    let mut brokers = Brokers::new(1, 1);
+    brokers.settings.max_message_size = 64 << 20;
+    brokers.settings.mapped_file_size_commit_log = 80 << 20;
+    brokers.run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let mut item = Vec::new();
         let empty = batch::Item { flag: 0, body: &[], properties: Properties::new("") };
         batch::push(&mut item, &empty).expect("room");
@@ -233,8 +233,8 @@ fn a_batch_whose_answer_would_not_fit_a_frame_is_refused_before_it_is_stored() {
 fn one_way_sends_are_stored_and_not_answered() {
     for (shards, logs) in layouts() {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            let client = bench.client().await;
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            let client = broker.client().await;
             for number in 0..100_u8 {
                 let header = send_header("T", 2, "");
                 client.connection.send_oneway(request::SEND_MESSAGE_V2, &header, &[number]);
@@ -251,8 +251,8 @@ fn one_way_sends_are_stored_and_not_answered() {
 #[test]
 fn a_sender_that_does_not_wait_is_answered_and_its_message_becomes_visible() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let answer = client.send_with("T", 0, b"hasty", "WAIT\u{1}false\u{2}").await;
         assert_eq!(answer.code(), response::SUCCESS);
         let header = PullRequest {
@@ -266,8 +266,8 @@ fn a_sender_that_does_not_wait_is_answered_and_its_message_becomes_visible() {
 #[test]
 fn pulls_say_where_to_go_on() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let outcome = async |from| {
             let pulled = client.pull("T", 0, from).await;
             (pulled.code, pulled.next)
@@ -291,8 +291,8 @@ fn pulls_say_where_to_go_on() {
 #[test]
 fn a_pull_gets_the_tags_it_asked_for() {
     let dir = temp_dir();
-    Setup::new(2, 3).run(dir.path(), |bench| async move {
-        for (queue, client) in (0..4).zip(bench.clients().await) {
+    Brokers::new(2, 3).run(dir.path(), |broker| async move {
+        for (queue, client) in (0..4).zip(broker.clients().await) {
             for tag in ["A", "B", "C", "A"] {
                 let properties = format!("TAGS\u{1}{tag}\u{2}");
                 client.send_with("T", queue, tag.as_bytes(), &properties).await;

@@ -12,7 +12,7 @@ use ringmq_protocol::headers::offset::{
 use ringmq_protocol::headers::pull::{PullRequest, pull_flag};
 use ringmq_protocol::headers::query::{QueryMessageRequest, ViewMessageRequest};
 
-use support::{Client, Setup, messages, pull_header, temp_dir};
+use support::{Brokers, Client, messages, pull_header, temp_dir};
 
 fn query<'h>(group: &'h str, queue_id: i32) -> QueryOffsetRequest<'h> {
     QueryOffsetRequest {
@@ -46,8 +46,8 @@ async fn progress(client: &Client, group: &str, queue: i32) -> Result<i64, i32> 
 fn progress_is_committed_by_request_and_by_pull() {
     for (shards, logs) in [(1, 1), (2, 3)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            for (number, client) in bench.clients().await.iter().enumerate() {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            for (number, client) in broker.clients().await.iter().enumerate() {
                 let (group, queue) = (format!("g{number}"), number as i32 % 4);
                 let empty = progress(client, &group, queue).await;
                 assert_eq!(empty, Err(response::QUERY_NOT_FOUND), "nothing was ever sent here");
@@ -74,10 +74,10 @@ fn progress_is_committed_by_request_and_by_pull() {
 #[test]
 fn progress_on_a_queue_that_a_topic_has_not_names_the_queues_it_has() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
         let narrowed = Topic { read_queues: 2, ..support::topic("Narrowed", 4) };
-        bench.data.publish(Change::Topic(Arc::new(narrowed)));
-        let client = bench.client().await;
+        broker.data.publish(Change::Topic(Arc::new(narrowed)));
+        let client = broker.client().await;
         let commit =
             |queue_id| UpdateOffsetRequest { topic: "Narrowed", ..update("g", queue_id, 1) };
         let written = client.call(request::UPDATE_CONSUMER_OFFSET, &commit(3), &[]).await;
@@ -118,8 +118,8 @@ fn a_group_of_the_system_is_made_by_use_whatever_the_settings_say() {
 #[test]
 fn a_new_group_starts_at_the_beginning_of_a_young_queue() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         client.store("T", 0, b"x").await;
         assert_eq!(progress(&client, "new", 0).await, Ok(0));
         let strict = QueryOffsetRequest { set_zero_if_not_found: Some(false), ..query("new", 0) };
@@ -132,8 +132,8 @@ fn a_new_group_starts_at_the_beginning_of_a_young_queue() {
 fn the_bounds_of_a_queue_are_found_by_offset_and_time() {
     for (shards, logs) in [(1, 1), (2, 3)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            let client = bench.client().await;
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            let client = broker.client().await;
             for queue_id in 0..4 {
                 let max =
                     MaxOffsetRequest { topic: "T", queue_id, committed: true, broker_name: None };
@@ -168,8 +168,8 @@ fn the_bounds_of_a_queue_are_found_by_offset_and_time() {
 fn messages_are_found_by_key_and_by_id() {
     for (shards, logs) in [(1, 1), (2, 3)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            for client in bench.clients().await {
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            for client in broker.clients().await {
                 for queue in 0..4 {
                     let properties = "KEYS\u{1}order-7 vip\u{2}";
                     client.send_with("T", queue, &[queue as u8], properties).await;
@@ -210,8 +210,8 @@ fn messages_are_found_by_key_and_by_id() {
 fn a_query_by_key_answers_with_the_newest_messages_of_all_logs_that_fit() {
     for (shards, logs) in [(1, 1), (2, 3), (3, 2)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            let client = bench.client().await;
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            let client = broker.client().await;
             for number in 0..16 {
                 let body = vec![number; 1 << 20];
                 client.send_with("T", i32::from(number) % 4, &body, "KEYS\u{1}k\u{2}").await;
@@ -242,8 +242,8 @@ fn a_query_by_key_answers_with_the_newest_messages_of_all_logs_that_fit() {
 fn a_restart_keeps_messages_and_progress_whatever_the_number_of_shards() {
     let dir = temp_dir();
     for (round, shards) in [2, 1, 3].into_iter().enumerate() {
-        Setup::new(shards, 3).run(dir.path(), move |bench| async move {
-            let clients = bench.clients().await;
+        Brokers::new(shards, 3).run(dir.path(), move |broker| async move {
+            let clients = broker.clients().await;
             for (queue, client) in (0..4).zip(&clients) {
                 let before = round as i64 * 5;
                 if round > 0 {
@@ -270,14 +270,14 @@ fn a_restart_keeps_messages_and_progress_whatever_the_number_of_shards() {
 fn cold_messages_are_read_from_the_device() {
     let dir = temp_dir();
     let body = |number: i64| vec![number as u8; 40_000];
-    Setup::new(1, 1).run(dir.path(), move |bench| async move {
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), move |broker| async move {
+        let client = broker.client().await;
         for number in 0..20 {
             client.store("T", 0, &body(number)).await;
         }
     });
-    Setup::new(2, 1).run(dir.path(), move |bench| async move {
-        for client in bench.clients().await {
+    Brokers::new(2, 1).run(dir.path(), move |broker| async move {
+        for client in broker.clients().await {
             let mut next = 0;
             while next < 20 {
                 let pulled = client.pull("T", 0, next).await;
@@ -296,10 +296,10 @@ fn cold_messages_are_read_from_the_device() {
 fn answers_from_the_device_are_short_only_far_behind_the_end() {
     let dir = temp_dir();
     let run = |ratio, messages: usize| {
-        let mut setup = Setup::new(1, 1);
-        setup.settings.access_message_in_memory_max_ratio = ratio;
-        setup.run(dir.path(), move |bench| async move {
-            let client = bench.client().await;
+        let mut brokers = Brokers::new(1, 1);
+        brokers.settings.access_message_in_memory_max_ratio = ratio;
+        brokers.run(dir.path(), move |broker| async move {
+            let client = broker.client().await;
             assert_eq!(client.pull("T", 0, 0).await.messages.len(), messages);
             for _ in messages..40 {
                 client.store("T", 0, &[1; 1000]).await;

@@ -14,7 +14,7 @@ use ringmq_broker::view::Change;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use support::{Client, Setup, simulated};
+use support::{Brokers, Client, simulated};
 
 /// Several files of 256 KiB.
 const MESSAGES: u8 = 100;
@@ -27,11 +27,11 @@ const A_WHILE: Duration = Duration::from_secs(60);
 
 const FOUR_DAYS_MS: i64 = 4 * 24 * 3_600_000;
 
-fn small_files() -> Setup {
-    let mut setup = Setup::simulated(1, 1);
-    setup.settings.max_message_size = 64 << 10;
-    setup.settings.mapped_file_size_commit_log = 256 << 10;
-    setup
+fn small_files() -> Brokers {
+    let mut brokers = Brokers::simulated(1, 1);
+    brokers.settings.max_message_size = 64 << 10;
+    brokers.settings.mapped_file_size_commit_log = 256 << 10;
+    brokers
 }
 
 async fn live_through(data: Rc<DataPlane>, settings: Settings, address: SocketAddr) {
@@ -58,19 +58,19 @@ async fn live_through(data: Rc<DataPlane>, settings: Settings, address: SocketAd
 fn a_shorter_retention_is_obeyed_without_a_restart() {
     let world = World::new(7);
     let address = simulated::address(&world);
-    let setup = small_files();
-    let settings = setup.settings.clone();
+    let brokers = small_files();
+    let settings = brokers.settings.clone();
     let until = move |data| live_through(data, settings, address);
-    world.run(async { setup.start_in(&world, until).await });
+    world.run(async { brokers.start_in(&world, until).await });
 }
 
 #[test]
 fn a_clock_that_is_days_ahead_deletes_nothing_before_it_has_stayed_so() {
     let world = World::new(7);
-    let setup = small_files();
+    let brokers = small_files();
     let oldest = || async { simulated::connect(&world).await.pull("T", 0, 0).await.min };
     world.run(async {
-        let broker = setup.start_in(&world, |_| task::sleep(3 * HOUR));
+        let broker = brokers.start_in(&world, |_| task::sleep(3 * HOUR));
         let client = simulated::connect(&world).await;
         for number in 0..MESSAGES {
             client.store("T", 0, &[number; BODY_SIZE_BYTES]).await;

@@ -15,14 +15,14 @@ use ringmq_protocol::properties::Properties;
 use ringmq_runtime::task;
 
 use support::raw::{RawClient, requests};
-use support::{Bench, Client, Setup, in_time, send_header, temp_dir};
+use support::{Broker, Brokers, Client, in_time, send_header, temp_dir};
 
 /// As the control plane does when the setting changes. All shards know it on return.
-async fn switch(bench: &Bench, is_on: bool) {
-    let settings = Settings::clone(bench.data.local.view().settings());
+async fn switch(broker: &Broker, is_on: bool) {
+    let settings = Settings::clone(broker.data.local.view().settings());
     let settings = Settings { send_stage_tracing: is_on, ..settings };
-    bench.data.publish(Change::Settings(Arc::new(settings)));
-    assert_eq!(stages::collect(&bench.data).await.is_empty(), !is_on);
+    broker.data.publish(Change::Settings(Arc::new(settings)));
+    assert_eq!(stages::collect(&broker.data).await.is_empty(), !is_on);
 }
 
 /// A stage of all shards together.
@@ -35,10 +35,10 @@ fn of<'s>(stages: &'s [SendStage], name: &str) -> &'s SendStage {
 
 /// The stages once the answers of so many sends have left: a client may have one a little before
 /// that is recorded.
-async fn after(bench: &Bench, sends: u64) -> Vec<SendStage> {
+async fn after(broker: &Broker, sends: u64) -> Vec<SendStage> {
     let recorded = async {
         loop {
-            let stages = stages::collect(&bench.data).await;
+            let stages = stages::collect(&broker.data).await;
             if of(&stages, "total").count >= sends {
                 return stages;
             }
@@ -83,23 +83,23 @@ async fn send_one_way(client: &Client) {
 fn each_send_is_counted_once_in_every_stage_and_the_stages_add_up() {
     for flush_disk_type in [FlushDiskType::Async, FlushDiskType::Sync] {
         let dir = temp_dir();
-        let mut setup = Setup::new(1, 2);
-        setup.settings.flush_disk_type = flush_disk_type;
-        setup.run(dir.path(), |bench| async move {
-            switch(&bench, true).await;
-            let client = bench.client().await;
+        let mut brokers = Brokers::new(1, 2);
+        brokers.settings.flush_disk_type = flush_disk_type;
+        brokers.run(dir.path(), |broker| async move {
+            switch(&broker, true).await;
+            let client = broker.client().await;
             for queue in 0..4 {
                 client.store("T", queue, b"one").await;
             }
-            check(&after(&bench, 4).await, 4, 0);
+            check(&after(&broker, 4).await, 4, 0);
             // More than one turn, in one read and in parts, to one log and to both.
-            let mut raw = RawClient::connect(bench.address).await;
+            let mut raw = RawClient::connect(broker.address).await;
             for queue in 0..2 {
                 let header = send_header("T", queue, "");
                 let many = requests(request::SEND_MESSAGE_V2, &header, &[7; 100], 600);
                 raw.exchange(&many, 600).await;
             }
-            let stages = after(&bench, 1_204).await;
+            let stages = after(&broker, 1_204).await;
             check(&stages, 1_204, 0);
             let device = of(&stages, "flushed");
             assert!(device.p50_us > 0.0 && of(&stages, "total").max_us >= device.max_us);
@@ -110,9 +110,9 @@ fn each_send_is_counted_once_in_every_stage_and_the_stages_add_up() {
 #[test]
 fn a_batch_is_one_send_and_what_nobody_waits_for_or_is_refused_is_none() {
     let dir = temp_dir();
-    Setup::new(1, 1).run(dir.path(), |bench| async move {
-        switch(&bench, true).await;
-        let client = bench.client().await;
+    Brokers::new(1, 1).run(dir.path(), |broker| async move {
+        switch(&broker, true).await;
+        let client = broker.client().await;
         let mut body = Vec::new();
         for number in 0..5_u8 {
             let item = batch::Item { flag: 0, body: &[number], properties: Properties::new("") };
@@ -127,37 +127,37 @@ fn a_batch_is_one_send_and_what_nobody_waits_for_or_is_refused_is_none() {
         assert_ne!(client.send("T", 99, b"no such queue").await.code(), response::SUCCESS);
         assert_ne!(client.send("T", 1, b"").await.code(), response::SUCCESS);
         client.store("T", 1, b"last").await;
-        check(&after(&bench, 2).await, 2, 0);
+        check(&after(&broker, 2).await, 2, 0);
     });
 }
 
 #[test]
 fn a_send_that_another_shard_owns_has_a_hop() {
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        switch(&bench, true).await;
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        switch(&broker, true).await;
         // The kernel spreads connections over the shards; of 64, some on each.
         let mut sends = 0;
         for number in 1..=64 {
-            bench.client().await.store("T", 0, b"x").await;
+            broker.client().await.store("T", 0, b"x").await;
             sends = number;
-            let hops = of(&after(&bench, sends).await, "hop").count;
+            let hops = of(&after(&broker, sends).await, "hop").count;
             if number >= 8 && 0 < hops && hops < sends {
                 break;
             }
         }
-        let hops = of(&after(&bench, sends).await, "hop").count;
+        let hops = of(&after(&broker, sends).await, "hop").count;
         assert!(0 < hops && hops < sends, "{hops} of {sends}");
         let mut hopped = 0;
         for _ in 0..8 {
-            let mut raw = RawClient::connect(bench.address).await;
+            let mut raw = RawClient::connect(broker.address).await;
             let many = requests(request::SEND_MESSAGE_V2, &send_header("T", 0, ""), b"x", 100);
             raw.exchange(&many, 100).await;
             sends += 100;
-            hopped = of(&after(&bench, sends).await, "hop").count - hops;
+            hopped = of(&after(&broker, sends).await, "hop").count - hops;
             assert_eq!(hopped % 100, 0, "a connection is on one shard");
         }
-        check(&after(&bench, sends).await, sends, hops + hopped);
+        check(&after(&broker, sends).await, sends, hops + hopped);
     });
 }
 
@@ -165,27 +165,27 @@ fn a_send_that_another_shard_owns_has_a_hop() {
 fn nothing_is_recorded_while_it_is_off_and_each_time_begins_at_zero() {
     for (shards, logs) in [(1, 1), (2, 2)] {
         let dir = temp_dir();
-        Setup::new(shards, logs).run(dir.path(), |bench| async move {
-            let clients = bench.clients().await;
+        Brokers::new(shards, logs).run(dir.path(), |broker| async move {
+            let clients = broker.clients().await;
             let send_all = || async {
                 for client in &clients {
                     client.store("T", 1, b"x").await;
                 }
             };
             send_all().await;
-            assert_eq!(stages::collect(&bench.data).await, []);
-            switch(&bench, true).await;
-            let stages = stages::collect(&bench.data).await;
+            assert_eq!(stages::collect(&broker.data).await, []);
+            switch(&broker, true).await;
+            let stages = stages::collect(&broker.data).await;
             assert!(!stages.is_empty() && stages.iter().all(|stage| stage.count == 0));
             send_all().await;
-            after(&bench, clients.len() as u64).await;
-            switch(&bench, false).await;
+            after(&broker, clients.len() as u64).await;
+            switch(&broker, false).await;
             send_all().await;
-            assert_eq!(stages::collect(&bench.data).await, []);
-            switch(&bench, true).await;
-            assert_eq!(of(&stages::collect(&bench.data).await, "total").count, 0);
+            assert_eq!(stages::collect(&broker.data).await, []);
+            switch(&broker, true).await;
+            assert_eq!(of(&stages::collect(&broker.data).await, "total").count, 0);
             send_all().await;
-            let stages = after(&bench, clients.len() as u64).await;
+            let stages = after(&broker, clients.len() as u64).await;
             check(&stages, clients.len() as u64, of(&stages, "hop").count);
         });
     }
@@ -194,10 +194,10 @@ fn nothing_is_recorded_while_it_is_off_and_each_time_begins_at_zero() {
 #[test]
 fn it_can_be_turned_on_and_off_under_load() {
     let dir = temp_dir();
-    Setup::new(2, 2).run(dir.path(), |bench| async move {
+    Brokers::new(2, 2).run(dir.path(), |broker| async move {
         let mut senders = Vec::new();
         for number in 0..8 {
-            let mut raw = RawClient::connect(bench.address).await;
+            let mut raw = RawClient::connect(broker.address).await;
             senders.push(task::spawn("sender", async move {
                 let header = send_header("T", number % 4, "");
                 let many = requests(request::SEND_MESSAGE_V2, &header, &[7; 200], 50);
@@ -207,18 +207,18 @@ fn it_can_be_turned_on_and_off_under_load() {
             }));
         }
         for round in 0..40 {
-            switch(&bench, round % 2 == 0).await;
-            for stage in stages::collect(&bench.data).await {
+            switch(&broker, round % 2 == 0).await;
+            for stage in stages::collect(&broker.data).await {
                 assert!(stage.count <= 8 * 40 * 50, "{stage:?}");
             }
         }
-        switch(&bench, false).await;
+        switch(&broker, false).await;
         for sender in senders {
             in_time("everything is acknowledged", sender).await;
         }
-        switch(&bench, true).await;
-        bench.client().await.store("T", 0, b"x").await;
-        let stages = after(&bench, 1).await;
+        switch(&broker, true).await;
+        broker.client().await.store("T", 0, b"x").await;
+        let stages = after(&broker, 1).await;
         check(&stages, 1, of(&stages, "hop").count);
     });
 }
@@ -226,16 +226,16 @@ fn it_can_be_turned_on_and_off_under_load() {
 #[test]
 fn a_send_acknowledged_from_memory_has_no_stages_of_the_device() {
     let dir = temp_dir();
-    let mut setup = Setup::new(1, 1);
-    setup.settings.transient_store_pool_enable = true;
+    let mut brokers = Brokers::new(1, 1);
+    brokers.settings.transient_store_pool_enable = true;
     // From the start, as a file may say.
-    setup.settings.send_stage_tracing = true;
-    setup.run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    brokers.settings.send_stage_tracing = true;
+    brokers.run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         for _ in 0..3 {
             client.store("T", 0, b"x").await;
         }
-        let stages = after(&bench, 3).await;
+        let stages = after(&broker, 3).await;
         for stage in &stages {
             let expected =
                 if ["hop", "submit", "flushed"].contains(&&*stage.stage) { 0 } else { 3 };
@@ -248,15 +248,15 @@ fn a_send_acknowledged_from_memory_has_no_stages_of_the_device() {
 fn waiting_for_a_topic_and_for_room_is_part_of_the_stages() {
     const SENDS: usize = 48;
     let dir = temp_dir();
-    Setup::new(2, 1).run(dir.path(), |bench| async move {
-        switch(&bench, true).await;
-        for (number, client) in bench.clients().await.iter().enumerate() {
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        switch(&broker, true).await;
+        for (number, client) in broker.clients().await.iter().enumerate() {
             client.store(&format!("New-{number}"), 1, b"first").await;
         }
-        let stages = after(&bench, 8).await;
+        let stages = after(&broker, 8).await;
         check(&stages, 8, of(&stages, "hop").count);
         // Three times what may be unwritten.
-        let client = bench.client().await;
+        let client = broker.client().await;
         let body = vec![b'x'; 1 << 20];
         let send = |_| {
             let header = send_header("T", 0, "");
@@ -266,7 +266,7 @@ fn waiting_for_a_topic_and_for_room_is_part_of_the_stages() {
         for call in calls {
             assert_eq!(call.await.expect("an answer").code(), response::SUCCESS);
         }
-        let stages = after(&bench, 8 + SENDS as u64).await;
+        let stages = after(&broker, 8 + SENDS as u64).await;
         check(&stages, 8 + SENDS as u64, of(&stages, "hop").count);
     });
 }

@@ -11,7 +11,7 @@ use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
 use support::simulated::{self, BROKER};
-use support::{Setup, send_header};
+use support::{Brokers, send_header};
 
 /// Shared by the broker's shard, which watches how its log grows, and the client.
 #[derive(Default)]
@@ -28,7 +28,7 @@ fn others_have_turns_while_many_that_waited_for_room_are_stored() {
     let watched = Arc::new(Watched::default());
     let noted = Arc::clone(&watched);
     world.run(async {
-        let broker = Setup::simulated(1, 1).start_in(&world, move |data| async move {
+        let broker = Brokers::simulated(1, 1).start_in(&world, move |data| async move {
             let log = &data.local.logs().next().expect("one log").log;
             while noted.total.load(Ordering::Relaxed) <= SENDS as u64 {
                 let before = log.stats().counters.records;

@@ -8,7 +8,7 @@ use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
 use super::support::simulated::{BROKER, connect};
-use super::support::{Client, Setup, pull_header};
+use super::support::{Brokers, Client, pull_header};
 
 const QUEUE: i32 = 0;
 
@@ -18,17 +18,17 @@ const GONE: i64 = 10;
 /// Longer than messages are kept.
 const LIFE: Duration = Duration::from_secs(2 * 3600);
 
-fn setup() -> Setup {
-    let mut setup = Setup::simulated(1, 1);
-    setup.settings.max_message_size = 64 << 10;
-    setup.settings.mapped_file_size_commit_log = 256 << 10;
-    setup.settings.file_reserved_time_hours = 1;
-    setup
+fn brokers() -> Brokers {
+    let mut brokers = Brokers::simulated(1, 1);
+    brokers.settings.max_message_size = 64 << 10;
+    brokers.settings.mapped_file_size_commit_log = 256 << 10;
+    brokers.settings.file_reserved_time_hours = 1;
+    brokers
 }
 
 /// A store that was closed well when all messages of the queue had expired, without its index.
 async fn lose_index(world: &World) {
-    let broker = setup().start_in(world, |_| task::sleep(LIFE));
+    let broker = brokers().start_in(world, |_| task::sleep(LIFE));
     let client = connect(world).await;
     for _ in 0..GONE {
         client.store("T", QUEUE, b"gone").await;
@@ -64,7 +64,7 @@ fn members_ahead_of_a_queue_that_begins_anew_skip_none_of_its_messages() {
     let here = world.clone();
     world.run(async move {
         lose_index(&here).await;
-        let broker = setup().start_in(&here, |_| task::sleep(LIFE));
+        let broker = brokers().start_in(&here, |_| task::sleep(LIFE));
         let client = connect(&here).await;
         let end = GONE + 2;
         for number in 0..end {

@@ -36,15 +36,15 @@ use scenario::run_until;
 
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A broker to be started on a directory.
+/// Brokers of one kind, each to be started on a directory.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct Brokers {
     pub shards: usize,
     pub logs: u16,
     pub settings: Settings,
 }
 
-impl Setup {
+impl Brokers {
     pub fn new(shards: usize, logs: u16) -> Self {
         let settings = Settings {
             broker_name: "test".into(),
@@ -60,7 +60,7 @@ impl Setup {
     /// Runs `scenario` against a broker on `dir`, then stops the broker.
     pub fn run<F, Fut>(&self, dir: &Path, scenario: F)
     where
-        F: FnOnce(Bench) -> Fut + Send + 'static,
+        F: FnOnce(Broker) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
         let listen_port = free_port();
@@ -74,7 +74,7 @@ impl Setup {
         };
         let control =
             |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
-        run_until(&plan, Box::new(control), move |data| scenario(Bench { address, data }));
+        run_until(&plan, Box::new(control), move |data| scenario(Broker { address, data }));
     }
 }
 
@@ -105,14 +105,14 @@ pub fn temp_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
 }
 
-/// What a scenario works with.
+/// What a scenario works with: a broker that serves.
 #[derive(Clone)]
-pub struct Bench {
+pub struct Broker {
     pub address: SocketAddr,
     pub data: Rc<DataPlane>,
 }
 
-impl Bench {
+impl Broker {
     pub async fn client(&self) -> Client {
         Client::connect(self.address).await.expect("the broker listens")
     }

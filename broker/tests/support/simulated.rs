@@ -12,7 +12,7 @@ use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task::{self, LocalFuture, Task};
 
-use super::{Client, Setup, TestControl};
+use super::{Brokers, Client, TestControl};
 
 /// The machine of the broker.
 pub const BROKER: u32 = 1;
@@ -24,13 +24,13 @@ pub fn address(world: &World) -> SocketAddr {
     SocketAddr::new(world.ip(BROKER), PORT)
 }
 
-impl Setup {
-    /// A broker to be started with [`Setup::start_in`].
+impl Brokers {
+    /// A broker to be started with [`Brokers::start_in`].
     pub fn simulated(shards: usize, logs: u16) -> Self {
-        let mut setup = Self::new(shards, logs);
-        setup.settings.listen_port = PORT;
-        setup.settings.bind_address = [0, 0, 0, 0].into();
-        setup
+        let mut brokers = Self::new(shards, logs);
+        brokers.settings.listen_port = PORT;
+        brokers.settings.bind_address = [0, 0, 0, 0].into();
+        brokers
     }
 
     /// Starts a broker on the disk of its machine, from within [`World::run`]; it stops when
