@@ -17,8 +17,8 @@ use crate::support::{send_header, temp_dir};
 #[test]
 fn a_pull_whose_expression_has_an_empty_type_filters_by_tag() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         client.send_with("T", 0, "TAGS\u{1}a\u{2}").await;
         for (kind, code) in
@@ -33,8 +33,8 @@ fn a_pull_whose_expression_has_an_empty_type_filters_by_tag() {
 #[test]
 fn a_topic_that_a_client_in_unit_mode_has_made_is_one_of_its_unit() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         client.beat("c", &[]).await;
         for (topic, unit_mode, flag) in [("Plain", false, 0), ("Unit", true, topic_flag::UNIT)] {
             let header = SendRequest { unit_mode, ..send_header(topic, 0, "") };
@@ -50,8 +50,8 @@ fn a_topic_that_a_client_in_unit_mode_has_made_is_one_of_its_unit() {
 #[test]
 fn a_topic_that_an_online_group_left_no_longer_counts_as_behind() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         for topic in ["Kept", "Left"] {
             client.ask(request::UPDATE_AND_CREATE_TOPIC, &create(topic), &[]).await;
         }

@@ -35,8 +35,8 @@ async fn found(broker: &Client) -> Option<Vec<i64>> {
 #[test]
 fn a_query_by_key_does_not_find_what_was_deleted_with_its_topic() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         for _ in 0..3 {
             broker.send_with("T1", 1, KEYS).await;
@@ -65,8 +65,8 @@ fn progress_that_went_with_its_group_is_off_the_disk_when_the_tool_is_answered()
         let texts = files.map(|file| std::fs::read_to_string(file).unwrap_or_default());
         texts.iter().any(|text| text.contains("T1@g"))
     };
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         broker.beat("c", &["T1"]).await;
         for queue in 0..4 {

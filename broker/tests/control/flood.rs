@@ -26,8 +26,8 @@ const KEPT_MAX_BYTES: u64 = 384 << 20;
 #[test]
 fn floods_of_requests_neither_fill_the_memory_nor_stop_other_clients() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let answer = client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
         let requests = WANTED_BYTES / PEERS / answer.body().len();
         let all = Rc::new(flood(request::GET_BROKER_CONFIG, &(), requests));
@@ -37,7 +37,7 @@ fn floods_of_requests_neither_fill_the_memory_nor_stop_other_clients() {
         for _ in 0..PEERS {
             let all = Rc::clone(&all);
             floods.push(task::spawn("flood", async move {
-                let stream = Stream::connect(world.broker, Duration::from_secs(20)).await;
+                let stream = Stream::connect(at.broker, Duration::from_secs(20)).await;
                 let (read, mut write) = stream.expect("the broker listens").split();
                 // Writes as far as the broker reads, or until it closes the connection.
                 let _ = write.write_all(&mut [IoSlice::new(&all)]).await;
@@ -89,12 +89,12 @@ fn many_requests_for_all_queues_of_a_topic_do_not_hold_up_the_shard() {
     const REQUESTS: usize = 1_000;
     for shards in [1, 2] {
         let dir = temp_dir();
-        check(shards, dir.path(), &[], |world| async move {
-            let client = Client::connect(world.broker).await;
+        check(shards, dir.path(), &[], |at| async move {
+            let client = Client::connect(at.broker).await;
             create_wide_topic(&client).await;
             let header = TopicRequest { topic: "wide", lo: None };
             let all = flood(request::GET_TOPIC_STATS_INFO, &header, REQUESTS);
-            let _flooding = connect_and_send(world.broker, &all).await;
+            let _flooding = connect_and_send(at.broker, &all).await;
             let asks = async {
                 for _ in 0..10 {
                     client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
@@ -113,14 +113,14 @@ fn many_connections_with_requests_for_all_queues_leave_a_place_to_another() {
     const PEERS: usize = 20;
     const REQUESTS: usize = 64;
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         create_wide_topic(&client).await;
         let header = TopicRequest { topic: "wide", lo: None };
         let all = flood(request::GET_TOPIC_STATS_INFO, &header, REQUESTS);
         let mut peers = Vec::new();
         for _ in 0..PEERS {
-            peers.push(connect_and_send(world.broker, &all).await);
+            peers.push(connect_and_send(at.broker, &all).await);
         }
         // Until they are in line. Less time proves less.
         task::sleep(Duration::from_millis(300)).await;
@@ -153,11 +153,11 @@ async fn ask_the_silent(asker: &Client, requests: usize) -> usize {
 fn answers_that_wait_for_another_client_are_bounded() {
     const REQUESTS: usize = 4_000;
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
+    check(1, dir.path(), &[], |at| async move {
         // It never answers what it is asked.
-        let silent = Client::connect(world.broker).await;
+        let silent = Client::connect(at.broker).await;
         silent.beat("silent", &["T"]).await;
-        let asker = Client::connect(world.broker).await;
+        let asker = Client::connect(at.broker).await;
         let refused = ask_the_silent(&asker, REQUESTS).await;
         assert!((1_000..3_900).contains(&refused), "{refused} are refused");
     });
@@ -169,16 +169,16 @@ fn many_connections_that_ask_silent_clients_take_no_places_of_heartbeats() {
     const REQUESTS: usize = 400;
     const BEATS: usize = 100;
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let silent = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let silent = Client::connect(at.broker).await;
         silent.beat("silent", &["T"]).await;
         let mut askers = Vec::new();
         for _ in 0..PEERS {
-            let asker = Client::connect(world.broker).await;
+            let asker = Client::connect(at.broker).await;
             ask_the_silent(&asker, REQUESTS).await;
             askers.push(asker);
         }
-        let client = Client::connect(world.broker).await;
+        let client = Client::connect(at.broker).await;
         let body = json::to_vec(&beat("other", &["T"]));
         let beat =
             || client.connection.call(request::HEART_BEAT, &(), &body, Duration::from_secs(20));
@@ -203,8 +203,8 @@ fn wide_list(uses: usize, padding: &str) -> Vec<u8> {
 #[test]
 fn a_list_that_never_finds_a_place_is_not_answered_as_one_to_try_again() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         // As much as may be unfolded of a body that long.
         let body = wide_list(4_000, &"p".repeat(3 << 20));
         let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
@@ -219,8 +219,8 @@ fn a_list_that_never_finds_a_place_is_not_answered_as_one_to_try_again() {
 fn lists_that_wait_count_as_what_they_unfolded_to() {
     const LISTS: usize = 12;
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let body = wide_list(800, "");
         assert!(body.len() < 20 << 10);
         let (code, wait) = (request::UPDATE_AND_CREATE_TOPIC_LIST, Duration::from_secs(20));

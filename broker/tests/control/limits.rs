@@ -34,8 +34,8 @@ const ANY_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 #[test]
 fn a_heartbeat_with_too_many_topics_is_refused_with_the_limit_and_others_go_on() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let names: Vec<_> = (0..=TOPICS_MAX).map(|number| format!("t{number}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let body = json::to_vec(&beat("c", &names));
@@ -66,9 +66,8 @@ async fn has_members(client: &Client, group: &str) -> bool {
 #[test]
 fn a_heartbeat_of_many_groups_is_taken_whole_and_they_leave_with_its_connection() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let (client, other) =
-            (Client::connect(world.broker).await, Client::connect(world.broker).await);
+    check(2, dir.path(), &[], |at| async move {
+        let (client, other) = (Client::connect(at.broker).await, Client::connect(at.broker).await);
         let too_many = wide_beat(GROUPS_PER_HEARTBEAT_MAX + 1);
         let refused = client.call(request::HEART_BEAT, &(), &too_many).await;
         assert_eq!(refused.code(), response::INVALID_PARAMETER);
@@ -101,8 +100,8 @@ fn progress_that_no_frame_holds_is_refused_and_smaller_is_answered() {
             (0..groups).map(|group| format!("\"topic@g{group}\":{{{queues}}}")).collect();
         let text = format!("{{\"offsetTable\":{{{}}}}}", groups.join(","));
         std::fs::write(config.join("consumerOffset.json"), text).expect("a file");
-        check(1, dir.path(), &[], move |world| async move {
-            let client = Client::connect(world.broker).await;
+        check(1, dir.path(), &[], move |at| async move {
+            let client = Client::connect(at.broker).await;
             let answer = client.call(request::GET_ALL_CONSUMER_OFFSET, &(), &[]).await;
             assert_eq!(answer.code(), code, "{:?}", answer.command().remark());
             assert_eq!(answer.body().is_empty(), code == response::SYSTEM_ERROR);
@@ -120,8 +119,8 @@ fn a_table_that_no_frame_holds_is_refused_and_its_pages_are_answered() {
     let groups: Vec<_> = (0..24_000).map(group).collect();
     let text = format!("{{\"subscriptionGroupTable\":{{{}}}}}", groups.join(","));
     std::fs::write(config.join("subscriptionGroup.json"), text).expect("a file");
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
         let refused = client.call(code, &(), &[]).await;
         let remark = refused.command().remark().unwrap_or_default().to_owned();
@@ -151,8 +150,8 @@ fn registration(topics: usize) -> RegisterBrokerBody {
 #[test]
 fn a_registration_that_would_hold_up_a_shard_is_refused_by_the_name_server_of_a_broker() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let namesrv = Client::connect(world.namesrv).await;
+    check(1, dir.path(), &[], |at| async move {
+        let namesrv = Client::connect(at.namesrv).await;
         let register = async |body: &[u8], compressed: &str| {
             let fields = [
                 ("brokerName", "other"),
@@ -194,8 +193,8 @@ fn topics_in(path: &Path) -> usize {
 fn a_list_of_topics_costs_one_write_of_the_table() {
     let dir = temp_dir();
     let config = dir.path().join("config");
-    check(1, dir.path(), &[], move |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], move |at| async move {
+        let client = Client::connect(at.broker).await;
         let topic = |topic_name: String| TopicConfig {
             topic_name,
             read_queue_nums: 4,
@@ -227,8 +226,8 @@ fn a_list_of_topics_costs_one_write_of_the_table() {
 fn a_key_that_waits_for_the_next_start_keeps_its_value_until_then() {
     let dir = temp_dir();
     let overrides = dir.path().join("config/overrides.json");
-    check(1, dir.path(), &[], move |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], move |at| async move {
+        let client = Client::connect(at.broker).await;
         let change = b"maxMessageSize=10\ndefaultQueryMaxNum=7\n";
         let answer = client.ask(request::UPDATE_BROKER_CONFIG, &(), change).await;
         let remark = answer.command().remark().map(str::to_owned);
@@ -247,9 +246,9 @@ fn a_key_that_waits_for_the_next_start_keeps_its_value_until_then() {
 fn changes_with_which_no_broker_could_start_here_are_refused() {
     let dir = temp_dir();
     let overrides = dir.path().join("config/overrides.json");
-    check(1, dir.path(), &[], move |world| async move {
-        let client = Client::connect(world.broker).await;
-        let (own, taken) = (world.broker.port(), Listener::bind(ANY_PORT.into(), Reuse::No));
+    check(1, dir.path(), &[], move |at| async move {
+        let client = Client::connect(at.broker).await;
+        let (own, taken) = (at.broker.port(), Listener::bind(ANY_PORT.into(), Reuse::No));
         let taken = taken.expect("a free port");
         let port = taken.local_addr().expect("bound").port();
         let (forbidden, invalid) = (response::NO_PERMISSION, response::INVALID_PARAMETER);
@@ -265,7 +264,7 @@ fn changes_with_which_no_broker_could_start_here_are_refused() {
             ("embeddedNamesrvPort", own.to_string(), invalid),
             ("embeddedNamesrvPort", (own - 2).to_string(), invalid),
             ("embeddedNamesrvPort", port.to_string(), invalid),
-            ("listenPort", world.namesrv.port().to_string(), invalid),
+            ("listenPort", at.namesrv.port().to_string(), invalid),
             ("listenPort", (port + 2).to_string(), invalid),
         ];
         for (key, value, code) in cases {
@@ -288,8 +287,8 @@ fn changes_with_which_no_broker_could_start_here_are_refused() {
 #[test]
 fn only_queues_that_exist_are_locked() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let uneven = CreateTopicRequest { read_queue_nums: 8, ..create("T") };
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &uneven, &[]).await;
         let queue = |topic: &str, queue_id| MessageQueue {
@@ -314,8 +313,8 @@ fn only_queues_that_exist_are_locked() {
 #[test]
 fn progress_in_more_queues_than_an_answer_holds_is_refused_and_any_offset_adds_up() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("narrow"), &[]).await;
         client.beat("c", &["narrow"]).await;
         for queue in 0..4 {

@@ -44,14 +44,14 @@ use support::{free_port, temp_dir};
 #[test]
 fn a_topic_made_by_a_tool_is_in_the_routes_when_the_tool_is_answered_and_after_a_restart() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
+    check(2, dir.path(), &[], |at| async move {
         let (broker, namesrv) =
-            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+            (Client::connect(at.broker).await, Client::connect(at.namesrv).await);
         wait_for_route(&namesrv, "TBW102").await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         let route = route(&namesrv, "T1").await.expect("registered before the answer");
         assert_eq!(route.queue_datas[0].read_queue_nums, 4);
-        assert_eq!(route.broker_datas[0].broker_addrs[&0], world.broker.to_string());
+        assert_eq!(route.broker_datas[0].broker_addrs[&0], at.broker.to_string());
 
         let refused = broker.call(request::UPDATE_AND_CREATE_TOPIC, &create("TBW102"), &[]).await;
         assert_eq!(refused.code(), response::INVALID_PARAMETER);
@@ -60,9 +60,9 @@ fn a_topic_made_by_a_tool_is_in_the_routes_when_the_tool_is_answered_and_after_a
         let stats: TopicStatsTable = json::from_slice(stats.body()).expect("a table");
         assert_eq!(stats.offset_table.len(), 4, "every queue, empty ones included");
     });
-    check(1, dir.path(), &[], |world| async move {
+    check(1, dir.path(), &[], |at| async move {
         let (broker, namesrv) =
-            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+            (Client::connect(at.broker).await, Client::connect(at.namesrv).await);
         let header = TopicRequest { topic: "T1", lo: None };
         let topic = broker.ask(request::GET_TOPIC_CONFIG, &header, &[]).await;
         let topic: TopicConfig = json::from_slice(topic.body()).expect("a topic");
@@ -78,11 +78,11 @@ fn a_topic_made_by_a_tool_is_in_the_routes_when_the_tool_is_answered_and_after_a
 #[test]
 fn members_learn_at_once_who_joins_and_leaves_whatever_shard_they_are_on() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
+    check(2, dir.path(), &[], |at| async move {
         // Enough connections that both shards hold some.
         let mut clients = Vec::new();
         for number in 0..6 {
-            let client = Client::connect(world.broker).await;
+            let client = Client::connect(at.broker).await;
             client.beat(&format!("c{number}"), &["T"]).await;
             // Its own arrival, too: a consumer gets its first queues then.
             client.told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
@@ -111,8 +111,8 @@ fn members_learn_at_once_who_joins_and_leaves_whatever_shard_they_are_on() {
 #[test]
 fn a_short_heartbeat_whose_subscriptions_are_unknown_is_answered_with_the_wish_for_a_full_one() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let is_wished =
             |answer: OwnedCommand| answer.command().fields.get("IS_SUB_CHANGE").map(str::to_owned);
         let full = HeartbeatData { heartbeat_fingerprint: 7, ..beat("c", &["T"]) };
@@ -144,8 +144,8 @@ fn lock(client_id: &str) -> Vec<u8> {
 #[test]
 fn a_retry_too_many_or_of_an_ordered_group_is_a_dead_letter_without_a_delay() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         client.beat("c", &["T"]).await;
         // One that is to come again, later: there is nobody who could wait with it.
@@ -168,8 +168,8 @@ fn a_retry_too_many_or_of_an_ordered_group_is_a_dead_letter_without_a_delay() {
 #[test]
 fn a_queue_is_locked_for_one_client_until_it_unlocks() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         let owned = |answer: OwnedCommand| {
             json::from_slice::<LockBatchResponse>(answer.body()).expect("locks").locked.len()
@@ -184,9 +184,9 @@ fn a_queue_is_locked_for_one_client_until_it_unlocks() {
 #[test]
 fn settings_change_while_it_runs_and_routes_follow_the_permission() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
+    check(1, dir.path(), &[], |at| async move {
         let (broker, namesrv) =
-            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+            (Client::connect(at.broker).await, Client::connect(at.namesrv).await);
         wait_for_route(&namesrv, "TBW102").await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         broker.ask(request::UPDATE_BROKER_CONFIG, &(), b"brokerPermission=4\n").await;
@@ -212,9 +212,9 @@ fn every_name_server_knows_the_topics_also_one_that_comes_later() {
     let dir = temp_dir();
     let late_port = free_port();
     let kept = dir.path().join("late-namesrv/kvConfig.json").to_string_lossy().into_owned();
-    check(1, dir.path(), &[late_port], move |world| async move {
+    check(1, dir.path(), &[late_port], move |at| async move {
         let (broker, namesrv) =
-            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+            (Client::connect(at.broker).await, Client::connect(at.namesrv).await);
         wait_for_route(&namesrv, "TBW102").await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
 
@@ -242,9 +242,9 @@ fn a_name_server_that_never_answers_holds_up_one_change_and_no_more() {
     let port = free_port();
     // The kernel takes its connections, and nobody reads them.
     let silent = Listener::bind(SocketAddr::from(([127, 0, 0, 1], port)), Reuse::No);
-    check(1, dir.path(), &[port], |world| async move {
+    check(1, dir.path(), &[port], |at| async move {
         let (broker, namesrv) =
-            (Client::connect(world.broker).await, Client::connect(world.namesrv).await);
+            (Client::connect(at.broker).await, Client::connect(at.namesrv).await);
         let started = Instant::now();
         for number in 0..8 {
             let name = format!("t{number}");
@@ -260,8 +260,8 @@ fn a_name_server_that_never_answers_holds_up_one_change_and_no_more() {
 #[test]
 fn groups_and_topics_are_made_changed_listed_and_deleted_by_tools() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         let group = |name: &str, retries| SubscriptionGroupConfig {
             group_name: name.into(),
             retry_max_times: retries,
@@ -312,8 +312,8 @@ fn groups_and_topics_are_made_changed_listed_and_deleted_by_tools() {
 #[test]
 fn a_reset_moves_the_group_and_outlives_the_commits_of_its_old_position() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         broker.beat("c", &["T1"]).await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         for _ in 0..3 {
@@ -349,8 +349,8 @@ fn a_reset_moves_the_group_and_outlives_the_commits_of_its_old_position() {
 #[test]
 fn runtime_information_has_what_the_exporter_parses() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         let answer = broker.ask(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
         let table = json::from_slice::<KvTable>(answer.body()).expect("a table").table;
         for key in [
@@ -377,8 +377,8 @@ fn runtime_information_has_what_the_exporter_parses() {
 #[test]
 fn messages_count_when_they_are_stored_whether_their_senders_wait_or_not() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T1"), &[]).await;
         broker.send("T1", 0).await;
         broker.send_with("T1", 0, "WAIT\u{1}false\u{2}").await;
@@ -401,8 +401,8 @@ fn messages_count_when_they_are_stored_whether_their_senders_wait_or_not() {
 #[test]
 fn stages_of_sends_are_told_while_they_are_asked_for() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         let stages = async || {
             let answer = broker.ask(request::GET_BROKER_RUNTIME_INFO, &(), &[]).await;
             let table = json::from_slice::<KvTable>(answer.body()).expect("a table").table;
@@ -426,8 +426,8 @@ fn stages_of_sends_are_told_while_they_are_asked_for() {
 #[test]
 fn codes_that_nobody_serves_are_answered_and_never_left_hanging() {
     let dir = temp_dir();
-    check(2, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
+    check(2, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
         for code in [1, 999, 200_070, 5001] {
             let answer = broker.call(code, &(), &[]).await;
             assert_eq!(answer.code(), response::REQUEST_CODE_NOT_SUPPORTED);

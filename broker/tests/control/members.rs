@@ -20,9 +20,9 @@ fn members_are_told_once_of_many_changes_that_come_together() {
     const MEMBERS: usize = 2_000;
     const CHANGES: usize = 20;
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
+    check(1, dir.path(), &[], |at| async move {
         let (members, changing) =
-            (Client::connect(world.broker).await, Client::connect(world.broker).await);
+            (Client::connect(at.broker).await, Client::connect(at.broker).await);
         let many: Vec<_> = (0..MEMBERS).map(|number| beat(&format!("c{number}"), &["T"])).collect();
         heartbeats(&members, &many);
         assert_eq!(members.members().await.len(), MEMBERS);

@@ -50,12 +50,12 @@ async fn answers(broker: SocketAddr, requests: Vec<u8>, last: i32) -> Vec<(i32, 
 fn a_go_client_gets_no_answer_since_it_takes_any_for_success_and_others_are_refused() {
     for shards in [1, 2] {
         let dir = temp_dir();
-        check(shards, dir.path(), &[], |world| async move {
+        check(shards, dir.path(), &[], |at| async move {
             // The kernel spreads them: both shards have some of so many, but for once in 30,000.
             for _ in 0..16 {
                 let languages = ["GO", "JAVA", "GO", "RUST"].into_iter().zip(1..);
                 let requests = languages.flat_map(|(language, opaque)| send_back(language, opaque));
-                let answered = answers(world.broker, requests.collect(), 4);
+                let answered = answers(at.broker, requests.collect(), 4);
                 let answered = task::timeout(TIMEOUT, answered).await.expect("others are answered");
                 let refused = response::REQUEST_CODE_NOT_SUPPORTED;
                 assert_eq!(answered, [(2, refused), (4, refused)]);

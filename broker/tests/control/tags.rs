@@ -25,8 +25,8 @@ fn tagged_beat(tags: usize) -> HeartbeatData {
 fn held_pulls_share_the_tags_of_their_group() {
     const PULLS: usize = 2_000;
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         client.ask(request::HEART_BEAT, &(), &json::to_vec(&tagged_beat(TAGS_MAX))).await;
         let before_bytes = process::rss_bytes();
@@ -57,8 +57,8 @@ fn held_pulls_share_the_tags_of_their_group() {
 #[test]
 fn too_many_tags_cost_a_client_that_group_alone_and_are_refused_with_the_limit() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let client = Client::connect(world.broker).await;
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
         let mut both = tagged_beat(TAGS_MAX + 1);
         let other = beat("c", &["T"]).consumer_data_set.remove(0);
         both.consumer_data_set[0].group_name = "tagged".into();
@@ -77,9 +77,8 @@ fn too_many_tags_cost_a_client_that_group_alone_and_are_refused_with_the_limit()
 #[test]
 fn requests_for_locks_do_not_hold_up_others_however_many_tags_the_group_wants() {
     let dir = temp_dir();
-    check(1, dir.path(), &[], |world| async move {
-        let (client, other) =
-            (Client::connect(world.broker).await, Client::connect(world.broker).await);
+    check(1, dir.path(), &[], |at| async move {
+        let (client, other) = (Client::connect(at.broker).await, Client::connect(at.broker).await);
         client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
         let mut wide = tagged_beat(TAGS_MAX);
         let subscriptions = &mut wide.consumer_data_set[0].subscription_data_set;

@@ -18,9 +18,9 @@ use crate::support::{TIMEOUT, temp_dir};
 fn a_topic_that_the_disk_refused_is_made_known_when_it_takes_it() {
     let dir = temp_dir();
     let in_the_way = dir.path().join("config/topics.json.tmp");
-    check(1, dir.path(), &[], |world| async move {
-        let broker = Client::connect(world.broker).await;
-        let namesrv = Client::connect(world.namesrv).await;
+    check(1, dir.path(), &[], |at| async move {
+        let broker = Client::connect(at.broker).await;
+        let namesrv = Client::connect(at.namesrv).await;
         // Behind what the start writes.
         broker.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T0"), &[]).await;
         wait_for_route(&namesrv, "T0").await;

@@ -31,7 +31,7 @@ use super::{TIMEOUT, free_port, send_header};
 
 /// Where broker and name server of a test listen.
 #[derive(Clone, Copy)]
-pub struct World {
+pub struct Addresses {
     pub broker: SocketAddr,
     pub namesrv: SocketAddr,
 }
@@ -247,7 +247,7 @@ pub async fn wait_for_route(namesrv: &Client, topic: &str) -> TopicRouteData {
 /// Runs a scenario against a broker of so many shards with its own name server, then stops both.
 pub fn check<F, Fut>(shards: usize, dir: &Path, other_namesrvs: &[u16], scenario: F)
 where
-    F: FnOnce(World) -> Fut + Send + 'static,
+    F: FnOnce(Addresses) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     let own_namesrv = free_port();
@@ -267,12 +267,12 @@ where
     };
     let setup = Setup::new(settings, BTreeMap::new()).expect("good settings");
     let localhost = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let world = World {
+    let at = Addresses {
         broker: localhost(setup.settings.listen_port),
         namesrv: localhost(setup.settings.embedded_namesrv_port),
     };
     let mut plan = setup.plan();
     plan.shards = ShardsConfig::new(Cores::Floating(shards));
     let control = move |data| setup::control_plane(setup, data, Box::new(|_| ()));
-    run_until(&plan, Box::new(control), move |_| scenario(world));
+    run_until(&plan, Box::new(control), move |_| scenario(at));
 }
