@@ -20,6 +20,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use support::boot;
+use support::simulated::repeat_connect;
 use support::world::{Client, route};
 
 const NAMESRV: u32 = 2;
@@ -61,12 +62,8 @@ fn boot_broker(world: &World) {
 /// Waits until the name server knows the broker, at most `limit`.
 async fn wait_for_broker(world: &World, limit: Duration) {
     let known = async {
-        let namesrv = loop {
-            match Client::try_connect(name_server_address(world)).await {
-                Ok(client) => break client,
-                Err(_) => task::sleep(Duration::from_millis(5)).await,
-            }
-        };
+        let connect = async || Client::try_connect(name_server_address(world)).await;
+        let namesrv = repeat_connect(connect).await;
         while route(&namesrv, "TBW102").await.is_none() {
             task::sleep(Duration::from_millis(5)).await;
         }

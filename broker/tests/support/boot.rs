@@ -1,23 +1,18 @@
 //! A whole broker on one machine of a simulated world.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use ringmq_broker::config::{EmbeddedNamesrv, Settings};
 use ringmq_broker::start::Until;
 use ringmq_broker::{setup, start};
 use ringmq_runtime::shards::{Cores, ShardsConfig};
 use ringmq_runtime::sim::World;
-use ringmq_runtime::task::{self, LocalFuture, Task};
+use ringmq_runtime::task::{LocalFuture, Task};
 
+pub use super::simulated::BROKER;
+use super::simulated::{PORT, address, repeat_connect};
 use super::world::Client;
-
-/// The machine of the broker.
-pub const BROKER: u32 = 1;
-
-const PORT: u16 = 10_911;
 
 /// Starts a broker named `name`; it runs until it is killed.
 pub fn boot(world: &World, shards: usize, name: &str) {
@@ -61,11 +56,5 @@ pub fn boot_until(world: &World, shards: usize, settings: Settings, until: Until
 
 /// A connection to the broker, as soon as it listens.
 pub async fn connect(world: &World) -> Client {
-    let address = SocketAddr::new(world.ip(BROKER), PORT);
-    loop {
-        match Client::try_connect(address).await {
-            Ok(client) => return client,
-            Err(_) => task::sleep(Duration::from_millis(5)).await,
-        }
-    }
+    repeat_connect(async || Client::try_connect(address(world)).await).await
 }

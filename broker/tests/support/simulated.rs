@@ -17,7 +17,7 @@ use super::{Brokers, Client, TestControl};
 /// The machine of the broker.
 pub const BROKER: u32 = 1;
 
-const PORT: u16 = 10_911;
+pub const PORT: u16 = 10_911;
 
 /// Where the broker of this world listens.
 pub fn address(world: &World) -> SocketAddr {
@@ -59,8 +59,13 @@ impl Brokers {
 
 /// A connection to the broker, as soon as it listens.
 pub async fn connect(world: &World) -> Client {
+    repeat_connect(async || Client::connect(address(world)).await).await
+}
+
+/// What `connect` makes, as soon as somebody listens.
+pub async fn repeat_connect<C>(connect: impl AsyncFn() -> std::io::Result<C>) -> C {
     loop {
-        match Client::connect(address(world)).await {
+        match connect().await {
             Ok(client) => return client,
             Err(_) => task::sleep(Duration::from_millis(5)).await,
         }
