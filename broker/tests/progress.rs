@@ -93,10 +93,10 @@ fn progress_on_a_queue_that_a_topic_has_not_names_the_queues_it_has() {
 #[test]
 fn a_group_of_the_system_is_made_by_use_whatever_the_settings_say() {
     let dir = temp_dir();
-    let mut setup = Setup::new(1, 1);
-    setup.settings.auto_create_subscription_group = false;
-    setup.run(dir.path(), |bench| async move {
-        let client = bench.client().await;
+    let mut brokers = Brokers::new(1, 1);
+    brokers.settings.auto_create_subscription_group = false;
+    brokers.run(dir.path(), |broker| async move {
+        let client = broker.client().await;
         let missing = response::SUBSCRIPTION_GROUP_NOT_EXIST;
         for (group, expected) in
             [("CID_RMQ_SYS_puller", response::PULL_NOT_FOUND), ("puller", missing)]
