@@ -42,7 +42,7 @@ use ringmq_version::VERSION;
 use serde_json::Value;
 
 use crate::args::values::Cores;
-use crate::args::versus::{Times, VersusArgs};
+use crate::args::versus::{Contestant, Times, VersusArgs};
 use crate::disk_room;
 use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;

@@ -29,8 +29,8 @@ use crate::services::kept::Kept;
 use crate::shard::DataPlane;
 use crate::shares::Shares;
 
-pub use leaving::{disturb, release_all, run_deadlines, wake};
 pub(crate) use leaving::{Waited, answer_taken, take_topic};
+pub use leaving::{disturb, release_all, run_deadlines, wake};
 
 /// Pulls held on a shard; one takes about 600 bytes, so all of them 80 MB.
 const HELD_MAX: usize = 1 << 17;
