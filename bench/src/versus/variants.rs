@@ -23,7 +23,7 @@ pub struct Variant {
 pub static TUNED: Variant = of("tuned", &[]);
 
 /// All that are tried when nobody names any.
-pub static VARIANTS: [Variant; 21] = [
+pub static VARIANTS: [Variant; 22] = [
     of("send-threads-1", &["sendMessageThreadPoolNums=1"]),
     of("send-threads-4", &["sendMessageThreadPoolNums=4"]),
     of("send-threads-16", &["sendMessageThreadPoolNums=16"]),
@@ -32,6 +32,7 @@ pub static VARIANTS: [Variant; 21] = [
     of("jdk-selector", &["useEpollNativeSelector=false"]),
     of("file-regions", &["transferMsgByHeap=false"]),
     of("cold-files", &["warmMapedFileEnable=false"]),
+    of("write-without-mmap", &["writeWithoutMmap=true", "warmMapedFileEnable=false"]),
     // Acknowledges what is in no file yet, so it is no tuned setting whatever it brings.
     of("transient-pool", &["transientStorePoolEnable=true"]),
     of("no-index", &["messageIndexEnable=false"]),
