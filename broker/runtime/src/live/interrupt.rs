@@ -45,21 +45,27 @@ fn take_signal() -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::mpsc;
+    use std::thread::JoinHandle;
     use std::time::Duration;
 
     use super::*;
 
-    #[test]
-    fn a_thread_that_sleeps_in_the_kernel_is_interrupted() {
+    /// A thread, by the kernel's number, that sleeps until it is interrupted.
+    pub(in crate::live) fn sleeper() -> (libc::pid_t, JoinHandle<()>) {
         let (tell, told) = mpsc::channel();
         let sleeper = std::thread::spawn(move || {
             tell.send(this_thread()).expect("somebody listens");
             // SAFETY: waits until a signal was handled.
             unsafe { libc::pause() };
         });
-        let thread = told.recv().expect("it runs");
+        (told.recv().expect("it runs"), sleeper)
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_in_the_kernel_is_interrupted() {
+        let (thread, sleeper) = sleeper();
         // It may not sleep yet when the first one comes.
         let woken = (0..10_000).any(|_| {
             interrupt(thread);

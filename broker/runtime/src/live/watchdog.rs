@@ -2,10 +2,14 @@
 //!
 //! The heartbeat's ladder (see `heartbeat`) has a last rung: should every wake-up of it be
 //! overlooked in a row, as on a machine that is far too busy, only somebody else can wake the
-//! executor. The watchdog does, as often as it takes. It looks after an executor from before its
-//! first task on: that one can be overlooked, too, and then there is no heartbeat yet and no waker,
-//! so the thread is interrupted instead. It also reports shards that are stuck, which
-//! the stall detector cannot before their poll ends.
+//! executor. The watchdog does, as often as it takes: it wakes the heartbeat, and interrupts the
+//! thread if that sleeps. To wake alone is not enough: a heartbeat whose wake-up was overlooked is
+//! in a queue of glommio's, and waking it again tells nobody (seen once: a client slept for six
+//! minutes beside an answer that was there, until a debugger interrupted it).
+//!
+//! It looks after an executor from before its first task on: that one can be overlooked, too, and
+//! then there is no heartbeat yet and no waker, so the thread is interrupted at once. It also
+//! reports shards that are stuck, which the stall detector cannot before their poll ends.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
@@ -24,6 +28,9 @@ const SILENCE_MAX_NS: u64 = 1_000_000_000;
 /// Time for an executor to run its first task, which takes microseconds. To interrupt one that is
 /// merely slow does no harm.
 const BEGIN_MAX_NS: u64 = 100_000_000;
+
+/// What a thread does that waits for others.
+const ASLEEP: &str = "state S";
 
 /// The beat of an executor that has ended: later than any look at it.
 const NEVER_SILENT_NS: u64 = u64::MAX;
@@ -68,9 +75,13 @@ impl Pulse {
             return;
         }
         self.waker.wake();
+        let thread = sys::threads::activity(self.thread);
+        // Not one that waits for a disk or runs: a system call of its own could fail by it.
+        if thread.starts_with(ASLEEP) {
+            interrupt::interrupt(self.thread);
+        }
         if told.is_due(beat_ns, round) {
             let silent_ms = silent_ns / 1_000_000;
-            let thread = sys::threads::activity(self.thread);
             tracing::warn!(
                 executor = self.name,
                 silent_ms,
@@ -173,6 +184,26 @@ fn patrol() -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_executor_that_sleeps_in_silence_is_interrupted_though_nobody_is_left_to_wake() {
+        let (thread, sleeper) = interrupt::tests::sleeper();
+        let pulse = Pulse {
+            name: "test".to_owned(),
+            thread,
+            has_begun: AtomicBool::new(true),
+            beat_ns: AtomicU64::new(0),
+            told: Mutex::default(),
+            waker: AtomicWaker::new(),
+        };
+        let woken = (0..10_000).any(|round| {
+            pulse.check(round);
+            std::thread::sleep(Duration::from_millis(1));
+            sleeper.is_finished()
+        });
+        assert!(woken, "it sleeps on");
+        sleeper.join().expect("it ended well");
+    }
 
     #[test]
     fn a_silence_has_one_end_and_that_comes_after_it() {
