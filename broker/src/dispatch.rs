@@ -7,15 +7,18 @@
 //!
 //! Whatever a request changes is changed in one synchronous step; only then does anything wait.
 
+mod foreign;
+
 use std::rc::Rc;
 
+use ringmq_protocol::Command;
 use ringmq_protocol::codes::request;
-use ringmq_protocol::{Command, frame};
 use ringmq_remoting::{Connection, Service};
 use ringmq_runtime::task;
 
+use self::foreign::{ForeignFrames, Later};
 use crate::control::TopicWanted;
-use crate::link::{ConnectionKey, RemoteConnection, Reply, ShardMessage};
+use crate::link::{ConnectionKey, Reply, ShardMessage};
 use crate::logs::OwnedLog;
 use crate::outcome::Refusal;
 use crate::peer::{Peer, push_piece};
@@ -50,21 +53,23 @@ enum Route {
 impl DataPlane {
     /// Receives from other shards until the shard stops.
     pub async fn run_mesh(self: Rc<Self>) {
+        let mut later = Later::default();
         loop {
-            let (from, message) = self.link.receive().await;
-            self.on_message(from, message);
+            let (from, message) = self.next_message(&mut later).await;
+            self.on_message(from, message, &mut later);
             // A message may hold all requests of a turn of reading.
             task::yield_if_needed().await;
         }
     }
 
-    fn on_message(self: &Rc<Self>, from: usize, message: ShardMessage) {
+    fn on_message(self: &Rc<Self>, from: usize, message: ShardMessage, later: &mut Later) {
         match message {
             ShardMessage::Requests { connection, frames, hops, arrival, spare } => {
                 self.link.pools.recycle_list(spare);
-                self.local.stages.begin_kept(arrival);
-                self.on_foreign_frames(connection, frames, hops);
-                self.local.end_turn();
+                // Its shard reads from a connection only while that has room for answers.
+                self.link.found_room(connection.key);
+                let foreign = ForeignFrames { connection, frames, handled: 0, hops, arrival };
+                self.on_foreign_frames(foreign, later);
             }
             ShardMessage::Reply { connection, reply } => self.on_reply(connection, reply),
             ShardMessage::Closed(connection) => {
@@ -82,25 +87,6 @@ impl DataPlane {
                 task::spawn("job of a shard", run).detach();
             }
             ShardMessage::Returned { call, value } => self.link.returned(call, value),
-        }
-    }
-
-    fn on_foreign_frames(self: &Rc<Self>, connection: RemoteConnection, frames: Vec<u8>, hops: u8) {
-        // Its shard reads from a connection only while that has room for answers.
-        self.link.found_room(connection.key);
-        let peer = Peer::remote(connection, &self.link);
-        let (mut rest, bytes) = (frames.as_slice(), frames.len());
-        // The rest of what a connection asked for that will be closed is not worth the work.
-        while !rest.is_empty() && !self.link.is_overfull(connection.key) {
-            let cut = frame::cut(rest, rest.len()).expect("the first shard cut these frames");
-            let (frame, len) = cut.expect("frames cross the mesh whole");
-            let command = &Command::parse(frame).expect("the first shard parsed this header");
-            self.handle(Request { peer: &peer, command, frame: &rest[..len] }, hops);
-            rest = &rest[len..];
-        }
-        self.link.handled(frames);
-        if hops == HOPS_FROM_HOME {
-            self.link.credit(connection.key, bytes);
         }
     }
 
@@ -133,9 +119,13 @@ impl DataPlane {
         self.local.stages.answered_elsewhere(connection, reply.answered.drain(..));
     }
 
-    /// Handles one request, wherever it came from.
-    pub(crate) fn handle(self: &Rc<Self>, request: Request<'_, '_>, hops: u8) {
-        self.follow(self.route(request.command), request, hops);
+    /// Handles one request, wherever it came from. Whether others are to have a turn before the
+    /// next one of its connection: those of the control plane take up to tens of milliseconds each.
+    pub(crate) fn handle(self: &Rc<Self>, request: Request<'_, '_>, hops: u8) -> bool {
+        let route = self.route(request.command);
+        let gives_way = matches!(route, Route::Control) && self.shard() == 0;
+        self.follow(route, request, hops);
+        gives_way
     }
 
     /// Handles a send that waited for its topic.
@@ -268,7 +258,9 @@ impl Service for Front {
             self.0.inbound.remember(connection, is_registering);
         }
         let peer = &Peer::local(self.0.shard(), connection);
-        self.0.handle(Request { peer, command, frame }, 0);
+        if self.0.handle(Request { peer, command, frame }, 0) {
+            connection.give_way();
+        }
     }
 
     fn on_read_end(&self, connection: &Rc<Connection>) {

@@ -103,6 +103,11 @@ impl Link {
         self.port.recv().await
     }
 
+    /// The next message for this shard, if one is there, and who sent it.
+    pub fn try_receive(&self) -> Option<(usize, ShardMessage)> {
+        self.port.try_recv()
+    }
+
     /// Passes frames of a connection on.
     pub fn send_requests(
         &self,

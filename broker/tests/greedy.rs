@@ -148,6 +148,72 @@ fn pulls_of_long_lists_that_one_message_wakes_let_others_have_turns() {
     });
 }
 
+/// How many heartbeats are answered between two turns of another task, until so many are.
+async fn most_beats_at_once(mut answered: u64, end: u64) -> u64 {
+    let mut most = 0;
+    while answered < end {
+        task::yield_now().await;
+        let now = support::BEATS.get();
+        most = most.max(now - answered);
+        answered = now;
+    }
+    most
+}
+
+#[test]
+fn others_have_turns_between_requests_of_the_control_plane() {
+    const BEATS: usize = 200;
+    for shards in [1, 2] {
+        let dir = temp_dir();
+        Brokers::new(shards, 1).run(dir.path(), move |broker| async move {
+            let beats = raw::requests(request::HEART_BEAT, &(), &[], BEATS);
+            // The kernel spreads connections over the shards.
+            for _ in 0..8 {
+                let mut client = raw::RawClient::connect(broker.address).await;
+                let first = support::BEATS.get();
+                let watch = most_beats_at_once(first, first + BEATS as u64);
+                let watch = task::spawn("watch", watch);
+                client.exchange(&beats, BEATS).await;
+                let most = watch.await;
+                println!("of {BEATS} requests {most} are handled at once");
+                assert!(most < 20, "{most}, {shards} shards");
+            }
+        });
+    }
+}
+
+#[test]
+fn requests_of_others_pass_those_of_the_control_plane_that_wait_for_a_turn() {
+    const PEERS: usize = 6;
+    const BEATS: usize = 200;
+    const MEANWHILE_MAX: u64 = 100;
+    let dir = temp_dir();
+    Brokers::new(2, 1).run(dir.path(), |broker| async move {
+        // The kernel spreads connections over the shards.
+        let (mut clients, mut peers) = (Vec::new(), Vec::new());
+        for _ in 0..PEERS {
+            clients.push(broker.client().await);
+            peers.push(raw::RawClient::connect(broker.address).await);
+        }
+        clients[0].store("T", 0, b"a message").await;
+        let (beats, first) =
+            (raw::requests(request::HEART_BEAT, &(), b"long", BEATS), support::BEATS.get());
+        for peer in &mut peers {
+            peer.write(&beats).await;
+        }
+        while support::BEATS.get() == first {
+            task::yield_now().await;
+        }
+        for client in &clients {
+            let before = support::BEATS.get();
+            max_offset(client).await;
+            let meanwhile = support::BEATS.get() - before;
+            println!("{meanwhile} before an answer, of {BEATS} for each of {PEERS}");
+            assert!(meanwhile < MEANWHILE_MAX, "{meanwhile}");
+        }
+    });
+}
+
 #[test]
 fn a_group_that_was_refused_is_asked_for_again_later() {
     let world = World::new(13);

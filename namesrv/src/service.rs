@@ -202,6 +202,10 @@ impl Service for NameServer {
         if let Err(refusal) = self.handle(Request { connection, command, to }) {
             connection.reply(&to, refusal.code, Some(&refusal.remark), &(), &[]);
         }
+        // What clients ask all the time is short; a list of all topics takes tens of milliseconds.
+        if command.code != request::GET_ROUTEINFO_BY_TOPIC {
+            connection.give_way();
+        }
     }
 
     fn on_close(&self, connection: &Rc<Connection>) {

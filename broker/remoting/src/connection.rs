@@ -42,6 +42,8 @@ pub struct Connection {
     draining: Cell<bool>,
     /// The service wants nothing more from this peer for a while.
     paused: Cell<bool>,
+    /// The turn of handling frames ends with the one at hand.
+    has_given_way: Cell<bool>,
     /// Memory that holds what was read and could not be handled yet.
     unfinished_bytes: Cell<usize>,
     /// When bytes were last read.
@@ -85,6 +87,7 @@ impl Connection {
             retired: Cell::new(None),
             draining: Cell::new(false),
             paused: Cell::new(false),
+            has_given_way: Cell::new(false),
             unfinished_bytes: Cell::new(0),
             read_at: Cell::new(now),
             turn_at: Cell::new(now),

@@ -146,7 +146,8 @@ impl<S: Service> Reader<'_, S> {
                 refusal = Some(end);
                 return Next::Pause;
             }
-            if conn.is_closed() || !conn.may_read() { Next::Pause } else { Next::Continue }
+            let is_over = conn.has_given_way() || conn.is_closed() || !conn.may_read();
+            if is_over { Next::Pause } else { Next::Continue }
         });
         // Whole frames that wait for their turn are not their peer's fault.
         let is_unfinished = matches!(progress, Ok(Progress::NeedBytes));

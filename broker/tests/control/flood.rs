@@ -224,8 +224,16 @@ fn lists_that_wait_count_as_what_they_unfolded_to() {
         let body = wide_list(800, "");
         assert!(body.len() < 20 << 10);
         let (code, wait) = (request::UPDATE_AND_CREATE_TOPIC_LIST, Duration::from_secs(20));
+        // They wait for the end of a deletion, which goes through the topic in slices.
+        let queues = 65_535;
+        let many =
+            CreateTopicRequest { read_queue_nums: queues, write_queue_nums: queues, ..create("T") };
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &many, &[]).await;
+        let gone = TopicRequest { topic: "T", lo: None };
+        let deletion = client.connection.call(request::DELETE_TOPIC_IN_BROKER, &gone, &[], wait);
         let calls: Vec<_> =
             (0..LISTS).map(|_| client.connection.call(code, &(), &body, wait)).collect();
+        assert_eq!(deletion.await.expect("an answer").code(), response::SUCCESS);
         let mut refused = 0;
         for call in calls {
             let answer = call.await.expect("an answer");

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringmq_broker::control::{ControlPlane, TopicWanted};
 use ringmq_broker::link::ConnectionKey;
@@ -13,6 +14,7 @@ use ringmq_broker::view::{Change, Group, Topic};
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::{request, response};
 use ringmq_remoting::ReplyTo;
+use ringmq_runtime::clock::Instant;
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::LocalFuture;
 
@@ -30,6 +32,14 @@ pub const RELEASE: i32 = request::GET_BROKER_CONFIG;
 
 /// The request for how often pulls named a newer subscription.
 pub const TIMES_OLD: i32 = request::GET_CONSUMER_CONNECTION_LIST;
+
+/// What a heartbeat with a body takes.
+const LONG_BEAT: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// Heartbeats that this shard, the first, has answered.
+    pub static BEATS: Cell<u64> = const { Cell::new(0) };
+}
 
 /// Creates every topic that is asked for, with the queues that the sender wants.
 pub struct TestControl {
@@ -71,7 +81,12 @@ impl ControlPlane for TestControl {
     fn on_request(&self, peer: &Peer, command: &Command<'_>) {
         let to = ReplyTo::of(command);
         match command.code {
-            request::HEART_BEAT => peer.reply(&to, response::SUCCESS, None, &(), &[]),
+            request::HEART_BEAT => {
+                let begin = Instant::now();
+                while !command.body.is_empty() && begin.elapsed() < LONG_BEAT {}
+                BEATS.set(BEATS.get() + 1);
+                peer.reply(&to, response::SUCCESS, None, &(), &[]);
+            }
             request::GET_BROKER_RUNTIME_INFO => {
                 let closed = self.closed.get().to_string();
                 peer.reply(&to, response::SUCCESS, None, &(), closed.as_bytes());

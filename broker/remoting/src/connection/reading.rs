@@ -36,6 +36,18 @@ impl Connection {
         }
     }
 
+    /// Ends the turn with the request at hand, which took long or may have: others have theirs
+    /// before the next request of this peer is handled. A turn has many requests, whose number is
+    /// right for short ones.
+    pub fn give_way(&self) {
+        self.has_given_way.set(true);
+    }
+
+    /// Whether the turn is to end; the next one asks anew.
+    pub(crate) fn has_given_way(&self) -> bool {
+        self.has_given_way.replace(false)
+    }
+
     /// Waits until requests may be read, or the connection is closed.
     pub(crate) async fn wait_to_read(&self) {
         while !self.is_closed() && !self.may_read() {

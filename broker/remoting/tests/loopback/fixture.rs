@@ -24,6 +24,8 @@ pub const HOLD: i32 = 2;
 pub const LARGE: i32 = 3;
 /// The service makes a call back over the same connection and answers with what it got.
 pub const CALL_BACK: i32 = 4;
+/// Answered at once; others have a turn before the next request.
+pub const LONG: i32 = 5;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct TestService {
     pub held: RefCell<Vec<(ReplyTo, Rc<Connection>, Permit)>>,
     pub requests: RefCell<Vec<i32>>,
+    /// How many requests there were at the end of each turn.
+    pub turns: RefCell<Vec<usize>>,
     pub closed: RefCell<Vec<u64>>,
 }
 
@@ -57,8 +61,16 @@ impl Service for TestService {
                 };
                 task::spawn("call back", answer).detach();
             }
+            LONG => {
+                conn.reply(&to, 0, None, &(), &[]);
+                conn.give_way();
+            }
             _ => conn.reply_unsupported(command),
         }
+    }
+
+    fn on_read_end(&self, _: &Rc<Connection>) {
+        self.turns.borrow_mut().push(self.requests.borrow().len());
     }
 
     fn on_close(&self, conn: &Rc<Connection>) {

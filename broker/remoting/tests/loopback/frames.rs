@@ -13,7 +13,7 @@ use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::sim::World;
 use ringmq_runtime::{shards, task};
 
-use crate::fixture::{ECHO, RawClient, SEEDS, check, request, until};
+use crate::fixture::{ECHO, LONG, RawClient, SEEDS, check, request, until};
 
 #[test]
 fn pipelined_frames_are_answered_in_order_wherever_the_stream_is_split() {
@@ -46,6 +46,25 @@ fn thousands_of_pipelined_requests_are_all_answered() {
         client.send(&stream).await.expect("sent");
         for opaque in 0..count {
             assert_eq!(client.answer().await, Some((opaque, 0, b"body".to_vec())));
+        }
+    });
+}
+
+#[test]
+fn others_have_a_turn_behind_each_request_that_takes_long() {
+    const REQUESTS: i32 = 100;
+    check(ServerLimits::default(), |fixture| async move {
+        let mut client = RawClient::connect(fixture.address).await;
+        let requests: Vec<_> =
+            (0..REQUESTS).map(|opaque| request(opaque, LONG, false, &[])).collect();
+        client.send(&requests.concat()).await.expect("sent");
+        for opaque in 0..REQUESTS {
+            assert_eq!(client.answer().await, Some((opaque, 0, Vec::new())));
+        }
+        let mut before = 0;
+        for &handled in &*fixture.service.turns.borrow() {
+            assert!(handled <= before + 1, "{} of {REQUESTS} in one turn", handled - before);
+            before = handled;
         }
     });
 }
