@@ -77,6 +77,28 @@ fn many_unknown_keys_are_counted_and_long_ones_not_shown() {
 }
 
 #[test]
+fn only_words_of_about_the_same_length_are_compared() {
+    let known = || ["limit", "timers", "threads", "aclEnable", "maxMessageSize"].into_iter();
+    let compared = |key: &str| {
+        let words = std::cell::RefCell::new(Vec::new());
+        nearest(key, known(), |known, key| {
+            words.borrow_mut().push(known.to_owned());
+            strsim::damerau_levenshtein(known, key)
+        });
+        words.into_inner()
+    };
+    assert_eq!(compared("limt"), ["limit", "timers"]);
+    assert_eq!(compared("maxMesageSize"), ["maxMessageSize"]);
+    assert_eq!(compared(&"k".repeat(UNKNOWN_SHOWN_MAX_BYTES)), [""; 0]);
+    let found = |key| nearest(key, known(), strsim::damerau_levenshtein);
+    assert_eq!(found("maxMesageSize"), Some("maxMessageSize"));
+    assert_eq!(
+        (found("limt"), found("threats"), found("other")),
+        (Some("limit"), Some("threads"), None)
+    );
+}
+
+#[test]
 fn values_and_combinations_that_do_not_fit_are_refused() {
     for (text, expected) in [
         ("\nport=10", "line 2: port = \"10\": expected a whole number from 1 to 9"),
