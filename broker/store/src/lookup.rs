@@ -1,6 +1,6 @@
 //! Lookups beside the queues: a record by its position, an offset by time.
 
-use ringmq_protocol::record::{self, PEEK_SIZE_MAX_BYTES, Peek, Record};
+use ringmq_protocol::record::{self, Head, PEEK_SIZE_MAX_BYTES, Peek, Record};
 use ringmq_runtime::buffer::Shared;
 
 use crate::blocks;
@@ -50,6 +50,17 @@ impl Log {
     /// A segment that retention deletes during a lookup is no error.
     fn gone_or<T>(&self, byte: u64, error: ReadError) -> Result<Option<T>, ReadError> {
         if byte < self.inner.state.borrow().segments.min() { Ok(None) } else { Err(error) }
+    }
+
+    /// When the oldest message was stored, as its head says, Unix milliseconds; `None` when there
+    /// is none. Proves nothing, and reads that head alone, however long the message is.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn oldest_stored_at_ms(&self) -> Result<Option<i64>, ReadError> {
+        let oldest = self.inner.state.borrow().segments.min();
+        let head = head_at(&self.inner, oldest).await?;
+        Ok(head.map(|(head, _)| head.stored_at_ms))
     }
 
     /// The offset of a queue by store time, as Apache's broker answers: clamped to the queue's
@@ -149,6 +160,24 @@ async fn entry_at(inner: &Inner, key: QueueKey, offset: u64) -> Result<Option<En
 /// # Errors
 /// When the device fails.
 pub(crate) async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Shared>, ReadError> {
+    let Some((Head { len, .. }, left)) = head_at(inner, byte).await? else { return Ok(None) };
+    if len as u64 > left || len > scan::RECORD_MAX_BYTES {
+        return Ok(None);
+    }
+    // What stands at a place that a client names may announce any length. A message that large is
+    // rare, so one at a time is enough for those that were stored under other settings.
+    let is_large = len > inner.options.record_size_max_bytes;
+    let _turn = if is_large { Some(inner.large_lookups.enter().await) } else { None };
+    let bytes = fetch::bytes(inner, byte, len as u64).await?;
+    Ok(scan::verify(&bytes, byte, false).is_ok().then_some(bytes))
+}
+
+/// The head of the record that starts at a byte of the log, if it names this place, and how many
+/// bytes it may have there; `None` when none does, or it is not acknowledged.
+///
+/// # Errors
+/// When the device fails.
+async fn head_at(inner: &Inner, byte: u64) -> Result<Option<(Head, u64)>, ReadError> {
     let left = {
         let state = inner.state.borrow();
         // What consumers must not see yet is shown to nobody else either.
@@ -159,19 +188,12 @@ pub(crate) async fn read_record(inner: &Inner, byte: u64) -> Result<Option<Share
         segment_end.min(state.marks.appended()) - byte
     };
     let head = fetch::bytes(inner, byte, left.min(PEEK_SIZE_MAX_BYTES as u64)).await?;
-    let len = match record::peek(&head) {
-        Ok(Peek::Message(head)) if head.physical_offset == inner.id.at(byte).wire() => head.len,
-        _ => return Ok(None),
-    };
-    if len as u64 > left || len > scan::RECORD_MAX_BYTES {
-        return Ok(None);
-    }
-    // What stands at a place that a client names may announce any length. A message that large is
-    // rare, so one at a time is enough for those that were stored under other settings.
-    let is_large = len > inner.options.record_size_max_bytes;
-    let _turn = if is_large { Some(inner.large_lookups.enter().await) } else { None };
-    let bytes = fetch::bytes(inner, byte, len as u64).await?;
-    Ok(scan::verify(&bytes, byte, false).is_ok().then_some(bytes))
+    Ok(match record::peek(&head) {
+        Ok(Peek::Message(head)) if head.physical_offset == inner.id.at(byte).wire() => {
+            Some((head, left))
+        }
+        _ => None,
+    })
 }
 
 /// Whether the queue that a record names has it at its position. Messages that no queue shows are

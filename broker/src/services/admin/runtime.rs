@@ -11,7 +11,6 @@ use std::time::Duration;
 use ringmq_protocol::bodies::send_stage::SendStage;
 use ringmq_protocol::bodies::topic::KvTable;
 use ringmq_protocol::command::VERSION;
-use ringmq_protocol::record::Record;
 use ringmq_runtime::clock;
 use ringmq_runtime::disk::Space;
 use ringmq_runtime::task;
@@ -153,7 +152,7 @@ impl Logs {
             groups: stats.counters.groups,
             damages: stats.counters.damages,
             is_fenced: stats.fenced.is_some(),
-            earliest_ms: earliest_ms(owned).await,
+            earliest_ms: owned.log.oldest_stored_at_ms().await.ok().flatten(),
         }
     }
 
@@ -167,12 +166,6 @@ impl Logs {
         self.is_fenced |= other.is_fenced;
         self.earliest_ms = self.earliest_ms.into_iter().chain(other.earliest_ms).min();
     }
-}
-
-/// When the first record of a log was stored; files begin with a record.
-async fn earliest_ms(owned: &OwnedLog) -> Option<i64> {
-    let bytes = owned.log.record_at(owned.log.min_position()).await.ok().flatten()?;
-    Record::parse(&bytes).ok().map(|record| record.stored_at_ms)
 }
 
 /// GET_BROKER_RUNTIME_INFO.
