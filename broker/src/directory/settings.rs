@@ -1,10 +1,12 @@
 //! Settings that change while the broker runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringmq_protocol::bodies::topic::DataVersion;
 use ringmq_runtime::clock;
 use ringmq_settings::Properties;
+use ringmq_settings::properties::PROPERTIES_SIZE_MAX_BYTES;
 
 use super::Directory;
 use crate::config::{ConfigError, Notes, Rules as _, Settings, UpdateError};
@@ -23,6 +25,7 @@ impl Directory {
     pub fn update_settings(&self, text: &[u8]) -> Result<Vec<String>, UpdateError> {
         let properties = Properties::of_request(text)
             .map_err(|error| ConfigError::Combination(error.to_string()))?;
+        let overrides = self.overrides_with(&properties)?;
         let mut notes = Notes::default();
         let mut settings = Settings::clone(&self.settings());
         let mut next = self.next_settings.borrow().clone();
@@ -44,13 +47,35 @@ impl Directory {
         let mut version = self.settings_version.get();
         documents::advance(&mut version, clock::unix_ms());
         self.settings_version.set(version);
-        let known = properties.entries().iter().filter(|entry| Settings::is_known(&entry.key));
-        let changes = known.map(|entry| (entry.key.clone(), entry.value.clone()));
-        self.tables.overrides.borrow_mut().extend(changes);
+        self.tables.overrides.replace(overrides);
         self.writers.overrides.changed();
         self.data.publish(Change::Settings(Arc::clone(&settings)));
         self.after_update(&before, &settings);
         Ok(told)
+    }
+
+    /// The changes that are kept once these are, too.
+    ///
+    /// # Errors
+    /// They take more than a request may have: the settings hold them as well, are copied whole by
+    /// each change, and shown in one answer.
+    fn overrides_with(
+        &self,
+        properties: &Properties,
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut overrides = self.tables.overrides.borrow().clone();
+        let before = bytes_of(&overrides);
+        let known = properties.entries().iter().filter(|entry| Settings::is_known(&entry.key));
+        overrides.extend(known.map(|entry| (entry.key.clone(), entry.value.clone())));
+        let bytes = bytes_of(&overrides);
+        // What an earlier version kept may be more, and can become less.
+        if bytes > PROPERTIES_SIZE_MAX_BYTES && bytes > before {
+            return Err(ConfigError::Combination(format!(
+                "the changes of settings would have {bytes} bytes, at most \
+                 {PROPERTIES_SIZE_MAX_BYTES} are kept: give shorter values"
+            )));
+        }
+        Ok(overrides)
     }
 
     /// Why cluster and broker cannot have the names of `next`, which the system has topics by.
@@ -93,4 +118,8 @@ impl Directory {
             }
         }
     }
+}
+
+fn bytes_of(overrides: &BTreeMap<String, String>) -> usize {
+    overrides.iter().map(|(key, value)| key.len() + value.len()).sum()
 }

@@ -25,6 +25,7 @@ use ringmq_protocol::headers::client::ConsumerGroupRequest;
 use ringmq_protocol::json;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::task;
+use ringmq_settings::properties::PROPERTIES_SIZE_MAX_BYTES;
 
 use crate::support::world::{Client, beat, check, create};
 use crate::support::{TIMEOUT, free_port, temp_dir};
@@ -239,6 +240,29 @@ fn a_key_that_waits_for_the_next_start_keeps_its_value_until_then() {
         }
         let kept = std::fs::read_to_string(&overrides).expect("a file");
         assert!(kept.contains("maxMessageSize"), "{kept}");
+    });
+}
+
+#[test]
+fn changes_of_settings_are_kept_up_to_a_limit_of_all_together() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
+        // Without effect here, so any text will do.
+        let change = async |key: &str, bytes: usize| {
+            let change = format!("{key}={}\n", "x".repeat(bytes));
+            client.call(request::UPDATE_BROKER_CONFIG, &(), change.as_bytes()).await
+        };
+        let large = PROPERTIES_SIZE_MAX_BYTES * 2 / 3;
+        assert_eq!(change("storePathEpochFile", large).await.code(), response::SUCCESS);
+        let refused = change("configName", large).await;
+        let remark = refused.command().remark().unwrap_or_default().to_owned();
+        assert_eq!(refused.code(), response::INVALID_PARAMETER, "{remark}");
+        assert!(remark.contains(&PROPERTIES_SIZE_MAX_BYTES.to_string()), "{remark}");
+        let shown = client.ask(request::GET_BROKER_CONFIG, &(), &[]).await;
+        assert!(!String::from_utf8_lossy(shown.body()).contains("configName"));
+        assert_eq!(change("storePathEpochFile", 7).await.code(), response::SUCCESS);
+        assert_eq!(change("configName", large).await.code(), response::SUCCESS);
     });
 }
 
