@@ -64,6 +64,17 @@ impl<'a> Request<'a, '_> {
         H::decode(&self.command.fields).map_err(Refusal::error)
     }
 
+    /// The body, if it is no longer than a registration may be: it is read in one step, too.
+    pub(crate) fn body_within(&self, max_bytes: usize) -> Result<&'a [u8], Refusal> {
+        match self.command.body {
+            body if body.len() <= max_bytes => Ok(body),
+            body => Err(Refusal::error(format_args!(
+                "the body has {} bytes, at most {max_bytes} are read",
+                body.len()
+            ))),
+        }
+    }
+
     pub(crate) fn reply(&self, header: &impl WriteHeader, body: &[u8]) -> Handled {
         self.connection.reply(&self.to, response::SUCCESS, None, header, body);
         Ok(())

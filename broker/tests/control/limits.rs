@@ -16,6 +16,7 @@ use ringmq_protocol::bodies::group::SubscriptionGroupTable;
 use ringmq_protocol::bodies::heartbeat::ConsumerData;
 use ringmq_protocol::bodies::lock::{LockBatchRequest, LockBatchResponse};
 use ringmq_protocol::bodies::register::RegisterBrokerBody;
+use ringmq_protocol::bodies::route::{QueueData, TopicRouteData};
 use ringmq_protocol::bodies::stats::ConsumeStatsList;
 use ringmq_protocol::bodies::topic::{TopicConfig, TopicConfigList};
 use ringmq_protocol::codes::{request, response};
@@ -181,6 +182,34 @@ fn a_registration_that_would_hold_up_a_shard_is_refused_by_the_name_server_of_a_
             let remark = refused.command().remark().map(str::to_owned).unwrap_or_default();
             assert!(remark.contains(&BODY_MAX_BYTES.to_string()), "{remark}");
             assert!(remark.contains("mqnamesrv"), "{remark}");
+        }
+    });
+}
+
+#[test]
+fn no_body_of_a_request_holds_up_a_broker_for_long_at_its_name_server() {
+    let dir = temp_dir();
+    check(1, dir.path(), &[], |at| async move {
+        let namesrv = Client::connect(at.namesrv).await;
+        let queues = QueueData { broker_name: "of nobody".into(), ..QueueData::default() };
+        let route = |count| TopicRouteData {
+            queue_datas: vec![queues.clone(); count],
+            ..TopicRouteData::default()
+        };
+        let code = request::REGISTER_TOPIC_IN_NAMESRV;
+        let usual = json::to_vec(&route(1_000));
+        namesrv.ask(code, &[("topic", "T")], &usual).await;
+        let large = json::to_vec(&route(BODY_MAX_BYTES / (usual.len() / 1_000) + 1_000));
+        let version =
+            [("brokerName", "b"), ("brokerAddr", "a"), ("clusterName", "c"), ("brokerId", "0")];
+        let refused = [
+            namesrv.call(code, &[("topic", "T")], &large).await,
+            namesrv.call(request::QUERY_DATA_VERSION, &version, &large).await,
+        ];
+        for refused in refused {
+            let remark = refused.command().remark().unwrap_or_default().to_owned();
+            assert_eq!(refused.code(), response::SYSTEM_ERROR, "{remark}");
+            assert!(remark.contains(&BODY_MAX_BYTES.to_string()), "{remark}");
         }
     });
 }

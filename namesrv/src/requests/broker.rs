@@ -81,7 +81,7 @@ impl NameServer {
 
     pub(crate) fn query_data_version(&self, request: Request<'_, '_>) -> Handled {
         let header: BrokerRequest<'_> = request.header()?;
-        let asked: DataVersion = match request.command.body {
+        let asked: DataVersion = match request.body_within(self.registration_max_bytes)? {
             [] => DataVersion::default(),
             body => json::from_slice(body).map_err(Refusal::error)?,
         };

@@ -67,7 +67,7 @@ impl NameServer {
 
     pub(crate) fn register_topic(&self, request: Request<'_, '_>) -> Handled {
         let header: RegisterTopicRequest<'_> = request.header()?;
-        let body = request.command.body;
+        let body = request.body_within(self.registration_max_bytes)?;
         let route: TopicRouteData = json::from_slice(body).map_err(Refusal::error)?;
         let registered = self.table.borrow_mut().register_topic(header.topic, &route.queue_datas);
         registered.map_err(Refusal::error)?;
