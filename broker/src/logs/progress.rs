@@ -11,7 +11,8 @@ use ringmq_store::resets::Told;
 use super::OwnedLog;
 use crate::survivors::{ANY_GROUP, MemberQueue};
 
-/// Groups whose progress is copied in one step of the shard; a table may have 300,000 of them.
+/// Groups whose progress is copied, or looked at, in one step of the shard; a table may have
+/// 300,000 of them.
 const SNAPSHOT_SLICE: usize = 500;
 
 /// Queues in which progress and resets of groups in a deleted topic are forgotten in one step of
@@ -188,10 +189,17 @@ impl OwnedLog {
         self.survivors.look_for(Instant::now());
     }
 
-    /// Forgets how far a group is.
-    pub fn delete_group(&self, group: &str) {
-        self.offsets.borrow_mut().retain(|of, _| of != group);
-        self.resets.borrow_mut().delete_group(group);
+    /// Forgets how far a group is. What a member commits in between may stay, as what it commits
+    /// later.
+    pub async fn delete_group(&self, group: &str) {
+        let mut behind = None;
+        while self.offsets.borrow_mut().take_group(group, &mut behind, SNAPSHOT_SLICE) {
+            task::yield_now().await;
+        }
+        let mut behind = None;
+        while self.resets.borrow_mut().delete_group(group, &mut behind, SNAPSHOT_SLICE) {
+            task::yield_now().await;
+        }
     }
 
     /// Writes the consumers' progress to disk if it changed.

@@ -51,6 +51,8 @@ pub(in crate::services) struct Parts {
     runtime: Rc<RuntimeInfo>,
     /// For reading a message that a consumer is asked to consume.
     message_turn: Turn,
+    /// For forgetting a group, which goes through the progress of all.
+    forgetting_turn: Turn,
 }
 
 impl Admin {
@@ -62,8 +64,9 @@ impl Admin {
         data: Rc<DataPlane>,
         runtime: Rc<RuntimeInfo>,
     ) -> Self {
-        let message_turn = Turn::default();
-        let parts = Parts { directory, clients, registrar, data, runtime, message_turn };
+        let (message_turn, forgetting_turn) = (Turn::default(), Turn::default());
+        let parts =
+            Parts { directory, clients, registrar, data, runtime, message_turn, forgetting_turn };
         Self { parts: Rc::new(parts) }
     }
 

@@ -212,15 +212,41 @@ impl OffsetTable {
         visited == count
     }
 
-    /// Forgets what `keep` answers false for, by group and topic.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        let before = self.groups.len();
-        self.groups.retain(|key, _| {
-            key.split_once(SEPARATOR).is_some_and(|(topic, group)| keep(group, topic))
-        });
-        self.version += u64::from(before != self.groups.len());
-        self.measure();
+    /// Forgets a group where the next slice of the table has it: `count` groups at most, in one
+    /// topic each, follow `behind`, which becomes the last of them; begin with `None`. False when
+    /// that was the last slice.
+    pub fn take_group(&mut self, group: &str, behind: &mut Option<Box<str>>, count: usize) -> bool {
+        let (keys, has_more) = keys_of(group, &self.groups, behind, count);
+        for key in &keys {
+            let queues = self.groups.remove(key).expect("it was just found");
+            self.saved_bytes -= saved_bytes(key, queues.len());
+        }
+        self.version += u64::from(!keys.is_empty());
+        has_more
     }
+}
+
+/// The keys of a group in the next slice of a table, of `count` entries behind `behind`, which
+/// becomes the last of them; whether there may be more.
+pub(crate) fn keys_of<V>(
+    group: &str,
+    groups: &BTreeMap<Box<str>, V>,
+    behind: &mut Option<Box<str>>,
+    count: usize,
+) -> (Vec<Box<str>>, bool) {
+    let from = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let (mut keys, mut visited, mut last) = (Vec::new(), 0, None);
+    for (key, _) in groups.range::<str, _>((from, Bound::Unbounded)).take(count) {
+        if key.split_once(SEPARATOR).is_some_and(|(_, of)| of == group) {
+            keys.push(key.clone());
+        }
+        visited += 1;
+        last = Some(key);
+    }
+    if let Some(last) = last {
+        *behind = Some(last.clone());
+    }
+    (keys, visited == count)
 }
 
 /// The key of a group on a topic, `topic@group`.

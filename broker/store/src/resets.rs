@@ -31,7 +31,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::offsets::{OffsetSnapshot, SEPARATOR, copy_groups, set_key};
+use crate::offsets::{OffsetSnapshot, SEPARATOR, copy_groups, keys_of, set_key};
 use crate::position::QueueOffset;
 
 /// Resets that are pending at once: 5 MB in groups of many queues each, 45 MB when each is the only
@@ -130,7 +130,12 @@ impl Resets {
         let mut numbers: Vec<u64> = all.map(|reset| reset.number).collect();
         let middle = numbers.len() / 2;
         let kept_from = *numbers.select_nth_unstable(middle).1;
-        self.retain(|_, reset| reset.number >= kept_from);
+        self.groups.retain(|_, queues| {
+            queues.retain(|_, reset| reset.number >= kept_from);
+            !queues.is_empty()
+        });
+        self.count = self.groups.values().map(BTreeMap::len).sum();
+        self.version += 1;
     }
 
     /// Where the group shall go on; looked at with every commit.
@@ -215,18 +220,20 @@ impl Resets {
         visited >= count
     }
 
-    /// Forgets those of a group that is deleted.
-    pub fn delete_group(&mut self, group: &str) {
-        self.retain(|key, _| key.split_once(SEPARATOR).is_some_and(|(_, of)| of != group));
-    }
-
-    fn retain(&mut self, mut keep: impl FnMut(&str, &Pending) -> bool) {
-        self.groups.retain(|key, queues| {
-            queues.retain(|_, reset| keep(key, reset));
-            !queues.is_empty()
-        });
-        self.count = self.groups.values().map(BTreeMap::len).sum();
-        self.version += 1;
+    /// Forgets those of a group that is deleted, in the next slice: as
+    /// [`crate::offsets::OffsetTable::take_group`] does with progress.
+    pub fn delete_group(
+        &mut self,
+        group: &str,
+        behind: &mut Option<Box<str>>,
+        count: usize,
+    ) -> bool {
+        let (keys, has_more) = keys_of(group, &self.groups, behind, count);
+        for key in &keys {
+            self.count -= self.groups.remove(key).expect("it was just found").len();
+        }
+        self.version += u64::from(!keys.is_empty());
+        has_more
     }
 }
 
@@ -343,7 +350,13 @@ mod tests {
         let mut again = Resets::from_snapshot(&snapshot);
         assert_eq!((again.get("g", "t", 1), again.count), (Some(TO), 2));
         let version = again.version();
-        again.delete_group("g");
+        assert!(!again.delete_group("nobody", &mut None, 7));
+        assert_eq!(again.version(), version, "nothing to save");
+        let mut behind = None;
+        assert!(again.delete_group("g", &mut behind, 1));
+        assert!(
+            again.delete_group("g", &mut behind, 1) && !again.delete_group("g", &mut behind, 1)
+        );
         assert_eq!((again.get("g", "t", 1), again.count), (None, 1));
         assert_eq!(again.get("h", "t", 2), Some(QueueOffset(0)));
         assert!(again.version() > version);

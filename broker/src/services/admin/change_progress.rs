@@ -61,7 +61,7 @@ pub(super) async fn delete(data: &Rc<DataPlane>, group: &str) -> Result<(), Stri
         let group = group.clone();
         async move {
             for owned in data.local.logs() {
-                owned.delete_group(&group);
+                owned.delete_group(&group).await;
             }
             data.save_progress().await
         }

@@ -50,6 +50,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     Reaction::later(async move {
         parts.directory.delete_group(&group).await?;
         if clean_offset {
+            let _turn = parts.forgetting_turn.enter().await;
             change_progress::delete(&parts.data, &group).await.map_err(Refusal::failed)?;
         }
         let topic = retry_topic(&group);

@@ -37,8 +37,22 @@ fn names_that_clients_make_up_end_at_a_size_that_a_start_can_read() {
     assert!(!table.commit("new", "topic", 0, QueueOffset(1)));
     assert!(!table.commit("group", "topic", 1, QueueOffset(1)));
     assert!(table.commit("group", "topic", 0, QueueOffset(2)));
-    table.retain(|group, _| group == "group");
+    keep(&mut table, |group| group == "group");
     assert!(table.commit("new", "topic", 0, QueueOffset(1)));
+}
+
+/// Forgets all groups but those, slice by slice.
+fn keep(table: &mut OffsetTable, is_kept: impl Fn(&str) -> bool) {
+    let mut gone = Vec::new();
+    table.for_each(|group, _, _, _| {
+        if !is_kept(group) {
+            gone.push(group.to_owned());
+        }
+    });
+    for group in gone {
+        let mut behind = None;
+        while table.take_group(&group, &mut behind, 7) {}
+    }
 }
 
 /// A hundred groups, named by what each has as its progress.
@@ -60,7 +74,7 @@ fn a_copy_in_slices_has_every_group_whatever_changes_meanwhile() {
     let (before, mut copy) = (table.version(), OffsetSnapshot::default());
     assert!(table.copy_next(&mut copy, 50));
     // The last that was copied goes, one that was copied and one that was not move on.
-    table.retain(|group, _| group != "049");
+    keep(&mut table, |group| group != "049");
     table.commit("010", "topic", 0, QueueOffset(1010));
     table.commit("090", "topic", 0, QueueOffset(1090));
     while table.copy_next(&mut copy, 7) {}
@@ -101,7 +115,7 @@ fn a_visit_in_slices_sees_each_group_that_stays_once() {
     let (mut seen, mut behind) = (Vec::new(), None);
     assert!(table.visit_groups(&mut behind, 50, |_, sum| seen.push(sum)));
     // The next would begin behind one that is gone.
-    table.retain(|group, _| !("040".."060").contains(&group));
+    keep(&mut table, |group| !("040".."060").contains(&group));
     while table.visit_groups(&mut behind, 7, |_, sum| seen.push(sum)) {}
     assert_eq!(seen, (0..50).chain(60..100).collect::<Vec<_>>());
 }
@@ -115,7 +129,7 @@ fn offsets_are_kept_by_group_topic_and_queue() {
     table.commit("g", "t", 0, QueueOffset(3));
     assert_eq!(table.get("g", "t", 0), Some(QueueOffset(3)));
     assert_eq!(table.get("h", "t", 1), None);
-    table.retain(|group, _| group == "h");
+    keep(&mut table, |group| group == "h");
     assert_eq!((table.get("g", "t", 1), table.get("h", "t", 0)), (None, Some(QueueOffset(7))));
 }
 
@@ -144,4 +158,24 @@ fn the_saved_form_is_apaches() {
     assert_eq!(table.get("group", "topic", 1), None);
     let written = serde_json::to_string(&table.snapshot()).expect("json");
     assert_eq!(written, r#"{"offsetTable":{"topic@group":{"0":42}}}"#);
+}
+
+#[test]
+fn a_group_is_forgotten_in_slices_and_one_that_is_not_there_changes_nothing() {
+    let mut table = hundred_groups();
+    table.commit("050", "another topic", 0, QueueOffset(1));
+    let (version, saved_bytes) = (table.version(), table.saved_bytes());
+    let forget = |table: &mut OffsetTable, group| {
+        let (mut slices, mut behind) = (1, None);
+        while table.take_group(group, &mut behind, 10) {
+            slices += 1;
+        }
+        slices
+    };
+    assert_eq!(forget(&mut table, "nobody"), 11);
+    assert_eq!((table.version(), table.saved_bytes()), (version, saved_bytes));
+    assert_eq!(forget(&mut table, "050"), 11);
+    assert_eq!((table.get("050", "topic", 0), table.get("050", "another topic", 0)), (None, None));
+    assert_eq!(table.get("051", "topic", 0), Some(QueueOffset(51)));
+    assert!(table.version() > version && table.saved_bytes() < saved_bytes);
 }
