@@ -93,7 +93,7 @@ impl BrokerControl {
 
     fn react(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
         match command.code {
-            request::HEART_BEAT => self.heartbeats.register(peer, command),
+            request::HEART_BEAT => self.heartbeats.register(peer, command).into(),
             request::UNREGISTER_CLIENT => self.heartbeats.unregister(peer, command).into(),
             request::GET_CONSUMER_LIST_BY_GROUP => self.heartbeats.consumer_list(command).into(),
             request::CHECK_CLIENT_CONFIG => self.heartbeats.check_client(command).into(),
@@ -107,8 +107,7 @@ impl BrokerControl {
 
 impl ControlPlane for BrokerControl {
     fn on_request(&self, peer: &Peer, command: &Command<'_>) {
-        let names = command.fields.iter().map(|(name, value)| name.len() + value.len());
-        let bytes = names.sum::<usize>() + command.body.len();
+        let bytes = command.fields.text_bytes() + command.body.len();
         self.react(peer, command).send(&self.unanswered, peer, ReplyTo::of(command), bytes);
     }
 

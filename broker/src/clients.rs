@@ -12,7 +12,7 @@ use ringmq_protocol::codes::request;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::{clock, task};
 
-use crate::groups::{Left, LiveGroups, behind};
+use crate::groups::{Left, LiveGroups, Look, behind};
 use crate::link::ConnectionKey;
 use crate::locks::{Expiry, QueueLocks};
 use crate::peer::Peer;
@@ -111,12 +111,12 @@ impl Clients {
         self.groups.borrow_mut().connection_closed(connection)
     }
 
-    /// Removes clients that were silent for longer than `limit`, some at a time, until nobody left;
-    /// their connections are closed.
-    pub fn expire(&self, limit: Duration) -> Left {
+    /// Removes those of the next clients that were silent for longer than `limit`; their
+    /// connections are closed.
+    pub fn expire_next(&self, look: &mut Look, limit: Duration) -> Left {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let (left, silent) =
-            self.groups.borrow_mut().expire(clock::monotonic_ms().saturating_sub(limit_ms));
+        let before_clock_ms = clock::monotonic_ms().saturating_sub(limit_ms);
+        let (left, silent) = self.groups.borrow_mut().expire_next(look, before_clock_ms);
         for connection in silent {
             if let Some(peer) = self.peers.borrow_mut().remove(&connection) {
                 peer.close("no heartbeat");

@@ -14,7 +14,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ringmq_protocol::codes::response;
 use ringmq_runtime::random::HashMap;
 use ringmq_runtime::task;
 
@@ -124,8 +123,7 @@ impl DataPlane {
                 "topic {topic} is being created; sends of this connection wait for topics with \
                  {taken} bytes, and no more are free"
             );
-            let refusal = Refusal::new(response::SYSTEM_BUSY, remark);
-            return request.refuse(&refusal);
+            return request.refuse(&Refusal::busy(remark));
         }
         let arrival = self.local.stages.arrival_of(request.peer);
         let waiting = Waiting { kept: Kept::in_flight(request), hops, arrival };

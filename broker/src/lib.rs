@@ -30,6 +30,7 @@ pub mod outcome;
 pub mod peer;
 mod recovered;
 pub mod register;
+mod retention;
 pub mod router;
 pub mod services;
 pub mod setup;

@@ -8,10 +8,10 @@ use ringmq_remoting::{Server, ServerLimits};
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::start::{ListenerKeys, explain_bind};
-use ringmq_runtime::{clock, process, task};
+use ringmq_runtime::{process, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::OffsetSnapshot;
-use ringmq_store::{AgeClock, Expired, Log, LogId, RecoveryReport};
+use ringmq_store::{AgeClock, Log, LogId, RecoveryReport};
 
 use crate::descriptors;
 use crate::dispatch::Front;
@@ -29,9 +29,6 @@ const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// How often a stopping shard looks whether it has answered everybody.
 const DRAIN_CHECK: Duration = Duration::from_millis(2);
-
-/// Time between two looks for expired segments (Apache's `cleanResourceInterval`).
-const RETENTION_PERIOD: Duration = Duration::from_secs(10);
 
 /// Connections may have one of so many of the descriptors that the process may open: without any
 /// left a log gets no new segment and saves no index, and the broker takes no messages any more.
@@ -224,22 +221,6 @@ impl DataPlane {
         self.link.drained(0..1).await;
     }
 
-    /// Deletes what has expired, from time to time.
-    async fn run_retention(self: Rc<Self>, mut ages: AgeClock) {
-        ages.look(clock::unix_ms(), Instant::now());
-        loop {
-            task::sleep(RETENTION_PERIOD).await;
-            let now_ms = ages.look(clock::unix_ms(), Instant::now());
-            let retention = log_options::retention(self.local.view().settings());
-            for owned in self.local.logs() {
-                match owned.log.expire(now_ms, retention).await {
-                    Ok(expired) => tell_expired(owned, expired, retention.forced_above_percent),
-                    Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
-                }
-            }
-        }
-    }
-
     async fn run_saving(self: Rc<Self>) {
         loop {
             let interval = self.local.view().settings().flush_consumer_offset_interval_ms;
@@ -286,18 +267,4 @@ async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
         );
     }
     owned.save_offsets().await
-}
-
-/// Logs what was deleted; messages that went before their time as a warning.
-fn tell_expired(owned: &OwnedLog, expired: Expired, forced_above_percent: u8) {
-    let log = owned.log.id();
-    tracing::debug!(%log, ?expired, "retention");
-    if expired.forced > 0 {
-        tracing::warn!(
-            %log,
-            "{} files of messages were deleted before their time (fileReservedTime): the disk is \
-             fuller than {forced_above_percent} % (diskSpaceCleanForciblyRatio), or full",
-            expired.forced
-        );
-    }
 }

@@ -28,6 +28,7 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::services::pull;
 use crate::shard::DataPlane;
+use crate::shares::Shares;
 use crate::stages::Batches;
 use crate::survivors::Survivors;
 use crate::waiters::Waiters;
@@ -62,7 +63,7 @@ pub struct OwnedLog {
     /// When those came that wait.
     pub(crate) batches: RefCell<Batches>,
     stalled: RefCell<VecDeque<Stalled>>,
-    stalled_bytes: Cell<usize>,
+    stalled_shares: RefCell<Shares>,
     /// Wakes the task that retries stalled sends.
     stall: Notify,
 }
@@ -83,7 +84,7 @@ impl OwnedLog {
             waiters: RefCell::default(),
             batches: RefCell::default(),
             stalled: RefCell::default(),
-            stalled_bytes: Cell::new(0),
+            stalled_shares: RefCell::new(stalled::shares()),
             stall: Notify::default(),
         })
     }
@@ -101,9 +102,9 @@ impl OwnedLog {
 pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
     let mut acknowledged = owned.log.acknowledged();
     loop {
-        match owned.log.progress(acknowledged).await {
-            Ok(progress) => {
-                acknowledged = progress;
+        match owned.log.acknowledged_beyond(acknowledged).await {
+            Ok(moved_to) => {
+                acknowledged = moved_to;
                 release(&data, &owned);
             }
             Err(fenced) => {

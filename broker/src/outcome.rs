@@ -69,6 +69,11 @@ impl Refusal {
         )
     }
 
+    /// There is no place or room for it at the moment: the same request may be tried again.
+    pub fn busy(remark: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(response::SYSTEM_BUSY, remark)
+    }
+
     /// A read or a write failed: the device, or what it holds.
     pub fn failed(problem: impl Display) -> Self {
         Self::new(response::SYSTEM_ERROR, problem.to_string())
@@ -86,7 +91,7 @@ impl Refusal {
              groups that nobody uses",
             offsets::SAVED_MAX_BYTES >> 20
         );
-        Self::new(response::SYSTEM_BUSY, remark)
+        Self::busy(remark)
     }
 
     /// The topic does not exist here.

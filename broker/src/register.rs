@@ -38,6 +38,7 @@ use ringmq_protocol::headers::namesrv::{
     BrokerRequest, QueryDataVersionResponse, RegisterBrokerRequest,
 };
 use ringmq_protocol::{Header, json};
+use ringmq_remoting::Connection;
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task::{self, Task};
@@ -202,10 +203,15 @@ impl Registrar {
         }
     }
 
-    /// Tells one name server what is due.
+    /// Tells one name server what is due: all of it over one connection, and everything over each
+    /// new one. A name server forgets what came over another when that closes, be it between two of
+    /// these requests, and would take the second for the whole.
     async fn register(&self, server: &Server) -> Result<(), String> {
+        let connection = server.connect().await?;
+        let is_told = server.told_over.get() == Some(connection.id());
         let goal = self.generation.get();
         let due = server.due.replace(Due::Topics(BTreeSet::new()));
+        let due = if is_told { due } else { Due::Everything };
         let (topics, version) = self.topics(&due);
         let mut portions = portions(&topics, version);
         match due {
@@ -213,8 +219,8 @@ impl Registrar {
             Due::Topics(_) => {}
             Due::Everything => {
                 let is_forced = self.directory.settings().force_register;
-                let asks = !is_forced || portions.len() > 1;
-                if asks && !self.has_changed(server, &version).await? {
+                let asks = is_told && (!is_forced || portions.len() > 1);
+                if asks && !self.has_changed(&connection, &version).await? {
                     // The last one alone says that we live. Sent whole, a large table would undo
                     // what an administrator changed at the name server.
                     portions.drain(..portions.len() - usize::from(is_forced));
@@ -222,15 +228,16 @@ impl Registrar {
             }
         }
         for (topics, version) in portions {
-            self.send(server, topics, version).await?;
+            self.send(&connection, topics, version).await?;
         }
+        server.told_over.set(Some(connection.id()));
         server.acknowledged.set(goal);
         Ok(())
     }
 
     async fn send(
         &self,
-        server: &Server,
+        connection: &Rc<Connection>,
         topics: &[Arc<TopicConfig>],
         version: DataVersion,
     ) -> Result<(), String> {
@@ -249,14 +256,19 @@ impl Registrar {
             body_crc32: 0,
             zone_name: None,
         };
-        server.call(request::REGISTER_BROKER, &header, &body, self.timeout()).await.map(drop)
+        let code = request::REGISTER_BROKER;
+        Server::call(connection, code, &header, &body, self.timeout()).await.map(drop)
     }
 
     /// Whether the name server has another table than ours (322).
-    async fn has_changed(&self, server: &Server, version: &DataVersion) -> Result<bool, String> {
-        let body = json::to_vec(version);
-        let (header, timeout) = (self.broker_header(), self.timeout());
-        let answer = server.call(request::QUERY_DATA_VERSION, &header, &body, timeout).await?;
+    async fn has_changed(
+        &self,
+        connection: &Rc<Connection>,
+        version: &DataVersion,
+    ) -> Result<bool, String> {
+        let (body, header) = (json::to_vec(version), self.broker_header());
+        let code = request::QUERY_DATA_VERSION;
+        let answer = Server::call(connection, code, &header, &body, self.timeout()).await?;
         let command = answer.command();
         let header = QueryDataVersionResponse::decode(&command.fields);
         Ok(header.map_or(true, |header| header.changed))

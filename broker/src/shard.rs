@@ -23,6 +23,7 @@ use crate::inbound::Inbound;
 use crate::link::{Link, ShardMessage};
 use crate::logs::OwnedLog;
 use crate::metrics::Counters;
+use crate::retention::Looked;
 use crate::router::{HashedQueue, Placement};
 use crate::services::Services;
 use crate::stages::Stages;
@@ -80,6 +81,7 @@ pub(crate) struct Running {
     /// Tasks that live as long as the shard serves.
     pub(crate) tasks: RefCell<Vec<Task<()>>>,
     pub(crate) retention: RefCell<Option<Task<()>>>,
+    pub(crate) looked: Looked,
     pub(crate) ended: Notify,
 }
 

@@ -3,7 +3,7 @@
 //! Pure, like the topic table: the owner passes the time, writes [`SubscriptionGroups::document`]
 //! to disk and publishes the entry before anyone is told. Built-in groups exist from the start and
 //! cannot be removed; groups named `CID_RMQ_SYS_...` are made when asked for, whatever
-//! `autoCreateSubscriptionGroup` says.
+//! `autoCreateSubscriptionGroup` says, unless `enableCreateSysGroup` is off, too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,11 @@ const FORBIDDEN_MAX: usize = 100_000;
 
 /// Largest JSON of one group's settings: some hundred bytes, attributes and a retry policy.
 const GROUP_MAX_BYTES: usize = 16 << 10;
+
+/// What the settings of all groups may take together, as JSON, beside what each has that is made by
+/// use: attributes of a hundred bytes for each of 80,000 groups. They are all in memory, in fifteen
+/// times as much at worst, and in one file, which as many groups as there may be leave room in.
+const OWN_MAX_BYTES: usize = 8 << 20;
 
 /// Groups that tools and old gateways expect, with the right to broadcast where they need it.
 const BUILT_IN: &[(&str, bool)] = &[
@@ -59,6 +64,12 @@ pub enum GroupError {
     /// Its settings take more than a group's may.
     #[error("the settings of a group have {0} bytes, at most {GROUP_MAX_BYTES} are allowed")]
     TooLarge(usize),
+    /// The settings of all groups together would take more than they may.
+    #[error(
+        "the settings of all groups would have {0} bytes beside what every group has, at most \
+         {OWN_MAX_BYTES} are allowed: give shorter attributes, or delete groups that nobody uses"
+    )]
+    AllTooLarge(usize),
     /// The table is full.
     #[error(
         "{have} groups exist, the limit is subscriptionGroupsMax={limit}: raise it or delete unused ones"
@@ -94,6 +105,8 @@ pub struct SubscriptionGroups {
     table: VersionedTable<SubscriptionGroupConfig>,
     /// Bits by topic by group; a change of them is one of the table.
     forbidden: BTreeMap<String, BTreeMap<String, i32>>,
+    /// The sum of [`own_bytes`] over all groups.
+    own_bytes: usize,
 }
 
 impl SubscriptionGroups {
@@ -110,7 +123,8 @@ impl SubscriptionGroups {
             ((*name).to_owned(), group)
         });
         table.complete(wanted, |known, group| known.is_none().then_some(group), now_ms);
-        Self { table, forbidden: document.forbidden_table }
+        let own_bytes: usize = table.iter().map(|group| own_bytes(group)).sum();
+        Self { table, forbidden: document.forbidden_table, own_bytes }
     }
 
     /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`).
@@ -164,14 +178,14 @@ impl SubscriptionGroups {
             return Ok((Arc::clone(group), false));
         }
         check_made_by_use(name, settings)?;
-        let group = SubscriptionGroupConfig { group_name: name.to_owned(), ..Default::default() };
-        self.insert(group, settings, now_ms).map(|group| (group, true))
+        self.insert(made_by_use(name), settings, now_ms).map(|group| (group, true))
     }
 
     /// Creates or replaces a group as a tool asks; `None`: it was exactly so already.
     ///
     /// # Errors
-    /// An illegal name, a full table.
+    /// An illegal name, a full table, settings that are too large, or add to those of all groups
+    /// when these are.
     pub fn update(
         &mut self,
         group: SubscriptionGroupConfig,
@@ -185,7 +199,15 @@ impl SubscriptionGroups {
         if bytes > GROUP_MAX_BYTES {
             return Err(GroupError::TooLarge(bytes));
         }
-        self.insert(group, settings, now_ms).map(Some)
+        let before = self.table.get(&group.group_name).map_or(0, |known| own_bytes(known));
+        let after = own_bytes(&group);
+        let all = self.own_bytes - before + after;
+        if all > OWN_MAX_BYTES && after > before {
+            return Err(GroupError::AllTooLarge(all));
+        }
+        let group = self.insert(group, settings, now_ms)?;
+        self.own_bytes = all;
+        Ok(Some(group))
     }
 
     /// Removes a group and what it is forbidden; `None` when there is none of that name.
@@ -201,7 +223,9 @@ impl SubscriptionGroups {
             return Err(GroupError::BuiltIn(name.to_owned()));
         }
         self.forbidden.remove(name);
-        Ok(self.table.remove(name, now_ms))
+        let removed = self.table.remove(name, now_ms);
+        self.own_bytes -= removed.as_ref().map_or(0, |group| own_bytes(group));
+        Ok(removed)
     }
 
     /// Topics that a group may not read.
@@ -278,10 +302,27 @@ impl SubscriptionGroups {
 /// # Errors
 /// The settings do not allow it, or its name is illegal.
 pub fn check_made_by_use(name: &str, settings: &Settings) -> Result<(), GroupError> {
-    if !settings.auto_create_subscription_group && !name.starts_with(SYSTEM_PREFIX) {
+    let is_made_anyway = settings.system_groups_by_use && name.starts_with(SYSTEM_PREFIX);
+    if !settings.auto_create_subscription_group && !is_made_anyway {
         return Err(GroupError::Missing(name.to_owned()));
     }
     names::check_group(name).map_err(GroupError::IllegalName)
+}
+
+/// A group as it is made because a client consumes with it.
+fn made_by_use(name: &str) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig { group_name: name.to_owned(), ..Default::default() }
+}
+
+/// What the settings of a group take as JSON, beside what they would if it were made by use.
+fn own_bytes(group: &SubscriptionGroupConfig) -> usize {
+    let plain = made_by_use(&group.group_name);
+    // Most are, and there may be hundreds of thousands at a start.
+    if *group == plain {
+        return 0;
+    }
+    let len = |group: &SubscriptionGroupConfig| ringmq_protocol::json::to_vec(group).len();
+    len(group).saturating_sub(len(&plain))
 }
 
 /// Whether a group belongs to the system.

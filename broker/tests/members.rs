@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_broker::services::heartbeat::GROUPS_PER_HEARTBEAT_MAX;
@@ -15,7 +16,7 @@ use ringmq_remoting::OwnedCommand;
 use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 
-use support::boot::{boot, connect};
+use support::boot::{BROKER, boot, connect};
 use support::world::{Client, beat, create};
 
 /// Takes the lock of a queue of topic `T` for a client of group `g`, or gives it back.
@@ -48,6 +49,25 @@ fn a_group_is_an_ordered_one_no_longer_than_it_holds_locks() {
         // The lock of "a" lapses after 60 s, which is seen within 10.
         task::sleep(Duration::from_secs(22)).await;
         assert_eq!(client.send_retry(1).await, response::MESSAGE_ILLEGAL, "it is to come again");
+    });
+}
+
+#[test]
+fn a_member_hears_of_its_group_behind_the_answer_to_its_heartbeat_however_slow_the_device_is() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        boot(&here, 2, "broker-a");
+        let client = Rc::new(connect(&here).await);
+        let slow = Duration::from_secs(1);
+        here.disk_faults(BROKER, |faults| faults.latency = (slow, slow));
+        let beating = Rc::clone(&client);
+        let beat = task::spawn("a first heartbeat", async move { beating.beat("a", &["T"]).await });
+        task::sleep(slow / 2).await;
+        assert!(!beat.is_finished(), "the retry topic is on its way");
+        assert_eq!(client.take_told(request::NOTIFY_CONSUMER_IDS_CHANGED), 0);
+        beat.await;
+        client.told(request::NOTIFY_CONSUMER_IDS_CHANGED).await;
     });
 }
 

@@ -53,11 +53,7 @@ fn a_send_that_waited_for_room_has_the_time_at_which_it_was_stored() {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     world.run(async {
-        let broker = Brokers::simulated(1, 1).start_in(&world, move |_| async move {
-            while !stopped.load(Ordering::Relaxed) {
-                task::sleep(Duration::from_millis(1)).await;
-            }
-        });
+        let broker = Brokers::simulated(1, 1).start_in(&world, |_| support::until_set(stopped));
         let client = simulated::connect(&world).await;
         let before = client.store("T", 0, b"first").await;
         world.disk_faults(BROKER, |faults| faults.latency = (slow, slow));
@@ -261,9 +257,7 @@ fn a_broker_that_was_killed_or_stopped_leaves_no_shard_in_memory() {
             let broker = Brokers::simulated(2, 3).start_in(&here, move |data| async move {
                 *shared.lock().expect("not poisoned") =
                     Arc::downgrade(data.local.view().settings());
-                while !stopped.load(Ordering::Relaxed) {
-                    task::sleep(Duration::from_millis(1)).await;
-                }
+                support::until_set(stopped).await;
             });
             let client = simulated::connect(&here).await;
             client.store("T", 0, b"body").await;

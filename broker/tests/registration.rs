@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use ringmq_broker::config::Settings;
 use ringmq_protocol::Command;
 use ringmq_protocol::bodies::register::REGISTER_SIZE_MAX_BYTES;
 use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::headers::namesrv::QueryDataVersionResponse;
 use ringmq_remoting::{Connection, ReplyTo, ServerLimits, Service, serve};
 use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::sim::World;
@@ -51,12 +53,15 @@ fn boot_name_server(world: &World) {
 
 /// Starts the broker; it runs until the world ends.
 fn boot_broker(world: &World) {
-    let settings = Settings {
+    boot::boot_with(world, 1, settings(world));
+}
+
+fn settings(world: &World) -> Settings {
+    Settings {
         namesrv_addr: name_server_address(world).to_string(),
         commit_log_count: 1,
         ..boot::settings(world, "broker-a")
-    };
-    boot::boot_with(world, 1, settings);
+    }
 }
 
 /// Waits until the name server knows the broker, at most `limit`.
@@ -95,6 +100,8 @@ fn a_name_server_that_starts_again_at_once_soon_knows_the_broker() {
 /// A name server that closes connections as soon as the answer to a registration has left.
 struct Closing {
     registrations: Cell<usize>,
+    /// The connections that they came over.
+    connections: RefCell<BTreeSet<u64>>,
     /// It closes the connections of so many registrations, and none after them.
     closes: usize,
     /// It refuses the next registration.
@@ -105,7 +112,8 @@ struct Closing {
 impl Closing {
     fn new(closes: usize) -> Rc<Self> {
         let (registrations, refuses) = (Cell::new(0), Cell::new(false));
-        Rc::new(Self { registrations, closes, refuses, refused: Notify::new() })
+        let (connections, refused) = (RefCell::default(), Notify::new());
+        Rc::new(Self { registrations, connections, closes, refuses, refused })
     }
 
     /// Starts it; it runs until the world ends.
@@ -122,6 +130,10 @@ impl Closing {
 
 impl Service for Closing {
     fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _: &[u8]) {
+        if command.code == request::QUERY_DATA_VERSION {
+            let answer = QueryDataVersionResponse { changed: false };
+            return connection.reply(&ReplyTo::of(command), response::SUCCESS, None, &answer, &[]);
+        }
         let is_registration = command.code == request::REGISTER_BROKER;
         let is_refused = is_registration && self.refuses.take();
         let code = if is_refused { response::SYSTEM_ERROR } else { response::SUCCESS };
@@ -134,6 +146,7 @@ impl Service for Closing {
             return;
         }
         self.registrations.set(self.registrations.get() + 1);
+        self.connections.borrow_mut().insert(connection.id());
         if self.registrations.get() > self.closes {
             return;
         }
@@ -178,5 +191,20 @@ fn a_name_server_that_once_closed_connections_and_refuses_much_later_is_soon_tol
         assert!(before > 6, "the name server kept the seventh connection");
         task::sleep(SOON).await;
         assert!(name_server.registrations.get() > before, "the broker tries again soon");
+    });
+}
+
+#[test]
+fn a_name_server_hears_everything_over_each_connection_though_nothing_has_changed() {
+    let world = World::new(1);
+    let here = world.clone();
+    world.run(async move {
+        let name_server = Closing::new(1);
+        name_server.boot(&here);
+        boot::boot_with(&here, 1, Settings { force_register: false, ..settings(&here) });
+        task::sleep(Duration::from_secs(20)).await;
+        // It has still to notice that the first is closed, and forgets the broker then.
+        let connections = name_server.connections.borrow().len();
+        assert_eq!(connections, 2, "connections with a registration");
     });
 }

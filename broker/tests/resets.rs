@@ -7,6 +7,8 @@
 mod deletions;
 #[path = "resets/lost_index.rs"]
 mod lost_index;
+#[path = "resets/races.rs"]
+mod races;
 mod support;
 #[path = "resets/survivors.rs"]
 mod survivors;

@@ -83,7 +83,10 @@ impl RouteTable {
             return;
         }
         let is_acting_master = is_prime_slave && group.enable_acting_master;
+        // Of one topic it is a change of that topic: every broker has several. Apache removes all
+        // others.
         if self.rules.delete_topic_with_registration
+            && broker.topics.len() != 1
             && broker.mappings.is_none_or(BTreeMap::is_empty)
         {
             self.remove_topics_not_in(broker.broker_name, broker.topics);

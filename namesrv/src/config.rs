@@ -72,7 +72,7 @@ settings! {
             Allowed::number(1, 86_400, "s"), Restart, false,
             "Connections on which nothing moves for so long are closed.";
         delete_topics: bool = false, "deleteTopicWithBrokerRegistration", Allowed::Flag, Live, false,
-            "A topic that a broker's full registration lacks is removed from its routes.";
+            "A topic that a broker's registration of several lacks leaves its routes; not for RingMQ brokers, which register in parts.";
         return_order_topics: bool = true, "returnOrderTopicConfigToBroker", Allowed::Flag, Live,
             false,
             "Brokers get the queue lists of ordered topics when they register.";

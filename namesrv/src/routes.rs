@@ -23,7 +23,8 @@ pub const BROKER_EXPIRY: Duration = Duration::from_secs(120);
 /// Settings that change the rules; the name server's configuration sets them, also while it runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RouteRules {
-    /// `deleteTopicWithBrokerRegistration`: a topic that a full registration lacks is removed.
+    /// `deleteTopicWithBrokerRegistration`: a topic that a registration lacks is removed, unless
+    /// that is of one topic, and so of a change.
     pub delete_topic_with_registration: bool,
     /// `supportActingMaster`: routes show the smallest slave as master where there is none.
     pub support_acting_master: bool,

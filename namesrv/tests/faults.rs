@@ -42,8 +42,8 @@ async fn connect(address: SocketAddr) -> Rc<Connection> {
     dial(address, TIMEOUT, Rc::new(NoService), limits).await.expect("connected")
 }
 
-async fn call(conn: &Rc<Connection>, code: i32, header: &impl WriteHeader) -> OwnedCommand {
-    conn.call(code, header, &[], TIMEOUT).await.expect("answered")
+async fn call(connection: &Rc<Connection>, code: i32, header: &impl WriteHeader) -> OwnedCommand {
+    connection.call(code, header, &[], TIMEOUT).await.expect("answered")
 }
 
 #[test]
@@ -53,20 +53,20 @@ fn an_answered_change_survives_a_power_cut() {
         let address = SocketAddr::new(world.ip(NAMESRV), PORT);
         world.run(async {
             boot(&world).await;
-            let conn = connect(address).await;
+            let connection = connect(address).await;
             let fields = [("namespace", "n"), ("key", "k"), ("value", "first")];
-            assert_eq!(call(&conn, request::PUT_KV_CONFIG, &fields).await.code(), 0);
+            assert_eq!(call(&connection, request::PUT_KV_CONFIG, &fields).await.code(), 0);
             let fields = [("namespace", "n"), ("key", "k"), ("value", "second")];
-            assert_eq!(call(&conn, request::PUT_KV_CONFIG, &fields).await.code(), 0);
+            assert_eq!(call(&connection, request::PUT_KV_CONFIG, &fields).await.code(), 0);
             // On its way when the power goes: either value may be there afterwards.
             let fields = [("namespace", "n"), ("key", "k"), ("value", "third")];
-            let unanswered = conn.call(request::PUT_KV_CONFIG, &fields, &[], TIMEOUT);
+            let unanswered = connection.call(request::PUT_KV_CONFIG, &fields, &[], TIMEOUT);
             task::sleep(Duration::from_micros(100 * seed)).await;
             world.crash(NAMESRV);
             drop(unanswered);
             boot(&world).await;
-            let conn = connect(address).await;
-            let answer = call(&conn, request::GET_KV_CONFIG, &fields).await;
+            let connection = connect(address).await;
+            let answer = call(&connection, request::GET_KV_CONFIG, &fields).await;
             let value = answer.command().fields.get("value").map(str::to_owned);
             let is_kept = matches!(value.as_deref(), Some("second" | "third"));
             assert!(is_kept, "seed {seed}: {value:?}");
@@ -81,7 +81,7 @@ fn a_broker_that_vanished_is_out_of_the_routes_after_two_minutes() {
     world.run(async {
         boot(&world).await;
         let broker = world.spawn_on(BROKER, "broker", async move {
-            let conn = connect(address).await;
+            let connection = connect(address).await;
             let header = [
                 ("brokerName", "b1"),
                 ("brokerAddr", "192.0.2.1:10911"),
@@ -93,23 +93,23 @@ fn a_broker_that_vanished_is_out_of_the_routes_after_two_minutes() {
             let topics = &mut body.topic_config_serialize_wrapper.topic_config_table;
             topics.extend(["T1", "T2"].map(|topic| (topic.to_owned(), Default::default())));
             let body = json::to_vec(&body);
-            let answer = conn.call(request::REGISTER_BROKER, &header, &body, TIMEOUT).await;
+            let answer = connection.call(request::REGISTER_BROKER, &header, &body, TIMEOUT).await;
             assert_eq!(answer.expect("answered").code(), response::SUCCESS);
             std::future::pending::<()>().await;
         });
         task::sleep(Duration::from_secs(1)).await;
-        let conn = connect(address).await;
+        let connection = connect(address).await;
         let route = [("topic", "T1")];
-        let code = call(&conn, request::GET_ROUTEINFO_BY_TOPIC, &route).await.code();
+        let code = call(&connection, request::GET_ROUTEINFO_BY_TOPIC, &route).await.code();
         assert_eq!(code, response::SUCCESS);
         world.net_faults(|faults| {
             faults.partitions.extend([(BROKER, NAMESRV), (NAMESRV, BROKER)]);
         });
         task::sleep(Duration::from_secs(110)).await;
-        let code = call(&conn, request::GET_ROUTEINFO_BY_TOPIC, &route).await.code();
+        let code = call(&connection, request::GET_ROUTEINFO_BY_TOPIC, &route).await.code();
         assert_eq!(code, response::SUCCESS);
         task::sleep(Duration::from_secs(20)).await;
-        let code = call(&conn, request::GET_ROUTEINFO_BY_TOPIC, &route).await.code();
+        let code = call(&connection, request::GET_ROUTEINFO_BY_TOPIC, &route).await.code();
         assert_eq!(code, response::TOPIC_NOT_EXIST);
         drop(broker);
     });

@@ -47,6 +47,14 @@ impl<'a> Fields<'a> {
         self.entries.iter().map(|(key, value)| (self.resolve(*key), self.resolve(*value)))
     }
 
+    /// Bytes of all names and texts together: what the fields hold when they are kept.
+    pub fn text_bytes(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|(key, value)| self.bytes(*key).len() + self.bytes(*value).len())
+            .sum()
+    }
+
     /// Number of fields.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -252,6 +260,17 @@ mod tests {
         let name = format!("7\u{e9}{}", "n".repeat(1000));
         assert_eq!(fields.get(&name), Some("value 7"));
         assert_eq!(CHECKED_BYTES.get(), "value 7".len());
+    }
+
+    #[test]
+    fn bytes_of_names_and_texts_are_counted_without_a_check_of_any() {
+        let mut fields = Fields::default();
+        let text = unescaped(&mut fields, "\u{e9}\"");
+        fields.push(Text::Borrowed("name"), text).expect("room");
+        fields.push(Text::Borrowed("name"), Text::Borrowed("")).expect("room");
+        let checked_before = CHECKED_BYTES.get();
+        assert_eq!(fields.text_bytes(), 4 + 3 + 4);
+        assert_eq!(CHECKED_BYTES.get(), checked_before);
     }
 
     #[test]

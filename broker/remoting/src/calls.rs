@@ -214,14 +214,14 @@ pub struct Call {
 }
 
 enum CallState {
-    Open { conn: Rc<Connection>, opaque: i32 },
+    Open { connection: Rc<Connection>, opaque: i32 },
     Failed(CallError),
     Over,
 }
 
 impl Call {
-    pub(crate) fn open(conn: Rc<Connection>, opaque: i32) -> Self {
-        Self { state: CallState::Open { conn, opaque } }
+    pub(crate) fn open(connection: Rc<Connection>, opaque: i32) -> Self {
+        Self { state: CallState::Open { connection, opaque } }
     }
 
     pub(crate) fn failed(error: CallError) -> Self {
@@ -234,8 +234,8 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let result = match &self.state {
-            CallState::Open { conn, opaque } => {
-                match conn.calls.borrow_mut().poll(*opaque, context.waker()) {
+            CallState::Open { connection, opaque } => {
+                match connection.calls.borrow_mut().poll(*opaque, context.waker()) {
                     Some(result) => result,
                     None => return Poll::Pending,
                 }
@@ -250,9 +250,9 @@ impl Future for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let CallState::Open { conn, opaque } = &self.state {
-            conn.calls.borrow_mut().forget(*opaque);
-            conn.call_ended();
+        if let CallState::Open { connection, opaque } = &self.state {
+            connection.calls.borrow_mut().forget(*opaque);
+            connection.call_ended();
         }
     }
 }

@@ -39,9 +39,9 @@ pub struct Connection {
     closed: Cell<Option<&'static str>>,
     /// Why it is to be closed when its calls have ended.
     retired: Cell<Option<&'static str>>,
-    draining: Cell<bool>,
+    is_draining: Cell<bool>,
     /// The service wants nothing more from this peer for a while.
-    paused: Cell<bool>,
+    is_paused: Cell<bool>,
     /// The turn of handling frames ends with the one at hand.
     has_given_way: Cell<bool>,
     /// Memory that holds what was read and could not be handled yet.
@@ -74,7 +74,7 @@ impl Connection {
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let (read_half, write_half) = stream.clone().split();
         let now = Instant::now();
-        let conn = Rc::new_cyclic(|me| Self {
+        let connection = Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             id,
             peer: Cell::new(peer),
@@ -85,8 +85,8 @@ impl Connection {
             growth,
             closed: Cell::new(None),
             retired: Cell::new(None),
-            draining: Cell::new(false),
-            paused: Cell::new(false),
+            is_draining: Cell::new(false),
+            is_paused: Cell::new(false),
             has_given_way: Cell::new(false),
             unfinished_bytes: Cell::new(0),
             read_at: Cell::new(now),
@@ -96,7 +96,7 @@ impl Connection {
             writer: WriterState::new(stream, write_half, flusher),
             timekeeper: Timekeeper::default(),
         });
-        (conn, read_half)
+        (connection, read_half)
     }
 
     /// Number of this connection, unique in the process and never used again.

@@ -56,8 +56,9 @@ pub async fn dial<S: Service>(
     // What we asked for ourselves needs no gate: the limit of open calls bounds it.
     let in_flight = InFlight::new(u64::MAX);
     let growth = Growth::unwatched();
-    let (conn, read_half) = Connection::new(stream, limits, in_flight, growth, Weak::new());
-    task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
-    task::spawn("connection reader", reader::run(Rc::clone(&conn), read_half, service)).detach();
-    Ok(conn)
+    let (connection, read_half) = Connection::new(stream, limits, in_flight, growth, Weak::new());
+    task::spawn("connection writer", writer::run(Rc::clone(&connection))).detach();
+    task::spawn("connection reader", reader::run(Rc::clone(&connection), read_half, service))
+        .detach();
+    Ok(connection)
 }

@@ -78,7 +78,9 @@ impl Peer {
         self.asked_at.set(now);
         let mut state = self.state.borrow_mut();
         match &*state {
-            PeerState::Open(conn) if !conn.is_closed() => Step::Done(Ok(Rc::clone(conn))),
+            PeerState::Open(connection) if !connection.is_closed() => {
+                Step::Done(Ok(Rc::clone(connection)))
+            }
             PeerState::Connecting => Step::WaitForOther,
             PeerState::Failed { error, retry_at } if now < *retry_at => {
                 let (address, last) = (address.to_owned(), Box::new(error.clone()));
@@ -100,15 +102,15 @@ impl Peer {
         result: Result<Rc<Connection>, DialError>,
     ) -> Result<Rc<Connection>, DialError> {
         if let PeerState::Forgotten(reason) = &*self.state.borrow() {
-            return result.and_then(|conn| {
-                conn.close(reason);
+            return result.and_then(|connection| {
+                connection.close(reason);
                 Err(closed(address, reason))
             });
         }
         let state = match &result {
-            Ok(conn) => {
+            Ok(connection) => {
                 self.pause.set(Duration::ZERO);
-                PeerState::Open(Rc::clone(conn))
+                PeerState::Open(Rc::clone(connection))
             }
             Err(error) => {
                 let pause = (self.pause.get() * 2).clamp(BACKOFF_FIRST, BACKOFF_MAX);
@@ -121,8 +123,8 @@ impl Peer {
     }
 
     fn forget(&self, reason: &'static str) {
-        if let PeerState::Open(conn) = self.state.replace(PeerState::Forgotten(reason)) {
-            conn.close(reason);
+        if let PeerState::Open(connection) = self.state.replace(PeerState::Forgotten(reason)) {
+            connection.close(reason);
         }
     }
 
@@ -130,7 +132,7 @@ impl Peer {
     fn worth(&self) -> Option<(bool, Instant)> {
         match &*self.state.borrow() {
             PeerState::Connecting => None,
-            PeerState::Open(conn) => Some((!conn.is_closed(), self.asked_at.get())),
+            PeerState::Open(connection) => Some((!connection.is_closed(), self.asked_at.get())),
             PeerState::Idle | PeerState::Failed { .. } | PeerState::Forgotten(_) => {
                 Some((false, self.asked_at.get()))
             }
@@ -203,7 +205,7 @@ impl<S: Service> Dialer<S> {
         let peers = self.peers.borrow();
         let state = peers.get(address)?.state.borrow();
         match &*state {
-            PeerState::Open(conn) if !conn.is_closed() => Some(Rc::clone(conn)),
+            PeerState::Open(connection) if !connection.is_closed() => Some(Rc::clone(connection)),
             _ => None,
         }
     }
@@ -217,14 +219,14 @@ impl<S: Service> Dialer<S> {
         }
     }
 
-    /// Hands `conn` out no more: who asks for `address` next gets another connection. It is closed
-    /// when the calls made over it have ended.
-    pub fn retire(&self, address: &str, conn: &Connection, reason: &'static str) {
-        let is_current = self.get_open(address).is_some_and(|open| open.id() == conn.id());
+    /// Hands `connection` out no more: who asks for `address` next gets another. It is closed when
+    /// the calls made over it have ended.
+    pub fn retire(&self, address: &str, connection: &Connection, reason: &'static str) {
+        let is_current = self.get_open(address).is_some_and(|open| open.id() == connection.id());
         if is_current {
             self.peers.borrow_mut().remove(address);
         }
-        conn.retire(reason);
+        connection.retire(reason);
     }
 
     /// Closes and forgets all connections.
@@ -279,11 +281,11 @@ mod tests {
             dialer.close(&address, "the test says so");
             let waiting = peer.step(&address, Instant::now());
             assert!(matches!(waiting, Step::Done(Err(_))), "who waits for it is told");
-            let conn = dialer.connect(&address).await.expect("connected");
-            let got = peer.attempt_ended(&address, Ok(Rc::clone(&conn)));
+            let connection = dialer.connect(&address).await.expect("connected");
+            let got = peer.attempt_ended(&address, Ok(Rc::clone(&connection)));
             let error = got.map(drop).expect_err("it was closed");
             assert!(error.to_string().contains("the test says so"), "{error}");
-            assert!(conn.is_closed() && dialer.get_open(&address).is_none());
+            assert!(connection.is_closed() && dialer.get_open(&address).is_none());
             dialer.get(&address).await.expect("it is wanted again");
             drop(server);
         });

@@ -27,22 +27,26 @@ enum End {
 type TurnEnd = Result<Progress, End>;
 
 /// Serves a connection until either side closes it; then ends what it still holds.
-pub(crate) async fn run<S: Service>(conn: Rc<Connection>, mut half: ReadHalf, service: Rc<S>) {
+pub(crate) async fn run<S: Service>(
+    connection: Rc<Connection>,
+    mut half: ReadHalf,
+    service: Rc<S>,
+) {
     let mut reader = Reader {
-        conn: &conn,
+        connection: &connection,
         service: &*service,
-        assembler: Assembler::new(conn.limits().frame_size_max_bytes),
+        assembler: Assembler::new(connection.limits().frame_size_max_bytes),
         preface: Some(Vec::new()),
         is_proxied: false,
     };
     let reason = reader.read_until_closed(&mut half).await;
-    conn.close(reason);
-    conn.finish();
-    service.on_close(&conn);
+    connection.close(reason);
+    connection.finish();
+    service.on_close(&connection);
 }
 
 struct Reader<'a, S> {
-    conn: &'a Rc<Connection>,
+    connection: &'a Rc<Connection>,
     service: &'a S,
     assembler: Assembler,
     /// Bytes received before it is known what the connection starts with; `None` afterwards.
@@ -54,8 +58,8 @@ struct Reader<'a, S> {
 impl<S: Service> Reader<'_, S> {
     async fn read_until_closed(&mut self, half: &mut ReadHalf) -> &'static str {
         loop {
-            self.conn.wait_to_read().await;
-            if let Some(reason) = self.conn.close_reason() {
+            self.connection.wait_to_read().await;
+            if let Some(reason) = self.connection.close_reason() {
                 return reason;
             }
             half.expect(self.assembler.missing_bytes());
@@ -65,8 +69,8 @@ impl<S: Service> Reader<'_, S> {
             };
             while let Ok(Progress::TurnOver) = turn {
                 task::yield_now().await;
-                self.conn.wait_to_read().await;
-                if let Some(reason) = self.conn.close_reason() {
+                self.connection.wait_to_read().await;
+                if let Some(reason) = self.connection.close_reason() {
                     return reason;
                 }
                 turn = self.turn(|assembler, on_frame| assembler.resume(on_frame));
@@ -84,7 +88,7 @@ impl<S: Service> Reader<'_, S> {
             return Err(End::OfStream);
         }
         // The read began before the stop or the end did: these bytes came too late.
-        if self.conn.is_draining() || self.conn.is_closed() {
+        if self.connection.is_draining() || self.connection.is_closed() {
             return Ok(Progress::NeedBytes);
         }
         let Some(mut start) = self.preface.take() else { return self.feed(bytes) };
@@ -108,9 +112,9 @@ impl<S: Service> Reader<'_, S> {
             Preface::Proxy { .. } | Preface::Malformed if self.is_proxied => {
                 Err(refused("malformed start", "a PROXY header is not followed by a frame"))
             }
-            Preface::Proxy { size_bytes, peer } if self.conn.limits().proxy_protocol => {
+            Preface::Proxy { size_bytes, peer } if self.connection.limits().proxy_protocol => {
                 if let Some(peer) = peer {
-                    self.conn.set_peer(peer);
+                    self.connection.set_peer(peer);
                 }
                 self.is_proxied = true;
                 self.take_preface(start[size_bytes..].to_vec())
@@ -126,9 +130,9 @@ impl<S: Service> Reader<'_, S> {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> TurnEnd {
-        let conn = self.conn;
+        let connection = self.connection;
         self.turn(|assembler, on_frame| {
-            conn.note_read();
+            connection.note_read();
             assembler.feed(bytes, on_frame)
         })
     }
@@ -138,22 +142,24 @@ impl<S: Service> Reader<'_, S> {
         &mut self,
         step: impl FnOnce(&mut Assembler, OnFrame<'_>) -> Result<Progress, FrameError>,
     ) -> TurnEnd {
-        let (conn, service) = (self.conn, self.service);
+        let (connection, service) = (self.connection, self.service);
         let mut refusal = None;
-        conn.begin_turn();
+        connection.begin_turn();
         let progress = step(&mut self.assembler, &mut |bytes| {
-            if let Err(end) = on_frame(conn, service, bytes) {
+            if let Err(end) = on_frame(connection, service, bytes) {
                 refusal = Some(end);
                 return Next::Pause;
             }
-            let is_over = conn.has_given_way() || conn.is_closed() || !conn.may_read();
+            let is_over =
+                connection.take_given_way() || connection.is_closed() || !connection.may_read();
             if is_over { Next::Pause } else { Next::Continue }
         });
         // Whole frames that wait for their turn are not their peer's fault.
         let is_unfinished = matches!(progress, Ok(Progress::NeedBytes));
-        conn.set_unfinished_bytes(if is_unfinished { self.assembler.held_bytes() } else { 0 });
-        service.on_read_end(conn);
-        conn.end_turn();
+        let unfinished_bytes = if is_unfinished { self.assembler.held_bytes() } else { 0 };
+        connection.set_unfinished_bytes(unfinished_bytes);
+        service.on_read_end(connection);
+        connection.end_turn();
         match (refusal, progress) {
             (Some(end), _) => Err(end),
             (None, Ok(progress)) => Ok(progress),
@@ -167,8 +173,8 @@ impl<S: Service> Reader<'_, S> {
         match end {
             End::OfStream => "closed by the peer",
             End::Refused { reason, detail } => {
-                let (id, peer) = (self.conn.id(), self.conn.peer_addr());
-                if self.conn.calls.borrow().are_answered() {
+                let (id, peer) = (self.connection.id(), self.connection.peer_addr());
+                if self.connection.calls.borrow().are_answered() {
                     tracing::warn!(connection = id, %peer, "connection closed: {reason}: {detail}");
                 } else {
                     // Those who asked over it are told, and say so themselves: once, where they
@@ -181,8 +187,8 @@ impl<S: Service> Reader<'_, S> {
     }
 
     fn read_failed(&self, error: &io::Error) -> &'static str {
-        tracing::debug!(connection = self.conn.id(), %error, "read failed");
-        self.conn.close_reason().unwrap_or("read failed")
+        tracing::debug!(connection = self.connection.id(), %error, "read failed");
+        self.connection.close_reason().unwrap_or("read failed")
     }
 }
 
@@ -191,7 +197,7 @@ fn refused(reason: &'static str, detail: &str) -> End {
 }
 
 /// Handles one whole frame.
-fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Result<(), End> {
+fn on_frame<S: Service>(connection: &Rc<Connection>, service: &S, bytes: &[u8]) -> Result<(), End> {
     let malformed = |detail: String| End::Refused { reason: MALFORMED_FRAME, detail };
     let cut = frame::cut(bytes, bytes.len()).map_err(|error| malformed(error.to_string()))?;
     let (frame, _) = cut.expect("a whole frame was assembled");
@@ -202,18 +208,18 @@ fn on_frame<S: Service>(conn: &Rc<Connection>, service: &S, bytes: &[u8]) -> Res
         Err(error) => {
             return match frame::mend_header(bytes) {
                 // It is UTF-8 now, so there is nothing to mend a second time.
-                Some(mended) => on_frame(conn, service, &mended),
+                Some(mended) => on_frame(connection, service, &mended),
                 None => Err(malformed(error.to_string())),
             };
         }
     };
     if !command.is_response() {
-        service.on_request(conn, command, bytes);
+        service.on_request(connection, command, bytes);
         return Ok(());
     }
     let keep = || Ok(OwnedCommand::copy_of(bytes, command));
-    let finished = conn.calls.borrow_mut().finish(command.opaque, keep);
+    let finished = connection.calls.borrow_mut().finish(command.opaque, keep);
     finished.run(Ok(command));
-    conn.call_ended();
+    connection.call_ended();
     Ok(())
 }

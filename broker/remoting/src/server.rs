@@ -47,7 +47,7 @@ pub struct Server<S> {
     flusher: Rc<Flusher>,
     /// Flushes as long as there is a connection, also while the server stops.
     _flushing: Task<()>,
-    stopping: Cell<bool>,
+    is_stopping: Cell<bool>,
 }
 
 /// What a server has done so far.
@@ -96,7 +96,7 @@ impl<S: Service> Server<S> {
             accept_reports: Seldom::default(),
             refusal_reports: Seldom::default(),
             tasks: RefCell::default(),
-            stopping: Cell::new(false),
+            is_stopping: Cell::new(false),
         });
         let sweep = task::spawn("connection sweep", Rc::clone(&server).sweep());
         let relief = task::spawn("connection relief", Rc::clone(&server).relieve_in_time());
@@ -134,10 +134,10 @@ impl<S: Service> Server<S> {
     /// Accepts and reads nothing more; answers still leave. Requests that were not read yet are
     /// lost with their connection; clients repeat those elsewhere.
     pub fn stop_reading(&self) {
-        self.stopping.set(true);
+        self.is_stopping.set(true);
         // Dropping the tasks ends accepting and frees the ports.
         self.tasks.borrow_mut().clear();
-        self.for_each_connection(|conn| conn.drain());
+        self.for_each_connection(|connection| connection.drain());
     }
 
     /// Stops: reads nothing more ([`Server::stop_reading`]), waits until every permit is released
@@ -148,7 +148,7 @@ impl<S: Service> Server<S> {
         while !self.is_drained() && Instant::now() < deadline {
             task::sleep(DRAIN_CHECK).await;
         }
-        self.for_each_connection(|conn| conn.close("the server stops"));
+        self.for_each_connection(|connection| connection.close("the server stops"));
         while !self.connections.borrow().is_empty() {
             self.emptied.notified().await;
         }
@@ -156,7 +156,8 @@ impl<S: Service> Server<S> {
 
     fn is_drained(&self) -> bool {
         let connections = self.connections.borrow();
-        self.in_flight.used_bytes() == 0 && connections.values().all(|conn| conn.out_bytes() == 0)
+        self.in_flight.used_bytes() == 0
+            && connections.values().all(|connection| connection.out_bytes() == 0)
     }
 
     async fn accept(self: Rc<Self>, listener: Listener) {
@@ -198,13 +199,13 @@ impl<S: Service> Server<S> {
         let in_flight = Rc::clone(&self.in_flight);
         let flusher = Rc::downgrade(&self.flusher);
         let growth = Rc::clone(&self.growth);
-        let (conn, read_half) = Connection::new(stream, limits, in_flight, growth, flusher);
-        self.connections.borrow_mut().insert(conn.id(), Rc::clone(&conn));
-        task::spawn("connection writer", writer::run(Rc::clone(&conn))).detach();
+        let (connection, read_half) = Connection::new(stream, limits, in_flight, growth, flusher);
+        self.connections.borrow_mut().insert(connection.id(), Rc::clone(&connection));
+        task::spawn("connection writer", writer::run(Rc::clone(&connection))).detach();
         let server = Rc::clone(self);
         let read = async move {
-            reader::run(Rc::clone(&conn), read_half, Rc::clone(&server.service)).await;
-            server.connections.borrow_mut().remove(&conn.id());
+            reader::run(Rc::clone(&connection), read_half, Rc::clone(&server.service)).await;
+            server.connections.borrow_mut().remove(&connection.id());
             if server.connections.borrow().is_empty() {
                 server.emptied.notify_one();
             }
@@ -234,35 +235,35 @@ impl<S: Service> Server<S> {
     /// hold `total_max` at most.
     fn close_largest(&self, total_max: u64, held: fn(&Connection) -> u64, close: fn(&Connection)) {
         let mut holders: Vec<(u64, Rc<Connection>)> = Vec::new();
-        self.for_each_connection(|conn| match held(conn) {
+        self.for_each_connection(|connection| match held(connection) {
             0 => {}
-            bytes => holders.push((bytes, Rc::clone(conn))),
+            bytes => holders.push((bytes, Rc::clone(connection))),
         });
         let mut total: u64 = holders.iter().map(|(bytes, _)| bytes).sum();
         if total <= total_max {
             return;
         }
-        holders.sort_unstable_by_key(|(bytes, conn)| (*bytes, conn.id()));
+        holders.sort_unstable_by_key(|(bytes, connection)| (*bytes, connection.id()));
         while total > total_max
-            && let Some((bytes, conn)) = holders.pop()
+            && let Some((bytes, connection)) = holders.pop()
         {
-            close(&conn);
+            close(&connection);
             total -= bytes;
         }
     }
 
     /// Closes idle connections and takes spare memory from quiet ones.
     async fn sweep(self: Rc<Self>) {
-        while !self.stopping.get() {
+        while !self.is_stopping.get() {
             task::sleep(SWEEP_INTERVAL).await;
             self.relieve();
             let now = Instant::now();
-            self.for_each_connection(|conn| {
-                let quiet = now.saturating_since(conn.last_progress());
+            self.for_each_connection(|connection| {
+                let quiet = now.saturating_since(connection.last_progress());
                 if quiet >= self.limits.idle_timeout {
-                    conn.close("idle");
+                    connection.close("idle");
                 } else if quiet >= QUIET_TIME {
-                    conn.release_memory();
+                    connection.release_memory();
                 }
             });
         }

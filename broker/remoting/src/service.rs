@@ -13,14 +13,14 @@ pub trait Service: 'static {
     /// One request: `frame` is all of it with its length word, `command` borrows from it. Answer
     /// with [`Connection::reply`] now, later or, as all one-way ones are, never: nothing is kept
     /// until then.
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, frame: &[u8]);
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, frame: &[u8]);
 
     /// All frames of one read were handed over: flush work that was batched. Replies made so far
     /// leave in one write after this returns.
-    fn on_read_end(&self, _conn: &Rc<Connection>) {}
+    fn on_read_end(&self, _connection: &Rc<Connection>) {}
 
     /// The connection is gone, for whatever reason; called once, after the last request.
-    fn on_close(&self, _conn: &Rc<Connection>) {}
+    fn on_close(&self, _connection: &Rc<Connection>) {}
 }
 
 /// A service for connections on which only answers are expected: every request is answered
@@ -28,8 +28,8 @@ pub trait Service: 'static {
 pub struct NoService;
 
 impl Service for NoService {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
-        conn.reply_unsupported(command);
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+        connection.reply_unsupported(command);
     }
 }
 

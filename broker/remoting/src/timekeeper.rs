@@ -20,7 +20,7 @@ const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(5);
 /// Wakes the task in time.
 #[derive(Default)]
 pub(crate) struct Timekeeper {
-    started: Cell<bool>,
+    has_started: Cell<bool>,
     /// When the task looks next by itself; `None` while it has nothing to wait for.
     next_look: Cell<Option<Instant>>,
     wake: Notify,
@@ -32,10 +32,10 @@ impl Timekeeper {
     }
 
     /// Makes sure that the deadlines are looked at by `deadline`.
-    pub(crate) fn watch_until(&self, conn: &Rc<Connection>, deadline: Instant) {
-        if !self.started.replace(true) {
+    pub(crate) fn watch_until(&self, connection: &Rc<Connection>, deadline: Instant) {
+        if !self.has_started.replace(true) {
             self.next_look.set(Some(deadline));
-            task::spawn("connection deadlines", run(Rc::clone(conn))).detach();
+            task::spawn("connection deadlines", run(Rc::clone(connection))).detach();
         } else if self.next_look.get().is_none_or(|next| deadline < next) {
             self.next_look.set(Some(deadline));
             self.wake();
@@ -43,14 +43,14 @@ impl Timekeeper {
     }
 
     /// Makes sure that a blocked write is looked at within the write timeout.
-    pub(crate) fn watch_writes(&self, conn: &Rc<Connection>) {
-        self.watch_until(conn, Instant::now() + conn.limits().write_timeout);
+    pub(crate) fn watch_writes(&self, connection: &Rc<Connection>) {
+        self.watch_until(connection, Instant::now() + connection.limits().write_timeout);
     }
 }
 
-async fn run(conn: Rc<Connection>) {
-    let keeper = &conn.timekeeper;
-    while !conn.is_closed() {
+async fn run(connection: Rc<Connection>) {
+    let keeper = &connection.timekeeper;
+    while !connection.is_closed() {
         match keeper.next_look.get() {
             None => keeper.wake.notified().await,
             Some(at) => {
@@ -59,8 +59,8 @@ async fn run(conn: Rc<Connection>) {
                 let _ = task::timeout(wait, keeper.wake.notified()).await;
             }
         }
-        if !conn.is_closed() {
-            let next = look(&conn, Instant::now());
+        if !connection.is_closed() {
+            let next = look(&connection, Instant::now());
             keeper.next_look.set(next);
         }
     }
@@ -68,19 +68,21 @@ async fn run(conn: Rc<Connection>) {
 
 /// Ends overdue calls, closes the connection of a peer that takes nothing, and says when to look
 /// again.
-fn look(conn: &Rc<Connection>, now: Instant) -> Option<Instant> {
-    let expired = conn.calls.borrow().expired(now);
+fn look(connection: &Rc<Connection>, now: Instant) -> Option<Instant> {
+    let expired = connection.calls.borrow().expired(now);
     for (opaque, error) in expired {
-        conn.fail_call(opaque, error);
+        connection.fail_call(opaque, error);
     }
-    let call_deadline = conn.calls.borrow().next_deadline();
-    let write_deadline = conn.writer.is_busy().then(|| now + conn.limits().write_timeout);
-    if conn.writer.is_busy() {
-        let stalled = now.saturating_since(conn.last_progress()) >= conn.limits().write_timeout;
-        if stalled && conn.out_bytes() > conn.limits().out_hard_limit_bytes {
-            let (peer, waiting_bytes) = (conn.peer_addr(), conn.out_bytes());
+    let call_deadline = connection.calls.borrow().next_deadline();
+    let write_deadline =
+        connection.writer.is_busy().then(|| now + connection.limits().write_timeout);
+    if connection.writer.is_busy() {
+        let stalled =
+            now.saturating_since(connection.last_progress()) >= connection.limits().write_timeout;
+        if stalled && connection.out_bytes() > connection.limits().out_hard_limit_bytes {
+            let (peer, waiting_bytes) = (connection.peer_addr(), connection.out_bytes());
             tracing::warn!(%peer, waiting_bytes, "the peer takes no output: connection closed");
-            conn.close("the peer takes no output");
+            connection.close("the peer takes no output");
         }
     }
     let next = match (call_deadline, write_deadline) {

@@ -24,12 +24,12 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
-    fn add(&self, conn: Rc<Connection>) {
+    fn add(&self, connection: Rc<Connection>) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {
             self.wake.notify_one();
         }
-        waiting.push(conn);
+        waiting.push(connection);
     }
 
     /// Works until dropped.
@@ -41,9 +41,9 @@ impl Flusher {
                 self.wake.notified().await;
             }
             let mut flushed = 0;
-            for conn in turn.drain(..) {
-                if conn.writer.flush_wanted.replace(false) {
-                    conn.flush();
+            for connection in turn.drain(..) {
+                if connection.writer.is_flush_wanted.replace(false) {
+                    connection.flush();
                     flushed += 1;
                     if flushed % FLUSHED_PER_TURN == 0 {
                         task::yield_now().await;
@@ -66,9 +66,9 @@ pub(crate) struct WriterState {
     /// Wakes the writer task.
     wake: Notify,
     /// Someone asked for a flush since the writer task last looked.
-    flush_wanted: Cell<bool>,
+    is_flush_wanted: Cell<bool>,
     /// A turn of reading is under way: its end flushes, so replies need not ask for it.
-    in_turn: Cell<bool>,
+    is_in_turn: Cell<bool>,
     /// Bytes that the writer task has taken and that have not left.
     taken_bytes: Cell<u64>,
     /// Bytes of copied output among the queue that the writer task has taken.
@@ -92,8 +92,8 @@ impl WriterState {
             flusher,
             half: RefCell::new(Some(half)),
             wake: Notify::new(),
-            flush_wanted: Cell::new(false),
-            in_turn: Cell::new(false),
+            is_flush_wanted: Cell::new(false),
+            is_in_turn: Cell::new(false),
             taken_bytes: Cell::new(0),
             taken_copied_bytes: Cell::new(0),
             room: Notify::new(),
@@ -146,7 +146,7 @@ impl Connection {
     /// the current read, or when the tasks that are ready now have run.
     pub fn flush_soon(&self) {
         let writer = &self.writer;
-        if writer.in_turn.get() || writer.flush_wanted.replace(true) {
+        if writer.is_in_turn.get() || writer.is_flush_wanted.replace(true) {
             return;
         }
         match (writer.flusher.upgrade(), self.me.upgrade()) {
@@ -164,7 +164,7 @@ impl Connection {
         match self.try_flush() {
             Ok(Attempt::AllSent) => {}
             Ok(Attempt::Blocked) => {
-                self.writer.flush_wanted.set(true);
+                self.writer.is_flush_wanted.set(true);
                 self.writer.wake.notify_one();
             }
             Err(error) => self.close_on_write_error(&error),
@@ -174,12 +174,12 @@ impl Connection {
     /// A turn of reading begins: replies collect until [`Connection::end_turn`].
     pub(crate) fn begin_turn(&self) {
         self.note_turn();
-        self.writer.in_turn.set(true);
+        self.writer.is_in_turn.set(true);
     }
 
     /// A turn of reading is over: its replies leave.
     pub(crate) fn end_turn(&self) {
-        self.writer.in_turn.set(false);
+        self.writer.is_in_turn.set(false);
         self.flush();
     }
 
@@ -219,45 +219,45 @@ impl Connection {
 }
 
 /// The writer task of one connection: sends what [`Connection::flush`] could not.
-pub(crate) async fn run(conn: Rc<Connection>) {
+pub(crate) async fn run(connection: Rc<Connection>) {
     let mut spare = OutQueue::default();
-    while !conn.is_closed() {
-        if !conn.writer.flush_wanted.replace(false) {
-            conn.writer.wake.notified().await;
+    while !connection.is_closed() {
+        if !connection.writer.is_flush_wanted.replace(false) {
+            connection.writer.wake.notified().await;
             continue;
         }
-        let sent = match conn.try_flush() {
+        let sent = match connection.try_flush() {
             Ok(Attempt::AllSent) => Ok(()),
             Ok(Attempt::Blocked) => {
-                conn.timekeeper.watch_writes(&conn);
+                connection.timekeeper.watch_writes(&connection);
                 // Boxed, because this future is 9 KB and most connections never need it.
-                Box::pin(send_all(&conn, &mut spare)).await
+                Box::pin(send_all(&connection, &mut spare)).await
             }
             Err(error) => Err(error),
         };
         if let Err(error) = sent {
-            conn.close_on_write_error(&error);
+            connection.close_on_write_error(&error);
         }
     }
 }
 
 /// Sends until nothing is queued. The queue under way is taken out of the connection, so that
 /// others can append to the next one while this one waits for the socket.
-async fn send_all(conn: &Rc<Connection>, spare: &mut OutQueue) -> io::Result<()> {
-    let writer = &conn.writer;
+async fn send_all(connection: &Rc<Connection>, spare: &mut OutQueue) -> io::Result<()> {
+    let writer = &connection.writer;
     let mut half = writer.half.take().expect("one writer task per connection");
     let mut result = Ok(());
-    while result.is_ok() && !conn.is_closed() && !conn.out.borrow().is_empty() {
-        std::mem::swap(&mut *conn.out.borrow_mut(), spare);
+    while result.is_ok() && !connection.is_closed() && !connection.out.borrow().is_empty() {
+        std::mem::swap(&mut *connection.out.borrow_mut(), spare);
         writer.taken_copied_bytes.set(spare.copied_bytes());
-        result = send_queue(conn, &mut half, spare).await;
+        result = send_queue(connection, &mut half, spare).await;
     }
     if !spare.is_empty() {
         spare.clear();
     }
     writer.taken_bytes.set(0);
     writer.taken_copied_bytes.set(0);
-    if !conn.is_closed() {
+    if !connection.is_closed() {
         writer.half.replace(Some(half));
     }
     writer.room.notify_all();
@@ -265,11 +265,11 @@ async fn send_all(conn: &Rc<Connection>, spare: &mut OutQueue) -> io::Result<()>
 }
 
 async fn send_queue(
-    conn: &Rc<Connection>,
+    connection: &Rc<Connection>,
     half: &mut WriteHalf,
     queue: &mut OutQueue,
 ) -> io::Result<()> {
-    let writer = &conn.writer;
+    let writer = &connection.writer;
     while !queue.is_empty() {
         writer.taken_bytes.set(queue.len_bytes());
         if let Some(range) = queue.front_file() {
@@ -284,14 +284,14 @@ async fn send_queue(
             }
             queue.advance(written);
         }
-        conn.note_written();
+        connection.note_written();
         writer.taken_bytes.set(queue.len_bytes());
         writer.taken_copied_bytes.set(queue.copied_bytes());
         // Half of the limit, so that the reader does not stop and go for every reply.
-        if conn.out_bytes() <= conn.limits().out_limit_bytes / 2 {
+        if connection.out_bytes() <= connection.limits().out_limit_bytes / 2 {
             writer.room.notify_all();
         }
-        if conn.is_closed() {
+        if connection.is_closed() {
             return Ok(());
         }
     }

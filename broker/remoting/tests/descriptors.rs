@@ -32,14 +32,14 @@ struct Keeper {
 }
 
 impl Service for Keeper {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
         if command.code == LARGE {
-            conn.reply(&ReplyTo::of(command), 0, None, &(), &vec![7; 4 << 20]);
+            connection.reply(&ReplyTo::of(command), 0, None, &(), &vec![7; 4 << 20]);
         }
-        self.kept.borrow_mut().push(Rc::clone(conn));
+        self.kept.borrow_mut().push(Rc::clone(connection));
     }
 
-    fn on_close(&self, _conn: &Rc<Connection>) {
+    fn on_close(&self, _connection: &Rc<Connection>) {
         self.closed.set(self.closed.get() + 1);
     }
 }

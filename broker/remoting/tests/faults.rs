@@ -27,11 +27,11 @@ struct Echo {
 }
 
 impl Service for Echo {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
-        conn.reply(&ReplyTo::of(command), 0, None, &(), command.body);
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+        connection.reply(&ReplyTo::of(command), 0, None, &(), command.body);
     }
 
-    fn on_close(&self, _conn: &Rc<Connection>) {
+    fn on_close(&self, _connection: &Rc<Connection>) {
         self.opened_and_closed.set(self.opened_and_closed.get() + 1);
     }
 }
@@ -54,14 +54,14 @@ async fn call_many(address: SocketAddr, count: u32) -> u32 {
     let dialer = Dialer::new(Rc::new(NoService), limits, TIMEOUT);
     let mut answered = 0;
     for number in 0..count {
-        let Ok(conn) = dialer.get(&address.to_string()).await else {
+        let Ok(connection) = dialer.get(&address.to_string()).await else {
             task::sleep(Duration::from_millis(200)).await;
             continue;
         };
         let body = number.to_be_bytes().repeat(1 + number as usize % 300);
         // Two at a time, so that answers are matched and not only taken in order.
-        let other = conn.call(1, &(), b"other", TIMEOUT);
-        if let Ok(answer) = conn.call(1, &(), &body, TIMEOUT).await {
+        let other = connection.call(1, &(), b"other", TIMEOUT);
+        if let Ok(answer) = connection.call(1, &(), &body, TIMEOUT).await {
             assert!(answer.body() == body, "the answer to another call");
             answered += 1;
         }
@@ -106,11 +106,12 @@ fn calls_time_out_in_a_partition_and_go_on_after_it() {
             world.net_faults(|faults| faults.partitions.clear());
 
             let limits = ConnectionLimits::default();
-            let conn = dial(address, TIMEOUT, Rc::new(NoService), limits).await.expect("connected");
+            let connection =
+                dial(address, TIMEOUT, Rc::new(NoService), limits).await.expect("connected");
             world.net_faults(|faults| faults.partitions.push((SERVER, 0)));
-            assert!(conn.call(1, &(), b"lost", TIMEOUT).await.is_err(), "seed {seed}");
+            assert!(connection.call(1, &(), b"lost", TIMEOUT).await.is_err(), "seed {seed}");
             world.net_faults(|faults| faults.partitions.clear());
-            let answer = conn.call(1, &(), b"found", TIMEOUT).await.expect("answered");
+            let answer = connection.call(1, &(), b"found", TIMEOUT).await.expect("answered");
             assert_eq!(answer.body(), b"found", "seed {seed}: not the late answer");
         });
     }
@@ -141,16 +142,16 @@ fn many_peers_that_take_nothing_do_not_add_up() {
             while server.stats().connections < PEERS {
                 task::sleep(Duration::from_millis(1)).await;
             }
-            server.for_each_connection(|conn| {
+            server.for_each_connection(|connection| {
                 let push = vec![7; BYTES];
-                conn.send_oneway(1, &(), &push);
+                connection.send_oneway(1, &(), &push);
             });
             task::sleep(SOON).await;
             let left = server.stats().connections;
             assert!(left >= 3, "{left} connections are within the limit");
             assert!(left < PEERS, "all were kept");
             let mut waiting = 0;
-            server.for_each_connection(|conn| waiting += conn.out_bytes());
+            server.for_each_connection(|connection| waiting += connection.out_bytes());
             assert!(waiting <= 14 << 20, "{waiting} bytes wait");
             assert_eq!(service.opened_and_closed.get(), (PEERS - left) as u64);
         });
@@ -195,11 +196,11 @@ struct Pausing {
 }
 
 impl Service for Pausing {
-    fn on_request(&self, conn: &Rc<Connection>, _command: &Command<'_>, _frame: &[u8]) {
+    fn on_request(&self, connection: &Rc<Connection>, _command: &Command<'_>, _frame: &[u8]) {
         self.requests.set(self.requests.get() + 1);
         if self.first.borrow().is_none() {
-            conn.pause_reading();
-            *self.first.borrow_mut() = Some(Rc::clone(conn));
+            connection.pause_reading();
+            *self.first.borrow_mut() = Some(Rc::clone(connection));
         }
     }
 }
@@ -244,8 +245,8 @@ fn a_peer_that_vanished_is_let_go_after_the_idle_time() {
         let client = world.spawn_on(CLIENT, "client", async move {
             let limits = ConnectionLimits::default();
             let dialed = dial(address, TIMEOUT, Rc::new(NoService), limits).await;
-            let conn = dialed.expect("connected");
-            conn.call(1, &(), b"hello", TIMEOUT).await.expect("answered");
+            let connection = dialed.expect("connected");
+            connection.call(1, &(), b"hello", TIMEOUT).await.expect("answered");
             std::future::pending::<()>().await;
         });
         task::sleep(Duration::from_secs(1)).await;

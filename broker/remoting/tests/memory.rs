@@ -62,16 +62,16 @@ struct Echo {
 }
 
 impl Service for Echo {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
         if self.started_at.get().is_none() {
             self.started_at.set(Some(ALLOCATIONS.get()));
         }
         self.requests.set(self.requests.get() + 1);
-        conn.reply(&ReplyTo::of(command), 0, None, &(), command.body);
+        connection.reply(&ReplyTo::of(command), 0, None, &(), command.body);
     }
 
-    fn on_read_end(&self, conn: &Rc<Connection>) {
-        conn.flush();
+    fn on_read_end(&self, connection: &Rc<Connection>) {
+        connection.flush();
         if let Some(started_at) = self.started_at.take() {
             self.allocations.set(self.allocations.get() + ALLOCATIONS.get() - started_at);
         }

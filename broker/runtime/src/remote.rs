@@ -17,7 +17,7 @@ use crate::task;
 struct Slot<T> {
     value: Mutex<Option<T>>,
     waker: AtomicWaker,
-    sender_alive: AtomicBool,
+    is_sender_alive: AtomicBool,
 }
 
 impl<T> Slot<T> {
@@ -32,7 +32,7 @@ pub fn oneshot<T: Send>() -> (Sender<T>, Receiver<T>) {
     let slot = Arc::new(Slot {
         value: Mutex::new(None),
         waker: AtomicWaker::new(),
-        sender_alive: AtomicBool::new(true),
+        is_sender_alive: AtomicBool::new(true),
     });
     (Sender(slot.clone()), Receiver(slot))
 }
@@ -56,7 +56,7 @@ impl<T: Send> Sender<T> {
 impl<T: Send> Drop for Sender<T> {
     /// Wakes the receiver, for the value or for its absence.
     fn drop(&mut self) {
-        self.0.sender_alive.store(false, Ordering::Release);
+        self.0.is_sender_alive.store(false, Ordering::Release);
         self.0.waker.wake();
     }
 }
@@ -71,10 +71,10 @@ impl<T: Send> Future for Receiver<T> {
         self.0.waker.register(context.waker());
         // Looked at after registering, so a value sent in between is either seen or wakes us; and
         // the sender's end before the value, since a sender stores the value first.
-        let sender_alive = self.0.sender_alive.load(Ordering::Acquire);
+        let is_sender_alive = self.0.is_sender_alive.load(Ordering::Acquire);
         match self.0.take() {
             Some(value) => Poll::Ready(Ok(value)),
-            None if sender_alive => Poll::Pending,
+            None if is_sender_alive => Poll::Pending,
             None => Poll::Ready(Err(Closed)),
         }
     }

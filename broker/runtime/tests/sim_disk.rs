@@ -329,6 +329,41 @@ fn faults_happen_as_often_as_asked() {
 }
 
 #[test]
+fn a_read_that_the_device_gives_in_parts_ends_where_the_file_does() {
+    let world = World::new(5);
+    let disk = world.disk(0);
+    world.run(async {
+        disk.create_zeroed("log", 4 * 512).await.expect("create");
+        let file = disk.open("log", Access::ReadWrite).await.expect("open");
+        for place in 0..4 {
+            let sector = filled(1, place + 1);
+            file.write_at(u64::from(place) * 512, sector).await.expect("write");
+        }
+        for read_bytes_max in [1, 511, 512, 700, 2047] {
+            world.disk_faults(0, |faults| faults.read_bytes_max = read_bytes_max);
+            let all = file.read_at(0, 4 * 512).await.expect("read");
+            assert_eq!(sectors(&all), [1, 2, 3, 4], "{read_bytes_max} bytes a read");
+            let end = file.read_at(2 * 512, 4 * 512).await.expect("read");
+            assert_eq!(sectors(&end), [3, 4], "{read_bytes_max} bytes a read");
+        }
+    });
+}
+
+#[test]
+fn a_device_that_gives_nothing_of_what_a_file_has_is_no_end_of_the_file() {
+    let world = World::new(5);
+    let disk = world.disk(0);
+    world.run(async {
+        disk.create_zeroed("log", 2 * 512).await.expect("create");
+        let file = disk.open("log", Access::Read).await.expect("open");
+        world.disk_faults(0, |faults| faults.read_bytes_max = 0);
+        let refused = file.read_at(512, 512).await.expect_err("the file goes on");
+        assert_eq!(refused.kind(), std::io::ErrorKind::UnexpectedEof, "{refused}");
+        assert!(file.read_at(2 * 512, 512).await.expect("its end").is_empty());
+    });
+}
+
+#[test]
 fn a_flipped_bit_stays_flipped() {
     let world = World::new(4);
     let disk = world.disk(0);

@@ -85,6 +85,8 @@ settings! {
             "Queues of the template TBW102; a client asks for at most 4 of them unless told otherwise.";
         auto_create_subscription_group: bool = true, "autoCreateSubscriptionGroup", Allowed::Flag, Live, true,
             "Whether an unknown consumer group is created when it first appears.";
+        system_groups_by_use: bool = true, "enableCreateSysGroup", Allowed::Flag, Live, false,
+            "Whether a consumer group CID_RMQ_SYS_... is created then even with autoCreateSubscriptionGroup=false.";
         cluster_topic_enable: bool = true, "clusterTopicEnable", Allowed::Flag, Restart, false,
             "Whether the topic with the cluster's name may be read and written.";
         broker_topic_enable: bool = true, "brokerTopicEnable", Allowed::Flag, Restart, false,

@@ -8,15 +8,15 @@
 //!
 //! Members of groups that run keep their positions in memory, and come with them to the next topic
 //! of that name: they would miss its first messages. So each group with progress in the topic, or
-//! with a pull that was held for it, is reset to 0 in the same step that forgets its progress
-//! (`ringmq_store::resets`). There may be 300,000 groups, so a step takes some of them. In between
-//! the views have no such topic, so pulls and commits are refused, and who asks how far a group is
-//! learns that it is where it was, or begins anew. The resets are on disk before the topic is gone
-//! from the table, and outlive a restart. Progress is saved all the while, so it is forgotten only
-//! when no crash brings the messages back: one that comes before finds all of them, with each group
-//! where it was, and gives nobody a message twice. One that comes later, or a stop, which waits for
-//! no deletion, leaves a topic without messages: every start takes what is left of progress in it
-//! back to 0.
+//! with a pull that was held for it or waited for the device, is reset to 0 in the same step that
+//! forgets its progress (`ringmq_store::resets`). There may be 300,000 groups, so a step takes some
+//! of them. In between the views have no such topic, so pulls and commits are refused, and who asks
+//! how far a group is learns that it is where it was, or begins anew. The resets are on disk before
+//! the topic is gone from the table, and outlive a restart. Progress is saved all the while, so it
+//! is forgotten only when no crash brings the messages back: one that comes before finds all of
+//! them, with each group where it was, and gives nobody a message twice. One that comes later, or a
+//! stop, which waits for no deletion, leaves a topic without messages: every start takes what is
+//! left of progress in it back to 0.
 //!
 //! What this cannot know is a member that has neither committed nor has a pull here at that moment:
 //! it goes on where it was. So do members of a broadcasting group but for the first that comes

@@ -104,7 +104,7 @@ impl HasMembers for ConsumerGroup {
         &mut self.members
     }
 
-    fn weight(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.subscriptions.bytes()
     }
 }
@@ -119,7 +119,7 @@ impl HasMembers for GroupMembers {
         self
     }
 
-    fn weight(&self) -> usize {
+    fn bytes(&self) -> usize {
         0
     }
 }

@@ -58,8 +58,8 @@ impl Entry {
         }
     }
 
-    fn weight(&self) -> usize {
-        weight(&self.data) + self.filter.shared_bytes()
+    fn bytes(&self) -> usize {
+        bytes_of(&self.data) + self.filter.shared_bytes()
     }
 }
 
@@ -76,9 +76,9 @@ impl Subscriptions {
                 Some(known) if known.data.sub_version >= subscription.sub_version => known.clone(),
                 _ => Entry::new(subscription),
             };
-            merged.bytes += newest.weight();
+            merged.bytes += newest.bytes();
             if let Some(replaced) = merged.by_topic.insert(topic.to_owned(), newest) {
-                merged.bytes -= replaced.weight();
+                merged.bytes -= replaced.bytes();
             }
         }
         merged
@@ -138,7 +138,7 @@ pub(super) fn tags_in(subscription: &SubscriptionData) -> usize {
     }
 }
 
-fn weight(subscription: &SubscriptionData) -> usize {
+fn bytes_of(subscription: &SubscriptionData) -> usize {
     let SubscriptionData { topic, sub_string, expression_type, tags_set, code_set, .. } =
         subscription;
     let tags: usize = tags_set.iter().map(|tag| 2 * size_of::<String>() + tag.len()).sum();

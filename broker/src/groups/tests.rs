@@ -111,7 +111,7 @@ fn silent_clients_expire_and_their_connections_are_named() {
     check_heartbeat(&mut live, &client("b", 2), &[("t", 1)], 50, (true, false));
     live.producer_heartbeat("p", &client("b", 2), EXPIRY_MS).expect("room");
 
-    let (left, silent) = live.expire(51);
+    let (left, silent) = live.expire_next(&mut Look::default(), 51);
     assert_eq!(left.consumers, ["g"]);
     assert_eq!(silent, [key(1)], "b still produces through its connection");
     assert!(ids(&live).is_empty());
@@ -156,6 +156,37 @@ fn a_member_s_model_and_start_are_those_of_the_newest_heartbeat() {
 }
 
 #[test]
+fn who_leaves_a_large_group_leaves_alone_and_those_who_share_a_connection_in_parts() {
+    const MANY: usize = 2 * LEAVING_AT_ONCE_MAX;
+    let mut live = LiveGroups::default();
+    let own = MANY as u64;
+    // Those with an even number share a connection, the others have one each.
+    for number in 0..own {
+        let connection = if number % 2 == 0 { own } else { number };
+        for id in [format!("c{number}"), format!("d{number}")] {
+            let client = client(&id, connection);
+            live.consumer_heartbeat(&data(&[]), &client, 0, false, 0).expect("room");
+        }
+    }
+    assert_eq!(live.connection_closed(key(1)).consumers, ["g"]);
+    assert_eq!(live.connection_closed(key(1)), Left::default());
+    assert!(!ids(&live).iter().any(|id| ["c1", "d1"].contains(id)));
+    assert_eq!(live.len(), 2 * MANY - 2);
+    for left in [MANY + LEAVING_AT_ONCE_MAX, MANY] {
+        live.connection_closed(key(own));
+        assert_eq!(live.len(), left - 2, "no more than so many at once");
+    }
+    assert!(!live.is_registered(key(own)) && live.is_registered(key(3)));
+    for number in (3..own).step_by(2) {
+        live.unregister(&format!("c{number}"), None, Some("g"));
+        assert!(live.is_registered(key(number)), "its other client is there");
+        live.unregister(&format!("d{number}"), None, Some("g"));
+        assert!(!live.is_registered(key(number)));
+    }
+    assert!(live.is_empty());
+}
+
+#[test]
 fn two_clients_on_one_connection_leave_one_by_one() {
     let mut live = LiveGroups::default();
     check_heartbeat(&mut live, &client("a", 1), &[("t", 1)], 0, (true, true));
@@ -185,20 +216,20 @@ fn subscriptions_are_counted_while_their_group_has_members() {
     let mut live = LiveGroups::default();
     let wanted = || vec![subscription("t", 5), subscription("u", 1)];
     heartbeat_of(&mut live, "g", wanted()).expect("room");
-    let weight = live.consumers.weight();
-    assert!(weight > 2 * size_of::<SubscriptionData>());
+    let bytes = live.consumers.bytes();
+    assert!(bytes > 2 * size_of::<SubscriptionData>());
     heartbeat_of(&mut live, "g", wanted()).expect("room");
-    assert_eq!(live.consumers.weight(), weight, "what stays is not counted again");
+    assert_eq!(live.consumers.bytes(), bytes, "what stays is not counted again");
     heartbeat_of(&mut live, "h", wanted()).expect("room");
-    assert_eq!(live.consumers.weight(), 2 * weight);
+    assert_eq!(live.consumers.bytes(), 2 * bytes);
     // Named twice, and an older version than the one that is known: still one topic.
     heartbeat_of(&mut live, "h", vec![subscription("t", 1), subscription("t", 2)]).expect("room");
     let kept = live.consumers("h").expect("group");
-    assert_eq!((kept.subscriptions.len(), kept.subscriptions.bytes()), (1, weight / 2));
+    assert_eq!((kept.subscriptions.len(), kept.subscriptions.bytes()), (1, bytes / 2));
     assert_eq!(kept.subscriptions.get("t").expect("subscribed").sub_version, 5);
     live.unregister("g", None, Some("g"));
     live.connection_closed(key(1));
-    assert_eq!(live.consumers.weight(), 0);
+    assert_eq!(live.consumers.bytes(), 0);
 }
 
 #[test]
@@ -224,13 +255,42 @@ fn beyond_the_memory_for_subscriptions_only_those_who_grow_none_are_taken() {
         vec![SubscriptionData { sub_string, ..subscription("t", version) }]
     };
     heartbeat_of(&mut live, "g", long(1)).expect("room");
-    let one = live.consumers.weight();
+    let one = live.consumers.bytes();
     let others = subscriptions::ALL_MAX_BYTES - one - one / 2;
-    live.consumers.weighs(0, others);
+    live.consumers.bytes_changed(0, others);
     assert_eq!(heartbeat_of(&mut live, "h", long(1)), Err(HeartbeatError::Subscriptions(one)));
     assert!(live.consumers("h").is_none() && !live.is_empty());
     heartbeat_of(&mut live, "g", long(2)).expect("a newer version of the same size");
     heartbeat_of(&mut live, "h", vec![subscription("t", 1)]).expect("a short one fits");
+}
+
+#[test]
+fn a_look_for_the_silent_goes_over_one_large_group_and_many_small_ones_in_parts() {
+    const MANY: usize = 3 * LEAVING_AT_ONCE_MAX;
+    // A third of them is heard of again.
+    let filled = || {
+        let mut live = LiveGroups::default();
+        for (clock_ms, step) in [(0, 1), (9, 3)] {
+            for number in (0..MANY).step_by(step) {
+                let client = client(&format!("c{number}"), 1);
+                live.consumer_heartbeat(&data(&[]), &client, 0, false, clock_ms).expect("room");
+                let group = format!("p{number}");
+                live.producer_heartbeat(&group, &client, clock_ms).expect("room");
+            }
+        }
+        live
+    };
+    for (before_clock_ms, left) in [(0, 2 * MANY), (5, 2 * MANY / 3), (10, 0)] {
+        let (mut live, mut look, mut parts) = (filled(), Look::default(), 0);
+        while !look.is_over() {
+            let before = live.len();
+            let (gone, _) = live.expire_next(&mut look, before_clock_ms);
+            assert_eq!(gone == Left::default(), live.len() == before);
+            assert!(before - live.len() <= 2 * LEAVING_AT_ONCE_MAX, "of two tables");
+            parts += 1;
+        }
+        assert_eq!((live.len(), parts), (left, 4), "{before_clock_ms}: the last finds the end");
+    }
 }
 
 /// How many producer groups a connection gets into, one after the other.
@@ -260,12 +320,13 @@ fn one_connection_has_its_share_of_members_and_leaves_in_parts() {
     assert!(parts >= share / LEAVING_AT_ONCE_MAX, "{parts}");
     assert!(!live.is_registered(key(1)));
     assert_eq!((live.len(), fill(&mut live, 3, 2_000)), (1_000, 2_000));
-    let mut silent = Vec::new();
-    while !live.is_empty() {
-        let (left, connections) = live.expire(1);
-        assert!(left.producers.len() <= LEAVING_AT_ONCE_MAX && !left.is_empty());
+    let (mut silent, mut look) = (Vec::new(), Look::default());
+    while !look.is_over() {
+        let (left, connections) = live.expire_next(&mut look, 1);
+        assert!(left.producers.len() <= LEAVING_AT_ONCE_MAX);
         silent.extend(connections);
     }
+    assert!(live.is_empty());
     silent.sort_unstable();
     assert_eq!(silent, [key(2), key(3)]);
 }

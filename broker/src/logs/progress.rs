@@ -108,6 +108,11 @@ impl OwnedLog {
         true
     }
 
+    /// Whether a group has a reset of this queue yet to obey.
+    pub fn has_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        self.resets.borrow_mut().get(group, topic, queue_id).is_some()
+    }
+
     /// Where a reset sends a member's pull that begins at `from`.
     pub fn moved_by_reset(&self, of: MemberQueue<'_>, from: i64) -> Option<QueueOffset> {
         let MemberQueue { group, topic, queue_id, .. } = of;

@@ -27,6 +27,8 @@ pub(super) struct Server {
     pub(super) wake: Rc<Wake>,
     /// The newest generation that it acknowledged.
     pub(super) acknowledged: Cell<u64>,
+    /// The connection over which it was told everything, and a change alone is understood.
+    pub(super) told_over: Cell<Option<u64>>,
     /// Whether the last attempt succeeded; `None` before the first ended.
     pub(super) is_reachable: Cell<Option<bool>>,
     /// Somebody waited in vain for it to hear of a change, and it has not answered since.
@@ -63,6 +65,7 @@ impl Server {
             due: RefCell::new(Due::Everything),
             wake,
             acknowledged: Cell::new(0),
+            told_over: Cell::new(None),
             is_reachable: Cell::new(None),
             is_late: Cell::new(false),
         }
@@ -82,15 +85,19 @@ impl Server {
         self.acknowledged.get() < goal && !is_unreachable && !self.is_late.get()
     }
 
+    /// A connection to it.
+    pub(super) async fn connect(&self) -> Result<Rc<Connection>, String> {
+        self.dialer.get(&self.address).await.map_err(|error| error.to_string())
+    }
+
     /// The answer to a request, when it is a success; otherwise what is to be told of it.
     pub(super) async fn call(
-        &self,
+        connection: &Rc<Connection>,
         code: i32,
         header: &impl WriteHeader,
         body: &[u8],
         timeout: Duration,
     ) -> Result<OwnedCommand, String> {
-        let connection = self.dialer.get(&self.address).await.map_err(|error| error.to_string())?;
         let answer = connection.call(code, header, body, timeout).await;
         let answer = answer.map_err(|error| match error {
             CallError::Closed { reason: MALFORMED_FRAME } => no_name_server("in another protocol"),

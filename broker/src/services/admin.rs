@@ -74,20 +74,22 @@ impl Admin {
     pub fn react(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
         let parts = &self.parts;
         match command.code {
-            request::UPDATE_AND_CREATE_TOPIC => topic::update(parts, command),
-            request::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(parts, command),
-            request::DELETE_TOPIC_IN_BROKER => topic::delete(parts, command),
+            request::UPDATE_AND_CREATE_TOPIC => topic::update(parts, command).into(),
+            request::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(parts, command).into(),
+            request::DELETE_TOPIC_IN_BROKER => topic::delete(parts, command).into(),
             request::GET_ALL_TOPIC_CONFIG => topic::all(parts, command).into(),
             request::GET_TOPIC_CONFIG => topic::one(parts, command).into(),
             request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system(parts).into(),
-            request::GET_TOPIC_STATS_INFO => topic::stats(parts, command),
-            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::update(parts, command),
-            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => group::update_list(parts, command),
-            request::DELETE_SUBSCRIPTIONGROUP => group::delete(parts, command),
+            request::GET_TOPIC_STATS_INFO => topic::stats(parts, command).into(),
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::update(parts, command).into(),
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+                group::update_list(parts, command).into()
+            }
+            request::DELETE_SUBSCRIPTIONGROUP => group::delete(parts, command).into(),
             request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => group::all(parts, command).into(),
             request::GET_SUBSCRIPTIONGROUP_CONFIG => group::one(parts, command).into(),
-            request::UPDATE_AND_GET_GROUP_FORBIDDEN => group::forbidden(parts, command),
-            request::UPDATE_BROKER_CONFIG => config::update(parts, command),
+            request::UPDATE_AND_GET_GROUP_FORBIDDEN => group::forbidden(parts, command).into(),
+            request::UPDATE_BROKER_CONFIG => config::update(parts, command).into(),
             request::GET_BROKER_CONFIG => config::get(parts).into(),
             request::GET_BROKER_RUNTIME_INFO => runtime::info(parts),
             request::VIEW_BROKER_STATS_DATA => stats::view(parts, command).into(),
@@ -97,14 +99,14 @@ impl Admin {
             request::QUERY_SUBSCRIPTION_BY_CONSUMER => {
                 connection::subscription(parts, command).into()
             }
-            request::QUERY_TOPIC_CONSUME_BY_WHO => progress::groups_of_topic(parts, command),
-            request::QUERY_TOPICS_BY_CONSUMER => progress::topics_of_group(parts, command),
-            request::GET_CONSUME_STATS => progress::of_group(parts, command),
-            request::GET_BROKER_CONSUME_STATS => progress::of_all(parts, command),
+            request::QUERY_TOPIC_CONSUME_BY_WHO => progress::groups_of_topic(parts, command).into(),
+            request::QUERY_TOPICS_BY_CONSUMER => progress::topics_of_group(parts, command).into(),
+            request::GET_CONSUME_STATS => progress::of_group(parts, command).into(),
+            request::GET_BROKER_CONSUME_STATS => progress::of_all(parts, command).into(),
             request::GET_ALL_CONSUMER_OFFSET => progress::table(parts),
-            request::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(parts, command),
-            request::GET_CONSUMER_RUNNING_INFO => relay::running_info(parts, command),
-            request::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(parts, command),
+            request::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(parts, command).into(),
+            request::GET_CONSUMER_RUNNING_INFO => relay::running_info(parts, command).into(),
+            request::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(parts, command).into(),
             code => Reaction::Now(Err(unsupported(peer, code))),
         }
     }

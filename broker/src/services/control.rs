@@ -105,6 +105,13 @@ impl From<Result<Answer, Refusal>> for Reaction {
     }
 }
 
+/// What a service refuses it refuses at once.
+impl From<Result<Self, Refusal>> for Reaction {
+    fn from(result: Result<Self, Refusal>) -> Self {
+        result.unwrap_or_else(|refusal| Self::Now(Err(refusal)))
+    }
+}
+
 pub(super) fn reply(peer: &Peer, to: &ReplyTo, result: Result<Answer, Refusal>) {
     match result {
         Ok(answer) => {

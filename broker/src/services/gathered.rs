@@ -8,7 +8,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use ringmq_protocol::codes::response;
 use ringmq_remoting::ReplyTo;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task::{self, LocalFuture};
@@ -54,7 +53,7 @@ impl GatherLine {
         for Waiting { peer, to, .. } in without_place {
             let remark = "no place is free in the line for answers over all queues, where each \
                           connection has its share";
-            peer.refuse(&to, &Refusal::new(response::SYSTEM_BUSY, remark));
+            peer.refuse(&to, &Refusal::busy(remark));
         }
         if !self.is_served.replace(true) {
             task::spawn("answers over all queues", Rc::clone(self).serve()).detach();

@@ -3,9 +3,13 @@
 //!
 //! A heartbeat takes effect in one step, before its answer is written and before any later request
 //! is looked at: taken in several, it would bring back what leaves meanwhile, and undo what a newer
-//! one of the same client says. Only the answer waits for the disk. A connection that ends leaves
-//! its groups in steps, between which others have a turn. Members are told at once, from a task,
-//! when their group changes (40), because a slow first rebalance makes consumers skip messages.
+//! one of the same client says. Only the answer waits for the disk, and with it the word to the
+//! members that their group has changed (40): one of them is who sent it, and Apache's Java client
+//! that is told before its heartbeat is answered leaves out the heartbeat with its new
+//! subscription, for 30 s. It is told from a task, right behind the answer, because a slow first
+//! rebalance makes consumers skip messages. Where an answer finds no place to wait, nobody is told,
+//! and members see the change when they look themselves, every 20 s. A connection that ends leaves
+//! its groups in steps, between which others have a turn.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +30,7 @@ use ringmq_runtime::{clock, task};
 use super::control::{Answer, Reaction, json_answer};
 use crate::clients::Clients;
 use crate::directory::Directory;
-use crate::groups::{Client, HeartbeatError, Left};
+use crate::groups::{Client, HeartbeatError, Left, Look};
 use crate::link::ConnectionKey;
 use crate::names;
 use crate::outcome::Refusal;
@@ -43,6 +47,8 @@ type RetryTopics = Vec<(Arc<SubscriptionGroupConfig>, i32)>;
 #[derive(Default)]
 struct Taken {
     retry_topics: RetryTopics,
+    /// Groups whose members are to be told.
+    changed: Vec<String>,
     /// It came in the short form.
     is_short: bool,
     /// The full form is wanted next.
@@ -84,23 +90,21 @@ impl Heartbeats {
     }
 
     /// HEART_BEAT.
-    pub fn register(&self, peer: &Peer, command: &Command<'_>) -> Reaction {
-        let heartbeat: HeartbeatData = match super::control::read_body(command) {
-            Ok(heartbeat) => heartbeat,
-            Err(refusal) => return Reaction::Now(Err(refusal)),
-        };
+    ///
+    /// # Errors
+    /// The body is no heartbeat, or has more groups or longer names than any table takes.
+    pub fn register(&self, peer: &Peer, command: &Command<'_>) -> Result<Reaction, Refusal> {
+        let heartbeat: HeartbeatData = super::control::read_body(command)?;
         let groups = heartbeat.consumer_data_set.len() + heartbeat.producer_data_set.len();
         if groups > GROUPS_PER_HEARTBEAT_MAX {
-            return Reaction::Now(Err(Refusal::invalid_parameter(format!(
+            return Err(Refusal::invalid_parameter(format!(
                 "a heartbeat names at most {GROUPS_PER_HEARTBEAT_MAX} groups, this one {groups}"
-            ))));
+            )));
         }
         let producers = heartbeat.producer_data_set.iter().map(|data| data.group_name.as_str());
         let consumers = heartbeat.consumer_data_set.iter().map(|data| data.group_name.as_str());
-        if let Err(problem) = names::check_member(&heartbeat.client_id, producers.chain(consumers))
-        {
-            return Reaction::Now(Err(Refusal::invalid_parameter(problem)));
-        }
+        names::check_member(&heartbeat.client_id, producers.chain(consumers))
+            .map_err(Refusal::invalid_parameter)?;
         let client = Client {
             id: heartbeat.client_id.clone(),
             connection: peer.key(),
@@ -112,7 +116,7 @@ impl Heartbeats {
         self.clients.remember(peer);
         let taken = self.take(&heartbeat, &client);
         self.clients.forget(peer.key());
-        self.answer(taken)
+        Ok(self.answer(taken))
     }
 
     /// Registers every group of a heartbeat that it can.
@@ -129,12 +133,9 @@ impl Heartbeats {
             // As in Apache: a group that may not be made is left out, and its pulls say why.
             let Ok(group) = self.directory.ensure_group(&consumer.group_name) else { continue };
             let fingerprint = heartbeat.heartbeat_fingerprint;
-            match self.take_consumer(consumer, client, fingerprint, is_short) {
-                Ok(wants_full) => taken.wants_full |= wants_full,
-                Err(error) => {
-                    taken.refuse(error);
-                    continue;
-                }
+            if let Err(error) = self.take_consumer(consumer, client, fingerprint, &mut taken) {
+                taken.refuse(error);
+                continue;
             }
             let sys_flag = if consumer.unit_mode { topic_flag::UNIT_SUBSCRIPTION } else { 0 };
             taken.retry_topics.push((group, sys_flag));
@@ -147,31 +148,34 @@ impl Heartbeats {
         consumer: &ConsumerData,
         client: &Client,
         fingerprint: i32,
-        is_short: bool,
-    ) -> Result<bool, HeartbeatError> {
+        taken: &mut Taken,
+    ) -> Result<(), HeartbeatError> {
         let registered = self.clients.groups_mut().consumer_heartbeat(
             consumer,
             client,
             fingerprint,
-            is_short,
+            taken.is_short,
             clock::monotonic_ms(),
         )?;
         if registered.must_publish {
             self.directory.publish_group(&consumer.group_name);
         }
         if registered.must_notify {
-            self.notify(&consumer.group_name);
+            taken.changed.push(consumer.group_name.clone());
         }
-        Ok(registered.wants_full)
+        taken.wants_full |= registered.wants_full;
+        Ok(())
     }
 
     fn answer(&self, taken: Taken) -> Reaction {
-        let directory = Rc::clone(&self.directory);
+        let service = self.clone();
         Reaction::later(async move {
-            if let Err(error) = directory.ensure_retry_topics(&taken.retry_topics).await {
+            let made = service.directory.ensure_retry_topics(&taken.retry_topics).await;
+            if let Err(error) = made {
                 // The client consumes without a retry topic; the next heartbeat tries again.
                 tracing::warn!("retry topics of a heartbeat: {error}");
             }
+            taken.changed.iter().for_each(|group| service.notify(group));
             taken.outcome()
         })
     }
@@ -197,7 +201,11 @@ impl Heartbeats {
 
     /// Clients that were silent for longer than `limit` leave their groups, and locks lapse.
     pub async fn expire(&self, limit: Duration) {
-        while self.go_on_without(&self.clients.expire(limit)).await {}
+        let mut look = Look::default();
+        while !look.is_over() {
+            let left = self.clients.expire_next(&mut look, limit);
+            self.go_on_without(&left).await;
+        }
         for group in self.clients.expire_locks().await {
             self.directory.publish_locks(&group);
             task::yield_if_needed().await;

@@ -71,7 +71,7 @@ impl LaterAnswers {
                 "requests of this connection wait for their answers with {taken} bytes, and no \
                  more are free"
             );
-            return peer.refuse(&to, &Refusal::new(response::SYSTEM_BUSY, remark));
+            return peer.refuse(&to, &Refusal::busy(remark));
         }
         let (waiting, peer) = (Rc::clone(self), peer.clone());
         let later = async move {

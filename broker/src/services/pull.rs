@@ -25,6 +25,7 @@ use ringmq_store::{Piece, QueueOffset, ReadNow, ReadResult, ReadStatus};
 
 use self::check::{Denied, Pulling, check};
 use self::held::Held;
+use self::later::LatePulls;
 use crate::logs::OwnedLog;
 use crate::outcome::{PullOutcome, Refusal};
 use crate::services::Request;
@@ -39,6 +40,7 @@ pub struct Pull {
     /// Memory of the machine, or of the container.
     memory_bytes: u64,
     held: Held,
+    late: LatePulls,
     /// Parts of the answer at hand.
     pieces: RefCell<Vec<Piece>>,
 }
@@ -46,7 +48,8 @@ pub struct Pull {
 impl Default for Pull {
     fn default() -> Self {
         let memory_bytes = process::memory_bytes();
-        Self { memory_bytes, held: Held::default(), pieces: RefCell::default() }
+        let (held, late) = (Held::default(), LatePulls::default());
+        Self { memory_bytes, held, late, pieces: RefCell::default() }
     }
 }
 
@@ -183,8 +186,8 @@ impl<'a, 'f> Attempt<'a, 'f> {
             min_offset: result.min_offset.wire(),
             max_offset: result.max_offset.wire(),
             offset_delta: None,
-            topic_sys_flag: Some(pulling.flags.0),
-            group_sys_flag: Some(pulling.flags.1),
+            topic_sys_flag: Some(pulling.topic_sys_flag),
+            group_sys_flag: Some(pulling.group_sys_flag),
             forbidden_type: None,
         };
         let (peer, to) = (self.request.peer, self.request.to());

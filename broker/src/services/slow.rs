@@ -89,8 +89,7 @@ where
     H: WriteHeader,
 {
     let (peer, to) = (request.peer.clone(), request.to());
-    let names = request.command.fields.iter().map(|(name, value)| name.len() + value.len());
-    let bytes = KEPT_BYTES + names.sum::<usize>();
+    let bytes = KEPT_BYTES + request.command.fields.text_bytes();
     run(data, request, bytes, move |data| async move {
         match job(data).await {
             Ok(Answer { header, mut pieces, remark }) => {
@@ -118,7 +117,7 @@ where
     for job in without_place {
         let remark =
             "no place is free in the line for the device, where each connection has its share";
-        job.peer.refuse(&job.to, &Refusal::new(response::SYSTEM_BUSY, remark));
+        job.peer.refuse(&job.to, &Refusal::busy(remark));
     }
     add_worker(data);
 }

@@ -23,6 +23,15 @@ fn an_unknown_group_is_made_by_use_unless_that_is_switched_off() {
     assert_eq!(groups.ensure("h", &settings, NOW), Err(GroupError::Missing("h".into())));
     assert!(groups.ensure("CID_RMQ_SYS_x", &settings, NOW).is_ok());
     assert!(groups.ensure("TOOLS_CONSUMER", &settings, NOW).is_ok());
+
+    settings.system_groups_by_use = false;
+    let refused = groups.ensure("CID_RMQ_SYS_y", &settings, NOW);
+    assert_eq!(refused, Err(GroupError::Missing("CID_RMQ_SYS_y".into())));
+    for there in ["CID_RMQ_SYS_x", "CID_RMQ_SYS_TRANS"] {
+        assert!(groups.ensure(there, &settings, NOW).is_ok(), "{there} exists");
+    }
+    settings.auto_create_subscription_group = true;
+    assert!(groups.ensure("CID_RMQ_SYS_y", &settings, NOW).is_ok());
 }
 
 #[test]
@@ -54,6 +63,39 @@ fn a_group_has_settings_and_restrictions_of_bounded_size() {
         assert!(matches!(refused, Err(GroupError::IllegalName(_))), "{refused:?}");
     }
     assert_eq!(groups.set_readable("g", "t", false, NOW), Ok(true));
+}
+
+#[test]
+fn the_settings_of_all_groups_together_are_of_bounded_size_and_use_makes_more_groups() {
+    const LEN: usize = 15 << 10;
+    let settings = Settings::default();
+    let with = |name: &str, len: usize| {
+        let attributes = [("key".to_owned(), "x".repeat(len))].into();
+        SubscriptionGroupConfig { attributes, ..group(name) }
+    };
+    let mut groups = groups();
+    let mut made = 0;
+    let refused = loop {
+        match groups.update(with(&format!("g{made}"), LEN), &settings, NOW) {
+            Ok(_) => made += 1,
+            Err(refused) => break refused,
+        }
+        assert!(made <= OWN_MAX_BYTES / LEN, "{made} groups of {LEN} bytes");
+    };
+    assert!(matches!(refused, GroupError::AllTooLarge(_)), "{refused}");
+    assert!(refused.to_string().contains(&OWN_MAX_BYTES.to_string()), "{refused}");
+    assert!(made > OWN_MAX_BYTES / LEN - 10, "{made} groups of {LEN} bytes");
+
+    assert!(groups.ensure("by-use", &settings, NOW).expect("room").1);
+    assert!(groups.update(with("g0", LEN - 1), &settings, NOW).is_ok(), "smaller than before");
+    assert!(groups.delete("g1", NOW).expect("allowed").is_some());
+    assert!(groups.update(with("next", LEN), &settings, NOW).is_ok(), "another took its place");
+    let mut groups = SubscriptionGroups::load(groups.document(), NOW);
+    let refused = groups.update(with("more", LEN), &settings, NOW);
+    assert!(
+        matches!(refused, Err(GroupError::AllTooLarge(_))),
+        "a start forgets none: {refused:?}"
+    );
 }
 
 /// Groups `g0`, `g1` and so on, of which each is forbidden so many topics `t0`, `t1` and so on.

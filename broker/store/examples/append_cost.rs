@@ -53,7 +53,7 @@ async fn measure(directory: &str, options: &LogOptions) {
         ringmq_runtime::task::yield_now().await;
     }
     let end = log.end_position();
-    while log.progress(log.acknowledged()).await.expect("a healthy device") < end {}
+    while log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy device") < end {}
     let took = started.elapsed();
     let stats = log.stats();
     bursts.sort_unstable();
@@ -71,7 +71,7 @@ async fn measure(directory: &str, options: &LogOptions) {
         let sent = Instant::now();
         let end = append(&log, number);
         number += 1;
-        while log.progress(log.acknowledged()).await.expect("a healthy device") < end {}
+        while log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy device") < end {}
         lone.push(sent.elapsed());
     }
     lone.sort_unstable();

@@ -108,7 +108,7 @@ impl Inner {
     fn appended(&self) {
         self.signals.appended.notify_one();
         if self.state.borrow().marks.acknowledges_at_once() {
-            self.signals.progress.notify_all();
+            self.signals.acknowledged.notify_all();
         }
     }
 }
@@ -297,7 +297,7 @@ pub(crate) mod tests {
                 }
                 log.append(&message("kept", life, b""), 1).expect("a slot");
                 while log.acknowledged() < log.end_position() {
-                    log.progress(log.acknowledged()).await.expect("no fault");
+                    log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
                 }
                 log.delete_topic("gone");
                 log.deletions_last().await.expect("no fault");

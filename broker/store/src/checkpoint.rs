@@ -229,7 +229,7 @@ mod tests {
             }
         }
         while log.acknowledged() < log.end_position() {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     }
 
@@ -249,7 +249,7 @@ mod tests {
             log.append(&message("topic", 0, b"body"), 1).expect("room");
             let end = log.end_position();
             while log.acknowledged() < end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
             // Past the log, whose own checkpoint would begin beside this one, when it sleeps.
             task::sleep(Duration::from_secs(1)).await;

@@ -19,7 +19,7 @@ use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
 use crate::blocks;
-use crate::cold_plan::{Chunk, Plan, View, Way};
+use crate::cold_plan::{Chunk, LogFacts, Plan, Way};
 use crate::extents::Extents;
 use crate::log::{Inner, State};
 use crate::walk::Wanted;
@@ -87,12 +87,12 @@ fn begin_reads(inner: &Rc<Inner>) {
         let (chunk, way, place) = {
             let state = inner.state.borrow();
             let mut plan = inner.cold.plan.borrow_mut();
-            let log = View {
+            let log = LogFacts {
                 appended: state.marks.appended(),
                 written: state.marks.written(),
                 settled: state.tail.start(),
                 segments: &state.segments,
-                uncached_behind: inner.options.uncached_behind_bytes,
+                uncached_behind_bytes: inner.options.uncached_behind_bytes,
                 extents_bytes: inner.options.extents_bytes,
             };
             let is_here = |chunk: Chunk| is_here(inner, &state, chunk);

@@ -1,10 +1,12 @@
 //! Segments that were deleted: somebody may still read them, and until nobody does their space is
 //! not free.
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::File;
+use ringmq_runtime::sync::Turn;
 
 use crate::log::Inner;
 use crate::segment::Segment;
@@ -14,48 +16,65 @@ use crate::segment::Segment;
 /// that takes a byte now and then could keep the space for ever; at once when space is lacking.
 pub(crate) const READERS_LEFT_MAX: Duration = Duration::from_secs(60);
 
+/// The deleted segments of a log.
+#[derive(Default)]
+pub(crate) struct DeadSegments {
+    segments: RefCell<Vec<Dead>>,
+    /// Whose turn it is to give back their space.
+    turn: Turn,
+    /// How many have given it back since the start.
+    buried: Cell<usize>,
+}
+
 /// A deleted segment, whose space the file system keeps while anyone reads it.
 #[derive(Debug)]
-pub(crate) struct Dead {
+struct Dead {
     file: File,
     /// Whether there may be readers that `file` does not know: see [`Segment::is_reopened`].
     hides_readers: bool,
     since: Instant,
 }
 
-impl Dead {
-    pub(crate) fn new(segment: Segment) -> Self {
+impl DeadSegments {
+    pub(crate) fn add(&self, segment: Segment) {
         let hides_readers = segment.is_reopened;
-        Self { file: segment.file, hides_readers, since: Instant::now() }
+        let dead = Dead { file: segment.file, hides_readers, since: Instant::now() };
+        self.segments.borrow_mut().push(dead);
     }
 
+    /// One that nobody reads any more, or whose readers have had the time that is `left` to them.
+    fn take_overdue(&self, left: Duration) -> Option<Dead> {
+        let mut segments = self.segments.borrow_mut();
+        let is_over = |dead: &Dead| !dead.may_be_read() || dead.since.elapsed() >= left;
+        let index = segments.iter().position(is_over)?;
+        Some(segments.swap_remove(index))
+    }
+}
+
+impl Dead {
     fn may_be_read(&self) -> bool {
         self.hides_readers || self.file.has_other_users()
     }
 }
 
 /// Gives back the space of deleted segments that nobody reads any more, and of those whose readers
-/// have had the time that is `left` to them; how many they were. Never by the last close, which
-/// would free a GiB on the shard's own thread.
+/// have had the time that is `left` to them; how many they were, with those that another call was
+/// just at: who did not know of them would delete messages for the space that they give. Never by
+/// the last close, which would free a GiB on the shard's own thread.
 pub(crate) async fn bury(inner: &Inner, left: Duration) -> usize {
-    let mut buried = 0;
-    loop {
-        let overdue = {
-            let mut dead = inner.dead_segments.borrow_mut();
-            let is_over = |dead: &Dead| !dead.may_be_read() || dead.since.elapsed() >= left;
-            let index = dead.iter().position(is_over);
-            index.map(|index| dead.swap_remove(index))
-        };
-        let Some(overdue) = overdue else { return buried };
-        let id = inner.id.0;
+    let (dead, id) = (&inner.dead_segments, inner.id.0);
+    let before = dead.buried.get();
+    let _turn = dead.turn.enter().await;
+    while let Some(overdue) = dead.take_overdue(left) {
         if overdue.file.has_other_users() {
             tracing::warn!(log = id, "a deleted segment is still read: its readers are cut off");
         }
         match overdue.file.give_back_space().await {
-            Ok(()) => buried += 1,
+            Ok(()) => dead.buried.set(dead.buried.get() + 1),
             Err(error) => {
                 tracing::warn!(log = id, "the space of a deleted segment is not free: {error}");
             }
         }
     }
+    dead.buried.get() - before
 }

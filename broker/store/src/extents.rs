@@ -76,10 +76,28 @@ impl Extents {
         Self { places, pool, spent, scratch: Vec::new() }
     }
 
-    /// The bytes `range` of the log, all of `segment`, if they lie in one extent that is here or is
-    /// taken now. Bytes of the segment in `settled` do not change any more; `next` is what the
-    /// reader wants next.
-    pub(crate) fn share(
+    /// Hands out a record, the bytes `range` of the log, all of `segment`, if it is here or is
+    /// taken now: as one slice, or as two where it begins in one extent and ends in the next. Bytes
+    /// of the segment in `settled` do not change any more; `next` is what the reader wants next.
+    pub(crate) fn share_record(
+        &mut self,
+        segment: &Segment,
+        settled: &Range<u64>,
+        range: Range<u64>,
+        next: Option<u64>,
+        mut part: impl FnMut(Shared),
+    ) -> bool {
+        match self.share(segment, settled, range.clone(), next) {
+            Some(shared) => {
+                part(shared);
+                true
+            }
+            None => self.share_two(range, part),
+        }
+    }
+
+    /// As [`Extents::share_record`] for one that lies in one extent.
+    fn share(
         &mut self,
         segment: &Segment,
         settled: &Range<u64>,
@@ -104,17 +122,33 @@ impl Extents {
             self.miss(missing);
             return false;
         }
-        for start in extents_of(&range) {
-            let (from, to) = (range.start.max(start), range.end.min(start + EXTENT_BYTES));
-            let extent = self.here(start).expect("looked for just now");
-            extent.share_all((from - start) as usize..(to - start) as usize, &mut part);
-        }
-        self.hand_out(range);
+        self.share_here(range, &mut part);
         true
     }
 
-    /// As [`Extents::share`] for what that does not give: fills `out` from log byte `byte` on;
-    /// false if the bytes are neither here nor all in the page cache.
+    /// As [`Extents::share_record`] for one that begins in one extent and ends in the next: two
+    /// slices cost less than a copy, for which there has to be a block.
+    fn share_two(&mut self, range: Range<u64>, mut part: impl FnMut(Shared)) -> bool {
+        let is_long = range.end - range.start >= SHARED_MIN_BYTES;
+        let is_two = is_long && extents_of(&range).count() == 2 && self.has(&range);
+        if is_two {
+            self.share_here(range, &mut part);
+        }
+        is_two
+    }
+
+    /// Hands out bytes of extents that are all here.
+    fn share_here(&mut self, range: Range<u64>, part: &mut impl FnMut(Shared)) {
+        for start in extents_of(&range) {
+            let (from, to) = (range.start.max(start), range.end.min(start + EXTENT_BYTES));
+            let extent = self.here(start).expect("looked for just now");
+            extent.share_all((from - start) as usize..(to - start) as usize, part);
+        }
+        self.hand_out(range);
+    }
+
+    /// As [`Extents::share_record`] for what that does not give: fills `out` from log byte `byte`
+    /// on; false if the bytes are neither here nor all in the page cache.
     pub(crate) fn copy(
         &mut self,
         segment: &Segment,
@@ -179,11 +213,7 @@ impl Extents {
             return None;
         }
         self.miss(start);
-        let place = &mut self.places[index];
-        if place.start != start {
-            self.pool.give(place.extent.take().map(|it| it.block));
-            *place = Place { start, ..Place::default() };
-        }
+        let place = self.cleared(start);
         // Where the page cache lacks a part of it, it is tried ever more seldom.
         let before = place.wants;
         place.wants = before.saturating_add(wants(start, next));
@@ -198,7 +228,7 @@ impl Extents {
         }
         let order = Order::sort(&self.scratch, (byte - start) as usize, block.spare());
         block.advance(EXTENT_BYTES as usize);
-        Some(place.extent.insert(Extent::from_cache(block, order)))
+        Some(self.places[index].extent.insert(Extent::from_cache(block, order)))
     }
 
     /// Whether the extent of the record at `byte` is not here, though nothing of it changes now.
@@ -218,14 +248,17 @@ impl Extents {
         extents_of(bytes).all(|start| self.here(start).is_some())
     }
 
-    /// Memory for these extents; `None` when answers hold too much.
+    /// Memory for these extents; `None` when answers hold too much. What their places hold of other
+    /// positions makes way now and not when they are read, so that a catch-up behind hot readers
+    /// fills memory that was touched before (`extents/spent.rs`).
     ///
     /// # Panics
     /// When they are not whole.
     pub(crate) fn room(&mut self, bytes: &Range<u64>) -> Option<Vec<Block>> {
         assert!(Self::are_whole(bytes), "{bytes:?} are no extents");
         let mut blocks = Vec::new();
-        for _ in extents_of(bytes) {
+        for start in extents_of(bytes) {
+            self.cleared(start);
             match self.pool.take() {
                 Some(block) => blocks.push(block),
                 None => {
@@ -246,16 +279,25 @@ impl Extents {
     pub(crate) fn keep(&mut self, first: u64, blocks: Vec<Block>) {
         for (start, block) in (first..).step_by(EXTENT_BYTES as usize).zip(blocks) {
             assert_eq!(block.len() as u64, EXTENT_BYTES, "an extent at {start}");
-            let index = self.place_of(start);
-            let place = &mut self.places[index];
-            if place.start == start && place.extent.is_some() {
+            let place = self.cleared(start);
+            if place.extent.is_some() {
                 self.pool.give(Some(block));
-                continue;
+            } else {
+                let extent = Some(Extent::from_device(block));
+                *place = Place { start, extent, ..Place::default() };
             }
-            self.pool.give(place.extent.take().map(|it| it.block));
-            let extent = Some(Extent::from_device(block));
-            *place = Place { start, extent, ..Place::default() };
         }
+    }
+
+    /// The place of the extent at `start`; what it holds of another position makes way.
+    fn cleared(&mut self, start: u64) -> &mut Place {
+        let index = self.place_of(start);
+        let place = &mut self.places[index];
+        if place.start != start {
+            self.pool.give(place.extent.take().map(|it| it.block));
+            *place = Place { start, ..Place::default() };
+        }
+        place
     }
 
     fn place_of(&self, start: u64) -> usize {

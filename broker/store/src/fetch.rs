@@ -13,16 +13,16 @@
 //! The log is written past the page cache, so that its readers have that to themselves.
 
 mod copies;
+mod device;
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use ringmq_runtime::buffer::{Block, Shared};
-use ringmq_runtime::clock::Instant;
+use ringmq_runtime::buffer::Shared;
 
 use self::copies::Copies;
+pub(crate) use self::device::bytes;
 use crate::cold;
-use crate::cold_plan::Chunk;
 use crate::error::ReadError;
 use crate::log::{Inner, State};
 use crate::read::Piece;
@@ -65,9 +65,10 @@ pub(crate) fn fetch_now(
                 if !extents.share_all(byte..byte + len, |part| out.push(Piece::Memory(part))) {
                     out.push(Piece::File { view: segment.file.view(), pos, len });
                 }
-            } else if let Some(shared) = extents.share(segment, &settled, byte..byte + len, next) {
+            } else if extents.share_record(segment, &settled, byte..byte + len, next, |part| {
                 out.extend(copies.take());
-                push_joined(out, shared);
+                push_joined(out, part);
+            }) {
                 inner.unreadable.borrow_mut().forget(byte..byte + len);
             } else {
                 let room = copies.room(len as usize, &wanted[fetched..], extents.pool(), out);
@@ -101,8 +102,8 @@ fn push_joined(out: &mut Vec<Piece>, shared: Shared) {
 /// What came of the records that a read wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
-    /// How many of the front are settled: fetched or lost. Those behind them may be read later.
-    pub(crate) settled: usize,
+    /// How many of the front are done: fetched or lost. Those behind them may be read later.
+    pub(crate) done: usize,
     /// Those of them that are lost.
     pub(crate) lost: Vec<Wanted>,
 }
@@ -117,46 +118,24 @@ pub(crate) async fn fetch(
     wanted: &[Wanted],
     out: &mut Vec<Piece>,
 ) -> Result<Fetched, ReadError> {
-    let mut apart = Apart::default();
     let are_sparse = cold::are_sparse(wanted);
-    let mut rest = wanted;
-    let mut is_followed = false;
-    // Whether the first of the rest was brought into the page cache just now.
-    let mut was_brought = false;
-    loop {
-        let (fetched, first, tells_cached) = {
-            let state = inner.state.borrow();
-            let fetched = fetch_now(inner, &state, rest, out);
-            rest = &rest[fetched..];
-            let Some(first) = runs(&state, rest).next() else { break };
-            let byte = first[0].byte;
-            let segment = state.segments.find(byte).ok_or_else(|| gone(inner, byte))?;
-            (fetched, first.len(), segment.file.tells_cached())
-        };
-        let sound = count_sound(inner, rest, are_sparse);
-        if sound > 0 && tells_cached && (fetched > 0 || !was_brought) {
+    let (mut rest, mut apart) = (wanted, Apart::default());
+    let (mut is_followed, mut was_brought) = (false, false);
+    while let Some(missing) = fetch_cached(inner, &mut rest, out)? {
+        let sound = device::count_sound(inner, rest, are_sparse);
+        let step = next_step(sound, &missing, was_brought);
+        if step == Step::Bring {
             if !std::mem::replace(&mut is_followed, true) {
                 cold::follow(inner, wanted, true);
             }
-            cold::bring(inner, &rest[..sound], first.min(sound), are_sparse).await;
+            let first = missing.count.min(sound);
+            cold::bring(inner, &rest[..sound], first, are_sparse).await;
             was_brought = true;
             continue;
         }
-        // The page cache has lost it again, or nobody can tell.
-        cold::forget(inner, rest[0].byte);
-        let together = &rest[..count_together(inner, rest, are_sparse)];
-        let read = match sound {
-            // The device is not asked for all of a place where it has failed.
-            0 => None,
-            _ => Some(read_together(inner, together, out).await),
-        };
-        let (read, problem) = match read {
-            Some(Ok(())) => (together.len(), None),
-            None | Some(Err(ReadError::Io { .. })) => {
-                apart.read(inner, rest, together.len(), out).await
-            }
-            Some(Err(error)) => (0, Some(error)),
-        };
+        let in_one_go = step == Step::Together;
+        let (read, problem) =
+            device::read(inner, rest, are_sparse, in_one_go, &mut apart, out).await;
         rest = &rest[read..];
         match problem {
             Some(ReadError::Io { .. }) if rest.len() < wanted.len() => break,
@@ -167,7 +146,61 @@ pub(crate) async fn fetch(
     if !is_followed {
         cold::follow(inner, wanted, false);
     }
-    Ok(Fetched { settled: wanted.len() - rest.len(), lost: apart.lost })
+    Ok(Fetched { done: wanted.len() - rest.len(), lost: apart.lost })
+}
+
+/// The neighbours that the page cache lacked when a read came to them.
+struct Missing {
+    /// Records before them that were fetched just now.
+    fetched: usize,
+    /// How many they are.
+    count: usize,
+    /// Whether anybody can tell what the page cache holds of their file.
+    tells_cached: bool,
+}
+
+/// Takes the records from the front of `rest` that [`fetch_now`] adds to `out`. None when that is
+/// all of them.
+///
+/// # Errors
+/// When the segment of the next one is gone.
+fn fetch_cached(
+    inner: &Inner,
+    rest: &mut &[Wanted],
+    out: &mut Vec<Piece>,
+) -> Result<Option<Missing>, ReadError> {
+    let state = inner.state.borrow();
+    let fetched = fetch_now(inner, &state, rest, out);
+    *rest = &rest[fetched..];
+    let Some(run) = runs(&state, rest).next() else { return Ok(None) };
+    let byte = run[0].byte;
+    let segment = state.segments.find(byte).ok_or_else(|| device::gone(inner, byte))?;
+    let tells_cached = segment.file.tells_cached();
+    Ok(Some(Missing { fetched, count: run.len(), tells_cached }))
+}
+
+/// What is done next about records that the page cache lacks.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// The device brings them into the page cache or into extents, where they are looked for again.
+    Bring,
+    /// They are read past the page cache, in one go.
+    Together,
+    /// The same, record by record.
+    Apart,
+}
+
+/// `sound` records of the front lie where the device has not failed lately; `was_brought`: the
+/// first of them was brought just now.
+fn next_step(sound: usize, missing: &Missing, was_brought: bool) -> Step {
+    // It came and made way again before anything was read: so it would the next time.
+    let is_in_vain = was_brought && missing.fetched == 0;
+    match sound {
+        // The device is not asked for all of a place where it has failed.
+        0 => Step::Apart,
+        _ if missing.tells_cached && !is_in_vain => Step::Bring,
+        _ => Step::Together,
+    }
 }
 
 /// Neighbours, of which each group becomes one piece: all in one block of the tail, or none in it.
@@ -175,115 +208,32 @@ pub(crate) fn runs<'a>(
     state: &'a State,
     wanted: &'a [Wanted],
 ) -> impl Iterator<Item = &'a [Wanted]> {
-    wanted.chunk_by(|a, b| {
-        let is_together = match state.tail.bytes_from(a.byte) {
-            Some(bytes) => a.len + b.len <= bytes.len() as u64,
-            None => b.byte < state.tail.start(),
-        };
-        a.byte + a.len == b.byte && is_together
-    })
-}
-
-/// How many of the front lie where the device has not failed lately: a read of their chunks asks it
-/// for no record that it could not read.
-fn count_sound(inner: &Inner, wanted: &[Wanted], are_sparse: bool) -> usize {
-    let (state, unreadable) = (inner.state.borrow(), inner.unreadable.borrow());
-    if unreadable.is_empty() {
-        return wanted.len(); // Nearly always, and the chunks of 1,024 records are not free.
-    }
-    let now = Instant::now();
-    let is_unsound = |record: &Wanted| {
-        let end = record.byte + record.len;
-        let bytes = match are_sparse {
-            true => record.byte..end,
-            false => {
-                let chunk_of = |byte| Chunk::of(&state.segments, byte);
-                chunk_of(record.byte).from..chunk_of(end - 1).to
-            }
-        };
-        unreadable.touches(&bytes, now)
+    let is_together = |a: &Wanted, b: &Wanted| match state.tail.bytes_from(a.byte) {
+        Some(bytes) => a.len + b.len <= bytes.len() as u64,
+        None => b.byte < state.tail.start(),
     };
-    wanted.iter().position(is_unsound).unwrap_or(wanted.len())
+    wanted.chunk_by(move |a, b| a.byte + a.len == b.byte && is_together(a, b))
 }
 
-/// How many of the records, the first at least, are read in one go: unless they are sparse, all
-/// that lie in its chunk.
-fn count_together(inner: &Inner, wanted: &[Wanted], are_sparse: bool) -> usize {
-    let first = wanted[0];
-    let until = match are_sparse {
-        true => first.byte + first.len,
-        false => Chunk::of(&inner.state.borrow().segments, first.byte).to,
-    };
-    let behind = |record: &Wanted| record.byte + record.len > until;
-    wanted.iter().position(behind).unwrap_or(wanted.len()).max(1)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Reads the records, and what lies between them, in one go.
-///
-/// # Errors
-/// When the device fails or the segment is gone.
-async fn read_together(
-    inner: &Inner,
-    wanted: &[Wanted],
-    out: &mut Vec<Piece>,
-) -> Result<(), ReadError> {
-    let first = wanted[0];
-    let read = bytes(inner, first.byte, Wanted::span(wanted)).await?;
-    let len = Wanted::all_of(wanted).len as usize;
-    if len == read.len() {
-        out.push(Piece::Memory(read));
-        return Ok(());
-    }
-    // A slice would keep all of it.
-    let mut block = Block::unaligned(len);
-    for record in wanted {
-        let (at, len) = ((record.byte - first.byte) as usize, record.len as usize);
-        block.spare()[..len].copy_from_slice(&read[at..at + len]);
-        block.advance(len);
-    }
-    out.push(Piece::Memory(block.share(0..len)));
-    Ok(())
-}
-
-/// `len` bytes of one segment from wherever they are: the tail, the file, or both.
-///
-/// # Errors
-/// When the device fails or the segment is gone.
-pub(crate) async fn bytes(inner: &Inner, byte: u64, len: u64) -> Result<Shared, ReadError> {
-    let (segment, tail_start) = {
-        let state = inner.state.borrow();
-        if let Some(shared) = state.tail.share(byte, len as usize) {
-            return Ok(shared);
+    #[test]
+    fn records_are_brought_once_and_where_that_is_vain_or_blind_read() {
+        for (sound, fetched, tells_cached, was_brought, expected) in [
+            (0, 0, true, false, Step::Apart),
+            (0, 3, false, true, Step::Apart),
+            (1, 0, true, false, Step::Bring),
+            (5, 3, true, false, Step::Bring),
+            (5, 3, true, true, Step::Bring),
+            (5, 0, true, true, Step::Together),
+            (5, 0, false, false, Step::Together),
+            (5, 3, false, false, Step::Together),
+        ] {
+            let missing = Missing { fetched, count: 1, tells_cached };
+            let seen = next_step(sound, &missing, was_brought);
+            assert_eq!(seen, expected, "{sound} {fetched} {tells_cached} {was_brought}");
         }
-        if byte >= state.tail.start() {
-            // Neighbours in different blocks of the tail.
-            let mut copy = vec![0; len as usize];
-            state.tail.copy(byte, &mut copy);
-            return Ok(Shared::from(copy));
-        }
-        let segment = state.segments.find(byte).ok_or_else(|| gone(inner, byte))?;
-        (segment.clone(), state.tail.start())
-    };
-    // What lies before the tail is written; the rest is in memory.
-    let in_file = len.min(tail_start - byte);
-    let read = segment
-        .file
-        .read_at(byte - segment.base, in_file as usize)
-        .await
-        .map_err(|source| ReadError::Io { log: inner.id, what: "a segment", source })?;
-    if read.len() as u64 != in_file {
-        let what = format!("the end of the segment at {}", segment.base);
-        return Err(ReadError::Gone { log: inner.id, what });
     }
-    if in_file == len {
-        return Ok(read);
-    }
-    // The tail may have moved on meanwhile, but then the file holds the rest too.
-    let rest = Box::pin(bytes(inner, byte + in_file, len - in_file)).await?;
-    Ok(Shared::from([&read[..], &rest[..]].concat()))
-}
-
-fn gone(inner: &Inner, byte: u64) -> ReadError {
-    let what = format!("the segment with byte {byte}");
-    ReadError::Gone { log: inner.id, what }
 }

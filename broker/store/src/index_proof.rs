@@ -142,8 +142,7 @@ async fn newest_claim(inner: &Inner, limit: u64) -> Option<Claim> {
 
 fn newest_in_memory(state: &State, limit: u64) -> Option<Claim> {
     let newest = state.queues.iter().filter_map(|(_, queue)| {
-        let settled = queue.recent.partition_point(|entry| entry.end() <= limit);
-        let last = settled.checked_sub(1)?;
+        let last = queue.count_up_to(limit).checked_sub(1)?;
         Some((queue, last, queue.recent[last]))
     });
     let (queue, last, entry) = newest.max_by_key(|(_, _, entry)| entry.byte())?;

@@ -135,10 +135,10 @@ impl KeyIndex {
         below: u64,
         count: usize,
     ) -> (Vec<KeyEntry>, Option<u64>) {
-        let end = self.settled(below);
+        let end = self.count_below(below);
         let at = end.saturating_sub(count);
         // A message stays whole.
-        let from = self.recent.get(at).map_or(at, |entry| self.settled(entry.byte()));
+        let from = self.recent.get(at).map_or(at, |entry| self.count_below(entry.byte()));
         let looked_at = self.recent[from..end].iter().rev();
         let found = looked_at.filter(|entry| entry.hash == hash).copied().collect();
         (found, self.recent[..from].last().map(|_| self.recent[from].byte()))
@@ -147,19 +147,19 @@ impl KeyIndex {
     /// Copies of the entries that make the full run of this number, of records below log byte
     /// `below`.
     pub(crate) fn full_run(&self, number: usize, below: u64) -> Option<Vec<KeyEntry>> {
-        let settled = &self.recent[..self.settled(below)];
+        let settled = &self.recent[..self.count_below(below)];
         settled.chunks_exact(self.run_entries).nth(number).map(<[_]>::to_vec)
     }
 
-    /// Entries of records below log byte `below`.
-    fn settled(&self, below: u64) -> usize {
+    /// How many entries in memory are of records below log byte `below`.
+    pub(crate) fn count_below(&self, below: u64) -> usize {
         self.recent.partition_point(|entry| entry.byte() < below)
     }
 
     /// Writes what is new since the last checkpoint of records below log byte `below`, but for
     /// `runs`: the full ones, which are written.
     pub(crate) fn save(&self, out: &mut FrameWriter, below: u64, runs: Vec<KeyRun>) -> KeysSaved {
-        let settled = self.settled(below);
+        let settled = self.count_below(below);
         let moved = runs.len() * self.run_entries;
         let unsaved = self.saved.max(moved);
         if unsaved < settled {

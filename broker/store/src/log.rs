@@ -19,7 +19,7 @@ use ringmq_runtime::task::Task;
 
 use crate::cache::Cache;
 use crate::cold::ColdReads;
-use crate::dead_segments::Dead;
+use crate::dead_segments::DeadSegments;
 use crate::deletion::Deletions;
 use crate::entry::Entry;
 use crate::error::{Fenced, OpenError};
@@ -79,7 +79,7 @@ pub(crate) struct Inner {
     /// Set once retention has met a segment whose times lie in the future.
     pub(crate) early: Cell<Option<Early>>,
     /// Deleted segments that are still being read.
-    pub(crate) dead_segments: RefCell<Vec<Dead>>,
+    pub(crate) dead_segments: DeadSegments,
     pub(crate) group_clock: GroupClock,
     is_closing: Cell<bool>,
     tasks: RefCell<Vec<Task<()>>>,
@@ -151,12 +151,12 @@ impl Log {
     ///
     /// # Errors
     /// [`Fenced`] when a write or flush failed: what lies above the last answer is not safe.
-    pub async fn progress(&self, after: LogPosition) -> Result<LogPosition, Fenced> {
+    pub async fn acknowledged_beyond(&self, after: LogPosition) -> Result<LogPosition, Fenced> {
         let outcome = || match self.acknowledged() {
             acknowledged if acknowledged > after => Some(Ok(acknowledged)),
             _ => self.inner.state.borrow().fenced.clone().map(Err),
         };
-        self.inner.signals.progress.until(outcome).await
+        self.inner.signals.acknowledged.until(outcome).await
     }
 
     /// First byte that the log still has.
@@ -248,7 +248,7 @@ impl Inner {
             deletions: Deletions::default(),
             snapshots: RefCell::new(index.snapshots),
             early: Cell::new(None),
-            dead_segments: RefCell::default(),
+            dead_segments: DeadSegments::default(),
             group_clock: GroupClock::default(),
             is_closing: Cell::new(false),
             tasks: RefCell::new(Vec::new()),

@@ -179,14 +179,23 @@ impl OffsetTable {
         limited
     }
 
-    /// Calls `visit` with group, topic, queue and offset of every entry, in no particular order.
-    pub fn for_each(&self, mut visit: impl FnMut(&str, &str, i32, QueueOffset)) {
-        for (key, queues) in &self.groups {
-            let Some((topic, group)) = key.split_once(SEPARATOR) else { continue };
-            queues.iter().for_each(|(queue, offset)| {
-                visit(group, topic, *queue, QueueOffset(*offset));
-            });
-        }
+    /// Calls `visit` with group, topic, queue and offset of every entry in the next slice of the
+    /// table: of the groups that follow `behind`, which becomes the last of them, until they had
+    /// `count` queues; begin with `None`. False when that was the last slice.
+    pub fn visit_queues(
+        &self,
+        behind: &mut Option<Box<str>>,
+        count: usize,
+        mut visit: impl FnMut(&str, &str, i32, QueueOffset),
+    ) -> bool {
+        visit_slice(&self.groups, behind, count, |key, queues| {
+            if let Some((topic, group)) = key.split_once(SEPARATOR) {
+                queues.iter().for_each(|(queue, offset)| {
+                    visit(group, topic, *queue, QueueOffset(*offset));
+                });
+            }
+            queues.len().max(1)
+        })
     }
 
     /// Calls `visit` with `topic@group` and the sum of its offsets, for the next slice of the
@@ -199,17 +208,10 @@ impl OffsetTable {
         count: usize,
         mut visit: impl FnMut(&str, u64),
     ) -> bool {
-        let from = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let (mut visited, mut last) = (0, None);
-        for (key, queues) in self.groups.range::<str, _>((from, Bound::Unbounded)).take(count) {
+        visit_slice(&self.groups, behind, count, |key, queues| {
             visit(key, queues.values().fold(0, |sum: u64, offset| sum.saturating_add(*offset)));
-            visited += 1;
-            last = Some(key);
-        }
-        if let Some(last) = last {
-            *behind = Some(last.clone());
-        }
-        visited == count
+            1
+        })
     }
 
     /// Forgets a group where the next slice of the table has it: `count` groups at most, in one
@@ -226,6 +228,30 @@ impl OffsetTable {
     }
 }
 
+/// Calls `visit` with the entries of a table that follow `behind`, which becomes the last of them;
+/// begin with `None`. The slice ends when they count `count` together, each for what `visit` says.
+/// Whether there may be more.
+fn visit_slice<V>(
+    groups: &BTreeMap<Box<str>, V>,
+    behind: &mut Option<Box<str>>,
+    count: usize,
+    mut visit: impl FnMut(&str, &V) -> usize,
+) -> bool {
+    let from = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let (mut visited, mut last) = (0, None);
+    for (key, value) in groups.range::<str, _>((from, Bound::Unbounded)) {
+        if visited >= count {
+            break;
+        }
+        visited += visit(key, value);
+        last = Some(key);
+    }
+    if let Some(last) = last {
+        *behind = Some(last.clone());
+    }
+    visited >= count
+}
+
 /// The keys of a group in the next slice of a table, of `count` entries behind `behind`, which
 /// becomes the last of them; whether there may be more.
 pub(crate) fn keys_of<V>(
@@ -234,19 +260,14 @@ pub(crate) fn keys_of<V>(
     behind: &mut Option<Box<str>>,
     count: usize,
 ) -> (Vec<Box<str>>, bool) {
-    let from = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let (mut keys, mut visited, mut last) = (Vec::new(), 0, None);
-    for (key, _) in groups.range::<str, _>((from, Bound::Unbounded)).take(count) {
+    let mut keys = Vec::new();
+    let has_more = visit_slice(groups, behind, count, |key, _| {
         if key.split_once(SEPARATOR).is_some_and(|(_, of)| of == group) {
-            keys.push(key.clone());
+            keys.push(key.into());
         }
-        visited += 1;
-        last = Some(key);
-    }
-    if let Some(last) = last {
-        *behind = Some(last.clone());
-    }
-    (keys, visited == count)
+        1
+    });
+    (keys, has_more)
 }
 
 /// The key of a group on a topic, `topic@group`.

@@ -126,9 +126,9 @@ impl Queue {
         true
     }
 
-    /// Entries in memory whose records end at or below log byte `below`.
-    pub(crate) fn settled(&self, below: u64) -> usize {
-        self.recent.partition_point(|entry| entry.end() <= below)
+    /// How many entries in memory are of records that end at or below log byte `end`.
+    pub(crate) fn count_up_to(&self, end: u64) -> usize {
+        self.recent.partition_point(|entry| entry.end() <= end)
     }
 
     /// Raises `min`; blocks that are wholly below leave the directory.

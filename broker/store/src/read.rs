@@ -237,9 +237,9 @@ impl Log {
         blocks::load_ahead(inner, walk.blocks_ahead(inner));
         followers::give_way(inner, &wanted).await;
         match fetch::fetch(inner, &wanted, out).await {
-            Ok(fetched) if fetched.settled == wanted.len() && fetched.lost.is_empty() => Ok(result),
+            Ok(fetched) if fetched.done == wanted.len() && fetched.lost.is_empty() => Ok(result),
             Ok(fetched) => {
-                walk.end_before(&wanted, fetched.settled);
+                walk.end_before(&wanted, fetched.done);
                 walk.leave_out(&fetched.lost);
                 Ok(walk.result(&inner.state.borrow()))
             }

@@ -20,7 +20,7 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task;
 
 use crate::blocks;
-use crate::dead_segments::{Dead, READERS_LEFT_MAX, bury};
+use crate::dead_segments::{READERS_LEFT_MAX, bury};
 use crate::error::ReadError;
 use crate::log::{Inner, Log};
 use crate::lookup::read_record;
@@ -40,6 +40,18 @@ pub struct Retention {
     /// Use of the file system, in percent, from which the oldest segments go whatever their age
     /// (`diskSpaceCleanForciblyRatio`).
     pub forced_above_percent: u8,
+}
+
+impl Retention {
+    /// Whether so much of a disk is used that messages have to go before their time.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub async fn lacks_space(&self, disk: &Disk) -> io::Result<bool> {
+        let space = disk.free_space().await?;
+        let used = space.total.saturating_sub(space.available);
+        Ok(is_above(used, space.total, self.forced_above_percent))
+    }
 }
 
 /// When a segment whose times lie in the future was first noticed.
@@ -68,15 +80,48 @@ impl Log {
     /// # Errors
     /// As the file system says. The log goes on; another call goes on where this one stopped.
     pub async fn expire(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
+        self.expire_some(SEGMENTS_PER_CALL_MAX, now_ms, retention).await
+    }
+
+    /// As [`Log::expire`], but one segment at most: what goes next for lack of space may be in
+    /// another log.
+    ///
+    /// # Errors
+    /// As [`Log::expire`].
+    pub async fn expire_one(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
+        self.expire_some(1, now_ms, retention).await
+    }
+
+    /// An upper bound of the store times in the oldest segment, Unix time in milliseconds, as it
+    /// is known at `now_ms`; `None` while no segment may go.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub async fn oldest_segment_ms(&self, now_ms: i64) -> io::Result<Option<i64>> {
+        oldest_segment_time(&self.inner, now_ms).await
+    }
+
+    /// Gives back the space of deleted segments now, whoever still reads them; how many they were,
+    /// with those that another call was just at.
+    pub async fn reclaim(&self) -> usize {
+        bury(&self.inner, Duration::ZERO).await
+    }
+
+    async fn expire_some(
+        &self,
+        segments_max: usize,
+        now_ms: i64,
+        retention: Retention,
+    ) -> io::Result<Expired> {
         let inner = &self.inner;
         bury(inner, READERS_LEFT_MAX).await;
         let mut done = Expired::default();
-        while done.segments < SEGMENTS_PER_CALL_MAX {
+        while done.segments < segments_max {
             let Some(newest_ms) = oldest_segment_time(inner, now_ms).await? else { break };
             let reserved_ms = retention.reserved.as_millis() as i64;
             let is_old = now_ms.saturating_sub(newest_ms) > reserved_ms;
             if !is_old {
-                if !is_crowded(inner, retention).await? {
+                if !retention.lacks_space(&inner.disk).await? {
                     break;
                 }
                 // The space of files that are gone comes before any message that has not expired.
@@ -144,12 +189,6 @@ fn file_time(inner: &Inner, oldest: &Segment, now_ms: i64) -> io::Result<i64> {
     Ok(early.met_ms)
 }
 
-async fn is_crowded(inner: &Inner, retention: Retention) -> io::Result<bool> {
-    let space = inner.disk.free_space().await?;
-    let used = space.total.saturating_sub(space.available);
-    Ok(is_above(used, space.total, retention.forced_above_percent))
-}
-
 fn is_above(used: u64, total: u64, percent: u8) -> bool {
     u128::from(used) * 100 > u128::from(total) * u128::from(percent)
 }
@@ -166,7 +205,9 @@ async fn drop_oldest(inner: &Inner) -> io::Result<()> {
     expire_indexes(inner, next).await;
     remove_if_there(&inner.disk, path).await?;
     let dead = inner.state.borrow_mut().segments.pop_oldest();
-    inner.dead_segments.borrow_mut().extend(dead.map(Dead::new));
+    if let Some(segment) = dead {
+        inner.dead_segments.add(segment);
+    }
     inner.disk.sync_dir(dir).await
 }
 
@@ -251,6 +292,8 @@ async fn drop_index_files(inner: &Inner) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use ringmq_runtime::sim::World;
 
     use super::*;
@@ -278,7 +321,7 @@ mod tests {
         let (log, _) = opened.expect("the log opens");
         while log.stats().segments < 3 {
             let end = log.append(&message("topic", 0, &[7; 5000]), 1).expect("room").end;
-            while log.progress(log.acknowledged()).await.expect("no fault") < end {}
+            while log.acknowledged_beyond(log.acknowledged()).await.expect("no fault") < end {}
         }
         task::sleep(Duration::from_secs(1)).await;
         let (size, found) = {
@@ -306,6 +349,24 @@ mod tests {
             }
             assert!(!is_above(total, total, 100));
         }
+    }
+
+    #[test]
+    fn who_asks_for_space_is_told_of_what_another_call_gives_back_just_then() {
+        let world = World::new(1);
+        world.run(async {
+            let (log, ..) = log_with_a_block_across_segments(&world).await;
+            let log = Rc::new(log);
+            drop_oldest(&log.inner).await.expect("no fault");
+            let at_it = task::spawn("another call", {
+                let log = Rc::clone(&log);
+                async move { log.reclaim().await }
+            });
+            task::yield_now().await;
+            assert!(!at_it.is_finished(), "the device takes its time");
+            assert_eq!(log.reclaim().await, 1, "no message has to go for this space");
+            assert_eq!((at_it.await, log.reclaim().await), (1, 0));
+        });
     }
 
     #[test]

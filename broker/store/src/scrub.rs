@@ -47,29 +47,17 @@ async fn pass(inner: &Inner, step: Duration) {
     // The scanner keeps what it has read: behind this it could be old.
     let until = inner.state.borrow().marks.durable();
     let (mut at, mut unpaced) = (0, 0);
-    let mut damages = (0, 0);
+    let mut damages = Damages::default();
     while let Some(segments) = segment_of(inner, &mut at, until) {
-        let checked = match scanner.look(&segments, at).await {
-            Ok(Found::Record(bytes)) => Ok(at + bytes.len() as u64),
-            Ok(Found::EndMark) => Ok(segments.end()),
-            Ok(Found::Damaged(problem)) => Err(problem),
-            Ok(Found::Nothing | Found::NoFile) => {
-                Err("nothing stands where a record was written".to_owned())
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        let next = match checked {
+        let next = match check(&mut scanner, &segments, at).await {
             Ok(next) => {
                 inner.state.borrow_mut().counters.scrubbed_bytes += next - at;
                 next
             }
             Err(problem) => {
-                damages = if damages.0 == segments.end() { damages } else { (segments.end(), 0) };
-                damages.1 += 1;
-                let next = if damages.1 < DAMAGES_MAX {
-                    next_record(inner, &segments, at).await
-                } else {
-                    None
+                let next = match damages.add(&segments) {
+                    ..DAMAGES_MAX => next_record(inner, &segments, at).await,
+                    _ => None,
                 };
                 report(inner, &segments, at, next, &problem);
                 next.unwrap_or(segments.end())
@@ -84,6 +72,41 @@ async fn pass(inner: &Inner, step: Duration) {
             }
         }
         task::yield_if_needed().await;
+    }
+}
+
+/// Checks what stands at `at`; tells where the next record stands.
+///
+/// # Errors
+/// What is wrong with it.
+async fn check(scanner: &mut Scanner, segments: &Segments, at: u64) -> Result<u64, String> {
+    match scanner.look(segments, at).await {
+        Ok(Found::Record(bytes)) => Ok(at + bytes.len() as u64),
+        Ok(Found::EndMark) => Ok(segments.end()),
+        Ok(Found::Damaged(problem)) => Err(problem),
+        Ok(Found::Nothing | Found::NoFile) => {
+            Err("nothing stands where a record was written".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The damaged places of the segment that a pass has come to.
+#[derive(Default)]
+struct Damages {
+    /// End of the segment.
+    of: u64,
+    count: usize,
+}
+
+impl Damages {
+    /// Counts one of a segment, which is alone here; how many that has so far.
+    fn add(&mut self, segment: &Segments) -> usize {
+        if self.of != segment.end() {
+            *self = Self { of: segment.end(), count: 0 };
+        }
+        self.count += 1;
+        self.count
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A signal says only that something may have changed. Who waits takes it, looks at
 //! [`State`](crate::log::State), and only then awaits it, so that a change in between is not
-//! missed. `progress`, `room` and `saved` have a crowd of callers waiting, the others tasks of the
-//! log. All of them wake when the log is closed or fenced, and look.
+//! missed. `acknowledged`, `room` and `saved` have a crowd of callers waiting, the others tasks of
+//! the log. All of them wake when the log is closed or fenced, and look.
 
 use ringmq_runtime::sync::Notify;
 
@@ -13,7 +13,7 @@ pub(crate) struct Signals {
     /// Something was appended.
     pub(crate) appended: Notify,
     /// The acknowledged watermark moved, or the log was fenced.
-    pub(crate) progress: Notify,
+    pub(crate) acknowledged: Notify,
     /// Written bytes left memory.
     pub(crate) room: Notify,
     /// Something was written that is not flushed.
@@ -50,7 +50,7 @@ impl Signals {
             signal.notify_all();
             signal.notify_one();
         }
-        self.progress.notify_all();
+        self.acknowledged.notify_all();
         self.saved.notify_all();
     }
 }

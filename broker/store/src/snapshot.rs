@@ -87,7 +87,7 @@ impl SnapshotWriter {
             self.u64(block.at);
             self.u64(block.byte);
         }
-        let settled = queue.recent.partition_point(|entry| entry.end() <= log_byte);
+        let settled = queue.count_up_to(log_byte);
         self.u32(settled);
         queue.recent.range(..settled).for_each(|entry| entry.write(&mut self.bytes));
     }
@@ -103,7 +103,7 @@ impl SnapshotWriter {
             self.u64(run.max_ms);
             self.u64(run.max_byte);
         }
-        let settled = keys.recent().partition_point(|entry| entry.byte() < log_byte);
+        let settled = keys.count_below(log_byte);
         self.u32(settled);
         keys.recent()[..settled].iter().for_each(|entry| entry.write(&mut self.bytes));
         self.bytes

@@ -32,7 +32,7 @@ const READ_MAX_BYTES: u64 = 128 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// Its offset in the queue.
-    offset: u64,
+    pub(crate) offset: u64,
     pub(crate) byte: u64,
     pub(crate) len: u64,
 }

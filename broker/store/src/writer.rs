@@ -104,7 +104,7 @@ fn complete(inner: &Inner, group: Group, flushed: bool) {
     if is_more_wanted {
         signals.segment_wanted.notify_one();
     }
-    signals.progress.notify_all();
+    signals.acknowledged.notify_all();
     signals.room.notify_all();
     if flushed {
         signals.flushed.notify_all();
@@ -257,7 +257,8 @@ mod tests {
             log.inner.fence("a flush failed");
             task::sleep(write_time * 4).await;
             assert_eq!(log.acknowledged(), before);
-            assert!(log.progress(before).await.is_err(), "a promise after a failed flush");
+            let outcome = log.acknowledged_beyond(before).await;
+            assert!(outcome.is_err(), "a promise after a failed flush");
             let (_, visible) = log.queue_range("topic", 0).expect("it has a message");
             assert_eq!(visible.0, 0);
         });

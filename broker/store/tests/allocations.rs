@@ -75,14 +75,14 @@ fn warm_appends_and_reads_from_memory_allocate_nothing() {
         for burst in 0..9 {
             (0..1000).for_each(|number| append(&log, burst * 1000 + number));
             while log.acknowledged() < log.end_position() {
-                log.progress(log.acknowledged()).await.expect("a healthy device");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy device");
             }
         }
         let (allocated, ()) = counted(|| (0..1000).for_each(|number| append(&log, number)));
         assert_eq!(allocated, 0, "1000 warm appends");
 
         while log.acknowledged() < log.end_position() {
-            log.progress(log.acknowledged()).await.expect("a healthy device");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy device");
         }
         let mut pieces = Vec::with_capacity(64);
         let limits = ReadLimits { count: 32, ..WIDE };

@@ -56,7 +56,7 @@ fn world_with(page_cache: PageCache, options: LogOptions, body_bytes: usize) -> 
             append_body(&log, (number % QUEUES as u64) as i32, number, body_bytes).await;
         }
         while log.acknowledged() < log.end_position() {
-            log.progress(log.acknowledged()).await.expect("a healthy disk");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy disk");
         }
         task::sleep(QUIET).await;
         log

@@ -35,7 +35,7 @@ fn killed_and_damaged(world: &World) -> u64 {
             let sent = sent.expect("room");
             positions.push(sent.position.byte());
             while log.acknowledged() < sent.end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
         }
         positions[usize::from(DAMAGED)]
@@ -151,7 +151,7 @@ fn a_log_starts_though_nothing_can_be_kept_and_keeps_few_files() {
             let (log, _) = open(&world).await;
             let sent = log.append(&message("topic", 0, &[9; BODY_BYTES], ""), 1000).expect("room");
             while log.acknowledged() < sent.end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
             sent
         });

@@ -23,7 +23,7 @@ fn a_checkpoint_between_a_deletion_and_its_flush_costs_no_acknowledged_message()
         let appended = log.append(&message("topic", 0, body, ""), 1000).expect("room");
         world.run(async {
             while log.acknowledged() < appended.end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
         });
         appended

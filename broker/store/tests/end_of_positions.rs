@@ -55,7 +55,7 @@ async fn fill(log: &Log) -> u64 {
             }
         }
         while log.acknowledged() < log.end_position() {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     }
     // The maker of segments has looked at the end more than once.

@@ -66,7 +66,7 @@ fn a_failing_device_fences_the_log_and_takes_nothing_that_was_acknowledged() {
             let log = story.open_and_check();
             story.live(&log);
             story.break_device(&log);
-            let refused = story.world.run(log.progress(log.end_position()));
+            let refused = story.world.run(log.acknowledged_beyond(log.end_position()));
             assert!(refused.is_err(), "waiters learn of the fault");
             let now_ms = story.now_ms();
             let append = log.append(&message("orders", 0, b"late", ""), now_ms);

@@ -46,7 +46,7 @@ fn world_with_log(seed: u64) -> (World, Log) {
             log.append(&message("t", queue_id, &[7; 1000], ""), 5000).expect("room");
         }
         while log.acknowledged() < log.end_position() {
-            log.progress(log.acknowledged()).await.expect("a healthy disk");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy disk");
         }
         for from in (0..MESSAGES_OF_QUEUE).step_by(100) {
             read(&log, 0, from, 100).await;

@@ -29,7 +29,7 @@ fn a_record_inside_of_a_message_is_not_found_by_its_position() {
     let placement = Placement { queue_offset: 0, physical_offset, stored_at_ms: 1000 };
     encode(&mut body, &forged, placement).expect("fits");
     let appended = log.append(&message("topic", 0, &body, ""), 1000).expect("room");
-    world.run(log.progress(appended.position)).expect("no fault");
+    world.run(log.acknowledged_beyond(appended.position)).expect("no fault");
     let found = world.run(log.record_at(place)).expect("readable");
     assert_eq!(found.map(|bytes| bytes.len()), None);
     let found = world.run(log.record_at(appended.position)).expect("readable");
@@ -47,7 +47,7 @@ fn a_message_is_shown_by_its_position_when_it_is_acknowledged_and_not_before() {
         world.run(async {
             let found = log.record_at(appended.position).await.expect("readable");
             assert_eq!(found, None, "it may be lost yet");
-            log.progress(appended.position).await.expect("no fault");
+            log.acknowledged_beyond(appended.position).await.expect("no fault");
             let found = log.record_at(appended.position).await.expect("readable");
             assert!(found.is_some(), "it is acknowledged");
         });
@@ -70,7 +70,7 @@ fn a_lookup_by_key_takes_no_more_memory_than_an_answer() {
         let appended = log.append(&sent, now_ms).expect("room");
         world.run(async {
             while log.acknowledged() < appended.end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
         });
     }
@@ -98,7 +98,7 @@ fn a_read_that_wants_nothing_and_asks_for_everything_ends_soon() {
     }
     world.run(async {
         while log.acknowledged() < log.end_position() {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     });
     let limits = ReadLimits::asked(i32::MAX as usize);

@@ -24,7 +24,7 @@ async fn log_with_a_hole(world: &World, segments: u64, lost: std::ops::Range<u64
         let sent = log.append(&message("topic", 0, &body, ""), 1000).expect("room");
         assert_eq!(sent.end.byte() - sent.position.byte(), PAGE_BYTES);
         while log.acknowledged() < sent.end {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     }
     log.close().await.expect("a clean stop");

@@ -55,7 +55,7 @@ async fn fill_at(log: &Log, size: usize, until: u64, now_ms: i64) {
         }
     }
     while log.acknowledged() < log.end_position() {
-        log.progress(log.acknowledged()).await.expect("no fault");
+        log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
     }
     task::sleep(Duration::from_secs(1)).await;
 }

@@ -22,11 +22,11 @@ async fn send(log: &Log, count: usize) {
     for _ in 0..count {
         log.append(&message("topic", 0, &[7; 40], ""), 1000).expect("room");
         while log.stats().unwritten_bytes > 8000 {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     }
     while log.acknowledged() < log.end_position() {
-        log.progress(log.acknowledged()).await.expect("no fault");
+        log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
     }
 }
 

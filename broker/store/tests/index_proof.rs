@@ -26,7 +26,7 @@ async fn live(world: &World, dir: &str, id: u8, count: usize) {
     for _ in 0..count {
         let sent = log.append(&message("topic", id.into(), &[7; 400], ""), 1000).expect("room");
         while log.acknowledged() < sent.end {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     }
     // The file gets its full length.
@@ -214,7 +214,7 @@ fn killed_with(change: Change) -> World {
         for _ in 0..MESSAGES {
             let sent = log.append(&message("topic", 0, &body, ""), 1000).expect("room");
             while log.acknowledged() < sent.end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
         }
     });

@@ -22,7 +22,7 @@ async fn filled(world: &World) -> Log {
         let sent = log.append(&message("t", 0, &[7; 500], &properties), 1000 + number as i64);
         let sent = sent.expect("room");
         while log.acknowledged() < sent.end {
-            log.progress(log.acknowledged()).await.expect("no fault");
+            log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
         }
     }
     task::sleep(Duration::from_secs(1)).await;

@@ -40,7 +40,7 @@ fn what_is_larger_than_the_settings_allow_now_is_found_and_tells_its_age() {
             let sent = log.append(&message("topic", 0, &body, "KEYS\u{1}k\u{2}"), 1000);
             let sent = sent.expect("room");
             while log.acknowledged() < sent.end {
-                log.progress(log.acknowledged()).await.expect("no fault");
+                log.acknowledged_beyond(log.acknowledged()).await.expect("no fault");
             }
             second = Some(sent.position);
         }

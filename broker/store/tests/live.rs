@@ -13,8 +13,8 @@ use std::time::Duration;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::shards::block_on;
 use ringmq_store::{
-    FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow, ReadQuery,
-    ReadStatus, TimeBoundary,
+    Appended, FlushPolicy, KeyQuery, Log, LogId, LogOptions, QueueOffset, ReadLimits, ReadNow,
+    ReadQuery, ReadStatus, TimeBoundary,
 };
 
 use common::{WIDE, WIDE_SEARCH, consume, message, older_than, tiny_options};
@@ -33,9 +33,24 @@ async fn open(disk: &Disk, options: &LogOptions) -> (Log, ringmq_store::Recovery
     Log::open(disk, "log", LogId(1), options.clone()).await.expect("the log opens")
 }
 
-async fn append(log: &Log, queue: i32, body: &[u8], now_ms: i64) -> ringmq_store::Appended {
+async fn append(log: &Log, queue: i32, body: &[u8], now_ms: i64) -> Appended {
     let keys = format!("UNIQ_KEY\u{1}u{now_ms}\u{2}KEYS\u{1}k{queue} common\u{2}TAGS\u{1}t\u{2}");
     log.append(&message("topic", queue, body, &keys), now_ms).expect("room")
+}
+
+/// A log of small files that holds 200 messages of each of three queues, and where they are.
+async fn filled(disk: &Disk) -> (Log, Vec<Appended>) {
+    let (log, _) = open(disk, &tiny_options(FlushPolicy::Sync)).await;
+    let mut appended = Vec::new();
+    for number in 0..600_i64 {
+        let body = vec![number as u8; 900];
+        log.room().await;
+        appended.push(append(&log, (number % 3) as i32, &body, 10_000 + number / 2).await);
+    }
+    let end = appended.last().expect("appended").end;
+    while log.acknowledged_beyond(log.acknowledged()).await.expect("no fault") < end {}
+    assert!(log.stats().segments > 8, "{:?}", log.stats());
+    (log, appended)
 }
 
 fn messages(from: u64, limits: ReadLimits) -> ReadQuery<'static> {
@@ -64,7 +79,7 @@ fn appended_messages_become_visible_when_they_are_safe_and_survive_a_clean_resta
             assert!(log.acknowledged() < last.end, "nothing is acknowledged before it is written");
             let before = log.queue_range("topic", 0).map_or(0, |(_, max)| max.0);
             assert_eq!(before, first);
-            while log.progress(log.acknowledged()).await.expect("no fault") < last.end {}
+            while log.acknowledged_beyond(log.acknowledged()).await.expect("no fault") < last.end {}
             assert_eq!(log.queue_range("topic", 0).map(|range| range.1.0), Some(first + 500));
 
             let mut pieces = Vec::new();
@@ -95,27 +110,25 @@ fn appended_messages_become_visible_when_they_are_safe_and_survive_a_clean_resta
 }
 
 #[test]
-fn a_small_log_rolls_expires_and_answers_every_kind_of_lookup() {
-    let disk = Disk::live(directory("lookups")).expect("a disk");
+fn a_log_of_small_files_is_consumed_in_order() {
+    let disk = Disk::live(directory("small-files")).expect("a disk");
     block_on(async {
-        let options = tiny_options(FlushPolicy::Sync);
-        let (log, _) = open(&disk, &options).await;
-        let mut appended = Vec::new();
-        for number in 0..600_i64 {
-            let body = vec![number as u8; 900];
-            log.room().await;
-            appended.push(append(&log, (number % 3) as i32, &body, 10_000 + number / 2).await);
-        }
-        let end = appended.last().expect("appended").end;
-        while log.progress(log.acknowledged()).await.expect("no fault") < end {}
-        assert!(log.stats().segments > 8, "{:?}", log.stats());
+        let (log, _) = filled(&disk).await;
         for queue in 0..3 {
             let seen = consume(&log, "topic", queue).await;
             let offsets: Vec<u64> = seen.iter().map(|seen| seen.offset).collect();
             assert_eq!(offsets, (0..200).collect::<Vec<u64>>());
             assert!(seen.iter().all(|seen| seen.body.len() == 900));
         }
+        log.close().await.expect("a clean stop");
+    });
+}
 
+#[test]
+fn messages_are_found_by_position_time_and_key() {
+    let disk = Disk::live(directory("lookups")).expect("a disk");
+    block_on(async {
+        let (log, appended) = filled(&disk).await;
         let middle = &appended[301];
         let record = log.record_at(middle.position).await.expect("readable").expect("a record");
         assert_eq!(record.len() as u64, middle.end.byte() - middle.position.byte());
@@ -145,7 +158,19 @@ fn a_small_log_rolls_expires_and_answers_every_kind_of_lookup() {
         assert_eq!(newest[0].offset, 199);
         let none = KeyQuery { key: "k9", ..query };
         assert!(log.query_by_key(none).await.expect("readable").records.is_empty());
+        log.close().await.expect("a clean stop");
+    });
+}
 
+#[test]
+fn what_expired_is_gone_after_a_restart_too() {
+    let disk = Disk::live(directory("expired")).expect("a disk");
+    block_on(async {
+        let (log, appended) = filled(&disk).await;
+        log.close().await.expect("a clean stop");
+        // The index knows all of it now: a file goes when its messages are known there.
+        let options = tiny_options(FlushPolicy::Sync);
+        let (log, _) = open(&disk, &options).await;
         let an_hour = older_than(Duration::from_secs(3600));
         let expired = log.expire(10_000 + 3_600_000 + 150, an_hour).await.expect("deleted");
         assert!(expired.segments > 0, "{expired:?}");

@@ -25,7 +25,7 @@ async fn send(log: &Log, topic: &str, queue_id: i32, body: &[u8], properties: &s
     log.room().await;
     let end = log.append(&message(topic, queue_id, body, properties), 5000).expect("room").end;
     while log.acknowledged() < end {
-        log.progress(log.acknowledged()).await.expect("a healthy disk");
+        log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy disk");
     }
 }
 
@@ -351,7 +351,7 @@ fn segments_written_while_the_clock_was_ahead_expire_in_their_time() {
                 let now_ms = ringmq_runtime::clock::unix_ms();
                 let end = log.append(&message("t", 0, &[7; 2000], ""), now_ms).expect("room").end;
                 while log.acknowledged() < end {
-                    log.progress(log.acknowledged()).await.expect("a healthy disk");
+                    log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy disk");
                 }
             }
         };

@@ -51,7 +51,7 @@ async fn filled(world: &World, options: LogOptions, queues: i32) -> (Log, Vec<Ap
     }
     let sent: Vec<_> = sent.into_iter().map(|sent| sent.expect("room")).collect();
     while log.acknowledged() < log.end_position() {
-        log.progress(log.acknowledged()).await.expect("a healthy disk");
+        log.acknowledged_beyond(log.acknowledged()).await.expect("a healthy disk");
     }
     task::sleep(Duration::from_millis(300)).await;
     (log, sent)

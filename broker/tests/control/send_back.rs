@@ -1,17 +1,44 @@
-//! Messages that consumers give back, which this broker does not take.
+//! Messages that consumers send back.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use ringmq_protocol::codes::response;
+use ringmq_protocol::codes::{request, response};
+use ringmq_protocol::properties::keys;
+use ringmq_protocol::record::records;
 use ringmq_protocol::{Command, frame};
 use ringmq_runtime::net::Stream;
 use ringmq_runtime::task;
 
-use crate::support::world::check;
+use crate::locks::lock;
+use crate::support::world::{Client, check, create};
 use crate::support::{TIMEOUT, temp_dir};
 
-/// A message given back, in the form of the Go client.
+#[test]
+fn a_retry_too_many_or_of_an_ordered_group_is_a_dead_letter_without_a_delay() {
+    let dir = temp_dir();
+    check(2, dir.path(), &[], |at| async move {
+        let client = Client::connect(at.broker).await;
+        client.ask(request::UPDATE_AND_CREATE_TOPIC, &create("T"), &[]).await;
+        client.beat("c", &["T"]).await;
+        // One that is to come again, later: there is nobody who could wait with it.
+        assert_eq!(client.send_retry(1).await, response::MESSAGE_ILLEGAL);
+        assert_eq!(client.send_retry(2).await, response::SUCCESS, "it came too often");
+        client.ask(request::LOCK_BATCH_MQ, &(), &lock("c")).await;
+        assert_eq!(client.send_retry(1).await, response::SUCCESS, "the group is an ordered one");
+
+        let answer = client.pull("%DLQ%g", 0, 0).await;
+        let records: Vec<_> =
+            records(answer.body()).map(|record| record.expect("a whole record")).collect();
+        assert_eq!(records.len(), 2, "{:?}", answer.command());
+        for record in records {
+            assert_eq!(record.properties.get(keys::DELAY_TIME_LEVEL), Some("-1"));
+            assert_eq!(record.properties.get(keys::RETRY_TOPIC), Some("T"));
+        }
+    });
+}
+
+/// A message sent back, in the form of the Go client.
 fn send_back(language: &str, opaque: i32) -> Vec<u8> {
     let header = format!(
         r#"{{"code":36,"language":"{language}","version":317,"opaque":{opaque},"flag":0,"remark":"",

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use ringmq_broker::config::Settings;
@@ -75,6 +75,13 @@ impl Brokers {
         let control =
             |data| Box::pin(async move { Ok(TestControl::start(data)) }) as LocalFuture<_>;
         run_until(&plan, Box::new(control), move |data| scenario(Broker { address, data }));
+    }
+}
+
+/// A scenario of a broker that others stop: it ends when the flag is set.
+pub async fn until_set(flag: Arc<AtomicBool>) {
+    while !flag.load(Ordering::Relaxed) {
+        task::sleep(Duration::from_millis(1)).await;
     }
 }
 

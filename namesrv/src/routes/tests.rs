@@ -160,16 +160,33 @@ fn a_deleted_topic_comes_back_with_the_next_registration() {
 
 #[test]
 fn topics_missing_from_a_registration_stay_unless_the_rule_says_otherwise() {
-    let fewer = broker("a", 0, "a0").with(|broker| {
+    let whole = broker("a", 0, "a0").with(|broker| {
+        broker.topics.insert("T3".to_owned(), topic(6));
+    });
+    let fewer = whole.clone().with(|broker| {
         broker.topics.remove("T2");
         broker.version = version(2);
     });
-    let mut table = table_of(&[broker("a", 0, "a0"), fewer.clone()]);
+    let mut table = table_of(&[whole, fewer.clone()]);
     check_route(&table, "T2", "a 0=a0 6");
     table.set_rules(RouteRules { delete_topic_with_registration: true, ..table.rules });
     fewer.register(&mut table, NOW).expect("accepted");
     check_route(&table, "T2", "none");
     check_route(&table, "T1", "a 0=a0 6");
+}
+
+#[test]
+fn a_change_of_one_topic_removes_no_other() {
+    let mut table = table_of(&[broker("a", 0, "a0")]);
+    table.set_rules(RouteRules { delete_topic_with_registration: true, ..table.rules });
+    let new = broker("a", 0, "a0").with(|broker| {
+        broker.topics = [("T3".to_owned(), topic(6))].into();
+        broker.version = version(2);
+    });
+    new.register(&mut table, NOW).expect("accepted");
+    for name in ["T1", "T2", "T3"] {
+        check_route(&table, name, "a 0=a0 6");
+    }
 }
 
 #[test]

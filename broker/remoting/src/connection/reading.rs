@@ -17,8 +17,8 @@ impl Connection {
 
     /// Whether requests may be read now; the reader waits otherwise.
     pub(crate) fn may_read(&self) -> bool {
-        !self.draining.get()
-            && !self.paused.get()
+        !self.is_draining.get()
+            && !self.is_paused.get()
             && self.in_flight.has_room()
             && !self.is_out_full()
     }
@@ -26,12 +26,12 @@ impl Connection {
     /// Reads nothing more from the peer until [`Connection::resume_reading`]; what was read of the
     /// turn under way waits too.
     pub fn pause_reading(&self) {
-        self.paused.set(true);
+        self.is_paused.set(true);
     }
 
     /// Ends a pause; without one it does nothing.
     pub fn resume_reading(&self) {
-        if self.paused.replace(false) {
+        if self.is_paused.replace(false) {
             self.writer.wake_reader();
         }
     }
@@ -44,14 +44,14 @@ impl Connection {
     }
 
     /// Whether the turn is to end; the next one asks anew.
-    pub(crate) fn has_given_way(&self) -> bool {
+    pub(crate) fn take_given_way(&self) -> bool {
         self.has_given_way.replace(false)
     }
 
     /// Waits until requests may be read, or the connection is closed.
     pub(crate) async fn wait_to_read(&self) {
         while !self.is_closed() && !self.may_read() {
-            if self.in_flight.has_room() || self.draining.get() || self.paused.get() {
+            if self.in_flight.has_room() || self.is_draining.get() || self.is_paused.get() {
                 self.writer.room().await;
             } else {
                 self.in_flight.room().await;
@@ -61,11 +61,11 @@ impl Connection {
 
     /// Reads nothing more; answers still leave. For a stop without losses.
     pub(crate) fn drain(&self) {
-        self.draining.set(true);
+        self.is_draining.set(true);
     }
 
     /// Whether nothing more is taken from the peer.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.is_draining.get()
     }
 }

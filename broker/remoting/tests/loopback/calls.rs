@@ -17,10 +17,10 @@ fn calls_are_answered_in_both_directions() {
     check(ServerLimits::default(), |fixture| async move {
         let service = Rc::new(TestService::default());
         let limits = ConnectionLimits::default();
-        let conn = dial(fixture.address, PATIENCE, service, limits).await.expect("connected");
-        let answer = conn.call(ECHO, &(), b"hello", PATIENCE).await.expect("answered");
+        let connection = dial(fixture.address, PATIENCE, service, limits).await.expect("connected");
+        let answer = connection.call(ECHO, &(), b"hello", PATIENCE).await.expect("answered");
         assert_eq!((answer.code(), answer.body()), (0, b"hello".as_slice()));
-        let answer = conn.call(CALL_BACK, &(), b"", PATIENCE).await.expect("answered");
+        let answer = connection.call(CALL_BACK, &(), b"", PATIENCE).await.expect("answered");
         assert_eq!(answer.body(), b"from the server");
     });
 }
@@ -28,15 +28,15 @@ fn calls_are_answered_in_both_directions() {
 #[test]
 fn pending_calls_fail_when_the_connection_closes() {
     check(ServerLimits::default(), |fixture| async move {
-        let conn = fixture.dial().await;
-        let first = conn.call(HOLD, &(), b"", PATIENCE);
-        let second = conn.call(HOLD, &(), b"", PATIENCE);
+        let connection = fixture.dial().await;
+        let first = connection.call(HOLD, &(), b"", PATIENCE);
+        let second = connection.call(HOLD, &(), b"", PATIENCE);
         until("both arrived", || fixture.service.held.borrow().len() == 2).await;
-        fixture.server.for_each_connection(|conn| conn.close("test"));
+        fixture.server.for_each_connection(|connection| connection.close("test"));
         assert!(matches!(first.await, Err(CallError::Closed { .. })));
         assert!(matches!(second.await, Err(CallError::Closed { .. })));
-        assert!(conn.is_closed());
-        let third = conn.call(ECHO, &(), b"", PATIENCE).await;
+        assert!(connection.is_closed());
+        let third = connection.call(ECHO, &(), b"", PATIENCE).await;
         assert!(matches!(third, Err(CallError::Closed { .. })));
     });
 }
@@ -44,10 +44,10 @@ fn pending_calls_fail_when_the_connection_closes() {
 #[test]
 fn calls_time_out_one_by_one_and_late_answers_are_dropped() {
     check(ServerLimits::default(), |fixture| async move {
-        let conn = fixture.dial().await;
+        let connection = fixture.dial().await;
         let started = Instant::now();
-        let long = conn.call(HOLD, &(), b"", Duration::from_millis(60));
-        let short = conn.call(HOLD, &(), b"", Duration::from_millis(20));
+        let long = connection.call(HOLD, &(), b"", Duration::from_millis(60));
+        let short = connection.call(HOLD, &(), b"", Duration::from_millis(20));
         let timeout = Duration::from_millis(20);
         assert_eq!(short.await, Err(CallError::Timeout { timeout }));
         assert!(started.elapsed() >= timeout);
@@ -55,10 +55,10 @@ fn calls_time_out_one_by_one_and_late_answers_are_dropped() {
         assert_eq!(long.await, Err(CallError::Timeout { timeout }));
         assert!(started.elapsed() >= timeout);
         let held = std::mem::take(&mut *fixture.service.held.borrow_mut());
-        for (to, conn, _) in held {
-            conn.reply(&to, 0, None, &(), b"late");
+        for (to, connection, _) in held {
+            connection.reply(&to, 0, None, &(), b"late");
         }
-        let answer = conn.call(ECHO, &(), b"next", PATIENCE).await.expect("answered");
+        let answer = connection.call(ECHO, &(), b"next", PATIENCE).await.expect("answered");
         assert_eq!(answer.body(), b"next");
     });
 }
@@ -68,29 +68,29 @@ fn more_calls_than_allowed_fail_at_once() {
     check(ServerLimits::default(), |fixture| async move {
         let limits = ConnectionLimits { calls_max: 2, ..ConnectionLimits::default() };
         let service = Rc::new(NoService);
-        let conn = dial(fixture.address, PATIENCE, service, limits).await.expect("connected");
-        let first = conn.call(HOLD, &(), b"", PATIENCE);
-        let _second = conn.call(HOLD, &(), b"", PATIENCE);
-        let third = conn.call(ECHO, &(), b"", PATIENCE).await;
+        let connection = dial(fixture.address, PATIENCE, service, limits).await.expect("connected");
+        let first = connection.call(HOLD, &(), b"", PATIENCE);
+        let _second = connection.call(HOLD, &(), b"", PATIENCE);
+        let third = connection.call(ECHO, &(), b"", PATIENCE).await;
         assert_eq!(third, Err(CallError::TooMany { limit: 2 }));
         drop(first);
-        assert!(conn.call(ECHO, &(), b"", PATIENCE).await.is_ok());
+        assert!(connection.call(ECHO, &(), b"", PATIENCE).await.is_ok());
     });
 }
 
 #[test]
 fn a_stop_lets_open_requests_be_answered() {
     check(ServerLimits::default(), |fixture| async move {
-        let conn = fixture.dial().await;
-        let call = conn.call(HOLD, &(), b"", PATIENCE);
+        let connection = fixture.dial().await;
+        let call = connection.call(HOLD, &(), b"", PATIENCE);
         until("it arrived", || fixture.service.held.borrow().len() == 1).await;
         let server = Rc::clone(&fixture.server);
         let stop = task::spawn("stop", async move { server.stop(PATIENCE).await });
         until("the port is free", || Listener::bind(fixture.address, Reuse::No).is_ok()).await;
         assert!(!stop.is_finished());
         let held = std::mem::take(&mut *fixture.service.held.borrow_mut());
-        for (to, conn, permit) in held {
-            conn.reply(&to, 0, None, &(), b"at last");
+        for (to, connection, permit) in held {
+            connection.reply(&to, 0, None, &(), b"at last");
             drop(permit);
         }
         assert_eq!(call.await.expect("answered").body(), b"at last");
@@ -109,16 +109,18 @@ fn a_dialer_shares_connections_backs_off_and_reconnects() {
         let others: Vec<_> = (0..3)
             .map(|_| {
                 let (dialer, address) = (Rc::clone(&dialer), address.clone());
-                task::spawn("dial", async move { dialer.get(&address).await.map(|conn| conn.id()) })
+                task::spawn("dial", async move {
+                    dialer.get(&address).await.map(|connection| connection.id())
+                })
             })
             .collect();
-        let conn = dialer.get(&address).await.expect("connected");
+        let connection = dialer.get(&address).await.expect("connected");
         for other in others {
-            assert_eq!(other.await.expect("connected"), conn.id());
+            assert_eq!(other.await.expect("connected"), connection.id());
         }
-        conn.close("test");
+        connection.close("test");
         let again = dialer.get(&address).await.expect("connected");
-        assert_ne!(again.id(), conn.id());
+        assert_ne!(again.id(), connection.id());
 
         fixture.server.stop(Duration::ZERO).await;
         until("noticed", || again.is_closed()).await;
@@ -144,8 +146,8 @@ fn a_connection_that_is_retired_ends_with_its_calls_and_takes_no_new_ones() {
         dialer.retire(&address, &old, "test");
         assert_eq!(dialer.get(&address).await.expect("connected").id(), new.id());
         let held = std::mem::take(&mut *fixture.service.held.borrow_mut());
-        for (to, conn, _) in held {
-            conn.reply(&to, 0, None, &(), b"answered");
+        for (to, connection, _) in held {
+            connection.reply(&to, 0, None, &(), b"answered");
         }
         assert_eq!(call.await.expect("an answer").body(), b"answered");
         until("its end", || fixture.service.closed.borrow().len() == 1).await;

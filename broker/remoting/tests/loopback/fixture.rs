@@ -39,33 +39,33 @@ pub struct TestService {
 }
 
 impl Service for TestService {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, frame: &[u8]) {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, frame: &[u8]) {
         self.requests.borrow_mut().push(command.opaque);
         let to = ReplyTo::of(command);
         match command.code {
-            ECHO => conn.reply(&to, 0, None, &(), command.body),
+            ECHO => connection.reply(&to, 0, None, &(), command.body),
             HOLD => {
-                let permit = conn.admit(frame.len());
-                self.held.borrow_mut().push((to, Rc::clone(conn), permit));
+                let permit = connection.admit(frame.len());
+                self.held.borrow_mut().push((to, Rc::clone(connection), permit));
             }
             LARGE => {
                 let len = command.body.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
-                conn.reply(&to, 0, None, &(), &vec![7; len]);
+                connection.reply(&to, 0, None, &(), &vec![7; len]);
             }
             CALL_BACK => {
-                let conn = Rc::clone(conn);
-                let call = conn.call(ECHO, &(), b"from the server", PATIENCE);
+                let connection = Rc::clone(connection);
+                let call = connection.call(ECHO, &(), b"from the server", PATIENCE);
                 let answer = async move {
                     let body = call.await.map(|answer| answer.body().to_vec());
-                    conn.reply(&to, 0, None, &(), &body.expect("answered"));
+                    connection.reply(&to, 0, None, &(), &body.expect("answered"));
                 };
                 task::spawn("call back", answer).detach();
             }
             LONG => {
-                conn.reply(&to, 0, None, &(), &[]);
-                conn.give_way();
+                connection.reply(&to, 0, None, &(), &[]);
+                connection.give_way();
             }
-            _ => conn.reply_unsupported(command),
+            _ => connection.reply_unsupported(command),
         }
     }
 
@@ -73,8 +73,8 @@ impl Service for TestService {
         self.turns.borrow_mut().push(self.requests.borrow().len());
     }
 
-    fn on_close(&self, conn: &Rc<Connection>) {
-        self.closed.borrow_mut().push(conn.id());
+    fn on_close(&self, connection: &Rc<Connection>) {
+        self.closed.borrow_mut().push(connection.id());
     }
 }
 

@@ -137,7 +137,9 @@ fn tls_is_refused_and_a_proxy_header_names_the_peer() {
         client.send(&request(5, ECHO, false, b"x")).await.expect("sent");
         assert_eq!(client.answer().await, Some((5, 0, b"x".to_vec())));
         let mut peers = Vec::new();
-        fixture.server.for_each_connection(|conn| peers.push(conn.peer_addr().to_string()));
+        fixture
+            .server
+            .for_each_connection(|connection| peers.push(connection.peer_addr().to_string()));
         assert_eq!(peers, ["192.0.2.7:40001"]);
     });
 }
@@ -151,7 +153,9 @@ fn a_second_proxy_header_is_refused_however_it_arrives() {
     check(ServerLimits::default(), |fixture| async move {
         let peer_of_first = || {
             let mut peers = Vec::new();
-            fixture.server.for_each_connection(|conn| peers.push(conn.peer_addr().to_string()));
+            fixture
+                .server
+                .for_each_connection(|connection| peers.push(connection.peer_addr().to_string()));
             peers == ["192.0.2.7:40001"]
         };
         let mut client = RawClient::connect(fixture.address).await;
@@ -178,18 +182,18 @@ struct Pieces {
 const FILE_RANGE: (u64, u64) = (1000, 150_000);
 
 impl Service for Pieces {
-    fn on_request(&self, conn: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
+    fn on_request(&self, connection: &Rc<Connection>, command: &Command<'_>, _frame: &[u8]) {
         let ReplyTo { opaque, serialize, .. } = ReplyTo::of(command);
         let memory = Shared::copy_of(&[b'm'; 5000]);
         let (pos, len) = FILE_RANGE;
         let body_len = memory.len() + usize::try_from(len).expect("small");
-        conn.out(|out| {
+        connection.out(|out| {
             let head = ResponseHead { serialize, opaque, code: 0, remark: None };
             out.append(|out| write_response_head(out, head, &(), body_len));
             out.push_shared(memory);
             out.push_file(self.file.view(), pos, len);
         });
-        conn.flush_soon();
+        connection.flush_soon();
     }
 }
 

@@ -23,7 +23,7 @@ fn a_peer_that_does_not_read_is_not_read_from_and_loses_nothing() {
         let mut steady = 0;
         while steady < 20 {
             let mut waiting = 0;
-            fixture.server.for_each_connection(|conn| waiting = conn.out_bytes());
+            fixture.server.for_each_connection(|connection| waiting = connection.out_bytes());
             largest = largest.max(waiting);
             steady = if waiting > 0 { steady + 1 } else { 0 };
             task::sleep(Duration::from_millis(1)).await;
@@ -65,9 +65,9 @@ fn a_peer_that_has_more_made_for_it_than_it_may_is_disconnected_at_once() {
         until("all are held", || fixture.service.held.borrow().len() == 16).await;
         let answer = vec![7; 256 << 10];
         let mut largest = 0;
-        for (to, conn, permit) in fixture.service.held.take() {
-            conn.reply(&to, 0, None, &(), &answer);
-            largest = largest.max(conn.out_bytes());
+        for (to, connection, permit) in fixture.service.held.take() {
+            connection.reply(&to, 0, None, &(), &answer);
+            largest = largest.max(connection.out_bytes());
             drop(permit);
         }
         assert!(largest <= 3 << 20, "{largest} bytes were kept");
@@ -94,8 +94,8 @@ fn a_peer_that_reads_what_was_made_for_it_at_once_gets_all_of_it() {
         }
         until("all are held", || fixture.service.held.borrow().len() == ANSWERS).await;
         let answer = vec![7; 1 << 20];
-        for (to, conn, permit) in fixture.service.held.take() {
-            conn.reply(&to, 0, None, &(), &answer);
+        for (to, connection, permit) in fixture.service.held.take() {
+            connection.reply(&to, 0, None, &(), &answer);
             drop(permit);
         }
         for opaque in 0..ANSWERS as i32 {
@@ -119,8 +119,8 @@ fn reading_stops_while_too_much_is_in_flight() {
             until("one is held", || !fixture.service.held.borrow().is_empty()).await;
             let held = fixture.service.held.borrow().len();
             assert!(held <= 3, "{held} requests of 500 bytes in flight, 1000 allowed");
-            let (to, conn, permit) = fixture.service.held.borrow_mut().remove(0);
-            conn.reply(&to, 0, None, &(), &[]);
+            let (to, connection, permit) = fixture.service.held.borrow_mut().remove(0);
+            connection.reply(&to, 0, None, &(), &[]);
             drop(permit);
             assert_eq!(client.answer().await.map(|answer| answer.0), Some(released));
             released += 1;
@@ -150,7 +150,7 @@ fn a_request_that_comes_with_the_end_of_its_connection_is_not_carried_out() {
         client.answer().await.expect("answered");
         // In the socket before the server closes, and not looked at yet.
         client.send(&request(2, ECHO, false, b"x")).await.expect("sent");
-        fixture.server.for_each_connection(|conn| conn.close("the test says so"));
+        fixture.server.for_each_connection(|connection| connection.close("the test says so"));
         until("closed", || !fixture.service.closed.borrow().is_empty()).await;
         assert_eq!(*fixture.service.requests.borrow(), [1]);
     });

@@ -135,12 +135,40 @@ impl File {
     }
 
     /// Reads up to `len` bytes at `pos`, any alignment, past the page cache. Fewer come only at
-    /// the end of the file.
+    /// the end of the file: what the device gives in parts is put together.
     ///
     /// # Errors
-    /// As the device says.
+    /// `UnexpectedEof` where the device gives nothing and the file goes on; else as the device
+    /// says.
     pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
-        in_world!(AnyFile, &*self.inner, file => file.read_at(pos, len).await)
+        let first = in_world!(AnyFile, &*self.inner, file => file.read_at(pos, len).await)?;
+        let end = pos.saturating_add(first.len() as u64);
+        if first.len() >= len || end >= self.len()? {
+            return Ok(first);
+        }
+        self.read_on(pos, len, &first).await
+    }
+
+    /// Reads on behind `first`, which is all that the device gave of `len` bytes at `pos`: who took
+    /// it for all of the file would lose what follows.
+    async fn read_on(&self, pos: u64, len: usize, first: &[u8]) -> io::Result<Shared> {
+        let mut bytes = first.to_vec();
+        while bytes.len() < len {
+            let at = pos + bytes.len() as u64;
+            // Each time anew: it may grow, or be cut, meanwhile.
+            let file_len = self.len()?;
+            if at >= file_len {
+                break;
+            }
+            let left = len - bytes.len();
+            let more = in_world!(AnyFile, &*self.inner, file => file.read_at(at, left).await)?;
+            if more.is_empty() && at < self.len()? {
+                let message = format!("nothing of {left} bytes read at {at} of {file_len}");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            }
+            bytes.extend_from_slice(&more);
+        }
+        Ok(Shared::from(bytes))
     }
 
     /// Fills the free parts of `blocks`, one after the other, with what the file has from `pos` on,

@@ -17,11 +17,11 @@ pub(super) struct Event {
     /// What it was added with.
     pub(super) key: usize,
     /// A read would give bytes, their end, or an error.
-    pub(super) readable: bool,
+    pub(super) is_readable: bool,
     /// A write would take bytes, or fail.
-    pub(super) writable: bool,
+    pub(super) is_writable: bool,
     /// The peer sends no more, or the connection is down: reads find that when the bytes are gone.
-    pub(super) ended: bool,
+    pub(super) has_ended: bool,
 }
 
 /// A set of descriptors, each of which is reported when it becomes ready, not as long as it is.
@@ -80,9 +80,9 @@ impl Event {
         let down = libc::EPOLLHUP | libc::EPOLLERR;
         Self {
             key: event.u64 as usize,
-            readable: has(libc::EPOLLIN | libc::EPOLLRDHUP | down),
-            writable: has(libc::EPOLLOUT | down),
-            ended: has(libc::EPOLLRDHUP | down),
+            is_readable: has(libc::EPOLLIN | libc::EPOLLRDHUP | down),
+            is_writable: has(libc::EPOLLOUT | down),
+            has_ended: has(libc::EPOLLRDHUP | down),
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Poller {
 
 #[derive(Default)]
 struct Socket {
-    ended: bool,
+    has_ended: bool,
     read: Side,
     write: Side,
 }
@@ -89,13 +89,13 @@ impl Poller {
     pub(super) fn fetch(&self, timeout_ns: u64) -> usize {
         // Nobody is woken while the call waits.
         let mut sockets = self.sockets.borrow_mut();
-        self.set.fetch(timeout_ns, |Event { key, readable, writable, ended }| {
+        self.set.fetch(timeout_ns, |Event { key, is_readable, is_writable, has_ended }| {
             let Some(socket) = sockets.get_mut(key) else { return };
-            socket.ended |= ended;
-            if readable {
+            socket.has_ended |= has_ended;
+            if is_readable {
                 socket.read.set_ready();
             }
-            if writable {
+            if is_writable {
                 socket.write.set_ready();
             }
         })
@@ -183,7 +183,7 @@ impl Watch {
     /// if that was reported already.
     pub(super) fn drained(&self) {
         let socket = &mut self.poller.sockets.borrow_mut()[self.key];
-        socket.read.is_ready = socket.ended;
+        socket.read.is_ready = socket.has_ended;
     }
 }
 

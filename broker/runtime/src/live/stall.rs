@@ -166,13 +166,13 @@ fn may_report(took_ms: u64, now_ns: u64) -> bool {
 struct Starved {
     told_at_ns: Option<u64>,
     /// Whether that was a warning: a note keeps none back.
-    told_warning: bool,
+    has_told_warning: bool,
     times: u64,
     longest_ms: u64,
 }
 
 impl Starved {
-    const NEVER: Self = Self { told_at_ns: None, told_warning: false, times: 0, longest_ms: 0 };
+    const NEVER: Self = Self { told_at_ns: None, has_told_warning: false, times: 0, longest_ms: 0 };
 
     /// Adds one time; what to tell now, if anything.
     fn add(&mut self, took_ms: u64, now_ns: u64) -> Option<Self> {
@@ -180,13 +180,13 @@ impl Starved {
         self.longest_ms = self.longest_ms.max(took_ms);
         let is_recent =
             self.told_at_ns.is_some_and(|told_at| now_ns - told_at < STARVED_INTERVAL_NS);
-        let is_louder = is_warning(took_ms) && !self.told_warning;
+        let is_louder = is_warning(took_ms) && !self.has_told_warning;
         if is_recent && !is_louder {
             return None;
         }
         let told = *self;
-        let told_warning = is_warning(told.longest_ms);
-        *self = Self { told_at_ns: Some(now_ns), told_warning, ..Self::NEVER };
+        let has_told_warning = is_warning(told.longest_ms);
+        *self = Self { told_at_ns: Some(now_ns), has_told_warning, ..Self::NEVER };
         Some(told)
     }
 }

@@ -149,6 +149,11 @@ impl Device {
         if self.read_fails() { Err(device_error("read")) } else { Ok(()) }
     }
 
+    /// How many of `len` bytes one read gives.
+    pub(super) fn given(&self, len: usize) -> usize {
+        len.min(self.faults.borrow().read_bytes_max)
+    }
+
     pub(super) fn available(&self) -> u64 {
         let capacity = self.faults.borrow().capacity_bytes;
         capacity.saturating_sub(self.directories.borrow().used_bytes())

@@ -58,6 +58,8 @@ pub struct DiskFaults {
     pub sync_error_kind: io::ErrorKind,
     /// A read fails.
     pub read_error: Chance,
+    /// Most bytes that one read gives, of however many there are.
+    pub read_bytes_max: usize,
     /// The removal of a file fails, though the file may be gone all the same.
     pub remove_error: Chance,
     /// What is in the page cache.
@@ -80,6 +82,7 @@ impl Default for DiskFaults {
             sync_error: Chance::NEVER,
             sync_error_kind: io::ErrorKind::Other,
             read_error: Chance::NEVER,
+            read_bytes_max: usize::MAX,
             remove_error: Chance::NEVER,
             page_cache: PageCache::default(),
             fail_next_write: false,

@@ -106,6 +106,7 @@ impl File {
     }
 
     pub(crate) async fn read_at(&self, pos: u64, len: usize) -> io::Result<Shared> {
+        let len = self.device.given(len);
         self.device.read(len).await?;
         let content = lock(&self.content);
         content.check_readable(pos, len)?;
@@ -138,7 +139,7 @@ impl File {
             read += content.read(pos + u64::try_from(read).unwrap_or(u64::MAX), block.spare());
         }
         drop(content);
-        Ok(read)
+        Ok(self.device.given(read))
     }
 
     pub(crate) fn tells_cached(&self) -> bool {

@@ -22,7 +22,7 @@ struct Waiters {
     slots: Slab<Waiter>,
     /// Keys of waiters that have not been notified, oldest first.
     order: VecDeque<usize>,
-    permit: bool,
+    has_permit: bool,
 }
 
 #[derive(Default)]
@@ -76,8 +76,8 @@ impl Notify {
     pub fn notified(&self) -> Notified<'_> {
         let mut inner = self.inner.borrow_mut();
         let key = inner.slots.insert(Waiter::default());
-        if inner.permit {
-            inner.permit = false;
+        if inner.has_permit {
+            inner.has_permit = false;
             inner.slots[key].grant = Grant::One;
         } else {
             inner.order.push_back(key);
@@ -101,7 +101,7 @@ impl Notify {
 impl Waiters {
     fn grant_one(&mut self) -> Option<Waker> {
         let Some(key) = self.order.pop_front() else {
-            self.permit = true;
+            self.has_permit = true;
             return None;
         };
         let waiter = &mut self.slots[key];

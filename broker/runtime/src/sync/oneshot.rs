@@ -14,7 +14,7 @@ pub struct Closed;
 struct Slot<T> {
     value: Cell<Option<T>>,
     waker: Cell<Option<Waker>>,
-    sender_alive: Cell<bool>,
+    is_sender_alive: Cell<bool>,
 }
 
 /// A channel for one value between two tasks of a shard.
@@ -23,7 +23,7 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     let slot = Rc::new(Slot {
         value: Cell::new(None),
         waker: Cell::new(None),
-        sender_alive: Cell::new(true),
+        is_sender_alive: Cell::new(true),
     });
     (Sender(slot.clone()), Receiver(slot))
 }
@@ -54,7 +54,7 @@ impl<T> Sender<T> {
 impl<T> Drop for Sender<T> {
     /// Wakes the receiver, for the value or for its absence.
     fn drop(&mut self) {
-        self.0.sender_alive.set(false);
+        self.0.is_sender_alive.set(false);
         if let Some(waker) = self.0.waker.take() {
             waker.wake();
         }
@@ -71,7 +71,7 @@ impl<T> Future for Receiver<T> {
         if let Some(value) = self.0.value.take() {
             return Poll::Ready(Ok(value));
         }
-        if !self.0.sender_alive.get() {
+        if !self.0.is_sender_alive.get() {
             return Poll::Ready(Err(Closed));
         }
         self.0.waker.set(Some(context.waker().clone()));

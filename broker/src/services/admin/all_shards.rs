@@ -174,20 +174,28 @@ pub(super) async fn progress(data: &Rc<DataPlane>, whose: Whose) -> Vec<Progress
         async move {
             let mut found = Vec::new();
             for owned in data.local.logs() {
-                owned.offsets.borrow().for_each(|group, topic, queue_id, offset| {
-                    let is_wanted = whose.group.as_deref().is_none_or(|wanted| wanted == group)
-                        && whose.topic.as_deref().is_none_or(|wanted| wanted == topic);
-                    if is_wanted {
-                        let (group, topic) = (group.to_owned(), topic.to_owned());
-                        let offset = offset.wire();
-                        found.push(Progress { group, topic, queue_id, offset });
-                    }
-                });
+                progress_in_log(owned, &whose, &mut found).await;
             }
             found
         }
     });
     parts.await.into_iter().flatten().collect()
+}
+
+/// Adds what one log knows of it. What changes meanwhile is as it was, or as it is then.
+async fn progress_in_log(owned: &OwnedLog, whose: &Whose, found: &mut Vec<Progress>) {
+    let mut behind = None;
+    let mut add = |group: &str, topic: &str, queue_id: i32, offset: QueueOffset| {
+        let is_wanted = whose.group.as_deref().is_none_or(|wanted| wanted == group)
+            && whose.topic.as_deref().is_none_or(|wanted| wanted == topic);
+        if is_wanted {
+            let (group, topic) = (group.to_owned(), topic.to_owned());
+            found.push(Progress { group, topic, queue_id, offset: offset.wire() });
+        }
+    };
+    while owned.offsets.borrow().visit_queues(&mut behind, SLICE as usize, &mut add) {
+        task::yield_if_needed().await;
+    }
 }
 
 /// When one message was stored; `None` when it is not there any more, or cannot be read.
@@ -232,4 +240,50 @@ pub(super) async fn message_at(data: &Rc<DataPlane>, physical_offset: i64) -> Op
         owned.log.record_at(position).await.ok().flatten().map(|record| record.to_vec())
     });
     read.await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use ringmq_runtime::sim::World;
+    use ringmq_store::metadata::Document;
+    use ringmq_store::offsets::OffsetSnapshot;
+    use ringmq_store::{Log, LogId, LogOptions};
+
+    use super::*;
+
+    const GROUPS: usize = 5_000;
+    const QUEUES: i32 = 10;
+
+    #[test]
+    fn the_progress_of_many_groups_is_copied_with_turns_of_others_in_between() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        world.run(async {
+            let opened = Log::open(&disk, "log", LogId(0), LogOptions::default()).await;
+            let (log, _) = opened.expect("a new log");
+            let file = Document::new(&disk, "offsets");
+            let owned = OwnedLog::new(log, &OffsetSnapshot::default(), file);
+            for group in (0..GROUPS).map(|number| format!("g{number}")) {
+                for queue_id in 0..QUEUES {
+                    let mut offsets = owned.offsets.borrow_mut();
+                    assert!(offsets.commit(&group, "t", queue_id, QueueOffset(7)));
+                }
+            }
+            let (whose, mut found, mut turns) = (Whose::default(), Vec::new(), 0);
+            {
+                let mut copying = pin!(progress_in_log(&owned, &whose, &mut found));
+                let mut context = Context::from_waker(Waker::noop());
+                while copying.as_mut().poll(&mut context).is_pending() {
+                    turns += 1;
+                }
+            }
+            assert_eq!(found.len(), GROUPS * QUEUES as usize);
+            // A simulated task has had its share of time one time in four.
+            assert!(turns > 0, "{} queues in one step", found.len());
+            owned.log.close().await.expect("closed");
+        });
+    }
 }

@@ -12,20 +12,16 @@ use crate::outcome::Refusal;
 
 /// Applies `key=value` lines. Keys that need a restart are kept for it and unknown ones left out,
 /// as Apache does; the answer says so.
-pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let updated = body_of(command)
-        .and_then(|lines| parts.directory.update_settings(lines).map_err(|error| refused(&error)));
-    let told = match updated {
-        Ok(told) => told,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let lines = body_of(command)?;
+    let told = parts.directory.update_settings(lines).map_err(|error| refused(&error))?;
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Ok(Reaction::later(async move {
         parts.directory.settled().await.map_err(Refusal::failed)?;
         parts.registered().await;
         let answer = Answer::default().field("version", version(&parts));
         Ok(if told.is_empty() { answer } else { answer.remark(told.join("; ")) })
-    })
+    }))
 }
 
 fn refused(error: &UpdateError) -> Refusal {

@@ -7,7 +7,6 @@ use ringmq_protocol::Command;
 use ringmq_protocol::bodies::group::{
     GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
 };
-use ringmq_protocol::codes::response;
 use ringmq_protocol::headers::admin::{
     AllGroupConfigRequest, DeleteGroupRequest, GroupForbiddenRequest, GroupRequest,
 };
@@ -17,18 +16,14 @@ use super::super::control::{Answer, Reaction, decode, json_answer, read_list};
 use super::{Parts, change_progress};
 use crate::outcome::Refusal;
 
-pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    match read_list::<SubscriptionGroupConfig>(command) {
-        Ok((group, bytes)) => update_all(parts, vec![group], bytes),
-        Err(refusal) => Reaction::Now(Err(refusal)),
-    }
+pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let (group, bytes): (SubscriptionGroupConfig, _) = read_list(command)?;
+    Ok(update_all(parts, vec![group], bytes))
 }
 
-pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    match read_list::<SubscriptionGroupList>(command) {
-        Ok((list, bytes)) => update_all(parts, list.group_config_list, bytes),
-        Err(refusal) => Reaction::Now(Err(refusal)),
-    }
+pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let (list, bytes): (SubscriptionGroupList, _) = read_list(command)?;
+    Ok(update_all(parts, list.group_config_list, bytes))
 }
 
 fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>, bytes: usize) -> Reaction {
@@ -41,13 +36,11 @@ fn update_all(parts: &Rc<Parts>, groups: Vec<SubscriptionGroupConfig>, bytes: us
 
 /// Deletes a group and, when asked, its progress. Nothing looks the group up afterwards, so that it
 /// stays deleted also with `autoCreateSubscriptionGroup` (Apache 5.5.0 creates it again).
-pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let (group, clean_offset) = match decode::<DeleteGroupRequest<'_>>(command) {
-        Ok(request) => (request.group_name.to_owned(), request.clean_offset),
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let request: DeleteGroupRequest<'_> = decode(command)?;
+    let (group, clean_offset) = (request.group_name.to_owned(), request.clean_offset);
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Ok(Reaction::later(async move {
         parts.directory.delete_group(&group).await?;
         if clean_offset {
             let _turn = parts.forgetting_turn.enter().await;
@@ -60,7 +53,7 @@ pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         // Without auto-creation nothing makes the topic again: it goes with its group.
         parts.directory.delete_topic(&topic).await?;
         Ok(Answer::default())
-    })
+    }))
 }
 
 pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
@@ -82,14 +75,11 @@ pub(super) fn one(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Re
     json_answer(&**group)
 }
 
-pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let request = match decode::<GroupForbiddenRequest<'_>>(command) {
-        Ok(request) => request,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let request: GroupForbiddenRequest<'_> = decode(command)?;
     let (group, topic) = (request.group.to_owned(), request.topic.to_owned());
     let (parts, readable) = (Rc::clone(parts), request.readable);
-    Reaction::later(async move {
+    Ok(Reaction::later(async move {
         if let Some(readable) = readable {
             let set = parts.directory.set_readable(&group, &topic, readable);
             set.await?;
@@ -97,10 +87,9 @@ pub(super) fn forbidden(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         let forbidden = parts.directory.groups().forbidden_topics(&group);
         let readable = !forbidden.contains(&topic);
         json_answer(&GroupForbidden { group, readable, topic })
-    })
+    }))
 }
 
 pub(super) fn no_group(group: &str) -> Refusal {
-    let remark = format!("No group in this broker. group: {group}");
-    Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+    Refusal::unknown_group(format!("No group in this broker. group: {group}"))
 }

@@ -29,17 +29,14 @@ use crate::outcome::Refusal;
 const QUEUES_MAX: usize = 100_000;
 
 /// GET_CONSUME_STATS: how far a group is in every queue of the topics it reads.
-pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let request: ConsumeStatsRequest<'_> = match decode(command) {
-        Ok(request) => request,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let request: ConsumeStatsRequest<'_> = decode(command)?;
     let group = request.consumer_group.to_owned();
     let listed = request.topic_list.unwrap_or_default().split(';');
     let named = listed.chain(request.topic).map(str::trim).filter(|topic| !topic.is_empty());
     let named: BTreeSet<String> = named.map(str::to_owned).collect();
     let parts = Rc::clone(parts);
-    Reaction::gathered(async move {
+    Ok(Reaction::gathered(async move {
         let whose = Whose { group: Some(group.clone()), topic: None };
         let progress = all_shards::progress(&parts.data, whose).await;
         let mut topics = named;
@@ -48,7 +45,7 @@ pub(super) fn of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         }
         drop_unsubscribed(&parts, &group, &mut topics);
         json_answer(&stats_of(&parts, &topics, &progress, &group, QUEUES_MAX).await?)
-    })
+    }))
 }
 
 /// Leaves out topics that the members of a group no longer subscribe to: its progress there stands
@@ -144,13 +141,10 @@ fn by_group(progress: Vec<Progress>) -> HashMap<String, Vec<Progress>> {
 
 /// GET_BROKER_CONSUME_STATS: the same for all groups. `isOrder` asks for groups that consume in
 /// order; what tools get is every group that is, or is not, set up so.
-pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let is_order = match decode::<BrokerConsumeStatsRequest>(command) {
-        Ok(request) => request.is_order,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let is_order = decode::<BrokerConsumeStatsRequest>(command)?.is_order;
     let parts = Rc::clone(parts);
-    Reaction::gathered(async move {
+    Ok(Reaction::gathered(async move {
         let mut by_group = by_group(all_shards::progress(&parts.data, Whose::default()).await);
         let mut list = ConsumeStatsList {
             broker_addr: parts.directory.identity.address.clone(),
@@ -178,7 +172,7 @@ pub(super) fn of_all(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             list.consume_stats_list.push(BTreeMap::from([(group, vec![stats])]));
         }
         json_answer(&list)
-    })
+    }))
 }
 
 /// GET_ALL_CONSUMER_OFFSET: the whole table, as a slave copies it. It is counted as its file counts
@@ -207,13 +201,13 @@ pub(super) fn table(parts: &Rc<Parts>) -> Reaction {
 }
 
 /// QUERY_TOPIC_CONSUME_BY_WHO: groups online or with progress.
-pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let topic = match decode::<TopicRequest<'_>>(command) {
-        Ok(request) => request.topic.to_owned(),
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn groups_of_topic(
+    parts: &Rc<Parts>,
+    command: &Command<'_>,
+) -> Result<Reaction, Refusal> {
+    let topic = decode::<TopicRequest<'_>>(command)?.topic.to_owned();
     let parts = Rc::clone(parts);
-    Reaction::gathered(async move {
+    Ok(Reaction::gathered(async move {
         let whose = Whose { group: None, topic: Some(topic.clone()) };
         let progress = all_shards::progress(&parts.data, whose).await;
         let mut groups: BTreeSet<String> = progress.into_iter().map(|one| one.group).collect();
@@ -223,21 +217,21 @@ pub(super) fn groups_of_topic(parts: &Rc<Parts>, command: &Command<'_>) -> React
             }
         }
         json_answer(&GroupList { group_list: groups.into_iter().collect() })
-    })
+    }))
 }
 
 /// QUERY_TOPICS_BY_CONSUMER: topics that a group has progress in or subscribed to.
-pub(super) fn topics_of_group(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let group = match decode::<GroupRequest<'_>>(command) {
-        Ok(request) => request.group.to_owned(),
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn topics_of_group(
+    parts: &Rc<Parts>,
+    command: &Command<'_>,
+) -> Result<Reaction, Refusal> {
+    let group = decode::<GroupRequest<'_>>(command)?.group.to_owned();
     let parts = Rc::clone(parts);
-    Reaction::gathered(async move {
+    Ok(Reaction::gathered(async move {
         let whose = Whose { group: Some(group.clone()), topic: None };
         let progress = all_shards::progress(&parts.data, whose).await;
         let topic_list = topics_read(&parts, &group, &progress).into_iter().collect();
         let broker_addr = Some(parts.directory.identity.address.clone());
         json_answer(&TopicList { broker_addr, topic_list })
-    })
+    }))
 }

@@ -26,42 +26,33 @@ const VERSION_MIN: i32 = 62;
 /// header ends at 16 MiB.
 const FIELDS_MAX_BYTES: usize = 64 << 10;
 
-pub(super) fn running_info(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let request: ConsumerRunningInfoRequest<'_> = match decode(command) {
-        Ok(request) => request,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn running_info(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let request: ConsumerRunningInfoRequest<'_> = decode(command)?;
     let (group, client) = (request.consumer_group.to_owned(), request.client_id.to_owned());
-    let fields = match fields_of(command) {
-        Ok(fields) => fields,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+    let fields = fields_of(command)?;
     let parts = Rc::clone(parts);
-    Reaction::relayed(async move {
+    Ok(Reaction::relayed(async move {
         let code = request::GET_CONSUMER_RUNNING_INFO;
         pass_on(&parts, &group, &client, code, fields, Vec::new()).await
-    })
+    }))
 }
 
-pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let request: ConsumeDirectlyRequest<'_> = match decode(command) {
-        Ok(request) => request,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn consume_directly(
+    parts: &Rc<Parts>,
+    command: &Command<'_>,
+) -> Result<Reaction, Refusal> {
+    let request: ConsumeDirectlyRequest<'_> = decode(command)?;
     let group = request.consumer_group.to_owned();
     let client = request.client_id.unwrap_or_default().to_owned();
     let position = request.msg_id.and_then(|id| id.parse::<OffsetMessageId>().ok());
     let Some(position) = position else {
         let id = request.msg_id.unwrap_or_default();
         let remark = format!("\"{id}\" is not the offset id of a message");
-        return Reaction::Now(Err(Refusal::new(response::SYSTEM_ERROR, remark)));
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     };
-    let fields = match fields_of(command) {
-        Ok(fields) => fields,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+    let fields = fields_of(command)?;
     let parts = Rc::clone(parts);
-    Reaction::relayed(async move {
+    Ok(Reaction::relayed(async move {
         member(&parts, &group, &client)?;
         // One message of up to `maxMessageSize` at a time is read for all who ask.
         let turn = parts.message_turn.enter().await;
@@ -72,11 +63,11 @@ pub(super) fn consume_directly(parts: &Rc<Parts>, command: &Command<'_>) -> Reac
             return Err(Refusal::new(response::SYSTEM_ERROR, remark));
         };
         pass_on(&parts, &group, &client, request::CONSUME_MESSAGE_DIRECTLY, fields, message).await
-    })
+    }))
 }
 
 fn fields_of(command: &Command<'_>) -> Result<OwnedFields, Refusal> {
-    let bytes: usize = command.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = command.fields.text_bytes();
     if bytes > FIELDS_MAX_BYTES {
         return Err(Refusal::invalid_parameter(format!(
             "the header has {bytes} bytes, at most {FIELDS_MAX_BYTES} are passed on to a consumer"

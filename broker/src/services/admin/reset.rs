@@ -15,7 +15,7 @@ use ringmq_protocol::headers::client::ResetOffsetRequest;
 
 use super::super::control::{Reaction, decode, json_answer};
 use super::Parts;
-use super::all_shards::{self, Progress};
+use super::all_shards::{self, Progress, Queues};
 use super::change_progress::{self, NotSet};
 use super::group::no_group;
 use crate::outcome::Refusal;
@@ -24,25 +24,43 @@ use crate::outcome::Refusal;
 struct Wanted {
     topic: String,
     group: String,
+    /// None for all queues.
     queue_id: Option<i32>,
-    offset: Option<i64>,
-    timestamp_ms: i64,
+    goal: Goal,
 }
 
-pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let request: ResetOffsetRequest<'_> = match decode(command) {
-        Ok(request) => request,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
-    let wanted = Wanted {
-        topic: request.topic.to_owned(),
-        group: request.group.to_owned(),
-        queue_id: (request.queue_id >= 0).then_some(request.queue_id),
-        offset: request.offset.filter(|offset| *offset >= 0),
-        timestamp_ms: request.timestamp_ms,
-    };
+/// Where the group is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// At this offset of the queue that is named.
+    Offset(i64),
+    /// At what was stored then or later, Unix time in milliseconds; behind all messages where there
+    /// is nothing.
+    Time(i64),
+    /// Behind all messages.
+    End,
+}
+
+impl Goal {
+    /// An offset is one of a queue: it counts where one is named, and the time elsewhere.
+    fn of(queue_id: Option<i32>, offset: Option<i64>, timestamp_ms: i64) -> Self {
+        match (queue_id, offset) {
+            (Some(_), Some(offset)) => Self::Offset(offset),
+            _ if timestamp_ms < 0 => Self::End,
+            _ => Self::Time(timestamp_ms),
+        }
+    }
+}
+
+pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let request: ResetOffsetRequest<'_> = decode(command)?;
+    let queue_id = (request.queue_id >= 0).then_some(request.queue_id);
+    let offset = request.offset.filter(|offset| *offset >= 0);
+    let goal = Goal::of(queue_id, offset, request.timestamp_ms);
+    let (topic, group) = (request.topic.to_owned(), request.group.to_owned());
+    let wanted = Wanted { topic, group, queue_id, goal };
     let parts = Rc::clone(parts);
-    Reaction::gathered(async move {
+    Ok(Reaction::gathered(async move {
         let targets = targets(&parts, &wanted).await?;
         change_progress::set(&parts.data, targets.clone()).await.map_err(
             |reason| match reason {
@@ -59,7 +77,7 @@ pub(super) fn reset(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
             body.offset_table.insert(MessageQueue { broker_name, queue_id, topic }, target.offset);
         }
         json_answer(&body)
-    })
+    }))
 }
 
 async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Refusal> {
@@ -74,27 +92,25 @@ async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Re
         None => (0..topic.read_queue_nums).collect(),
     };
     let bounds = all_shards::bounds(&parts.data, vec![wanted.topic.clone()]).await;
-    let by_time = wanted.queue_id.is_none() || wanted.offset.is_none();
-    let found = if by_time && wanted.timestamp_ms >= 0 {
-        all_shards::offsets_at(&parts.data, &wanted.topic, queues.clone(), wanted.timestamp_ms)
-            .await
-    } else {
-        Default::default()
+    let found = match wanted.goal {
+        Goal::Time(time_ms) => {
+            all_shards::offsets_at(&parts.data, &wanted.topic, queues.clone(), time_ms).await
+        }
+        Goal::Offset(_) | Goal::End => Queues::default(),
     };
     let mut targets = Vec::new();
     for queue_id in queues {
-        let held = bounds.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or_default();
-        let offset = match wanted.offset {
-            Some(offset) if wanted.queue_id.is_some() => {
-                if offset < held.min || offset > held.max + 1 {
-                    return Err(out_of_range(offset, held.min, held.max));
-                }
-                offset
+        let queue = (wanted.topic.clone(), queue_id);
+        let held = bounds.get(&queue).copied().unwrap_or_default();
+        let offset = match wanted.goal {
+            Goal::Offset(offset) if offset < held.min || offset > held.max + 1 => {
+                return Err(out_of_range(offset, held.min, held.max));
             }
-            _ if wanted.timestamp_ms < 0 => held.max,
-            _ => found.get(&(wanted.topic.clone(), queue_id)).copied().unwrap_or(held.max),
+            Goal::Offset(offset) => offset,
+            Goal::Time(_) => found.get(&queue).copied().unwrap_or(held.max),
+            Goal::End => held.max,
         };
-        let (group, topic) = (wanted.group.clone(), wanted.topic.clone());
+        let (group, topic) = (wanted.group.clone(), queue.0);
         targets.push(Progress { group, topic, queue_id, offset });
     }
     if targets.is_empty() {
@@ -107,4 +123,25 @@ async fn targets(parts: &Rc<Parts>, wanted: &Wanted) -> Result<Vec<Progress>, Re
 fn out_of_range(offset: i64, min: i64, max: i64) -> Refusal {
     let remark = format!("Target offset {offset} not in consume queue range [{min}-{max}]");
     Refusal::new(response::SYSTEM_ERROR, remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_counts_for_one_queue_and_a_negative_time_is_the_end() {
+        for (queue_id, offset, timestamp_ms, expected) in [
+            (Some(1), Some(5), -1, Goal::Offset(5)),
+            (Some(1), Some(5), 100, Goal::Offset(5)),
+            (Some(1), None, 100, Goal::Time(100)),
+            (Some(1), None, -1, Goal::End),
+            (None, Some(5), 100, Goal::Time(100)),
+            (None, Some(5), -1, Goal::End),
+            (None, None, 0, Goal::Time(0)),
+        ] {
+            let goal = Goal::of(queue_id, offset, timestamp_ms);
+            assert_eq!(goal, expected, "{queue_id:?} {offset:?} {timestamp_ms}");
+        }
+    }
 }

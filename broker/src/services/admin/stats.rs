@@ -38,12 +38,19 @@ const MINUTE: Window = Window { period_ms: 10_000, samples: 7 };
 const HOUR: Window = Window { period_ms: 600_000, samples: 7 };
 const DAY: Window = Window { period_ms: 3_600_000, samples: 25 };
 
+/// A growing number at one moment of the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    clock_ms: u64,
+    sum: u64,
+}
+
 /// Samples of one growing number in three windows.
 #[derive(Debug, Default)]
 struct Series {
-    minute: VecDeque<(u64, u64)>,
-    hour: VecDeque<(u64, u64)>,
-    day: VecDeque<(u64, u64)>,
+    minute: VecDeque<Sample>,
+    hour: VecDeque<Sample>,
+    day: VecDeque<Sample>,
 }
 
 /// Samples of all topics and groups, and of the broker.
@@ -113,12 +120,12 @@ impl Series {
         for (window, samples) in
             [(MINUTE, &mut self.minute), (HOUR, &mut self.hour), (DAY, &mut self.day)]
         {
-            let due = |last: &(u64, u64)| clock_ms + EARLY_MS >= last.0 + window.period_ms;
+            let due = |last: &Sample| clock_ms + EARLY_MS >= last.clock_ms + window.period_ms;
             if samples.back().is_none_or(due) {
                 if samples.len() == window.samples {
                     samples.pop_front();
                 }
-                samples.push_back((clock_ms, sum));
+                samples.push_back(Sample { clock_ms, sum });
             }
         }
     }
@@ -132,12 +139,12 @@ impl Series {
     }
 }
 
-fn difference(samples: &VecDeque<(u64, u64)>) -> BrokerStatsItem {
+fn difference(samples: &VecDeque<Sample>) -> BrokerStatsItem {
     let (Some(first), Some(last)) = (samples.front(), samples.back()) else {
         return BrokerStatsItem::default();
     };
-    let sum = last.1.saturating_sub(first.1);
-    let elapsed_ms = last.0.saturating_sub(first.0);
+    let sum = last.sum.saturating_sub(first.sum);
+    let elapsed_ms = last.clock_ms.saturating_sub(first.clock_ms);
     let tps = if elapsed_ms == 0 { 0.0 } else { sum as f64 * 1_000.0 / elapsed_ms as f64 };
     BrokerStatsItem { avgpt: 0.0, sum: i64::try_from(sum).unwrap_or(i64::MAX), tps }
 }

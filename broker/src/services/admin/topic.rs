@@ -17,11 +17,8 @@ use super::{Parts, all_shards};
 use crate::outcome::Refusal;
 use crate::topics::system;
 
-pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let request: CreateTopicRequest<'_> = match decode(command) {
-        Ok(request) => request,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let request: CreateTopicRequest<'_> = decode(command)?;
     let filter_type = TopicFilterType::from_name(request.topic_filter_type);
     let topic = TopicConfig {
         topic_name: request.topic.to_owned(),
@@ -35,19 +32,17 @@ pub(super) fn update(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
     };
     let edits = request.attributes.unwrap_or_default().to_owned();
     let bytes = size_of::<TopicConfig>() + topic.topic_name.len() + edits.len();
-    update_all(parts, vec![(topic, edits)], bytes)
+    Ok(update_all(parts, vec![(topic, edits)], bytes))
 }
 
-pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let (list, bytes): (TopicConfigList, usize) = match read_list(command) {
-        Ok(read) => read,
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn update_list(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let (list, bytes): (TopicConfigList, usize) = read_list(command)?;
     let with_edits = |topic: TopicConfig| {
         let edits: Vec<_> = topic.attributes.iter().map(|(k, v)| edit(k, v)).collect();
         (topic, edits.join(","))
     };
-    update_all(parts, list.topic_config_list.into_iter().map(with_edits).collect(), bytes)
+    let topics = list.topic_config_list.into_iter().map(with_edits).collect();
+    Ok(update_all(parts, topics, bytes))
 }
 
 /// Lists carry attributes either as edits already (`+key`) or as plain pairs.
@@ -64,16 +59,13 @@ fn update_all(parts: &Rc<Parts>, topics: Vec<(TopicConfig, String)>, bytes: usiz
     })
 }
 
-pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let topic = match decode::<TopicRequest<'_>>(command) {
-        Ok(request) => request.topic.to_owned(),
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn delete(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let topic = decode::<TopicRequest<'_>>(command)?.topic.to_owned();
     let parts = Rc::clone(parts);
-    Reaction::later(async move {
+    Ok(Reaction::later(async move {
         parts.directory.delete_topic(&topic).await?;
         Ok(Answer::default())
-    })
+    }))
 }
 
 pub(super) fn all(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answer, Refusal> {
@@ -106,16 +98,13 @@ pub(super) fn system(parts: &Rc<Parts>) -> Result<Answer, Refusal> {
 
 /// Bounds of every queue, empty ones included: tools take an empty table for a topic that is not
 /// there yet.
-pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
-    let topic = match decode::<TopicRequest<'_>>(command) {
-        Ok(request) => request.topic.to_owned(),
-        Err(refusal) => return Reaction::Now(Err(refusal)),
-    };
+pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Reaction, Refusal> {
+    let topic = decode::<TopicRequest<'_>>(command)?.topic.to_owned();
     let Some(config) = parts.directory.topics().get(&topic).cloned() else {
-        return Reaction::Now(Err(Refusal::no_topic(&topic)));
+        return Err(Refusal::no_topic(&topic));
     };
     let parts = Rc::clone(parts);
-    Reaction::gathered(async move {
+    Ok(Reaction::gathered(async move {
         let bounds = all_shards::bounds(&parts.data, vec![topic.clone()]).await;
         let queues = config.read_queue_nums.max(config.write_queue_nums);
         let mut table = TopicStatsTable::default();
@@ -132,5 +121,5 @@ pub(super) fn stats(parts: &Rc<Parts>, command: &Command<'_>) -> Reaction {
         }
         table.topic_put_tps = parts.runtime.topic_rate(&topic);
         json_answer(&table)
-    })
+    }))
 }

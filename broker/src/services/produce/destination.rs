@@ -120,10 +120,8 @@ fn retries_end(
     group_name: &str,
 ) -> Result<bool, Refusal> {
     let Some(group) = view.group(group_name) else {
-        return Err(Refusal::new(
-            response::SUBSCRIPTION_GROUP_NOT_EXIST,
-            format!("consumer group {group_name} does not exist on this broker"),
-        ));
+        let problem = format!("consumer group {group_name} does not exist on this broker");
+        return Err(Refusal::unknown_group(problem));
     };
     let retries_max = match header.max_reconsume_times {
         Some(retries_max) if command.version >= RETRIES_IN_HEADER_SINCE => retries_max,

@@ -39,7 +39,8 @@ pub(super) struct Pulling<'a> {
     pub(super) header: PullRequest<'a>,
     pub(super) filter: TagFilter,
     pub(super) limits: ReadLimits,
-    pub(super) flags: (i32, i32),
+    pub(super) topic_sys_flag: i32,
+    pub(super) group_sys_flag: i32,
 }
 
 impl<'a> Pulling<'a> {
@@ -65,8 +66,9 @@ pub(super) fn check<'c>(
         _ => filter_of_request(&header)?,
     };
     let limits = limits(view.settings(), memory_bytes, header.max_msg_nums);
-    let flags = (topic.sys_flag, group.map_or(0, |group| group.sys_flag));
-    Ok(Pulling { header, filter, limits, flags })
+    let topic_sys_flag = topic.sys_flag;
+    let group_sys_flag = group.map_or(0, |group| group.sys_flag);
+    Ok(Pulling { header, filter, limits, topic_sys_flag, group_sys_flag })
 }
 
 fn deny(forbidden_by: i32, remark: String) -> Denied {

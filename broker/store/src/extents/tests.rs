@@ -163,7 +163,7 @@ fn records_and_ranges_of_sorted_and_other_extents_come_as_they_are() {
 }
 
 #[test]
-fn a_extent_that_may_still_change_is_never_kept() {
+fn an_extent_that_may_still_change_is_never_kept() {
     let world = World::new(2);
     let disk = world.disk(0);
     world.run(async {
@@ -214,12 +214,17 @@ fn bring(extents: &mut Extents, number: u64) {
     extents.keep(of(number).start, blocks);
 }
 
+/// How many extents it has memory for.
+fn memory(extents: &Extents) -> usize {
+    extents.memory_bytes() / EXTENT_BYTES as usize
+}
+
 fn hand_out(extents: &mut Extents, bytes: Range<u64>) -> bool {
     extents.share_all(bytes, drop)
 }
 
 #[test]
-fn a_extent_that_made_way_and_came_again_is_unread_whatever_was_handed_out_before() {
+fn an_extent_that_made_way_and_came_again_is_unread_whatever_was_handed_out_before() {
     let mut extents = Extents::new(SIZE_BYTES);
     bring(&mut extents, 0);
     assert!(hand_out(&mut extents, of(0)));
@@ -237,7 +242,6 @@ fn a_extent_that_made_way_and_came_again_is_unread_whatever_was_handed_out_befor
 #[test]
 fn extents_that_were_handed_out_make_way_early_and_unread_ones_do_not() {
     let mut extents = Extents::new(SIZE_BYTES);
-    let memory = |extents: &Extents| extents.memory_bytes() / EXTENT_BYTES as usize;
     let (last, first_max) = (3 * MAX_AT_FIRST as u64, MAX_AT_FIRST as u64);
     for number in 0..=last {
         bring(&mut extents, number);
@@ -261,4 +265,37 @@ fn extents_that_were_handed_out_make_way_early_and_unread_ones_do_not() {
     assert_eq!(memory(&extents), MAX_AT_FIRST + MAX_MORE + 1);
     assert!(extents.has(&(of(end - stay + 2).start..of(end).end)), "and the first");
     assert!(extents.has(&of(0)));
+}
+
+#[test]
+fn a_record_across_a_border_is_two_slices_when_both_extents_are_here() {
+    let mut extents = Extents::new(SIZE_BYTES);
+    let border = of(1).start;
+    let parts = |extents: &mut Extents, range: Range<u64>| {
+        let mut lens = Vec::new();
+        extents.share_two(range, |part| lens.push(part.len())).then_some(lens)
+    };
+    bring(&mut extents, 0);
+    assert_eq!(parts(&mut extents, border - 100..border + 900), None, "the second is not here");
+    bring(&mut extents, 1);
+    assert_eq!(parts(&mut extents, border - 100..border + 900), Some(vec![100, 900]));
+    assert_eq!(parts(&mut extents, border - 100..border + 100), None, "a copy costs less");
+    assert_eq!(parts(&mut extents, border..border + 900), None, "it lies in one");
+}
+
+#[test]
+fn what_the_device_reads_takes_the_memory_of_what_was_in_its_places() {
+    let mut extents = Extents::new(SIZE_BYTES);
+    let places = SIZE_BYTES / EXTENT_BYTES;
+    for number in 0..places {
+        bring(&mut extents, number);
+    }
+    assert_eq!(memory(&extents), places as usize);
+    let next = of(places).start..of(places + 7).end;
+    let mut blocks = extents.room(&next).expect("room");
+    assert_eq!(memory(&extents), places as usize, "none that was not touched yet");
+    assert!(!extents.has(&of(0)) && extents.has(&of(8)));
+    blocks.iter_mut().for_each(|block| block.advance(EXTENT_BYTES as usize));
+    extents.keep(next.start, blocks);
+    assert!(extents.has(&next));
 }

@@ -62,3 +62,72 @@ impl Copies {
         last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: usize = 100;
+    /// More than half of a block.
+    const LARGE: usize = BLOCK_BYTES / 2 + 1;
+
+    /// Copies the first `count` records of these lengths, filled with 1, 2 and so on.
+    fn copied(lens: &[usize], count: usize, pool: &mut Pool) -> Vec<Piece> {
+        let as_wanted = |len: &usize| Wanted { offset: 0, byte: 0, len: *len as u64 };
+        let records: Vec<Wanted> = lens.iter().map(as_wanted).collect();
+        let (mut copies, mut out) = (Copies::default(), Vec::new());
+        for (index, &len) in lens[..count].iter().enumerate() {
+            copies.room(len, &records[index..], pool, &mut out).fill(index as u8 + 1);
+            copies.advance(len);
+        }
+        out.extend(copies.finish(pool));
+        out
+    }
+
+    fn bytes(piece: &Piece) -> &[u8] {
+        match piece {
+            Piece::Memory(shared) => shared,
+            Piece::File { .. } => panic!("it was copied"),
+        }
+    }
+
+    #[test]
+    fn small_records_are_one_piece_and_large_ones_as_many_as_blocks() {
+        let pieces = copied(&[SMALL, 1, SMALL], 3, &mut Pool::new(0));
+        let expected = [[1_u8; SMALL].as_slice(), &[2], &[3; SMALL]].concat();
+        assert_eq!(pieces.iter().map(bytes).collect::<Vec<_>>(), [expected]);
+
+        let pieces = copied(&[LARGE, LARGE, 2 * BLOCK_BYTES], 3, &mut Pool::new(1));
+        let lens: Vec<usize> = pieces.iter().map(|piece| bytes(piece).len()).collect();
+        assert_eq!(lens, [LARGE, LARGE, 2 * BLOCK_BYTES]);
+        for (piece, number) in pieces.iter().zip(1_u8..) {
+            assert!(bytes(piece).iter().all(|byte| *byte == number), "record {number}");
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_not_taken_again() {
+        let mut pool = Pool::new(0);
+        let records = [Wanted { offset: 0, byte: 0, len: 2 }; 2];
+        let mut copies = Copies::default();
+        assert!(copies.take().is_none(), "nothing was copied");
+        for number in [1, 2] {
+            copies.room(2, &records, &mut pool, &mut Vec::new()).fill(number);
+            copies.advance(2);
+            let piece = copies.take().expect("a record was copied");
+            assert_eq!(bytes(&piece), [number; 2]);
+            assert!(copies.take().is_none(), "it was taken");
+        }
+        assert!(copies.finish(&mut pool).is_none(), "both were taken");
+    }
+
+    #[test]
+    fn a_block_is_kept_only_for_a_piece_that_fills_half_of_it() {
+        for (len, is_kept) in [(SMALL, false), (LARGE, true)] {
+            let mut pool = Pool::new(1);
+            let pieces = copied(&[len, BLOCK_BYTES], 1, &mut pool);
+            assert_eq!(bytes(&pieces[0]), vec![1_u8; len]);
+            assert_eq!(pool.take().is_none(), is_kept, "a piece of {len} bytes");
+        }
+    }
+}

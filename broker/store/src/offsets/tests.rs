@@ -44,7 +44,7 @@ fn names_that_clients_make_up_end_at_a_size_that_a_start_can_read() {
 /// Forgets all groups but those, slice by slice.
 fn keep(table: &mut OffsetTable, is_kept: impl Fn(&str) -> bool) {
     let mut gone = Vec::new();
-    table.for_each(|group, _, _, _| {
+    table.visit_queues(&mut None, usize::MAX, |group, _, _, _| {
         if !is_kept(group) {
             gone.push(group.to_owned());
         }
@@ -118,6 +118,29 @@ fn a_visit_in_slices_sees_each_group_that_stays_once() {
     keep(&mut table, |group| !("040".."060").contains(&group));
     while table.visit_groups(&mut behind, 7, |_, sum| seen.push(sum)) {}
     assert_eq!(seen, (0..50).chain(60..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_visit_of_queues_ends_a_slice_with_the_group_that_fills_it() {
+    let mut table = OffsetTable::default();
+    for (number, group) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        for queue_id in 0..3 {
+            assert!(table.commit(group, "topic", queue_id, QueueOffset(number as u64)));
+        }
+    }
+    let (mut seen, mut behind) = (Vec::new(), None);
+    let mut slice = |seen: &mut Vec<(String, i32, u64)>| {
+        table.visit_queues(&mut behind, 4, |group, topic, queue_id, offset| {
+            assert_eq!(topic, "topic");
+            seen.push((group.to_owned(), queue_id, offset.0));
+        })
+    };
+    assert!(slice(&mut seen));
+    assert_eq!(seen.len(), 6, "two groups of three queues");
+    while slice(&mut seen) {}
+    let all = ["a", "b", "c", "d"].into_iter().zip(0..);
+    let all = all.flat_map(|(group, offset)| (0..3).map(move |id| (group.to_owned(), id, offset)));
+    assert_eq!(seen, all.collect::<Vec<(String, i32, u64)>>());
 }
 
 #[test]

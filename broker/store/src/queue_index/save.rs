@@ -123,7 +123,7 @@ impl QueueIndex {
         let is_over = slots.as_slice().is_empty();
         for slot in slots.take(count) {
             let Some(queue) = self.slots[slot as usize].as_mut() else { continue };
-            let settled = queue.settled(*below);
+            let settled = queue.count_up_to(*below);
             // Entries above `below` wait for the next checkpoint.
             queue.is_dirty = settled < queue.recent.len();
             if queue.is_dirty {
@@ -203,7 +203,7 @@ fn save_queue(
     }
     let mut done =
         QueueSaved { slot, blocks: Vec::new(), saved: queue.saved, saved_min: queue.min };
-    let settled = queue.settled(below);
+    let settled = queue.count_up_to(below);
     let mut from = 0;
     while settled - from >= block_limit {
         let count = (settled - from).min(block_entries);

@@ -252,7 +252,7 @@ impl Story {
         let limit = Duration::from_secs(10);
         // Nothing to wait for is fine too.
         if after < log.end_position() {
-            let moved = self.world.run(task::timeout(limit, log.progress(after)));
+            let moved = self.world.run(task::timeout(limit, log.acknowledged_beyond(after)));
             moved.expect("groups are written in time").ok();
         }
     }

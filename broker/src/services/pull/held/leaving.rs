@@ -55,12 +55,19 @@ pub fn disturb(data: &Rc<DataPlane>, queue: HashedQueue) {
     all_again(data, &mut woken);
 }
 
+/// The pulls of a topic that is deleted.
+pub(crate) struct Taken {
+    held: Vec<HeldPull>,
+    /// Those that wait for the device answer for themselves.
+    late: Vec<Rc<Kept>>,
+}
+
 /// Takes the pulls that are held for a topic which is deleted: no message of the next topic of that
 /// name may wake them at their old position.
-pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Vec<HeldPull> {
-    let mut taken = Vec::new();
-    data.services().pull.held.table.borrow_mut().take_topic(topic_hash(topic), &mut taken);
-    taken
+pub(crate) fn take_topic(data: &DataPlane, topic: &str) -> Taken {
+    let (pull, mut held) = (&data.services().pull, Vec::new());
+    pull.held.table.borrow_mut().take_topic(topic_hash(topic), &mut held);
+    Taken { held, late: pull.late.of_topic(topic) }
 }
 
 /// Whose pull waited in a queue of a deleted topic, beyond its first message.
@@ -69,27 +76,30 @@ pub(crate) struct Waited {
     pub queue_id: i32,
 }
 
-/// Answers what [`take_topic`] took; tells whose they were. Groups that have not committed anything
-/// yet are known from nothing else.
-pub(crate) async fn answer_taken(
-    data: &Rc<DataPlane>,
-    topic: &str,
-    taken: Vec<HeldPull>,
-) -> Vec<Waited> {
+/// Answers the held pulls that [`take_topic`] took; tells whose all of them were. Groups that have
+/// not committed anything yet are known from nothing else.
+pub(crate) async fn answer_taken(data: &Rc<DataPlane>, topic: &str, taken: Taken) -> Vec<Waited> {
     let mut waited = Vec::new();
-    for pull in taken {
-        pull.kept.lend(|request| {
-            let Ok(header) = PullRequest::decode(&request.command.fields) else { return };
-            // Two names may have one hash.
-            if header.topic == topic && header.queue_offset > 0 {
-                let group = header.consumer_group.to_owned();
-                waited.push(Waited { group, queue_id: header.queue_id });
-            }
-        });
+    for pull in taken.held {
+        waited.extend(waited_with(&pull.kept, topic));
         again(data, pull);
         task::yield_if_needed().await;
     }
+    for kept in taken.late {
+        waited.extend(waited_with(&kept, topic));
+        task::yield_if_needed().await;
+    }
     waited
+}
+
+fn waited_with(kept: &Kept, topic: &str) -> Option<Waited> {
+    kept.lend(|request| {
+        let header = PullRequest::decode(&request.command.fields).ok()?;
+        // Two names may have one hash.
+        let has_waited = header.topic == topic && header.queue_offset > 0;
+        let group = header.consumer_group;
+        has_waited.then(|| Waited { group: group.to_owned(), queue_id: header.queue_id })
+    })
 }
 
 /// Answers pulls whose time is up, until the shard stops. One timer for all.

@@ -1,0 +1,145 @@
+//! Which files of messages a shard deletes, and when: those that have expired, and for lack of
+//! space the oldest.
+//!
+//! A shard deletes files of its own logs alone. For lack of space the oldest of all logs goes
+//! first, whichever shard has it: a shard asks all of them before each file, and leaves the next
+//! one to whoever has it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringmq_runtime::clock::{self, Instant};
+use ringmq_runtime::task;
+use ringmq_store::{AgeClock, Expired, Retention};
+
+use crate::log_options;
+use crate::logs::OwnedLog;
+use crate::shard::DataPlane;
+
+/// Time between two looks for expired segments (Apache's `cleanResourceInterval`), and the longest
+/// in which a shard makes room before the next.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Pause between two files that go for lack of space, so that the device serves others, and the
+/// shard that has the next one sees that it does.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+
+/// Of a disk no more than this can be used: nothing goes for lack of space.
+const NEVER_PERCENT: u8 = 100;
+
+/// What the last look of a shard was, for others that ask it for its oldest file.
+#[derive(Default)]
+pub(crate) struct Looked {
+    /// The time by which messages were old: Unix time in milliseconds. `None` before the first.
+    now_ms: Cell<Option<i64>>,
+    /// Logs whose oldest file could not be deleted since: those of others go meanwhile.
+    failed: RefCell<Vec<usize>>,
+}
+
+/// What one shard has that can go for lack of space.
+#[derive(Default)]
+struct Spare {
+    /// Deleted files whose space came free just now.
+    reclaimed: usize,
+    /// The time of the oldest file of its logs, and the log that has it.
+    oldest: Option<(i64, usize)>,
+}
+
+impl DataPlane {
+    /// Deletes what has expired, or has to go, from time to time.
+    pub(crate) async fn run_retention(self: Rc<Self>, mut ages: AgeClock) {
+        self.look_at_clock(&mut ages);
+        loop {
+            task::sleep(PERIOD).await;
+            let now_ms = self.look_at_clock(&mut ages);
+            self.running.looked.failed.borrow_mut().clear();
+            let retention = log_options::retention(self.local.view().settings());
+            let by_age = Retention { forced_above_percent: NEVER_PERCENT, ..retention };
+            for owned in self.local.logs() {
+                match owned.log.expire(now_ms, by_age).await {
+                    Ok(expired) => tell_expired(owned, expired, retention),
+                    Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
+                }
+            }
+            self.make_room(now_ms, retention).await;
+        }
+    }
+
+    fn look_at_clock(&self, ages: &mut AgeClock) -> i64 {
+        let now_ms = ages.look(clock::unix_ms(), Instant::now());
+        self.running.looked.now_ms.set(Some(now_ms));
+        now_ms
+    }
+
+    /// Deletes the oldest files of the broker while space is lacking, as far as they are this
+    /// shard's, and waits for those of others.
+    async fn make_room(self: &Rc<Self>, now_ms: i64, retention: Retention) {
+        let until = Instant::now() + PERIOD;
+        while Instant::now() < until && self.lacks_space(retention).await {
+            let of_shards = self.on_all_shards(|data| async move { data.find_spare().await }).await;
+            let reclaimed: usize = of_shards.iter().map(|spare| spare.reclaimed).sum();
+            let oldest = of_shards.iter().filter_map(|spare| spare.oldest).min();
+            // The space of files that are gone comes before any message that has not expired.
+            if reclaimed == 0 {
+                let Some((_, log)) = oldest else { return };
+                if let Some(owned) = self.local.log(log) {
+                    self.delete_oldest(owned, now_ms, retention).await;
+                }
+            }
+            task::sleep(ROOM_PAUSE).await;
+        }
+    }
+
+    async fn lacks_space(&self, retention: Retention) -> bool {
+        retention.lacks_space(&self.disk).await.unwrap_or_else(|error| {
+            tracing::error!("retention: whether space is lacking is not known: {error}");
+            false
+        })
+    }
+
+    /// The oldest file of this shard's logs. Frees the space of those that are deleted, whoever
+    /// reads them.
+    async fn find_spare(&self) -> Spare {
+        let mut spare = Spare::default();
+        let Some(now_ms) = self.running.looked.now_ms.get() else { return spare };
+        for owned in self.local.logs() {
+            spare.reclaimed += owned.log.reclaim().await;
+            let log = usize::from(owned.log.id().0);
+            if self.running.looked.failed.borrow().contains(&log) {
+                continue;
+            }
+            // Its shard says what is wrong with a log, when it deletes something there.
+            let oldest_ms = owned.log.oldest_segment_ms(now_ms).await.ok().flatten();
+            let oldest = oldest_ms.map(|oldest_ms| (oldest_ms, log));
+            spare.oldest = spare.oldest.into_iter().chain(oldest).min();
+        }
+        spare
+    }
+
+    async fn delete_oldest(&self, owned: &OwnedLog, now_ms: i64, retention: Retention) {
+        match owned.log.expire_one(now_ms, retention).await {
+            Ok(expired) => tell_expired(owned, expired, retention),
+            Err(error) => {
+                let log = owned.log.id();
+                tracing::error!(%log, "retention: {error}");
+                self.running.looked.failed.borrow_mut().push(usize::from(log.0));
+            }
+        }
+    }
+}
+
+/// Logs what was deleted; messages that went before their time as a warning.
+fn tell_expired(owned: &OwnedLog, expired: Expired, retention: Retention) {
+    let log = owned.log.id();
+    tracing::debug!(%log, ?expired, "retention");
+    if expired.forced > 0 {
+        tracing::warn!(
+            %log,
+            "{} files of messages were deleted before their time (fileReservedTime): the disk is \
+             fuller than {} % (diskSpaceCleanForciblyRatio), or full",
+            expired.forced,
+            retention.forced_above_percent
+        );
+    }
+}
