@@ -169,7 +169,7 @@ impl BrokerTable {
         let addresses = &self.sets.get(name)?.addresses;
         let mut found = addresses.get_key_value(&preferred);
         if found.is_none() && preferred != MASTER_ID {
-            found = addresses.get_key_value(&(preferred + 1));
+            found = addresses.get_key_value(&preferred.saturating_add(1));
         }
         if found.is_none() {
             found = addresses.iter().next();
@@ -263,6 +263,7 @@ mod tests {
         let reader = |name, id| table.reader(name, id).map(|found| found.address);
         assert_eq!(reader("b1", 1).as_deref(), Some("10.0.0.2:10911"));
         assert_eq!(reader("b1", 7).as_deref(), Some("10.0.0.1:10911"));
+        assert_eq!(reader("b1", i64::MAX).as_deref(), Some("10.0.0.1:10911"), "any number comes");
         assert_eq!(reader("b2", 0).as_deref(), Some("10.0.0.3:10911"));
         assert_eq!(table.master("b2"), None);
     }

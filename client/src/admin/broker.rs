@@ -111,7 +111,7 @@ impl Admin {
     /// Changes a setting of brokers.
     ///
     /// # Errors
-    /// The first broker that failed; brokers before it have the new value.
+    /// The brokers that failed; the others have the new value.
     pub async fn update_broker_config(
         &self,
         target: &BrokerTarget,

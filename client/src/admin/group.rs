@@ -22,7 +22,7 @@ impl Admin {
     /// Creates or changes a consumer group on brokers.
     ///
     /// # Errors
-    /// The first broker that failed; brokers before it have the group.
+    /// The brokers that failed; the others have the group.
     pub async fn create_group(
         &self,
         target: &BrokerTarget,
@@ -36,7 +36,7 @@ impl Admin {
     /// Deletes a consumer group on brokers, and its progress if `with_offsets`.
     ///
     /// # Errors
-    /// The first broker that failed; brokers before it have lost the group.
+    /// The brokers that failed; the others have lost the group.
     pub async fn delete_group(
         &self,
         target: &BrokerTarget,

@@ -70,7 +70,7 @@ impl Member {
                     tracing::warn!(id, %error, "not sent back, consumed here again");
                     // The listener must see that it came before, however it comes again.
                     let mut again = ReceivedMessage::clone(&message);
-                    again.reconsume_times += 1;
+                    again.reconsume_times = again.reconsume_times.saturating_add(1);
                     kept.push(Arc::new(again));
                 }
             }

@@ -38,7 +38,8 @@ impl Member {
         };
         let Err(fault) = sent_back else { return Ok(()) };
         tracing::debug!(id = message.message_id(), %fault, "not sent back, sent to retry topic");
-        self.send_to_retry_topic(message, message.reconsume_times + 1, bound).await
+        let times = message.reconsume_times.saturating_add(1);
+        self.send_to_retry_topic(message, times, bound).await
     }
 
     fn reconsume_bound(&self) -> i32 {
