@@ -1,6 +1,8 @@
 //! The command line of `bench`.
 
 pub mod commands;
+mod help;
+pub mod limits;
 pub mod load;
 pub mod rules;
 pub mod said;
@@ -16,75 +18,16 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ringmq_version::VERSION;
 
 use crate::args::commands::{
-    CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, LimitsArgs, MixedArgs,
-    ProduceArgs, ReportArgs, RunArgs, ServeArgs, ServeNullArgs,
+    CompareArgs, ConsumeArgs, CrashArgs, EndToEndArgs, IdleArgs, KneeArgs, MixedArgs, ProduceArgs,
+    ReportArgs, RunArgs, ServeArgs,
 };
+use crate::args::help::{EXAMPLES, WORDS};
+use crate::args::limits::{LimitsArgs, ServeNullArgs};
+use crate::args::load::LoadArgs;
 use crate::args::said::Said;
 use crate::args::switch::SwitchArgs;
 use crate::args::versus::VersusArgs;
-use crate::report::files::with_extension;
-
-const EXAMPLES: &str = "\
-Examples:
-  bench produce                                  a broker of its own on real files
-  bench produce -n 127.0.0.1:9876 -t BenchTopic  a running cluster
-  bench produce -c 64 -d 32 --flush sync         64 connections, 32 messages in flight on each
-  bench produce --rate 10k -c 16                 open loop: latency from the intended send time
-  bench produce --client-cores 1                 the client bound to a core, off that of the broker
-  bench produce --verify                         prove that everything acknowledged can be read
-  bench consume                                  fill a topic and pull it over and over
-  bench consume -n 127.0.0.1:9876 --from last --produce 5k
-                                                 the age of messages as they arrive
-  bench consume --cold -c 4 -d 1                 a catch-up from the device
-  bench end-to-end --rate 5k                     from the intended send time to a consumer
-  bench mixed --rate 10k --readers 4             producers beside a catch-up
-  bench knee --bound p99=5ms                     the highest rate that keeps a promise
-  bench run bench/scenarios/sync-64x1.toml --json
-  bench produce --duration 25 -o before          a result to compare: 25 s, or --repeat 3
-  bench compare before.json after.json           is the second one worse? (exit code 5)
-  bench produce --rate 10k --report run.html     a page with plots
-  bench report before.json after.json -o o.html  saved results side by side
-  bench switch sendStageTracing=false,true -c 64 -d 32
-                                                 what a setting costs, within one run
-  bench limits -c 64 -d 1                        what this machine allows a broker
-  bench limits -n 127.0.0.1:9876                 what the way to a running cluster takes
-  bench versus --against tuned,ours --scenarios sync-64x1
-                                                 the race against Apache RocketMQ 5.5.0
-  bench consume --profile flame.svg              which code the broker's CPU time goes to (perf)
-  bench crash --rounds 20 --flush sync           kill -9 the broker under load, restart, prove
-
-Exit codes: 0 done, 1 failed (the text says why), 2 wrong command line or scenario file, 3 requests
-failed, most of an open loop was never sent, or nothing was counted, 4 a proof failed: an
-acknowledged message is missing, doubled, corrupt or out of order, or nothing was acknowledged, 5 a
-comparison found something worse or a race was lost, 6 a comparison or a race had too little to tell
-anything, or to say whether a goal is reached, 7 a race was not lost and has a goal that is missed,
-or limited by the machine, 130 stopped by Ctrl-C and 143 by SIGTERM: nothing more is sent, answers
-are awaited for 3 s, the table tells what was measured until then, and the broker that bench started
-is ended and its files removed.";
-
-/// What stands in the tables, for who meets it the first time.
-const WORDS: &str = "\
-Words of the tables:
-  closed loop           every answer sends the next request: says how much, not how late under load
-  open loop             requests have due times (--rate), whatever the broker does
-  service time          from handing a request to its connection until its answer
-  from intended time    the same from its due time (response time): the wait for a free slot counts
-  since its birth       age of a message when it arrives, by the clock of its producer
-  p99                   99 of 100 values are at most so large
-  values beyond         how many are larger: a percentile that rests on three of them says little,
-                        and one that rests on none is a dash
-  backlog               requests that were due and not sent at the end, since no slot was free
-  empty answers         pulls that were answered and brought no message
-  broker, per message   what its process and its device used, divided by the messages
-  waited for CPU        time that its threads could run and had no core
-  log flushes           of its commit logs; 0.05 means that 20 messages shared one
-  device writes, bytes, flushes
-                        of the whole device, so also what others had it do
-  null broker           reads, writes, flushes, answers and delivers, and does nothing else: how
-                        far a broker built as ours could get
-  floor                 a round trip and a write one after the other: no lone request is faster
-  meanwhile             CPU time that the host took, and the share of the time in which anybody on
-                        the machine waited for a CPU or for I/O: much of it spoils the figures";
+use crate::files::with_extension;
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]
@@ -100,7 +43,8 @@ const OWN_DEFAULTS: [(&str, &str, &str); 3] =
     [("consume", "connections", "4"), ("consume", "depth", "1"), ("crash", "flush", "sync")];
 
 impl Cli {
-    /// The grammar, with each command's own defaults, and without a word of what it never heeds.
+    /// The grammar, with each command's own defaults and examples, and without a word of what it
+    /// never heeds.
     fn grammar() -> clap::Command {
         let cli = Self::command().after_long_help(format!("{EXAMPLES}\n\n{WORDS}"));
         let cli = OWN_DEFAULTS.into_iter().fold(cli, |cli, (command, argument, value)| {
@@ -111,6 +55,10 @@ impl Cli {
         cli.mut_subcommands(|command| {
             let ignored = rules::never_heeded(command.get_name()).collect::<Vec<_>>();
             let hide = |argument: clap::Arg| argument.hide(true);
+            let command = match help::examples_of(command.get_name()) {
+                Some(examples) => command.after_help(examples),
+                None => command,
+            };
             ignored.into_iter().fold(command, |command, flag| command.mut_arg(flag, hide))
         })
     }
@@ -172,7 +120,7 @@ impl Cli {
     }
 }
 
-/// The workloads.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Send messages and measure how long the broker takes to acknowledge them.
@@ -234,19 +182,27 @@ pub enum Command {
 impl Command {
     /// Files that it will write its results to; of those with one beginning the first.
     pub fn files(&self) -> Vec<PathBuf> {
-        let output = match self {
-            Self::Produce(args) => &args.load.output,
-            Self::Consume(args) => &args.load.output,
-            Self::EndToEnd(args) => &args.load.output,
-            Self::Mixed(args) => &args.load.output,
-            Self::Knee(args) => &args.load.output,
-            Self::Idle(args) => return document(args.output.as_deref()).collect(),
-            Self::Switch(args) => return document(args.output.as_deref()).collect(),
-            Self::Report(args) => return vec![args.output.clone()],
-            _ => return Vec::new(),
-        };
-        let pictures = output.report.iter().chain(&output.profile).cloned();
-        document(output.output.as_deref()).chain(pictures).collect()
+        match self {
+            Self::Idle(args) => document(args.output.as_deref()).collect(),
+            Self::Switch(args) => document(args.output.as_deref()).collect(),
+            Self::Report(args) => vec![args.output.clone()],
+            _ => self.load().map_or_else(Vec::new, |LoadArgs { output, .. }| {
+                let pictures = output.report.iter().chain(&output.profile).cloned();
+                document(output.output.as_deref()).chain(pictures).collect()
+            }),
+        }
+    }
+
+    /// The load that it puts on a broker; none where it has other arguments, or puts none there.
+    pub fn load(&self) -> Option<&LoadArgs> {
+        match self {
+            Self::Produce(args) => Some(&args.load),
+            Self::Consume(args) => Some(&args.load),
+            Self::EndToEnd(args) => Some(&args.load),
+            Self::Mixed(args) => Some(&args.load),
+            Self::Knee(args) => Some(&args.load),
+            _ => None,
+        }
     }
 }
 
@@ -287,6 +243,18 @@ mod tests {
             let has = |option: &&str| longs.contains(&option.trim_start_matches("--"));
             let had: Vec<_> = OutputArgs::IN_FULL.into_iter().filter(has).collect();
             assert_eq!(had, in_full, "{command}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_has_examples_of_its_own() {
+        let grammar = Cli::grammar();
+        for command in grammar.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let own = format!("  bench {} ", command.get_name());
+            let examples = help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("{own}"));
+            let is_own = |line: &str| line.starts_with(&own) || line.starts_with("   ");
+            assert!(examples.starts_with(&own) && examples.lines().all(is_own), "{help}");
         }
     }
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::BenchError;
+use crate::files::with_extension;
 use crate::limits::device;
 use crate::page_cache;
-use crate::report::files::with_extension;
 
 /// Files that were dropped from the page cache.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ use crate::args::commands::{Begin, ConsumeArgs};
 use crate::args::load::PaceArgs;
 use crate::cold_log::ColdLog;
 use crate::consume::sends::Sends;
-use crate::driver::Load;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::{self, Limits};
@@ -39,7 +38,7 @@ pub async fn run(args: &ConsumeArgs) -> Result<Ending, BenchError> {
     let rate = args.produce.or(target.store().is_some().then_some(PRODUCE_DEFAULT));
     let rate = rate.filter(|_| args.from == Begin::Last);
     let sends = rate.map(|rate| Sends::new(target, &args.load, rate));
-    let plan = Rc::new(plan(args, sends.as_ref()));
+    let plan = plan(args, sends.as_ref());
     let limits = match &sends {
         Some(sends) => Limits::of_sends(target, &sends.load(&args.load)).await?,
         None => None,
@@ -106,7 +105,7 @@ fn plan(args: &ConsumeArgs, sends: Option<&Sends>) -> PullPlan {
 async fn repeat(
     args: &ConsumeArgs,
     Prepared { target, profile, cold }: &Prepared,
-    plan: &Rc<PullPlan>,
+    plan: &PullPlan,
     sends: Option<&Sends>,
 ) -> Result<Vec<Measured>, BenchError> {
     let seed = ringmq_runtime::random::seed_u64();
@@ -114,8 +113,7 @@ async fn repeat(
     let pace = &PaceArgs { warm_up, ..args.load.pace.clone() };
     measure::repeat(target, pace, &args.load.output, false, async |again| {
         let schedule = pace.schedule(seed.wrapping_add(u64::from(again)));
-        let load = Load::on(target.clients(), schedule);
-        readers::connect(target, pace, plan, &load).await?;
+        let load = readers::connect(target, pace, plan, schedule).await?;
         if let Some(cold) = cold {
             cold.check().await?;
         }

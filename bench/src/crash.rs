@@ -19,7 +19,6 @@ use crate::error::BenchError;
 use crate::produce::Producers;
 use crate::proof::journal::Verdict;
 use crate::proof::{self, read_back};
-use crate::record::tally::Tally;
 use crate::target::Target;
 use crate::workload::send::Acks;
 use crate::workload::topics::Spread;
@@ -63,10 +62,8 @@ async fn load_until_killed(args: &CrashArgs, target: &mut Target) -> Result<Arc<
     let producers = Producers::new(target, &message(args), pace.header.serialize());
     let acks = Acks::new(producers.run);
     let load = producers.connect(target, &pace, 0, Some(acks.clone())).await?;
-    let running = task::spawn("bench load", async move {
-        let timing = Timing { warm_up: Duration::ZERO, duration: ROUND_LIMIT };
-        load.run(timing, Tally::default(), |_, _| ()).await
-    });
+    let timing = Timing { warm_up: Duration::ZERO, duration: ROUND_LIMIT };
+    let running = load.run_beside("bench load", timing);
     let span = KILL_AFTER_MS.end - KILL_AFTER_MS.start;
     let pause = KILL_AFTER_MS.start + random::seed_u64() % span;
     task::sleep(Duration::from_millis(pause)).await;

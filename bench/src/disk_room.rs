@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::error::BenchError;
-use crate::report::files;
+use crate::files;
 
 /// The limit of a broker that says nothing else, ours and Apache's: `diskSpaceCleanForciblyRatio`.
 pub const LIMIT_DEFAULT: f64 = 0.85;
@@ -36,8 +36,7 @@ pub fn nearly_full(whose: &str, used: f64, limit: f64) -> String {
 /// # Errors
 /// Its file system is nearly full, or does not tell.
 pub async fn check(directory: &Path) -> Result<(), BenchError> {
-    let space = files::free_space(directory).await?;
-    checked(directory, 1.0 - space.available as f64 / space.total.max(1) as f64)
+    checked(directory, files::used_share(directory).await?)
 }
 
 fn checked(directory: &Path, used: f64) -> Result<(), BenchError> {

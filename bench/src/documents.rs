@@ -6,12 +6,11 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use ringmq_runtime::disk::Disk;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::BenchError;
-use crate::report::files::split;
+use crate::files;
 
 /// Largest result that is read: a day of seconds has 20 MB.
 const DOCUMENT_MAX_BYTES: usize = 256 << 20;
@@ -196,9 +195,7 @@ pub async fn read<T: DeserializeOwned>(path: &Path, wanted: Wanted) -> Result<T,
 /// # Errors
 /// It is not there, or cannot be read.
 pub async fn bytes(path: &Path, wanted: Wanted, max_bytes: usize) -> Result<Vec<u8>, BenchError> {
-    let (directory, name) = split(path);
-    let read = async { Disk::live(directory)?.read_all(name, max_bytes).await }.await;
-    read.map_err(|error| match error.kind() {
+    files::read(path, max_bytes).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => wrong(path, wanted, Found::Nothing),
         ErrorKind::IsADirectory => wrong(path, wanted, Found::Directory),
         _ => BenchError::file(path, error),

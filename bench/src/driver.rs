@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::task;
+use ringmq_runtime::task::{self, Task};
 
 use crate::driver::clients::{Clients, Place};
 use crate::driver::demand::Demand;
@@ -131,6 +131,16 @@ impl Load {
             place.forget().await;
         }
         tally
+    }
+
+    /// As [`Load::run`] with a tally of its own, where nobody is shown the seconds.
+    pub async fn run_unseen(self: &Rc<Self>, timing: Timing) -> Tally {
+        self.run(timing, Tally::default(), |_, _| ()).await
+    }
+
+    /// As [`Load::run_unseen`], in a task of this name, beside what the caller does meanwhile.
+    pub fn run_beside(self: Rc<Self>, name: &'static str, timing: Timing) -> Task<Tally> {
+        task::spawn(name, async move { self.run_unseen(timing).await })
     }
 
     async fn drive(&self, timing: Timing, tally: Tally, show: impl Fn(&Second, bool)) -> Tally {

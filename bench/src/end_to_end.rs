@@ -35,32 +35,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     let pulls = Pulls { batch: args.pull_batch, body_max_bytes: args.load.message.size.max };
     let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
     let limits = Limits::of_deliveries(&target, args).await?;
-    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
-    let mut received = Vec::new();
-    let mut sent = Vec::new();
-    let clock = measure::Clock::start(&args.load.output);
-    stop::table_follows();
-    for again in 0..args.load.pace.repeat {
-        if stop::is_requested() {
-            break;
-        }
-        let consumers = consumers(args, &target, producers.run).await?;
-        let load = producers.connect(&target, &args.load.pace, again, None).await?;
-        if let Some(messages) = args.load.pace.messages {
-            load.stop_after(messages);
-        }
-        let timing = args.load.pace.timing();
-        let steps = Tally::default().with_steps(&args.load.pace.steps());
-        let sending =
-            task::spawn("bench producers", async move { load.run(timing, steps, |_, _| ()).await });
-        profile.record(&target, timing);
-        let tally = clock.tally(&args.load.pace);
-        let mut measured = measure::once(&target, &args.load.pace, &consumers, tally).await;
-        let sends = sending.await;
-        measured.tally.take_backlogs(&sends);
-        received.push(measured);
-        sent.push(Measured { tally: sends, ..Measured::default() });
-    }
+    let Runs { received, sent } = repeat(args, &target, &profile).await?;
     let workload =
         format!("end to end: {}; {} consuming connections", args.load.describe(), args.consumers);
     let mut report = Report::new(workload, LATENCY_OF, &received);
@@ -73,6 +48,48 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     Ok(report.ending())
 }
 
+/// What the repetitions came to.
+#[derive(Default)]
+struct Runs {
+    /// At the consumers.
+    received: Vec<Measured>,
+    /// At the producers.
+    sent: Vec<Measured>,
+}
+
+/// Sends to consumers that wait, as often as was asked for.
+async fn repeat(
+    args: &EndToEndArgs,
+    target: &Target,
+    profile: &Profile,
+) -> Result<Runs, BenchError> {
+    let (pace, message) = (&args.load.pace, &args.load.message);
+    let producers = Producers::new(target, message, pace.header.serialize());
+    let clock = measure::Clock::start(&args.load.output);
+    let mut runs = Runs::default();
+    stop::table_follows();
+    for again in 0..pace.repeat {
+        if stop::is_requested() {
+            break;
+        }
+        let consumers = consumers(args, target, producers.run).await?;
+        let load = producers.connect(target, pace, again, None).await?;
+        if let Some(messages) = pace.messages {
+            load.stop_after(messages);
+        }
+        let (timing, steps) = (pace.timing(), Tally::default().with_steps(&pace.steps()));
+        let sending =
+            task::spawn("bench producers", async move { load.run(timing, steps, |_, _| ()).await });
+        profile.record(target, timing);
+        let mut measured = measure::once(target, pace, &consumers, clock.tally(pace)).await;
+        let sends = sending.await;
+        measured.tally.take_backlogs(&sends);
+        runs.received.push(measured);
+        runs.sent.push(Measured::of(sends));
+    }
+    Ok(runs)
+}
+
 /// Connections that wait at the end of every queue.
 ///
 /// # Errors
@@ -82,11 +99,8 @@ pub async fn consumers(
     target: &Target,
     run: u64,
 ) -> Result<Rc<Load>, BenchError> {
-    let plan = Rc::new(pull_plan(args, run));
     let pace = PaceArgs { connections: args.consumers, ..args.load.pace.clone() };
-    let load = Load::on(target.clients(), None);
-    readers::connect(target, &pace, &plan, &load).await?;
-    Ok(load)
+    readers::connect(target, &pace, &pull_plan(args, run), None).await
 }
 
 /// What they have in common: they count the messages of `run`.

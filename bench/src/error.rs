@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ringmq_runtime::start::StartError;
 use thiserror::Error;
@@ -61,6 +62,35 @@ pub enum BenchError {
          and not that of a broker (10911)"
     )]
     NotANameServer(String),
+    /// A name server with which no master has registered.
+    #[error(
+        "expected a master that has registered with the name server at {0}, found none: start a \
+         broker with namesrvAddr={0}, or name another name server (-n HOST:PORT)"
+    )]
+    NoMaster(String),
+    /// A topic that was created does not appear in the routes.
+    #[error(
+        "topic {topic} was created, and after {waited:?} the name server at {namesrv} has no route \
+         to it: see whether its brokers still register there (mqadmin clusterList)"
+    )]
+    NoRoute {
+        /// Which.
+        topic: String,
+        /// Who was asked.
+        namesrv: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// A peer that is connected and silent.
+    #[error("{who} has not answered {asked} in {waited:?}: see whether it runs, and its log")]
+    NoAnswer {
+        /// The peer.
+        who: String,
+        /// The request code by its name, or its number.
+        asked: String,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// A connection that was made has failed.
     #[error("connection to {addr} lost: {error}")]
     Network {
@@ -128,7 +158,7 @@ pub enum BenchError {
     /// No rate was good.
     #[error("no rate keeps {0}")]
     NoKnee(String),
-    /// A program of somebody else.
+    /// A program or a server that bench needs beside the broker.
     #[error("{program}: {what}")]
     Program {
         /// Its name.
@@ -140,11 +170,14 @@ pub enum BenchError {
     #[error("race: {0}")]
     Race(String),
     /// What should come from the device would come from memory.
-    #[error("{0:.1} % of what should be read cold is in the page cache")]
+    #[error(
+        "expected what is to be read cold in no cache, found {0:.1} % of it in the page cache: end \
+         what else reads or copies those files, and run again"
+    )]
     NotCold(f64),
     /// A process of ours that goes on.
-    #[error("the broker was asked to end and had not after {0:?}")]
-    DoesNotEnd(std::time::Duration),
+    #[error("the broker was asked to end and had not after {0:?}: it is killed, its files stay")]
+    DoesNotEnd(Duration),
     /// A disk on which nothing can be measured.
     #[error("{0}")]
     DiskFull(String),
@@ -159,7 +192,7 @@ impl BenchError {
         Self::File { path: path.to_owned(), error }
     }
 
-    /// Trouble with a program of somebody else.
+    /// Trouble with a program or a server that bench needs beside the broker.
     pub fn program(program: &str, what: impl ToString) -> Self {
         Self::Program { program: program.to_owned(), what: what.to_string() }
     }

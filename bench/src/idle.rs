@@ -13,13 +13,14 @@ use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::files;
 use crate::limits::round_trip::RoundTrip;
 use crate::limits::{self, null_figures};
 use crate::measure::Measured;
 use crate::observe::{Machine, Meanwhile};
 use crate::readers;
 use crate::record::tally::Tally;
-use crate::report::{Report, files, table};
+use crate::report::{Report, saved, table};
 use crate::stop;
 use crate::target::Target;
 use crate::workload::pull::{PullPlan, Reading};
@@ -38,7 +39,7 @@ pub struct Waiting {
     seconds: f64,
     /// Answers per second: pulls whose wait was over, asked again at once.
     answers_per_second: f64,
-    /// CPU time of the broker in percent of one core; none for a running cluster.
+    /// CPU time of the broker in percent of one core; none where its processes are not known.
     pub cpu_percent: Option<f64>,
     /// Its resident memory at the end.
     rss_bytes: Option<u64>,
@@ -97,13 +98,12 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
     let before = target.usage();
     let plan = plan(args);
-    let load = Load::on(target.clients(), None);
-    readers::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    let load = readers::connect_waiting(&target, args.connections, args.depth, &plan).await?;
     let waited = wait(args, &target, load).await;
     let waiting = waiting(args, &target, &plan, before, &waited).await?;
     let workload = format!("idle: pulls that wait up to {} s", waiting.hold_s);
     let meanwhile = waited.meanwhile.strain();
-    let measured = Measured { tally: waited.tally, ..Measured::default() };
+    let measured = Measured::of(waited.tally);
     let mut report = Report::new(workload, LATENCY_OF, std::slice::from_ref(&measured));
     report.waiting = Some(waiting);
     report.environment =
@@ -120,14 +120,14 @@ pub async fn run(args: &IdleArgs) -> Result<Ending, BenchError> {
 }
 
 /// What the pulls have in common.
-pub fn plan(args: &IdleArgs) -> Rc<PullPlan> {
-    Rc::new(PullPlan {
+pub fn plan(args: &IdleArgs) -> PullPlan {
+    PullPlan {
         reading: Reading::Tail,
         batch: 32,
         subscription: "*".to_owned(),
         hold: args.hold,
         serialize: args.header.serialize(),
-    })
+    }
 }
 
 /// Pulls that waited, and what the broker was like when their time began and ended.
@@ -148,8 +148,7 @@ fn pulls(args: &IdleArgs) -> u64 {
 async fn wait(args: &IdleArgs, target: &Target, load: Rc<Load>) -> Waited {
     // The first waits end at about the same time; the measured time holds whole waits.
     let timing = Timing { warm_up: args.warm_up, duration: args.duration };
-    let run = async move { load.run(timing, Tally::default(), |_, _| ()).await };
-    let waiting = task::spawn("bench idle", run);
+    let waiting = load.run_beside("bench idle", timing);
     eprintln!("{} pulls wait for {:?}", pulls(args), timing.warm_up + timing.duration);
     stop::table_follows();
     let _ = task::timeout(timing.warm_up, stop::requested()).await;
@@ -190,7 +189,7 @@ async fn waiting(
 }
 
 async fn write(prefix: &Path, report: &Report, tally: &Tally) -> Result<(), BenchError> {
-    let rows = files::seconds(std::iter::once(&tally.seconds[..]));
+    let rows = saved::seconds(std::iter::once(&tally.seconds[..]));
     for (extension, bytes) in [("json", report.to_json().into_bytes()), ("csv", rows)] {
         let path = files::with_extension(prefix, extension);
         files::replace(&path, &bytes).await?;

@@ -14,6 +14,7 @@ mod comparison;
 mod delivery;
 pub mod device;
 pub mod floor;
+mod machine;
 mod memory;
 pub mod null_broker;
 pub mod null_figures;

@@ -15,6 +15,7 @@ mod end_to_end;
 mod ending;
 mod environment;
 mod error;
+mod files;
 mod idle;
 mod knee;
 mod leftovers;
@@ -31,6 +32,7 @@ mod proof;
 mod readers;
 mod record;
 mod report;
+mod seed;
 mod stages;
 mod stop;
 mod switch;
@@ -49,7 +51,6 @@ use crate::documents::Wanted;
 use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::limits::null_broker;
-use crate::report::files;
 use crate::target::{child, embedded};
 
 fn main() -> ExitCode {

@@ -21,12 +21,19 @@ use crate::target::Target;
 pub struct Measured {
     /// What was counted.
     pub tally: Tally,
-    /// What the broker's process used, when bench started it.
+    /// What the broker's processes used, where these are known.
     pub used: Option<Used>,
     /// What the machine did meanwhile, where that was watched.
     pub meanwhile: Option<Meanwhile>,
     /// The stages of sends in the counted time, where the brokers were asked to time them.
     pub stages: Vec<BrokerStages>,
+}
+
+impl Measured {
+    /// What was counted of a load, where nobody looked at broker and machine.
+    pub fn of(tally: Tally) -> Self {
+        Self { tally, ..Self::default() }
+    }
 }
 
 /// What a broker used for some messages, the warm-up included.

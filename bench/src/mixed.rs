@@ -3,8 +3,6 @@
 
 use std::rc::Rc;
 
-use ringmq_runtime::task;
-
 use crate::args::commands::MixedArgs;
 use crate::args::load::PaceArgs;
 use crate::driver::Load;
@@ -32,30 +30,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     let target = Rc::new(Target::open_for(&args.load.target, pulls).await?);
     let limits = Limits::of_sends(&target, &args.load).await?;
     produce::fill(&target, &args.load.pace, &args.load.message, args.fill).await?;
-    let producers = Producers::new(&target, &args.load.message, args.load.pace.header.serialize());
-    let clock = Clock::start(&args.load.output);
-    let (mut alone, mut sends, mut reads) = (Vec::new(), Vec::new(), Vec::new());
-    stop::table_follows();
-    for again in 0..args.load.pace.repeat {
-        if stop::is_requested() {
-            break;
-        }
-        eprintln!("sends alone");
-        let load = producers.connect(&target, &args.load.pace, again * 2, None).await?;
-        alone.push(measure::once(&target, &args.load.pace, &load, Tally::default()).await);
-        eprintln!("sends beside {} readers", args.readers);
-        let load = producers.connect(&target, &args.load.pace, again * 2 + 1, None).await?;
-        let readers = readers(args, &target).await?;
-        let timing = args.load.pace.timing();
-        let reading = task::spawn("bench readers", async move {
-            readers.run(timing, Tally::default(), |_, _| ()).await
-        });
-        profile.record(&target, timing);
-        sends.push(
-            measure::once(&target, &args.load.pace, &load, clock.tally(&args.load.pace)).await,
-        );
-        reads.push(Measured { tally: reading.await, ..Measured::default() });
-    }
+    let Runs { alone, sends, reads } = repeat(args, &target, &profile).await?;
     let workload = format!(
         "mixed: {}; beside {} readers with up to {} messages a pull",
         args.load.describe(),
@@ -80,6 +55,41 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     Ok(report.ending())
 }
 
+/// What the repetitions came to.
+#[derive(Default)]
+struct Runs {
+    /// Sends without readers.
+    alone: Vec<Measured>,
+    /// The same beside the readers.
+    sends: Vec<Measured>,
+    reads: Vec<Measured>,
+}
+
+/// Sends alone and beside readers, as often as was asked for.
+async fn repeat(args: &MixedArgs, target: &Target, profile: &Profile) -> Result<Runs, BenchError> {
+    let (pace, message) = (&args.load.pace, &args.load.message);
+    let producers = Producers::new(target, message, pace.header.serialize());
+    let clock = Clock::start(&args.load.output);
+    let mut runs = Runs::default();
+    stop::table_follows();
+    for again in 0..pace.repeat {
+        if stop::is_requested() {
+            break;
+        }
+        eprintln!("sends alone");
+        let load = producers.connect(target, pace, again * 2, None).await?;
+        runs.alone.push(measure::once(target, pace, &load, Tally::default()).await);
+        eprintln!("sends beside {} readers", args.readers);
+        let load = producers.connect(target, pace, again * 2 + 1, None).await?;
+        let readers = readers(args, target).await?;
+        let reading = readers.run_beside("bench readers", pace.timing());
+        profile.record(target, pace.timing());
+        runs.sends.push(measure::once(target, pace, &load, clock.tally(pace)).await);
+        runs.reads.push(Measured::of(reading.await));
+    }
+    Ok(runs)
+}
+
 /// Reads what there is, from the first message to the end and again.
 fn plan(args: &MixedArgs) -> PullPlan {
     PullPlan::replay(args.pull_batch, args.load.pace.header.serialize())
@@ -87,9 +97,6 @@ fn plan(args: &MixedArgs) -> PullPlan {
 
 /// Connections that do so.
 async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchError> {
-    let plan = Rc::new(plan(args));
     let pace = PaceArgs { connections: args.readers, depth: 1, ..args.load.pace.clone() };
-    let load = Load::on(target.clients(), None);
-    readers::connect(target, &pace, &plan, &load).await?;
-    Ok(load)
+    readers::connect(target, &pace, &plan(args), None).await
 }

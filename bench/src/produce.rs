@@ -17,7 +17,6 @@ use crate::measure;
 use crate::profile::Profile;
 use crate::proof::journal::ACKS_MAX;
 use crate::proof::{self, read_back};
-use crate::record::tally::Tally;
 use crate::report::Report;
 use crate::stop;
 use crate::target::Target;
@@ -88,7 +87,7 @@ pub async fn fill(
     let load = producers.connect(target, &pace, 0, None).await?;
     load.stop_after(messages);
     let timing = Timing { warm_up: Duration::ZERO, duration: FILL_LIMIT };
-    let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+    let tally = load.run_unseen(timing).await;
     tally.total.errors.lines().for_each(|line| eprintln!("while filling, {line}"));
     Ok(())
 }

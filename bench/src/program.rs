@@ -1,4 +1,5 @@
-//! Programs of a race: started, watched through their output, and always ended by their number.
+//! Programs that bench needs beside its own: the brokers of a race, perf, tools of the page cache.
+//! Started, watched through their output, and always ended by their number.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -11,8 +12,8 @@ use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{process, task};
 
 use crate::error::BenchError;
+use crate::files;
 use crate::leftovers;
-use crate::report::files;
 use crate::target::child::ask_to_end;
 
 /// Time between two looks at a program.
@@ -57,8 +58,7 @@ impl Program {
 
     /// What it has written so far.
     pub async fn output(&self) -> String {
-        let (directory, name) = files::split(&self.log);
-        let read = async { Disk::live(directory)?.read_all(name, OUTPUT_MAX_BYTES).await }.await;
+        let read = files::read(&self.log, OUTPUT_MAX_BYTES).await;
         String::from_utf8_lossy(&read.unwrap_or_default()).into_owned()
     }
 

@@ -4,28 +4,29 @@ use std::rc::Rc;
 
 use crate::args::load::PaceArgs;
 use crate::driver::Load;
+use crate::driver::schedule::Schedule;
 use crate::error::BenchError;
 use crate::proof::journal::QueueNumber;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
 
-/// Opens the connections: each broker gets its share of them, and its queues are spread over the
-/// slots of those.
+/// Opens the connections of a load with this schedule; none: closed loop. Each broker gets its
+/// share of them, and its queues are spread over the slots of those.
 ///
 /// # Errors
 /// A broker cannot be reached, or there is nothing to read.
 pub async fn connect(
     target: &Target,
     pace: &PaceArgs,
-    plan: &Rc<PullPlan>,
-    load: &Rc<Load>,
-) -> Result<(), BenchError> {
+    plan: &PullPlan,
+    schedule: Option<Schedule>,
+) -> Result<Rc<Load>, BenchError> {
     let cursors = match plan.reading {
         Reading::Replay(_) => Cursors::Exactly,
         Reading::Tail | Reading::TailOf(_) | Reading::EndToEnd(_) => Cursors::PerQueue,
     };
-    open(target, (pace.connections, pace.depth), cursors, plan, load).await
+    open(target, (pace.connections, pace.depth), cursors, plan, schedule).await
 }
 
 /// As [`connect`], with `connections x depth` pulls that wait, however few queues there are.
@@ -36,19 +37,19 @@ pub async fn connect_waiting(
     target: &Target,
     connections: u32,
     depth: u32,
-    plan: &Rc<PullPlan>,
-    load: &Rc<Load>,
-) -> Result<(), BenchError> {
-    open(target, (connections, depth), Cursors::Exactly, plan, load).await
+    plan: &PullPlan,
+) -> Result<Rc<Load>, BenchError> {
+    open(target, (connections, depth), Cursors::Exactly, plan, None).await
 }
 
 async fn open(
     target: &Target,
     (connections, depth): (u32, u32),
     count: Cursors,
-    plan: &Rc<PullPlan>,
-    load: &Rc<Load>,
-) -> Result<(), BenchError> {
+    plan: &PullPlan,
+    schedule: Option<Schedule>,
+) -> Result<Rc<Load>, BenchError> {
+    let load = Load::on(target.clients(), schedule);
     let replays = matches!(plan.reading, Reading::Replay(_));
     let mut found = false;
     for broker in 0..target.broker_count() {
@@ -61,12 +62,12 @@ async fn open(
         let connections = connections.div_ceil(target.broker_count());
         for cursors in cursors(positions, connections, depth, count) {
             let slots = u32::try_from(cursors.len()).expect("bounded by the command line");
-            let plan = PullPlan::clone(plan);
+            let plan = plan.clone();
             let work = move || PullWork::new(Rc::new(plan), cursors);
             load.connect(target.broker_addr(broker), slots, work).await?;
         }
     }
-    if found { Ok(()) } else { Err(BenchError::EmptyTopic(target.topic(0).to_string())) }
+    if found { Ok(load) } else { Err(BenchError::EmptyTopic(target.topic(0).to_string())) }
 }
 
 /// How many cursors a reader has.

@@ -3,10 +3,10 @@
 pub mod broker_use;
 pub mod command;
 pub mod environment;
-pub mod files;
 pub mod html;
 pub mod live;
 pub mod outcome;
+pub mod saved;
 pub mod sections;
 pub mod table;
 
@@ -172,7 +172,7 @@ impl Report {
             false => self.print(&OutputArgs::IN_FULL),
         }
         if let Some(prefix) = &output.output {
-            for path in files::write(prefix, self, runs).await? {
+            for path in saved::write(prefix, self, runs).await? {
                 eprintln!("written: {}", path.display());
             }
         }

@@ -4,6 +4,8 @@
 //! on: bench does so when the warm-up is over, reads them at the end, and leaves the setting as it
 //! was. A broker that does not know the setting tells nothing.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringmq_protocol::bodies::send_stage::SendStage;
@@ -69,7 +71,18 @@ impl From<SendStage> for Stage {
 
 /// The brokers of a run that time their stages.
 pub struct Traced {
-    starting: Task<Result<Vec<TracedBroker>, BenchError>>,
+    /// The warm-up is over: from now on a broker may have been told.
+    has_begun: Rc<Cell<bool>>,
+    starting: Task<Begun>,
+}
+
+/// What came of turning it on.
+#[derive(Default)]
+struct Begun {
+    /// Those that may have it on.
+    brokers: Vec<TracedBroker>,
+    /// Why they are not all of them.
+    error: Option<BenchError>,
 }
 
 struct TracedBroker {
@@ -81,46 +94,69 @@ struct TracedBroker {
 impl Traced {
     /// Has all brokers begin at zero when `warm_up` is over.
     pub fn start(target: &Target, warm_up: Duration) -> Self {
-        let brokers: Vec<_> = (0..target.broker_count())
+        let brokers = (0..target.broker_count())
             .map(|broker| target.broker_addr(broker).to_owned())
             .collect();
-        let starting = async move {
-            task::sleep(warm_up).await;
-            let mut traced = Vec::new();
-            for addr in brokers {
-                let mut caller = Caller::connect(&addr).await?;
-                let was_on = !read(&mut caller).await?.is_empty();
-                if was_on {
-                    switch(&mut caller, false).await?;
-                }
-                switch(&mut caller, true).await?;
-                traced.push(TracedBroker { addr, was_on });
-            }
-            Ok(traced)
-        };
-        Self { starting: task::spawn("stage tracing", starting) }
+        Self::start_at(brokers, warm_up)
     }
 
-    /// What they have timed since; nothing when the run ended within the warm-up.
+    fn start_at(brokers: Vec<String>, warm_up: Duration) -> Self {
+        let has_begun = Rc::new(Cell::new(false));
+        let begins = Rc::clone(&has_begun);
+        let starting = async move {
+            task::sleep(warm_up).await;
+            begins.set(true);
+            let mut begun = Begun::default();
+            for addr in brokers {
+                begun.error = begin(addr, &mut begun.brokers).await.err();
+                if begun.error.is_some() {
+                    break;
+                }
+            }
+            begun
+        };
+        Self { has_begun, starting: task::spawn("stage tracing", starting) }
+    }
+
+    /// What they have timed since; nothing when the run ended within the warm-up. The setting of
+    /// each is as it was, also where others fail.
     ///
     /// # Errors
     /// A broker cannot be reached, or refuses.
     pub async fn finish(self) -> Result<Vec<BrokerStages>, BenchError> {
-        if !self.starting.is_finished() {
+        if !self.has_begun.get() {
             return Ok(Vec::new());
         }
+        let Begun { brokers, error } = self.starting.await;
         let mut told = Vec::new();
-        for TracedBroker { addr, was_on } in self.starting.await? {
-            let mut caller = Caller::connect(&addr).await?;
-            let stages = read(&mut caller).await?;
-            if !was_on {
-                switch(&mut caller, false).await?;
-            }
-            let stages = stages.into_iter().map(Stage::from).collect();
-            told.push(BrokerStages { broker: addr, stages });
+        for broker in brokers {
+            told.push(end(broker).await);
         }
-        Ok(told)
+        match error {
+            Some(error) => Err(error),
+            None => told.into_iter().collect(),
+        }
     }
+}
+
+/// Has a broker begin at zero, and adds it to those that may have the setting on.
+async fn begin(addr: String, brokers: &mut Vec<TracedBroker>) -> Result<(), BenchError> {
+    let mut caller = Caller::connect(&addr).await?;
+    let was_on = !read(&mut caller).await?.is_empty();
+    brokers.push(TracedBroker { addr, was_on });
+    if was_on {
+        switch(&mut caller, false).await?;
+    }
+    switch(&mut caller, true).await
+}
+
+/// What a broker has timed; its setting is as it was, then.
+async fn end(TracedBroker { addr, was_on }: TracedBroker) -> Result<BrokerStages, BenchError> {
+    let mut caller = Caller::connect(&addr).await?;
+    let stages = read(&mut caller).await?;
+    switch(&mut caller, was_on).await?;
+    let stages = stages.into_iter().map(Stage::from).collect();
+    Ok(BrokerStages { broker: addr, stages })
 }
 
 async fn read(caller: &mut Caller) -> Result<Vec<SendStage>, BenchError> {
@@ -129,4 +165,44 @@ async fn read(caller: &mut Caller) -> Result<Vec<SendStage>, BenchError> {
 
 async fn switch(caller: &mut Caller, is_on: bool) -> Result<(), BenchError> {
     caller.change_setting(SETTING, if is_on { "true" } else { "false" }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::target::fake::Fake;
+
+    #[test]
+    fn a_run_that_ends_while_brokers_are_switched_on_leaves_none_of_them_on() {
+        shards::block_on(async {
+            let brokers = [Fake::start(), Fake::start()];
+            let addresses = brokers.iter().map(|broker| broker.address.clone()).collect();
+            let traced = Traced::start_at(addresses, Duration::ZERO);
+            while *brokers[0].value.borrow() != "true" && !traced.starting.is_finished() {
+                task::yield_now().await;
+            }
+            let told = traced.finish().await.unwrap();
+            assert_eq!(told.len(), brokers.len());
+            assert_eq!(brokers.map(|broker| broker.value.borrow().clone()), ["false", "false"]);
+        });
+    }
+
+    #[test]
+    fn a_broker_that_refuses_leaves_no_other_on() {
+        shards::block_on(async {
+            let brokers = [Fake::start(), Fake::start(), Fake::start()];
+            let addresses = brokers.iter().map(|broker| broker.address.clone()).collect();
+            brokers[2].refuses.set("true");
+            let traced = Traced::start_at(addresses, Duration::ZERO);
+            while !traced.starting.is_finished() {
+                task::yield_now().await;
+            }
+            brokers[0].hangs_up.set(true);
+            assert!(traced.finish().await.is_err());
+            let values = brokers.map(|broker| broker.value.borrow().clone());
+            assert_eq!(values, ["true", "false", "false"], "the first hung up");
+        });
+    }
 }

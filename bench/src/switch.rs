@@ -9,8 +9,6 @@
 
 mod brokers;
 mod disks;
-#[cfg(test)]
-mod fake;
 mod pairs;
 
 use std::rc::Rc;
@@ -19,7 +17,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::{random, task};
+use ringmq_runtime::task;
 use serde::Serialize;
 
 use crate::args::switch::{Setting, SwitchArgs};
@@ -27,25 +25,23 @@ use crate::driver::{Load, Timing};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
+use crate::files;
 use crate::observe::{Machine, Strain};
 use crate::produce::Producers;
-use crate::record::tally::Tally;
-use crate::report::{environment, files};
+use crate::report::environment;
+use crate::seed;
 use crate::stop;
 use crate::switch::brokers::Switches;
 use crate::switch::disks::Disks;
 use crate::switch::pairs::{Figure, Slice};
 use crate::target::Target;
 
-/// Seeds are short enough to be typed.
-const SEEDS: u64 = 1_000_000;
-
 /// A switch takes milliseconds; with so much for each the load does not end before the slices.
 const SWITCH_MAX: Duration = Duration::from_secs(10);
 
-/// What came of it.
+/// What the second value costs, and from what that is drawn.
 #[derive(Debug, Serialize)]
-struct Outcome {
+struct SettingCost {
     setting: Setting,
     load: String,
     seed: u64,
@@ -75,14 +71,14 @@ pub async fn run(args: &SwitchArgs) -> Result<Ending, BenchError> {
         measure(args, &target, switches, &mut disks).await
     };
     let measured = brokers::restored(&args.setting.key, measured).await?;
-    let outcome = Outcome::of(args, measured, Environment::of(&target).await);
-    outcome.tell(args).await?;
+    let cost = SettingCost::of(args, measured, Environment::of(&target).await);
+    cost.tell(args).await?;
     target.ended_well();
-    Ok(outcome.ending())
+    Ok(cost.ending())
 }
 
 /// What one run has found.
-struct Measured {
+struct MeasuredSlices {
     seed: u64,
     slices: Vec<Slice>,
     /// Why not all of them were measured, where a disk was the reason.
@@ -98,16 +94,12 @@ async fn measure(
     target: &Rc<Target>,
     switches: &mut Switches,
     disks: &mut Disks,
-) -> Result<Measured, BenchError> {
-    let seed = args.seed.unwrap_or_else(|| random::seed_u64() % SEEDS);
+) -> Result<MeasuredSlices, BenchError> {
+    let seed = seed::named_or_new(args.seed);
     let producers = Producers::new(target, &args.message, args.pace.header.serialize());
     let load = producers.connect(target, &args.pace, 0, None).await?;
     announce(args, seed);
-    let running = {
-        let (load, timing) = (Rc::clone(&load), timing(args));
-        let run = async move { load.run(timing, Tally::default(), |_, _| ()).await };
-        task::spawn("bench switch", run)
-    };
+    let running = Rc::clone(&load).run_beside("bench switch", timing(args));
     let before = Machine::look().await;
     let run = Run { args, target, load: &load, switches };
     let measured = run.slices(seed, disks).await;
@@ -116,7 +108,7 @@ async fn measure(
     let tally = running.await;
     let failures = tally.total.errors.total();
     let (slices, ended_early) = measured?;
-    Ok(Measured { seed, slices, ended_early, failures, meanwhile: meanwhile.strain() })
+    Ok(MeasuredSlices { seed, slices, ended_early, failures, meanwhile: meanwhile.strain() })
 }
 
 fn describe(args: &SwitchArgs) -> String {
@@ -203,7 +195,7 @@ async fn wait(time: Duration) {
 struct Look {
     at: Instant,
     messages: u64,
-    /// CPU time of the broker, where it is on this machine.
+    /// CPU time of the broker, where its processes are known.
     cpu: Option<Duration>,
 }
 
@@ -225,9 +217,9 @@ impl Look {
     }
 }
 
-impl Outcome {
-    fn of(args: &SwitchArgs, measured: Measured, environment: Environment) -> Self {
-        let Measured { seed, slices, ended_early, failures, meanwhile } = measured;
+impl SettingCost {
+    fn of(args: &SwitchArgs, measured: MeasuredSlices, environment: Environment) -> Self {
+        let MeasuredSlices { seed, slices, ended_early, failures, meanwhile } = measured;
         Self {
             setting: args.setting.clone(),
             load: describe(args),
@@ -242,7 +234,7 @@ impl Outcome {
     }
 
     async fn tell(&self, args: &SwitchArgs) -> Result<(), BenchError> {
-        let json = serde_json::to_string_pretty(self).expect("an outcome is plain data");
+        let json = serde_json::to_string_pretty(self).expect("a cost is plain data");
         match args.json {
             true => println!("{json}"),
             false => self.print(),
@@ -265,7 +257,8 @@ impl Outcome {
              the mean over all pairs. A broker against itself: no limit of the machine is beside it.",
             self.seed
         );
-        self.figures.iter().filter_map(Figure::note).for_each(|note| println!("{note}"));
+        let notes = self.figures.iter().filter_map(Figure::note);
+        notes.chain(pairs::silence(&self.slices)).for_each(|note| println!("{note}"));
         self.ended_early.iter().for_each(|why| println!("{why}"));
         if self.failures > 0 {
             println!("{} requests failed", self.failures);

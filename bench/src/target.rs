@@ -3,6 +3,8 @@
 pub mod caller;
 pub mod child;
 pub mod embedded;
+#[cfg(test)]
+pub mod fake;
 mod rest;
 pub mod routes;
 pub mod scratch;
@@ -249,7 +251,8 @@ impl Target {
         }
     }
 
-    /// What the broker's process has used; none for a running cluster.
+    /// What the broker's processes have used; none of a running cluster whose processes nobody has
+    /// named.
     pub fn usage(&self) -> Option<process::Usage> {
         match (&self.embedded, &self.pids[..]) {
             (Some(embedded), _) => embedded.usage(),
@@ -312,6 +315,7 @@ fn topic_names(args: &TargetArgs) -> Vec<String> {
         topics => (0..topics).map(|number| format!("{}-{number}", args.topic)).collect(),
     }
 }
+
 /// Refuses a number of which there is no process: its costs would be told as none.
 fn is_there(pid: u32) -> Result<(), BenchError> {
     process::usage_of(pid).map(drop).map_err(|error| BenchError::NoProcess { pid, error })

@@ -7,6 +7,7 @@ mod apache;
 mod archive;
 mod asked;
 mod brokers;
+mod budget;
 mod catch_up;
 mod cold;
 mod contestant;
@@ -37,7 +38,6 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 
-use ringmq_runtime::random;
 use ringmq_version::VERSION;
 use serde_json::Value;
 
@@ -48,7 +48,8 @@ use crate::driver::clients::{Clients, warn_of_shared};
 use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
-use crate::report::files;
+use crate::files;
+use crate::seed;
 use crate::stop;
 use crate::target::scratch::make_directory;
 use crate::versus::apache::Apache;
@@ -62,42 +63,38 @@ use crate::versus::scenario::SCENARIOS;
 /// that bound.
 const DISK_USED_MAX: f64 = 0.90;
 
-/// Seeds are short enough to be typed.
-const SEEDS: u64 = 1_000_000;
+/// Races; or tells a race again, or tries settings of Apache's broker, where a flag says so.
+///
+/// # Errors
+/// Java or Maven is missing, the directory cannot be written, there is no race to be told, or
+/// everything fails: what there is by then is told before.
+pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
+    match (&args.show, &args.tune) {
+        (Some(path), _) => show(path, args.json).await,
+        (None, Some(variants)) => tune::run(args, variants).await,
+        (None, None) => run_race(args).await,
+    }
+}
+
+/// Tells the race of a file, and ends as it did.
+async fn show(path: &Path, as_json: bool) -> Result<Ending, BenchError> {
+    let results = archive::read(path).await?;
+    print(&results, "", as_json);
+    Ok(results.ending())
+}
 
 /// Races until the end, and tells what came of it. A signal drops the block that runs, which ends
 /// the processes that it started and removes their stores; the blocks before it are told.
-///
-/// # Errors
-/// Java or Maven is missing, the directory cannot be written, or everything fails: what there is by
-/// then is told before.
-pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
-    if let Some(path) = &args.show {
-        let results = archive::read(path).await?;
-        print(&results, "", args.json);
-        return Ok(results.ending());
-    }
-    if let Some(variants) = &args.tune {
-        return tune::run(args, variants).await;
-    }
+async fn run_race(args: &VersusArgs) -> Result<Ending, BenchError> {
     let kept = match &args.output {
         Some(output) => parts::kept(output).await?,
         None => None,
     };
     let known = kept.as_ref().and_then(|kept| kept.conditions["seed"].as_u64());
-    let seed = args.seed.or(known).unwrap_or_else(|| random::seed_u64() % SEEDS);
-    let output = make_output(args, &format!("versus-{seed}")).await?;
+    let seed = seed::named_or_new(args.seed.or(known));
     let plan = plan(args, seed)?;
-    if plan.blocks().iter().any(|block| block.rival.is_apache()) {
-        check_space(args).await?;
-    }
-    if !args.quick {
-        disk_room::check(&args.directory).await?;
-    }
-    let apache = match plan.blocks().iter().any(Block::needs_apache) {
-        true => Some(Apache::fetch(&apache::directory(&args.directory)).await?),
-        false => None,
-    };
+    let output = make_output(args, &format!("versus-{seed}")).await?;
+    let apache = prepare(args, plan.blocks()).await?;
     let (apache, times) = (apache.as_ref(), args.times());
     let environment = Environment::of_directory(&args.directory).await;
     let (program, store) = (ours::describe(args).await?, store(&environment));
@@ -124,6 +121,21 @@ pub async fn run(args: &VersusArgs) -> Result<Ending, BenchError> {
         Ending::Good if !race.left_out().is_empty() => Ending::TooShort,
         ending => ending,
     })
+}
+
+/// Sees that these blocks have room on the disk, and fetches Apache's programs for those that need
+/// them.
+async fn prepare(args: &VersusArgs, blocks: &[Block]) -> Result<Option<Apache>, BenchError> {
+    if blocks.iter().any(|block| block.rival.is_apache()) {
+        check_space(args).await?;
+    }
+    if !args.quick {
+        disk_room::check(&args.directory).await?;
+    }
+    match blocks.iter().any(Block::needs_apache) {
+        true => Apache::fetch(&apache::directory(&args.directory)).await.map(Some),
+        false => Ok(None),
+    }
 }
 
 /// Makes the directory of the race's data, which has this name if nobody gives another, and the one
@@ -182,8 +194,7 @@ fn announce(plan: &Plan, times: Times, results: &Results, output: &Path) {
 
 /// Refuses a disk on which Apache's broker cannot run.
 async fn check_space(args: &VersusArgs) -> Result<(), BenchError> {
-    let space = files::free_space(&args.directory).await?;
-    let used = 1.0 - space.available as f64 / space.total.max(1) as f64;
+    let used = files::used_share(&args.directory).await?;
     if used > DISK_USED_MAX {
         return Err(BenchError::Race(format!(
             "Apache's broker takes no messages on a file system of which more than {:.0} % is \

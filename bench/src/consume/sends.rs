@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use ringmq_runtime::task::{self, Task};
+use ringmq_runtime::task::Task;
 
 use crate::args::load::{LoadArgs, PaceArgs};
 use crate::driver::Load;
@@ -50,9 +50,8 @@ impl Sends {
     pub async fn start(&self, target: &Target, again: u32) -> Result<(), BenchError> {
         self.end().await;
         let load = self.producers.connect(target, &self.pace, again, None).await?;
-        let (sending, timing) = (load.clone(), self.pace.timing());
-        let run = async move { sending.run(timing, Tally::default(), |_, _| ()).await };
-        *self.running.borrow_mut() = Some((load, task::spawn("bench producers", run)));
+        let sending = load.clone().run_beside("bench producers", self.pace.timing());
+        *self.running.borrow_mut() = Some((load, sending));
         Ok(())
     }
 
@@ -68,7 +67,7 @@ impl Sends {
             // The consumers may have come to their end before their time.
             load.stop_after(0);
             let tally = sending.await;
-            self.done.borrow_mut().push(Measured { tally, ..Measured::default() });
+            self.done.borrow_mut().push(Measured::of(tally));
         }
     }
 }

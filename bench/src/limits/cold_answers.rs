@@ -26,8 +26,8 @@ pub const NAME: &str = "bench-null-cold";
 /// the device needs (`bench/NOTES.md`), which works on while answers are made.
 const READS_AHEAD: usize = 8;
 
-/// Bytes of one write when it is made.
-const WRITE_SIZE_BYTES: usize = 4 << 20;
+/// Bytes of one write when the file is made.
+const PIECE_SIZE_BYTES: usize = 4 << 20;
 
 /// What the file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Answers {
         let (mut pos, mut from) = (0, 0);
         while pos < answers.file_len() {
             let left = usize::try_from(answers.file_len() - pos).unwrap_or(usize::MAX);
-            let mut buffer = DmaBuffer::alloc(left.min(WRITE_SIZE_BYTES));
+            let mut buffer = DmaBuffer::alloc(left.min(PIECE_SIZE_BYTES));
             let mut free = buffer.as_mut_slice();
             while !free.is_empty() {
                 let some = free.len().min(messages.len() - from);
@@ -226,7 +226,6 @@ mod tests {
     use crate::driver::{Load, Timing};
     use crate::limits::null_load;
     use crate::limits::tests::messages;
-    use crate::record::tally::Tally;
     use crate::workload::pull::{HOLD, PullPlan, Reading};
 
     /// Messages and bodies' bytes that three connections read together.
@@ -244,7 +243,7 @@ mod tests {
             load.connect(addr, 1, move || null_load::pulls(&Rc::new(plan), 1)).await.unwrap();
         }
         let timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(60) };
-        let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+        let tally = load.run_unseen(timing).await;
         assert_eq!(tally.total.errors.total(), 0);
         (tally.total.messages, tally.total.bytes)
     }

@@ -10,8 +10,8 @@ use ringmq_runtime::clock::Instant;
 use ringmq_runtime::disk::{Access, Disk, File};
 use ringmq_runtime::task;
 
+use crate::files;
 use crate::record::latencies::Latencies;
-use crate::report::files;
 
 /// The file that is written over and over: zero-filled as a segment of a log is, small enough to be
 /// made in a moment, larger than the caches of most devices' controllers care about.

@@ -20,7 +20,7 @@ use ringmq_runtime::shards::{self, Cores, ShardsConfig};
 use ringmq_runtime::sync::Notify;
 use ringmq_runtime::task;
 
-use crate::args::commands::{Durability, ServeNullArgs};
+use crate::args::limits::{Durability, ServeNullArgs};
 use crate::limits::cold_answers::{self, Answers};
 use crate::limits::delivery::{Deliveries, Puller};
 use crate::limits::device;

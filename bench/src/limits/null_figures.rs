@@ -253,7 +253,7 @@ mod tests {
     fn a_null_broker_that_lost_messages_has_no_latency_of_deliveries() {
         let of = |sent: (u64, u64), arrived: (u64, u64)| {
             let tally_of = |(in_time, late)| tally(in_time, late);
-            let delivered = Measured { tally: tally_of(arrived), ..Measured::default() };
+            let delivered = Measured::of(tally_of(arrived));
             let null = NullBroker::of_deliveries(&tally_of(sent), &delivered);
             assert_eq!(null.p50_us.is_none(), null.p99_us.is_none());
             assert_eq!(null.p50_us.is_none(), null.lost.is_some());

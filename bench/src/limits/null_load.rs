@@ -10,13 +10,15 @@ use ringmq_protocol::SerializeType;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{random, task};
 
-use crate::args::commands::{Durability, EndToEndArgs};
+use crate::args::commands::EndToEndArgs;
+use crate::args::limits::Durability;
 use crate::args::load::{MessageArgs, PaceArgs};
 use crate::cold_log::ColdLog;
 use crate::driver::Load;
 use crate::driver::clients::Clients;
 use crate::end_to_end;
 use crate::error::BenchError;
+use crate::files;
 use crate::limits::cold_answers::{self, Answers};
 use crate::limits::delivery::PULLS_MAX;
 use crate::limits::null_broker;
@@ -24,7 +26,6 @@ use crate::measure::{Measured, Used};
 use crate::observe::Machine;
 use crate::readers;
 use crate::record::tally::{Second, Tally};
-use crate::report::files;
 use crate::target::child::OwnProcess;
 use crate::workload::pull::{Position, PullPlan, PullWork, Reading};
 use crate::workload::send::{BrokerTopic, SendPlan, SendWork};
@@ -133,10 +134,7 @@ impl NullLoad<'_> {
             consumers.connect(&server.addr, slots, work).await?;
         }
         let producers = self.producers(&server, &plan).await?;
-        let timing = self.pace.timing();
-        let sending = task::spawn("bench producers", async move {
-            producers.run(timing, Tally::default(), |_, _| ()).await
-        });
+        let sending = producers.run_beside("bench producers", self.pace.timing());
         let measured = self.measure(&server, &consumers, |_, _| ()).await;
         Ok((measured, sending.await))
     }
@@ -177,7 +175,7 @@ impl NullLoad<'_> {
         let server = self.start(&[&words[..], &["--cold-len", &len]].concat())?;
         let plan = PullPlan { reading: Reading::Replay(Some(1)), serialize: FORM, ..plan.clone() };
         let uncounted = self.readers(&server, &plan).await?;
-        uncounted.run(self.pace.timing(), Tally::default(), |_, _| ()).await;
+        uncounted.run_unseen(self.pace.timing()).await;
         let readers = self.readers(&server, &plan).await?;
         log.check().await?;
         Ok((self.measure(&server, &readers, |_, _| ()).await, log))

@@ -13,7 +13,6 @@ use crate::driver::{Load, Timing};
 use crate::error::BenchError;
 use crate::limits::prepared::{self, Prepared};
 use crate::record::latencies::Latencies;
-use crate::record::tally::Tally;
 
 /// Where the two ends of a round trip run. It decides the figure: to wake a core that sleeps takes
 /// several times as long as the rest of the way.
@@ -53,7 +52,7 @@ pub async fn round_trips<W: Work + 'static>(
     prepared: Prepared,
     measured: Duration,
 ) -> Result<Latencies, BenchError> {
-    let failed = |error: &dyn std::fmt::Display| BenchError::protocol("null server", error);
+    let failed = |error: &dyn std::fmt::Display| BenchError::program("null server", error);
     let server = remote::spawn_executor_on("null server", ends.server_core)
         .map_err(|error| failed(&error))?;
     let bound = server
@@ -69,6 +68,6 @@ pub async fn round_trips<W: Work + 'static>(
     let load = Load::on(&ends.clients, None);
     load.connect(&addr.to_string(), 1, work).await?;
     let timing = Timing { warm_up: Duration::ZERO, duration: measured };
-    let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+    let tally = load.run_unseen(timing).await;
     Ok(tally.total.service)
 }

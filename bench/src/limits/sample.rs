@@ -17,9 +17,9 @@ const QUEUES_LOOKED_AT_MAX: usize = 64;
 /// Stored messages, one behind the other.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// How many.
+    /// How many there are.
     pub messages: u64,
-    /// They.
+    /// They themselves, as a broker stores and sends them.
     pub bytes: Vec<u8>,
 }
 

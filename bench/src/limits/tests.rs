@@ -77,7 +77,7 @@ fn outcome(messages: u64, us: u64) -> Outcome {
     }
     let mut tally = Tally::default();
     tally.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
-    Outcome::of_run(&Measured { tally, ..Measured::default() })
+    Outcome::of_run(&Measured::of(tally))
 }
 
 /// The cells of a table, row by row, without the header.

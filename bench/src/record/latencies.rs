@@ -181,8 +181,18 @@ impl LatencySummary {
 
     /// The same for a table, with so many digits behind the point; a dash for none.
     pub fn told(&self, name: &str, digits: usize) -> String {
-        self.percentile_us(name).map_or("-".to_owned(), |us| format!("{us:.digits$}"))
+        told(self.percentile_us(name), digits)
     }
+
+    /// In words: half of the values, and 99 of 100.
+    pub fn describe(&self) -> String {
+        format!("p50 {} us, p99 {} us", self.told("p50", 0), self.told("p99", 0))
+    }
+}
+
+/// A latency for who reads it, with so many digits behind the point; a dash for none.
+pub fn told(us: Option<f64>, digits: usize) -> String {
+    us.map_or("-".to_owned(), |us| format!("{us:.digits$}"))
 }
 
 /// Whole values, of so many, that lie beyond a percentile.

@@ -118,7 +118,7 @@ impl Tally {
         Self { interval_log: Some(log), ..Self::default() }
     }
 
-    /// The same for a schedule of these steps, each of which it also counts for itself.
+    /// This tally, which also counts each step of a schedule for itself where there are several.
     pub fn with_steps(self, steps: &[Step]) -> Self {
         let mut until = Duration::ZERO;
         let count = |step: &Step| {

@@ -14,10 +14,11 @@ use std::path::Path;
 use askama::Template;
 
 use crate::error::BenchError;
+use crate::files;
 use crate::report::html::facts::Rows;
 use crate::report::html::plots::Plot;
 use crate::report::html::timeline::Timeline;
-use crate::report::{Report, environment, files, sections, table};
+use crate::report::{Report, environment, sections, table};
 
 /// Most results of one page: more lines than colours cannot be told apart.
 pub const RESULTS_MAX: usize = chart::COLOURS.len();

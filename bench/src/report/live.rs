@@ -1,5 +1,6 @@
 //! The line of each second.
 
+use crate::record::latencies;
 use crate::record::tally::Second;
 
 /// Prints the line of one second on standard error, so that `--json` stays clean.
@@ -9,7 +10,7 @@ pub fn line(second: &Second, warming_up: bool) {
         0 => String::new(),
         backlog => format!("  backlog {backlog}"),
     };
-    let latency = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.0}"));
+    let latency = |us| latencies::told(us, 0);
     let note = if warming_up { "  warm-up" } else { "" };
     eprintln!(
         "{:>6.1} s  {:>9.0} msg/s  {:>8.1} MB/s  p50 {:>8} us  p99 {:>8}  p99.9 {:>8}  \

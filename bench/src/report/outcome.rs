@@ -36,7 +36,7 @@ pub struct Outcome {
     pub errors: Failures,
     /// Open loop: requests that were due and still not sent at the end; they have no latency.
     pub backlog: u64,
-    /// What the broker used, when bench started it.
+    /// What the broker used, where its processes are known.
     pub broker: Option<BrokerUse>,
     /// What each of several rates came to, see [`StepOutcome`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,7 +15,7 @@ pub struct Section {
     pub title: String,
     /// Whether its cells are texts, which a page aligns to the left; else figures.
     pub is_text: bool,
-    /// It.
+    /// The table, with its header.
     pub table: Table,
 }
 

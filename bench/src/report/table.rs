@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::limits::AGES;
-use crate::record::latencies::{LatencySummary, PERCENTILES};
+use crate::record::latencies::{self, LatencySummary, PERCENTILES};
 use crate::report::broker_use::BrokerUse;
 use crate::report::outcome::{Outcome, StepOutcome};
 use crate::stages::BrokerStages;
@@ -126,8 +126,7 @@ pub fn stages(number: usize, told: &BrokerStages) -> Table {
             Some(shard) => format!("shard {shard}: {}", stage.stage),
         };
         let row = [name, stage.count.to_string()].into_iter();
-        let text = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.1}"));
-        table.add_row(row.chain(us.map(text)));
+        table.add_row(row.chain(us.map(|us| latencies::told(us, 1))));
     }
     if told.stages.is_empty() {
         table.add_row(["the broker does not tell them"]);

@@ -114,7 +114,7 @@ mod tests {
     use ringmq_runtime::shards;
 
     use super::*;
-    use crate::switch::fake::Fake;
+    use crate::target::fake::Fake;
 
     /// Two brokers with a setting `k` of the value `own`.
     type Brokers = [Rc<Fake>; 2];

@@ -170,7 +170,7 @@ mod tests {
     use ringmq_runtime::shards;
 
     use super::*;
-    use crate::switch::fake::Fake;
+    use crate::target::fake::Fake;
 
     /// Pairs that are run of 40, and what is said at the end, on a disk of which so much is used
     /// and a pair takes as much; `are_ours` as of [`Disks::of`].

@@ -25,7 +25,7 @@ pub struct Slice {
     pub seconds: f64,
     /// Messages that were answered in it.
     pub messages: u64,
-    /// CPU time of the broker in it; none of a broker on another machine.
+    /// CPU time of the broker in it; none where its processes are not known.
     pub cpu_s: Option<f64>,
 }
 
@@ -65,6 +65,9 @@ pub struct Figure {
     /// The most percent that it may cost.
     at_most: f64,
     pairs: usize,
+    /// Whole pairs that are in none of these, since nothing was answered with the first value, or
+    /// with the second.
+    stalled: [usize; 2],
     /// Standard deviation of the pairs, in percent.
     spread_percent: f64,
     /// Pairs that would probably tell, where these do not; none where no number would.
@@ -74,9 +77,11 @@ pub struct Figure {
 
 /// What whole pairs tell of each figure; a pair that a signal cut is left out.
 pub fn figures(slices: &[Slice], is_closed_loop: bool, at_most: f64) -> Vec<Figure> {
+    let stalled = [0, 1].map(|value| stalled(slices, value));
     let of = |name, value: fn(&Slice) -> Option<f64>, is_cost, is_free| {
         let pairs = sides(slices, value);
-        (!pairs.is_empty()).then(|| Figure::of(name, &pairs, is_cost, is_free, at_most))
+        let figure = || Figure::of(name, &pairs, is_cost, is_free, at_most).beside(stalled);
+        (!pairs.is_empty()).then(figure)
     };
     let cpu = of("CPU us/msg", Slice::cpu_us, true, true);
     let rate = of("msg/s", Slice::rate, false, is_closed_loop);
@@ -88,6 +93,18 @@ fn sides(slices: &[Slice], value: fn(&Slice) -> Option<f64>) -> Vec<[f64; 2]> {
     let pairs = slices.chunk_by(|a, b| a.pair == b.pair);
     let side = |pair: &[Slice], of: usize| value(pair.iter().find(|slice| slice.value == of)?);
     pairs.filter_map(|pair| Some([side(pair, 0)?, side(pair, 1)?])).collect()
+}
+
+/// Whole pairs in which nothing was answered with a value, and something with the other.
+fn stalled(slices: &[Slice], value: usize) -> usize {
+    let pairs = slices.chunk_by(|a, b| a.pair == b.pair);
+    let messages = |pair: &[Slice], of: usize| {
+        pair.iter().find(|slice| slice.value == of).map(|slice| slice.messages)
+    };
+    let is_stalled = |pair: &&[Slice]| {
+        messages(pair, value) == Some(0) && messages(pair, 1 - value).is_some_and(|other| other > 0)
+    };
+    pairs.filter(is_stalled).count()
 }
 
 impl Figure {
@@ -112,22 +129,50 @@ impl Figure {
             cost,
             at_most,
             pairs: pairs.len(),
+            stalled: [0; 2],
             spread_percent: 100.0 * spread,
             pairs_needed: pairs_needed(cost.ratio, spread, at_most),
             verdict: if is_free { judge(cost, pairs.len(), at_most) } else { Verdict::Scheduled },
         }
     }
 
-    /// What would tell, where this did not.
+    /// The same beside so many pairs that stalled with either value: what lacks of that value is
+    /// the worst, so nothing is concluded in its favour.
+    fn beside(self, stalled: [usize; 2]) -> Self {
+        let [first, second] = stalled;
+        let verdict = match self.verdict {
+            Verdict::Within if second > 0 => Verdict::Unclear,
+            Verdict::More if first > 0 => Verdict::Unclear,
+            verdict => verdict,
+        };
+        Self { stalled, verdict, ..self }
+    }
+
+    /// What would tell, where this did not; nothing where a value stalls the broker (see
+    /// [`silence`]).
     pub fn note(&self) -> Option<String> {
         let (name, spread) = (self.name, self.spread_percent);
         let needed = match self.pairs_needed {
-            _ if self.verdict != Verdict::Unclear => return None,
+            _ if self.verdict != Verdict::Unclear || self.stalled != [0; 2] => return None,
             Some(needed) => format!("some {needed} pairs would tell"),
             None => format!("its mean is {} % itself, and no number would tell", self.at_most),
         };
         Some(format!("{name} is unclear: pairs differ by {spread:.1} % (one deviation); {needed}"))
     }
+}
+
+/// That slices are in no figure since nothing was answered in them, if there are any: all of them
+/// may be.
+pub fn silence(slices: &[Slice]) -> Option<String> {
+    let is_silent = |slice: &&Slice, value| slice.value == value && slice.messages == 0;
+    let count = |value| slices.iter().filter(|slice| is_silent(slice, value)).count();
+    let (first, second) = (count(0), count(1));
+    (first + second > 0).then(|| {
+        format!(
+            "nothing at all was answered in {first} slices with the first value, and in {second} \
+             with the second: their pairs are in no figure"
+        )
+    })
 }
 
 /// Standard deviation of the logarithms: a share, for what is near to 1.
@@ -261,6 +306,35 @@ mod tests {
         assert_eq!((cut[0].pairs, cut[0].cost), (12, whole[0].cost));
         assert!(figures(&slices[..1], true, 2.0).is_empty());
         assert_eq!(ending(&figures(&slices[..1], true, 2.0)), Ending::TooShort);
+    }
+
+    #[test]
+    fn a_value_that_stalls_the_broker_is_not_cleared_by_the_other_pairs() {
+        let stalled = |value: usize, cost| {
+            let mut slices = slices(20, cost, 0.001);
+            let of_value = |slice: &&mut Slice| slice.pair <= 5 && slice.value == value;
+            slices.iter_mut().filter(of_value).for_each(|slice| slice.messages = 0);
+            let found = figures(&slices, true, 2.0);
+            assert!(found.iter().all(|it| it.pairs == 15 && it.stalled[value] == 5), "{found:?}");
+            let words = silence(&slices).unwrap();
+            let told = ["in 5 slices with the first", "in 5 with the second"][value];
+            assert!(words.contains(told) && found[0].note().is_none(), "{words}");
+            verdicts(&slices)
+        };
+        assert_eq!(stalled(1, 1.0), [Verdict::Unclear; 2], "its worst slices are in no mean");
+        assert_eq!(stalled(1, 1.1), [Verdict::More; 2]);
+        assert_eq!(stalled(0, 1.1), [Verdict::Unclear; 2]);
+        assert_eq!(stalled(0, 1.0), [Verdict::Within; 2]);
+    }
+
+    #[test]
+    fn a_value_with_which_nothing_was_ever_answered_is_told_though_there_is_no_figure() {
+        let mut slices = slices(12, 1.0, 0.01);
+        assert_eq!(silence(&slices), None);
+        slices.iter_mut().filter(|slice| slice.value == 1).for_each(|slice| slice.messages = 0);
+        assert!(figures(&slices, true, 2.0).is_empty());
+        let words = silence(&slices).unwrap();
+        assert!(words.contains("in 0 slices with the first value, and in 12 with"), "{words}");
     }
 
     #[test]

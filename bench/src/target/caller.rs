@@ -1,7 +1,7 @@
 //! One connection that asks and waits for each answer: routes, topics, pulls.
 
 use std::collections::BTreeMap;
-use std::io::IoSlice;
+use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
 use ringmq_protocol::bodies::topic::KvTable;
@@ -100,7 +100,7 @@ impl Caller {
             while found.is_none() {
                 let assembler = &mut self.assembler;
                 let fed = self.read.read_with(|bytes| match bytes.is_empty() {
-                    true => Err(BenchError::protocol(&self.who, "closed the connection")),
+                    true => Err(lost(closed())),
                     false => assembler
                         .feed(bytes, |command| {
                             if command.is_response() && command.opaque == opaque {
@@ -113,8 +113,11 @@ impl Caller {
             }
             Ok(found.expect("the loop ends when it is there"))
         };
-        let late = || BenchError::protocol(&self.who, format!("no answer to code {code} in time"));
-        task::timeout(LIMIT, answer).await.map_err(|_| late())?
+        task::timeout(LIMIT, answer).await.map_err(|_| BenchError::NoAnswer {
+            who: self.who.clone(),
+            asked: request::name(code).map_or_else(|| code.to_string(), str::to_owned),
+            waited: LIMIT,
+        })?
     }
 
     /// What a broker tells of itself: name to value.
@@ -187,4 +190,9 @@ impl Caller {
             .await?;
         outcome.map_err(|answer| BenchError::Refused { asked, who: self.who.clone(), answer })
     }
+}
+
+/// Why nothing more can be read.
+fn closed() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the peer closed the connection")
 }

@@ -13,7 +13,7 @@ use ringmq_runtime::{net, process};
 
 use crate::args::target::BrokerArgs;
 use crate::error::BenchError;
-use crate::report::files;
+use crate::files;
 use crate::target::child::OwnProcess;
 use crate::target::rest;
 use crate::target::scratch::{Scratch, make_directory};

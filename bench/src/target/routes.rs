@@ -71,7 +71,7 @@ impl Routes {
         self.connect_masters().await?;
         let addrs: Vec<_> = self.masters.keys().cloned().collect();
         match addrs.is_empty() {
-            true => Err(BenchError::protocol(self.namesrv.who(), "knows no master")),
+            true => Err(BenchError::NoMaster(self.namesrv.who().to_owned())),
             false => Ok(addrs),
         }
     }
@@ -139,8 +139,11 @@ impl Routes {
                 task::sleep(ROUTE_POLL).await;
             }
         }
-        let what = format!("no route to topic {topic} in {ROUTE_LIMIT:?}");
-        Err(BenchError::protocol(self.namesrv.who(), what))
+        let namesrv = self.namesrv.who().to_owned();
+        Err(match created {
+            true => BenchError::NoRoute { topic: topic.to_owned(), namesrv, waited: ROUTE_LIMIT },
+            false => BenchError::NoMaster(namesrv),
+        })
     }
 
     async fn look_up(&mut self, topic: &str) -> Result<Vec<MasterQueues>, BenchError> {
@@ -223,4 +226,26 @@ fn masters(route: &TopicRouteData) -> Vec<MasterQueues> {
         Some(MasterQueues { addr, queues })
     };
     route.queue_datas.iter().filter_map(master).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_runtime::shards;
+
+    use super::*;
+    use crate::target::fake::Fake;
+
+    #[test]
+    fn a_name_server_without_a_broker_has_not_broken_the_protocol() {
+        shards::block_on(async {
+            let address = Fake::start().address.clone();
+            let mut routes = Routes::connect(&address).await.unwrap();
+            let error = routes.masters().await.unwrap_err().to_string();
+            assert!(error.starts_with("expected a master that has registered"), "{error}");
+            assert!(
+                error.contains(&format!("start a broker with namesrvAddr={address}")),
+                "{error}"
+            );
+        });
+    }
 }

@@ -56,8 +56,7 @@ const NAMESRV_JVM: &str = "-Xms256m -Xmx256m";
 const CLIENT_JVM: &str = "-server -Xms1g -Xmx1g -Xmn256m";
 
 /// The keys of the tuned broker, each with its reason. What else was tried is in
-/// [`crate::versus::variants`]; left alone on two cores, since neither moved a figure by more than
-/// 15 %, are `messageIndexEnable=false` and other numbers of send threads.
+/// [`crate::versus::variants`], and what came of it in `bench/results/tune-0938838.json.gz`.
 const TUNED_KEYS: &str = "\
 # Epoll from C instead of the JDK's selector: fewer system calls and copies per read.
 useEpollNativeSelector=true
@@ -76,16 +75,23 @@ osPageCacheBusyTimeOutMills=10000
 # Room for all requests that the scenarios have in flight.
 sendThreadPoolQueueCapacity=100000
 pullThreadPoolQueueCapacity=100000
+# Not set: messageIndexEnable=false. It takes CPU time away at depth (20 s after the start 30.0 us
+# a message to 17.5; with the index, after 60 s, 20.0), and with it the index of keys, which ours
+# has: queryMsgByKey and queryMsgByUniqueKey find nothing.
 # Not set: transientStorePoolEnable. It has a better p99 at depth, but acknowledges what is in no
 # file yet and lost with the process: another promise than ours gives.
 ";
 
-/// Send threads of the tuned broker; 1, 4 and 16 were swept. With a flush per group more threads
-/// wait together; without one more threads only fight for the lock.
-fn send_threads(flush: Flush) -> u32 {
+/// Threads of the tuned broker. Send threads: 1, 4 and 16 were swept. With a flush per group more
+/// of them wait together; without one more only fight for the lock. Fewer threads for sockets than
+/// the 3 and 8 it comes with take a quarter of the CPU time away with a flush per group, and slow
+/// it down without one.
+fn threads(flush: Flush) -> &'static str {
     match flush {
-        Flush::Sync => 16,
-        Flush::Async => 4,
+        Flush::Sync => {
+            "sendMessageThreadPoolNums=16\nserverSelectorThreads=1\nserverWorkerThreads=2\n"
+        }
+        Flush::Async => "sendMessageThreadPoolNums=4\n",
     }
 }
 
@@ -224,10 +230,7 @@ pub fn configuration(settings: Settings, flush: Flush, store: &Path, ports: Port
     );
     match settings {
         Settings::Shipped => common,
-        Settings::Tuned => {
-            let threads = send_threads(flush);
-            format!("{common}{TUNED_KEYS}sendMessageThreadPoolNums={threads}\n")
-        }
+        Settings::Tuned => format!("{common}{TUNED_KEYS}{}", threads(flush)),
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::documents::{self, Wanted};
 use crate::error::BenchError;
-use crate::report::files;
+use crate::files;
 use crate::versus::portable;
 use crate::versus::results::{Kept, Results};
 

@@ -26,7 +26,7 @@ const PLACES: [&str; 8] = [
 ];
 
 /// Keys of a configuration and their values.
-pub type Settings = BTreeMap<String, String>;
+pub type KeyValues = BTreeMap<String, String>;
 
 /// A broker of a race.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Broker {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub jvm: String,
     /// What it was told, by scenario.
-    pub settings: BTreeMap<String, Settings>,
+    pub settings: BTreeMap<String, KeyValues>,
 }
 
 /// All brokers of a race.
@@ -52,7 +52,7 @@ impl Brokers {
         conditions: &Value,
         contestant: Contestant,
         scenario: &str,
-        told: Settings,
+        told: KeyValues,
     ) {
         let broker = self.0.entry(contestant).or_default();
         broker.program = program(conditions, contestant);
@@ -106,7 +106,7 @@ impl Broker {
     }
 
     /// What it was told in every scenario alike.
-    fn common(&self) -> Settings {
+    fn common(&self) -> KeyValues {
         let mut all = self.settings.values();
         let mut common = all.next().cloned().unwrap_or_default();
         all.for_each(|other| common.retain(|key, value| other.get(key) == Some(value)));
@@ -120,7 +120,7 @@ fn line<'a>(settings: impl IntoIterator<Item = (&'a String, &'a String)>) -> Str
 }
 
 /// The keys of a `broker.conf` that do not say where the broker is.
-pub fn settings(conf: &str) -> Settings {
+pub fn settings(conf: &str) -> KeyValues {
     let lines = conf.lines().filter(|line| !line.starts_with('#'));
     let all = lines.filter_map(|line| line.split_once('='));
     let kept = all.filter(|(key, _)| !PLACES.contains(key));
@@ -162,7 +162,7 @@ mod tests {
                "java": "openjdk 17", "tuned_jvm": "-Xms2g"})
     }
 
-    fn told(words: &str) -> Settings {
+    fn told(words: &str) -> KeyValues {
         settings(&words.replace(' ', "\n"))
     }
 

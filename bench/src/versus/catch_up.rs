@@ -46,9 +46,9 @@ impl CatchUpSends {
         let pace = asked.paced(&load.pace);
         let load = producers.connect(&cold.other, &pace, 0, None).await?;
         let before = Machine::look().await;
-        let tally = load.run(pace.timing(), Tally::default(), |_, _| ()).await;
+        let tally = load.run_unseen(pace.timing()).await;
         let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
-        let alone = Measured { tally, ..Measured::default() };
+        let alone = Measured::of(tally);
         Ok(Self { producers, pace, alone, stolen_percent })
     }
 
@@ -69,7 +69,7 @@ impl CatchUpSends {
         let sending = load.clone();
         let reading = task::spawn("bench readers", async move {
             let begun = Instant::now();
-            let tally = readers.run(ONE_READ, Tally::default(), |_, _| ()).await;
+            let tally = readers.run_unseen(ONE_READ).await;
             // Nothing more is sent when everything is read.
             sending.stop_after(0);
             (tally, begun.elapsed())
@@ -79,13 +79,15 @@ impl CatchUpSends {
         let tally = load.run(ONE_READ, tally, |_, _| ()).await;
         let (read, took) = reading.await;
         let spent = watch.finish().await;
-        let measured = Measured { tally, ..Measured::default() };
-        let read = Measured { tally: read, ..Measured::default() };
+        let whole = cold.demand_whole(&read);
+        let measured = Measured::of(tally);
+        let read = Measured::of(read);
         let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
         let (alone, reads) = (&self.alone, &read);
         let beside = [("reads", limits::PULLS, reads), ("sends alone", limits::SENDS, alone)];
         let environment = Environment::of(&cold.target).await;
         keep_with(asked, limits::SENDS, measured, &beside, environment).await?;
+        whole?;
         let (alone, read) = (&self.alone.tally, &read.tally);
         Ok(Figures {
             p99_alone_us: alone.total.response.summary().percentile_us("p99"),

@@ -55,6 +55,9 @@ const STORED_MIN_BYTES: u64 = 1_024;
 /// A catch-up is as long as it takes, up to this.
 pub const ONE_READ: Timing = Timing { warm_up: Duration::ZERO, duration: Duration::from_secs(600) };
 
+/// From here on before the end of its time a read has had all of it.
+const TIME_IS_UP: Duration = Duration::from_secs(1);
+
 /// How the cold topic is read.
 struct Reads {
     /// Messages of it.
@@ -130,7 +133,7 @@ impl Cold {
     async fn warm_up(&self, length: Duration) -> Result<(), BenchError> {
         let load = self.readers(&self.other, None).await?;
         let timing = Timing { warm_up: length, duration: Duration::ZERO };
-        load.run(timing, Tally::default(), |_, _| ()).await;
+        load.run_unseen(timing).await;
         Ok(())
     }
 
@@ -149,10 +152,29 @@ impl Cold {
             reading: Reading::Replay(passes),
             ..PullPlan::replay(self.reads.batch, pace.header.serialize())
         };
-        let load = Load::on(target.clients(), None);
-        readers::connect(target, &pace, &Rc::new(plan), &load).await?;
-        Ok(load)
+        readers::connect(target, &pace, &plan, None).await
     }
+
+    /// Demands that a read of the cold topic has come to its end.
+    ///
+    /// # Errors
+    /// See [`demand_whole`].
+    pub fn demand_whole(&self, read: &Tally) -> Result<(), BenchError> {
+        demand_whole(self.reads.messages, read)
+    }
+}
+
+/// Demands so many messages of a read that did not take all the time there is: one that lost a
+/// connection on its way, or was told too early that nothing is left, was another load.
+///
+/// # Errors
+/// It has fewer.
+fn demand_whole(messages: u64, read: &Tally) -> Result<(), BenchError> {
+    let found = read.total.messages;
+    if found >= messages || read.elapsed() + TIME_IS_UP >= ONE_READ.duration {
+        return Ok(());
+    }
+    Err(BenchError::Race(format!("a catch-up ended after {found} of {messages} messages")))
 }
 
 /// Reads the cold topic once, as fast as it comes.
@@ -169,9 +191,11 @@ async fn catch_up(
     let tally = Tally::with_interval_log(LogTime::now());
     let tally = load.run(ONE_READ, tally, |_, _| ()).await;
     let spent = watch.finish().await;
-    let measured = Measured { tally, ..Measured::default() };
+    let whole = cold.demand_whole(&tally);
+    let measured = Measured::of(tally);
     let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
     keep(asked, limits::PULLS, measured, Environment::of(&cold.target).await).await?;
+    whole?;
     let share = of_load.messages_per_second * stored_bytes / cold.log.bytes_per_s;
     Ok(Figures {
         device_percent: Some(100.0 * share),
@@ -193,4 +217,23 @@ async fn stored_bytes(target: &Target) -> Result<f64, BenchError> {
     let (bytes, messages) =
         caller.expect("first messages", request::PULL_MESSAGE, &pull, counted).await?;
     Ok(bytes as f64 / messages.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::window::Window;
+
+    #[test]
+    fn a_catch_up_that_ends_before_its_topic_has_no_figure() {
+        let is_whole = |messages, seconds| {
+            let window = Window { messages, ..Window::default() };
+            let mut read = Tally::default();
+            read.add(&window, Duration::ZERO, Duration::from_secs(seconds), 0);
+            demand_whole(1_000, &read).is_ok()
+        };
+        assert!(is_whole(1_000, 2) && is_whole(1_001, 2));
+        assert!(!is_whole(999, 2));
+        assert!(is_whole(999, ONE_READ.duration.as_secs()), "it was slow, and is told so");
+    }
 }

@@ -10,8 +10,8 @@ use ringmq_runtime::{net, process, task};
 use crate::args::target::{BrokerArgs, Flush};
 use crate::args::versus::{Contestant, VersusArgs};
 use crate::error::BenchError;
+use crate::files::{self, with_extension};
 use crate::program::{self, Program};
-use crate::report::files::{self, with_extension};
 use crate::stages;
 use crate::target::Target;
 use crate::target::caller::Caller;
@@ -152,9 +152,21 @@ impl Running {
         program::usage_of(&self.pids)
     }
 
-    /// Whether its processes are as they were when it started.
-    pub async fn is_whole(&self) -> bool {
-        self.broker.tree().await == self.pids
+    /// Refuses figures of a broker that has other processes than when it started, of whose costs
+    /// not all are known.
+    ///
+    /// # Errors
+    /// One of them came or went.
+    pub async fn check_processes(&self) -> Result<(), BenchError> {
+        let found = self.broker.tree().await;
+        match found == self.pids {
+            true => Ok(()),
+            false => Err(BenchError::Race(format!(
+                "expected the broker to have the processes {:?} all the time, found {found:?} at \
+                 the end: what it did then is in its log",
+                self.pids
+            ))),
+        }
     }
 
     /// Ends the broker as a service manager does.
@@ -207,7 +219,7 @@ fn settings(contestant: Contestant) -> Option<Settings> {
 
 /// What a broker is told, apart from its place: what its `broker.conf` has, and of the null broker,
 /// which has none, its policy.
-pub fn told(setup: Setup<'_>) -> brokers::Settings {
+pub fn told(setup: Setup<'_>) -> brokers::KeyValues {
     let nowhere = Ports { namesrv: 0, listen: 0, replication: 0 };
     match setup.contestant {
         Contestant::Null => of_null(setup.own.flush),
@@ -216,7 +228,7 @@ pub fn told(setup: Setup<'_>) -> brokers::Settings {
 }
 
 /// What the null broker is told.
-pub fn of_null(flush: Flush) -> brokers::Settings {
+pub fn of_null(flush: Flush) -> brokers::KeyValues {
     [("flushDiskType".to_owned(), flush.key().to_owned())].into()
 }
 

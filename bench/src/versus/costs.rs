@@ -11,11 +11,11 @@ use ringmq_runtime::process;
 use ringmq_runtime::task::{self, Task};
 
 use crate::driver::{Load, Timing};
+use crate::files::with_extension;
 use crate::measure::Used;
 use crate::observe::{DeviceUse, Machine};
 use crate::program::{self, Program};
 use crate::report::broker_use::BrokerUse;
-use crate::report::files::with_extension;
 use crate::versus::contestant::Running;
 
 /// Length of the window in which system calls are counted. It lies in the warm-up: the kernel

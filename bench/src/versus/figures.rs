@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::target::Flush;
 use crate::compare::metric::Better;
+use crate::error::BenchError;
 use crate::report::broker_use::BrokerUse;
 use crate::report::outcome::{self, Outcome};
 use crate::versus::costs::Spent;
 use crate::versus::pairs::{FAILED_MAX_PERCENT, STOLEN_MAX_PERCENT};
+use crate::versus::scenario::Scenario;
 
 /// A figure of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -254,6 +256,25 @@ impl Figures {
             failures: outcome.failures(),
             backlog: outcome.backlog,
             ..Self::default()
+        }
+    }
+}
+
+/// Tells in a line what a run of a scenario came to, with `more` behind its figures; gives these,
+/// or why there are none.
+pub fn told(
+    outcome: Result<Figures, BenchError>,
+    scenario: &Scenario,
+    more: &str,
+) -> (Option<Figures>, Option<String>) {
+    match outcome {
+        Ok(figures) => {
+            eprintln!("  {}{more}", figures.describe(scenario.figures));
+            (Some(figures), None)
+        }
+        Err(error) => {
+            eprintln!("  failed: {error}");
+            (None, Some(error.to_string()))
         }
     }
 }

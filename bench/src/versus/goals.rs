@@ -180,6 +180,7 @@ mod tests {
             stolen: 0,
             overloaded: Overloaded::default(),
             failed: 0,
+            failed_ours: 0,
             claimable: None,
             verdict: Verdict::Win,
             goal: None,

@@ -35,6 +35,8 @@ pub struct Limit {
     pub share: Option<Interval>,
     /// Pairs of ours and it that count; where none does, the share is that of discarded ones.
     pub share_pairs: usize,
+    /// Pairs of ours and it in which ours failed, so that the share lacks the worst that it did.
+    pub share_failed_ours: usize,
     /// Pairs of it and the rival that count.
     pub pairs: usize,
 }
@@ -51,11 +53,14 @@ impl Limit {
         let row = |pairs| verdict::row(scenario, Contestant::Null, figure, pairs, None);
         let against = row(pairs).filter(|_| figure.has_limit())?;
         let share = row(shares);
-        let share_pairs = share.as_ref().map_or(0, |share| share.pairs);
+        let of_share = |count: fn(&Row) -> usize| share.as_ref().map_or(0, count);
+        let share_pairs = of_share(|share| share.pairs);
+        let share_failed_ours = of_share(|share| share.failed_ours);
         let share = share.and_then(|share| share.gain);
         let (value, gain) = (against.ours?, against.gain?);
         let best = best(figure, &verdict::our_values(scenario, figure, pairs))?;
-        Some(Self { value, best, gain, share, share_pairs, pairs: against.pairs })
+        let pairs = against.pairs;
+        Some(Self { value, best, gain, share, share_pairs, share_failed_ours, pairs })
     }
 
     /// Whether the mean of the null broker stays below a goal, in any pair that counts.
@@ -75,7 +80,7 @@ impl Limit {
             Of::Value => !goal.is_had_by(self.best),
         };
         let forbids = misses && self.pairs >= PAIRS_MIN;
-        let is_decided = self.share_pairs >= PAIRS_MIN;
+        let is_decided = self.share_pairs >= PAIRS_MIN && self.share_failed_ours == 0;
         let is_close = is_decided && self.share.is_some_and(|share| share.low >= SHARE_MIN);
         if forbids && is_close { Reached::Limited } else { Reached::Missed }
     }
@@ -110,8 +115,9 @@ mod tests {
     }
 
     fn limit(gain: f64, share: f64, pairs: usize) -> Limit {
-        let (share, share_pairs) = (Some(at(share)), PAIRS_MIN);
-        Limit { value: 276.0, best: 262.2, gain: at(gain), share, share_pairs, pairs }
+        let (share, share_pairs, share_failed_ours) = (Some(at(share)), PAIRS_MIN, 0);
+        let (value, best, gain) = (276.0, 262.2, at(gain));
+        Limit { value, best, gain, share, share_pairs, share_failed_ours, pairs }
     }
 
     /// A pair of the null broker and a rival with these rates, with such round trips beside it.
@@ -176,6 +182,8 @@ mod tests {
         assert_eq!(judged(&all), (PAIRS_MIN, Reached::Limited));
         assert_eq!(judged(&all[1..]), (PAIRS_MIN - 1, Reached::Missed));
         assert_eq!(judged(&pairs(PAIRS_MIN, 950.0, disturbed)), (0, Reached::Missed));
+        let failing = Pair { ours: None, ..all[0].clone() };
+        assert_eq!(judged(&[all, vec![failing]].concat()), (PAIRS_MIN, Reached::Missed));
     }
 
     #[test]

@@ -12,12 +12,11 @@ use crate::args::load::{MessageArgs, PaceArgs};
 use crate::driver::{Load, Timing};
 use crate::end_to_end;
 use crate::error::BenchError;
+use crate::files;
 use crate::idle;
 use crate::limits;
 use crate::produce::{self, Producers};
 use crate::readers;
-use crate::record::tally::Tally;
-use crate::report::files;
 use crate::target::Target;
 use crate::versus::asked::Asked;
 use crate::versus::contestant::Running;
@@ -37,7 +36,7 @@ const FIRST_MESSAGE_LIMIT: Duration = Duration::from_secs(120);
 const FIRST_MESSAGE_TRY: Duration = Duration::from_secs(10);
 
 /// A load that is ready to run.
-pub struct Work {
+pub struct ReadyLoad {
     /// On what.
     pub target: Rc<Target>,
     /// What is measured.
@@ -50,7 +49,7 @@ pub struct Work {
     pub latency_of: &'static str,
 }
 
-impl Work {
+impl ReadyLoad {
     /// Connects what is asked to a broker, and fills the topic of a load that reads.
     ///
     /// # Errors
@@ -66,7 +65,11 @@ impl Work {
     }
 }
 
-async fn produce(args: &ProduceArgs, home: &Path, asked: &Asked<'_>) -> Result<Work, BenchError> {
+async fn produce(
+    args: &ProduceArgs,
+    home: &Path,
+    asked: &Asked<'_>,
+) -> Result<ReadyLoad, BenchError> {
     let (pace, message) = (&args.load.pace, &args.load.message);
     let target = Rc::new(Target::open(&args.load.target).await?);
     first_message(&target, pace, message).await?;
@@ -74,21 +77,20 @@ async fn produce(args: &ProduceArgs, home: &Path, asked: &Asked<'_>) -> Result<W
     let load = producers.connect(&target, &asked.paced(pace), 0, None).await?;
     let space = files::free_space(home).await?;
     load.stop_after(space.available.saturating_sub(SPACE_LEFT_BYTES) / MESSAGE_STORED_BYTES);
-    Ok(Work { target, load, beside: None, timing: asked.timing, latency_of: limits::SENDS })
+    Ok(ReadyLoad { target, load, beside: None, timing: asked.timing, latency_of: limits::SENDS })
 }
 
-async fn pull(args: &ConsumeArgs, asked: &Asked<'_>) -> Result<Work, BenchError> {
+async fn pull(args: &ConsumeArgs, asked: &Asked<'_>) -> Result<ReadyLoad, BenchError> {
     let (pace, message) = (&args.load.pace, &args.load.message);
     let target = Rc::new(Target::open(&args.load.target).await?);
     first_message(&target, pace, message).await?;
     produce::fill(&target, pace, message, asked.share_of(args.fill.unwrap_or(0))).await?;
-    let load = Load::on(target.clients(), None);
-    let plan = Rc::new(PullPlan::replay(args.pull_batch, pace.header.serialize()));
-    readers::connect(&target, pace, &plan, &load).await?;
-    Ok(Work { target, load, beside: None, timing: asked.timing, latency_of: limits::PULLS })
+    let plan = PullPlan::replay(args.pull_batch, pace.header.serialize());
+    let load = readers::connect(&target, pace, &plan, None).await?;
+    Ok(ReadyLoad { target, load, beside: None, timing: asked.timing, latency_of: limits::PULLS })
 }
 
-async fn tail(args: &EndToEndArgs, asked: &Asked<'_>) -> Result<Work, BenchError> {
+async fn tail(args: &EndToEndArgs, asked: &Asked<'_>) -> Result<ReadyLoad, BenchError> {
     let (pace, message) = (&args.load.pace, &args.load.message);
     let target = Rc::new(Target::open(&args.load.target).await?);
     first_message(&target, pace, message).await?;
@@ -96,17 +98,16 @@ async fn tail(args: &EndToEndArgs, asked: &Asked<'_>) -> Result<Work, BenchError
     let load = end_to_end::consumers(args, &target, producers.run).await?;
     let sends = producers.connect(&target, &asked.paced(pace), 0, None).await?;
     let (timing, latency_of) = (asked.timing, end_to_end::LATENCY_OF);
-    Ok(Work { target, load, beside: Some(sends), timing, latency_of })
+    Ok(ReadyLoad { target, load, beside: Some(sends), timing, latency_of })
 }
 
 /// Pulls that wait.
-async fn wait(args: &IdleArgs, asked: &Asked<'_>) -> Result<Work, BenchError> {
+async fn wait(args: &IdleArgs, asked: &Asked<'_>) -> Result<ReadyLoad, BenchError> {
     let target = Rc::new(Target::open(&args.target).await?);
-    let load = Load::on(target.clients(), None);
-    let plan = idle::plan(args);
-    readers::connect_waiting(&target, args.connections, args.depth, &plan, &load).await?;
+    let (connections, plan) = (args.connections, idle::plan(args));
+    let load = readers::connect_waiting(&target, connections, args.depth, &plan).await?;
     let timing = idle_timing(args.hold, asked.timing);
-    Ok(Work { target, load, beside: None, timing, latency_of: idle::LATENCY_OF })
+    Ok(ReadyLoad { target, load, beside: None, timing, latency_of: idle::LATENCY_OF })
 }
 
 /// Pulls that wait `hold` all begin at the same time and so end together: what is counted is whole
@@ -136,7 +137,7 @@ pub async fn first_message(
         let load = producers.connect(target, &lone, tries, None).await?;
         load.stop_after(1);
         let timing = Timing { warm_up: Duration::ZERO, duration: FIRST_MESSAGE_TRY };
-        let tally = load.run(timing, Tally::default(), |_, _| ()).await;
+        let tally = load.run_unseen(timing).await;
         if load.messages() > 0 {
             return Ok(());
         }

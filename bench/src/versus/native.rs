@@ -6,20 +6,18 @@ use std::rc::Rc;
 use std::slice;
 use std::time::Duration;
 
-use ringmq_runtime::task;
-
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::measure::Measured;
 use crate::record::tally::{LogTime, Tally};
 use crate::report::outcome::Outcome;
-use crate::report::{Report, files};
+use crate::report::{Report, saved};
 use crate::target::Target;
 use crate::versus::asked::Asked;
 use crate::versus::contestant::{Running, last_range};
 use crate::versus::costs::{Spent, Watch, Watched};
 use crate::versus::figures::Figures;
-use crate::versus::loads::Work;
+use crate::versus::loads::ReadyLoad;
 use crate::versus::mappings;
 
 /// Puts what is asked on the broker, and writes the raw data.
@@ -31,10 +29,10 @@ pub async fn run(
     asked: &Asked<'_>,
 ) -> Result<(Figures, Rc<Target>), BenchError> {
     let rss_idle_bytes = running.usage().rss_bytes;
-    let work = Work::connect(running, asked).await?;
-    let (measured, beside, spent) = measure(running, &work, asked.prefix).await;
+    let ready = ReadyLoad::connect(running, asked).await?;
+    let (measured, beside, spent) = measure(running, &ready, asked.prefix).await;
     let outcome = Outcome::of_run(&measured);
-    if outcome.seconds * 2.0 < work.timing.duration.as_secs_f64() {
+    if outcome.seconds * 2.0 < ready.timing.duration.as_secs_f64() {
         let what = format!(
             "the space for messages was used up after {:.1} counted seconds: name another \
              --directory, or shorten --duration and --jvm-warm-up",
@@ -42,12 +40,12 @@ pub async fn run(
         );
         return Err(BenchError::Race(what));
     }
-    let environment = Environment::of(&work.target).await;
-    keep(asked, work.latency_of, measured, environment).await?;
+    let environment = Environment::of(&ready.target).await;
+    keep(asked, ready.latency_of, measured, environment).await?;
     let of_load = Figures::of_load(&outcome).with(spent);
     let figures =
         Figures { rss_idle_bytes, rss_bytes: running.usage().rss_bytes, ..beside.with(of_load) };
-    Ok((figures, work.target))
+    Ok((figures, ready.target))
 }
 
 /// Writes what a load came to.
@@ -81,7 +79,7 @@ pub async fn keep_with(
         report.add_beside(name, latency_of, slice::from_ref(*measured));
     }
     report.environment = environment;
-    files::write(asked.prefix, &report, &runs).await?;
+    saved::write(asked.prefix, &report, &runs).await?;
     Ok(())
 }
 
@@ -97,9 +95,14 @@ pub async fn restart(running: &mut Running, target: &Target) -> Result<Duration,
     let stored = last_range(target).await?;
     running.end().await?;
     let took = running.start_again(target).await?;
-    match last_range(target).await? == stored {
+    let found = last_range(target).await?;
+    match found == stored {
         true => Ok(took),
-        false => Err(BenchError::Race("a queue is not what it was before the end".to_owned())),
+        false => Err(BenchError::Race(format!(
+            "expected the offsets {}..{} in the last queue, as before the end, found {}..{}: the \
+             broker's words are in the two broker logs of this run",
+            stored.0, stored.1, found.0, found.1
+        ))),
     }
 }
 
@@ -129,18 +132,19 @@ impl SentBeside {
 }
 
 /// Runs the load; also gives what ran beside, and what was spent.
-async fn measure(running: &Running, work: &Work, prefix: &Path) -> (Measured, SentBeside, Spent) {
-    let timing = work.timing;
-    let watch = Watch::start(Watched::of(running), &work.load, timing, prefix);
-    let beside = work.beside.clone().map(|load| {
-        let sending = async move { load.run(timing, Tally::default(), |_, _| ()).await };
-        task::spawn("bench producers", sending)
-    });
+async fn measure(
+    running: &Running,
+    ready: &ReadyLoad,
+    prefix: &Path,
+) -> (Measured, SentBeside, Spent) {
+    let timing = ready.timing;
+    let watch = Watch::start(Watched::of(running), &ready.load, timing, prefix);
+    let beside = ready.beside.clone().map(|load| load.run_beside("bench producers", timing));
     let tally = Tally::with_interval_log(LogTime::now());
-    let tally = work.load.run(timing, tally, |_, _| ()).await;
+    let tally = ready.load.run(timing, tally, |_, _| ()).await;
     let beside = match beside {
         Some(sending) => SentBeside::of(&sending.await, tally.messages()),
         None => SentBeside::default(),
     };
-    (Measured { tally, ..Measured::default() }, beside, watch.finish().await)
+    (Measured::of(tally), beside, watch.finish().await)
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::args::Command;
-use crate::args::commands::{ConsumeArgs, Durability, EndToEndArgs};
-use crate::args::load::{LoadArgs, MessageArgs, PaceArgs};
+use crate::args::commands::{ConsumeArgs, EndToEndArgs};
+use crate::args::limits::Durability;
+use crate::args::load::{LoadArgs, MessageArgs};
 use crate::args::target::{BrokerArgs, Flush, TargetArgs};
 use crate::args::values::Cores;
 use crate::driver::Load;
@@ -53,20 +54,10 @@ pub async fn run(
     scratch.remove_at_end();
     let clients = Clients::start(Cores::numbers(asked.client_cores))?;
     let command = asked.command(None);
-    let load = match &command {
-        Command::Produce(args) => &args.load,
-        Command::Consume(args) => &args.load,
-        Command::EndToEnd(args) => &args.load,
-        Command::Mixed(args) => &args.load,
-        _ => unreachable!("the null broker meets no other load"),
-    };
+    let load = command.load().expect("the null broker meets no other command");
     let cold = cold && matches!(command, Command::Consume(_));
-    let pace = match cold {
-        true => {
-            PaceArgs { warm_up: ONE_READ.warm_up, duration: ONE_READ.duration, ..load.pace.clone() }
-        }
-        false => asked.paced(&load.pace),
-    };
+    let timing = if cold { ONE_READ } else { asked.timing };
+    let pace = Asked { timing, ..*asked }.paced(&load.pace);
     let directory = scratch.path();
     let spent = Rc::new(Cell::new(Spent::default()));
     let watch = |pid, load: &Rc<Load>| -> LookEnds {
@@ -89,16 +80,7 @@ pub async fn run(
         Command::EndToEnd(args) => Ran::deliveries(null, flush.into(), args).await?,
         _ => Ran::sends(null, flush.into(), &load.message).await?,
     };
-    let outcome = Outcome::of_run(&ran.measured);
-    keep(asked, ran.latency_of, ran.measured, Environment::of_directory(directory).await).await?;
-    let figures = Figures {
-        rss_bytes: outcome.broker.map_or(0, |used| used.rss_bytes),
-        device_percent: ran
-            .device_bytes
-            .map(|(stored, given)| 100.0 * outcome.messages_per_second * stored / given),
-        ..Figures::of_load(&outcome).with(spent.take())
-    };
-    Ok(ran.beside.with(figures))
+    ran.finish(directory, spent.take(), asked).await
 }
 
 /// A load that has run.
@@ -153,6 +135,27 @@ impl Ran {
         let stored_bytes = sample.bytes.len() as f64 / sample.messages as f64;
         let device_bytes = Some((stored_bytes, log.bytes_per_s));
         Ok(Self { device_bytes, ..Self::of(measured, PULLS) })
+    }
+
+    /// Writes the raw data; the figures that are raced.
+    async fn finish(
+        self,
+        directory: &Path,
+        spent: Spent,
+        asked: &Asked<'_>,
+    ) -> Result<Figures, BenchError> {
+        let outcome = Outcome::of_run(&self.measured);
+        let environment = Environment::of_directory(directory).await;
+        keep(asked, self.latency_of, self.measured, environment).await?;
+        let per_second = outcome.messages_per_second;
+        let figures = Figures {
+            rss_bytes: outcome.broker.map_or(0, |used| used.rss_bytes),
+            device_percent: self
+                .device_bytes
+                .map(|(stored, given)| 100.0 * per_second * stored / given),
+            ..Figures::of_load(&outcome).with(spent)
+        };
+        Ok(self.beside.with(figures))
     }
 }
 

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use md5::{Digest, Md5};
-use ringmq_runtime::disk::Disk;
 use ringmq_runtime::task;
 use ringmq_version::VERSION;
 
 use crate::args::versus::VersusArgs;
 use crate::error::BenchError;
+use crate::files;
 use crate::program;
-use crate::report::files;
 
 /// Largest program that is read: one of a debug build has 70 MB.
 const PROGRAM_MAX_BYTES: usize = 1 << 30;
@@ -38,8 +37,7 @@ pub async fn describe(args: &VersusArgs) -> Result<String, BenchError> {
 }
 
 async fn sum_of(path: &Path) -> Result<String, BenchError> {
-    let (directory, name) = files::split(path);
-    let read = async { Disk::live(directory)?.read_all(name, PROGRAM_MAX_BYTES).await }.await;
+    let read = files::read(path, PROGRAM_MAX_BYTES).await;
     let bytes = read.map_err(|error| BenchError::file(path, error))?;
     let digest = task::blocking(move || Md5::digest(&bytes)).await;
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -125,6 +125,8 @@ pub struct Sorted {
     pub stolen: usize,
     /// How many came to nothing.
     pub failed: usize,
+    /// Those of them in which our run did, whatever the rival's came to.
+    pub failed_ours: usize,
     /// Of the pairs that count; where none does, of those that were discarded.
     values: Vec<Values>,
 }
@@ -137,11 +139,13 @@ impl Sorted {
         let (kept, stolen) = (of(Fate::Kept), of(Fate::Stolen));
         let (kept_count, stolen_count) = (kept.len(), stolen.len());
         let discarded = [of(Fate::Unsteady), stolen].concat();
+        let has_failed = |pair: &&Pair| pair.ours.as_ref().and_then(|it| figure.of(it)).is_none();
         Self {
             kept: kept_count,
             discarded: discarded.len(),
             stolen: stolen_count,
             failed: those(Fate::Failed).count(),
+            failed_ours: those(Fate::Failed).filter(has_failed).count(),
             values: if kept.is_empty() { discarded } else { kept },
         }
     }

@@ -1,6 +1,5 @@
 //! The race itself: one block after the other, one broker at a time.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,19 +11,20 @@ use crate::args::versus::{Contestant, Times, VersusArgs};
 use crate::disk_room;
 use crate::driver::Timing;
 use crate::error::BenchError;
+use crate::files;
 use crate::limits::bracket::{self, Bracket};
 use crate::page_cache;
-use crate::report::files;
 use crate::versus::apache::{self, Apache};
 use crate::versus::asked::{Asked, command};
+use crate::versus::budget::Budget;
 use crate::versus::contestant::{self, Running, Setup};
-use crate::versus::figures::Figures;
+use crate::versus::figures::{Figures, told};
 use crate::versus::plan::{BLOCK_PAIRS, Block, Plan, Turn};
 use crate::versus::portable;
 use crate::versus::results::{Results, Run};
 use crate::versus::scenario::{Client, Scenario};
 use crate::versus::settle::settle;
-use crate::versus::{cold, estimate, native, null, stock};
+use crate::versus::{cold, native, null, stock};
 
 /// The file of a race's results in the directory of its raw data.
 pub const DOCUMENT: &str = "versus.json";
@@ -40,11 +40,7 @@ pub struct Race<'a> {
     times: Times,
     message: MessageArgs,
     output: &'a Path,
-    begun: Instant,
-    /// How long a block of a scenario against a rival took at most, so far.
-    took: BTreeMap<(&'static str, Contestant), Duration>,
-    /// Blocks for which there was no time, by scenario and rival.
-    left_out: BTreeMap<(&'static str, Contestant), u32>,
+    budget: Budget,
 }
 
 impl<'a> Race<'a> {
@@ -55,16 +51,8 @@ impl<'a> Race<'a> {
         times: Times,
         output: &'a Path,
     ) -> Self {
-        Self {
-            args,
-            apache,
-            times,
-            message: message(),
-            output,
-            begun: Instant::now(),
-            took: BTreeMap::new(),
-            left_out: BTreeMap::new(),
-        }
+        let budget = Budget::new(args.within, times, Instant::now());
+        Self { args, apache, times, message: message(), output, budget }
     }
 
     /// Runs all blocks that `results` does not have yet; they are kept in a file after each.
@@ -124,22 +112,12 @@ impl<'a> Race<'a> {
         if !is_missing || (number >= self.times.blocks && !results.lacks_pairs(block, wanted)) {
             return false;
         }
-        let key = (block.scenario.name, block.rival);
-        let guessed = estimate::block(block, self.times);
-        let length = self.took.get(&key).copied().unwrap_or(guessed);
-        let has_time = self.args.within.is_none_or(|it| self.begun.elapsed() + length <= it);
-        if !has_time {
-            *self.left_out.entry(key).or_default() += 1;
-        }
-        has_time
+        self.budget.has_time(block, Instant::now())
     }
 
     /// What there was no time for, a line each.
     pub fn left_out(&self) -> String {
-        let line = |(&(name, rival), count): (&(&'static str, Contestant), &u32)| {
-            format!("{name} against {}: no time for {count} blocks\n", rival.word())
-        };
-        self.left_out.iter().map(line).collect()
+        self.budget.left_out()
     }
 
     /// The runs of a block that comes next.
@@ -151,18 +129,14 @@ impl<'a> Race<'a> {
             let numbers = Numbers { run: before + place, block: number };
             runs.push(self.one(numbers, block, turn).await?);
         }
-        let took = self.took.entry((block.scenario.name, block.rival)).or_default();
-        *took = begun.elapsed().max(*took);
+        self.budget.learn(block, begun.elapsed());
         Ok(runs)
     }
 
     async fn one(&self, of: Numbers, block: &Block, turn: Turn) -> Result<Run, BenchError> {
         let (number, Turn { side, contestant }) = (of.run, turn);
         let prefix = self.prefix(number, block, contestant);
-        // What others have written would stall the groups of the run for 50 to 110 ms.
-        if let Err(error) = page_cache::write_back(&self.output.join("sync.log")).await {
-            eprintln!("  the file systems are not synced before this run: {error}");
-        }
+        page_cache::write_back(&self.output.join("sync.log")).await;
         settle(contestant, self.times.calm).await;
         let before = self.bracket().await?;
         eprintln!(
@@ -177,14 +151,7 @@ impl<'a> Race<'a> {
         let outcome = Box::pin(self.load(block, contestant, &prefix)).await;
         let took = begun.elapsed().as_secs();
         let after = self.bracket().await?;
-        let (figures, error) = match outcome {
-            Ok(figures) => (Some(figures), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        match (&figures, &error) {
-            (Some(it), _) => eprintln!("  {}; {took} s", it.describe(block.scenario.figures)),
-            (None, error) => eprintln!("  failed: {}", error.as_deref().unwrap_or_default()),
-        }
+        let (figures, error) = told(outcome, block.scenario, &format!("; {took} s"));
         let warm_up_s = warm_up(block.scenario, contestant, self.times).as_secs_f64();
         Ok(Run {
             number,
@@ -234,10 +201,10 @@ impl<'a> Race<'a> {
         if !self.args.quick {
             disk_room::check(&self.args.directory).await?;
         }
-        match figures.lost.is_some() || running.is_whole().await {
-            true => Ok(figures),
-            false => Err(BenchError::Race("a process of the broker came or went".to_owned())),
+        if figures.lost.is_none() {
+            running.check_processes().await?;
         }
+        Ok(figures)
     }
 
     fn asked<'b>(&'b self, words: &'static str, timing: Timing, prefix: &'b Path) -> Asked<'b> {

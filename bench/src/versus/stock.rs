@@ -9,8 +9,8 @@ use ringmq_runtime::task;
 use crate::args::Command;
 use crate::args::versus::Times;
 use crate::error::BenchError;
+use crate::files::with_extension;
 use crate::program::Program;
-use crate::report::files::with_extension;
 use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::versus::apache::Apache;
@@ -35,6 +35,29 @@ pub struct Line {
     pub mean_ms: f64,
     /// Sends that failed since the start, at either end.
     pub failures: u64,
+}
+
+/// What it tells of the counted time.
+#[derive(Debug, PartialEq)]
+struct Told {
+    messages_per_second: f64,
+    mean_ms: f64,
+    failures: u64,
+}
+
+impl Told {
+    /// By lines of which the first `warm` tell of the warm-up; there are such and others.
+    fn of(lines: &[Line], warm: usize) -> Self {
+        let (before, counted) = lines.split_at(warm);
+        let mean =
+            |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
+        let failures_of = |lines: &[Line]| lines.last().map_or(0, |line| line.failures);
+        Self {
+            messages_per_second: mean(|line| line.per_second),
+            mean_ms: mean(|line| line.mean_ms),
+            failures: failures_of(counted).saturating_sub(failures_of(before)),
+        }
+    }
 }
 
 /// The lines in the client's output, in their order; other lines are skipped.
@@ -94,19 +117,16 @@ pub async fn run(
     wait_for(&mut client, all).await?;
     let seconds = began.elapsed().as_secs_f64();
     let until = Look::of(&broker, stored(&target).await?).await;
-    let told = lines(&client.output().await);
-    let (first, last) = (told[warm - 1], told[all - 1]);
-    let counted = &told[warm..all];
-    let mean = |of: fn(&Line) -> f64| counted.iter().map(of).sum::<f64>() / counted.len() as f64;
+    let told = Told::of(&lines(&client.output().await)[..all], warm);
     let spent = until.spent_since(&from).with_calls(calls);
-    eprintln!("  mean time of a send, as the client tells: {:.2} ms", mean(|line| line.mean_ms));
+    eprintln!("  mean time of a send, as the client tells: {:.2} ms", told.mean_ms);
     let figures = Figures {
         seconds,
         messages: until.messages_since(&from),
-        messages_per_second: mean(|line| line.per_second),
+        messages_per_second: told.messages_per_second,
         rss_idle_bytes,
         rss_bytes: running.usage().rss_bytes,
-        failures: last.failures.saturating_sub(first.failures),
+        failures: told.failures,
         ..Figures::default()
     };
     Ok(figures.with(spent))
@@ -161,6 +181,13 @@ mod tests {
                 Line { per_second: 20_111.0, mean_ms: 3.5, failures: 7 },
             ]
         );
+    }
+
+    #[test]
+    fn the_counted_time_is_told_without_the_warm_up() {
+        let line = |per_second, mean_ms, failures| Line { per_second, mean_ms, failures };
+        let told = Told::of(&[line(9.0, 8.0, 4), line(100.0, 2.0, 5), line(300.0, 1.0, 7)], 1);
+        assert_eq!(told, Told { messages_per_second: 200.0, mean_ms: 1.5, failures: 3 });
     }
 
     #[test]

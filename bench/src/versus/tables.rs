@@ -24,6 +24,8 @@ pub fn describe(results: &Results) -> String {
     for row in &results.rows {
         if let Some(reason) = &row.reason {
             let (figure, rival) = (row.figure_name(), row.rival.word());
+            // Behind it are the last lines that a program wrote, which the document has.
+            let reason = reason.lines().next().unwrap_or_default();
             let _ = writeln!(text, "{}, {figure} against {rival}: {reason}", row.scenario);
         }
         if row.stolen > 0 {
@@ -35,6 +37,7 @@ pub fn describe(results: &Results) -> String {
                 row.scenario, row.stolen
             );
         }
+        text.extend(failed(row));
         text.extend(overloaded(row));
         text.extend(limited(row));
     }
@@ -69,6 +72,20 @@ fn goals(results: &Results) -> Option<String> {
             bound.len(),
             count(Some(Reached::Aim)),
             count(None),
+        )
+    })
+}
+
+/// That our own failures keep a row from being won, if they do.
+fn failed(row: &Row) -> Option<String> {
+    (row.failed_ours > 0 && row.pairs > 0).then(|| {
+        format!(
+            "{}, {} against {}: ours failed in {} pairs, so it has won nothing by the others, and \
+             reached no goal\n",
+            row.scenario,
+            row.figure_name(),
+            row.rival.word(),
+            row.failed_ours,
         )
     })
 }

@@ -12,13 +12,14 @@ use crate::compare::student;
 use crate::driver::Timing;
 use crate::ending::Ending;
 use crate::error::BenchError;
+use crate::files;
 use crate::page_cache;
-use crate::report::{files, table};
+use crate::report::table;
 use crate::stop;
 use crate::versus::apache::{self, Apache};
 use crate::versus::asked::Asked;
 use crate::versus::contestant::{Running, Setup};
-use crate::versus::figures::{Figure, Figures};
+use crate::versus::figures::{Figure, Figures, told};
 use crate::versus::native;
 use crate::versus::scenario::{self, Client, Scenario};
 use crate::versus::variants::{TUNED, VARIANTS, Variant};
@@ -120,18 +121,10 @@ impl Sweep<'_> {
     ) -> Tried {
         let name = format!("{round:02}-{}-{}", scenario.name, variant.name);
         eprintln!("round {round}: {}, {}", scenario.name, variant.name);
-        if let Err(error) = page_cache::write_back(&self.output.join("sync.log")).await {
-            eprintln!("  the file systems are not synced before this run: {error}");
-        }
+        page_cache::write_back(&self.output.join("sync.log")).await;
         // One that does not even start says something of the variant.
-        let (figures, error) = match self.load(scenario, variant, &self.output.join(name)).await {
-            Ok(figures) => (Some(figures), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        match (&figures, &error) {
-            (Some(it), _) => eprintln!("  {}", it.describe(scenario.figures)),
-            (None, error) => eprintln!("  failed: {}", error.as_deref().unwrap_or_default()),
-        }
+        let outcome = self.load(scenario, variant, &self.output.join(name)).await;
+        let (figures, error) = told(outcome, scenario, "");
         Tried { scenario: scenario.name, variant: variant.name, round, figures, error }
     }
 

@@ -23,7 +23,7 @@ pub struct Variant {
 pub static TUNED: Variant = of("tuned", &[]);
 
 /// All that are tried when nobody names any.
-pub static VARIANTS: [Variant; 22] = [
+pub static VARIANTS: [Variant; 29] = [
     of("send-threads-1", &["sendMessageThreadPoolNums=1"]),
     of("send-threads-4", &["sendMessageThreadPoolNums=4"]),
     of("send-threads-16", &["sendMessageThreadPoolNums=16"]),
@@ -33,6 +33,11 @@ pub static VARIANTS: [Variant; 22] = [
     of("file-regions", &["transferMsgByHeap=false"]),
     of("cold-files", &["warmMapedFileEnable=false"]),
     of("write-without-mmap", &["writeWithoutMmap=true", "warmMapedFileEnable=false"]),
+    of("no-read-ahead", &["dataReadAheadEnable=false", "warmMapedFileEnable=false"]),
+    of(
+        "write-without-read-ahead",
+        &["writeWithoutMmap=true", "dataReadAheadEnable=false", "warmMapedFileEnable=false"],
+    ),
     // Acknowledges what is in no file yet, so it is no tuned setting whatever it brings.
     of("transient-pool", &["transientStorePoolEnable=true"]),
     of("no-index", &["messageIndexEnable=false"]),
@@ -41,11 +46,22 @@ pub static VARIANTS: [Variant; 22] = [
     of("concurrent-dispatch", &["enableBuildConsumeQueueConcurrently=true"]),
     of("rocksdb-queues", &[ROCKSDB_QUEUES]),
     of("network-threads-1", &["serverSelectorThreads=1", "serverWorkerThreads=2"]),
+    of("network-threads-3", &["serverSelectorThreads=3", "serverWorkerThreads=8"]),
+    of("network-threads-1-1", &["serverSelectorThreads=1", "serverWorkerThreads=1"]),
+    of(
+        "few-threads",
+        &["serverSelectorThreads=1", "serverWorkerThreads=1", "sendMessageThreadPoolNums=1"],
+    ),
+    of("pull-threads-4", &["pullMessageThreadPoolNums=4"]),
     heap("heap-1g", "1g"),
     heap("heap-4g", "4g"),
     collector("parallel-gc", "-XX:+UseParallelGC"),
     collector("serial-gc", "-XX:+UseSerialGC"),
     collector("z-gc", "-XX:+UseZGC"),
+    collector(
+        "huge-pages",
+        "-XX:+UseG1GC -XX:G1ReservePercent=25 -XX:InitiatingHeapOccupancyPercent=30 -XX:+UseTransparentHugePages",
+    ),
     collector(
         "g1-16m-regions",
         "-XX:+UseG1GC -XX:G1HeapRegionSize=16m -XX:G1ReservePercent=25 -XX:InitiatingHeapOccupancyPercent=30",

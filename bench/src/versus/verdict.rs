@@ -69,6 +69,8 @@ pub struct Row {
     pub overloaded: Overloaded,
     /// Pairs that came to nothing.
     pub failed: usize,
+    /// Those of them in which our run did.
+    pub failed_ours: usize,
     /// The smallest factor that the control allows to be claimed; none without a control.
     pub claimable: Option<f64>,
     /// What follows.
@@ -134,11 +136,16 @@ pub fn row(
         stolen: sorted.stolen,
         overloaded,
         failed: sorted.failed,
+        failed_ours: sorted.failed_ours,
         claimable: control.and_then(claimable),
         verdict: match gain {
             None if overloaded.pairs > 0 => Verdict::Overloaded,
             None => Verdict::Failed,
-            Some(gain) => overloaded.leave(verdict(gain, sorted.kept, rival, control)),
+            Some(gain) => match overloaded.leave(verdict(gain, sorted.kept, rival, control)) {
+                // Its worst runs are those that lack.
+                Verdict::Win if sorted.failed_ours > 0 => Verdict::Undecided,
+                verdict => verdict,
+            },
         },
         goal: Goal::of(scenario.name, figure, rival),
         reached: None,
@@ -160,7 +167,9 @@ fn reached(row: &Row, ours: usize) -> Option<Reached> {
         None => return None,
     };
     let reached = goal.reached(row);
-    (judged >= PAIRS_MIN && !row.overloaded.forbids(goal, reached)).then_some(reached)
+    let is_had = matches!(reached, Reached::Met | Reached::Aim);
+    let is_open = row.overloaded.forbids(goal, reached) || (is_had && row.failed_ours > 0);
+    (judged >= PAIRS_MIN && !is_open).then_some(reached)
 }
 
 /// The values of our side that the row of these pairs has the mean of.

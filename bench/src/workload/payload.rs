@@ -9,7 +9,8 @@ use thiserror::Error;
 /// Bytes the head takes at the start of a body; the smallest body that `bench` sends.
 pub const HEAD_SIZE_BYTES: usize = 40;
 
-/// Bodies shorter than this fit the size field: 25 bits, the other 7 are the compressible share.
+/// Bits of the field that hold the size of a body, which is shorter than two to the power of them;
+/// the other 7 hold the compressible share.
 const BODY_SIZE_BITS: u32 = 25;
 
 /// Names one message of one run.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bench;
-use crate::signals::{PATIENCE, Running, processes_in};
+use crate::signals::{PATIENCE, Running, processes_in, wait_until_nobody_is_left};
 
 /// Of a name server that is ready, and a broker that never is.
 const JAVA: &str = "#!/bin/sh
@@ -62,18 +62,20 @@ fn race_on(folder: TempDir) -> Running {
     running
 }
 
-fn wait_until_nobody_is_left(folder: &Path) {
-    let begun = Instant::now();
-    while !processes_in(folder).is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "all processes end");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Directories of brokers in the race's data.
 fn stores(folder: &Path) -> usize {
     let names = folder.join("data").read_dir().unwrap().flatten().map(|entry| entry.file_name());
     names.filter(|name| name.to_string_lossy().starts_with("bench-")).count()
+}
+
+#[test]
+fn a_race_where_nobody_meets_us_is_refused_and_makes_no_directory() {
+    let folder = super::folder();
+    let named = ["--scenarios", "stock-sync-64", "--against", "null", "--output", "race"];
+    let output = bench(folder.path(), &[&["versus", "--quick"], &named[..]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("nobody of --against meets us"), "{errors}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was written");
 }
 
 #[test]

@@ -139,6 +139,15 @@ pub fn processes_in(folder: &Path) -> Vec<u32> {
         .collect()
 }
 
+/// Waits until no process works in `folder` any more.
+pub fn wait_until_nobody_is_left(folder: &Path) {
+    let begun = Instant::now();
+    while !processes_in(folder).is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "all processes end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_run_that_is_asked_to_end_prints_its_table_and_leaves_nothing_behind() {
     let mut running = Running::start(&ENDLESS, "msg/s");
@@ -177,11 +186,7 @@ fn a_broker_ends_with_the_bench_that_started_it_even_if_that_is_killed() {
     let mut running = Running::start(&ENDLESS, "msg/s");
     running.signal("KILL", false);
     assert_eq!(running.ended().0.code(), None);
-    let started = Instant::now();
-    while !processes_in(running.folder.path()).is_empty() {
-        assert!(started.elapsed() < PATIENCE, "the broker ends");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_nobody_is_left(running.folder());
     // What it wrote to standard error has an end, too: nobody holds the other side.
     let mut rest = String::new();
     running.errors.read_to_string(&mut rest).unwrap();

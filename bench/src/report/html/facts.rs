@@ -2,9 +2,11 @@
 
 use comfy_table::Table;
 
+use crate::record::latencies;
 use crate::report::environment;
 use crate::report::html::Shown;
 use crate::report::html::axis::count;
+use crate::report::html::timeline::Moment;
 
 /// A table of texts.
 #[derive(Debug, Default)]
@@ -44,8 +46,8 @@ impl From<&Table> for Rows {
 pub fn moments(result: &Shown) -> Rows {
     let header =
         ["second", "msg/s", "p50 us", "p99 us", "p99.9 us", "max us", "errors/s", "backlog"];
-    let latency = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.1}"));
-    let row = |moment: &crate::report::html::timeline::Moment| Row {
+    let latency = |us| latencies::told(us, 1);
+    let row = |moment: &Moment| Row {
         name: format!("{:.1}", moment.at_s),
         cells: vec![
             format!("{:.0}", moment.messages_per_second),

@@ -35,7 +35,7 @@ fn report_of(base_us: u64, per_second: u64) -> Report {
             }
             tally.add(&window, Duration::from_secs(second), Duration::from_secs(1), 0);
         }
-        Measured { tally, ..Measured::default() }
+        Measured::of(tally)
     };
     let runs: Vec<_> = (0..2).map(repetition).collect();
     Report::new("produce: <odd> & \"quoted\"".to_owned(), "send us", &runs)

@@ -1,8 +1,11 @@
 use super::*;
+use crate::ending::Ending;
 use crate::report::broker_use::BrokerUse;
 use crate::versus::figures::Figure;
+use crate::versus::goals::Reached;
 use crate::versus::plan::{Plan, Turn};
 use crate::versus::scenario::{SCENARIOS, by_name};
+use crate::versus::verdict::Verdict;
 
 /// The block of these, and runs of it in which a side has that many messages per second.
 fn block(name: &str, rival: Contestant) -> Block {

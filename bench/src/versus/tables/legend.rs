@@ -18,8 +18,9 @@ pub fn text() -> String {
          than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
          than one request in a hundred was due and not sent at the end, so the longest waits are \
          in no percentile, and no latency of the pair counts, for or against anybody. A run of \
-         which more than {FAILED_MAX_PERCENT} % of the requests failed has failed. A win or a loss \
-         takes {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
+         which more than {FAILED_MAX_PERCENT} % of the requests failed has failed; ours, if it \
+         failed in any pair, wins nothing by the others and reaches no goal. A win or a loss takes \
+         {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
          the lower end of the interval, else our value. null: what the null broker has in the same \
          blocks; at most: how many times better than the rival that is, so what a broker built as \

@@ -185,6 +185,28 @@ fn whoever_was_overloaded_has_won_nothing_by_its_other_runs() {
 }
 
 #[test]
+fn ours_wins_nothing_by_the_pairs_in_which_it_did_not_fail() {
+    let of = |gain: f64, fail: fn(&mut Pair)| {
+        let mut all = pairs(8, gain, 0.0);
+        all[..4].iter_mut().for_each(fail);
+        let scenario = by_name("sync-64x32").unwrap();
+        let row = super::row(scenario, Contestant::Tuned, Figure::Rate, &all, Some(&sharp()));
+        let row = row.unwrap();
+        assert_eq!((row.pairs, row.failed), (4, 4));
+        (row.verdict, row.reached, row.failed_ours)
+    };
+    let refuses: fn(&mut Pair) = |pair| pair.ours.as_mut().unwrap().failures = 100;
+    let ends: fn(&mut Pair) = |pair| (pair.ours, pair.error) = (None, Some("it ended".to_owned()));
+    let theirs: fn(&mut Pair) = |pair| pair.theirs.as_mut().unwrap().failures = 100;
+    for ours in [refuses, ends] {
+        assert_eq!(of(5.0, ours), (Verdict::Undecided, None, 4));
+        assert_eq!(of(0.5, ours), (Verdict::Loss, Some(Reached::Missed), 4));
+    }
+    assert_eq!(of(5.0, theirs), (Verdict::Win, Some(Reached::Met), 0));
+    assert_eq!(of(0.5, theirs), (Verdict::Loss, Some(Reached::Missed), 0));
+}
+
+#[test]
 fn discarded_and_failed_pairs_are_in_no_mean() {
     let mut all = pairs(7, 2.0, 0.0);
     all[0].brackets[3].round_trip_us = 100.0;

@@ -1,4 +1,4 @@
-//! A broker of tests, which answers what `bench switch` asks for beside its load.
+//! A peer of tests, which answers what bench asks for beside its load.
 
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
@@ -11,11 +11,14 @@ use ringmq_runtime::task;
 
 use crate::wire::Assembler;
 
-/// A broker with one setting and a disk.
+/// The cluster of a name server where nobody has registered.
+const NO_BROKER: &str = r#"{"brokerAddrTable":{},"clusterAddrTable":{}}"#;
+
+/// A broker with one setting and a disk; asked as a name server, it knows no broker.
 pub struct Fake {
     /// Where it listens.
     pub address: String,
-    /// That of its setting `k`.
+    /// That of its setting: `k`, or of whatever name it is set by.
     pub value: RefCell<String>,
     /// The value that it does not take.
     pub refuses: Cell<&'static str>,
@@ -66,7 +69,7 @@ impl Fake {
         let mut code = response::SUCCESS;
         if command.code == request::UPDATE_BROKER_CONFIG {
             let text = String::from_utf8_lossy(command.body);
-            let value = text.trim().strip_prefix("k=").unwrap();
+            let (_, value) = text.trim().split_once('=').unwrap();
             match value == self.refuses.get() {
                 true => code = response::SYSTEM_ERROR,
                 false => value.clone_into(&mut self.value.borrow_mut()),
@@ -74,6 +77,7 @@ impl Fake {
         }
         let (serialize, opaque) = (SerializeType::Json, command.opaque);
         let body = match command.code {
+            request::GET_BROKER_CLUSTER_INFO => NO_BROKER.to_owned(),
             request::GET_BROKER_RUNTIME_INFO => self.runtime_information(),
             _ => format!("k={}\n", self.value.borrow()),
         };

@@ -1,14 +1,12 @@
-//! The files of a run: JSON, CSV, and the two formats of HdrHistogram's own tools.
+//! The saved results of a run: JSON, CSV, and the two formats of HdrHistogram's own tools.
 
-use std::ffi::OsStr;
 use std::fmt::Write;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use ringmq_runtime::disk::{Disk, Space};
 use serde::Serialize;
 
 use crate::error::BenchError;
+use crate::files::{replace, with_extension};
 use crate::measure::Measured;
 use crate::record::latencies::Latencies;
 use crate::record::tally::Second;
@@ -49,55 +47,6 @@ pub async fn write(
         written.push(path);
     }
     Ok(written)
-}
-
-/// A file beside others with the same beginning.
-pub fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
-    let mut path = prefix.as_os_str().to_owned();
-    path.push(".");
-    path.push(extension);
-    path.into()
-}
-
-/// Makes sure that the results can be written, before anything is measured.
-///
-/// # Errors
-/// A directory is not there or cannot be written, or a file has the name of a directory.
-pub fn check(paths: &[PathBuf]) -> Result<(), BenchError> {
-    for path in paths {
-        let (directory, _) = split(path);
-        let probe = tempfile::Builder::new().prefix(".bench-").tempfile_in(directory);
-        probe.map_err(|error| BenchError::file(path, error))?;
-        if path.is_dir() {
-            return Err(BenchError::file(path, ErrorKind::IsADirectory.into()));
-        }
-    }
-    Ok(())
-}
-
-/// Writes a file, or replaces it as a whole.
-///
-/// # Errors
-/// Its directory is not there or cannot be written.
-pub async fn replace(path: &Path, contents: &[u8]) -> Result<(), BenchError> {
-    let (directory, name) = split(path);
-    let written = async { Disk::live(directory)?.replace(name, contents).await }.await;
-    written.map_err(|error| BenchError::file(path, error))
-}
-
-/// Space of the file system of a directory.
-///
-/// # Errors
-/// It cannot be told.
-pub async fn free_space(directory: &Path) -> Result<Space, BenchError> {
-    let space = async { Disk::live(directory)?.free_space().await }.await;
-    space.map_err(|error| BenchError::file(directory, error))
-}
-
-/// Directory and name of a file.
-pub fn split(path: &Path) -> (&Path, &OsStr) {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    (directory.unwrap_or(Path::new(".")), path.file_name().unwrap_or(path.as_os_str()))
 }
 
 /// A row of the CSV file.
@@ -230,7 +179,7 @@ mod tests {
             window.success(latency, latency, 1, 10);
         }
         tally.add(&window, Duration::from_secs(2), Duration::from_secs(1), 3);
-        vec![Measured { tally, ..Measured::default() }]
+        vec![Measured::of(tally)]
     }
 
     #[test]
@@ -284,7 +233,7 @@ mod tests {
         window.response.record_many(Duration::from_micros(7), 50);
         let mut tally = Tally::default();
         tally.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
-        let few = csv(&[Measured { tally, ..Measured::default() }]);
+        let few = csv(&[Measured::of(tally)]);
         let few = String::from_utf8(few).unwrap();
         assert!(few.ends_with(",7.003,,,7.003,\n"), "{few}");
     }
