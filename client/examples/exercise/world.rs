@@ -48,10 +48,16 @@ impl World {
             let known = admin.queues(&topic).await.map_or(0, |queues| queues.len());
             i32::try_from(known) == Ok(queues)
         };
+        let settings = TopicSettings::new(&topic, queues);
+        let mut is_said_again = false;
         eventually("the route of a topic", async || {
-            // Said again where it takes long: Apache's broker registers topics that are made at
-            // the same time in any order, and then corrects itself after half a minute only.
-            let settings = TopicSettings::new(&topic, queues);
+            // Said again where it takes long: of topics that are changed at the same moment Apache's
+            // broker may register one under a version that the name server has already. It
+            // registers none again that is as it was, so that it has to be another one in between.
+            if std::mem::replace(&mut is_said_again, true) {
+                let other = TopicSettings { is_ordered: true, ..settings.clone() };
+                admin.create_topic(&BrokerTarget::All, &other).await.expect("changed");
+            }
             admin.create_topic(&BrokerTarget::All, &settings).await.expect("created");
             for _ in 0..50 {
                 if is_known().await {
