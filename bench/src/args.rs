@@ -31,7 +31,7 @@ use crate::files::with_extension;
 
 /// Measures RocketMQ-compatible brokers.
 #[derive(Debug, Parser)]
-#[command(name = "bench", version = VERSION, about, after_help = EXAMPLES)]
+#[command(name = "bench", version = VERSION, about, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
