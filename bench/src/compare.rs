@@ -20,7 +20,7 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::idle::Waiting;
 use crate::report::outcome::Outcome;
-use crate::report::{Beside, table};
+use crate::report::{Beside, table, terminal};
 
 /// What is read of a result.
 #[derive(Debug, Deserialize)]
@@ -106,7 +106,8 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     let counted = counted::rows(&a, &b, tolerance);
     println!("first:  {}\nsecond: {}", a.workload, b.workload);
     alike::differences(&a, &b).iter().for_each(|line| println!("note: {line}"));
-    println!("{}\n{}", describe(&a, &b, unit, args), overview(&rows, &counted));
+    println!("{}", describe(&a, &b, unit, args));
+    terminal::print(&overview(&rows, &counted));
     let nothing = nothing_beside(&a, &b, &rows);
     nothing.iter().for_each(|(_, line)| println!("{line}"));
     let judgements = deciding(&rows, &counted).into_iter();

@@ -20,7 +20,7 @@ use crate::measure::{self, Clock, Measured};
 use crate::produce::Producers;
 use crate::record::latencies::PERCENTILES;
 use crate::report::outcome::Outcome;
-use crate::report::{Report, table};
+use crate::report::{Report, table, terminal};
 use crate::stop;
 use crate::target::Target;
 
@@ -118,7 +118,7 @@ pub async fn run(args: &KneeArgs) -> Result<Ending, BenchError> {
     let Tried { search, trials, best } = try_rates(args, &target).await?;
     let Some((rate, measured)) = search.found().zip(best) else {
         if !args.load.output.json {
-            println!("{}", overview(&trials));
+            terminal::print(&overview(&trials));
         }
         target.ended_well();
         if stop::is_requested() {

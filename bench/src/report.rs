@@ -9,6 +9,7 @@ pub mod outcome;
 pub mod saved;
 pub mod sections;
 pub mod table;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::slice;
@@ -196,7 +197,8 @@ impl Report {
         println!("\n{}", self.workload);
         println!("{}", environment::block(&self.environment, in_full));
         for Section { title, table, .. } in sections::all(self) {
-            println!("\n{title}\n{table}");
+            println!("\n{title}");
+            terminal::print(&table);
         }
         println!();
         sections::notes(self).iter().for_each(|note| println!("{note}"));

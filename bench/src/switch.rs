@@ -28,7 +28,7 @@ use crate::error::BenchError;
 use crate::files;
 use crate::observe::{Machine, Strain};
 use crate::produce::Producers;
-use crate::report::environment;
+use crate::report::{environment, terminal};
 use crate::seed;
 use crate::stop;
 use crate::switch::brokers::Switches;
@@ -251,7 +251,7 @@ impl SettingCost {
         let Setting { key, values: [one, other] } = &self.setting;
         println!("\n{key}={other} against {key}={one}, under {}", self.load);
         println!("{}", environment::block(&self.environment, &SwitchArgs::IN_FULL));
-        println!("{}", pairs::table(&self.figures));
+        terminal::print(&pairs::table(&self.figures));
         println!(
             "Slices of one run, in pairs of random order (seed {}); from and to: 95 % interval of \
              the mean over all pairs. A broker against itself: no limit of the machine is beside it.",

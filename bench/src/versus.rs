@@ -49,6 +49,7 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::files;
+use crate::report::terminal;
 use crate::seed;
 use crate::stop;
 use crate::target::scratch::make_directory;
@@ -171,7 +172,7 @@ fn print(results: &Results, left_out: &str, as_json: bool) {
         true => println!("{}", results.to_json()),
         false => {
             println!("\n{}{}", results.describe_parts(), results.brokers.describe());
-            println!("{}{}", tables::describe(results), left_out);
+            println!("{}{}", tables::describe(results, terminal::width()), left_out);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::limits::{MEASURED, floor};
 use crate::record::latencies::LatencySummary;
 use crate::record::tally::Tally;
 use crate::report::outcome::Outcome;
-use crate::report::{environment, live};
+use crate::report::{environment, live, terminal};
 use crate::target::routes::Routes;
 use crate::target::scratch::Scratch;
 
@@ -77,7 +77,7 @@ async fn network(addrs: &[String], args: &LimitsArgs) -> Result<Ending, BenchErr
                 "\nto a null server on this machine and back: {}",
                 network.loopback.describe()
             );
-            println!("{}", round_trip::overview(&network.brokers));
+            terminal::print(&round_trip::overview(&network.brokers));
         }
     }
     Ok(Ending::Good)

@@ -12,7 +12,7 @@ use crate::limits::device::READS;
 use crate::limits::memory::Bandwidth;
 use crate::record::latencies::LatencySummary;
 use crate::report::outcome::Outcome;
-use crate::report::{environment, table};
+use crate::report::{environment, table, terminal};
 
 /// What `bench limits` found.
 #[derive(Debug, Serialize)]
@@ -69,7 +69,7 @@ impl MachineLimits {
     pub fn print(&self) {
         println!("\n{}\n", environment::place(&self.environment));
         println!("device: {}", self.directory.display());
-        println!("{}", device_table(&self.device));
+        terminal::print(&device_table(&self.device));
         let megabytes_per_second = self.device_read_bytes_per_s / 1e6;
         println!("reads, {READS}: {megabytes_per_second:.0} MB/s");
         for bandwidth in &self.memory {
@@ -81,7 +81,7 @@ impl MachineLimits {
         println!("round trip to a null server, one in flight: {}", self.round_trip.describe());
         let client = environment::client(&self.client_cores, &[]);
         println!("\nnull broker: {}; client: {client}", self.load);
-        println!("{}", null_broker_table(&self.null_brokers));
+        terminal::print(&null_broker_table(&self.null_brokers));
     }
 }
 
@@ -110,6 +110,7 @@ fn device_table(device: &[DeviceRow]) -> Table {
         rows.add_row(row);
     }
     table::align_numbers(&mut rows, 0);
+    table::name_rows(&mut rows, 2);
     rows
 }
 

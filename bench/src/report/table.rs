@@ -1,6 +1,6 @@
 //! The tables at the end of a run.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, Table, presets};
 
 use crate::limits::AGES;
 use crate::record::latencies::{self, LatencySummary, PERCENTILES};
@@ -57,6 +57,7 @@ pub fn steps(steps: &[StepOutcome]) -> Table {
         table.add_row(row);
     }
     align_numbers(&mut table, 0);
+    name_rows(&mut table, 1);
     table
 }
 
@@ -192,21 +193,75 @@ pub fn plain() -> Table {
     table
 }
 
-/// Aligns the columns from `from` on to the right.
+/// Aligns the columns from `from` on to the right: figures, which no line breaks. Those before them
+/// name the rows, see [`crate::report::terminal`].
 pub fn align_numbers(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+}
+
+/// Says that the first `names` columns name the rows, where others do than those before the
+/// figures.
+pub fn name_rows(table: &mut Table, names: usize) {
+    for (at, column) in table.column_iter_mut().enumerate() {
+        match at < names {
+            true => column.remove_constraint(),
+            false => column.set_constraint(ColumnConstraint::ContentWidth),
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use ringmq_protocol::bodies::send_stage::SendStage;
     use ringmq_runtime::process::Usage;
 
     use super::*;
     use crate::measure::{Measured, Used};
+    use crate::record::tally::Tally;
+    use crate::record::window::Window;
+    use crate::report::terminal::tests::check_fit;
     use crate::stages::Stage;
+
+    #[test]
+    fn the_tables_of_a_run_fit_a_terminal() {
+        let mut window = Window::default();
+        let latency = Duration::from_micros(1_234_567);
+        (0..2_000).for_each(|_| window.success(latency, latency, 1, 1_024));
+        let mut tally = Tally::default();
+        tally.add(&window, Duration::ZERO, Duration::from_secs(1), 0);
+        let outcome = Outcome::of_run(&Measured::of(tally));
+        let used = BrokerUse {
+            cpu_us_per_message: 2.5,
+            rss_bytes: 132_000_000,
+            rss_files_bytes: Some(4_000_000),
+            flushes_per_message: Some(0.05),
+            context_switches_per_message: Some(0.5),
+            cpu_wait_us_per_message: Some(0.25),
+            device_writes_per_message: Some(0.125),
+            device_bytes_per_message: Some(1_234.0),
+            device_flushes_per_message: Some(0.05),
+            system_calls_per_message: None,
+        };
+        check_fit(&throughput(&outcome));
+        check_fit(&latencies("send us", &outcome));
+        check_fit(&resources(&used));
+        check_fit(&repetitions("send us", &[outcome]));
+        let at = |rate| StepOutcome {
+            rate,
+            seconds: 10.0,
+            messages: 20_000,
+            messages_per_second: 2_000.0,
+            response: window.response.summary(),
+            failures: 0,
+            backlog: 0,
+        };
+        check_fit(&steps(&[at(1_000.0), at(20_000.0)]));
+    }
 
     #[test]
     fn a_stage_that_nothing_passed_has_no_times() {

@@ -9,7 +9,7 @@ use comfy_table::Table;
 use crate::args::versus::Contestant;
 use crate::compare::student::{self, Interval};
 use crate::report::broker_use::BrokerUse;
-use crate::report::table;
+use crate::report::{table, terminal};
 use crate::versus::figures::{Figure, Figures};
 use crate::versus::goals::{Goal, Of, Reached};
 use crate::versus::overloaded::Overloaded;
@@ -18,9 +18,11 @@ use crate::versus::results::{Results, Run};
 use crate::versus::scenario::Scenario;
 use crate::versus::verdict::Row;
 
-/// The table, why figures are missing, what a message costs, and what was counted.
-pub fn describe(results: &Results) -> String {
-    let mut text = format!("\n{}\n{}\n", rows(results), legend::text());
+/// The table, why figures are missing, what a message costs, and what was counted, for a terminal
+/// of so many columns, if it is one.
+pub fn describe(results: &Results, width: Option<u16>) -> String {
+    let table = terminal::fitted(&rows(results), width);
+    let mut text = format!("\n{table}\n{}\n", legend::text());
     for row in &results.rows {
         if let Some(reason) = &row.reason {
             let (figure, rival) = (row.figure_name(), row.rival.word());
@@ -42,7 +44,7 @@ pub fn describe(results: &Results) -> String {
         text.extend(limited(row));
     }
     text.extend(goals(results));
-    let _ = writeln!(text, "\n{}", costs(results));
+    let _ = writeln!(text, "\n{}", terminal::fitted(&costs(results), width));
     for (scenario, rival) in results.matches() {
         let runs = results.runs_against(scenario, rival);
         let [ours, theirs] = runs.each_ref().map(|runs| failures(runs));

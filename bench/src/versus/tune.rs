@@ -14,7 +14,7 @@ use crate::ending::Ending;
 use crate::error::BenchError;
 use crate::files;
 use crate::page_cache;
-use crate::report::table;
+use crate::report::{table, terminal};
 use crate::stop;
 use crate::versus::apache::{self, Apache};
 use crate::versus::asked::Asked;
@@ -61,7 +61,10 @@ pub async fn run(args: &VersusArgs, named: &[&'static Variant]) -> Result<Ending
     let swept = stop::or_dropped(sweep.run()).await;
     match args.json {
         true => println!("{}", json(&sweep.tried)),
-        false => println!("\n{}", sweep.table()),
+        false => {
+            println!();
+            terminal::print(&sweep.table());
+        }
     }
     swept.unwrap_or(Ok(()))?;
     let is_whole = |it: &Tried| it.figures.as_ref().is_some_and(|it| it.fault().is_none());
@@ -166,6 +169,8 @@ impl Sweep<'_> {
             }
         }
         table::align_numbers(&mut rows, 3);
+        // A change is too long to stand in each part.
+        table::name_rows(&mut rows, 2);
         rows
     }
 }

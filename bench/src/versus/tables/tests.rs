@@ -1,4 +1,5 @@
 use super::*;
+use crate::report::terminal::tests::check_fit;
 use crate::versus::plan::Side;
 use crate::versus::results::tests::{each_block_once, limited, race};
 use crate::versus::scenario::by_name;
@@ -8,11 +9,24 @@ fn the_tables_and_the_document_tell_every_figure_and_run() {
     let results = race("sync-64x1", 1, 2.0);
     let figures = by_name("sync-64x1").unwrap().figures.len();
     assert_eq!((results.rows.len(), results.runs.len()), (2 * figures, 4));
-    let text = describe(&results);
+    let text = describe(&results, None);
     assert!(text.contains("CPU us/msg") && text.contains("undecided"), "{text}");
     assert!(text.contains("tuned") && text.contains("system calls"), "{text}");
     assert!(text.contains("goals: 0 of 2 reached, 0 of them as far as aimed at;"), "{text}");
     assert!(text.contains("4 runs; failed requests: ours 2, theirs 2"), "{text}");
+}
+
+#[test]
+fn the_tables_fit_a_terminal() {
+    let results = each_block_once();
+    check_fit(&rows(&results));
+    check_fit(&costs(&results));
+    let widest = |width| {
+        let text = describe(&results, width);
+        let tables = text.lines().filter(|line| line.starts_with('─'));
+        tables.map(|line| line.chars().count()).max()
+    };
+    assert!(widest(Some(80)) <= Some(80) && widest(None) > Some(120));
 }
 
 #[test]
@@ -75,7 +89,7 @@ fn a_row_tells_the_fraction_of_its_limit_and_one_without_a_limit_tells_none() {
 #[test]
 fn every_row_without_a_limit_is_one_of_those_that_the_legend_names() {
     let results = each_block_once();
-    let text = describe(&results);
+    let text = describe(&results, None);
     let (_, exceptions) = text.split_once("or - where there is none: ").unwrap();
     let (exceptions, _) = exceptions.split_once(" Closed loop: ").unwrap();
     let mut limited = 0;
@@ -93,11 +107,11 @@ fn every_row_without_a_limit_is_one_of_those_that_the_legend_names() {
 #[test]
 fn a_goal_above_what_the_null_broker_has_is_told_with_its_value() {
     // The goal is 4 x.
-    let text = describe(&limited("sync-64x32", 2, 2.8, 3.0));
+    let text = describe(&limited("sync-64x32", 2, 2.8, 3.0), None);
     let told = "sync-64x32, msg/s against tuned: the goal is 4 x; limit: the null broker has \
                 30000 here, 3.00 x (3.00 to 3.00, 4 pairs); ours is 0.93 of it\n";
     assert!(text.contains(told) && text.contains(" limited "), "{text}");
-    let text = describe(&limited("sync-64x32", 2, 2.8, 9.0));
+    let text = describe(&limited("sync-64x32", 2, 2.8, 9.0), None);
     assert!(!text.contains("limit: ") && text.contains(" missed "), "{text}");
 }
 
@@ -106,7 +120,7 @@ fn pairs_that_the_host_disturbed_are_told() {
     let mut results = race("sync-64x1", 1, 2.0);
     results.runs[0].figures.as_mut().unwrap().stolen_percent = Some(1.0);
     results.add(Vec::new());
-    let text = describe(&results);
+    let text = describe(&results, None);
     let told =
         "sync-64x1, p99 us, closed loop against tuned: 1 pairs discarded, since the host took more";
     assert!(text.contains(told) && !text.contains("msg/s against tuned: 1"), "{text}");
@@ -120,7 +134,7 @@ fn who_was_overloaded_is_told_in_the_place_of_its_latencies() {
         (figures.messages, figures.backlog) = (16_222, 21_265);
     }
     results.add(Vec::new());
-    let text = describe(&results);
+    let text = describe(&results, None);
     let told = "sync-open-10k, p99 us against tuned: 2 pairs decide nothing, since a broker \
                 was overloaded: ours in 0, tuned in 2\n";
     assert!(text.contains(told), "{text}");
@@ -137,7 +151,7 @@ fn a_missing_figure_is_told_with_its_reason() {
         (run.figures, run.error) = (None, Some("it fell silent:\nOutOfMemoryError".to_owned()));
     }
     results.add(Vec::new());
-    let text = describe(&results);
+    let text = describe(&results, None);
     let told = "sync-64x1, msg/s against tuned: it fell silent:\n";
     assert!(text.contains(told) && !text.contains("OutOfMemoryError"), "{text}");
 }
