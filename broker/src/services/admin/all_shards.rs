@@ -198,8 +198,10 @@ async fn progress_in_log(owned: &OwnedLog, whose: &Whose, found: &mut Vec<Progre
     }
 }
 
-/// When one message was stored; `None` when it is not there any more, or cannot be read.
+/// When one message was stored; `None` when it is not there any more, or cannot be read. Many
+/// queues are asked one by one, most of them without a wait for the device: others have turns.
 async fn stored_at_ms_in(owned: &OwnedLog, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+    task::yield_if_needed().await;
     let offset = QueueOffset(u64::try_from(offset).ok()?);
     owned.log.stored_at_ms(topic, queue_id, offset).await.ok().flatten()
 }
@@ -217,6 +219,7 @@ pub(super) async fn offsets_at(
         async move {
             let mut found = Vec::new();
             for queue_id in queues {
+                task::yield_if_needed().await;
                 let Some(owned) = data.local.log_of(&topic, queue_id) else { continue };
                 let boundary = TimeBoundary::Lower;
                 let offset = owned.log.offset_by_time(&topic, queue_id, time_ms, boundary).await;
@@ -247,6 +250,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
+    use ringmq_runtime::disk::Disk;
     use ringmq_runtime::sim::World;
     use ringmq_store::metadata::Document;
     use ringmq_store::offsets::OffsetSnapshot;
@@ -262,28 +266,52 @@ mod tests {
         let world = World::new(1);
         let disk = world.disk(0);
         world.run(async {
-            let opened = Log::open(&disk, "log", LogId(0), LogOptions::default()).await;
-            let (log, _) = opened.expect("a new log");
-            let file = Document::new(&disk, "offsets");
-            let owned = OwnedLog::new(log, &OffsetSnapshot::default(), file);
+            let owned = empty_log(&disk).await;
             for group in (0..GROUPS).map(|number| format!("g{number}")) {
                 for queue_id in 0..QUEUES {
                     let mut offsets = owned.offsets.borrow_mut();
                     assert!(offsets.commit(&group, "t", queue_id, QueueOffset(7)));
                 }
             }
-            let (whose, mut found, mut turns) = (Whose::default(), Vec::new(), 0);
-            {
-                let mut copying = pin!(progress_in_log(&owned, &whose, &mut found));
-                let mut context = Context::from_waker(Waker::noop());
-                while copying.as_mut().poll(&mut context).is_pending() {
-                    turns += 1;
-                }
-            }
+            let (whose, mut found) = (Whose::default(), Vec::new());
+            let turns = turns_during(progress_in_log(&owned, &whose, &mut found));
             assert_eq!(found.len(), GROUPS * QUEUES as usize);
             // A simulated task has had its share of time one time in four.
             assert!(turns > 0, "{} queues in one step", found.len());
             owned.log.close().await.expect("closed");
         });
+    }
+
+    #[test]
+    fn many_queues_are_asked_for_store_times_with_turns_of_others_in_between() {
+        let world = World::new(1);
+        let disk = world.disk(0);
+        world.run(async {
+            let owned = empty_log(&disk).await;
+            let turns = turns_during(async {
+                for queue_id in 0..100 * QUEUES {
+                    assert_eq!(stored_at_ms_in(&owned, "t", queue_id, 0).await, None);
+                }
+            });
+            assert!(turns > 0, "{} queues in one step", 100 * QUEUES);
+            owned.log.close().await.expect("closed");
+        });
+    }
+
+    async fn empty_log(disk: &Disk) -> Rc<OwnedLog> {
+        let opened = Log::open(disk, "log", LogId(0), LogOptions::default()).await;
+        let (log, _) = opened.expect("a new log");
+        OwnedLog::new(log, &OffsetSnapshot::default(), Document::new(disk, "offsets"))
+    }
+
+    /// How often `work` lets others have a turn until it is done.
+    fn turns_during(work: impl Future<Output = ()>) -> usize {
+        let mut turns = 0;
+        let mut work = pin!(work);
+        let mut context = Context::from_waker(Waker::noop());
+        while work.as_mut().poll(&mut context).is_pending() {
+            turns += 1;
+        }
+        turns
     }
 }
