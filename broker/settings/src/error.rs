@@ -58,7 +58,9 @@ impl ConfigError {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UpdateError {
     /// The key must not be changed through the network.
-    #[error("the key {0} cannot be changed by a request, only in the configuration file")]
+    #[error(
+        "the key {0} cannot be changed by a request; a start takes it from the configuration file"
+    )]
     Forbidden(String),
     /// The value does not fit.
     #[error(transparent)]

@@ -105,7 +105,7 @@ settings! {
 
         ["Sending"]
         broker_permission: i32 = 6, "brokerPermission", Allowed::number(0, 7, "bits (4 read, 2 write)"), Live, true,
-            "What clients may do; 4 lets consumers drain the broker while sends are refused.";
+            "What routes allow of all topics; 4 drains the broker: producers turn to others with their next route, and sends to ordered topics are refused.";
         trace_on: bool = true, "traceOn", Allowed::Flag, Live, false,
             "What answers to sends tell the client about tracing.";
         start_accept_send_request_at_ms: i64 = 0, "startAcceptSendRequestTimeStamp", Allowed::number(0, i64::MAX, "ms since 1970"),

@@ -17,7 +17,8 @@ use crate::view::Change;
 
 impl Directory {
     /// Applies settings that came by request, keeps them for the next start, and returns what the
-    /// requester should know: unknown keys, and keys that take effect only then.
+    /// requester should know: unknown keys, keys of features that this version lacks, and keys that
+    /// take effect only then.
     ///
     /// # Errors
     /// A key or value that is refused, also because the next start would fail with it; nothing is
@@ -36,6 +37,10 @@ impl Directory {
         }
         self.next_settings.replace(next);
         let mut told = notes.warnings;
+        if !notes.without_effect.is_empty() {
+            let keys = notes.without_effect.join(", ");
+            told.push(format!("without effect, as this version lacks the feature: {keys}"));
+        }
         if !needs_restart.is_empty() {
             told.push(format!("in force after the next start: {}", needs_restart.join(", ")));
         }

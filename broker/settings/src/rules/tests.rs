@@ -166,8 +166,8 @@ fn changes_of_an_earlier_run_that_do_not_fit_any_more_are_left_out() {
     sample.apply_overrides(&mut overrides, &mut notes);
     assert_eq!((sample.limit, sample.on, sample.port), (5, false, 4));
     let expected = [
-        "a change of an earlier run: on=true: the key on cannot be changed by a request, only \
-         in the configuration file",
+        "a change of an earlier run: on=true: the key on cannot be changed by a request; a \
+         start takes it from the configuration file",
         "a change of an earlier run: aclEnable = \"on\": expected false: this version does not \
          have it",
         "a change of an earlier run: port and limit are equal",

@@ -17,6 +17,10 @@ fn settings_change_and_mistakes_are_told() {
         // One of Apache's that nothing follows from here is taken, and read back.
         let idle = ["updateBrokerConfig", "-b", address, "-k", "sendMessageThreadPoolNums"];
         run(&[&idle[..], &["-v", "9"]].concat()).text();
+        let timers = ["updateBrokerConfig", "-b", address, "-k", "timerWheelEnable", "-v", "true"];
+        let told = run(&timers);
+        let note = "without effect, as this version lacks the feature: timerWheelEnable";
+        assert!(told.text().contains(note), "{}", told.out);
     });
 }
 
