@@ -28,7 +28,7 @@ pub enum Command {
     UpdateBrokerConfig(broker::UpdateBrokerConfig),
     /// Take the write permission of a broker out of all routes.
     WipeWritePerm(broker::WritePerm),
-    /// Give it back.
+    /// Give the write permission of a broker back to all routes.
     AddWritePerm(broker::WritePerm),
     /// List topics.
     TopicList(topic::TopicList),
@@ -51,12 +51,15 @@ pub enum Command {
     /// Show the members of a producer group.
     ProducerConnection(consumer::ProducerConnection),
     /// Set the progress of a group to a point in time.
+    #[command(after_help = consumer::RESET_EXAMPLES)]
     ResetOffsetByTime(consumer::ResetOffsetByTime),
     /// Find a message by its offset id or unique key.
     QueryMsgById(message::QueryMsgById),
     /// Find messages by a key.
+    #[command(after_help = message::QUERY_BY_KEY_EXAMPLES)]
     QueryMsgByKey(message::QueryMsgByKey),
     /// Send one message.
+    #[command(after_help = message::SEND_EXAMPLES)]
     SendMessage(message::SendMessage),
 }
 

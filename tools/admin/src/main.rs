@@ -70,6 +70,9 @@ fn main() -> ExitCode {
             let text = if arguments.json { report.json_text() } else { report.text() };
             // A reader that went away, such as `head`, is no failure.
             let _ = io::stdout().lock().write_all(text.as_bytes());
+            if let (false, Some(hint)) = (arguments.json, report.hint()) {
+                let _ = writeln!(io::stderr(), "mqadmin: {hint}");
+            }
             let mut code = ExitCode::SUCCESS;
             for failure in report.failures() {
                 let _ = writeln!(io::stderr(), "mqadmin: {failure}");
@@ -123,6 +126,24 @@ mod tests {
     #[test]
     fn the_options_of_all_commands_are_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_command_lines() {
+        let grammar = Arguments::command();
+        let commands = grammar.get_subcommands().chain([&grammar]);
+        let helps = commands.filter_map(clap::Command::get_after_help).map(ToString::to_string);
+        let mut examples = 0;
+        for help in helps {
+            for example in help.lines().filter(|line| line.starts_with("  mqadmin ")) {
+                // What stands behind several blanks explains it.
+                let words = example.trim_start().split("   ").next().unwrap_or_default();
+                let parsed = Arguments::try_parse_from(words.split_whitespace());
+                assert!(parsed.is_ok(), "{example}: {parsed:?}");
+                examples += 1;
+            }
+        }
+        assert!(examples > 10, "only {examples}");
     }
 
     #[test]

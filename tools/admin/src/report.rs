@@ -9,13 +9,14 @@ pub struct Report {
     text: String,
     json: Value,
     failures: Vec<String>,
+    hint: Option<String>,
 }
 
 impl Report {
     /// Lines of text, and what they mean.
     pub fn lines(lines: impl IntoIterator<Item = String>, json: Value) -> Self {
         let text = lines.into_iter().map(|line| printable(&line, "\n\t") + "\n").collect();
-        Self { text, json, failures: Vec::new() }
+        Self { text, json, ..Self::default() }
     }
 
     /// A table. In JSON it is a list of objects, keyed by the headings without their `#`.
@@ -31,7 +32,7 @@ impl Report {
             Value::Object(fields.map(|(name, cell)| (field_name(name), typed(cell))).collect())
         };
         let json = Value::Array(rows.iter().map(object).collect());
-        Self { text: format!("{}\n", table.trim_fmt()), json, failures: Vec::new() }
+        Self { text: format!("{}\n", table.trim_fmt()), json, ..Self::default() }
     }
 
     /// The same report with further lines below it.
@@ -50,6 +51,17 @@ impl Report {
     /// What it lacks, and why; empty for a whole one.
     pub fn failures(&self) -> impl Iterator<Item = String> {
         self.failures.iter().map(|failure| printable(failure, ""))
+    }
+
+    /// The same report with a hint for people, which is no part of what programs read.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What a person may look at next.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// The same report with this JSON value.

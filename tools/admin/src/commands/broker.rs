@@ -11,6 +11,11 @@ use crate::target::{Failure, Which};
 
 type Facts = BTreeMap<String, String>;
 
+/// What to look at where a name server knows nobody.
+const NO_BROKER: &str =
+    "no broker is registered there: one registers within seconds of its start, with the name \
+     servers that its namesrvAddr lists";
+
 #[derive(Debug, Args)]
 pub struct ClusterList {
     /// Show totals instead of rates.
@@ -36,6 +41,10 @@ impl ClusterList {
             }
             rows.push(row);
         }
+        Ok(self.report(rows))
+    }
+
+    fn report(&self, rows: Vec<Vec<String>>) -> Report {
         let headings: &[&str] = if self.more_stats {
             &[
                 "#Cluster Name",
@@ -58,7 +67,9 @@ impl ClusterList {
                 "#ACTIVATED",
             ]
         };
-        Ok(Report::table(headings, rows))
+        let is_empty = rows.is_empty();
+        let report = Report::table(headings, rows);
+        if is_empty { report.with_hint(NO_BROKER) } else { report }
     }
 }
 
@@ -185,7 +196,7 @@ impl GetBrokerConfig {
 pub struct UpdateBrokerConfig {
     #[command(flatten)]
     which: Which,
-    /// The key.
+    /// The key, as getBrokerConfig shows it.
     #[arg(short = 'k', long = "key")]
     key: String,
     /// Its new value.
@@ -248,5 +259,22 @@ impl WritePerm {
             all.insert(server, count.into());
         }
         Report::lines(lines, Value::Object(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_without_any_broker_says_what_to_look_at_beside_the_table() {
+        for more_stats in [false, true] {
+            let list = ClusterList { more_stats, cluster_name: None };
+            let (none, one) = (list.report(Vec::new()), list.report(vec![vec!["c".into()]]));
+            assert!(none.hint().is_some_and(|hint| hint.contains("namesrvAddr")), "{none:?}");
+            assert!(none.text().starts_with("#Cluster Name"), "{none:?}");
+            assert!(!none.text().contains("namesrvAddr"), "the table is for scripts too: {none:?}");
+            assert_eq!((none.json_text().as_str(), one.hint()), ("[]\n", None));
+        }
     }
 }

@@ -209,6 +209,12 @@ impl ProducerConnection {
     }
 }
 
+pub const RESET_EXAMPLES: &str = "\
+Examples:
+  mqadmin resetOffsetByTime -g billing -t Orders -s 2026-11-21#13:05:09:000
+  mqadmin resetOffsetByTime -g billing -t Orders -s 1795266309000
+  mqadmin resetOffsetByTime -g billing -t Orders -s now";
+
 #[derive(Debug, Args)]
 pub struct ResetOffsetByTime {
     /// The group.

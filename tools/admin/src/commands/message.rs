@@ -93,6 +93,11 @@ impl QueryMsgById {
     }
 }
 
+pub const QUERY_BY_KEY_EXAMPLES: &str = "\
+Examples:
+  mqadmin queryMsgByKey -t Orders -k order-17
+  mqadmin queryMsgByKey -t Orders -k order-17 -m 1 --json";
+
 #[derive(Debug, Args)]
 pub struct QueryMsgByKey {
     /// The topic.
@@ -116,6 +121,12 @@ impl QueryMsgByKey {
         Ok(report(&found))
     }
 }
+
+pub const SEND_EXAMPLES: &str = "\
+Examples:
+  mqadmin sendMessage -t Orders -p hello
+  mqadmin sendMessage -t Orders -p hello -k order-17 -c paid
+  mqadmin sendMessage -t Orders -p hello -b broker-a -i 0";
 
 #[derive(Debug, Args)]
 pub struct SendMessage {

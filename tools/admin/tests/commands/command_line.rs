@@ -35,6 +35,11 @@ fn help_has_examples_and_every_exit_status_and_the_version_is_told() {
     for part in ["\nExamples:\n  mqadmin ", "\n  0  ", "\n  1  ", "\n  2  "] {
         assert!(help.contains(part), "{part:?} is missing in: {help}");
     }
+    for command in ["queryMsgByKey", "resetOffsetByTime", "sendMessage"] {
+        let help = mqadmin_alone(&[command, "--help"]);
+        let example = format!("\nExamples:\n  mqadmin {command} -");
+        assert!(help.text().contains(&example), "{}", help.out);
+    }
     assert_eq!(said("--version"), format!("mqadmin {}\n", ringmq_version::VERSION));
 }
 
