@@ -161,6 +161,29 @@ pub fn json_answer(body: &impl Serialize) -> Result<Answer, Refusal> {
     Answer::with_body(body)
 }
 
+/// The room of the longest body of an answer. Entries of a list take theirs before they are made,
+/// so that of a list without an end no more is made than an answer holds.
+pub(super) struct BodyRoom {
+    left_bytes: usize,
+}
+
+impl Default for BodyRoom {
+    fn default() -> Self {
+        Self { left_bytes: ANSWER_BODY_MAX_BYTES }
+    }
+}
+
+impl BodyRoom {
+    /// Takes the room of an entry that has so many bytes at least.
+    ///
+    /// # Errors
+    /// There is none left for it.
+    pub(super) fn take(&mut self, bytes_min: usize) -> Result<(), Refusal> {
+        self.left_bytes = self.left_bytes.checked_sub(bytes_min).ok_or_else(too_long)?;
+        Ok(())
+    }
+}
+
 /// An answer that can never be sent, however long the client waits.
 fn too_long() -> Refusal {
     let remark = format!(
