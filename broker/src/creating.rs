@@ -27,7 +27,7 @@ use crate::stages::Arrival;
 
 /// Bytes of the sends that wait for topics on one shard. Connections have [`Shares`] of them: one
 /// alone may have half, and what finds no place is answered SYSTEM_BUSY.
-const WAITING_MAX_BYTES: usize = 64 << 20;
+pub(crate) const WAITING_MAX_BYTES: usize = 64 << 20;
 
 /// What each counts for at least: a new name costs a line, a task and a question to shard 0 beside
 /// its frame. So 16,384 sends wait at most, 8,192 of a connection that is alone.

@@ -28,7 +28,6 @@ use crate::outcome::Refusal;
 use crate::peer::Peer;
 use crate::services::pull;
 use crate::shard::DataPlane;
-use crate::shares::Shares;
 use crate::stages::Batches;
 use crate::survivors::Survivors;
 use crate::waiters::Waiters;
@@ -63,7 +62,6 @@ pub struct OwnedLog {
     /// When those came that wait.
     pub(crate) batches: RefCell<Batches>,
     stalled: RefCell<VecDeque<Stalled>>,
-    stalled_shares: RefCell<Shares>,
     /// Wakes the task that retries stalled sends.
     stall: Notify,
 }
@@ -84,7 +82,6 @@ impl OwnedLog {
             waiters: RefCell::default(),
             batches: RefCell::default(),
             stalled: RefCell::default(),
-            stalled_shares: RefCell::new(stalled::shares()),
             stall: Notify::default(),
         })
     }

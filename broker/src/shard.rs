@@ -21,11 +21,12 @@ use crate::creating::Creating;
 use crate::dispatch::Front;
 use crate::inbound::Inbound;
 use crate::link::{Link, ShardMessage};
-use crate::logs::OwnedLog;
+use crate::logs::{OwnedLog, stalled};
 use crate::metrics::Counters;
 use crate::retention::Looked;
 use crate::router::{HashedQueue, Placement};
 use crate::services::Services;
+use crate::shares::Shares;
 use crate::stages::Stages;
 use crate::view::{Change, View};
 
@@ -69,6 +70,8 @@ pub struct Local {
     pub counters: Counters,
     /// Where the time of sends goes.
     pub stages: Stages,
+    /// Who has what of the places of sends that wait for room in its logs.
+    pub(crate) stalled_shares: RefCell<Shares>,
     view: RefCell<View>,
     /// One slot per log of the store; filled for those of this shard when they are open.
     pub(crate) log_slots: Vec<OnceCell<Rc<OwnedLog>>>,
@@ -92,6 +95,7 @@ impl Local {
             placement,
             counters: Counters::default(),
             stages: Stages::default(),
+            stalled_shares: RefCell::new(stalled::shares()),
             view: RefCell::new(view),
             log_slots: (0..placement.logs()).map(|_| OnceCell::new()).collect(),
         }

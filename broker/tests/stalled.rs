@@ -56,32 +56,34 @@ fn others_have_turns_while_many_that_waited_for_room_are_stored() {
 }
 
 /// Sends, and waits for as long as it takes.
-fn send(client: &Client, body: &[u8]) -> task::Task<OwnedCommand> {
-    let (header, wait) = (send_header("T", 0, ""), Duration::from_secs(300));
+fn send(client: &Client, queue: i32, body: &[u8]) -> task::Task<OwnedCommand> {
+    let (header, wait) = (send_header("T", queue, ""), Duration::from_secs(300));
     let call = client.connection.call(request::SEND_MESSAGE_V2, &header, body, wait);
     task::spawn("a send", async move { call.await.expect("an answer") })
 }
 
-#[test]
-fn one_connection_does_not_take_all_places_of_sends_that_wait_for_room() {
-    // More than the log takes unwritten, and than may wait.
+/// Has one connection send to queues in all of the logs of a shard, which take nothing more.
+fn check_places(logs: u16) {
+    // More than the logs take unwritten, and than may wait.
     const SENDS: usize = 120;
     let world = World::new(5);
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     world.run(async {
-        let broker = Brokers::simulated(1, 1).start_in(&world, |_| support::until_set(stopped));
+        let broker = Brokers::simulated(1, logs).start_in(&world, |_| support::until_set(stopped));
         let (greedy, client) = (simulated::connect(&world).await, simulated::connect(&world).await);
         client.store("T", 0, b"first").await;
         let stuck = Duration::from_secs(30);
         world.disk_faults(BROKER, |faults| faults.latency = (stuck, stuck));
         let body = vec![b'x'; 1 << 20];
-        let mut sends: Vec<_> = (0..SENDS).map(|_| send(&greedy, &body)).collect();
+        let queues = (0..i32::from(logs)).cycle();
+        let mut sends: Vec<_> =
+            queues.take(SENDS).map(|queue| send(&greedy, queue, &body)).collect();
         // What came before is handled when this is answered.
         let last = sends.pop().expect("many").await;
         assert_eq!(last.code(), response::SYSTEM_BUSY, "{:?}", last.command().remark());
 
-        let other = send(&client, &body);
+        let other = send(&client, 0, &body);
         let fields = [("topic", "T"), ("queueId", "0")];
         client.number(request::GET_MAX_OFFSET, &fields, "offset").await;
         assert!(!other.is_finished(), "it waits, too");
@@ -96,4 +98,14 @@ fn one_connection_does_not_take_all_places_of_sends_that_wait_for_room() {
         stop.store(true, Ordering::Relaxed);
         broker.await;
     });
+}
+
+#[test]
+fn one_connection_does_not_take_all_places_of_sends_that_wait_for_room() {
+    check_places(1);
+}
+
+#[test]
+fn logs_of_a_shard_share_the_places_of_sends_that_wait_for_room() {
+    check_places(2);
 }

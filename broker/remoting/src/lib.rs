@@ -44,7 +44,9 @@ pub use calls::{CALLS_MAX, Call, CallError};
 pub use connection::Connection;
 pub use dial::{DialError, dial};
 pub use dialer::Dialer;
-pub use limits::{ConnectionLimits, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits};
+pub use limits::{
+    ConnectionLimits, IN_FLIGHT_MAX_BYTES, InFlight, OUT_COPIED_MAX_BYTES, Permit, ServerLimits,
+};
 pub use out::OutQueue;
 pub use owned::OwnedCommand;
 pub use reader::MALFORMED_FRAME;

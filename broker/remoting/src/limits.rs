@@ -11,6 +11,9 @@ use ringmq_runtime::sync::Notify;
 /// at the same moment comes on top, 16 of the largest frames at most.
 pub const OUT_COPIED_MAX_BYTES: u64 = 256 << 20;
 
+/// Default of [`ServerLimits::in_flight_max_bytes`]: what services hold for long has to stay below.
+pub const IN_FLIGHT_MAX_BYTES: u64 = 256 << 20;
+
 /// Limits of one connection, in either direction. The defaults follow Apache where it has one.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
@@ -65,7 +68,7 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// Bytes of requests that were read and not answered yet, all connections together, as far
     /// as services hold a [`Permit`] for them. Past it reading stops until answers have left; one
-    /// read (256 KiB) per connection can come on top. Default 256 MiB.
+    /// read (256 KiB) per connection can come on top. [`IN_FLIGHT_MAX_BYTES`] by default.
     pub in_flight_max_bytes: u64,
     /// Output copied for all peers together. Past it those that have the most are closed, looked at
     /// whenever an eighth of it was added, and every 5 s: many peers that take nothing must not add
@@ -86,7 +89,7 @@ impl Default for ServerLimits {
         Self {
             connection: ConnectionLimits { out_copied_max_bytes, ..ConnectionLimits::default() },
             connections_max: 20_000,
-            in_flight_max_bytes: 256 << 20,
+            in_flight_max_bytes: IN_FLIGHT_MAX_BYTES,
             out_copied_total_max_bytes: 512 << 20,
             unfinished_total_max_bytes: 512 << 20,
             idle_timeout: Duration::from_secs(120),

@@ -3,15 +3,19 @@
 //! When the log has no room for a record, the request is *stalled* together with every later send
 //! for the same log, in order ([`run`]). The connection it came from holds a permit for its bytes
 //! meanwhile, which stops reading past the server's limit; beyond the connection's share of
-//! `STALLED_MAX_BYTES` sends are answered SYSTEM_BUSY.
+//! `STALLED_MAX_BYTES` sends are answered SYSTEM_BUSY. All logs of a shard together have no more,
+//! so that its server goes on to read what is for a log that has room.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringmq_remoting::IN_FLIGHT_MAX_BYTES;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::task;
 
 use super::OwnedLog;
+use crate::creating;
 use crate::outcome::Refusal;
 use crate::services::kept::Kept;
 use crate::services::{Request, produce};
@@ -19,15 +23,20 @@ use crate::shard::DataPlane;
 use crate::shares::Shares;
 use crate::stages::Arrival;
 
-/// Sends that may wait for room in one log, in bytes of their frames. Connections have [`Shares`]
-/// of them: one alone may have half, a second of a device that writes 64 MB/s.
+/// Sends that may wait for room in the logs of a shard, in bytes of their frames. Connections have
+/// [`Shares`] of them: one alone may have half, a second of a device that writes 64 MB/s.
 const STALLED_MAX_BYTES: usize = 128 << 20;
+
+// What waits for room and for topics leaves a quarter of what the server may have in flight.
+const _: () = assert!(
+    STALLED_MAX_BYTES + creating::WAITING_MAX_BYTES <= IN_FLIGHT_MAX_BYTES as usize / 4 * 3
+);
 
 /// Pause before a stalled send that found no room is tried once more.
 const RETRY_AFTER: Duration = Duration::from_millis(1);
 
-/// The shares of connections in what waits for room in one log.
-pub(super) fn shares() -> Shares {
+/// The shares of connections in what waits for room in the logs of a shard.
+pub(crate) fn shares() -> Shares {
     Shares::new(STALLED_MAX_BYTES, 1)
 }
 
@@ -44,12 +53,19 @@ impl OwnedLog {
         !self.stalled.borrow().is_empty()
     }
 
-    /// Queues a send until the log has room: it was received then, and its stages began so.
-    pub fn stall(&self, request: Request<'_, '_>, received_at: Instant, arrival: Option<Arrival>) {
+    /// Queues a send until the log has room, if there is a place in `shares`: it was received then,
+    /// and its stages began so.
+    pub fn stall(
+        &self,
+        shares: &RefCell<Shares>,
+        request: Request<'_, '_>,
+        received_at: Instant,
+        arrival: Option<Arrival>,
+    ) {
         let connection = request.peer.key();
-        let has_place = self.stalled_shares.borrow_mut().take(connection, request.frame.len());
+        let has_place = shares.borrow_mut().take(connection, request.frame.len());
         if !has_place {
-            let taken = self.stalled_shares.borrow().of(connection);
+            let taken = shares.borrow().of(connection);
             let remark = format!(
                 "the device does not keep up: {taken} bytes of this connection's messages wait for \
                  it, and of {STALLED_MAX_BYTES} for all no more are free for it"
@@ -60,11 +76,12 @@ impl OwnedLog {
         self.stalled.borrow_mut().push_back(stalled);
         self.stall.notify_one();
     }
+}
 
+impl Stalled {
     /// Gives back the place of a send that waits no more.
-    fn leave(&self, stalled: &Stalled) {
-        let (connection, bytes) = (stalled.kept.peer().key(), stalled.kept.frame_bytes());
-        self.stalled_shares.borrow_mut().give_back(connection, bytes);
+    fn leave(&self, shares: &RefCell<Shares>) {
+        shares.borrow_mut().give_back(self.kept.peer().key(), self.kept.frame_bytes());
     }
 }
 
@@ -83,7 +100,7 @@ pub async fn run(data: Rc<DataPlane>, owned: Rc<OwnedLog>) {
             });
             data.local.end_turn();
             if is_stored {
-                owned.leave(&stalled);
+                stalled.leave(&data.local.stalled_shares);
                 // What is stored no longer stands in front of others, so it may be overtaken.
                 task::yield_if_needed().await;
             } else {

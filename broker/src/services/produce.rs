@@ -126,7 +126,8 @@ pub fn explain_malformed(command: &Command<'_>) -> Refusal {
 pub fn serve(local: &Local, produce: &Produce, owned: &OwnedLog, request: Request<'_, '_>) {
     let received_at = local.stages.received_at(request.peer);
     if owned.must_stall() || !retry(local, produce, owned, request, received_at) {
-        owned.stall(request, received_at, local.stages.arrival_of(request.peer));
+        let arrival = local.stages.arrival_of(request.peer);
+        owned.stall(&local.stalled_shares, request, received_at, arrival);
     }
 }
 
