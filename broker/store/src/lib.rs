@@ -17,7 +17,7 @@
 //!                                                        cache unreadable
 //! lookup  by position, time, key                         lookup terms key_query
 //! delete  a topic, and until a crash cannot undo it;     deletion retention dead_segments
-//!         what has expired                               age_clock
+//!         what has expired                               index_expiry age_clock
 //! scrub   everything once more, slowly                   scrub
 //! open    snapshot, stream, scan of the log, verdict,    recovery abort index_load index_replay
 //!         what a running log needs                       index_proof rehearsal rescan reindex
@@ -61,6 +61,7 @@ mod flusher;
 mod followers;
 mod frame;
 mod group_times;
+mod index_expiry;
 mod index_files;
 mod index_load;
 mod index_proof;

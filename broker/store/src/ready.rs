@@ -4,9 +4,9 @@ use std::io;
 
 use crate::abort::{self, RunNote};
 use crate::checkpoint;
+use crate::index_expiry::expire_indexes;
 use crate::log::Inner;
 use crate::options::PAGE_BYTES;
-use crate::retention;
 use crate::segment::{self, Segment};
 use crate::tail::Tail;
 use crate::watermarks::Watermarks;
@@ -35,7 +35,7 @@ pub(crate) async fn make_ready(
     }
     begin_tail(inner, end).await?;
     let min = inner.state.borrow().segments.min();
-    retention::expire_indexes(inner, min).await;
+    expire_indexes(inner, min).await;
     if inner.indexed.get() < end || inner.state.borrow().queues.is_dirty() {
         checkpoint::save(inner, end).await?;
     }

@@ -17,15 +17,11 @@ use std::time::Duration;
 
 use ringmq_protocol::record::Record;
 use ringmq_runtime::disk::Disk;
-use ringmq_runtime::task;
 
-use crate::blocks;
 use crate::dead_segments::{READERS_LEFT_MAX, bury};
-use crate::error::ReadError;
+use crate::index_expiry::expire_indexes;
 use crate::log::{Inner, Log};
 use crate::lookup::read_record;
-use crate::position::QueueKey;
-use crate::queue::Expiry;
 use crate::segment::Segment;
 
 /// Segments deleted by one call at most (Apache's `deleteFileBatchMax`), so that the device serves
@@ -219,58 +215,6 @@ async fn remove_if_there(disk: &Disk, path: PathBuf) -> io::Result<()> {
     }
 }
 
-/// Raises the minima of all queues to the first message at or behind log byte `byte`.
-pub(crate) async fn expire_indexes(inner: &Inner, byte: u64) {
-    let keys: Vec<QueueKey> = inner.state.borrow().queues.iter().map(|(key, _)| key).collect();
-    for key in keys {
-        let expiry = inner.state.borrow().queues.get(key).map(|queue| queue.expiry(byte));
-        let min = match expiry {
-            None => continue,
-            Some(Expiry::Exact(min)) => min,
-            Some(Expiry::Inside { block, count }) => {
-                match blocks::load(inner, block, count).await {
-                    Ok(entries) => {
-                        block.first + entries.partition_point(|entry| entry.byte() < byte) as u64
-                    }
-                    // A block whose file is gone held nothing that is still there.
-                    Err(error) if inner.index_files.borrow().file_of(block.at).is_none() => {
-                        warn_of_minimum(inner, key, "up", &error);
-                        block.first + count as u64
-                    }
-                    // Readers pass over entries of messages that are gone; what lives stays in the
-                    // queue, for an index that is built anew to show.
-                    Err(error) => {
-                        warn_of_minimum(inner, key, "down", &error);
-                        block.first
-                    }
-                }
-            }
-        };
-        {
-            let queues = &mut inner.state.borrow_mut().queues;
-            if queues.get(key).is_some_and(|queue| queue.min < min) {
-                queues.raise_min(key, min);
-            }
-        }
-        task::yield_if_needed().await;
-    }
-    inner.state.borrow_mut().keys.expire(byte);
-    inner.signals.unsaved.notify_one();
-}
-
-/// Says of which queue the minimum is rounded, and where to.
-fn warn_of_minimum(inner: &Inner, key: QueueKey, to: &str, error: &ReadError) {
-    let state = inner.state.borrow();
-    // It may have been deleted while its block was read.
-    let Some(queue) = state.queues.get(key) else { return };
-    tracing::warn!(
-        log = inner.id.0,
-        topic = %queue.topic,
-        queue = queue.queue_id,
-        "the queue's minimum is rounded {to}: {error}"
-    );
-}
-
 /// Deletes files of the index stream that neither a queue, a run nor a snapshot needs.
 async fn drop_index_files(inner: &Inner) -> io::Result<()> {
     let needed_from = {
@@ -295,6 +239,7 @@ mod tests {
     use std::rc::Rc;
 
     use ringmq_runtime::sim::World;
+    use ringmq_runtime::task;
 
     use super::*;
     use crate::append::tests::message;
@@ -302,6 +247,7 @@ mod tests {
     use crate::frame::FRAME_HEADER_BYTES;
     use crate::options::{FlushPolicy, LogOptions};
     use crate::position::LogId;
+    use crate::queue::Expiry;
 
     const BLOCK_ENTRIES: u64 = 8;
 
