@@ -9,6 +9,7 @@
 
 mod brokers;
 mod disks;
+mod figures;
 mod pairs;
 
 use std::rc::Rc;
@@ -33,7 +34,8 @@ use crate::seed;
 use crate::stop;
 use crate::switch::brokers::Switches;
 use crate::switch::disks::Disks;
-use crate::switch::pairs::{Figure, Slice};
+use crate::switch::figures::Figure;
+use crate::switch::pairs::Slice;
 use crate::target::Target;
 
 /// A switch takes milliseconds; with so much for each the load does not end before the slices.
@@ -227,7 +229,7 @@ impl SettingCost {
             at_most_percent: args.at_most,
             ended_early,
             failures,
-            figures: pairs::figures(&slices, args.pace.rate.is_empty(), args.at_most),
+            figures: figures::figures(&slices, args.pace.rate.is_empty(), args.at_most),
             slices,
             environment: Environment { meanwhile: Some(meanwhile), ..environment },
         }
@@ -251,7 +253,7 @@ impl SettingCost {
         let Setting { key, values: [one, other] } = &self.setting;
         println!("\n{key}={other} against {key}={one}, under {}", self.load);
         println!("{}", environment::block(&self.environment, &SwitchArgs::IN_FULL));
-        terminal::print(&pairs::table(&self.figures));
+        terminal::print(&figures::table(&self.figures));
         println!(
             "Slices of one run, in pairs of random order (seed {}); from and to: 95 % interval of \
              the mean over all pairs. A broker against itself: no limit of the machine is beside it.",
@@ -267,7 +269,7 @@ impl SettingCost {
 
     fn ending(&self) -> Ending {
         match self.failures {
-            0 => pairs::ending(&self.figures),
+            0 => figures::ending(&self.figures),
             failures => Ending::of(failures),
         }
     }
