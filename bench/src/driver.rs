@@ -18,6 +18,7 @@
 pub mod clients;
 mod demand;
 pub mod lane;
+mod progress;
 pub mod schedule;
 mod share;
 pub mod work;

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringmq_runtime::remote::{self, Remote};
 
+use crate::driver::progress::Progress;
 use crate::driver::schedule::Schedule;
-use crate::driver::share::{Progress, Share};
+use crate::driver::share::Share;
 use crate::error::BenchError;
 
 /// Threads of bench's client side. They end with it.

@@ -1,9 +1,10 @@
 //! What one thread drives of a load: its connections, and its part of the schedule.
 
+mod answers;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
@@ -12,11 +13,10 @@ use ringmq_runtime::{sync::Notify, task};
 
 use crate::driver::demand::Demand;
 use crate::driver::lane::Lane;
+use crate::driver::progress::Progress;
 use crate::driver::schedule::{Pacer, Part, Schedule};
-use crate::driver::work::Then;
 use crate::record::window::Window;
 use crate::stop;
-use crate::wire::Assembler;
 
 /// How long a run waits at its end for answers that are still out: longer than the 15 s that a
 /// client's pull is held.
@@ -26,7 +26,7 @@ pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// that it has asked to end.
 const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
-/// What a request is counted as whose answer did not come within [`DRAIN_LIMIT`] of the end.
+/// The failure of a request whose answer has not come [`DRAIN_LIMIT`] after the end.
 pub const NO_ANSWER: &str = "no answer within 20 s after the end of the run";
 
 /// Shortest sleep of the ticker: requests due within this time leave in one batch.
@@ -35,36 +35,6 @@ const TICK_MIN: Duration = Duration::from_micros(20);
 /// Longest time between two looks at whether the run is over; two of these can pass after the last
 /// answer of a cold catch-up, which takes two seconds, and count.
 pub const OVER_POLL: Duration = Duration::from_millis(10);
-
-/// What other threads may see of a share at any time. Its own thread writes, without waiting for
-/// anybody; 128 bytes, so that two shares never write to the same pair of cache lines.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Progress {
-    /// Messages since the start, those of the warm-up included.
-    messages: AtomicU64,
-    /// An answer has said that the whole run must end.
-    stops: AtomicBool,
-    /// No connection will ever ask again.
-    finished: AtomicBool,
-}
-
-impl Progress {
-    /// Messages since the start, those of the warm-up included.
-    pub fn messages(&self) -> u64 {
-        self.messages.load(Ordering::Relaxed)
-    }
-
-    /// True when an answer has said that the whole run must end.
-    pub fn stops(&self) -> bool {
-        self.stops.load(Ordering::Relaxed)
-    }
-
-    /// True when no connection will ever ask again.
-    pub fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Relaxed)
-    }
-}
 
 /// What was counted since the span before it ended.
 #[derive(Debug, Default)]
@@ -121,8 +91,8 @@ impl Share {
         task::spawn("bench lane", self.clone().read_answers(lane, read)).detach();
     }
 
-    /// Begins to ask at `start`, together with the other shares for what `demand` says. Of an open
-    /// loop only `part` belongs here; none: all of it. Once.
+    /// Begins to ask at `start`, together with the other shares for what `demand` says. In an open
+    /// loop this share sends `part` of the schedule; none: all of it. Called once.
     pub async fn begin(self: Rc<Self>, start: Instant, part: Option<Part>, demand: Arc<Demand>) {
         let begun = self.demand.set(demand);
         assert!(begun.is_ok(), "a load runs once");
@@ -173,7 +143,7 @@ impl Share {
         &self.progress
     }
 
-    /// Also where no answer tells it: a connection ends with a write that fails, too.
+    /// Tells how far it is also where no answer does: a failed write ends a connection, too.
     async fn tell_progress(self: Rc<Self>) {
         while !self.stopping.get() {
             task::sleep(OVER_POLL).await;
@@ -186,7 +156,7 @@ impl Share {
 
     fn tell_whether_finished(&self) {
         let finished = self.lanes.borrow().iter().all(|lane| lane.is_finished());
-        self.progress.finished.store(finished, Ordering::Relaxed);
+        self.progress.set_finished(finished);
     }
 
     /// Waits for the answers in flight; those that do not come are failures.
@@ -295,65 +265,5 @@ impl Share {
         for index in 0..looked_at.min(lanes.len()) {
             lanes[(first + index) % lanes.len()].flush();
         }
-    }
-
-    async fn read_answers(self: Rc<Self>, lane: Rc<Lane>, mut read: ReadHalf) {
-        let mut assembler = Assembler::default();
-        loop {
-            read.expect(assembler.missing_bytes());
-            let outcome = read.read_with(|bytes| self.on_bytes(&lane, &mut assembler, bytes)).await;
-            if !matches!(outcome, Ok(true)) || lane.is_closed() {
-                break;
-            }
-        }
-        let lost = lane.close();
-        for _ in 0..lost {
-            self.window.borrow_mut().failure("connection closed");
-            self.settle(&lane, 0);
-        }
-        self.ask_for_what_is_left();
-        self.tell_whether_finished();
-        self.settled.notify_all();
-    }
-
-    /// Takes the answers in `bytes`; false at the end of the stream or when they make no sense.
-    fn on_bytes(&self, lane: &Rc<Lane>, assembler: &mut Assembler, bytes: &[u8]) -> bool {
-        if bytes.is_empty() {
-            return false;
-        }
-        let now = Instant::now();
-        let mut window = self.window.borrow_mut();
-        let outcome = assembler.feed(bytes, |answer| {
-            let before = window.messages;
-            let then = lane.take(answer, now, &mut window);
-            let came = window.messages - before;
-            // Only this thread adds: no need for one step.
-            let messages = self.progress.messages() + came;
-            self.progress.messages.store(messages, Ordering::Relaxed);
-            if then.is_some() {
-                self.settle(lane, came);
-            }
-            match then {
-                Some(Then::Stop) => self.progress.stops.store(true, Ordering::Relaxed),
-                Some(Then::Retire) => self.tell_whether_finished(),
-                Some(Then::Again) | None => {}
-            }
-            let is_free = self.pacer.is_none() && !self.stopping.get() && lane.has_room();
-            if is_free && self.may_ask(lane) {
-                lane.ask(now, now);
-            }
-        });
-        if let Err(error) = &outcome {
-            window.failure(&error.to_string());
-        }
-        drop(window);
-        match &self.pacer {
-            Some(pacer) if !self.stopping.get() => self.send_due(pacer),
-            _ => lane.flush(),
-        }
-        if self.stopping.get() {
-            self.settled.notify_all();
-        }
-        outcome.is_ok()
     }
 }
