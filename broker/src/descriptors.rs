@@ -4,6 +4,10 @@
 /// and for the page cache (`ringmq_runtime::disk`).
 const PER_SEGMENT: u64 = 4;
 
+/// Of the descriptors that the process may open, connections may have one in this many: without any
+/// left a log gets no new segment and saves no index, and the broker takes no messages any more.
+pub const FILES_PER_CONNECTION_MIN: usize = 2;
+
 /// What to tell people when `left` descriptors do not suffice for the files of `segment_bytes` each
 /// that a disk of `disk_bytes` can hold.
 pub fn shortage(left: usize, segment_bytes: u64, disk_bytes: u64) -> Option<String> {

@@ -28,6 +28,7 @@ pub mod names;
 mod next_start;
 pub mod outcome;
 pub mod peer;
+mod ports;
 mod recovered;
 pub mod register;
 mod retention;

@@ -1,20 +1,15 @@
 //! Start and stop of one shard, in the steps that `start.rs` takes on all shards.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringmq_remoting::{Server, ServerLimits};
 use ringmq_runtime::clock::Instant;
-use ringmq_runtime::net::{Listener, Reuse};
-use ringmq_runtime::start::{ListenerKeys, explain_bind};
 use ringmq_runtime::{process, task};
 use ringmq_store::metadata::Document;
 use ringmq_store::offsets::OffsetSnapshot;
 use ringmq_store::{AgeClock, Log, LogId, RecoveryReport};
 
-use crate::descriptors;
-use crate::dispatch::Front;
+use crate::descriptors::{self, FILES_PER_CONNECTION_MIN};
 use crate::layout;
 use crate::log_options;
 use crate::logs::{self, OwnedLog};
@@ -29,13 +24,6 @@ const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// How often a stopping shard looks whether it has answered everybody.
 const DRAIN_CHECK: Duration = Duration::from_millis(2);
-
-/// Connections may have one of so many of the descriptors that the process may open: without any
-/// left a log gets no new segment and saves no index, and the broker takes no messages any more.
-const FILES_PER_CONNECTION_MIN: usize = 2;
-
-/// The second port, for clients that send through the "VIP channel": so far below the first.
-pub(crate) const VIP_PORT_BELOW: u16 = 2;
 
 impl DataPlane {
     /// Opens the logs of this shard and starts what serves them; tells what a crash had left.
@@ -107,58 +95,6 @@ impl DataPlane {
             owned.look_for_survivors();
         }
         Ok((owned, report))
-    }
-
-    /// Says whether the ports are free. Shards share them, so the kernel would not.
-    ///
-    /// # Errors
-    /// The port that is taken.
-    pub fn check_ports(&self) -> Result<(), String> {
-        for (addr, key) in self.addresses() {
-            bind(addr, key, Reuse::No)?;
-        }
-        Ok(())
-    }
-
-    /// Accepts connections.
-    ///
-    /// # Errors
-    /// The port that is taken.
-    pub fn listen(self: Rc<Self>) -> Result<(), String> {
-        let (idle, frame_max) = {
-            let view = self.local.view();
-            let settings = view.settings();
-            let seconds = settings.server_channel_max_idle_seconds;
-            (Duration::from_secs(seconds.into()), settings.max_message_size as usize)
-        };
-        let mut limits = ServerLimits { idle_timeout: idle, ..ServerLimits::default() };
-        let of_connections = process::open_files_max() / FILES_PER_CONNECTION_MIN;
-        let of_shard = of_connections / self.link.shards();
-        limits.connections_max = limits.connections_max.min(of_shard.max(1));
-        let frame_size_max_bytes = &mut limits.connection.frame_size_max_bytes;
-        *frame_size_max_bytes = (*frame_size_max_bytes).max(frame_max + (1 << 20));
-        let server = Server::new(Rc::new(Front(Rc::clone(&self))), limits);
-        for (addr, key) in self.addresses() {
-            server.listen(bind(addr, key, Reuse::Port)?);
-        }
-        let before = self.running.server.replace(Some(server));
-        assert!(before.is_none(), "a shard listens once");
-        Ok(())
-    }
-
-    /// Where a shard listens, each with the setting that its port comes from.
-    fn addresses(&self) -> [(SocketAddr, &'static str); 2] {
-        let view = self.local.view();
-        let settings = view.settings();
-        let ip = settings.bind_address;
-        let port = settings.listen_port;
-        [
-            (SocketAddr::new(ip, port), "listenPort"),
-            (
-                SocketAddr::new(ip, port - VIP_PORT_BELOW),
-                "listenPort (this port, of the VIP channel, is 2 below it)",
-            ),
-        ]
     }
 
     /// The first step of a stop: accepts and reads nothing more. What was read lies with the shards
@@ -245,11 +181,6 @@ impl DataPlane {
 
 fn until(deadline: Instant) -> Duration {
     deadline.saturating_since(Instant::now())
-}
-
-fn bind(addr: SocketAddr, port_key: &str, reuse: Reuse) -> Result<Listener, String> {
-    let keys = ListenerKeys { port: port_key, address: "bindAddress" };
-    Listener::bind(addr, reuse).map_err(|error| explain_bind(addr, keys, error).to_string())
 }
 
 /// Before anything is served: what is on disk then holds for the next crash too. Progress lies

@@ -10,7 +10,7 @@ use ringmq_runtime::net::{Listener, Reuse};
 use ringmq_runtime::shards;
 
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
-use crate::lifecycle::VIP_PORT_BELOW;
+use crate::ports::VIP_PORT_BELOW;
 
 /// Why a start would fail with `next`, of what it has otherwise than `before`, which was looked at;
 /// `running` is what the ports of this process are open with.
