@@ -5,7 +5,8 @@
 //! cannot be removed; groups named `CID_RMQ_SYS_...` are made when asked for, whatever
 //! `autoCreateSubscriptionGroup` says, unless `enableCreateSysGroup` is off, too.
 
-use std::collections::BTreeMap;
+mod forbidden;
+
 use std::sync::Arc;
 
 use ringmq_protocol::bodies::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
@@ -14,23 +15,17 @@ use ringmq_protocol::bodies::topic::DataVersion;
 use crate::config::Settings;
 use crate::names;
 use crate::versioned_table::{Full, VersionedTable};
+use forbidden::{FORBIDDEN_MAX, FORBIDDEN_TOPICS_MAX, Forbidden};
 
 /// Prefix of groups that clients and proxies use for themselves.
 const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
 
-/// Topics that one group may be forbidden; more are refused.
-const FORBIDDEN_TOPICS_MAX: usize = 10_000;
-
-/// Topics that all groups together may be forbidden; more are refused. 40 MB with the longest
-/// names.
-const FORBIDDEN_MAX: usize = 100_000;
-
 /// Largest JSON of one group's settings: some hundred bytes, attributes and a retry policy.
-const GROUP_MAX_BYTES: usize = 16 << 10;
+const SETTINGS_MAX_BYTES: usize = 16 << 10;
 
-/// What the settings of all groups may take together, as JSON, beside what each has that is made by
-/// use: attributes of a hundred bytes for each of 80,000 groups. They are all in memory, in fifteen
-/// times as much at worst, and in one file, which as many groups as there may be leave room in.
+/// Bytes of JSON that the settings of all groups may add to those of groups made by use: attributes
+/// of a hundred bytes for each of 80,000 groups. All of them are in memory, where they take up to
+/// fifteen times as much, and in one file, which has room for them beside the most groups allowed.
 const OWN_MAX_BYTES: usize = 8 << 20;
 
 /// Groups that tools and old gateways expect, with the right to broadcast where they need it.
@@ -45,10 +40,6 @@ const BUILT_IN: &[(&str, bool)] = &[
     ("CID_RMQ_SYS_TRANS", true),
 ];
 
-/// Bit of the forbidden table: reading. Apache numbers permissions by bit index, and reading is bit
-/// 2.
-pub const FORBID_READ: i32 = 1 << 2;
-
 /// Why a group was not made or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
@@ -62,7 +53,7 @@ pub enum GroupError {
     #[error("the group {0} belongs to the system and cannot be removed")]
     BuiltIn(String),
     /// Its settings take more than a group's may.
-    #[error("the settings of a group have {0} bytes, at most {GROUP_MAX_BYTES} are allowed")]
+    #[error("the settings of a group have {0} bytes, at most {SETTINGS_MAX_BYTES} are allowed")]
     TooLarge(usize),
     /// The settings of all groups together would take more than they may.
     #[error(
@@ -103,8 +94,8 @@ pub enum GroupError {
 #[derive(Debug)]
 pub struct SubscriptionGroups {
     table: VersionedTable<SubscriptionGroupConfig>,
-    /// Bits by topic by group; a change of them is one of the table.
-    forbidden: BTreeMap<String, BTreeMap<String, i32>>,
+    /// A change of it is one of the table.
+    forbidden: Forbidden,
     /// The sum of [`own_bytes`] over all groups.
     own_bytes: usize,
 }
@@ -124,7 +115,7 @@ impl SubscriptionGroups {
         });
         table.complete(wanted, |known, group| known.is_none().then_some(group), now_ms);
         let own_bytes: usize = table.iter().map(|group| own_bytes(group)).sum();
-        Self { table, forbidden: document.forbidden_table, own_bytes }
+        Self { table, forbidden: Forbidden(document.forbidden_table), own_bytes }
     }
 
     /// The whole table, as it is written to disk (Apache's `subscriptionGroup.json`).
@@ -143,7 +134,7 @@ impl SubscriptionGroups {
     ) -> SubscriptionGroupTable<C> {
         SubscriptionGroupTable {
             data_version: self.table.version(),
-            forbidden_table: self.forbidden.clone(),
+            forbidden_table: self.forbidden.0.clone(),
             subscription_group_table: self.table.to_map(of),
         }
     }
@@ -196,7 +187,7 @@ impl SubscriptionGroups {
             return Ok(None);
         }
         let bytes = ringmq_protocol::json::to_vec(&group).len();
-        if bytes > GROUP_MAX_BYTES {
+        if bytes > SETTINGS_MAX_BYTES {
             return Err(GroupError::TooLarge(bytes));
         }
         let before = self.table.get(&group.group_name).map_or(0, |known| own_bytes(known));
@@ -222,7 +213,7 @@ impl SubscriptionGroups {
         if is_system(name) {
             return Err(GroupError::BuiltIn(name.to_owned()));
         }
-        self.forbidden.remove(name);
+        self.forbidden.forget_group(name);
         let removed = self.table.remove(name, now_ms);
         self.own_bytes -= removed.as_ref().map_or(0, |group| own_bytes(group));
         Ok(removed)
@@ -230,16 +221,13 @@ impl SubscriptionGroups {
 
     /// Topics that a group may not read.
     pub fn forbidden_topics(&self, group: &str) -> Vec<String> {
-        let topics = self.forbidden.get(group).into_iter().flatten();
-        let read = topics.filter(|(_, bits)| *bits & FORBID_READ != 0);
-        read.map(|(topic, _)| topic.clone()).collect()
+        self.forbidden.topics(group)
     }
 
     /// Allows or forbids a group to read a topic; says whether that changes anything.
     ///
     /// # Errors
-    /// One more topic would be forbidden, and there are as many as may be, or nothing can have one
-    /// of the names.
+    /// More topics would be forbidden than may be, or no group or topic can have such a name.
     pub fn set_readable(
         &mut self,
         group: &str,
@@ -247,41 +235,11 @@ impl SubscriptionGroups {
         readable: bool,
         now_ms: i64,
     ) -> Result<bool, GroupError> {
-        let topics = self.forbidden.get(group);
-        let before = topics.and_then(|topics| topics.get(topic)).copied().unwrap_or(0);
-        let after = if readable { before & !FORBID_READ } else { before | FORBID_READ };
-        if before == after {
-            return Ok(false);
+        let changed = self.forbidden.set_readable(group, topic, readable)?;
+        if changed {
+            self.table.advance(now_ms);
         }
-        if before == 0 {
-            self.check_forbidden(group, topic)?;
-        }
-        let topics = self.forbidden.entry(group.to_owned()).or_default();
-        if after == 0 {
-            topics.remove(topic);
-        } else {
-            topics.insert(topic.to_owned(), after);
-        }
-        if topics.is_empty() {
-            self.forbidden.remove(group);
-        }
-        self.table.advance(now_ms);
-        Ok(true)
-    }
-
-    /// Whether a topic may join those that a group is forbidden.
-    fn check_forbidden(&self, group: &str, topic: &str) -> Result<(), GroupError> {
-        let names = names::check_group(group).and_then(|()| names::check_topic(topic));
-        names.map_err(GroupError::IllegalName)?;
-        let have = self.forbidden.get(group).map_or(0, BTreeMap::len);
-        if have >= FORBIDDEN_TOPICS_MAX {
-            return Err(GroupError::ForbiddenTopicsFull { group: group.to_owned(), have });
-        }
-        let have = self.forbidden.values().map(BTreeMap::len).sum::<usize>();
-        if have >= FORBIDDEN_MAX {
-            return Err(GroupError::ForbiddenFull(have));
-        }
-        Ok(())
+        Ok(changed)
     }
 
     fn insert(
@@ -314,7 +272,7 @@ fn made_by_use(name: &str) -> SubscriptionGroupConfig {
     SubscriptionGroupConfig { group_name: name.to_owned(), ..Default::default() }
 }
 
-/// What the settings of a group take as JSON, beside what they would if it were made by use.
+/// Bytes of JSON by which the settings of a group exceed those of one made by use.
 fn own_bytes(group: &SubscriptionGroupConfig) -> usize {
     let plain = made_by_use(&group.group_name);
     // Most are, and there may be hundreds of thousands at a start.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -54,7 +56,7 @@ fn names_are_checked_and_the_table_is_bounded() {
 fn a_group_has_settings_and_restrictions_of_bounded_size() {
     let settings = Settings::default();
     let mut groups = groups();
-    let attributes = [("key".to_owned(), "x".repeat(GROUP_MAX_BYTES))].into();
+    let attributes = [("key".to_owned(), "x".repeat(SETTINGS_MAX_BYTES))].into();
     let large = SubscriptionGroupConfig { attributes, ..group("g") };
     let refused = groups.update(large, &settings, NOW);
     assert!(matches!(refused, Err(GroupError::TooLarge(_))), "{refused:?}");
