@@ -16,7 +16,7 @@ use ringmq_protocol::Command;
 use ringmq_runtime::clock::Instant;
 use ringmq_runtime::net::WriteHalf;
 
-use crate::driver::work::{Asked, Then, Work};
+use crate::driver::work::{AskedAt, Then, Work};
 use crate::outbox::Outbox;
 use crate::record::window::Window;
 
@@ -24,7 +24,7 @@ use crate::record::window::Window;
 pub struct Lane {
     work: Rc<dyn Work>,
     out: Rc<Outbox>,
-    slots: RefCell<Vec<Option<Asked>>>,
+    slots: RefCell<Vec<Option<AskedAt>>>,
     free: RefCell<VecDeque<u32>>,
     /// Slots that have retired.
     retired: Cell<usize>,
@@ -70,7 +70,7 @@ impl Lane {
     /// Puts the next request into a free slot and into the buffer; [`Lane::flush`] sends it.
     pub fn ask(&self, intended: Instant, now: Instant) {
         let slot = self.free.borrow_mut().pop_front().expect("the caller asked has_room");
-        let asked = Asked { intended, sent: now };
+        let asked = AskedAt { intended, sent: now };
         self.work.ask(slot, asked, &mut self.out.bytes());
         self.slots.borrow_mut()[slot as usize] = Some(asked);
     }

@@ -16,7 +16,7 @@ use super::clients::Place;
 use super::lane::Lane;
 use super::schedule::{Arrivals, Schedule, Step};
 use super::share::{DRAIN_LIMIT, NO_ANSWER, Span};
-use super::work::{Asked, Then, Work};
+use super::work::{AskedAt, Then, Work};
 use super::{Load, START_DELAY, Timing, merge};
 use crate::record::tally::Tally;
 use crate::record::window::Window;
@@ -36,7 +36,7 @@ impl Work for Echo {
         (!self.is_pull).then_some(1)
     }
 
-    fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>) {
+    fn ask(&self, slot: u32, asked: AskedAt, out: &mut Vec<u8>) {
         self.intended.borrow_mut().push(asked.intended);
         self.asks.set(self.asks.get() + 1);
         let head = RequestHead {
@@ -52,7 +52,7 @@ impl Work for Echo {
     fn answered(
         &self,
         _slot: u32,
-        asked: Asked,
+        asked: AskedAt,
         now: Instant,
         _answer: &Command<'_>,
         window: &mut Window,

@@ -7,7 +7,7 @@ use crate::record::window::Window;
 
 /// The two times from which the latency of a request counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct AskedAt {
     /// When the schedule wanted it sent: response time counts from here.
     pub intended: Instant,
     /// When it was handed to the connection: service time counts from here.
@@ -37,13 +37,13 @@ pub trait Work {
     }
 
     /// Appends the next request of `slot` to `out`, with the slot's number as its opaque.
-    fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>);
+    fn ask(&self, slot: u32, asked: AskedAt, out: &mut Vec<u8>);
 
     /// Takes the answer to what `slot` asked, and counts it in `window`.
     fn answered(
         &self,
         slot: u32,
-        asked: Asked,
+        asked: AskedAt,
         now: Instant,
         answer: &Command<'_>,
         window: &mut Window,

@@ -15,7 +15,7 @@ use ringmq_protocol::record::{Record, records};
 use ringmq_protocol::{Command, Header, RequestHead, SerializeType, write_request};
 use ringmq_runtime::clock::{self, Instant};
 
-use crate::driver::work::{Asked, Then, Work};
+use crate::driver::work::{AskedAt, Then, Work};
 use crate::record::window::Window;
 use crate::wire::{self, describe};
 use crate::workload::payload;
@@ -99,7 +99,7 @@ impl PullWork {
         Rc::new(Self { plan, cursors: RefCell::new(cursors) })
     }
 
-    fn count(&self, asked: Asked, now: Instant, read: &Read, window: &mut Window) {
+    fn count(&self, asked: AskedAt, now: Instant, read: &Read, window: &mut Window) {
         match self.plan.reading {
             _ if read.messages == 0 => window.empty += 1,
             Reading::Replay(_) => {
@@ -117,7 +117,7 @@ impl PullWork {
 }
 
 impl Work for PullWork {
-    fn ask(&self, slot: u32, _asked: Asked, out: &mut Vec<u8>) {
+    fn ask(&self, slot: u32, _asked: AskedAt, out: &mut Vec<u8>) {
         let cursors = self.cursors.borrow();
         let cursor = &cursors[slot as usize];
         let position = &cursor.queues[cursor.turn];
@@ -141,7 +141,7 @@ impl Work for PullWork {
     fn answered(
         &self,
         slot: u32,
-        asked: Asked,
+        asked: AskedAt,
         now: Instant,
         answer: &Command<'_>,
         window: &mut Window,

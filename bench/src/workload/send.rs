@@ -14,7 +14,7 @@ use ringmq_protocol::properties::Properties;
 use ringmq_protocol::{Command, Header, RequestHead, SerializeType, batch, write_request};
 use ringmq_runtime::clock::{self, Instant};
 
-use crate::driver::work::{Asked, Then, Work};
+use crate::driver::work::{AskedAt, Then, Work};
 use crate::proof::journal::{Ack, Journal, QueueNumber};
 use crate::record::window::Window;
 use crate::wire::{GROUP, describe};
@@ -150,7 +150,7 @@ impl Work for SendWork {
         Some(self.plan.batch.into())
     }
 
-    fn ask(&self, slot: u32, asked: Asked, out: &mut Vec<u8>) {
+    fn ask(&self, slot: u32, asked: AskedAt, out: &mut Vec<u8>) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let topic = &self.plan.topics[self.plan.draw.draw(&mut state.random)];
@@ -192,7 +192,7 @@ impl Work for SendWork {
     fn answered(
         &self,
         slot: u32,
-        asked: Asked,
+        asked: AskedAt,
         now: Instant,
         answer: &Command<'_>,
         window: &mut Window,
@@ -285,7 +285,7 @@ mod tests {
         let now = Instant::from_nanos(9);
         let mut bytes = Vec::new();
         for slot in 0..count {
-            work.ask(slot, Asked { intended: now, sent: now }, &mut bytes);
+            work.ask(slot, AskedAt { intended: now, sent: now }, &mut bytes);
         }
         bytes
     }
