@@ -80,44 +80,55 @@ impl Caller {
         code: i32,
         header: &impl WriteHeader,
         body: &[u8],
-        mut take: impl FnMut(&Command<'_>) -> R,
+        take: impl FnMut(&Command<'_>) -> R,
     ) -> Result<R, BenchError> {
         self.opaque = self.opaque.wrapping_add(1);
-        let opaque = self.opaque;
         let head = RequestHead {
             serialize: SerializeType::Json,
             code,
-            opaque,
+            opaque: self.opaque,
             oneway: false,
             remark: None,
         };
         self.out.clear();
         write_request(&mut self.out, head, header, body);
-        let lost = |error| BenchError::Network { addr: self.who.clone(), error };
         let answer = async {
-            self.write.write_all(&mut [IoSlice::new(&self.out)]).await.map_err(lost)?;
-            let mut found = None;
-            while found.is_none() {
-                let assembler = &mut self.assembler;
-                let fed = self.read.read_with(|bytes| match bytes.is_empty() {
-                    true => Err(lost(closed())),
-                    false => assembler
-                        .feed(bytes, |command| {
-                            if command.is_response() && command.opaque == opaque {
-                                found = Some(take(command));
-                            }
-                        })
-                        .map_err(|error| BenchError::protocol(&self.who, error)),
-                });
-                fed.await.map_err(lost)??;
-            }
-            Ok(found.expect("the loop ends when it is there"))
+            let sent = self.write.write_all(&mut [IoSlice::new(&self.out)]).await;
+            sent.map_err(|error| lost(&self.who, error))?;
+            self.read_answer(take).await
         };
         task::timeout(LIMIT, answer).await.map_err(|_| BenchError::NoAnswer {
             who: self.who.clone(),
             asked: request::name(code).map_or_else(|| code.to_string(), str::to_owned),
             waited: LIMIT,
         })?
+    }
+
+    /// Reads up to the answer to the last request, which it lends to `take`.
+    async fn read_answer<R>(
+        &mut self,
+        mut take: impl FnMut(&Command<'_>) -> R,
+    ) -> Result<R, BenchError> {
+        let opaque = self.opaque;
+        loop {
+            let mut found = None;
+            let keep = |command: &Command<'_>| {
+                if command.is_response() && command.opaque == opaque {
+                    found = Some(take(command));
+                }
+            };
+            let fed = self.read.read_with(|bytes| match bytes.is_empty() {
+                true => Err(lost(&self.who, closed())),
+                false => self
+                    .assembler
+                    .feed(bytes, keep)
+                    .map_err(|error| BenchError::protocol(&self.who, error)),
+            });
+            fed.await.map_err(|error| lost(&self.who, error))??;
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
     }
 
     /// What a broker tells of itself: name to value.
@@ -190,6 +201,10 @@ impl Caller {
             .await?;
         outcome.map_err(|answer| BenchError::Refused { asked, who: self.who.clone(), answer })
     }
+}
+
+fn lost(who: &str, error: io::Error) -> BenchError {
+    BenchError::Network { addr: who.to_owned(), error }
 }
 
 /// Why nothing more can be read.
