@@ -190,7 +190,7 @@ pub async fn read<T: DeserializeOwned>(path: &Path, wanted: Wanted) -> Result<T,
         .map_err(|error| wrong(path, wanted, Found::in_bytes(&bytes, wanted, &error)))
 }
 
-/// The bytes of a file, at most so many.
+/// The bytes of a file that has at most this many.
 ///
 /// # Errors
 /// It is not there, or cannot be read.

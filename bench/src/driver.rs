@@ -44,7 +44,7 @@ use crate::target::caller;
 /// From the order to begin until all threads begin: time enough for the order to reach each.
 const START_DELAY: Duration = Duration::from_millis(10);
 
-/// Between two looks of a load that ends after so many messages.
+/// Time between two looks at the count of a load that ends after a number of messages.
 const ENOUGH_POLL: Duration = Duration::from_millis(1);
 
 /// The length of a run.

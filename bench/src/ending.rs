@@ -24,7 +24,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The ending of a run with so many failed requests.
+    /// The ending of a run by the number of its failed requests.
     pub fn of(failures: u64) -> Self {
         if failures == 0 { Self::Good } else { Self::RequestsFailed }
     }

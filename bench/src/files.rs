@@ -38,7 +38,7 @@ pub fn check(paths: &[PathBuf]) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Reads a file of at most so many bytes.
+/// Reads a file of at most `max_bytes`.
 ///
 /// # Errors
 /// It is longer, or cannot be read.

@@ -180,7 +180,7 @@ impl Limits {
     }
 
     /// The same for `load` with what the null broker does alone of reads like those of `runs`,
-    /// which ran beside it on so many connections.
+    /// which ran beside it on `readers` connections.
     ///
     /// # Errors
     /// As for [`Limits::of_sends`].

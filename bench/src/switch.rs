@@ -38,7 +38,7 @@ use crate::switch::figures::Figure;
 use crate::switch::pairs::Slice;
 use crate::target::Target;
 
-/// A switch takes milliseconds; with so much for each the load does not end before the slices.
+/// Longest time of a switch, which takes milliseconds: the load must not end before the slices.
 const SWITCH_MAX: Duration = Duration::from_secs(10);
 
 /// What the second value costs, and from what that is drawn.

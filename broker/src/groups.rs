@@ -197,9 +197,8 @@ impl LiveGroups {
         self.len() == 0
     }
 
-    /// Makes the next short heartbeat of members be answered with the wish for a full one: of those
-    /// behind the client id `last`, so many at most. Says who was the last of them, if there may be
-    /// more.
+    /// Has the next short heartbeat of members answered with the wish for a full one: of at most
+    /// `count` behind the client id `last`. Says who was the last of them, if there may be more.
     ///
     /// The fingerprint leaves out versions of subscriptions. A Java client that changes nothing but
     /// a version (after each rebalance) sends one full heartbeat for it; when that one is skipped

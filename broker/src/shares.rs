@@ -25,7 +25,7 @@ impl Shares {
         Self { total, part, taken: 0, of: HashMap::default() }
     }
 
-    /// What a connection gets when it is alone; whoever asks for more at once never gets it.
+    /// Most that a connection gets when it is alone: a larger request is never granted.
     pub fn most_of_one(&self) -> usize {
         self.total / (self.part + 1)
     }
@@ -75,7 +75,7 @@ impl Shares {
     /// Gives back what the connection took.
     ///
     /// # Panics
-    /// When it never had so much.
+    /// When it has less.
     pub fn give_back(&mut self, connection: ConnectionKey, amount: usize) {
         let has = self.of(connection);
         assert!(has >= amount, "{amount} given back by a connection that has {has}");
@@ -88,8 +88,8 @@ impl Shares {
     }
 }
 
-/// Whether one that then `has` so much has no more than its `part` of what is left free, once
-/// `taken` of `total` is.
+/// Whether `has` is no more than the `part`-th part of what is free when `taken` of `total` is
+/// taken.
 pub fn is_fair(has: usize, part: usize, taken: usize, total: usize) -> bool {
     has * part + taken <= total
 }

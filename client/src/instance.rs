@@ -66,7 +66,7 @@ pub(crate) struct Instance {
     /// Orderly consumers: who may have a listener consume a queue now.
     pub(crate) batch_turns: BatchTurns,
     is_stopping: Cell<bool>,
-    /// Entered by who stops the client: whoever comes later waits until that is done.
+    /// Entered by the first that stops the client; others wait until that is done.
     stop_turn: Turn,
 }
 

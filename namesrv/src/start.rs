@@ -23,8 +23,8 @@ use crate::kv::{self, KvConfig};
 use crate::saver::Saver;
 use crate::service::NameServer;
 
-/// Connections may have one of so many of the descriptors that the process may open: a broker that
-/// runs its name server needs the others.
+/// Of the descriptors that the process may open, connections may have one in this many: a broker
+/// that runs its name server needs the others.
 const FILES_PER_CONNECTION_MIN: usize = 4;
 
 /// Why a name server does not start.

@@ -1,5 +1,5 @@
-//! What a load is to ask for in all, where it ends after so many messages: one count for all of its
-//! threads, so that none of them has a part to end with while others are slower.
+//! What a load that ends after a number of messages asks for in all: one count for all of its
+//! threads, so that none of them is done with a part of its own while others are slower.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// A demand for so many messages; `u64::MAX`: without a limit.
+    /// A demand for `wanted` messages; `u64::MAX`: without a limit.
     pub fn of(wanted: u64) -> Arc<Self> {
         Arc::new(Self { wanted, taken: AtomicU64::new(0) })
     }
@@ -31,21 +31,21 @@ impl Demand {
         self.is_limited() && self.taken.load(Ordering::Relaxed) >= self.wanted
     }
 
-    /// Takes a request of so many messages, the last one as a whole, or none of unknown ones; false
-    /// if nothing more is wanted.
+    /// Counts `messages` of a request as asked for, 0 if they are not known before its answer; the
+    /// last request counts as a whole. False if nothing more is wanted.
     pub fn take(&self, messages: u64) -> bool {
         let more = |taken| (taken < self.wanted).then_some(taken + messages);
         !self.is_limited()
             || self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// A request of so many messages was answered with `came`, or is lost with none. What it did
+    /// A request for `messages` was answered with `came`, or is lost and brought none. What it did
     /// not bring is wanted again.
     pub fn settle(&self, messages: u64, came: u64) {
         if !self.is_limited() || messages == came {
             return;
         }
-        // In one step: between two of them others would see what is not wanted.
+        // In one step: between two steps others would see a count that was never true.
         self.taken.fetch_add(came.wrapping_sub(messages), Ordering::Relaxed);
     }
 }

@@ -190,13 +190,13 @@ impl Share {
         self.demand().is_none_or(Demand::is_met)
     }
 
-    /// Takes a request of the lane from what is wanted; false if that is nothing more.
+    /// Takes a request of the lane from what is wanted; false if nothing more is wanted.
     fn may_ask(&self, lane: &Lane) -> bool {
         let messages = lane.messages_of_request().unwrap_or(0);
         self.demand().is_some_and(|demand| demand.take(messages))
     }
 
-    /// A request of the lane waits no longer, and has brought so many messages.
+    /// A request of the lane waits no longer, and has brought `came` messages.
     fn settle(&self, lane: &Lane, came: u64) {
         if let Some(demand) = self.demand() {
             demand.settle(lane.messages_of_request().unwrap_or(0), came);

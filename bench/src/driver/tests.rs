@@ -101,7 +101,7 @@ fn run(
     run_for(u64::MAX, work, rate, depth, stall)
 }
 
-/// The same, for so many messages at most.
+/// The same, for at most `messages`.
 fn run_for(
     messages: u64,
     work: Rc<Echo>,
@@ -139,8 +139,8 @@ fn a_load_for_so_many_messages_asks_for_no_more_in_either_loop() {
     }
 }
 
-/// Runs each work over a connection of its own, in four slots, for two seconds or until so many
-/// messages are counted; connection *l* is of thread *l* modulo two. Returns the tally and the
+/// Runs each work over a connection of its own, in four slots, for two seconds or until `messages`
+/// are counted; connection *l* is of thread *l* modulo two. Returns the tally and the
 /// start.
 fn run_on_two_threads(
     messages: u64,

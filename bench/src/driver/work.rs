@@ -30,8 +30,8 @@ pub enum Then {
 /// A lane has a fixed number of slots, each with at most one request in flight. Per slot, `ask` and
 /// `answered` alternate; a lost connection ends both.
 pub trait Work {
-    /// Messages of a request, where they are known before its answer: a load that is to end after
-    /// so many then asks for no more.
+    /// Messages of a request, where they are known before its answer: a load that ends after a
+    /// number of messages then asks for no more than that.
     fn messages_of_request(&self) -> Option<u64> {
         None
     }

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::record::window::Window;
 
-    /// A second at 100/s with so many answers after so long, failures and unsent requests.
+    /// A second at 100/s with `answers` after `ms` each, failures, and unsent requests.
     fn trial(answers: u64, ms: u64, failures: u64, backlog: u64) -> Trial {
         let mut window = Window::default();
         window.response.record_many(Duration::from_millis(ms), answers);

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::record::window::Window;
 
-    /// So many messages in a counted second, and so many that came late.
+    /// A counted second with `in_time` messages, and `late` ones that came after it.
     fn tally(in_time: u64, late: u64) -> Tally {
         let window = |messages| {
             let mut window = Window::default();

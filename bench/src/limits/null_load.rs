@@ -151,8 +151,8 @@ impl NullLoad<'_> {
         Ok(self.measure(&server, &load, |_, _| ()).await)
     }
 
-    /// Starts the null broker, which answers pulls from a file that is in no cache, with `messages`
-    /// so many times, and has the connections of the load read it once; before, once uncounted, so
+    /// Starts the null broker, which answers pulls from a file with `count` times `messages`, which
+    /// is in no cache, and has the connections of the load read it once; before, once uncounted, so
     /// that both sides have their memory. Also tells what the device gives meanwhile. What the
     /// tools say goes to files that begin with `prefix`.
     ///

@@ -101,7 +101,7 @@ impl Prepared {
         out[start + OPAQUE_AT..start + OPAQUE_AT + 4].copy_from_slice(&opaque);
     }
 
-    /// The same before a body of so many bytes that is not the prepared one.
+    /// The same before a body of `body_len` bytes that is not the prepared one.
     pub fn push_head_of(&self, out: &mut Vec<u8>, opaque: [u8; 4], body_len: usize) {
         let start = out.len();
         self.push_head(out, opaque);

@@ -11,7 +11,7 @@ use crate::target::Target;
 use crate::target::caller::Caller;
 use crate::wire;
 
-/// Queues that are looked at for one with so many messages.
+/// Most queues that are looked at for one with enough messages.
 const QUEUES_LOOKED_AT_MAX: usize = 64;
 
 /// Stored messages, one behind the other.
@@ -36,7 +36,7 @@ impl Sample {
         }
     }
 
-    /// Pulls `wanted` messages from the first queue that has so many, or all of the longest; none
+    /// Pulls `wanted` messages from the first queue that has them, or all of the longest; none
     /// where there are none.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// A run with answers of so many messages.
+    /// A run with answers of these numbers of messages.
     fn run(answers: &[u64]) -> Measured {
         let mut measured = Measured::default();
         for messages in answers {

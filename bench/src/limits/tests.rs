@@ -68,7 +68,7 @@ pub fn limits_of_sends() -> Limits {
     Limits { floor: Floor::Send(floor), null_broker: Some(null_broker(SENDS)), null_beside: None }
 }
 
-/// A second with so many messages, each of so many microseconds, half of which it waited.
+/// A second with `messages`, each of which took `us`, half of that in service.
 fn outcome(messages: u64, us: u64) -> Outcome {
     let mut window = Window::default();
     for _ in 0..messages {

@@ -76,8 +76,8 @@ impl Latencies {
         self.0.value_at_percentile(percentile) as f64 / 1e3
     }
 
-    /// The same for who reads it: none if no value lies beyond, since it would be the largest one
-    /// by another name.
+    /// The same for a reader: none if no value lies beyond, since it would be the largest one by
+    /// another name.
     pub fn told_percentile_us(&self, percentile: f64) -> Option<f64> {
         (beyond(self.count(), percentile) > 0).then(|| self.percentile_us(percentile))
     }
@@ -179,7 +179,7 @@ impl LatencySummary {
         self.percentiles_us.get(name).copied().flatten().filter(|_| self.beyond(at) > 0)
     }
 
-    /// The same for a table, with so many digits behind the point; a dash for none.
+    /// The same for a table, with `digits` behind the point; a dash for none.
     pub fn told(&self, name: &str, digits: usize) -> String {
         told(self.percentile_us(name), digits)
     }
@@ -190,14 +190,14 @@ impl LatencySummary {
     }
 }
 
-/// A latency for who reads it, with so many digits behind the point; a dash for none.
+/// A latency for a reader, with `digits` behind the point; a dash for none.
 pub fn told(us: Option<f64>, digits: usize) -> String {
     us.map_or("-".to_owned(), |us| format!("{us:.digits$}"))
 }
 
-/// Whole values, of so many, that lie beyond a percentile.
+/// How many of `count` values lie beyond a percentile, in whole values.
 pub fn beyond(count: u64, percentile: f64) -> u64 {
-    /// What the share of a percentile differs by from itself in binary digits.
+    /// Most by which a percentile's share is off as a binary fraction.
     const INEXACT: f64 = 1e-6;
     (count as f64 * (1.0 - percentile / 100.0) + INEXACT).floor() as u64
 }

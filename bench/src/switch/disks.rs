@@ -65,7 +65,7 @@ impl Disks {
         }
     }
 
-    /// Runs up to so many pairs, each while all disks have room for one like those before it, and
+    /// Runs up to `pairs`, each while all disks have room for one like those before it, and
     /// until `pair` says that it was the last; why not all, if a disk was the reason. What all of
     /// them would take is told as soon as it is known not to fit.
     ///
@@ -96,7 +96,7 @@ impl Disks {
         Ok(None)
     }
 
-    /// Looks again, after so many pairs.
+    /// Looks again, after `done` pairs.
     async fn look(&mut self, done: u32) -> Result<(), BenchError> {
         for disk in &mut self.disks {
             let mut caller = Caller::connect(&disk.broker).await?;
@@ -172,8 +172,8 @@ mod tests {
     use super::*;
     use crate::target::fake::Fake;
 
-    /// Pairs that are run of 40, and what is said at the end, on a disk of which so much is used
-    /// and a pair takes as much; `are_ours` as of [`Disks::of`].
+    /// How many of 40 pairs are run, and what is said at the end, on a disk of which `used` is
+    /// taken at the start and `of_a_pair` by each pair; `are_ours` as for [`Disks::of`].
     fn run(are_ours: bool, used: f64, of_a_pair: f64) -> (u32, Result<Option<String>, String>) {
         shards::block_on(async move {
             let fake = Fake::start();

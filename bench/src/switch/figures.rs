@@ -93,8 +93,8 @@ impl Figure {
         }
     }
 
-    /// The same beside so many pairs that stalled with either value: what lacks of that value is
-    /// the worst, so nothing is concluded in its favour.
+    /// The same where pairs stalled, by the value with which they did: the worst slices of that
+    /// value are missing, so nothing is concluded in its favour.
     fn beside(self, stalled: [usize; 2]) -> Self {
         let [first, second] = stalled;
         let verdict = match self.verdict {

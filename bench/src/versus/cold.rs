@@ -164,7 +164,7 @@ impl Cold {
     }
 }
 
-/// Demands so many messages of a read that did not take all the time there is: one that lost a
+/// Demands `messages` of a read that did not take all the time there is: one that lost a
 /// connection on its way, or was told too early that nothing is left, was another load.
 ///
 /// # Errors

@@ -68,7 +68,8 @@ pub struct Look {
 }
 
 impl Look {
-    /// After so many `messages`. CPU time is of this moment, device and machine a little later.
+    /// Looks when `messages` are counted. CPU time is of this moment, device and machine a little
+    /// later.
     pub async fn of(broker: &Watched, messages: u64) -> Self {
         let (at, usage) = (Instant::now(), program::usage_of(&broker.pids));
         let device = DeviceUse::under(&broker.store).await;

@@ -46,7 +46,7 @@ fn restarted(block: &Block) -> Option<usize> {
     usize::try_from(topics * queues).ok()
 }
 
-/// Looks whether Apache's broker can work and start on so many queues.
+/// Looks whether Apache's broker can work, and start again, on `queues`.
 ///
 /// # Errors
 /// It cannot; the sentence tells what to set. Nothing here changes the machine.
@@ -57,7 +57,7 @@ pub async fn check(queues: usize) -> Result<(), BenchError> {
     }
 }
 
-/// What this machine lacks for so many queues.
+/// What this machine lacks for `queues`.
 async fn lack(queues: usize) -> Option<String> {
     shortage(&fact(MAPPINGS).await, &fact(LIMITS).await, queues)
 }

@@ -159,7 +159,7 @@ impl Ran {
     }
 }
 
-/// A whole answer as our broker gives it: from one that stores so many messages, and then ends.
+/// A whole answer as our broker gives it: from one that stores its messages, and then ends.
 async fn stored(directory: &Path, args: &ConsumeArgs) -> Result<Sample, BenchError> {
     let LoadArgs { target, pace, message, .. } = &args.load;
     let store = Some(directory.join(SAMPLE_FOLDER));

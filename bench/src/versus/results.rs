@@ -133,7 +133,7 @@ impl Results {
         u32::try_from(self.blocks().filter(is_it).count()).expect("blocks are few")
     }
 
-    /// Whether a figure of these has fewer than so many pairs that count, only because the machine
+    /// Whether a figure of these has fewer than `wanted` pairs that count, only because the machine
     /// was not the same for both sides of others.
     pub fn lacks_pairs(&self, block: &Block, wanted: usize) -> bool {
         let is_it = |row: &&Row| row.scenario == block.scenario.name && row.rival == block.rival;

@@ -40,7 +40,7 @@ pub enum Client {
     /// This program with the words of `bench consume` or `bench mixed`, on messages that are in no
     /// cache: see [`crate::versus::cold`].
     Cold(&'static str),
-    /// Apache's `benchmark.Producer` with so many threads, each with one send in flight.
+    /// Apache's `benchmark.Producer`, whose threads have one send in flight each.
     Stock {
         /// Its `-w`.
         threads: u32,

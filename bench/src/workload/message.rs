@@ -22,7 +22,7 @@ pub struct MessagePlan {
     pub sizes: Sizes,
     /// Percent of a body that a compressor gets away.
     pub compressible: u8,
-    /// Each message has one of so many keys; none: no key.
+    /// How many keys there are, of which each message has one; none: no key.
     pub keys: Option<u64>,
     /// Tags, taken in turn; empty: no tag.
     pub tags: Vec<String>,

@@ -27,8 +27,8 @@ pub const HOLD: Duration = Duration::from_secs(1);
 /// What a cursor reads, and what counts as latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// From the first message to the end, so many times (none: until the run ends); the latency is
-    /// that of a pull.
+    /// From the first message to the end, this many times (none: until the run ends); the latency
+    /// is that of a pull.
     Replay(Option<u32>),
     /// What arrives from now on; the latency is the age of a message by the producer's wall clock,
     /// in milliseconds.

@@ -104,9 +104,9 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// As [`Record::parse`], for who must make do with what brokers keep: topic and properties may
-    /// hold what is not UTF-8, and each such piece reads as U+FFFD, as Java reads it. `replaced`
-    /// keeps texts that had to be changed.
+    /// As [`Record::parse`], for callers that must make do with what brokers keep: topic and
+    /// properties may hold what is not UTF-8, and each such piece reads as U+FFFD, as in Java.
+    /// `replaced` keeps texts that had to be changed.
     ///
     /// # Errors
     /// `Truncated` and `OutOfRange`, as [`Record::parse`].

@@ -15,7 +15,7 @@ thread_local! {
 pub(crate) struct Gathered<'a>(Vec<IoSlice<'a>>);
 
 impl<'a> Gathered<'a> {
-    /// No slices yet, and room for so many, or [`GATHER_PIECES_MAX`].
+    /// No slices yet, and room for `count`, at most [`GATHER_PIECES_MAX`].
     pub(crate) fn with_room(count: usize) -> Self {
         let mut slices = ROOM.take();
         slices.reserve(count.min(GATHER_PIECES_MAX));

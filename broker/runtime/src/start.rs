@@ -173,7 +173,7 @@ pub fn registered_memory(limit_bytes: Option<u64>, shards: usize, asked_bytes: u
 
 const PAGE_SIZE_BYTES: usize = 4096;
 
-/// glommio takes at least so much.
+/// Least that glommio takes.
 const REGISTERED_MIN_BYTES: usize = 64 << 10;
 
 /// glommio refuses a limit below this.

@@ -13,8 +13,8 @@ use crate::view;
 /// Topics of one group. Groups read a handful, a gateway's hundreds.
 pub const TOPICS_MAX: usize = 10_000;
 
-/// Tags of one subscription. Those of people fit into a line; a generator's are some hundred. A
-/// group's filter by so many takes 64 KiB, on every shard the same ones.
+/// Tags of one subscription. What people write fits into a line; generators write some hundred. A
+/// group's filter by the most takes 64 KiB, which all shards share.
 pub const TAGS_MAX: usize = 1 << 14;
 
 /// Subscriptions of all groups together, as [`Subscriptions::bytes`] counts them; every shard is

@@ -17,8 +17,8 @@ const PER_TURN_MAX_BYTES: u64 = 4 << 20;
 /// pull of 16 with 1 MiB each waits for that, some 30 us.
 const UNASKED_MAX_BYTES: u64 = 16 << 20;
 
-/// Connections that are counted, 32 bytes each. Who is forgotten may get as much once more, so that
-/// what connections that are gone leave behind does not add up.
+/// Connections that are counted, 32 bytes each. Beyond it all are forgotten, so that the counts of
+/// closed connections do not add up; one that is forgotten may get as much once more.
 const CONNECTIONS_MAX: usize = 8192;
 
 /// Message bytes that left for connections of other shards.
@@ -44,7 +44,7 @@ impl AnsweredBytes {
         self.unasked.remove(&to);
     }
 
-    /// Whether the next large answer should wait, when so much is answered in this turn already.
+    /// Whether the next large answer should wait, when this turn has answered `this_turn` bytes.
     pub(super) fn is_much(&self, to: ConnectionKey, this_turn: u64) -> bool {
         let unasked = || self.unasked.get(&to).copied().unwrap_or(0);
         this_turn >= PER_TURN_MAX_BYTES || unasked() + this_turn >= UNASKED_MAX_BYTES

@@ -18,17 +18,17 @@ const BACKLOG_MAX_BYTES: usize = 64 << 20;
 pub struct Backlog(Arc<[AtomicUsize]>);
 
 impl Backlog {
-    /// For so many shards.
+    /// Nothing waits for any of `shards`.
     pub fn new(shards: usize) -> Self {
         Self((0..shards).map(|_| AtomicUsize::new(0)).collect())
     }
 
-    /// So many are on their way to `shard`.
+    /// `bytes` more are on their way to `shard`.
     pub(super) fn add(&self, shard: usize, bytes: usize) {
         self.0[shard].fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// `shard` has handled so many.
+    /// `shard` has handled `bytes`.
     pub(super) fn remove(&self, shard: usize, bytes: usize) {
         self.0[shard].fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -49,7 +49,7 @@ impl Link {
         });
     }
 
-    /// Tells the shard of a connection that so many bytes of its requests are handled, together
+    /// Tells the shard of a connection that `handled_bytes` of its requests are handled, together
     /// with the answers of this turn.
     pub fn credit(&self, to: ConnectionKey, handled_bytes: usize) {
         self.with_reply(to, |reply| reply.handled_bytes += handled_bytes);
@@ -60,8 +60,8 @@ impl Link {
         self.replies.of_turn.borrow().get(&to).is_some_and(|reply| reply.is_overfull)
     }
 
-    /// Whether so much was answered to a connection that its shard is to be asked, before it is
-    /// answered more, whether that has left.
+    /// Whether a connection was answered so much that its shard must be asked whether that has left
+    /// before more is answered.
     pub fn has_answered_much(&self, to: ConnectionKey) -> bool {
         let replies = self.replies.of_turn.borrow();
         let this_turn =

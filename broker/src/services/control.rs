@@ -52,7 +52,7 @@ pub enum Reaction {
     Now(Result<Answer, Refusal>),
     /// It is answered with what this resolves to.
     Later(LocalFuture<Result<Answer, Refusal>>),
-    /// The same, and the list that was asked for waits with it, unfolded to so many bytes.
+    /// The same, and the list that was asked for waits with it: its bytes when unfolded.
     List(usize, LocalFuture<Result<Answer, Refusal>>),
     /// The same, and another client decides when that is.
     Relayed(LocalFuture<Result<Answer, Refusal>>),

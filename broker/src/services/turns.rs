@@ -33,7 +33,7 @@ pub(super) struct Turns<J> {
 }
 
 impl<J> Turns<J> {
-    /// A line of so many places, whatever a place is.
+    /// A line of `places`, whatever a place is.
     pub(super) fn new(places: usize) -> Self {
         Self {
             places: Shares::new(places, 1),

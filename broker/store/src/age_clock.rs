@@ -72,7 +72,7 @@ impl AgeClock {
         unix_ms
     }
 
-    /// Whether a clock that is so much ahead has been so for long.
+    /// Whether a clock that is `ahead_ms` ahead has been so for long.
     fn has_stayed(&mut self, ahead_ms: i64, now: Instant) -> bool {
         let limit_ms = AHEAD_MAX.as_millis() as u64;
         let same = self.jump.filter(|jump| jump.ahead_ms.abs_diff(ahead_ms) <= limit_ms);
@@ -103,7 +103,7 @@ mod tests {
     const HOUR_MS: u64 = 3_600_000;
     const START_MS: u64 = 1_700_000_000_000;
 
-    /// A look when `passed_ms` have really passed and the wall clock is so much ahead.
+    /// A look when `passed_ms` have really passed and the wall clock is `ahead_ms` ahead.
     fn look(clock: &mut AgeClock, passed_ms: u64, ahead_ms: i64) -> i64 {
         let unix_ms = (START_MS + passed_ms) as i64 + ahead_ms;
         let aged = clock.look(unix_ms, Instant::from_nanos(passed_ms * 1_000_000));

@@ -166,8 +166,8 @@ impl State {
         Ok(next)
     }
 
-    /// While no more room can be made on the disk, what ends behind the room there is would wait
-    /// for who knows how long.
+    /// While the disk gives no more room, a record that ends behind what there is would wait for an
+    /// unknown time.
     fn refuse_without_space(&self, end: u64) -> Result<(), AppendError> {
         match &self.no_space {
             Some(problem) if end > self.segments.filled() => {

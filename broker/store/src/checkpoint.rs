@@ -171,8 +171,8 @@ async fn put_key_runs(inner: &Inner, below: u64, out: &mut FrameWriter) -> Vec<K
 }
 
 /// Makes the index files that `len` more bytes need. A log that serves waits while there is no
-/// space for them, or no descriptor: nothing of the checkpoint is written yet. Who opens or closes
-/// one is told.
+/// space for them, or no descriptor: nothing of the checkpoint is written yet. A log that is being
+/// opened or closed gets the error.
 async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
     loop {
         match index_files::make_missing(&inner.index_files, len).await {
@@ -185,9 +185,9 @@ async fn make_files(inner: &Inner, len: u64) -> io::Result<()> {
     }
 }
 
-/// The end of a clean stop: everything is durable; saves the rest, and takes the abort file away,
-/// but after a growth that failed: its file looks filled further than a flush has proven, which the
-/// next start makes good as after a crash.
+/// The end of a clean stop: everything is durable. Saves the rest of the indexes and removes the
+/// abort file, unless a growth has failed: its file looks filled further than a flush has proven,
+/// which the next start makes good as after a crash.
 ///
 /// # Errors
 /// As the file system says: the next start then recovers as after a crash.

@@ -32,7 +32,7 @@ impl Deletions {
         self.made.get()
     }
 
-    /// Notes that a checkpoint is durable which began when so many had been made.
+    /// Notes that a checkpoint is durable which began when `made` deletions had been made.
     pub(crate) fn saved(&self, made: u64) {
         self.saved.set(made);
     }

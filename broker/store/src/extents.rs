@@ -68,7 +68,7 @@ struct Place {
 }
 
 impl Extents {
-    /// Room for so many bytes, one extent at least.
+    /// Room for `bytes`, one extent at least.
     pub(crate) fn new(bytes: u64) -> Self {
         let count = (bytes / EXTENT_BYTES).max(1) as usize;
         let places = std::iter::repeat_with(Place::default).take(count).collect();

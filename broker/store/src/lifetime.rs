@@ -6,7 +6,7 @@ use crate::position::{LOG_MAX_BYTES, LogId};
 /// People are told from here on, once per percent: what is left lasts nine hours at 100 MB/s.
 const TOLD_FROM_PERCENT: u64 = 90;
 
-/// Tells of a log whose segments end at `end`, if that is news to who knew of `before`.
+/// Tells of a log whose segments end at `end`, if that is news after `before`.
 pub(crate) fn tell(log: LogId, before: u64, end: u64) {
     if let Some(percent) = percent_to_tell(before, end) {
         tracing::warn!(

@@ -74,8 +74,8 @@ pub struct LogOptions {
     /// apart within seconds, took them from the page cache again and again: 0.81 us of CPU by
     /// message instead of 0.64.
     pub extents_bytes: u64,
-    /// Cold reads so many bytes behind the end of the log, and farther, and those that follow them,
-    /// go past the page cache the first time (`cold_plan.rs`): a catch-up that long would use up
+    /// Cold reads this far behind the end of the log, and farther, and those that follow them, go
+    /// past the page cache the first time (`cold_plan.rs`): a catch-up that long would use up
     /// what the page cache can keep for others, and mostly nobody comes after it. 128 MiB are 0.1 s
     /// of a fast device.
     pub uncached_behind_bytes: u64,

@@ -22,7 +22,7 @@ const CHAINS_MAX: usize = 16;
 /// Records of a queue in the mean that make sorting worth it.
 const CHAIN_RECORDS_MIN: usize = 2;
 
-/// Bytes of a record, about: room is made for so many.
+/// Bytes of an ordinary record: room is made for records of this size.
 const RECORD_MEAN_BYTES: usize = 1 << 10;
 
 /// Where the bytes of an extent are in its memory.

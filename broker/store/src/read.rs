@@ -150,8 +150,8 @@ impl Log {
         self.try_read(query, wants, out, false)
     }
 
-    /// As [`Log::read_now`], but lets readers behind it go first (`followers.rs`), for whoever has
-    /// where to wait.
+    /// As [`Log::read_now`], but lets readers behind it go first (`followers.rs`), for callers that
+    /// can wait for their turn.
     pub fn read_in_turn(
         &self,
         query: &ReadQuery<'_>,

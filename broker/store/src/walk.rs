@@ -71,7 +71,7 @@ pub(crate) struct Walk {
 /// Why a walk stopped.
 pub(crate) enum Stop {
     Done,
-    /// This block is needed, which has so many entries.
+    /// This block is needed; the number of its entries.
     Block(BlockRef, usize),
 }
 
@@ -258,7 +258,7 @@ impl Walk {
 /// Where the next entry of a walk is.
 enum Near {
     Here(Entry),
-    /// On the device, in this block, which has so many entries.
+    /// On the device, in this block; the number of its entries.
     Block(BlockRef, usize),
     Gone,
 }

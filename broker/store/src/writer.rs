@@ -25,7 +25,7 @@ use crate::segment::Segment;
 use crate::watermarks::Group;
 
 /// A group that waits with less than this is small: below some 50 messages of 1 KiB. A direct write
-/// takes about 16 us of CPU, 0.3 us for each of so many and 1 us for each of 16.
+/// takes about 16 us of CPU: 0.3 us for each of 50 messages, and 1 us for each of 16.
 const GROUP_SMALL_BYTES: u64 = 64 << 10;
 
 /// Starts the writer of a log.

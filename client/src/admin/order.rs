@@ -15,8 +15,8 @@ use crate::error::{ClientError, Fault};
 use crate::instance::{Read, expect_success, malformed};
 
 impl Admin {
-    /// Stores that `topic` has so many queues on each master of `target`. For a single broker the
-    /// others keep theirs; a whole cluster leaves no others.
+    /// Stores that `topic` has `queues` on each master of `target`. If that is a single broker, the
+    /// others keep theirs; if it is a cluster, there are no others.
     pub(super) async fn store_order(
         &self,
         target: &BrokerTarget,

@@ -40,7 +40,7 @@ pub(crate) struct Member {
     /// Entered by a pass of dividing queues: one that asks where its queues begin must not go on
     /// behind a later one that wants others.
     pub(crate) rebalance_turn: Turn,
-    /// Entered by who stops the member: whoever comes later waits until that is done.
+    /// Entered by the first that stops the member; others wait until that is done.
     stop_turn: Turn,
     /// No heartbeat names it any more: brokers hear its goodbye.
     pub(crate) has_left: Cell<bool>,

@@ -1,9 +1,9 @@
 //! The axes of plots: where they begin and end, and what stands at their ticks.
 
-/// About so many ticks has a linear axis.
+/// Ticks of a linear axis, about.
 const TICKS: f64 = 6.0;
 
-/// A logarithmic axis over so many decades or fewer also has ticks at 2 and 5.
+/// Most decades with which a logarithmic axis also has ticks at 2 and 5.
 const FINE_DECADES: f64 = 3.0;
 
 /// An axis.

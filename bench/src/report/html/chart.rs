@@ -17,7 +17,7 @@ const SIZE: (u32, u32) = (860, 340);
 const LEFT: u32 = 84;
 const BELOW: u32 = 52;
 
-/// Lines of up to so many points show the points, too.
+/// Most points of a line that shows them, too.
 const DOTS_MAX: usize = 60;
 
 /// Height of texts; the library writes four fifths of it.

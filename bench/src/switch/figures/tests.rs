@@ -10,7 +10,7 @@ fn slice(pair: u32, value: usize, cpu_us: f64, messages: u64) -> Slice {
     Slice { pair, value, seconds: 1.0, messages, cpu_s }
 }
 
-/// Pairs in random order whose second value costs so much, on a broker that drifts.
+/// Pairs in random order whose second value costs `cost` times the first, on a broker that drifts.
 fn slices(pairs: u32, cost: f64, noise: f64) -> Vec<Slice> {
     let mut random = SmallRng::seed_from_u64(7);
     let normal = Normal::new(0.0, noise).unwrap();

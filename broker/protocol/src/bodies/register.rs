@@ -30,9 +30,10 @@ pub const BODY_SINCE_VERSION: i32 = 37;
 /// 700,000 topics.
 pub const REGISTER_SIZE_MAX_BYTES: usize = 64 << 20;
 
-/// One topic is read for so many bytes that a registration may have, so a million where those are
-/// [`REGISTER_SIZE_MAX_BYTES`]. The largest clusters have some 100,000, of 50 bytes and more. The
-/// shortest line has 13, of which 64 MiB hold five million, and a topic takes 250 when it is read.
+/// A registration may have one topic for this many bytes of its limit: a million topics where that
+/// is [`REGISTER_SIZE_MAX_BYTES`]. The largest clusters have some 100,000, of 50 bytes and more.
+/// The shortest line has 13 bytes, so that 64 MiB hold five million, and a topic takes 250 when it
+/// is read.
 const BYTES_PER_TOPIC: usize = 64;
 
 /// Body of REGISTER_BROKER (103).

@@ -26,9 +26,9 @@ pub const RECONSUME_TIME: &str = "RECONSUME_TIME";
 pub const MAX_RECONSUME_TIMES: &str = "MAX_RECONSUME_TIMES";
 /// `true` on a half message.
 pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
-/// Id of a request and of its reply, set by who requests.
+/// Id of a request and of its reply, set by the requester.
 pub const CORRELATION_ID: &str = "CORRELATION_ID";
-/// Client id of who requests.
+/// Client id of the requester.
 pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
 /// How long who requests waits for the reply, ms.
 pub const REPLY_TTL: &str = "TTL";

@@ -1,4 +1,4 @@
-//! What the first bytes of a record say, for who has not read the rest yet.
+//! What the first bytes of a record say, for callers that have not read the rest yet.
 
 use super::{
     BLANK_SIZE_BYTES, MAGIC_BLANK, RECORD_SIZE_MIN_BYTES, check_magic, host_len, out_of_range,
@@ -12,9 +12,9 @@ use crate::reader::Reader;
 pub enum Peek {
     /// A message.
     Message(Head),
-    /// The rest of the file is blank; so many bytes with these.
+    /// The rest of the file is blank.
     Blank {
-        /// Bytes up to the end of the file.
+        /// Bytes up to the end of the file, these included.
         len: usize,
     },
 }

@@ -60,7 +60,7 @@ impl Epoll {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); EVENTS_MAX];
         let count = sys::waits::epoll_wait(self.set.as_fd(), &mut events, timeout_ns);
         for event in &events[..count] {
-            // SAFETY: the call stored so many.
+            // SAFETY: the call stored `count` events.
             each(Event::of(unsafe { event.assume_init() }));
         }
         count

@@ -27,7 +27,7 @@ pub(crate) fn executors(shards: usize) -> Result<(), StartError> {
 /// `/proc/self/fd`; the rest is for those that glommio closes again.
 const EXECUTOR_FILES: usize = 16;
 
-/// Tries whether the process may open so many more files; glommio panics where it may not.
+/// Tries whether the process may open `count` more files; glommio panics where it may not.
 fn open_files(count: usize) -> Result<(), i32> {
     let open = || {
         let null = fs::File::open("/dev/null")?;

@@ -26,7 +26,7 @@ use crate::buffer::Block;
 /// Operations under way at the same time; those beyond it go another way. Each log has one write.
 const OPERATIONS_MAX: usize = 256;
 
-/// No read is begun beyond so many: the rest is for writes.
+/// Operations under way from which on no read is begun: the rest is for writes.
 const READS_MAX: usize = OPERATIONS_MAX / 2;
 
 /// How often the kernel may refuse to wait for the last operations, each time because of a signal

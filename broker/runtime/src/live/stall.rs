@@ -22,7 +22,7 @@ fn is_warning(ms: u64) -> bool {
     ms >= WARNING_MS
 }
 
-/// A line of the level that so many milliseconds deserve.
+/// Logs a line at the level that `$ms` deserves.
 macro_rules! tell {
     ($ms:expr, $($line:tt)+) => {
         match is_warning($ms) {

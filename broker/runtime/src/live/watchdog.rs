@@ -135,7 +135,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         let mut pulses = PULSES.lock().unwrap_or_else(PoisonError::into_inner);
         pulses.retain(|pulse| !Arc::ptr_eq(pulse, &self.0));
-        // What follows may wait for who reads the log.
+        // What follows may wait for a reader of the log.
         drop(pulses);
         self.0.waker.take();
         self.0.end();

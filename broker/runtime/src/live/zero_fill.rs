@@ -228,7 +228,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Time to let pass when so much is written.
+    /// Time to let pass after `written` bytes.
     fn time_until_due(&self, written: u64) -> Duration {
         let due_us =
             (u128::from(written) * 1_000_000).checked_div(u128::from(self.rate_bytes_per_s));

@@ -18,7 +18,7 @@ use crate::services::{Request, slow};
 use crate::shard::DataPlane;
 use crate::view::Topic;
 
-/// The pulls of a shard that are read later, for who deletes their topic.
+/// The pulls of a shard that are read later, for the deletion of their topic.
 #[derive(Clone, Default)]
 pub(super) struct LatePulls(Rc<RefCell<Slab<LatePull>>>);
 

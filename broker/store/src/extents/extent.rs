@@ -26,7 +26,7 @@ impl Extent {
         Self { block, order: Order::default(), unread }
     }
 
-    /// Notes that so many bytes of it were handed out; tells whether it is spent by that.
+    /// Notes that `bytes` of it were handed out; tells whether that makes it spent.
     pub(super) fn hand_out(&mut self, bytes: u64) -> bool {
         let Some(unread @ 1..) = &mut self.unread else { return false };
         *unread = unread.saturating_sub(bytes);

@@ -29,7 +29,7 @@ pub(crate) fn recv(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize>
     check_len(unsafe { libc::recv(socket.as_raw_fd(), start, len, libc::MSG_DONTWAIT) })
 }
 
-/// Has the kernel call the socket readable when so many bytes are there, or the stream has ended;
+/// Has the kernel call the socket readable when `bytes` are there, or the stream has ended;
 /// 1 by default. It lowers what its buffer cannot hold.
 pub(crate) fn set_receive_low_water(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
