@@ -1,4 +1,4 @@
-//! On what a run was made: a figure without it cannot be compared with another.
+//! The machine on which a run was made: without it a figure cannot be compared with another.
 
 pub mod disk;
 mod governor;

@@ -1,6 +1,6 @@
-//! What the machine allows, measured in the same run as the broker: a latency below the sum of a
-//! round trip and a write is not to be had, nor more throughput than a broker has that only
-//! collects, writes, answers and delivers.
+//! What the machine allows, measured in the same run as the broker: no latency is below the sum of
+//! a round trip and a write, and no throughput above that of a broker that only collects, writes,
+//! answers and delivers.
 //!
 //! The null broker gets the load that the broker gets: its sends before the run, its pulls after
 //! it, since only then the size of an answer is known; both while the broker writes nothing itself.

@@ -1,4 +1,4 @@
-//! Seeds of orders that are drawn: told, so that a run can be had again.
+//! Seeds of orders that are drawn: they are told, so that a run can be repeated.
 
 use ringmq_runtime::random;
 

@@ -1,4 +1,4 @@
-//! Whether the files that this process may open are enough for what its logs will have.
+//! Whether this process may open as many files as its logs will have.
 
 /// Descriptors that an open file of a log has: for direct I/O, for the helper threads, for sending
 /// and for the page cache (`ringmq_runtime::disk`).

@@ -1,10 +1,10 @@
 //! The connections of one shard: those that others answer, and what goes to others.
 //!
 //! While a read of a connection is handled, its frames for other shards gather, one buffer per
-//! shard, and leave as one message each at the end of the read. Of each connection only so much is
-//! under way to other shards ([`UNDER_WAY_MAX_BYTES`]), so that one alone cannot keep them busy for
-//! long. When the mesh is full, the *gate* closes: nothing is read from any connection of this
-//! shard until there is room again.
+//! shard, and leave as one message each at the end of the read. What one connection has under way
+//! to other shards is bounded ([`UNDER_WAY_MAX_BYTES`]), so that it cannot keep them busy for long.
+//! When the mesh is full, the *gate* closes: nothing is read from any connection of this shard
+//! until there is room again.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! Whether a broker could start here with settings that a request asks for.
 //!
-//! What only a start looks at is looked at before such a change is kept: a broker that does not
-//! start any more takes no request that would change it back.
+//! What only a start checks is checked before such a change is kept: a broker that does not start
+//! any more takes no request that would change it back.
 
 use std::net::{IpAddr, SocketAddr};
 

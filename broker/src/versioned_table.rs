@@ -3,8 +3,8 @@
 //! Topics and consumer groups are such tables. They go to disk as a whole and to the shards entry
 //! by entry, and tools compare versions to learn whether they have the newest. So the version moves
 //! in the same step as an entry, and with nothing else but what its owner says belongs to the
-//! table. An entry is never changed in place: who holds one keeps what it was. The limit holds for
-//! new names only; a table that is over it, since it was lowered, can still change and shrink.
+//! table. An entry is never changed in place: whoever holds one keeps what it was. The limit holds
+//! for new names only; a table that is over it, since it was lowered, can still change and shrink.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

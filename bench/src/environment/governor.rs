@@ -1,4 +1,4 @@
-//! How the cores choose their frequency: one of them that saves power spoils a figure.
+//! How the cores choose their frequency: a governor that saves power spoils a figure.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! The null broker: the same runtime reads the same frames, collects sends in groups, writes and
-//! flushes the groups and answers, without protocol and store. Pulls it answers at once with the
+//! flushes the groups and answers, without protocol and store. It answers pulls at once with the
 //! same messages again and again; or with what it is sent, once that is written, see
-//! [`crate::limits::delivery`]; or with what it reads from the device, see [`cold_answers`]. What
-//! it does under a load is what a broker could do at best that is built as ours is.
+//! [`crate::limits::delivery`]; or with what it reads from the device, see [`cold_answers`]. A
+//! broker that is built as ours is could do no better under the same load.
 //!
 //! One shard. A group is what arrived while the previous one was on the device; all answers of a
 //! group that go to one connection leave in one write. Answers are [`prepared`].

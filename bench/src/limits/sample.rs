@@ -1,4 +1,4 @@
-//! A pull's answer as a run got them in the mean, for a null broker to answer with.
+//! An answer as large as those that the pulls of a run got in the mean, for a null broker to give.
 
 use ringmq_protocol::Command;
 use ringmq_protocol::codes::request;

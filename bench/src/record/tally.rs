@@ -1,7 +1,7 @@
 //! All counted seconds of a run: their sum, and a row for each.
 //!
-//! Histograms have half a megabyte each, so adding them up takes a tenth of a millisecond that
-//! must not stand still the loop that measures: the driver swaps windows and gives the finished
+//! Histograms have half a megabyte each, so adding them up takes a tenth of a millisecond, which
+//! must not hold up the loop that measures: the driver swaps windows and gives the finished
 //! one to a helper thread, which owns the tally meanwhile.
 
 use std::time::Duration;

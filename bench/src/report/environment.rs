@@ -1,4 +1,4 @@
-//! On what a run was made, in words and with units.
+//! The machine on which a run was made, in words and with units.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,5 +1,5 @@
 //! The disks of the brokers, which a load fills: a run ends before one of them is so full that its
-//! broker does something else than it is asked.
+//! broker does more than it is asked.
 
 use std::collections::BTreeMap;
 

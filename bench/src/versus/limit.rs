@@ -3,9 +3,8 @@
 //!
 //! A goal is a factor over Apache's broker, or a value such as a share of the device. Where the
 //! null broker itself stays below it, no broker that stores anything reaches it here, and the row
-//! says so. That is never a pass: it is
-//! told as `limited`, and only of a broker that comes close to the null broker itself. A row that
-//! is missed for both reasons is missed.
+//! says so. That is never a pass: it is told as `limited`, and only of a broker that comes close to
+//! the null broker itself. A row that is missed for both reasons is missed.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! How many files a process may map and hold open, and how many Apache's broker does which has a
-//! file of each queue.
+//! How many files a process may map and hold open, and how many Apache's broker does, which has
+//! files for each queue.
 
 use crate::args::Command;
 use crate::args::target::TargetArgs;

@@ -1,4 +1,4 @@
-//! Why it does not start, and what to change: one answer per cause, named for people.
+//! Why a program does not start, and what to change: one answer per cause, named for people.
 
 mod places;
 

@@ -23,7 +23,7 @@
 //! back: a reset is of a group, and ends with that one. Of more groups than there may be resets
 //! some are forgotten, those with held pulls last.
 //!
-//! Who wants to make or change the topic meanwhile waits until it is gone.
+//! A request to make or change the topic meanwhile waits until it is gone.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! How much each connection of another shard was answered, as far as nobody knows whether it left.
+//! How much each connection of another shard was answered that may not have left yet.
 //!
 //! A connection's own shard sees its output and stops reading when that is full. Another shard sees
 //! nothing of it: pulls that wait there and are woken one after the other would send the peer what

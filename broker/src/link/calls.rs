@@ -1,7 +1,8 @@
 //! Calls from shard to shard: a job runs there, and its value comes back.
 //!
-//! A call is *waiting* from [`Link::call`] on until [`Link::returned`] has its value. Who goes away
-//! meanwhile leaves it waiting, so its number is not used twice before the value has come.
+//! A call is *waiting* from [`Link::call`] on until [`Link::returned`] has its value. A caller that
+//! goes away meanwhile leaves it waiting, so its number is not used twice before the value has
+//! come.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! How far groups are in the queues of a log, what sends them elsewhere, and how that is saved.
+//! The progress of groups in the queues of a log, what sends them elsewhere, and how it is saved.
 
 use std::net::IpAddr;
 
@@ -61,7 +61,8 @@ impl OwnedLog {
         self.survivors.give(&self.log, to, at);
     }
 
-    /// Notes that who asked about a queue, in the name of no group, may begin at a position.
+    /// Notes that any group of a host may begin at a position: a request in the name of no group
+    /// was told of it.
     pub fn give_any_group(&self, host: IpAddr, topic: &str, queue_id: i32, at: QueueOffset) {
         self.give(MemberQueue { host, group: ANY_GROUP, topic, queue_id }, at);
     }

@@ -1,8 +1,9 @@
 //! A line in which connections have their turns one after the other, a request each.
 //!
-//! Who asks for much, or takes nothing of what it asked for, waits by itself. The places in line
-//! are [`Shares`]: a connection that wants more of them than are free gets none. Now and then those
-//! with the most lose some, so that requests whose turn never comes do not keep them from others.
+//! A connection that asks for much, or takes nothing of what it asked for, holds up itself alone.
+//! The places in line are [`Shares`]: a connection that wants more of them than are free gets none.
+//! Now and then those with the most lose some, so that requests whose turn never comes do not keep
+//! them from others.
 
 use std::collections::VecDeque;
 use std::time::Duration;

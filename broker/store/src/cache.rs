@@ -1,7 +1,7 @@
 //! A bounded cache of things read from the device: what was used, or came, longest ago makes way.
 //!
-//! Readers go along queues, and have read ahead what they want next: that stays though all that is
-//! older has been used.
+//! Readers go along queues, and what they want next is read ahead: it stays, although all that is
+//! older has been used since.
 
 use lru::LruCache;
 use ringmq_runtime::random::Hasher;

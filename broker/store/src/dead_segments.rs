@@ -1,5 +1,4 @@
-//! Segments that were deleted: somebody may still read them, and until nobody does their space is
-//! not free.
+//! Segments that were deleted: their space is not free before the last reader is done with them.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

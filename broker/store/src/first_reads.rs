@@ -1,7 +1,7 @@
 //! Which chunks of a log were read past the page cache: what is read again after that goes through
 //! it, and is there for whoever comes third.
 //!
-//! A catch-up that nobody follows so leaves the page cache to others, and where several groups
+//! So a catch-up that nobody follows leaves the page cache to others, and where several groups
 //! catch up one after the other the device is read twice, however many they are.
 
 use std::collections::BTreeMap;

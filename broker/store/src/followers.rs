@@ -1,9 +1,9 @@
 //! Readers of the log that are near each other stay near.
 //!
-//! An extent that the first reader takes from the page cache, which costs up to 20 us, those
-//! behind it find (`extents.rs`), if they come before it makes way. A shard that is busy serves all
-//! its readers equally often, so nothing brings them together, and chance drives them apart: until
-//! each takes nearly all extents for itself, which was 45 % of the time of pulls of 1,024
+//! An extent that the first reader takes from the page cache, which costs up to 20 us, is there for
+//! those behind it (`extents.rs`), if they come before it makes way. A shard that is busy serves
+//! all its readers equally often, so nothing brings them together, and chance drives them apart:
+//! until each takes nearly all extents for itself, which was 45 % of the time of pulls of 1,024
 //! (`bench/NOTES.md`).
 //!
 //! So a read whose last extent is in the page cache alone is *ahead* if lately others behind it,

@@ -1,5 +1,5 @@
-//! How much of its positions a log has given out: expired messages give none back, so a log comes
-//! to an end of them one day.
+//! How much of its positions a log has given out: expired messages give none back, so a log runs
+//! out of them one day.
 
 use crate::position::{LOG_MAX_BYTES, LogId};
 

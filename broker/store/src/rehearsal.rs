@@ -1,4 +1,4 @@
-//! A look at a whole log before files of its index are removed that are of no use.
+//! A look at a whole log before useless files of its index are removed.
 //!
 //! A log that is refused is left as it is, and what is of no use to us may be of use to whoever
 //! finds out what happened: an index of another log, or of another moment, tells which files were

@@ -1,4 +1,4 @@
-//! The report of a start: what it found and cut off, and what of that people should hear.
+//! The report of a start: what it found and cut off, and what people should hear of it.
 
 use std::path::PathBuf;
 use std::time::Duration;

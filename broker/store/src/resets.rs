@@ -16,14 +16,14 @@
 //!   a position each: the first that obeys ends the reset for all, and the others go on where they
 //!   are.
 //!
-//! With a topic end the positions of all its groups, while members that run keep theirs and go on
+//! The positions of all groups end with their topic, while members that run keep theirs and go on
 //! there in the next topic of that name. They are sent to 0; a topic that does not come back leaves
 //! its resets here. So do groups that never pull again: beyond [`RESETS_MAX`] the older half is
 //! forgotten.
 //!
 //! What is pending is saved with the progress, as the members outlive the broker: a new reset
 //! before it is answered, the end of one with the next progress (`flushConsumerOffsetInterval`). A
-//! crash between moves members back once more that had obeyed; they get messages twice and miss
+//! crash in between moves members that had obeyed back once more; they get messages twice and miss
 //! none. A crash that takes messages takes positions back to the end of their queues, those of
 //! resets, too ([`Resets::limit`]). Positions that members alone know are sent there when they come
 //! (the broker's `survivors.rs`).

@@ -1,6 +1,6 @@
 //! What the tasks of a log and those who call it wait for.
 //!
-//! A signal says only that something may have changed. Who waits takes it, looks at
+//! A signal says only that something may have changed. A task that waits takes it, looks at
 //! [`State`](crate::log::State), and only then awaits it, so that a change in between is not
 //! missed. `acknowledged`, `room` and `saved` have a crowd of callers waiting, the others tasks of
 //! the log. All of them wake when the log is closed or fenced, and look.

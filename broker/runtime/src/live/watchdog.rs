@@ -3,7 +3,7 @@
 //! The heartbeat's ladder (see `heartbeat`) has a last rung: should every wake-up of it be
 //! overlooked in a row, as on a machine that is far too busy, only somebody else can wake the
 //! executor. The watchdog does, as often as it takes: it wakes the heartbeat, and interrupts the
-//! thread if that sleeps. To wake alone is not enough: a heartbeat whose wake-up was overlooked is
+//! thread if that sleeps. Waking alone is not enough: a heartbeat whose wake-up was overlooked is
 //! in a queue of glommio's, and waking it again tells nobody (seen once: a client slept for six
 //! minutes beside an answer that was there, until a debugger interrupted it).
 //!

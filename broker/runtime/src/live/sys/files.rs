@@ -1,4 +1,4 @@
-//! Calls on files: what of them is resident, their space, their locks.
+//! Calls on files: which pages are resident, their space, their locks.
 
 #![allow(unsafe_code)]
 
