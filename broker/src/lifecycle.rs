@@ -173,7 +173,7 @@ impl DataPlane {
     /// What the disk refused.
     pub async fn save_progress(&self) -> Result<(), String> {
         for owned in self.local.logs() {
-            owned.save_offsets().await.map_err(|error| error.to_string())?;
+            owned.save_progress().await.map_err(|error| error.to_string())?;
         }
         Ok(())
     }
@@ -197,5 +197,5 @@ async fn take_progress_back(owned: &OwnedLog) -> std::io::Result<()> {
             "progress lay behind the end of queues and is taken back to it"
         );
     }
-    owned.save_offsets().await
+    owned.save_progress().await
 }

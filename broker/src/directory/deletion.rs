@@ -119,7 +119,7 @@ async fn delete_queues(data: &Rc<DataPlane>, topic: &str) -> Result<(), String> 
             let waited = held::answer_taken(&data, &topic, taken).await;
             let forgotten = forget_progress(&data, &topic, &waited).await;
             for owned in data.local.logs() {
-                owned.save_offsets().await.map_err(|error| error.to_string())?;
+                owned.save_progress().await.map_err(|error| error.to_string())?;
             }
             forgotten
         }

@@ -212,7 +212,7 @@ impl OwnedLog {
     ///
     /// # Errors
     /// What the disk said.
-    pub async fn save_offsets(&self) -> std::io::Result<()> {
+    pub async fn save_progress(&self) -> std::io::Result<()> {
         // One at a time: both would write the same temporary file.
         let _turn = self.saving.enter().await;
         let versions = (self.offsets.borrow().version(), self.resets.borrow().version());
