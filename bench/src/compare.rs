@@ -65,13 +65,14 @@ impl<'a> Pair<'a> {
     fn name_of(&self, metric: &Metric) -> String {
         let is_closed = |run: &Outcome| run.is_closed_loop(self.latency_of);
         let is_closed = self.first.iter().chain(self.second).any(is_closed);
-        let closed = if metric.is_latency && is_closed { ", closed loop" } else { "" };
+        let is_latency = metric.percentile.is_some();
+        let closed = if is_latency && is_closed { ", closed loop" } else { "" };
         format!("{}{}{closed}", self.name, metric.name)
     }
 
-    /// Whether a repetition of either was.
-    fn is_overloaded(&self) -> bool {
-        self.first.iter().chain(self.second).any(Outcome::fell_behind)
+    /// Whether a repetition of either was, by that percentile.
+    fn is_overloaded(&self, percentile: f64) -> bool {
+        self.first.iter().chain(self.second).any(|run| run.fell_behind(percentile))
     }
 }
 
@@ -146,7 +147,7 @@ fn row(metric: &Metric, pair: &Pair<'_>, args: &CompareArgs) -> Option<Row> {
     let interval = is_enough.then(|| student::ratio_of_means(&a, &b, confidence));
     let tolerance = f64::from(args.tolerance) / 100.0;
     let judgement = match interval {
-        _ if metric.is_latency && pair.is_overloaded() => Judgement::Overloaded,
+        _ if metric.percentile.is_some_and(|at| pair.is_overloaded(at)) => Judgement::Overloaded,
         None => Judgement::TooShort,
         Some(interval) => judge(interval, metric.better, tolerance),
     };

@@ -41,11 +41,15 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Of the values so many percent are to keep it.
+    fn percent(&self) -> f64 {
+        let known = PERCENTILES.iter().find(|(name, _)| *name == self.percentile);
+        known.expect("the command line has looked").1
+    }
+
     /// How long a trial at `rate` must count until enough values lie beyond the percentile.
     fn time_at(&self, rate: f64) -> Duration {
-        let known = PERCENTILES.iter().find(|(name, _)| *name == self.percentile);
-        let &(_, percent) = known.expect("the command line has looked");
-        Duration::from_secs_f64(VALUES_BEYOND_MIN / ((1.0 - percent / 100.0) * rate))
+        Duration::from_secs_f64(VALUES_BEYOND_MIN / ((1.0 - self.percent() / 100.0) * rate))
     }
 }
 

@@ -20,8 +20,9 @@ pub struct Metric {
     pub name: &'static str,
     /// Which way is good.
     pub better: Better,
-    /// Whether it is a latency, which says nothing of an overloaded run.
-    pub is_latency: bool,
+    /// Of a latency the percentile that it is, or the finest of the others: it says nothing of a
+    /// run that was overloaded by that. None of what is no latency.
+    pub percentile: Option<f64>,
     /// Its value of a repetition.
     pub of_run: fn(&Outcome) -> Option<f64>,
     /// Its value of a second.
@@ -39,42 +40,42 @@ pub const METRICS: [Metric; 6] = [
     Metric {
         name: "msg/s",
         better: Better::Higher,
-        is_latency: false,
+        percentile: None,
         of_run: |run| Some(run.messages_per_second),
         of_second: |second| Some(second.messages as f64 / second.seconds),
     },
     Metric {
         name: "p50 us",
         better: Better::Lower,
-        is_latency: true,
+        percentile: Some(50.0),
         of_run: |run| percentile(run, "p50"),
         of_second: |second| second.p50_us,
     },
     Metric {
         name: "p99 us",
         better: Better::Lower,
-        is_latency: true,
+        percentile: Some(99.0),
         of_run: |run| percentile(run, "p99"),
         of_second: |second| second.p99_us,
     },
     Metric {
         name: "p99.9 us",
         better: Better::Lower,
-        is_latency: true,
+        percentile: Some(99.9),
         of_run: |run| percentile(run, "p99.9"),
         of_second: |second| second.p999_us,
     },
     Metric {
         name: "max us",
         better: Better::Lower,
-        is_latency: true,
+        percentile: Some(99.9),
         of_run: |run| (run.response.count > 0).then_some(run.response.max_us),
         of_second: |second| (second.messages > 0).then_some(second.max_us),
     },
     Metric {
         name: "broker CPU us/msg",
         better: Better::Lower,
-        is_latency: false,
+        percentile: None,
         of_run: |run| {
             let broker = run.broker.filter(|_| run.messages > 0)?;
             Some(broker.cpu_us_per_message)

@@ -406,6 +406,23 @@ fn an_overloaded_run_decides_no_latency() {
 }
 
 #[test]
+fn a_latency_is_not_decided_beyond_which_fewer_answers_lie_than_were_not_sent() {
+    let of = |backlog: u64| {
+        let run = || Outcome { backlog, ..run_of(&[1_000.0]) };
+        document((0..3).map(|_| run()).collect())
+    };
+    let judge = |unsent: u64| {
+        let (a, b) = (of(0), of(unsent));
+        [1, 2, 3, 4].map(|metric| row_of(&METRICS[metric], &a, &b, 5).unwrap().judgement)
+    };
+    let (same, overloaded) = (Judgement::Same, Judgement::Overloaded);
+    assert_eq!(judge(1), [same; 4], "p50, p99, p99.9 and the largest of 1,000");
+    assert_eq!(judge(2), [same, same, overloaded, overloaded]);
+    assert_eq!(judge(10), [same, same, overloaded, overloaded]);
+    assert_eq!(judge(11), [overloaded; 4]);
+}
+
+#[test]
 fn what_ran_beside_is_judged_by_its_name() {
     let of = |rate: f64| {
         let runs: Vec<_> = (0..3).map(|_| run_of(&[rate])).collect();

@@ -29,7 +29,7 @@ impl Fault {
                 let (kind, ..) = commonest.expect("some failed");
                 format!("{} requests failed, most with {kind}", outcome.failures())
             }
-            Self::Backlog => outcome.overload().expect("it fell behind"),
+            Self::Backlog => outcome.unsent(),
             Self::Unserved => {
                 format!("only {:.1}/s of {rate:.1}/s were answered", served(outcome))
             }
@@ -49,7 +49,7 @@ pub fn fault(outcome: &Outcome, rate: f64, bound: &Bound) -> Option<Fault> {
     let at_bound = outcome.response.percentile_us(&bound.percentile);
     match () {
         () if outcome.failures() > 0 => Some(Fault::Failures),
-        () if outcome.fell_behind() => Some(Fault::Backlog),
+        () if outcome.fell_behind(bound.percent()) => Some(Fault::Backlog),
         () if served(outcome) < SERVED_MIN * rate => Some(Fault::Unserved),
         () if at_bound.is_none_or(|us| us > bound.limit.as_secs_f64() * 1e6) => Some(Fault::Bound),
         () => None,
@@ -96,6 +96,17 @@ mod tests {
         (0..failures).for_each(|_| window.errors.count("SYSTEM_BUSY (2): too many in the queue"));
         let outcome = Outcome { seconds: 1.0, backlog, ..Outcome::new(&window, &[]) };
         Trial { rate: 100.0, good: false, percentile: "p50".to_owned(), outcome }
+    }
+
+    #[test]
+    fn a_rate_is_too_much_that_leaves_more_unsent_than_lie_beyond_the_percentile() {
+        let of = |percentile: &str, unsent: u64| {
+            let limit = Duration::from_millis(10);
+            let bound = Bound { percentile: percentile.to_owned(), limit };
+            fault(&trial(2_000, 5, 0, unsent).outcome, 100.0, &bound)
+        };
+        assert_eq!([of("p99", 20), of("p99", 21)], [None, Some(Fault::Backlog)]);
+        assert_eq!([of("p99.9", 2), of("p99.9", 3)], [None, Some(Fault::Backlog)]);
     }
 
     #[test]

@@ -31,6 +31,9 @@ const COLD_MAX_BYTES: u64 = 512 << 20;
 /// And how long, at most.
 const COLD_LIMIT: Duration = Duration::from_secs(60);
 
+/// The finest percentile that is told of it.
+const FINEST: f64 = 99.0;
+
 /// What the files begin with that have the words of the tools then.
 const TOOLS: &str = "page-cache-null";
 
@@ -145,7 +148,7 @@ impl NullBroker {
     fn of_deliveries(sent: &Tally, delivered: &Measured) -> Self {
         let all = Self::of(end_to_end::LATENCY_OF, delivered);
         let lost = lost(sent, &delivered.tally);
-        match is_behind(lost, delivered.tally.total.messages) {
+        match is_behind(lost, delivered.tally.total.messages, FINEST) {
             true => Self { p50_us: None, p99_us: None, lost: Some(lost), ..all },
             false => all,
         }

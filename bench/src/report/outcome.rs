@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::limits::AGES;
 use crate::measure::{Measured, Used};
 use crate::record::failures::Failures;
-use crate::record::latencies::LatencySummary;
+use crate::record::latencies::{LatencySummary, PERCENTILES, beyond};
 use crate::record::tally::{Second, StepCount, Tally};
 use crate::record::window::Window;
 use crate::report::broker_use::BrokerUse;
 use crate::stages::BrokerStages;
+
+/// The coarsest percentile by which an open loop is judged, see [`is_behind`].
+const COARSEST: f64 = 99.0;
 
 /// What one repetition, or all of them together, came to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,20 +106,33 @@ impl Outcome {
         self.has_one_clock() && latency_of != AGES
     }
 
-    /// True when an open loop was not served as fast as it was due, see [`is_behind`].
-    pub fn fell_behind(&self) -> bool {
-        is_behind(self.backlog, self.response.count)
+    /// True when an open loop was not served as fast as it was due, and this percentile of it is
+    /// too low, see [`is_behind`].
+    pub fn fell_behind(&self, percentile: f64) -> bool {
+        is_behind(self.backlog, self.response.count, percentile)
     }
 
-    /// What is to be said of a run that was not served as fast as it was due.
+    /// What is to be said of a run that was not served as fast as it was due: which is the first
+    /// of its percentiles that is too low.
     pub fn overload(&self) -> Option<String> {
-        self.fell_behind().then(|| {
-            format!(
-                "{} requests were due and not sent at the end: the rate is above what was served, \
-                 and their wait is in no percentile",
-                self.backlog
-            )
-        })
+        let is_told = |name: &str| self.response.percentile_us(name).is_some();
+        let is_too_low = |&(name, at): &(&str, f64)| {
+            self.backlog > self.response.beyond(at) && (at <= COARSEST || is_told(name))
+        };
+        let (name, _) = PERCENTILES.into_iter().find(is_too_low)?;
+        Some(format!(
+            "{}; they outnumber what lies beyond {name}, so that and all finer ones are too low",
+            self.unsent()
+        ))
+    }
+
+    /// What an open loop left unsent, in words.
+    pub fn unsent(&self) -> String {
+        format!(
+            "{} requests were due and not sent at the end: the rate was above what was served \
+             then, and their wait is in no percentile",
+            self.backlog
+        )
     }
 }
 
@@ -155,10 +171,11 @@ impl StepOutcome {
 }
 
 /// Whether an open loop was overloaded of which so many requests were due and not sent at its end,
-/// and so many answered. What became due within the last moment is always unsent; one in a hundred
-/// is not a moment.
-pub fn is_behind(unsent: u64, answered: u64) -> bool {
-    unsent * 100 > answered
+/// and so many answered, so that a percentile of it says nothing: what waited longest is not in it
+/// if fewer answers lie beyond it than were never sent. What became due within the last moment is
+/// always unsent; one in a hundred is not a moment, and says nothing of a median either.
+pub fn is_behind(unsent: u64, answered: u64, percentile: f64) -> bool {
+    unsent > beyond(answered, percentile.max(COARSEST))
 }
 
 /// The rates of runs that all had the same ones, each over all repetitions.
@@ -170,4 +187,44 @@ fn steps(runs: &[&Measured]) -> Vec<StepOutcome> {
     }
     // A run that was ended early did not come to all of them.
     steps.iter().filter(|step| !step.length.is_zero()).map(StepOutcome::of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// An open loop with so many answers that left so many requests unsent.
+    fn outcome(answers: u64, backlog: u64) -> Outcome {
+        let mut window = Window::default();
+        window.response.record_many(Duration::from_millis(1), answers);
+        Outcome { backlog, ..Outcome::new(&window, &[]) }
+    }
+
+    #[test]
+    fn a_percentile_says_nothing_beyond_which_fewer_answers_lie_than_were_not_sent() {
+        let check = |unsent: u64, expected: [bool; 3]| {
+            let run = outcome(10_000, unsent);
+            assert_eq!([50.0, 99.0, 99.9].map(|at| run.fell_behind(at)), expected, "{unsent}");
+        };
+        check(10, [false, false, false]);
+        check(11, [false, false, true]);
+        check(100, [false, false, true]);
+        check(101, [true, true, true]);
+    }
+
+    #[test]
+    fn a_run_with_unsent_requests_names_the_first_of_its_percentiles_that_is_too_low() {
+        for (answers, unsent, name) in
+            [(10_000, 2, "p99.99"), (10_000, 11, "p99.9"), (10_000, 1_001, "p90"), (50, 1, "p99")]
+        {
+            let text = outcome(answers, unsent).overload().unwrap();
+            assert!(text.starts_with(&format!("{unsent} requests were due and not")), "{text}");
+            assert!(text.contains(&format!("outnumber what lies beyond {name}, so")), "{text}");
+        }
+        for (answers, unsent) in [(10_000, 0), (10_000, 1), (0, 0)] {
+            assert_eq!(outcome(answers, unsent).overload(), None, "{unsent} of {answers}");
+        }
+    }
 }

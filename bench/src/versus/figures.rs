@@ -97,7 +97,17 @@ impl Figure {
     /// Whether it is decided by the requests that waited longest, or by how long they waited: a
     /// pause of the whole machine is a part of it.
     pub fn is_latency(self) -> bool {
-        matches!(self, Self::P50 | Self::P99 | Self::P999 | Self::TimesAlone)
+        self.percentile().is_some()
+    }
+
+    /// The percentile that a latency is, or is made of.
+    fn percentile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(50.0),
+            Self::P99 | Self::TimesAlone => Some(99.0),
+            Self::P999 => Some(99.9),
+            _ => None,
+        }
     }
 
     /// Whether the null broker's is a limit of it: memory and restarts are not.
@@ -112,7 +122,7 @@ impl Figure {
     /// requests failed, or it is a latency of a run that was overloaded: the longest waits are in
     /// none of its percentiles.
     pub fn of(self, figures: &Figures) -> Option<f64> {
-        let is_void = figures.is_failing() || (self.is_latency() && figures.is_overloaded());
+        let is_void = figures.is_failing() || figures.is_overloaded(self);
         self.measured(figures).filter(|_| !is_void)
     }
 
@@ -206,16 +216,24 @@ impl Figures {
         let stolen =
             stolen.map(|percent| format!("; the host took {percent:.1} % of the CPU time"));
         let stolen = stolen.unwrap_or_default();
-        let overload = match self.is_overloaded() {
-            true => format!("; overloaded: {} requests were due and not sent", self.backlog),
-            false => String::new(),
+        let void = figures.iter().filter(|figure| self.is_overloaded(**figure));
+        let void: Vec<&str> = void.map(|figure| figure.name()).collect();
+        let overload = match void.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; overloaded: {} requests were due and not sent, so no {} counts",
+                self.backlog,
+                void.join(", ")
+            ),
         };
         format!("{}; {} failed requests{stolen}{overload}", words.join(", "), self.failures)
     }
 
-    /// Whether an open loop was not served as fast as it was due, see [`outcome::is_behind`].
-    pub fn is_overloaded(&self) -> bool {
-        outcome::is_behind(self.backlog, self.answered())
+    /// Whether a figure is a latency that says nothing, since an open loop was not served as fast
+    /// as it was due, see [`outcome::is_behind`].
+    pub fn is_overloaded(&self, figure: Figure) -> bool {
+        let is_behind = |at| outcome::is_behind(self.backlog, self.answered(), at);
+        figure.percentile().is_some_and(is_behind)
     }
 
     /// Whether so many requests failed that nothing of the run counts.

@@ -25,8 +25,8 @@ impl Overloaded {
         let is_it = |pair: &&Pair| pair.fate(scenario, figure) == Fate::Overloaded;
         let pairs: Vec<&Pair> = pairs.iter().filter(is_it).collect();
         let count = |side: fn(&Pair) -> &Option<Figures>| {
-            let is_it = |pair: &&&Pair| side(pair).as_ref().is_some_and(Figures::is_overloaded);
-            pairs.iter().filter(is_it).count()
+            let runs = pairs.iter().filter_map(|pair| side(pair).as_ref());
+            runs.filter(|run| run.is_overloaded(figure)).count()
         };
         let (ours, theirs) = (count(|pair| &pair.ours), count(|pair| &pair.theirs));
         Self { pairs: pairs.len(), ours, theirs }

@@ -52,7 +52,7 @@ impl Pair {
     pub fn fate(&self, scenario: &Scenario, figure: Figure) -> Fate {
         let is_steady = |probe: &Probe| self.spread(*probe) <= BRACKET_RATIO_MAX;
         match self.values(figure) {
-            None if figure.is_latency() && self.is_overloaded() => Fate::Overloaded,
+            None if self.is_overloaded(figure) => Fate::Overloaded,
             None => Fate::Failed,
             Some(_) if !figure.bound_by(scenario.flush).iter().all(is_steady) => Fate::Unsteady,
             Some(_) if figure.is_latency() && self.is_stolen() => Fate::Stolen,
@@ -66,12 +66,13 @@ impl Pair {
         runs.filter_map(|run| run.stolen_percent).any(|percent| percent > STOLEN_MAX_PERCENT)
     }
 
-    /// Whether both runs would count, if one of them or both were not overloaded.
-    fn is_overloaded(&self) -> bool {
+    /// Whether a figure of both runs would count, if one of them or both were not overloaded.
+    fn is_overloaded(&self, figure: Figure) -> bool {
         let both = self.ours.as_ref().zip(self.theirs.as_ref());
         both.is_some_and(|(ours, theirs)| {
-            let [one, other] = [ours, theirs].map(|run| (run.is_overloaded(), run.is_failing()));
-            (one.0 || other.0) && !one.1 && !other.1
+            let runs = [ours, theirs];
+            runs.iter().any(|run| run.is_overloaded(figure))
+                && !runs.iter().any(|run| run.is_failing())
         })
     }
 

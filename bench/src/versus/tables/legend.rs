@@ -16,10 +16,11 @@ pub fn text() -> String {
          1 ours is better. Pairs count where the probes that bind the figure differ by no more \
          than {BRACKET_RATIO_MAX} x beside them, and for latencies where the host took no more \
          than {STOLEN_MAX_PERCENT} % of the CPU time, else they are discarded. Overloaded: more \
-         than one request in a hundred was due and not sent at the end, so the longest waits are \
-         in no percentile, and no latency of the pair counts, for or against anybody. A run of \
-         which more than {FAILED_MAX_PERCENT} % of the requests failed has failed; ours, if it \
-         failed in any pair, wins nothing by the others and reaches no goal. A win or a loss takes \
+         requests were due and not sent at the end than lie beyond the percentile (one in a \
+         hundred, of a p99.9 one in a thousand), so the longest waits are not in it, and it does \
+         not count, for or against anybody. A run of which more than {FAILED_MAX_PERCENT} % of the \
+         requests failed has failed; ours, if it failed in any pair, wins nothing by the others \
+         and reaches no goal. A win or a loss takes \
          {PAIRS_MIN} pairs and lies beyond what the control (ours against ours) differs from \
          itself. A goal of two numbers: at least, and aimed at, of one: at least; with x it binds \
          the lower end of the interval, else our value. null: what the null broker has in the same \

@@ -165,6 +165,12 @@ fn an_overloaded_run_decides_no_latency_for_or_against_anybody() {
     let mut moment = pairs(1, 2.0, 0.0).remove(0);
     moment.theirs.as_mut().unwrap().backlog = 10;
     assert_eq!(moment.fate(scenario, Figure::P99), Fate::Kept, "one in a hundred");
+    for run in [&mut moment.ours, &mut moment.theirs] {
+        run.as_mut().unwrap().p999_us = Some(2e3);
+    }
+    assert_eq!(moment.fate(scenario, Figure::P999), Fate::Overloaded, "a p99.9 rests on fewer");
+    moment.theirs.as_mut().unwrap().backlog = 1;
+    assert_eq!(moment.fate(scenario, Figure::P999), Fate::Kept, "one in a thousand");
 }
 
 #[test]
