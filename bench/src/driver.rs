@@ -149,6 +149,8 @@ impl Load {
         let start = Instant::now() + if here { Duration::ZERO } else { START_DELAY };
         self.begin(start).await;
         let mut tally = self.watch_seconds(start, timing, tally, show).await;
+        // Before the end, which closes all connections itself.
+        tally.is_finished = self.is_finished();
         let mut late = self.each(|_| |share: Rc<Share>| share.end()).await;
         let late = merge(&mut late);
         tally.add_late(&late.window, late.since, late.length);
@@ -200,7 +202,12 @@ impl Load {
         self.messages() >= self.stop_after.get()
             || self.places.iter().any(|place| place.progress().stops())
             || stop::is_requested()
-            || self.driving().iter().all(|place| place.progress().is_finished())
+            || self.is_finished()
+    }
+
+    /// True when no connection will ever ask again.
+    fn is_finished(&self) -> bool {
+        self.driving().iter().all(|place| place.progress().is_finished())
     }
 
     /// Ends each second: swaps the windows, and lets a helper thread add up the finished ones.

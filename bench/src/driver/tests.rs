@@ -230,6 +230,20 @@ fn what_a_lost_connection_did_not_get_another_thread_asks_for() {
 }
 
 #[test]
+fn a_run_tells_that_all_its_connections_were_closed_and_not_that_it_closed_them() {
+    let is_finished = |server: fn(usize) -> Server| {
+        let (tally, _) = run_on_two_threads(u64::MAX, &echoes::<2>(), None, server);
+        tally.is_finished
+    };
+    assert!(is_finished(|_| Server::HangsUpAfter(900)));
+    assert!(!is_finished(|number| match number {
+        0 => Server::HangsUpAfter(900),
+        _ => Server::Answers,
+    }));
+    assert!(!is_finished(|_| Server::Answers));
+}
+
+#[test]
 fn an_open_loop_keeps_its_due_times_through_a_stall() {
     let work = Rc::new(Echo::default());
     let (tally, start) = run(work.clone(), Some(1_000.0), 4_096, 500..1_000);

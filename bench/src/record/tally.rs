@@ -53,6 +53,9 @@ pub struct Tally {
     pub seconds: Vec<Second>,
     /// What each of several rates came to; empty where there are not several.
     pub steps: Vec<StepCount>,
+    /// Whether no connection would ask again before the run was over: all were closed, or had asked
+    /// all that their work wants.
+    pub is_finished: bool,
     interval_log: Option<IntervalLog>,
 }
 

@@ -23,7 +23,7 @@ use crate::versus::mappings;
 /// Puts what is asked on the broker, and writes the raw data.
 ///
 /// # Errors
-/// The broker cannot be reached, or there is no space for the run.
+/// The broker cannot be reached or closes all connections, or there is no space for the run.
 pub async fn run(
     running: &Running,
     asked: &Asked<'_>,
@@ -32,12 +32,8 @@ pub async fn run(
     let ready = ReadyLoad::connect(running, asked).await?;
     let (measured, beside, spent) = measure(running, &ready, asked.prefix).await;
     let outcome = Outcome::of_run(&measured);
-    if outcome.seconds * 2.0 < ready.timing.duration.as_secs_f64() {
-        let what = format!(
-            "the space for messages was used up after {:.1} counted seconds: name another \
-             --directory, or shorten --duration and --jvm-warm-up",
-            outcome.seconds
-        );
+    let is_closed = measured.tally.is_finished || beside.is_closed;
+    if let Some(what) = fault(is_closed, outcome.seconds, ready.timing.duration) {
         return Err(BenchError::Race(what));
     }
     let environment = Environment::of(&ready.target).await;
@@ -46,6 +42,22 @@ pub async fn run(
     let figures =
         Figures { rss_idle_bytes, rss_bytes: running.usage().rss_bytes, ..beside.with(of_load) };
     Ok((figures, ready.target))
+}
+
+/// Why a load that has counted so many seconds of those that were wanted says nothing, if it does:
+/// whatever closed connections have brought before, nobody was served to the end.
+fn fault(is_closed: bool, seconds: f64, wanted: Duration) -> Option<String> {
+    match () {
+        () if is_closed => Some(format!(
+            "the broker has closed all connections after {seconds:.1} counted seconds: see the \
+             broker.log of this run"
+        )),
+        () if seconds * 2.0 < wanted.as_secs_f64() => Some(format!(
+            "the space for messages was used up after {seconds:.1} counted seconds: name another \
+             --directory, or shorten --duration and --jvm-warm-up"
+        )),
+        () => None,
+    }
 }
 
 /// Writes what a load came to.
@@ -112,13 +124,16 @@ pub struct SentBeside {
     failures: u64,
     /// Of what was due, and of what was sent: what did not arrive in the counted time.
     backlog: u64,
+    /// Whether all their connections were closed.
+    is_closed: bool,
 }
 
 impl SentBeside {
     /// Of the producers, when so many of their messages have arrived.
     pub fn of(sent: &Tally, arrived: u64) -> Self {
         let on_the_way = sent.messages().saturating_sub(arrived);
-        Self { failures: sent.total.errors.total(), backlog: sent.backlog() + on_the_way }
+        let (failures, backlog) = (sent.total.errors.total(), sent.backlog() + on_the_way);
+        Self { failures, backlog, is_closed: sent.is_finished }
     }
 
     /// The figures of the load with theirs.
@@ -147,4 +162,29 @@ async fn measure(
         None => SentBeside::default(),
     };
     (Measured::of(tally), beside, watch.finish().await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_counts_that_was_served_for_half_its_time_and_had_connections_to_its_end() {
+        let told = |is_closed, seconds| fault(is_closed, seconds, Duration::from_secs(4));
+        assert_eq!((told(false, 4.0), told(false, 2.0)), (None, None));
+        assert!(told(false, 1.9).unwrap().contains("used up after 1.9 counted seconds"));
+        for seconds in [0.0, 3.9] {
+            let text = told(true, seconds).unwrap();
+            let closed = format!("closed all connections after {seconds:.1} counted seconds");
+            assert!(text.contains(&closed) && text.contains("broker.log"), "{text}");
+        }
+    }
+
+    #[test]
+    fn producers_whose_connections_were_all_closed_are_told_of() {
+        let mut sent = Tally::default();
+        assert!(!SentBeside::of(&sent, 0).is_closed);
+        sent.is_finished = true;
+        assert!(SentBeside::of(&sent, 0).is_closed);
+    }
 }
