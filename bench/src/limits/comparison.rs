@@ -2,20 +2,20 @@
 
 use comfy_table::Table;
 
-use crate::limits::Limits;
 use crate::limits::null_figures::NullBroker;
+use crate::limits::{Limits, PULLS, SENDS};
 use crate::report::outcome::Outcome;
 use crate::report::table;
 
 impl Limits {
     /// Each of some loads of a report beside what the null broker did of its kind, as shares and
-    /// multiples; a load is its name, what its latencies are of, and what it came to. None without
-    /// a null broker.
+    /// multiples, under a title; a load is its name, what its latencies are of, and what it came
+    /// to. None without a null broker.
     ///
     /// The first load, the report's own, stands there whatever its latencies are of: the ages of
     /// what arrives from sends of bench's own (`consume --from last`) beside acknowledgements, and
     /// in reports of older releases those of an end-to-end run.
-    pub fn tables(&self, loads: &[(&str, &str, &Outcome)]) -> Vec<Table> {
+    pub fn tables(&self, loads: &[(&str, &str, &Outcome)]) -> Vec<(String, Table)> {
         let comparable = |null: &NullBroker, is_own: bool| {
             let is_it = |(index, (_, latency_of, _)): &(usize, &(&str, &str, &Outcome))| {
                 (*index == 0 && is_own) || *latency_of == null.latency_of
@@ -28,8 +28,19 @@ impl Limits {
     }
 }
 
-/// A null broker and the loads that are compared with it; none where there are none.
-fn table_of(null: &NullBroker, loads: &[(&str, &str, &Outcome)]) -> Option<Table> {
+/// What the loads are that are compared with a null broker.
+fn title_of(null: &NullBroker) -> String {
+    let loads = match null.latency_of.as_str() {
+        SENDS => "Sends",
+        PULLS => "Pulls",
+        _ => "Deliveries",
+    };
+    format!("{loads} beside what this machine allows")
+}
+
+/// A null broker and the loads that are compared with it, under their title; none where there are
+/// none.
+fn table_of(null: &NullBroker, loads: &[(&str, &str, &Outcome)]) -> Option<(String, Table)> {
     let (_, latency_of, first) = loads.first()?;
     let is_closed = first.is_closed_loop(latency_of);
     let mut table = table::plain();
@@ -43,7 +54,7 @@ fn table_of(null: &NullBroker, loads: &[(&str, &str, &Outcome)]) -> Option<Table
         table.add_row(row);
     }
     table::align_numbers(&mut table, 1);
-    Some(table)
+    Some((title_of(null), table))
 }
 
 /// What is compared with the null broker.

@@ -89,7 +89,7 @@ fn cells(table: &Table) -> Vec<Vec<String>> {
 #[test]
 fn a_load_stands_beside_the_null_broker_in_shares_and_multiples() {
     let outcome = outcome(800, 250);
-    let table = limits_of_sends().tables(&[("the broker", SENDS, &outcome)]).remove(0);
+    let (_, table) = limits_of_sends().tables(&[("the broker", SENDS, &outcome)]).remove(0);
     // Histograms keep three digits.
     let expected = [
         ["msg/s, as scheduled", "1000", "800", "80 %"],
@@ -110,7 +110,7 @@ fn loads_beside_are_compared_where_they_do_the_same_as_the_null_broker() {
     ];
     let header = |latency_of: &str| {
         let limits = Limits { null_broker: Some(null_broker(latency_of)), ..limits_of_sends() };
-        let table = limits.tables(&loads).remove(0);
+        let (_, table) = limits.tables(&loads).remove(0);
         let header = table.header().unwrap();
         header.cell_iter().skip(2).step_by(2).map(|cell| cell.content()).collect::<Vec<_>>()
     };
@@ -122,8 +122,9 @@ fn loads_beside_are_compared_where_they_do_the_same_as_the_null_broker() {
 fn latencies_of_a_closed_loop_are_told_as_such_beside_the_null_broker() {
     let mut outcome = outcome(800, 250);
     outcome.response = outcome.service.clone();
-    let rows = |latency_of| {
-        let table = limits_of_sends().tables(&[("the broker", latency_of, &outcome)]).remove(0);
+    let rows = |latency_of: &str| {
+        let loads = [("the broker", latency_of, &outcome)];
+        let (_, table) = limits_of_sends().tables(&loads).remove(0);
         let head = table.header().unwrap().cell_iter().next().unwrap().content();
         (head, cells(&table).into_iter().map(|row| row[0].clone()).collect::<Vec<_>>())
     };
@@ -145,8 +146,11 @@ fn what_ran_beside_stands_beside_what_the_null_broker_did_of_it() {
         null_beside: Some(NullBroker { cpu_us_per_message: 0.0, ..null_broker(SENDS) }),
         ..limits_of_sends()
     };
-    let tables: Vec<_> = limits.tables(&loads).iter().map(cells).collect();
-    assert_eq!(tables.len(), 2);
+    let tables = limits.tables(&loads);
+    let titles: Vec<&str> = tables.iter().map(|(title, _)| title.as_str()).collect();
+    let of = |loads: &str| format!("{loads} beside what this machine allows");
+    assert_eq!(titles, [of("Deliveries"), of("Sends")]);
+    let tables: Vec<_> = tables.iter().map(|(_, table)| cells(table)).collect();
     assert_eq!(tables[0][2], ["p50 us", "100.0", "300.0", "3.00 x"]);
     assert_eq!(tables[1][1], ["CPU us per message", "-", "", ""]);
     assert_eq!(tables[1][2], ["p50 us", "100.0", "200.1", "2.00 x"]);
@@ -157,7 +161,7 @@ fn the_knee_is_told_as_a_share_of_the_null_brokers_closed_loop() {
     let closed_loop_per_second = Some(4_000.0);
     let null_broker = NullBroker { closed_loop_per_second, ..null_broker(SENDS) };
     let limits = Limits { null_broker: Some(null_broker), ..limits_of_sends() };
-    let table = limits.tables(&[("the broker", SENDS, &outcome(1_000, 10))]).remove(0);
+    let (_, table) = limits.tables(&[("the broker", SENDS, &outcome(1_000, 10))]).remove(0);
     assert_eq!(cells(&table)[1], ["msg/s, its closed loop", "4000", "1000", "25 %"]);
 }
 

@@ -38,8 +38,8 @@ pub fn all(report: &Report) -> Vec<Section> {
         sections.push(Section::figures("Each rate", table::steps(&report.total.steps)));
     }
     if let Some(limits) = &report.limits {
-        let section = |table| Section::figures("Beside what this machine allows", table);
-        sections.extend(limits.tables(&report.loads()).into_iter().map(section));
+        let tables = limits.tables(&report.loads()).into_iter();
+        sections.extend(tables.map(|(title, table)| Section::figures(title, table)));
     }
     if let Some(broker) = &report.total.broker {
         sections.push(Section::figures("What the broker used", table::resources(broker)));
