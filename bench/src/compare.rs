@@ -113,7 +113,9 @@ pub async fn run(args: &CompareArgs) -> Result<Ending, BenchError> {
     nothing.iter().for_each(|(_, line)| println!("{line}"));
     let judgements = deciding(&rows, &counted).into_iter();
     let judgements: Vec<_> = judgements.chain(nothing.map(|(judgement, _)| judgement)).collect();
-    Ok(ending(&judgements, args.strict))
+    let ending = ending(&judgements, args.strict);
+    println!("{}", found(&judgements, ending));
+    Ok(ending)
 }
 
 /// What follows if there is no figure to hold the second against, since the first counted nothing:
@@ -215,6 +217,21 @@ fn ending(judgements: &[Judgement], strict: bool) -> Ending {
         () if is_open => Ending::TooShort,
         () => Ending::Good,
     }
+}
+
+/// What was found, in a sentence that says what the exit code does.
+fn found(judgements: &[Judgement], ending: Ending) -> String {
+    let count = |wanted: Judgement| judgements.iter().filter(|it| **it == wanted).count();
+    let verdict = match ending {
+        Ending::Worse if count(Judgement::Worse) > 0 => "The second is worse",
+        Ending::Worse => "Not decided, which --strict takes for worse",
+        Ending::Good if count(Judgement::Better) > 0 => "The second is better",
+        Ending::Good => "No difference that shows",
+        _ => "Not decided",
+    };
+    let told = Judgement::ALL.into_iter().filter(|it| count(*it) > 0);
+    let told: Vec<String> = told.map(|it| format!("{} {}", count(it), it.word())).collect();
+    format!("{verdict}: of the figures that decide, {}.", told.join(", "))
 }
 
 #[cfg(test)]

@@ -102,6 +102,10 @@ pub enum Judgement {
 }
 
 impl Judgement {
+    /// All of them, in the order in which they are counted up.
+    pub const ALL: [Self; 6] =
+        [Self::Worse, Self::Better, Self::Same, Self::Unclear, Self::TooShort, Self::Overloaded];
+
     /// Its word in the table.
     pub fn word(self) -> &'static str {
         match self {

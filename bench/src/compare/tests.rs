@@ -113,6 +113,24 @@ fn noise_tells_nothing_and_strictly_is_worse() {
 }
 
 #[test]
+fn a_comparison_ends_with_a_sentence_that_says_what_its_exit_code_does() {
+    use Judgement::{Better, Overloaded, Same, TooShort, Unclear, Worse};
+    let check = |judgements: &[Judgement], strict: bool, expected: &str| {
+        assert_eq!(found(judgements, ending(judgements, strict)), expected);
+    };
+    let decide = ": of the figures that decide, ";
+    let worse = format!("The second is worse{decide}2 worse, 1 better, 1 same, 1 unclear.");
+    check(&[Same, Worse, Unclear, Better, Worse], false, &worse);
+    let better = format!("The second is better{decide}1 better, 2 same.");
+    check(&[Same, Better, Same], true, &better);
+    check(&[Same], true, &format!("No difference that shows{decide}1 same."));
+    let open = format!("{decide}1 better, 2 too short, 1 overloaded.");
+    let judgements = [TooShort, Overloaded, Better, TooShort];
+    check(&judgements, false, &format!("Not decided{open}"));
+    check(&judgements, true, &format!("Not decided, which --strict takes for worse{open}"));
+}
+
+#[test]
 fn a_closed_loop_is_not_compared_with_an_open_one() {
     let closed = repetitions(&[100.0; 3]);
     let mut open = repetitions(&[100.0; 3]);

@@ -260,6 +260,7 @@ fn results_are_compared_and_the_exit_code_tells() {
     let compared = bench(folder.path(), &["compare", "fast.json", "slow.json", "--anyway"]);
     assert_eq!(compared.status.code(), Some(5));
     let table = String::from_utf8_lossy(&compared.stdout);
+    assert!(table.lines().last().unwrap().starts_with("The second is worse: "), "{table}");
     let row = table.lines().find(|line| line.trim_start().starts_with("msg/s")).unwrap();
     let figures: Vec<f64> = row.split_whitespace().filter_map(|cell| cell.parse().ok()).collect();
     let [first, second, ratio, low, high] = figures[..] else { panic!("{row}") };
@@ -285,6 +286,7 @@ fn results_are_compared_and_the_exit_code_tells() {
     assert_eq!(compared.status.code(), Some(6), "{table}");
     assert!(table.contains("too short to tell: at least 3 repetitions"), "{table}");
     assert!(!table.contains("better") && !table.contains("worse"), "{table}");
+    assert!(table.lines().last().unwrap().starts_with("Not decided: "), "{table}");
     let words = ["compare", "brief.json", "failing.json", "--anyway"];
     let compared = bench(folder.path(), &words);
     let table = String::from_utf8_lossy(&compared.stdout);
