@@ -19,6 +19,7 @@ use crate::ending::Ending;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::idle::Waiting;
+use crate::limits::SENDS;
 use crate::report::outcome::Outcome;
 use crate::report::{Beside, table, terminal};
 
@@ -41,22 +42,27 @@ struct Pair<'a> {
     latency_of: &'a str,
     first: &'a [Outcome],
     second: &'a [Outcome],
+    /// Sends of both whose messages it waits for: what they left unsent is in no latency of it.
+    sends: Vec<&'a Outcome>,
 }
 
 impl<'a> Pair<'a> {
     /// The loads that both results have, their own first.
     fn all(a: &'a Document, b: &'a Document) -> Vec<Self> {
+        let are_sends = |beside: &&Beside| a.latency_of != SENDS && beside.latency_of == SENDS;
+        let sends = a.beside.iter().chain(&b.beside).filter(are_sends).flat_map(Beside::runs);
         let own = Self {
             name: String::new(),
             latency_of: &a.latency_of,
             first: &a.runs,
             second: &b.runs,
+            sends: sends.collect(),
         };
         let beside = |first: &'a Beside| {
             let second = b.beside.iter().find(|second| second.name == first.name)?;
             let name = format!("{}: ", first.name);
             let (latency_of, first, second) = (&first.latency_of, first.runs(), second.runs());
-            Some(Self { name, latency_of, first, second })
+            Some(Self { name, latency_of, first, second, sends: Vec::new() })
         };
         std::iter::once(own).chain(a.beside.iter().filter_map(beside)).collect()
     }
@@ -70,9 +76,10 @@ impl<'a> Pair<'a> {
         format!("{}{}{closed}", self.name, metric.name)
     }
 
-    /// Whether a repetition of either was, by that percentile.
+    /// Whether a repetition of either was, by that percentile, or its sends were.
     fn is_overloaded(&self, percentile: f64) -> bool {
-        self.first.iter().chain(self.second).any(|run| run.fell_behind(percentile))
+        let mut runs = self.first.iter().chain(self.second).chain(self.sends.iter().copied());
+        runs.any(|run| run.fell_behind(percentile))
     }
 }
 

@@ -441,6 +441,21 @@ fn a_latency_is_not_decided_beyond_which_fewer_answers_lie_than_were_not_sent() 
 }
 
 #[test]
+fn ages_are_not_decided_of_messages_that_were_not_all_sent() {
+    let of = |backlog: u64| {
+        let run = Outcome { backlog, ..run_of(&[1_000.0]) };
+        let mut sends = serde_json::to_value(&run).unwrap();
+        let fields = sends.as_object_mut().unwrap();
+        fields.insert("name".to_owned(), "sends".into());
+        fields.insert("latency_of".to_owned(), SENDS.into());
+        let beside = vec![serde_json::from_value(sends).unwrap()];
+        Document { beside, latency_of: "end to end us".into(), ..repetitions(&[1_000.0; 3]) }
+    };
+    let judge = |unsent: u64| row_of(&METRICS[2], &of(0), &of(unsent), 5).unwrap().judgement;
+    assert_eq!((judge(10), judge(11)), (Judgement::Same, Judgement::Overloaded));
+}
+
+#[test]
 fn what_ran_beside_is_judged_by_its_name() {
     let of = |rate: f64| {
         let runs: Vec<_> = (0..3).map(|_| run_of(&[rate])).collect();
