@@ -51,9 +51,9 @@ impl World {
         let settings = TopicSettings::new(&topic, queues);
         let mut is_said_again = false;
         eventually("the route of a topic", async || {
-            // Said again where it takes long: of topics that are changed at the same moment Apache's
-            // broker may register one under a version that the name server has already. It
-            // registers none again that is as it was, so that it has to be another one in between.
+            // Said again where it takes long: of topics that are changed at the same moment
+            // Apache's broker may register one under a version that the name server has already.
+            // It registers none again that is as it was, so it has to be another one in between.
             if std::mem::replace(&mut is_said_again, true) {
                 let other = TopicSettings { is_ordered: true, ..settings.clone() };
                 admin.create_topic(&BrokerTarget::All, &other).await.expect("changed");

@@ -103,8 +103,7 @@ fn the_pairs_that_are_needed_would_tell() {
     let few = figures(&slices(12, 1.01, 0.03), true, 2.0);
     let note = few[0].note().unwrap();
     assert!(
-        note.contains("CPU us/msg is unclear: pairs differ by ")
-            && note.contains(" would tell"),
+        note.contains("CPU us/msg is unclear: pairs differ by ") && note.contains(" would tell"),
         "{note}"
     );
     // 3 % between slices are 4.2 between pairs; the distance is 1 %: (3.24 x 4.2 / 1) squared.

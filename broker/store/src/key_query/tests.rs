@@ -41,14 +41,8 @@ fn a_lookup_of_what_every_message_carries_gives_way() {
             let sent = NewRecord { properties: &keys, ..message("topic", 0, b"body") };
             log.append(&sent, 1000).expect("room");
         }
-        let query = KeyQuery {
-            topic: "topic",
-            key: "k0",
-            from_ms: 1,
-            until_ms: 2,
-            count: 9,
-            limits: WIDE,
-        };
+        let query =
+            KeyQuery { topic: "topic", key: "k0", from_ms: 1, until_ms: 2, count: 9, limits: WIDE };
         let mut asking = pin!(log.query_by_key(query));
         let mut steps = 0;
         let counted = poll_fn(|context| {

@@ -12,9 +12,8 @@ use crate::target::{Failure, Which};
 type Facts = BTreeMap<String, String>;
 
 /// What to look at where a name server knows nobody.
-const NO_BROKER: &str =
-    "no broker is registered there: one registers within seconds of its start, with the name \
-     servers that its namesrvAddr lists";
+const NO_BROKER: &str = "no broker is registered there: each does within seconds of its start, \
+                         at the name servers that its namesrvAddr lists";
 
 #[derive(Debug, Args)]
 pub struct ClusterList {
