@@ -1,27 +1,23 @@
-//! The tasks of one executor: which are to run, and how other threads wake them.
+//! The tasks of one executor: which are to run, and how they are woken. Other threads ring the
+//! [`bell`].
 //!
 //! glommio sees one task, the `driver`, and the tasks of this project are scheduled here. A wake-up
 //! then costs a push to a queue, and the driver knows whether anything is left to run, which it
 //! must before it waits.
-//!
-//! **The bell.** A wake-up from another thread goes into a queue that any thread may push to. Only
-//! if the executor sleeps does it take a system call: the bell's eventfd. Nothing is lost: a caller
-//! pushes and then looks whether the executor sleeps; the executor says that it sleeps and then
-//! looks at the queue. The fences order both, so one of them sees the other.
+
+mod bell;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crossbeam_queue::SegQueue;
 use slab::Slab;
 
-use super::sys;
+use self::bell::Bell;
 use crate::task::{LocalFuture, Urgency};
 
 thread_local! {
@@ -260,62 +256,3 @@ impl Drop for Entered {
         drop(ready);
     }
 }
-
-/// How other threads wake the tasks of an executor.
-pub(super) struct Bell {
-    called: SegQueue<Arc<Handle>>,
-    /// The executor waits, or is about to.
-    is_asleep: AtomicBool,
-    /// Nobody listens any more.
-    is_over: AtomicBool,
-    fd: OwnedFd,
-}
-
-impl Bell {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            called: SegQueue::new(),
-            is_asleep: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            fd: sys::waits::event_fd()?,
-        })
-    }
-
-    fn ring(handle: Arc<Handle>) {
-        let bell = Arc::clone(&handle.bell);
-        bell.called.push(handle);
-        fence(Ordering::SeqCst);
-        if bell.is_asleep.load(Ordering::Relaxed) && bell.is_asleep.swap(false, Ordering::Relaxed) {
-            sys::waits::add_to_event(bell.fd.as_fd());
-        }
-        if bell.is_over.load(Ordering::Relaxed) {
-            while bell.called.pop().is_some() {}
-        }
-    }
-
-    /// From now on the bell is rung loudly; false if somebody called already.
-    pub(super) fn fall_asleep(&self) -> bool {
-        self.is_asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.called.is_empty() {
-            return true;
-        }
-        self.wake_up();
-        false
-    }
-
-    /// The executor looks by itself.
-    pub(super) fn wake_up(&self) {
-        self.is_asleep.store(false, Ordering::Relaxed);
-    }
-}
-
-impl AsFd for Bell {
-    /// Becomes readable, again and again, when it is rung while the executor sleeps.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests;
