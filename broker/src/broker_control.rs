@@ -30,7 +30,8 @@ use crate::topics::Wanted;
 /// Time between two looks for clients that fell silent (Apache's `ClientHousekeepingService`).
 const EXPIRY_SCAN: Duration = Duration::from_secs(10);
 
-/// The success line waits so long for the name servers, so that who sees it finds the broker there.
+/// Longest time that the success line waits for the name servers, so that clients that are started
+/// after it find the broker there.
 const FIRST_REGISTRATION_WAIT: Duration = Duration::from_secs(2);
 
 /// Time that open requests to the name server of this process get when it stops.

@@ -6,10 +6,10 @@ use ringmq_store::{FlushPolicy, LogOptions, PAGE_BYTES, Retention};
 
 use crate::config::{FlushDiskType, Settings};
 
-/// Memory of all logs for what readers behind the tail want; a single log has all of it.
+/// Memory of all logs together for what readers behind the tail want.
 const EXTENTS_BYTES: u64 = 96 << 20;
 
-/// What of that each of many logs has at least: of them each queue has another.
+/// Least of it for each log where there are many: the queues of a topic are spread over them.
 const EXTENTS_OF_LOG_MIN_BYTES: u64 = 32 << 20;
 
 /// Bytes of a record besides its body: topic, properties, fixed fields.

@@ -12,8 +12,8 @@ use ringmq_runtime::shards;
 use crate::config::{EmbeddedNamesrv, Settings, ShardCores};
 use crate::ports::VIP_PORT_BELOW;
 
-/// Why a start would fail with `next`, of what it has otherwise than `before`, which was looked at;
-/// `running` is what the ports of this process are open with.
+/// Why a start would fail with `next`, as far as that differs from `before`, which was checked;
+/// `running` are the settings with which the ports of this process are open.
 pub(crate) fn problem(running: &Settings, before: &Settings, next: &Settings) -> Option<String> {
     let problems = [
         (next.shard_cores != before.shard_cores).then(|| problem_of_cores(next)),

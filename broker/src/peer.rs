@@ -118,7 +118,7 @@ impl Peer {
         is_full
     }
 
-    /// What is true of the connection on its shard; none there is one that is gone.
+    /// The answer to a question about the connection on its shard, which gets none if it is gone.
     async fn ask(&self, question: fn(Option<&Connection>) -> bool) -> bool {
         match &self.home {
             Home::Local { connection, .. } => question(Some(connection)),
@@ -142,7 +142,7 @@ impl Peer {
         }
     }
 
-    /// When the requests came that are handled in this turn of reading; none from another shard.
+    /// When the requests came that this turn of reading handles; none for another shard's.
     pub(crate) fn arrival(&self) -> Option<Arrival> {
         match &self.home {
             Home::Local { connection, .. } => Some(Arrival {
@@ -154,7 +154,7 @@ impl Peer {
         }
     }
 
-    /// Has the time taken when the answers leave that were just written.
+    /// Has it timed when the answers that were just written leave.
     pub(crate) fn time_leaving(&self, leaving: &Leaving, answered: Answered) {
         match &self.home {
             Home::Local { connection, .. } => leaving.add(connection, answered),

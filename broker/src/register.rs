@@ -310,7 +310,7 @@ impl Registrar {
     }
 }
 
-/// The pause after a connection that lived so long, and whose pause was `before`.
+/// The pause after a connection that lived for `lived`, with a pause of `before` in front of it.
 fn pause_after(lived: Duration, before: Duration) -> Duration {
     if lived < SHORT_LIVED { (before * 2).min(RETRY_PAUSE_MAX) } else { RETRY_PAUSE }
 }

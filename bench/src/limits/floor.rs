@@ -178,7 +178,7 @@ impl PullFloor {
     }
 }
 
-/// Round trips of sends to a null server, measured for so long.
+/// Round trips of sends to a null server, measured for the given time.
 ///
 /// # Errors
 /// Loopback connections fail.

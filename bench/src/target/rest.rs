@@ -14,8 +14,8 @@ use crate::environment::fact;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// So many looks in a row must find nothing written. Zeros are made in pieces of 256 KiB at 64 MiB
-/// per second, so they are never so far apart.
+/// Looks in a row that must find nothing written. Zeros are made in pieces of 256 KiB at 64 MiB per
+/// second, so they are never that far apart.
 const STILL_LOOKS: u32 = 3;
 
 /// Longest wait: several times what the zeros take on a slow device. A broker that then still

@@ -35,7 +35,7 @@ impl Asked<'_> {
         share_of(messages, self.fill_share)
     }
 
-    /// The pace for so long.
+    /// The pace for the time that is asked for.
     pub fn paced(&self, pace: &PaceArgs) -> PaceArgs {
         let Timing { warm_up, duration } = self.timing;
         PaceArgs { warm_up, duration, ..pace.clone() }

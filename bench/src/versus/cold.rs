@@ -137,7 +137,7 @@ impl Cold {
         Ok(())
     }
 
-    /// Connections that read a topic so often, or until the run ends.
+    /// Connections that read a topic a number of times, or until the run ends.
     ///
     /// # Errors
     /// The broker cannot be reached.

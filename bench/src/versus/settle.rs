@@ -31,12 +31,12 @@ const TICKS_CALM: u64 = 1;
 /// runs.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 
-/// A thread is busy for so long without a look at its other tasks.
+/// Time for which a thread is busy without a look at its other tasks.
 const BUSY_PIECE: Duration = Duration::from_millis(5);
 
-/// Waits until busy cores have lost no CPU time to the host for so long, and says how long that
-/// took where it was long. Where the kernel does not tell, or the host never stops, the run begins
-/// all the same.
+/// Waits until busy cores have lost no CPU time to the host for as long as `calm`, and says how
+/// long that took where it was long. Where the kernel does not tell, or the host never stops, the
+/// run begins all the same.
 pub async fn settle(next: Contestant, calm: Duration) {
     if next.is_apache() || calm.is_zero() {
         return;

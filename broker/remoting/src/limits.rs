@@ -78,8 +78,8 @@ pub struct ServerLimits {
     /// connections that have the most are closed, looked at as above: no permit counts a request
     /// before it is whole. Default 512 MiB: 128 peers in the middle of Apache's largest message.
     pub unfinished_total_max_bytes: u64,
-    /// A connection on which neither direction moved for so long is closed. Default 120 s, as in
-    /// Apache (`serverChannelMaxIdleTimeSeconds`).
+    /// Time after which a connection is closed on which neither direction moved. Default 120 s, as
+    /// in Apache (`serverChannelMaxIdleTimeSeconds`).
     pub idle_timeout: Duration,
 }
 

@@ -30,7 +30,7 @@ const FILE_BYTES: usize = 64 << 20;
 /// The unit of the store's read cache.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// The file is sent so often for each value; the median counts.
+/// Times that the file is sent for each value; the median counts.
 const PARTS: usize = 3;
 
 /// Head of a pull answer.

@@ -66,8 +66,8 @@ pub fn remove_dir_all(path: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(path)
 }
 
-/// CPU time used so far, by all threads. No system call on current kernels is avoided here: ask
-/// once a second, not once a message.
+/// CPU time used so far, by all threads. Each look is a system call: ask once a second, not once a
+/// message.
 #[must_use]
 pub fn cpu_time() -> Duration {
     Duration::from_nanos(live::sys::clocks::process_cpu_ns())

@@ -224,8 +224,9 @@ fn unknown_key<T: Rules>(entry: &Entry) -> String {
 
 /// The known key that looks most like an unknown one, if any does.
 ///
-/// Words of other lengths are at least so far apart, and are not compared: with all 500 of Apache's
-/// a key of 128 bytes would take milliseconds, in which a server does nothing else.
+/// Words are at least as far apart as their lengths; where that alone is too far, they are not
+/// compared: with all 500 of Apache's a key of 128 bytes would take milliseconds, in which a server
+/// does nothing else.
 fn nearest<'k>(
     key: &str,
     known: impl Iterator<Item = &'k str>,

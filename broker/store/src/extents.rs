@@ -147,8 +147,8 @@ impl Extents {
         self.hand_out(range);
     }
 
-    /// As [`Extents::share_record`] for what that does not give: fills `out` from log byte `byte`
-    /// on; false if the bytes are neither here nor all in the page cache.
+    /// As [`Extents::share_record`] for a record that it does not give: fills `out` from log byte
+    /// `byte` on; false if the bytes are neither here nor all in the page cache.
     pub(crate) fn copy(
         &mut self,
         segment: &Segment,

@@ -32,8 +32,8 @@ pub struct BatchLimit {
 pub struct ReadLimits {
     /// Messages the consumer asked for.
     pub count: usize,
-    /// Messages that lie at most so far behind the end of the log count as in memory, because the
-    /// page cache is expected to hold them; 0 leaves it at what this log keeps itself.
+    /// Messages that lie at most this far behind the end of the log count as in memory, because the
+    /// page cache is expected to hold them; with 0 only what this log keeps itself does.
     pub near_bytes: u64,
     /// Limit when the messages are in memory (`maxTransfer...OnMessageInMemory`, 32 and 256 KiB).
     pub in_memory: BatchLimit,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::Instant;
 
-/// A log is quiet when nothing was appended for so long.
+/// Time without an append after which a log is quiet.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// Whether messages arrive.

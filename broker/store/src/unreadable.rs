@@ -42,7 +42,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The same for a record that is lost. A read tries one of them at most.
 const LOST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A record that nobody has tried for so long may have been read meanwhile, from the page cache or
+/// Time without a try after which a record may have been read by other ways, from the page cache or
 /// by `sendfile`: when it fails again, that is the first time.
 const FORGET_AFTER: Duration = Duration::from_secs(15);
 
@@ -53,7 +53,7 @@ const BEHIND_MAX: usize = 15;
 /// longest is forgotten for a further one, and would have to be unreadable for as long again.
 const PLACES_MAX: usize = 8192;
 
-/// Warnings are at least so far apart; the next one says how many were left out.
+/// Least time between two warnings; the next one says how many were left out.
 const WARNING_PERIOD: Duration = Duration::from_secs(10);
 
 /// The places of one log that could not be read.

@@ -114,8 +114,8 @@ fn complete(inner: &Inner, group: Group, flushed: bool) {
     }
 }
 
-/// Waits until the next group's segment exists and is filled so far, and until it may stay
-/// unflushed.
+/// Waits until the next group's segment exists and is filled to its end, and until the group may
+/// stay unflushed.
 ///
 /// False when the log was fenced meanwhile.
 async fn await_place(inner: &Inner) -> bool {

@@ -24,7 +24,7 @@ use crate::queue::MessageQueue;
 
 /// How often locks are confirmed.
 const LOCK_INTERVAL: Duration = Duration::from_secs(20);
-/// A lock not confirmed for so long is not trusted (half of what the broker grants).
+/// Time for which a confirmed lock is trusted: half of what the broker grants.
 const LOCK_TRUSTED_MS: u64 = 30_000;
 
 /// What is under way with the locks of a member.

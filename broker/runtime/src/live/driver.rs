@@ -29,16 +29,16 @@ use super::sys::clocks;
 use super::{ring, stall, timers};
 use crate::task::LocalFuture;
 
-/// An executor to which nothing came for so long waits in glommio.
+/// Time after which an executor to which nothing came waits in glommio.
 const QUIET_NS: u64 = 1_000_000;
 
-/// While tasks keep the executor busy, sockets are looked at this often.
+/// Time between two looks at the sockets while tasks keep the executor busy.
 const LOOK_INTERVAL_NS: u64 = 20_000;
 
-/// And so often at the least, when the heartbeat has the driver look.
+/// Longest time between two of them, when the heartbeat has the driver look.
 const LOOK_INTERVAL_MAX_NS: u64 = 4_000_000;
 
-/// Pause after the kernel refused a descriptor or a write: it is asked again that often.
+/// Pause before the kernel is asked again for a descriptor or a write that it refused.
 const RETRY_AFTER_NS: u64 = 1_000_000;
 
 thread_local! {

@@ -84,8 +84,8 @@ impl Poller {
         Entered
     }
 
-    /// Waits for the sockets, the bell and the ring for writes for at most so long, and wakes
-    /// whoever waits for a socket; how many came.
+    /// Waits for the sockets, the bell and the ring, at most `timeout_ns`, and wakes whoever waits
+    /// for a socket; how many came.
     pub(super) fn fetch(&self, timeout_ns: u64) -> usize {
         // Nobody is woken while the call waits.
         let mut sockets = self.sockets.borrow_mut();

@@ -152,7 +152,7 @@ impl Cancellation {
         self.told.notify_all();
     }
 
-    /// Waits for it, at most so long; whether it has come.
+    /// Waits for it, at most `time`; whether it has come.
     fn comes_within(&self, time: Duration) -> bool {
         let is_told = self.is_told.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.told.wait_timeout_while(is_told, time, |is_told| !*is_told);

@@ -6,7 +6,7 @@
 //! 2. *Note*: when the checkpoint is durable, [`QueueIndex::saved`] takes over what was written. A
 //!    checkpoint that fails never comes here: its log is fenced.
 //!
-//! States of an entry, of which the write changes none and the note each:
+//! States of an entry, which the write leaves as they are and the note changes:
 //! - *unsaved*: in memory only (`Queue::recent`, at or above `Queue::saved`);
 //! - *saved*: in the stream, and in memory too (below `Queue::saved`), since there are too few of
 //!   them for a block;
