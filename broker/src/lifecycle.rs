@@ -42,23 +42,33 @@ impl DataPlane {
             let (owned, report) = self.open_log(id, options.clone()).await?;
             recovered = recovered.and(Recovered::of(&report));
             owned.log.time_groups(self.local.stages.is_on());
-            let run = logs::run(Rc::clone(&self), Rc::clone(&owned));
-            let stalled = logs::stalled::run(Rc::clone(&self), Rc::clone(&owned));
-            let mut tasks = self.running.tasks.borrow_mut();
-            tasks.push(task::spawn("acknowledge", run));
-            tasks.push(task::spawn("stalled sends", stalled));
+            self.start_serving(&owned);
             assert!(self.local.log_slots[id].set(owned).is_ok(), "log {id} is opened once");
         }
+        self.start_tasks();
+        Ok(recovered)
+    }
+
+    /// Starts the tasks of one log.
+    fn start_serving(self: &Rc<Self>, owned: &Rc<OwnedLog>) {
+        let run = logs::run(Rc::clone(self), Rc::clone(owned));
+        let stalled = logs::stalled::run(Rc::clone(self), Rc::clone(owned));
         let mut tasks = self.running.tasks.borrow_mut();
-        tasks.push(task::spawn("held pulls", pull::held::run_deadlines(Rc::clone(&self))));
-        tasks.push(task::spawn("save progress", Rc::clone(&self).run_saving()));
-        tasks.push(task::spawn("send stages", stages::run(Rc::clone(&self))));
+        tasks.push(task::spawn("acknowledge", run));
+        tasks.push(task::spawn("stalled sends", stalled));
+    }
+
+    /// Starts the tasks for all logs, which are open.
+    fn start_tasks(self: &Rc<Self>) {
+        let mut tasks = self.running.tasks.borrow_mut();
+        tasks.push(task::spawn("held pulls", pull::held::run_deadlines(Rc::clone(self))));
+        tasks.push(task::spawn("save progress", Rc::clone(self).run_saving()));
+        tasks.push(task::spawn("send stages", stages::run(Rc::clone(self))));
         // Before any message comes, which would be stored at what the clock says now.
         let stored_at_ms = self.local.logs().filter_map(|owned| owned.log.newest_stored_at_ms());
         let ages = AgeClock::since(stored_at_ms.max(), Instant::now());
-        let retention = task::spawn("retention", Rc::clone(&self).run_retention(ages));
+        let retention = task::spawn("retention", Rc::clone(self).run_retention(ages));
         *self.running.retention.borrow_mut() = Some(retention);
-        Ok(recovered)
     }
 
     /// Says so while nothing is lost by it: later, a log without a descriptor for its next file
