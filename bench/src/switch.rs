@@ -9,8 +9,8 @@
 
 mod brokers;
 mod disks;
-mod figures;
 mod pairs;
+mod slices;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,8 +34,8 @@ use crate::seed;
 use crate::stop;
 use crate::switch::brokers::Switches;
 use crate::switch::disks::Disks;
-use crate::switch::figures::Figure;
-use crate::switch::pairs::Slice;
+use crate::switch::pairs::Figure;
+use crate::switch::slices::Slice;
 use crate::target::Target;
 
 /// Longest time of a switch, which takes milliseconds: the load must not end before the slices.
@@ -157,7 +157,7 @@ impl Run<'_> {
             let first = usize::from(random.random_bool(0.5));
             let is_whole = self.pair(number, first, &mut slices).await?;
             if is_whole {
-                eprintln!("pair {number} of {pairs}: {}", pairs::describe(&slices));
+                eprintln!("pair {number} of {pairs}: {}", slices::describe(&slices));
             }
             Ok(is_whole)
         };
@@ -229,7 +229,7 @@ impl SettingCost {
             at_most_percent: args.at_most,
             ended_early,
             failures,
-            figures: figures::figures(&slices, args.pace.rate.is_empty(), args.at_most),
+            figures: pairs::figures(&slices, args.pace.rate.is_empty(), args.at_most),
             slices,
             environment: Environment { meanwhile: Some(meanwhile), ..environment },
         }
@@ -253,14 +253,14 @@ impl SettingCost {
         let Setting { key, values: [one, other] } = &self.setting;
         println!("\n{key}={other} against {key}={one}, under {}", self.load);
         println!("{}", environment::block(&self.environment, &SwitchArgs::IN_FULL));
-        terminal::print(&figures::table(&self.figures));
+        terminal::print(&pairs::table(&self.figures));
         println!(
             "Slices of one run, in pairs of random order (seed {}); from and to: 95 % interval of \
              the mean over all pairs. A broker against itself: no limit of the machine is beside it.",
             self.seed
         );
         let notes = self.figures.iter().filter_map(Figure::note);
-        notes.chain(pairs::silence(&self.slices)).for_each(|note| println!("{note}"));
+        notes.chain(slices::silence(&self.slices)).for_each(|note| println!("{note}"));
         self.ended_early.iter().for_each(|why| println!("{why}"));
         if self.failures > 0 {
             println!("{} requests failed", self.failures);
@@ -269,7 +269,7 @@ impl SettingCost {
 
     fn ending(&self) -> Ending {
         match self.failures {
-            0 => figures::ending(&self.figures),
+            0 => pairs::ending(&self.figures),
             failures => Ending::of(failures),
         }
     }

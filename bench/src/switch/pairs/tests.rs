@@ -3,7 +3,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Normal};
 
 use super::*;
-use crate::switch::pairs::silence;
+use crate::switch::slices::silence;
 
 fn slice(pair: u32, value: usize, cpu_us: f64, messages: u64) -> Slice {
     let cpu_s = Some(cpu_us * messages as f64 / 1e6);
