@@ -23,7 +23,7 @@
 
 use std::ops::Range;
 
-use ringmq_runtime::buffer::{Block, Shared};
+use ringmq_runtime::buffer::Shared;
 
 use crate::order::Order;
 use crate::pool::{self, Pool};
@@ -32,6 +32,7 @@ use extent::Extent;
 use spent::Spent;
 
 mod extent;
+mod from_device;
 mod spent;
 
 /// Bytes of an extent: taking it holds up the shard for 5 to 20 us, and more would mostly be for
@@ -235,58 +236,6 @@ impl Extents {
     pub(crate) fn lacks(&self, settled: &Range<u64>, byte: u64) -> bool {
         let start = extent_of(byte);
         is_settled(settled, start) && self.here(start).is_none()
-    }
-
-    /// Whether bytes of the log are extents, whole ones.
-    pub(crate) fn are_whole(bytes: &Range<u64>) -> bool {
-        let is_border = |byte: u64| byte.is_multiple_of(EXTENT_BYTES);
-        bytes.start < bytes.end && is_border(bytes.start) && is_border(bytes.end)
-    }
-
-    /// Whether all extents that these bytes lie in are here.
-    pub(crate) fn has(&self, bytes: &Range<u64>) -> bool {
-        extents_of(bytes).all(|start| self.here(start).is_some())
-    }
-
-    /// Memory for these extents; `None` when answers hold too much. What their places hold of other
-    /// positions makes way now and not when they are read, so that a catch-up behind hot readers
-    /// fills memory that was touched before (`extents/spent.rs`).
-    ///
-    /// # Panics
-    /// When they are not whole.
-    pub(crate) fn room(&mut self, bytes: &Range<u64>) -> Option<Vec<Block>> {
-        assert!(Self::are_whole(bytes), "{bytes:?} are no extents");
-        let mut blocks = Vec::new();
-        for start in extents_of(bytes) {
-            self.cleared(start);
-            match self.pool.take() {
-                Some(block) => blocks.push(block),
-                None => {
-                    self.give_back(blocks);
-                    return None;
-                }
-            }
-        }
-        Some(blocks)
-    }
-
-    /// Takes memory back that was not filled.
-    pub(crate) fn give_back(&mut self, blocks: Vec<Block>) {
-        blocks.into_iter().for_each(|block| self.pool.give(Some(block)));
-    }
-
-    /// Keeps extents that were read, from byte `first` of the log on. What is here stays.
-    pub(crate) fn keep(&mut self, first: u64, blocks: Vec<Block>) {
-        for (start, block) in (first..).step_by(EXTENT_BYTES as usize).zip(blocks) {
-            assert_eq!(block.len() as u64, EXTENT_BYTES, "an extent at {start}");
-            let place = self.cleared(start);
-            if place.extent.is_some() {
-                self.pool.give(Some(block));
-            } else {
-                let extent = Some(Extent::from_device(block));
-                *place = Place { start, extent, ..Place::default() };
-            }
-        }
     }
 
     /// The place of the extent at `start`; what it holds of another position makes way.
