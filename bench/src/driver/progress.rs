@@ -41,7 +41,7 @@ impl Progress {
         self.stops.store(true, Ordering::Relaxed);
     }
 
-    /// Says whether all connections have asked all that they want.
+    /// Says whether no connection will ever ask again.
     pub fn set_finished(&self, finished: bool) {
         self.finished.store(finished, Ordering::Relaxed);
     }
