@@ -21,9 +21,12 @@ use crate::shard::DataPlane;
 /// in which a shard makes room before the next.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Pause between two files that go for lack of space, so that the device serves others, and the
-/// shard that has the next one sees that it does.
+/// Pause between two files that go for lack of space, so that the device serves others.
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause where the next one is another shard's. All shards ask all others, so this bounds the
+/// messages; and a file a second, mostly of a GiB, is more than a device takes.
+const OTHERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Of a disk no more than this can be used: nothing goes for lack of space.
 const NEVER_PERCENT: u8 = 100;
@@ -80,14 +83,16 @@ impl DataPlane {
             let of_shards = self.on_all_shards(|data| async move { data.find_spare().await }).await;
             let reclaimed: usize = of_shards.iter().map(|spare| spare.reclaimed).sum();
             let oldest = of_shards.iter().filter_map(|spare| spare.oldest).min();
+            let mut pause = ROOM_PAUSE;
             // The space of files that are gone comes before any message that has not expired.
             if reclaimed == 0 {
                 let Some((_, log)) = oldest else { return };
-                if let Some(owned) = self.local.log(log) {
-                    self.delete_oldest(owned, now_ms, retention).await;
+                match self.local.log(log) {
+                    Some(owned) => self.delete_oldest(owned, now_ms, retention).await,
+                    None => pause = OTHERS_PAUSE,
                 }
             }
-            task::sleep(ROOM_PAUSE).await;
+            task::sleep(pause).await;
         }
     }
 

@@ -116,6 +116,13 @@ fn a_clock_that_is_days_ahead_at_the_start_deletes_nothing_before_it_has_stayed_
     });
 }
 
+/// Leaves so little space that files of so many bytes have to go.
+async fn lack_space(world: &World, bytes: u32) {
+    let space = world.disk(BROKER).free_space().await.expect("known");
+    let fits = space.total - space.available - u64::from(bytes);
+    world.disk_faults(BROKER, |faults| faults.capacity_bytes = fits * 100 / 85);
+}
+
 /// Has queues 0 and 1 filled, each in a log of its own, and then so little space that one file has
 /// to go.
 async fn check_older_goes_first(world: &World, shards: usize, older: i32) {
@@ -129,9 +136,7 @@ async fn check_older_goes_first(world: &World, shards: usize, older: i32) {
         // Files are made ahead, and indexes saved, for a while.
         task::sleep(Duration::from_secs(3)).await;
     }
-    let space = world.disk(BROKER).free_space().await.expect("known");
-    let fits = space.total - space.available - u64::from(FILE_BYTES / 2);
-    world.disk_faults(BROKER, |faults| faults.capacity_bytes = fits * 100 / 85);
+    lack_space(world, FILE_BYTES / 2).await;
     task::sleep(A_WHILE).await;
     let client = simulated::connect(world).await;
     let oldest = async |queue| client.pull("T", queue, 0).await.min;
@@ -148,4 +153,31 @@ fn for_lack_of_space_the_oldest_file_of_all_logs_goes_first() {
         let world = World::new(7);
         world.run(check_older_goes_first(&world, shards, older));
     }
+}
+
+#[test]
+fn for_lack_of_space_files_of_all_shards_go_in_turn() {
+    let world = World::new(7);
+    world.run(async {
+        let broker = small_files(2, 2).start_in(&world, |_| task::sleep(3 * A_WHILE));
+        let client = simulated::connect(&world).await;
+        for number in 0..MESSAGES {
+            for queue in [0, 1] {
+                client.store("T", queue, &[number; BODY_SIZE_BYTES]).await;
+            }
+            // The files of both are as old as each other, and each older than the next.
+            task::sleep(Duration::from_millis(10)).await;
+        }
+        // Files are made ahead, and indexes saved, for a while.
+        task::sleep(Duration::from_secs(3)).await;
+        lack_space(&world, FILE_BYTES * 3 / 2).await;
+        task::sleep(A_WHILE).await;
+        for queue in [0, 1] {
+            let min = client.pull("T", queue, 0).await.min;
+            let of_a_file = 1..=i64::from(FILE_BYTES) / BODY_SIZE_BYTES as i64;
+            assert!(of_a_file.contains(&min), "queue {queue} begins at {min}: one file is gone");
+        }
+        world.disk_faults(BROKER, |faults| faults.capacity_bytes = 1 << 40);
+        broker.await;
+    });
 }
