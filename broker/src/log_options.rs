@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringmq_store::{FlushPolicy, LogOptions, PAGE_BYTES, Retention};
+use ringmq_store::{FlushPolicy, LogOptions, PAGE_BYTES};
 
 use crate::config::{FlushDiskType, Settings};
 
@@ -58,12 +58,9 @@ pub fn problem_of_sizes(settings: &Settings) -> Option<String> {
     Some(format!("mappedFileSizeCommitLog={file} {text}"))
 }
 
-/// What the settings allow to be deleted.
-pub fn retention(settings: &Settings) -> Retention {
-    Retention {
-        reserved: Duration::from_secs(u64::from(settings.file_reserved_time_hours) * 3600),
-        forced_above_percent: settings.disk_space_clean_forcibly_ratio,
-    }
+/// Age of its newest message above which a file of messages has expired.
+pub fn reserved(settings: &Settings) -> Duration {
+    Duration::from_secs(u64::from(settings.file_reserved_time_hours) * 3600)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::task;
-use ringmq_store::{AgeClock, Expired, Retention};
+use ringmq_store::AgeClock;
 
 use crate::log_options;
 use crate::logs::OwnedLog;
@@ -27,9 +27,6 @@ const ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// Pause where the next one is another shard's. All shards ask all others, so this bounds the
 /// messages; and a file a second, mostly of a GiB, is more than a device takes.
 const OTHERS_PAUSE: Duration = Duration::from_secs(1);
-
-/// Of a disk no more than this can be used: nothing goes for lack of space.
-const NEVER_PERCENT: u8 = 100;
 
 /// What the last look of a shard was, for others that ask it for its oldest file.
 #[derive(Default)]
@@ -57,15 +54,15 @@ impl DataPlane {
             task::sleep(PERIOD).await;
             let now_ms = self.look_at_clock(&mut ages);
             self.running.looked.failed.borrow_mut().clear();
-            let retention = log_options::retention(self.local.view().settings());
-            let by_age = Retention { forced_above_percent: NEVER_PERCENT, ..retention };
+            let reserved = log_options::reserved(self.local.view().settings());
             for owned in self.local.logs() {
-                match owned.log.expire(now_ms, by_age).await {
-                    Ok(expired) => tell_expired(owned, expired, retention),
-                    Err(error) => tracing::error!(log = %owned.log.id(), "retention: {error}"),
+                let log = owned.log.id();
+                match owned.log.expire(now_ms, reserved).await {
+                    Ok(expired) => tracing::debug!(%log, ?expired, "retention"),
+                    Err(error) => tracing::error!(%log, "retention: {error}"),
                 }
             }
-            self.make_room(now_ms, retention).await;
+            self.make_room(now_ms, reserved).await;
         }
     }
 
@@ -77,9 +74,9 @@ impl DataPlane {
 
     /// Deletes the oldest files of the broker while space is lacking, as far as they are this
     /// shard's, and waits for those of others.
-    async fn make_room(self: &Rc<Self>, now_ms: i64, retention: Retention) {
+    async fn make_room(self: &Rc<Self>, now_ms: i64, reserved: Duration) {
         let until = Instant::now() + PERIOD;
-        while Instant::now() < until && self.lacks_space(retention).await {
+        while Instant::now() < until && self.lacks_space().await {
             let of_shards = self.on_all_shards(|data| async move { data.find_spare().await }).await;
             let reclaimed: usize = of_shards.iter().map(|spare| spare.reclaimed).sum();
             let oldest = of_shards.iter().filter_map(|spare| spare.oldest).min();
@@ -88,7 +85,7 @@ impl DataPlane {
             if reclaimed == 0 {
                 let Some((_, log)) = oldest else { return };
                 match self.local.log(log) {
-                    Some(owned) => self.delete_oldest(owned, now_ms, retention).await,
+                    Some(owned) => self.delete_oldest(owned, now_ms, reserved).await,
                     None => pause = OTHERS_PAUSE,
                 }
             }
@@ -96,11 +93,22 @@ impl DataPlane {
         }
     }
 
-    async fn lacks_space(&self, retention: Retention) -> bool {
-        retention.lacks_space(&self.disk).await.unwrap_or_else(|error| {
-            tracing::error!("retention: whether space is lacking is not known: {error}");
-            false
-        })
+    /// Whether so much of the disk is used that messages have to go before their time.
+    async fn lacks_space(&self) -> bool {
+        match self.disk.free_space().await {
+            Ok(space) => {
+                let used = space.total.saturating_sub(space.available);
+                is_above(used, space.total, self.forced_above_percent())
+            }
+            Err(error) => {
+                tracing::error!("retention: whether space is lacking is not known: {error}");
+                false
+            }
+        }
+    }
+
+    fn forced_above_percent(&self) -> u8 {
+        self.local.view().settings().disk_space_clean_forcibly_ratio
     }
 
     /// The oldest file of this shard's logs. Frees the space of those that are deleted, whoever
@@ -122,11 +130,23 @@ impl DataPlane {
         spare
     }
 
-    async fn delete_oldest(&self, owned: &OwnedLog, now_ms: i64, retention: Retention) {
-        match owned.log.expire_one(now_ms, retention).await {
-            Ok(expired) => tell_expired(owned, expired, retention),
+    /// Deletes the oldest file of a log, unless others have made room since this shard looked.
+    async fn delete_oldest(&self, owned: &OwnedLog, now_ms: i64, reserved: Duration) {
+        if !self.lacks_space().await {
+            return;
+        }
+        let log = owned.log.id();
+        match owned.log.delete_oldest(now_ms, reserved).await {
+            Ok(expired) if expired.early > 0 => {
+                tracing::warn!(
+                    %log,
+                    "a file of messages was deleted before its time (fileReservedTime): the disk \
+                     is fuller than {} % (diskSpaceCleanForciblyRatio), or full",
+                    self.forced_above_percent()
+                );
+            }
+            Ok(expired) => tracing::debug!(%log, ?expired, "retention"),
             Err(error) => {
-                let log = owned.log.id();
                 tracing::error!(%log, "retention: {error}");
                 self.running.looked.failed.borrow_mut().push(usize::from(log.0));
             }
@@ -134,17 +154,23 @@ impl DataPlane {
     }
 }
 
-/// Logs what was deleted; messages that went before their time as a warning.
-fn tell_expired(owned: &OwnedLog, expired: Expired, retention: Retention) {
-    let log = owned.log.id();
-    tracing::debug!(%log, ?expired, "retention");
-    if expired.forced > 0 {
-        tracing::warn!(
-            %log,
-            "{} files of messages were deleted before their time (fileReservedTime): the disk is \
-             fuller than {} % (diskSpaceCleanForciblyRatio), or full",
-            expired.forced,
-            retention.forced_above_percent
-        );
+fn is_above(used: u64, total: u64, percent: u8) -> bool {
+    u128::from(used) * 100 > u128::from(total) * u128::from(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_is_lacking_from_the_first_byte_above_the_limit_on_a_file_system_of_any_size() {
+        for total in [1, 99, 199, 250, 1 << 20, (1 << 20) + 77, u64::MAX] {
+            for percent in [10, 60, 85, 99] {
+                let limit = (u128::from(total) * u128::from(percent) / 100) as u64;
+                assert!(!is_above(limit, total, percent), "{limit} of {total}, {percent} %");
+                assert!(is_above(limit + 1, total, percent), "{limit} + 1 of {total}, {percent} %");
+            }
+            assert!(!is_above(total, total, 100));
+        }
     }
 }

@@ -119,5 +119,5 @@ pub use options::{FlushPolicy, LogOptions, PAGE_BYTES};
 pub use position::{LOG_BYTE_BITS, LOG_MAX_BYTES, LogId, LogPosition, QueueOffset};
 pub use read::{BatchLimit, Piece, ReadLimits, ReadNow, ReadQuery, ReadResult, ReadStatus};
 pub use report::RecoveryReport;
-pub use retention::{Expired, Retention};
+pub use retention::Expired;
 pub use stats::{Counters, Stats};

@@ -28,28 +28,6 @@ use crate::segment::Segment;
 /// others in between.
 const SEGMENTS_PER_CALL_MAX: usize = 10;
 
-/// Which segments may be deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Age of its newest message above which a segment has expired (`fileReservedTime`).
-    pub reserved: Duration,
-    /// Use of the file system, in percent, from which the oldest segments go whatever their age
-    /// (`diskSpaceCleanForciblyRatio`).
-    pub forced_above_percent: u8,
-}
-
-impl Retention {
-    /// Whether so much of a disk is used that messages have to go before their time.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub async fn lacks_space(&self, disk: &Disk) -> io::Result<bool> {
-        let space = disk.free_space().await?;
-        let used = space.total.saturating_sub(space.available);
-        Ok(is_above(used, space.total, self.forced_above_percent))
-    }
-}
-
 /// When a segment whose times lie in the future was first noticed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Early {
@@ -64,28 +42,30 @@ pub(crate) struct Early {
 pub struct Expired {
     /// Files of the log.
     pub segments: usize,
-    /// Of these, files that were deleted for lack of space before their time.
-    pub forced: usize,
+    /// Of these, files that were deleted before their time.
+    pub early: usize,
 }
 
 impl Log {
-    /// Deletes segments that have expired at `now_ms`, Unix time, or that must go for lack of
-    /// space, as `retention` says now. The caller decides when to ask (`cleanResourceInterval`), by
-    /// which clock: what is deleted stays so when the clock is set right (`AgeClock`).
+    /// Deletes segments that have expired at `now_ms`, Unix time: whose newest message is older
+    /// than `reserved` (`fileReservedTime`). The caller decides when to ask
+    /// (`cleanResourceInterval`), by which clock: what is deleted stays so when the clock is set
+    /// right (`AgeClock`).
     ///
     /// # Errors
     /// As the file system says. The log goes on; another call goes on where this one stopped.
-    pub async fn expire(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
-        self.expire_some(SEGMENTS_PER_CALL_MAX, now_ms, retention).await
+    pub async fn expire(&self, now_ms: i64, reserved: Duration) -> io::Result<Expired> {
+        self.delete_segments(SEGMENTS_PER_CALL_MAX, now_ms, reserved, false).await
     }
 
-    /// As [`Log::expire`], but one segment at most: what goes next for lack of space may be in
-    /// another log.
+    /// Deletes the oldest segment, expired or not, for lack of space. The caller has looked for
+    /// that, has given back the space of deleted ones ([`Log::reclaim`]), and knows that no other
+    /// log has an older one ([`Log::oldest_segment_ms`]).
     ///
     /// # Errors
     /// As [`Log::expire`].
-    pub async fn expire_one(&self, now_ms: i64, retention: Retention) -> io::Result<Expired> {
-        self.expire_some(1, now_ms, retention).await
+    pub async fn delete_oldest(&self, now_ms: i64, reserved: Duration) -> io::Result<Expired> {
+        self.delete_segments(1, now_ms, reserved, true).await
     }
 
     /// An upper bound of the store times in the oldest segment, Unix time in milliseconds, as it
@@ -103,31 +83,25 @@ impl Log {
         bury(&self.inner, Duration::ZERO).await
     }
 
-    async fn expire_some(
+    async fn delete_segments(
         &self,
         segments_max: usize,
         now_ms: i64,
-        retention: Retention,
+        reserved: Duration,
+        may_be_early: bool,
     ) -> io::Result<Expired> {
         let inner = &self.inner;
         bury(inner, READERS_LEFT_MAX).await;
         let mut done = Expired::default();
         while done.segments < segments_max {
             let Some(newest_ms) = oldest_segment_time(inner, now_ms).await? else { break };
-            let reserved_ms = retention.reserved.as_millis() as i64;
-            let is_old = now_ms.saturating_sub(newest_ms) > reserved_ms;
-            if !is_old {
-                if !retention.lacks_space(&inner.disk).await? {
-                    break;
-                }
-                // The space of files that are gone comes before any message that has not expired.
-                if bury(inner, Duration::ZERO).await > 0 {
-                    continue;
-                }
+            let is_old = now_ms.saturating_sub(newest_ms) > reserved.as_millis() as i64;
+            if !is_old && !may_be_early {
+                break;
             }
             drop_oldest(inner).await?;
             done.segments += 1;
-            done.forced += usize::from(!is_old);
+            done.early += usize::from(!is_old);
         }
         if done.segments > 0 {
             drop_index_files(inner).await?;
@@ -183,10 +157,6 @@ fn file_time(inner: &Inner, oldest: &Segment, now_ms: i64) -> io::Result<i64> {
         .unwrap_or_else(|| Early { until: inner.state.borrow().marks.appended(), met_ms: now_ms });
     inner.early.set(Some(early));
     Ok(early.met_ms)
-}
-
-fn is_above(used: u64, total: u64, percent: u8) -> bool {
-    u128::from(used) * 100 > u128::from(total) * u128::from(percent)
 }
 
 /// The indexes go first: a reader then gets a status instead of a missing file. The segment is one
@@ -283,18 +253,6 @@ mod tests {
     async fn min_without_the_first_segment(log: &Log, size: u64) -> u64 {
         expire_indexes(&log.inner, size).await;
         log.queue_range("topic", 0).expect("a queue").0.0
-    }
-
-    #[test]
-    fn space_is_lacking_from_the_first_byte_above_the_limit_on_a_file_system_of_any_size() {
-        for total in [1, 99, 199, 250, 1 << 20, (1 << 20) + 77, u64::MAX] {
-            for percent in [10, 60, 85, 99] {
-                let limit = (u128::from(total) * u128::from(percent) / 100) as u64;
-                assert!(!is_above(limit, total, percent), "{limit} of {total}, {percent} %");
-                assert!(is_above(limit + 1, total, percent), "{limit} + 1 of {total}, {percent} %");
-            }
-            assert!(!is_above(total, total, 100));
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ringmq_store::{
     AppendError, FlushPolicy, KeyQuery, LOG_MAX_BYTES, Log, LogId, LogOptions, OpenError,
 };
 
-use common::{TINY_SEGMENT_BYTES, WIDE_SEARCH, consume, message, older_than, tiny_options};
+use common::{TINY_SEGMENT_BYTES, WIDE_SEARCH, consume, message, tiny_options};
 
 fn options() -> LogOptions {
     tiny_options(FlushPolicy::Sync)
@@ -99,7 +99,7 @@ fn a_log_at_its_last_position_refuses_messages_and_serves_what_it_holds_however_
         let log = open(&world).await;
         check_full(&log, taken).await;
         // The segment that the log is in stays; what left it gives no position back.
-        log.expire(1 << 40, older_than(Duration::from_millis(1))).await.expect("removable");
+        log.expire(1 << 40, Duration::from_millis(1)).await.expect("removable");
         assert_eq!(log.stats().segments, 1);
         let left = consume(&log, "topic", 0).await.len() as u64;
         assert!((1..taken).contains(&left), "{left} of {taken}");

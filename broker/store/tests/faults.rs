@@ -13,8 +13,8 @@ use ringmq_runtime::sim::Chance;
 use ringmq_runtime::task;
 use ringmq_store::{AppendError, FlushPolicy, Log, LogId, OpenError};
 
+use common::message;
 use common::story::{End, Sent, Story};
-use common::{message, older_than};
 
 /// Seeds of each kind of story that a plain `cargo test` runs; `cargo xtask` asks for 500 by
 /// `RINGMQ_SEEDS`.
@@ -86,14 +86,14 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
     let name = "old_segments_expire_and_their_queues_keep_their_offsets_through_crashes";
     for_each_seed(name, |seed| {
         let mut story = Story::new(seed);
-        let retention = older_than(Duration::from_millis(200));
+        let reserved = Duration::from_millis(200);
         for _ in 0..2 + story.random.below(LIVES_MAX) {
             let (log, report) = story.open();
             story.model.survive(&report);
             // Finishes a deletion that was cut short, if the segment still counts as old: its file
             // may have been written again by recovery, or the clock set back.
             let now_ms = story.now_ms();
-            story.world.run(log.expire(now_ms, retention)).expect("deleted");
+            story.world.run(log.expire(now_ms, reserved)).expect("deleted");
             story.model.expired = story.model.expired.max(log.min_position().byte());
             story.check_all(&log);
             for _ in 0..3 {
@@ -103,7 +103,7 @@ fn old_segments_expire_and_their_queues_keep_their_offsets_through_crashes() {
                 let limit = Duration::from_micros(story.random.below(20_000));
                 let remove_error = Chance::per_mille(story.random.below(2) as u32 * 300);
                 story.world.disk_faults(0, |faults| faults.remove_error = remove_error);
-                let expired = story.world.run(task::timeout(limit, log.expire(now_ms, retention)));
+                let expired = story.world.run(task::timeout(limit, log.expire(now_ms, reserved)));
                 story.world.disk_faults(0, |faults| faults.remove_error = Chance::NEVER);
                 if let Ok(Ok(_)) = expired {
                     story.model.expired = log.min_position().byte();

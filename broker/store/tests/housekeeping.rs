@@ -13,10 +13,9 @@ use ringmq_runtime::sim::{Chance, World};
 use ringmq_runtime::task;
 use ringmq_store::{
     AppendError, FlushPolicy, Log, LogId, LogOptions, OpenError, Piece, QueueOffset, ReadQuery,
-    Retention,
 };
 
-use common::{TINY_SEGMENT_BYTES, WIDE, consume, message, older_than, tiny_options};
+use common::{TINY_SEGMENT_BYTES, WIDE, consume, message, tiny_options};
 
 const NOW_MS: i64 = 10_000_000;
 
@@ -24,10 +23,8 @@ fn options() -> LogOptions {
     tiny_options(FlushPolicy::Sync)
 }
 
-/// Whatever is older than the last moment.
-fn everything() -> Retention {
-    older_than(Duration::from_millis(1))
-}
+/// Whatever is older than the last moment may go.
+const MOMENT: Duration = Duration::from_millis(1);
 
 async fn try_open(world: &World) -> Result<Log, OpenError> {
     Log::open(&world.disk(0), "log", LogId(0), options()).await.map(|(log, _)| log)
@@ -66,6 +63,11 @@ async fn files(world: &World, dir: &str) -> Vec<u64> {
     entries.iter().filter_map(|entry| entry.name.parse().ok()).collect()
 }
 
+/// Bytes that the log may still use.
+async fn available(world: &World) -> u64 {
+    world.disk(0).free_space().await.expect("known").available
+}
+
 fn has_holes(files: &[u64], size: u64) -> bool {
     files.windows(2).any(|pair| pair[1] - pair[0] != size)
 }
@@ -79,7 +81,7 @@ fn a_segment_that_cannot_be_removed_is_tried_again_before_any_behind_it() {
             fill(&log, 4000, 6 * TINY_SEGMENT_BYTES + 5000).await;
             world.disk_faults(0, |faults| faults.remove_error = Chance::ALWAYS);
             for _ in 0..3 {
-                let failed = log.expire(NOW_MS, everything()).await;
+                let failed = log.expire(NOW_MS, MOMENT).await;
                 if failed.is_ok_and(|done| done.segments > 1) {
                     panic!("seed {seed}: deleted behind a file that is there");
                 }
@@ -89,7 +91,7 @@ fn a_segment_that_cannot_be_removed_is_tried_again_before_any_behind_it() {
             assert!(seen[0].position >= TINY_SEGMENT_BYTES as i64, "its messages have expired");
 
             world.disk_faults(0, |faults| faults.remove_error = Chance::NEVER);
-            log.expire(NOW_MS, everything()).await.expect("removable again");
+            log.expire(NOW_MS, MOMENT).await.expect("removable again");
             let left = files(&world, "commitlog").await;
             assert!(left[0] >= 5 * TINY_SEGMENT_BYTES && left.len() <= 2, "seed {seed}: {left:?}");
             assert_eq!(log.stats().min.byte(), left[0]);
@@ -111,14 +113,14 @@ fn no_file_is_left_behind_or_missing_however_many_removals_fail() {
             world.disk_faults(0, |faults| faults.remove_error = Chance::per_mille(500));
             let mut quiet = 0;
             while quiet < 4 {
-                let expired = log.expire(NOW_MS, everything()).await;
+                let expired = log.expire(NOW_MS, MOMENT).await;
                 quiet = if expired.is_ok_and(|done| done.segments == 0) { quiet + 1 } else { 0 };
                 assert!(!has_holes(&files(&world, "commitlog").await, TINY_SEGMENT_BYTES));
             }
             world.disk_faults(0, |faults| faults.remove_error = Chance::NEVER);
             // Index files go with the next segments.
             fill(&log, 4000, 17 * TINY_SEGMENT_BYTES).await;
-            log.expire(NOW_MS, everything()).await.expect("removable again");
+            log.expire(NOW_MS, MOMENT).await.expect("removable again");
             let index = files(&world, "queueindex").await;
             assert!(!has_holes(&index, 128 << 10), "seed {seed}: {index:?}");
             assert_eq!(files(&world, "commitlog").await[0], log.stats().min.byte());
@@ -155,11 +157,11 @@ async fn may_be_read_for_a_minute(world: &World, log: &Log, view: &FileView, pos
     let (_, mut to_client) = server.split();
     for _ in 0..5 {
         task::sleep(Duration::from_secs(10)).await;
-        log.expire(NOW_MS, everything()).await.expect("nothing to do");
+        log.expire(NOW_MS, MOMENT).await.expect("nothing to do");
         to_client.send_file(view, pos, 100).await.expect("it may still be read");
     }
     task::sleep(Duration::from_secs(11)).await;
-    log.expire(NOW_MS, everything()).await.expect("nothing to do");
+    log.expire(NOW_MS, MOMENT).await.expect("nothing to do");
     let cut = to_client.send_file(view, pos, 100).await.expect_err("its time is over");
     assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
 }
@@ -171,7 +173,7 @@ fn who_reads_a_deleted_segment_has_a_minute_and_is_cut_off_then() {
         let log = open(&world).await;
         fill(&log, 4000, 4 * TINY_SEGMENT_BYTES).await;
         let (view, pos, _) = file_piece(&log).await;
-        log.expire(NOW_MS, everything()).await.expect("removable");
+        log.expire(NOW_MS, MOMENT).await.expect("removable");
         may_be_read_for_a_minute(&world, &log, &view, pos).await;
     });
 }
@@ -188,13 +190,13 @@ fn who_got_a_file_while_it_grew_has_a_minute_as_others_do() {
         fill(&log, 20_000, SEGMENT_BYTES / 8).await;
         let (view, pos, _) = file_piece(&log).await;
         fill(&log, 20_000, 5 * SEGMENT_BYTES / 2).await;
-        log.expire(NOW_MS, everything()).await.expect("removable");
+        log.expire(NOW_MS, MOMENT).await.expect("removable");
         may_be_read_for_a_minute(&world, &log, &view, pos).await;
     });
 }
 
 #[test]
-fn who_reads_a_deleted_segment_is_cut_off_before_messages_go_for_lack_of_space() {
+fn who_reads_a_deleted_segment_is_cut_off_when_its_space_is_needed() {
     let world = World::new(1);
     world.run(async {
         let log = open(&world).await;
@@ -202,21 +204,18 @@ fn who_reads_a_deleted_segment_is_cut_off_before_messages_go_for_lack_of_space()
         let (view, pos, _) = file_piece(&log).await;
         let (_client, server) = pair(&world).await;
         let (_, mut to_client) = server.split();
-        log.expire(NOW_MS, everything()).await.expect("removable");
+        log.expire(NOW_MS, MOMENT).await.expect("removable");
         fill(&log, 4000, 8 * TINY_SEGMENT_BYTES).await;
         to_client.send_file(&view, pos, 100).await.expect("it may still be read");
         let (min, left) = (log.stats().min, files(&world, "commitlog").await);
 
-        // Too much is used, and without the file that is only read no longer.
-        let space = world.disk(0).free_space().await.expect("known");
-        let used = space.total - space.available - TINY_SEGMENT_BYTES / 2;
-        world.disk_faults(0, |faults| faults.capacity_bytes = used * 100 / 75);
-        let retention =
-            Retention { forced_above_percent: 75, ..older_than(Duration::from_secs(9999)) };
-        let expired = log.expire(1000, retention).await.expect("removable");
+        let before = available(&world).await;
+        assert!(log.reclaim().await > 0);
+        let freed = available(&world).await - before;
+        assert!(freed >= TINY_SEGMENT_BYTES / 2, "{freed} bytes");
         let cut = to_client.send_file(&view, pos, 100).await.expect_err("the space is needed");
         assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
-        assert_eq!((expired.segments, log.stats().min), (0, min), "no message had to go");
+        assert_eq!(log.stats().min, min, "no message had to go");
         assert_eq!(files(&world, "commitlog").await, left);
     });
 }
@@ -309,9 +308,9 @@ fn a_damaged_time_behind_a_segment_does_not_let_it_go_early_and_does_not_keep_it
             let log = open(&world).await;
             fill_at(&log, 4000, 4 * TINY_SEGMENT_BYTES, unix_ms()).await;
             world.flip_bit(0, &format!("log/commitlog/{TINY_SEGMENT_BYTES:020}"), at, 0);
-            let early = log.expire(unix_ms(), older_than(HOUR)).await.expect("no fault");
+            let early = log.expire(unix_ms(), HOUR).await.expect("no fault");
             assert_eq!(early.segments, 0, "byte {at}");
-            let expired = log.expire(unix_ms() + 2 * HOUR_MS, older_than(HOUR)).await;
+            let expired = log.expire(unix_ms() + 2 * HOUR_MS, HOUR).await;
             assert!(expired.expect("no fault").segments > 0, "byte {at}");
         });
     }
@@ -324,21 +323,16 @@ fn a_bad_sector_behind_a_segment_keeps_no_space_for_ever() {
         let log = open(&world).await;
         fill_at(&log, 4000, 4 * TINY_SEGMENT_BYTES, unix_ms()).await;
         world.disk_faults(0, |faults| faults.read_error = Chance::ALWAYS);
-        let one_hour = Retention { reserved: HOUR, forced_above_percent: 90 };
-        assert_eq!(log.expire(unix_ms(), one_hour).await.expect("no fault").segments, 0);
-        let space = world.disk(0).free_space().await.expect("known");
-        let used = space.total - space.available;
-        world.disk_faults(0, |faults| faults.capacity_bytes = used + 1000);
-        let forced = log.expire(unix_ms(), one_hour).await.expect("no fault");
-        assert!(forced.forced > 0, "{forced:?}");
-        world.disk_faults(0, |faults| faults.capacity_bytes = 1 << 40);
-        let expired = log.expire(unix_ms() + 2 * HOUR_MS, one_hour).await.expect("no fault");
-        assert!(expired.segments > 0 && expired.forced == 0, "{expired:?}");
+        assert_eq!(log.expire(unix_ms(), HOUR).await.expect("no fault").segments, 0);
+        let forced = log.delete_oldest(unix_ms(), HOUR).await.expect("no fault");
+        assert_eq!((forced.segments, forced.early), (1, 1));
+        let expired = log.expire(unix_ms() + 2 * HOUR_MS, HOUR).await.expect("no fault");
+        assert!(expired.segments > 0 && expired.early == 0, "{expired:?}");
     });
 }
 
 #[test]
-fn no_more_messages_go_for_lack_of_space_than_it_takes() {
+fn the_oldest_segment_goes_alone_for_lack_of_space_and_its_space_is_free_then() {
     let world = World::new(1);
     world.run(async {
         let log = open(&world).await;
@@ -346,13 +340,10 @@ fn no_more_messages_go_for_lack_of_space_than_it_takes() {
         // Who read a file while it grew is not known; after a start nobody does.
         log.close().await.expect("a clean stop");
         let log = open(&world).await;
-        let space = world.disk(0).free_space().await.expect("known");
-        let used = space.total - space.available;
-        // One segment less is less than 95 of 100.
-        let limit = used - TINY_SEGMENT_BYTES / 2;
-        world.disk_faults(0, |faults| faults.capacity_bytes = limit * 100 / 95);
-        let almost_full = Retention { reserved: HOUR, forced_above_percent: 95 };
-        let expired = log.expire(unix_ms(), almost_full).await.expect("no fault");
-        assert_eq!((expired.segments, expired.forced), (1, 1));
+        let before = available(&world).await;
+        let expired = log.delete_oldest(unix_ms(), HOUR).await.expect("no fault");
+        assert_eq!((expired.segments, expired.early), (1, 1));
+        let freed = available(&world).await - before;
+        assert!(freed >= TINY_SEGMENT_BYTES / 2, "{freed} bytes");
     });
 }

@@ -8,7 +8,7 @@ use ringmq_runtime::sim::World;
 use ringmq_runtime::task;
 use ringmq_store::{FlushPolicy, KeyQuery, Log, LogId, LogOptions};
 
-use common::{WIDE_SEARCH, message, older_than, tiny_options};
+use common::{WIDE_SEARCH, message, tiny_options};
 
 const SEGMENT_BYTES: u64 = 48 << 20;
 
@@ -61,7 +61,7 @@ fn what_is_larger_than_the_settings_allow_now_is_found_and_tells_its_age() {
         };
         assert_eq!(log.query_by_key(query).await.expect("readable").records.len(), 1);
         task::sleep(Duration::from_secs(1)).await;
-        let expired = log.expire(5000, older_than(Duration::from_secs(1))).await;
+        let expired = log.expire(5000, Duration::from_secs(1)).await;
         assert_eq!(expired.expect("removable").segments, 1, "by the age of its messages");
         log.close().await.expect("a clean stop");
     });

@@ -17,7 +17,7 @@ use ringmq_store::{
     ReadQuery, ReadStatus, TimeBoundary,
 };
 
-use common::{WIDE, WIDE_SEARCH, consume, message, older_than, tiny_options};
+use common::{WIDE, WIDE_SEARCH, consume, message, tiny_options};
 
 /// An empty directory of this test.
 fn directory(name: &str) -> PathBuf {
@@ -171,7 +171,7 @@ fn what_expired_is_gone_after_a_restart_too() {
         // The index knows all of it now: a file goes when its messages are known there.
         let options = tiny_options(FlushPolicy::Sync);
         let (log, _) = open(&disk, &options).await;
-        let an_hour = older_than(Duration::from_secs(3600));
+        let an_hour = Duration::from_secs(3600);
         let expired = log.expire(10_000 + 3_600_000 + 150, an_hour).await.expect("deleted");
         assert!(expired.segments > 0, "{expired:?}");
         let (min, max) = log.queue_range("topic", 0).expect("a queue");

@@ -358,8 +358,8 @@ fn segments_written_while_the_clock_was_ahead_expire_in_their_time() {
         let expire = async || {
             // Retention deletes what the index knows.
             ringmq_runtime::task::sleep(Duration::from_secs(1)).await;
-            let retention = common::older_than(Duration::from_secs(3600));
-            let expired = log.expire(ringmq_runtime::clock::unix_ms(), retention).await;
+            let an_hour = Duration::from_secs(3600);
+            let expired = log.expire(ringmq_runtime::clock::unix_ms(), an_hour).await;
             expired.expect("a healthy disk").segments
         };
         world.step_wall_clock(AHEAD_MS);

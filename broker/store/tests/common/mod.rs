@@ -10,7 +10,7 @@ use std::time::Duration;
 use ringmq_protocol::record::{NewRecord, Record};
 use ringmq_store::{
     BatchLimit, FlushPolicy, KeyLimits, Log, LogOptions, Piece, QueueOffset, ReadLimits, ReadNow,
-    ReadQuery, ReadStatus, Retention,
+    ReadQuery, ReadStatus,
 };
 
 pub const HOST: SocketAddr =
@@ -76,11 +76,6 @@ pub fn tiny_options(flush: FlushPolicy) -> LogOptions {
         scrub_pause: Duration::from_millis(30),
         ..LogOptions::default()
     }
-}
-
-/// What is older may be deleted, however much space there is.
-pub fn older_than(reserved: Duration) -> Retention {
-    Retention { reserved, forced_above_percent: 100 }
 }
 
 /// One message as a consumer sees it.
