@@ -41,11 +41,7 @@ pub async fn run(args: &EndToEndArgs) -> Result<Ending, BenchError> {
     let mut report = Report::new(workload, LATENCY_OF, &received);
     report.limits = limits;
     report.add_beside("sends", limits::SENDS, &sent);
-    report.finish(&args.load.output, &target, &received).await?;
-    report.note_if_too_short(&args.load.output);
-    profile.finish().await?;
-    target.ended_well();
-    Ok(report.ending())
+    report.conclude(&args.load.output, &target, &received, profile).await
 }
 
 /// What the repetitions came to.

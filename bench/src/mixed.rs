@@ -48,11 +48,7 @@ pub async fn run(args: &MixedArgs) -> Result<Ending, BenchError> {
     report.limits = limits;
     report.add_beside("reads", limits::PULLS, &reads);
     report.add_beside("sends alone", limits::SENDS, &alone);
-    report.finish(&args.load.output, &target, &sends).await?;
-    report.note_if_too_short(&args.load.output);
-    profile.finish().await?;
-    target.ended_well();
-    Ok(report.ending())
+    report.conclude(&args.load.output, &target, &sends, profile).await
 }
 
 /// What the repetitions came to.

@@ -26,6 +26,7 @@ use crate::knee::Trial;
 use crate::limits::{Limits, PULLS};
 use crate::measure::Measured;
 use crate::observe::Meanwhile;
+use crate::profile::Profile;
 use crate::record::window::Window;
 use crate::report::outcome::Outcome;
 use crate::report::sections::Section;
@@ -182,6 +183,25 @@ impl Report {
             eprintln!("written: {}", path.display());
         }
         Ok(())
+    }
+
+    /// As [`Report::finish`], and ends a command that can run longer and more often, and has
+    /// nothing to prove: draws its profile, and its broker's files may go.
+    ///
+    /// # Errors
+    /// A file cannot be written, or `perf` fails.
+    pub async fn conclude(
+        mut self,
+        output: &OutputArgs,
+        target: &Target,
+        runs: &[Measured],
+        profile: Profile,
+    ) -> Result<Ending, BenchError> {
+        self.finish(output, target, runs).await?;
+        self.note_if_too_short(output);
+        profile.finish().await?;
+        target.ended_well();
+        Ok(self.ending())
     }
 
     /// Says so if it was kept and is too short to be compared: for commands that can run longer and
