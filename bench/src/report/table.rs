@@ -198,8 +198,8 @@ pub fn plain() -> Table {
 pub fn align_numbers(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
-        column.set_constraint(ColumnConstraint::ContentWidth);
     }
+    name_rows(table, from);
 }
 
 /// Says that the first `names` columns name the rows, where others do than those before the
