@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ringmq_runtime::clock::{self, Instant};
 use ringmq_runtime::task;
-use ringmq_store::AgeClock;
+use ringmq_store::{AgeClock, LogId};
 
 use crate::log_options;
 use crate::logs::OwnedLog;
@@ -34,7 +34,7 @@ pub(crate) struct Looked {
     /// The time by which messages were old: Unix time in milliseconds. `None` before the first.
     now_ms: Cell<Option<i64>>,
     /// Logs whose oldest file could not be deleted since: those of others go meanwhile.
-    failed: RefCell<Vec<usize>>,
+    failed: RefCell<Vec<LogId>>,
 }
 
 /// What one shard has that can go for lack of space.
@@ -43,7 +43,7 @@ struct Spare {
     /// Deleted files whose space came free just now.
     reclaimed: usize,
     /// The time of the oldest file of its logs, and the log that has it.
-    oldest: Option<(i64, usize)>,
+    oldest: Option<(i64, LogId)>,
 }
 
 impl DataPlane {
@@ -84,7 +84,7 @@ impl DataPlane {
             // The space of files that are gone comes before any message that has not expired.
             if reclaimed == 0 {
                 let Some((_, log)) = oldest else { return };
-                match self.local.log(log) {
+                match self.local.log(usize::from(log.0)) {
                     Some(owned) => self.delete_oldest(owned, now_ms, reserved).await,
                     None => pause = OTHERS_PAUSE,
                 }
@@ -118,7 +118,7 @@ impl DataPlane {
         let Some(now_ms) = self.running.looked.now_ms.get() else { return spare };
         for owned in self.local.logs() {
             spare.reclaimed += owned.log.reclaim().await;
-            let log = usize::from(owned.log.id().0);
+            let log = owned.log.id();
             if self.running.looked.failed.borrow().contains(&log) {
                 continue;
             }
@@ -148,7 +148,7 @@ impl DataPlane {
             Ok(expired) => tracing::debug!(%log, ?expired, "retention"),
             Err(error) => {
                 tracing::error!(%log, "retention: {error}");
-                self.running.looked.failed.borrow_mut().push(usize::from(log.0));
+                self.running.looked.failed.borrow_mut().push(log);
             }
         }
     }
