@@ -38,6 +38,17 @@ fn list<'m, T>(
     described.collect()
 }
 
+/// The connections of members.
+///
+/// # Errors
+/// As [`list`].
+fn connections<'m>(
+    members: impl Iterator<Item = &'m Member>,
+    room: &mut BodyRoom,
+) -> Result<Vec<ClientConnection>, Refusal> {
+    list(members, room, |member| connection(&member.client))
+}
+
 fn connection(client: &Client) -> ClientConnection {
     ClientConnection {
         client_addr: client.address.to_string(),
@@ -55,8 +66,7 @@ pub(super) fn consumers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
         return Err(Refusal::new(response::CONSUMER_NOT_ONLINE, remark));
     };
     let mut room = BodyRoom::default();
-    let describe = |member: &Member| connection(&member.client);
-    let connection_set = list(group.members.values(), &mut room, describe)?;
+    let connection_set = connections(group.members.values(), &mut room)?;
     let subscriptions = group.subscriptions.iter().map(|(topic, subscription)| {
         let bytes_min = topic.len() + subscription.sub_string.len();
         room.take(bytes_min).map(|()| (topic.clone(), (**subscription).clone()))
@@ -78,8 +88,7 @@ pub(super) fn producers(parts: &Rc<Parts>, command: &Command<'_>) -> Result<Answ
         let remark = format!("the producer group[{}] not exist", request.producer_group);
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     };
-    let describe = |member: &Member| connection(&member.client);
-    let connection_set = list(group.values(), &mut BodyRoom::default(), describe)?;
+    let connection_set = connections(group.values(), &mut BodyRoom::default())?;
     json_answer(&ProducerConnection { connection_set })
 }
 
