@@ -26,6 +26,9 @@ pub enum BenchError {
     /// A thread of the client side cannot be had.
     #[error("--client-cores: {0}")]
     ClientCores(StartError),
+    /// Another thread of the client side cannot be had.
+    #[error("a thread for readers: {0}")]
+    ClientThread(StartError),
     /// A broker ended before it took requests.
     #[error("the broker stopped before it was ready ({0}); its reason is above")]
     BrokerStopped(String),

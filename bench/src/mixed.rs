@@ -94,5 +94,5 @@ fn plan(args: &MixedArgs) -> PullPlan {
 /// Connections that do so.
 async fn readers(args: &MixedArgs, target: &Target) -> Result<Rc<Load>, BenchError> {
     let pace = PaceArgs { connections: args.readers, depth: 1, ..args.load.pace.clone() };
-    readers::connect(target, &pace, &plan(args), None).await
+    readers::connect_apart(target, &pace, &plan(args)).await
 }

@@ -22,11 +22,21 @@ pub async fn connect(
     plan: &PullPlan,
     schedule: Option<Schedule>,
 ) -> Result<Rc<Load>, BenchError> {
-    let cursors = match plan.reading {
-        Reading::Replay(_) => Cursors::Exactly,
-        Reading::Tail | Reading::TailOf(_) | Reading::EndToEnd(_) => Cursors::PerQueue,
-    };
-    open(target, (pace.connections, pace.depth), cursors, plan, schedule).await
+    let load = Load::on(target.clients(), schedule);
+    open(load, target, (pace.connections, pace.depth), Cursors::of(plan), plan).await
+}
+
+/// As [`connect`], of a closed loop that runs beside producers: apart from them.
+///
+/// # Errors
+/// As for [`connect`], or the machine has no thread for it.
+pub async fn connect_apart(
+    target: &Target,
+    pace: &PaceArgs,
+    plan: &PullPlan,
+) -> Result<Rc<Load>, BenchError> {
+    let load = Load::on(&target.clients().apart()?, None);
+    open(load, target, (pace.connections, pace.depth), Cursors::of(plan), plan).await
 }
 
 /// As [`connect`], with `connections x depth` pulls that wait, however few queues there are.
@@ -39,17 +49,17 @@ pub async fn connect_waiting(
     depth: u32,
     plan: &PullPlan,
 ) -> Result<Rc<Load>, BenchError> {
-    open(target, (connections, depth), Cursors::Exactly, plan, None).await
+    let load = Load::on(target.clients(), None);
+    open(load, target, (connections, depth), Cursors::Exactly, plan).await
 }
 
 async fn open(
+    load: Rc<Load>,
     target: &Target,
     (connections, depth): (u32, u32),
     count: Cursors,
     plan: &PullPlan,
-    schedule: Option<Schedule>,
 ) -> Result<Rc<Load>, BenchError> {
-    let load = Load::on(target.clients(), schedule);
     let replays = matches!(plan.reading, Reading::Replay(_));
     let mut found = false;
     for broker in 0..target.broker_count() {
@@ -79,6 +89,15 @@ enum Cursors {
     /// One for each queue, since a pull that waits at the end of one queue would keep the others
     /// waiting.
     PerQueue,
+}
+
+impl Cursors {
+    fn of(plan: &PullPlan) -> Self {
+        match plan.reading {
+            Reading::Replay(_) => Self::Exactly,
+            Reading::Tail | Reading::TailOf(_) | Reading::EndToEnd(_) => Self::PerQueue,
+        }
+    }
 }
 
 /// Where the queues of a broker begin for a reader; a replaying one leaves empty queues out.

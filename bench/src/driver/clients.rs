@@ -1,5 +1,6 @@
 //! The threads that drive loads: this one, or one bound to each of the cores that the command line
-//! names.
+//! names. Readers beside producers have one of their own: an answer of a megabyte takes its thread
+//! for as long as hundreds of acknowledgements, which the latency of sends would count.
 //!
 //! A [`Share`] never leaves the thread that drives it: other threads send work to it there.
 
@@ -33,6 +34,19 @@ impl Clients {
         let start = |&core| remote::spawn_executor_on("bench client", core);
         let threads = cores.iter().map(start).collect::<Result<_, _>>();
         Ok(Self { cores: cores.to_vec(), threads: threads.map_err(BenchError::ClientCores)? })
+    }
+
+    /// For a load whose answers must not hold up those of another: a thread more, wherever the
+    /// kernel puts it. Where cores are named a client has no others, and these are given.
+    ///
+    /// # Errors
+    /// The machine has no thread more.
+    pub fn apart(&self) -> Result<Self, BenchError> {
+        if !self.threads.is_empty() {
+            return Ok(self.clone());
+        }
+        let thread = remote::spawn_executor("bench apart").map_err(BenchError::ClientThread)?;
+        Ok(Self { cores: Vec::new(), threads: vec![thread] })
     }
 
     /// The cores, in the order of their connections; none: wherever the kernel puts this thread.
@@ -145,5 +159,19 @@ impl Place {
             Self::Here(share) => share.progress(),
             Self::There(_, Seed { progress, .. }) => progress,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_apart_has_a_thread_of_its_own_unless_cores_are_named() {
+        let apart = Clients::default().apart().unwrap();
+        assert!(matches!(apart.places(None)[..], [Place::There(..)]));
+        assert!(apart.cores().is_empty());
+        let named = Clients::start(&[0]).unwrap();
+        assert_eq!((named.apart().unwrap().cores(), named.places(None).len()), (&[0][..], 1));
     }
 }

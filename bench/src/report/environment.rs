@@ -90,7 +90,7 @@ fn client_of(environment: &Environment) -> String {
 /// Where the client side ran: its cores, and those of them that the broker had, too.
 pub fn client(cores: &[usize], shared: &[usize]) -> String {
     if cores.is_empty() {
-        return "one thread, bound to no core".to_owned();
+        return "bound to no core".to_owned();
     }
     let note = match shared.is_empty() {
         true => String::new(),
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn cores_of_clients_are_told_and_those_that_the_broker_has_too() {
-        assert_eq!(client(&[], &[]), "one thread, bound to no core");
+        assert_eq!(client(&[], &[]), "bound to no core");
         assert_eq!(client(&[2, 3], &[]), "a thread bound to each of cores 2, 3");
         let both = "a thread bound to core 1; the broker is bound to core 1, too";
         assert_eq!(client(&[1], &[1]), both);

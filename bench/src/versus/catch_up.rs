@@ -21,7 +21,7 @@ use crate::versus::cold::{Cold, ONE_READ};
 use crate::versus::contestant::Running;
 use crate::versus::costs::{Watch, Watched};
 use crate::versus::figures::Figures;
-use crate::versus::native::keep_with;
+use crate::versus::native::{demand_open, keep_with};
 
 /// Sends to the topic that is not read, which have run alone.
 pub struct CatchUpSends {
@@ -36,7 +36,7 @@ impl CatchUpSends {
     /// Runs them alone, for the warm-up and the counted time.
     ///
     /// # Errors
-    /// The broker cannot be reached.
+    /// The broker cannot be reached, or closes all connections.
     pub async fn alone(
         cold: &Cold,
         load: &LoadArgs,
@@ -47,6 +47,7 @@ impl CatchUpSends {
         let load = producers.connect(&cold.other, &pace, 0, None).await?;
         let before = Machine::look().await;
         let tally = load.run_unseen(pace.timing()).await;
+        demand_open(&tally)?;
         let stolen_percent = Machine::look().await.since(&before).strain().steal_percent;
         let alone = Measured::of(tally);
         Ok(Self { producers, pace, alone, stolen_percent })
@@ -55,7 +56,8 @@ impl CatchUpSends {
     /// Runs them again, as long as the cold topic is read beside them, once.
     ///
     /// # Errors
-    /// The broker cannot be reached.
+    /// As for [`CatchUpSends::alone`]; the read ended before its topic; or a file cannot be
+    /// written.
     pub async fn beside(
         self,
         running: &Running,
@@ -65,7 +67,7 @@ impl CatchUpSends {
         let Timing { warm_up, duration } = ONE_READ;
         let pace = PaceArgs { warm_up, duration, ..self.pace };
         let load = self.producers.connect(&cold.other, &pace, 1, None).await?;
-        let readers = cold.readers(&cold.target, Some(1)).await?;
+        let readers = cold.readers_apart().await?;
         let sending = load.clone();
         let reading = task::spawn("bench readers", async move {
             let begun = Instant::now();
@@ -79,7 +81,7 @@ impl CatchUpSends {
         let tally = load.run(ONE_READ, tally, |_, _| ()).await;
         let (read, took) = reading.await;
         let spent = watch.finish().await;
-        let whole = cold.demand_whole(&read);
+        let (whole, open) = (cold.demand_whole(&read), demand_open(&tally));
         let measured = Measured::of(tally);
         let read = Measured::of(read);
         let of_load = Figures::of_load(&Outcome::of_run(&measured)).with(spent);
@@ -88,6 +90,7 @@ impl CatchUpSends {
         let environment = Environment::of(&cold.target).await;
         keep_with(asked, limits::SENDS, measured, &beside, environment).await?;
         whole?;
+        open?;
         let (alone, read) = (&self.alone.tally, &read.tally);
         Ok(Figures {
             p99_alone_us: alone.total.response.summary().percentile_us("p99"),

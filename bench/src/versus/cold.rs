@@ -138,21 +138,25 @@ impl Cold {
     }
 
     /// Connections that read a topic a number of times, or until the run ends.
+    async fn readers(&self, target: &Target, passes: Option<u32>) -> Result<Rc<Load>, BenchError> {
+        let (pace, plan) = self.reading(passes);
+        readers::connect(target, &pace, &plan, None).await
+    }
+
+    /// Connections that read the cold topic once, apart from producers.
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub async fn readers(
-        &self,
-        target: &Target,
-        passes: Option<u32>,
-    ) -> Result<Rc<Load>, BenchError> {
+    pub async fn readers_apart(&self) -> Result<Rc<Load>, BenchError> {
+        let (pace, plan) = self.reading(Some(1));
+        readers::connect_apart(&self.target, &pace, &plan).await
+    }
+
+    fn reading(&self, passes: Option<u32>) -> (PaceArgs, PullPlan) {
         let connections = self.reads.connections;
         let pace = PaceArgs { connections, depth: 1, rate: Vec::new(), ..self.pace.clone() };
-        let plan = PullPlan {
-            reading: Reading::Replay(passes),
-            ..PullPlan::replay(self.reads.batch, pace.header.serialize())
-        };
-        readers::connect(target, &pace, &plan, None).await
+        let plan = PullPlan::replay(self.reads.batch, pace.header.serialize());
+        (pace, PullPlan { reading: Reading::Replay(passes), ..plan })
     }
 
     /// Demands that a read of the cold topic has come to its end.

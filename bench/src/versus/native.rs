@@ -48,16 +48,31 @@ pub async fn run(
 /// whatever closed connections have brought before, nobody was served to the end.
 fn fault(is_closed: bool, seconds: f64, wanted: Duration) -> Option<String> {
     match () {
-        () if is_closed => Some(format!(
-            "the broker has closed all connections after {seconds:.1} counted seconds: see the \
-             broker.log of this run"
-        )),
+        () if is_closed => Some(closed_after(seconds)),
         () if seconds * 2.0 < wanted.as_secs_f64() => Some(format!(
             "the space for messages was used up after {seconds:.1} counted seconds: name another \
              --directory, or shorten --duration and --jvm-warm-up"
         )),
         () => None,
     }
+}
+
+/// Demands of a load that does not end by itself that some connection was open at its end.
+///
+/// # Errors
+/// All were closed.
+pub fn demand_open(tally: &Tally) -> Result<(), BenchError> {
+    match tally.is_finished {
+        true => Err(BenchError::Race(closed_after(tally.elapsed().as_secs_f64()))),
+        false => Ok(()),
+    }
+}
+
+fn closed_after(seconds: f64) -> String {
+    format!(
+        "the broker has closed all connections after {seconds:.1} counted seconds: see the \
+         broker.log of this run"
+    )
 }
 
 /// Writes what a load came to.
@@ -178,6 +193,15 @@ mod tests {
             let closed = format!("closed all connections after {seconds:.1} counted seconds");
             assert!(text.contains(&closed) && text.contains("broker.log"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_load_that_ran_to_its_end_on_open_connections_is_demanded() {
+        let mut tally = Tally::default();
+        assert!(demand_open(&tally).is_ok());
+        tally.is_finished = true;
+        let text = demand_open(&tally).unwrap_err().to_string();
+        assert!(text.contains("closed all connections after 0.0 counted seconds"), "{text}");
     }
 
     #[test]
