@@ -240,6 +240,7 @@ fn conditions(
         "tuned_jvm": jvm(Contestant::Tuned, apache::Settings::Tuned),
         "variant": args.variant.map(|variant| variant.name),
         "our_program": our_program,
+        "our_settings": (!args.ours_setting.is_empty()).then(|| args.ours_setting.join(" ")),
         "store": store,
         "our_shards": args.shards,
         "client_cores": args.client_cores.as_ref().map(Cores::to_string),

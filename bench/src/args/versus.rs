@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::args::values::{self, Cores};
+use crate::target::embedded;
 use crate::versus::scenario::{self, Scenario};
 use crate::versus::variants::{self, Variant};
 
@@ -19,7 +20,7 @@ const REPEATED_BLOCKS_MAX: u32 = 2;
 const CALM: Duration = Duration::from_secs(4);
 
 /// Flags that say how to race, which is over where one is shown.
-const OF_A_RACE: [&str; 17] = [
+const OF_A_RACE: [&str; 18] = [
     "scenarios",
     "against",
     "blocks",
@@ -34,13 +35,15 @@ const OF_A_RACE: [&str; 17] = [
     "heap",
     "variant",
     "ours",
+    "ours_setting",
     "shards",
     "client_cores",
     "output",
 ];
 
 /// Flags that say who meets whom, and of our broker, which takes no part in a sweep.
-const OF_A_MATCH: [&str; 7] = ["against", "seed", "within", "variant", "ours", "shards", "show"];
+const OF_A_MATCH: [&str; 8] =
+    ["against", "seed", "within", "variant", "ours", "ours_setting", "shards", "show"];
 
 /// `bench versus`.
 #[derive(Clone, Debug, Args)]
@@ -98,6 +101,10 @@ pub struct VersusArgs {
     /// Our broker's program; without it this program plays it.
     #[arg(long, value_name = "MQBROKER")]
     pub ours: Option<PathBuf>,
+    /// A setting that our broker gets besides, such as shardPollMicros=300; several by naming it
+    /// again. The results tell it.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = ours_setting)]
+    pub ours_setting: Vec<String>,
     /// Cores of our broker: how many shards it runs.
     #[arg(long, default_value_t = 1, value_parser = values::up_to(256))]
     pub shards: u32,
@@ -230,10 +237,38 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+fn ours_setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if embedded::sets(key) => {
+            Err(format!("the race sets {key}, which makes its scenarios what they are"))
+        }
+        Some((key, value)) if !key.is_empty() && !value.is_empty() && !text.contains('\n') => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!("{text:?} is not KEY=VALUE, such as shardPollMicros=300")),
+    }
+}
+
 fn heap(text: &str) -> Result<String, String> {
     let number = text.strip_suffix(['m', 'g', 'M', 'G']).unwrap_or_default();
     match number.parse::<u32>() {
         Ok(1..) => Ok(text.to_owned()),
         _ => Err(format!("{text:?} is not a heap such as 512m or 2g")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_ours_are_those_that_no_scenario_is_about() {
+        assert_eq!(ours_setting("shardPollMicros=300").unwrap(), "shardPollMicros=300");
+        for scenarios in ["flushDiskType=SYNC_FLUSH", "shardCores=0,1", "sendStageTracing=true"] {
+            assert!(ours_setting(scenarios).unwrap_err().contains("the race sets"), "{scenarios}");
+        }
+        for odd in ["shardPollMicros", "=300", "shardPollMicros=", "a=1\nb=2"] {
+            assert!(ours_setting(odd).unwrap_err().contains("is not KEY=VALUE"), "{odd:?}");
+        }
     }
 }

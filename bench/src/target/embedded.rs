@@ -11,9 +11,10 @@ use ringmq_broker::layout::LOCK_FILE;
 use ringmq_runtime::disk::Disk;
 use ringmq_runtime::{net, process};
 
-use crate::args::target::BrokerArgs;
+use crate::args::target::{BrokerArgs, Flush};
 use crate::error::BenchError;
 use crate::files;
+use crate::stages;
 use crate::target::child::OwnProcess;
 use crate::target::rest;
 use crate::target::scratch::{Scratch, make_directory};
@@ -216,6 +217,14 @@ pub fn configuration(args: &BrokerArgs, store: &Path, namesrv: u16, listen: u16)
         cores.join(","),
         args.logs,
     )
+}
+
+/// Whether bench itself says what a broker has for `key`.
+pub fn sets(key: &str) -> bool {
+    let args = BrokerArgs { flush: Flush::Async, shards: 1, logs: 1, store: None };
+    let text = configuration(&args, Path::new("/"), 0, 0);
+    let mut keys = text.lines().filter_map(|line| line.split_once('='));
+    key == stages::SETTING || keys.any(|(set, _)| set == key)
 }
 
 fn spawn(config: &Path) -> Result<OwnProcess, BenchError> {

@@ -246,11 +246,11 @@ fn of_contestant(setup: Setup<'_>, home: &Path, ports: Ports) -> String {
         None => {
             let shards = setup.own.shards.unwrap_or(setup.args.shards);
             let broker = BrokerArgs { flush, shards, logs: 1, store: None };
-            let text = embedded::configuration(&broker, home, ports.namesrv, ports.listen);
-            match setup.own.times_stages {
-                true => format!("{text}{}=true\n", stages::SETTING),
-                false => text,
+            let mut text = embedded::configuration(&broker, home, ports.namesrv, ports.listen);
+            if setup.own.times_stages {
+                text += &format!("{}=true\n", stages::SETTING);
             }
+            setup.args.ours_setting.iter().fold(text, |text, named| format!("{text}{named}\n"))
         }
     }
 }

@@ -35,8 +35,18 @@ const MAVEN: &str = "#!/bin/sh
 /// The seed of a race in which Apache's broker begins.
 const THEIRS_FIRST: &str = "1";
 
-const RACE: [&str; 8] =
-    ["versus", "--quick", "--scenarios", "sync-1x1", "--output", "race", "--seed", THEIRS_FIRST];
+const RACE: [&str; 10] = [
+    "versus",
+    "--quick",
+    "--scenarios",
+    "sync-1x1",
+    "--output",
+    "race",
+    "--seed",
+    THEIRS_FIRST,
+    "--ours-setting",
+    "shardPollMicros=100",
+];
 
 fn folder_with_tools() -> TempDir {
     let folder = super::folder();
@@ -156,6 +166,7 @@ fn assert_it_tells_what_each_broker_was_told(folder: &Path, shown: &str) {
     let is_ours = |name: &&String| name.ends_with("-ours.broker.conf");
     let conf = &files[files.keys().find(is_ours).unwrap()];
     let mut lines: Vec<&str> = conf.as_str().unwrap().lines().collect();
+    assert!(lines.contains(&"shardPollMicros=100"), "{lines:?}");
     let places =
         ["brokerIP1", "bindAddress", "listenPort", "embeddedNamesrvPort", "storePathRootDir"];
     lines.retain(|line| !places.iter().any(|place| line.starts_with(place)));

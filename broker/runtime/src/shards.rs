@@ -63,8 +63,9 @@ pub struct ShardsConfig {
     /// Memory per shard registered for direct I/O, in bytes; taken down to what the limit of
     /// locked memory permits. Default 2 MiB.
     pub io_memory_bytes: usize,
-    /// Microseconds that an idle shard spins before it sleeps. Saves 1 to 4 us per round trip at
-    /// full load of the core, and delays each flush by as much. Only for pinned shards. Default 0.
+    /// Microseconds that an idle shard spins before it sleeps, which costs its core. Saves
+    /// waking that core: 1 to 4 us where it waits for an interrupt, some 30 in a virtual machine
+    /// whose host takes it away meanwhile. Only for pinned shards. Default 0.
     pub poll_us: u64,
     /// Milliseconds after which a task that does not give way is named in the log; 0 never.
     /// Default 5.

@@ -48,7 +48,7 @@ settings! {
         shard_cores: ShardCores = ShardCores::Auto, "shardCores", Allowed::Cores, Restart, true,
             "RingMQ: cores that run shards; auto takes up to 8 of the cores this process may use.";
         poll_micros: u32 = 0, "shardPollMicros", Allowed::number(0, 1_000_000, "us"), Restart, false,
-            "RingMQ: how long an idle shard spins before it sleeps; 0 saves the core, 50 saves the wake-up.";
+            "RingMQ: how long an idle shard spins before it sleeps; 0 saves the core, 300 the wake-ups while messages come.";
 
         ["Store"]
         store_path_root_dir: String = "data".into(), "storePathRootDir", Allowed::Path, Restart, true,

@@ -48,8 +48,8 @@ pub(crate) struct Options {
     /// Memory registered with the kernel, which locks it three times.
     pub io_memory_bytes: usize,
     pub ring_depth: usize,
-    /// Time to spin before sleeping. Delays every flush by as much, since the kernel's flush
-    /// worker shares the core. Without effect unless bound to a core.
+    /// Time to spin before sleeping, in which nobody else has the core. Without effect unless bound
+    /// to a core.
     pub spin: Duration,
     pub stall_limit_ns: u64,
 }
